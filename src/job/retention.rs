@@ -35,7 +35,10 @@ mod tests {
     #[test]
     fn retention_is_rounded_up_to_whole_days_and_none_keeps_nothing() {
         let hours = |h: u64| Retention::For(Duration::from_secs(h * 3600)).days();
-        assert_eq!([hours(1), hours(24), hours(25), hours(0)], [Some(1), Some(1), Some(2), Some(1)]);
+        assert_eq!(
+            [hours(1), hours(24), hours(25), hours(0)],
+            [Some(1), Some(1), Some(2), Some(1)]
+        );
         assert_eq!(Retention::None.days(), None);
     }
 }

@@ -91,12 +91,11 @@ pub fn rule(ending: Ending, job: &ClaimedJob, policy: &KindPolicy, random: f64) 
             failed(Cause::Failed, error, Verdict::Discard { reason })
         }
         Ending::TimedOut { limit } => {
-            let error = JobError::new(format!("the attempt took longer than its limit of {limit:?}"));
+            let error =
+                JobError::new(format!("the attempt took longer than its limit of {limit:?}"));
             failed(Cause::TimedOut, error, retry(job, policy, None, random))
         }
-        Ending::Panicked(error) => {
-            failed(Cause::Panicked, error, retry(job, policy, None, random))
-        }
+        Ending::Panicked(error) => failed(Cause::Panicked, error, retry(job, policy, None, random)),
         Ending::Interrupted => plain(Verdict::Release),
         Ending::Refused(reason) => plain(Verdict::Discard { reason }),
     }
