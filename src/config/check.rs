@@ -92,15 +92,14 @@ fn daemon(reader: &mut Reader<'_>, environment: &Environment, default: Daemon) -
     let lease_ttl = reader.duration(at, "lease_ttl", default.lease_ttl);
     let least = heartbeat_interval * HEARTBEATS_PER_LEASE;
     if reader.sound(at, &["heartbeat_interval", "lease_ttl"]) && lease_ttl < least {
-        let interval = duration_text(heartbeat_interval);
-        let beside = reader.place(at, "heartbeat_interval").unwrap_or("default");
         let why = format!(
-            "{} is too short for heartbeat_interval = {interval} ({beside}): a lease lasts at \
-             least {HEARTBEATS_PER_LEASE} heartbeats, so {} or more",
+            "a lease lasts at least {HEARTBEATS_PER_LEASE} heartbeats, and lease_ttl = {} is less \
+             than {HEARTBEATS_PER_LEASE} × heartbeat_interval = {}",
             duration_text(lease_ttl),
             duration_text(least),
         );
-        reader.refuse(at, "lease_ttl", &why);
+        let key = reader.culprit(at, "lease_ttl", "heartbeat_interval");
+        reader.refuse(at, key, &why);
     }
     Daemon {
         name: name.replace("{hostname}", environment.hostname()),
@@ -195,8 +194,7 @@ fn backoff(reader: &mut Reader<'_>, at: At<'_>, default: &Backoff) -> Backoff {
         Ok(backoff) => backoff,
         Err(why) => {
             if reader.sound(at, &KEYS) {
-                // The key that was given is the one to change: the other may be a default.
-                let key = if reader.raw(at, KEYS[0]).is_some() { KEYS[0] } else { KEYS[2] };
+                let key = reader.culprit(at, KEYS[0], KEYS[2]);
                 let (base, max) = (duration_text(base), duration_text(max));
                 reader.refuse(at, key, &format!("{why} (base = {base}, max = {max})"));
             }

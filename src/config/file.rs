@@ -5,8 +5,9 @@
 //! looked at. What a value means is `reader`'s business.
 
 use super::{
-    keys::{closest, form_of, is_table, nearest, nearest_section},
+    keys::{Form, closest, form_of, is_table, nearest, nearest_section},
     mistakes::Mistakes,
+    reader::{DEFAULT, isnt},
     source::Text,
     tree::Layer,
 };
@@ -80,7 +81,7 @@ impl Reading<'_> {
     fn place(&self, line: usize) -> String {
         match &self.file.path {
             Some(path) => format!("{}:{line}", path.display()),
-            None => "default".into(),
+            None => DEFAULT.into(),
         }
     }
 
@@ -136,22 +137,29 @@ impl Reading<'_> {
                     let message = format!("{key} is a table: write {key} = {{ … }}");
                     self.mistake(name.span().start, message);
                 }
-                _ if form_of(&key).is_some() => self.value(&path, value),
-                _ => {
-                    let hint = hint(nearest(&key));
-                    self.mistake(name.span().start, format!("there is no key {key:?}{hint}"));
-                }
+                _ => match form_of(&key) {
+                    Some(form) => self.value(&path, value, form),
+                    None => {
+                        let hint = hint(nearest(&key));
+                        self.mistake(name.span().start, format!("there is no key {key:?}{hint}"));
+                    }
+                },
             }
         }
     }
 
-    fn value(&mut self, path: &[&str], value: &Spanned<DeValue<'_>>) {
+    fn value(&mut self, path: &[&str], value: &Spanned<DeValue<'_>>, form: Form) {
         let line = self.line(value.span().start);
         if self.errors.contains(&line) {
             return;
         }
         let place = self.place(line);
         match converted(value.get_ref(), &place) {
+            // Said here, since merging wouldn't keep its place.
+            Ok(kind @ ValueKind::Table(_)) if form != Form::Pairs => {
+                let message = format!("{}: {}", path.join("."), isnt(&kind, form));
+                self.mistake(value.span().start, message);
+            }
             Ok(kind) => self.parsed.layer.set(path, Value::new(Some(&place), kind)),
             Err(why) => self.mistake(value.span().start, format!("{}: {why}", path.join("."))),
         }

@@ -170,6 +170,9 @@ pub(super) fn nearest(path: &str) -> Option<&'static str> {
     const ALIKE: f64 = 0.6;
     let (section, name) = path.split_once('.').unwrap_or((path, ""));
     let elsewhere = || {
+        if matches!(section, "queue" | "kind") {
+            return None;
+        }
         let same = |key: &&Key| key.path.split_once('.').is_some_and(|(_, key)| key == name);
         KEYS.iter().find(same).map(|key| key.path)
     };

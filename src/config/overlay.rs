@@ -134,7 +134,8 @@ fn resolved(
     };
     let found: Vec<_> = listed.iter().filter_map(of_item).collect();
     match found.as_slice() {
-        [(name, key)] if key != "name" && form_of(&format!("{section}.{key}")).is_some() => {
+        [(name, key)] if key == "name" => Err(format!("{section} {name:?} is named in the file")),
+        [(name, key)] if form_of(&format!("{section}.{key}")).is_some() => {
             Ok([section, name].map(str::to_owned).into_iter().chain(split(key)).collect())
         }
         [(_, key)] => Err(unknown(&format!("{section}.{key}"))),
@@ -152,8 +153,8 @@ fn nobody(section: &str, listed: &[Item]) -> String {
     const SHOWN: usize = 10;
     let names: Vec<_> = listed.iter().take(SHOWN).map(|item| item.id.as_str()).collect();
     match names.as_slice() {
-        [] => format!("it is for no {section}: the file lists none"),
-        names => format!("it is for no {section}: there are {}", names.join(", ")),
+        [] => format!("it names no {section}: none is listed"),
+        names => format!("it names no {section} that is listed: {}", names.join(", ")),
     }
 }
 

@@ -13,6 +13,9 @@ use crate::job::{RateLimit, Retention};
 use config::{Value, ValueKind};
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
+/// The origin of what `default.toml` says.
+pub(super) const DEFAULT: &str = "default";
+
 /// A section, or one entry of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At<'a> {
@@ -57,9 +60,21 @@ impl<'a> Reader<'a> {
         self.tree.get(&[at.section].into_iter().chain(path).collect::<Vec<_>>())
     }
 
-    /// Where a value came from.
+    /// Where a value came from. Merging keeps it for values, not for the tables they stand in.
     pub(super) fn place(&self, at: At<'_>, key: &str) -> Option<&'a str> {
-        self.raw(at, key)?.origin()
+        let value = self.raw(at, key)?;
+        let inside = || match &value.kind {
+            ValueKind::Table(table) => table.values().filter_map(Value::origin).min(),
+            _ => None,
+        };
+        value.origin().or_else(inside)
+    }
+
+    /// Of two keys that contradict each other, the one to change: the first unless only the other
+    /// was given.
+    pub(super) fn culprit<'k>(&self, at: At<'_>, one: &'k str, other: &'k str) -> &'k str {
+        let given = |key| self.place(at, key).is_some_and(|place| place != DEFAULT);
+        if given(one) || !given(other) { one } else { other }
     }
 
     /// Notes that a value can't be used.
@@ -251,19 +266,20 @@ fn within(inside: bool, value: &ValueKind, form: Form) -> Read<()> {
     if inside { Ok(()) } else { Err(out_of_range(value, form)) }
 }
 
-fn isnt(value: &ValueKind, form: Form) -> String {
+pub(super) fn isnt(value: &ValueKind, form: Form) -> String {
     let shown = match form {
         Form::Url | Form::Pairs => "this".into(),
         _ => literal(value),
     };
-    let near = match (form, value) {
-        (Form::OneOf(words), ValueKind::String(text)) => {
-            super::keys::closest(text, words.iter().copied(), 0.5)
-        }
+    let Form::OneOf(words) = form else {
+        return format!("{shown} isn't {}: {}", form.noun(), form.how());
+    };
+    let near = match value {
+        ValueKind::String(text) => super::keys::closest(text, words.iter().copied(), 0.5),
         _ => None,
     };
     let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-    format!("{shown} isn't {}: {}{near}", form.noun(), form.how())
+    format!("{shown} isn't one of {}{near}", form.range())
 }
 
 fn out_of_range(value: &ValueKind, form: Form) -> String {

@@ -5,7 +5,7 @@ use super::{
     file::Item,
     form,
     keys::{Form, KEYS, Key},
-    reader::{At, Reader},
+    reader::{At, DEFAULT, Reader},
     settings::Settings,
     tree::literal,
 };
@@ -69,7 +69,7 @@ impl Showing<'_> {
     fn url(&self) -> Shown {
         let url = self.settings.database.url.as_ref();
         let value = url.map_or_else(|| "none".into(), |url| format!("{:?}", url.redacted()));
-        let source = self.url_place.unwrap_or("default").to_owned();
+        let source = self.url_place.unwrap_or(DEFAULT).to_owned();
         Shown { key: "database.url".into(), value, source }
     }
 
@@ -80,8 +80,8 @@ impl Showing<'_> {
             self.reader.tree.get(&[section].into_iter().chain(name.split('.')).collect::<Vec<_>>())
         });
         let (value, source) = match own.or(heir) {
-            Some(value) => (self.value(value, key.form), value.origin().unwrap_or("default")),
-            None => (self.default(at, key)?, "default"),
+            Some(value) => (self.value(value, key.form), value.origin().unwrap_or(DEFAULT)),
+            None => (self.default(at, key)?, DEFAULT),
         };
         Some(Shown { key: at.label(key.name()), value, source: source.to_owned() })
     }

@@ -1,6 +1,11 @@
 //! Tests of the whole room: text in, settings or mistakes out.
 
 mod defaults;
+mod keys;
+mod mistakes;
+mod precedence;
+mod random;
+mod secrets;
 
 use super::{Environment, Loaded, Mistakes, Source, load};
 use std::path::PathBuf;

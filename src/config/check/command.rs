@@ -92,9 +92,11 @@ fn arguments(words: &[String], unsafe_shell: bool) -> Result<&Path, String> {
         return Err(format!("{program:?} isn't an absolute path; PATH isn't searched"));
     }
     if !unsafe_shell && is_shell_script(words) {
-        return Err("it hands a line to a shell, which a payload's author may bend: put it in a \
-                    script and name that, or set unsafe_shell = true"
-            .into());
+        return Err(
+            "it runs a shell on a line of text: put the line into a script and name that, \
+                    or set unsafe_shell = true"
+                .into(),
+        );
     }
     Ok(Path::new(program))
 }

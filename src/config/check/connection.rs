@@ -30,10 +30,8 @@ pub(super) fn database(
         } else if allow_plaintext && !is_local(url) {
             warnings.push("allow_plaintext: Postgres may be talked to without TLS".into());
         }
-        let in_file = reader.place(at, "url").is_some_and(|from| from == place);
-        let secret =
-            url.split('?').next().is_some_and(|url| url.contains('@') && has_password(url));
-        if in_file && secret && given.world_readable && !place.starts_with("environment") {
+        let in_file = rank(place) == 1 && reader.place(at, "url") == Some(place);
+        if in_file && has_password(url) && given.world_readable {
             warnings.push(format!(
                 "{place} holds a password and may be read by everybody: use url_file, or chmod o-r"
             ));

@@ -48,7 +48,8 @@ fn handler(
     let at = At { section: "kind", item: Some(&item.id) };
     if reader.raw(at, "handler").is_none() {
         if !reader.broken {
-            let message = format!("{} is missing: {}", at.label("handler"), HANDLERS.join(", "));
+            let message =
+                format!("{} is missing: write one of {}", at.label("handler"), HANDLERS.join(", "));
             reader.mistakes.push(message, item.place.as_deref());
         }
         return None;
