@@ -105,22 +105,18 @@ struct Sources {
 }
 
 fn layers(source: &Source, given: Parsed, mistakes: &mut Mistakes) -> Sources {
-    let default = Text { path: None, text: default_file().into(), world_readable: false };
+    let default = Text { path: None, content: default_file().into(), world_readable: false };
     let default = file::parse(&default, mistakes);
     let listed = if given.queues.is_empty() { default.queues } else { given.queues };
     let mut chosen = Layer::default();
-    let queues = match overlay::queues(source.flags()) {
+    let queues = match overlay::queues(source.flags(), mistakes) {
         None => listed,
-        Some(Ok(served)) => {
+        Some(served) => {
             for (item, concurrency) in &served {
                 let value = Value::new(item.place.as_ref(), concurrency.as_str());
                 chosen.set(&["queue", &item.id, "concurrency"], value);
             }
             served.into_iter().map(|(item, _)| item).collect()
-        }
-        Some(Err((why, place))) => {
-            mistakes.push(why, Some(&place));
-            listed
         }
     };
     let (kinds, broken) = (given.kinds, given.broken);

@@ -48,15 +48,15 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
     let mut warnings = Warnings::new();
     let default = Settings::default();
     let (database, url_place) =
-        connection::database(reader, given, default.database, &mut warnings);
+        connection::database(reader, given, &default.database, &mut warnings);
     let retention = retentions(reader, default.retention);
     let retry = policy(reader, section("retry"), &default.retry);
     let settings = Settings {
         database,
         daemon: daemon(reader, given.environment, default.daemon),
-        shutdown: shutdown(reader, default.shutdown),
-        claim: claim(reader, default.claim),
-        complete: complete(reader, default.complete),
+        shutdown: shutdown(reader, &default.shutdown),
+        claim: claim(reader, &default.claim),
+        complete: complete(reader, &default.complete),
         queues: given.queues.iter().filter_map(|item| queue(reader, item, retention)).collect(),
         kinds: kind::all(reader, given, &retry, &mut warnings),
         retry,
@@ -109,7 +109,7 @@ fn daemon(reader: &mut Reader<'_>, environment: &Environment, default: Daemon) -
     }
 }
 
-fn shutdown(reader: &mut Reader<'_>, default: Shutdown) -> Shutdown {
+fn shutdown(reader: &mut Reader<'_>, default: &Shutdown) -> Shutdown {
     let at = section("shutdown");
     Shutdown {
         grace: reader.duration(at, "grace", default.grace),
@@ -117,7 +117,7 @@ fn shutdown(reader: &mut Reader<'_>, default: Shutdown) -> Shutdown {
     }
 }
 
-fn claim(reader: &mut Reader<'_>, default: Claim) -> Claim {
+fn claim(reader: &mut Reader<'_>, default: &Claim) -> Claim {
     let at = section("claim");
     Claim {
         poll_interval: reader.duration(at, "poll_interval", default.poll_interval),
@@ -127,7 +127,7 @@ fn claim(reader: &mut Reader<'_>, default: Claim) -> Claim {
     }
 }
 
-fn complete(reader: &mut Reader<'_>, default: Complete) -> Complete {
+fn complete(reader: &mut Reader<'_>, default: &Complete) -> Complete {
     let at = section("complete");
     Complete {
         flush_interval: reader.duration(at, "flush_interval", default.flush_interval),

@@ -15,7 +15,7 @@ use std::{
 
 /// Jobs that a queue runs at once where it doesn't say.
 pub(super) const CONCURRENCY: u32 = 20;
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -103,11 +103,11 @@ pub(super) fn default_queue() -> QueueName {
 }
 
 fn retry() -> KindPolicy {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     KindPolicy {
         max_attempts: 20,
         backoff: Backoff::new(Duration::from_secs(2), 2.0, hour, 0.2).expect("2 s is below 1 h"),
-        timeout: Duration::from_secs(5 * 60),
+        timeout: Duration::from_mins(5),
         max_rescues: 3,
         max_snoozes: 100,
     }

@@ -7,7 +7,7 @@
 use super::{
     keys::{Form, closest, form_of, is_table, nearest, nearest_section},
     mistakes::Mistakes,
-    reader::{DEFAULT, isnt},
+    reader::{DEFAULT, isnt, label},
     source::Text,
     tree::Layer,
 };
@@ -45,8 +45,8 @@ pub(super) struct Parsed {
 
 /// Reads what can be read of a text, noting all that is wrong with it.
 pub(super) fn parse(file: &Text, mistakes: &mut Mistakes) -> Parsed {
-    let (document, errors) = DeTable::parse_recoverable(&file.text);
-    let line_ends = file.text.match_indices('\n').map(|(end, _)| end).collect();
+    let (document, errors) = DeTable::parse_recoverable(&file.content);
+    let line_ends = file.content.match_indices('\n').map(|(end, _)| end).collect();
     let parsed = Parsed::default();
     let mut reading = Reading { file, line_ends, mistakes, parsed, errors: Vec::new() };
     for error in &errors {
@@ -137,13 +137,14 @@ impl Reading<'_> {
                     let message = format!("{key} is a table: write {key} = {{ … }}");
                     self.mistake(name.span().start, message);
                 }
-                _ => match form_of(&key) {
-                    Some(form) => self.value(&path, value, form),
-                    None => {
+                _ => {
+                    let Some(form) = form_of(&key) else {
                         let hint = hint(nearest(&key));
                         self.mistake(name.span().start, format!("there is no key {key:?}{hint}"));
-                    }
-                },
+                        continue;
+                    };
+                    self.value(&path, value, form);
+                }
             }
         }
     }
@@ -157,11 +158,11 @@ impl Reading<'_> {
         match converted(value.get_ref(), &place) {
             // Said here, since merging wouldn't keep its place.
             Ok(kind @ ValueKind::Table(_)) if form != Form::Pairs => {
-                let message = format!("{}: {}", path.join("."), isnt(&kind, form));
+                let message = format!("{}: {}", label(path), isnt(&kind, form));
                 self.mistake(value.span().start, message);
             }
             Ok(kind) => self.parsed.layer.set(path, Value::new(Some(&place), kind)),
-            Err(why) => self.mistake(value.span().start, format!("{}: {why}", path.join("."))),
+            Err(why) => self.mistake(value.span().start, format!("{}: {why}", label(path))),
         }
     }
 

@@ -104,8 +104,7 @@ impl Form {
             Self::Count { .. } | Self::Number { .. } => {
                 format!("write {}, without quotes", self.range())
             }
-            Self::Concurrency => format!("write {}", self.range()),
-            Self::Retention => format!("write {}", self.range()),
+            Self::Concurrency | Self::Retention => format!("write {}", self.range()),
             Self::RateLimit => {
                 "write \"100/s\", \"30/m\" or \"5/h burst 2\", or leave the key out".into()
             }

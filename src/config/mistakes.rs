@@ -49,7 +49,7 @@ impl Mistakes {
         if self.0.is_empty() {
             return Ok(value());
         }
-        self.0.sort_by(|a, b| order(a).cmp(&order(b)));
+        self.0.sort_by_key(order);
         self.0.dedup();
         Err(self)
     }

@@ -10,11 +10,12 @@ use super::{
     file::{Item, converted, hint},
     keys::{Form, KEYS, form_of, nearest},
     mistakes::Mistakes,
+    reader::label,
     source::Flag,
     tree::Layer,
 };
 use config::{Value, ValueKind};
-use std::ffi::OsStr;
+use std::{collections::BTreeSet, ffi::OsStr};
 use toml::de::DeValue;
 
 const PREFIX: &str = "LEGWORK_";
@@ -167,7 +168,7 @@ fn set(layer: &mut Layer, path: &[String], text: &str, place: &str, mistakes: &m
     let Some(form) = form_of(&known) else { return };
     match read(text, form, place) {
         Ok(kind) => layer.set(&names, Value::new(Some(&place.to_owned()), kind)),
-        Err(why) => mistakes.push(format!("{}: {why}", path.join(".")), Some(place)),
+        Err(why) => mistakes.push(format!("{}: {why}", label(&names)), Some(place)),
     }
 }
 
@@ -202,7 +203,7 @@ fn foreign(name: &str) -> bool {
 }
 
 /// `a=10,b=2`: the queues to serve and what each may run at once.
-pub(super) fn queues(flags: &[Flag]) -> Option<Result<Vec<(Item, String)>, (String, String)>> {
+pub(super) fn queues(flags: &[Flag], mistakes: &mut Mistakes) -> Option<Vec<(Item, String)>> {
     let Flag { flag, value, .. } = flags.iter().rev().find(|flag| flag.key == "queues")?;
     let place = format!("flag {flag}");
     let entry = |text: &str| {
@@ -211,8 +212,14 @@ pub(super) fn queues(flags: &[Flag]) -> Option<Result<Vec<(Item, String)>, (Stri
         let item = Item { id: name.to_owned(), place: Some(place.clone()) };
         Some((item, concurrency.to_owned()))
     };
-    let entries: Option<Vec<_>> = value.split(',').map(entry).collect();
-    let why =
-        || format!("{value:?} isn't a list of queues: write name=concurrency,name=concurrency");
-    Some(entries.ok_or_else(|| (why(), place.clone())))
+    let entries: Option<Vec<(Item, String)>> = value.split(',').map(entry).collect();
+    let twice = |entries: &[(Item, String)]| {
+        let names: BTreeSet<&str> = entries.iter().map(|(item, _)| item.id.as_str()).collect();
+        names.len() < entries.len()
+    };
+    if entries.as_deref().is_none_or(twice) {
+        let why = format!("{value:?} isn't a list of queues: write name=10,other=2, each once");
+        mistakes.push(why, Some(&place));
+    }
+    entries
 }

@@ -24,15 +24,23 @@ pub(super) struct At<'a> {
 }
 
 impl At<'_> {
-    /// The key as people find it: `daemon.lease_ttl`, `[[kind]] "resize".timeout`.
+    /// The key as people find it.
     pub(super) fn label(&self, key: &str) -> String {
-        match self.item {
-            None => format!("{}.{key}", self.section),
-            Some(number) if number.starts_with('#') => {
-                format!("[[{}]] {number}.{key}", self.section)
-            }
-            Some(name) => format!("[[{}]] {name:?}.{key}", self.section),
+        let path: Vec<&str> = [self.section].into_iter().chain(self.item).chain([key]).collect();
+        label(&path)
+    }
+}
+
+/// A path in the tree as people find it: `daemon.lease_ttl`, `[[kind]] "resize".timeout`.
+pub(super) fn label(path: &[&str]) -> String {
+    match path {
+        [list @ ("queue" | "kind"), number, key @ ..] if number.starts_with('#') => {
+            format!("[[{list}]] {number}.{}", key.join("."))
         }
+        [list @ ("queue" | "kind"), name, key @ ..] => {
+            format!("[[{list}]] {name:?}.{}", key.join("."))
+        }
+        path => path.join("."),
     }
 }
 

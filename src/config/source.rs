@@ -37,7 +37,7 @@ pub struct Source {
 pub(super) struct Text {
     /// Absent for the built-in defaults.
     pub(super) path: Option<PathBuf>,
-    pub(super) text: String,
+    pub(super) content: String,
     pub(super) world_readable: bool,
 }
 
@@ -104,15 +104,15 @@ fn read(path: &Path) -> Result<Text, String> {
         return Err("the configuration file's name is empty: name a file or unset it".into());
     }
     let (bytes, world_readable) = bounded(path, FILE_MAX_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    let content = String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         format!("{name}:{line} isn't UTF-8: save the file in that encoding")
     })?;
-    if text.starts_with('\u{feff}') {
+    if content.starts_with('\u{feff}') {
         return Err(format!("{name} starts with a byte order mark: save it as UTF-8 without one"));
     }
-    Ok(Text { path: Some(path.to_owned()), text, world_readable })
+    Ok(Text { path: Some(path.to_owned()), content, world_readable })
 }
 
 /// A regular file's bytes, and whether everybody may read it.

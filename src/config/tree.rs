@@ -4,7 +4,7 @@
 //! tree still knows that a value came from `legwork.toml:12`. Names of queues and kinds stand as
 //! table keys in it, whatever characters they have: only sections, which are ours, are paths.
 
-use config::{Config, ConfigError, Map, Value, ValueKind};
+use config::{Config, ConfigBuilder, ConfigError, Map, Value, ValueKind, builder::DefaultState};
 
 /// Keys and values of one source.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +46,8 @@ pub(super) struct Tree(Value);
 
 impl Tree {
     pub(super) fn merged(layers: impl IntoIterator<Item = Layer>) -> Result<Self, ConfigError> {
-        let builder = Config::builder();
-        let builder = layers.into_iter().fold(builder, |all, layer| all.add_source(layer));
+        let builder =
+            layers.into_iter().fold(Config::builder(), ConfigBuilder::<DefaultState>::add_source);
         Ok(Self(builder.build()?.cache))
     }
 

@@ -67,10 +67,10 @@ fn command(
         reader.mistakes.push(message, place);
     }
     let words = reader.words(at, "command")?;
-    let checked = arguments(&words, unsafe_shell).and_then(|program| runnable(program));
+    let checked = arguments(&words, unsafe_shell).and_then(runnable);
     match checked {
         Ok(warning) => {
-            warnings.extend(warning.map(|why| format!("{}: {why}", at.label("command"))))
+            warnings.extend(warning.map(|why| format!("{}: {why}", at.label("command"))));
         }
         Err(why) => {
             reader.refuse(at, "command", &why);

@@ -18,7 +18,7 @@ const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-c
 pub(super) fn database(
     reader: &mut Reader<'_>,
     given: &Given<'_>,
-    default: Database,
+    default: &Database,
     warnings: &mut Warnings,
 ) -> (Database, Option<String>) {
     let at = section("database");

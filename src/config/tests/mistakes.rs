@@ -182,6 +182,7 @@ const OVER: &[Over] = &[
     ("a list that isn't one", &[("LEGWORK_KIND__C__COMMAND", "/bin/ls")], &[]),
     ("variable against a default", &[("LEGWORK_DAEMON__LEASE_TTL", "1s")], &[]),
     ("wrong flag", &[], &[("claim.batch", "0"), ("queues", "a=x"), ("kind.a-b.timeout", "5")]),
+    ("a queue twice", &[], &[("queues", "a=1,a=2")]),
     ("queues without numbers", &[], &[("queues", "a,b")]),
 ];
 
