@@ -9,11 +9,11 @@ use super::{
     mistakes::Mistakes,
     reader::{DEFAULT, isnt, label},
     source::Text,
-    tree::Layer,
+    tree::{Layer, quoted},
 };
 use crate::job::KindName;
 use config::{Value, ValueKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use toml::{
     Spanned,
     de::{DeInteger, DeTable, DeValue},
@@ -48,10 +48,10 @@ pub(super) fn parse(file: &Text, mistakes: &mut Mistakes) -> Parsed {
     let (document, errors) = DeTable::parse_recoverable(&file.content);
     let line_ends = file.content.match_indices('\n').map(|(end, _)| end).collect();
     let parsed = Parsed::default();
-    let mut reading = Reading { file, line_ends, mistakes, parsed, errors: Vec::new() };
+    let mut reading = Reading { file, line_ends, mistakes, parsed, errors: BTreeSet::new() };
     for error in &errors {
         let line = reading.line(error.span().map_or(0, |span| span.start));
-        reading.errors.push(line);
+        reading.errors.insert(line);
         let message = error.message().replace('\n', ", ");
         reading.mistakes.push(format!("this isn't TOML: {message}"), Some(&reading.place(line)));
     }
@@ -68,7 +68,7 @@ struct Reading<'a> {
     mistakes: &'a mut Mistakes,
     parsed: Parsed,
     /// Lines that aren't TOML; what was recovered from them is no ground for further mistakes.
-    errors: Vec<usize>,
+    errors: BTreeSet<usize>,
 }
 
 type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
@@ -117,11 +117,14 @@ impl Reading<'_> {
                     near => format!("; did you mean [{near}]?"),
                 });
                 let hint = hint.unwrap_or_default();
-                self.mistake(at, format!("there is no section {section:?}{hint}"));
+                self.mistake(at, format!("there is no section {}{hint}", quoted(section)));
             }
             (None, _) => {
                 let hint = hint(nearest(&format!(".{section}")));
-                self.mistake(at, format!("{section:?} stands outside of any section{hint}"));
+                self.mistake(
+                    at,
+                    format!("{} stands outside of any section{hint}", quoted(section)),
+                );
             }
         }
     }
@@ -139,14 +142,19 @@ impl Reading<'_> {
                 }
                 _ => {
                     let Some(form) = form_of(&key) else {
-                        let hint = hint(nearest(&key));
-                        self.mistake(name.span().start, format!("there is no key {key:?}{hint}"));
+                        self.unknown(name.span().start, &key);
                         continue;
                     };
                     self.value(&path, value, form);
                 }
             }
         }
+    }
+
+    fn unknown(&mut self, at: usize, key: &str) {
+        // Looking for what was meant takes a while where a file has a hundred thousand of them.
+        let hint = if self.mistakes.is_full() { String::new() } else { hint(nearest(key)) };
+        self.mistake(at, format!("there is no key {}{hint}", quoted(key)));
     }
 
     fn value(&mut self, path: &[&str], value: &Spanned<DeValue<'_>>, form: Form) {
@@ -209,7 +217,7 @@ impl Reading<'_> {
         // A value that isn't text is refused with the other values, by its form.
         let name = value.get_ref().as_str()?;
         if let Err(why) = KindName::new(name) {
-            self.mistake(at, format!("[[{list}]] {name:?}: {why}"));
+            self.mistake(at, format!("[[{list}]] {}: {why}", quoted(name)));
             return None;
         }
         if let Some(line) = seen.get(name) {

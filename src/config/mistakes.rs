@@ -26,31 +26,47 @@ impl fmt::Display for Mistake {
 
 /// Every mistake of one configuration, in the order of the file; at least one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Mistakes {
+    listed: Vec<Mistake>,
+    /// How many were found beyond [`MISTAKES_MAX`].
+    more: usize,
+}
+
+/// Mistakes that are listed; further ones are counted. A file with more isn't a configuration.
+const MISTAKES_MAX: usize = 200;
 
 impl Mistakes {
     /// A single one that has no place.
     pub(super) fn one(message: String) -> Self {
-        Self(vec![Mistake { message, place: None }])
+        Self { listed: vec![Mistake { message, place: None }], more: 0 }
     }
 
     /// Notes a mistake.
     pub(super) fn push(&mut self, message: impl Into<String>, place: Option<&str>) {
-        self.0.push(Mistake { message: message.into(), place: place.map(str::to_owned) });
+        if self.is_full() {
+            self.more += 1;
+            return;
+        }
+        self.listed.push(Mistake { message: message.into(), place: place.map(str::to_owned) });
     }
 
-    /// The mistakes.
+    /// Whether further ones are only counted, so that no work need go into their wording.
+    pub(super) fn is_full(&self) -> bool {
+        self.listed.len() >= MISTAKES_MAX
+    }
+
+    /// The mistakes, at most 200 of them.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.0.iter()
+        self.listed.iter()
     }
 
     /// `Ok` with the value if nothing was wrong.
     pub(super) fn unless_any<T>(mut self, value: impl FnOnce() -> T) -> Result<T, Self> {
-        if self.0.is_empty() {
+        if self.listed.is_empty() {
             return Ok(value());
         }
-        self.0.sort_by_key(order);
-        self.0.dedup();
+        self.listed.sort_by_key(order);
+        self.listed.dedup();
         Err(self)
     }
 }
@@ -66,9 +82,12 @@ fn order(mistake: &Mistake) -> (bool, usize) {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.0.iter().enumerate() {
+        for (index, mistake) in self.listed.iter().enumerate() {
             write!(f, "{}{mistake}", if index == 0 { "" } else { "\n" })?;
         }
-        Ok(())
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "\nerror: there are {more} more mistakes"),
+        }
     }
 }

@@ -196,7 +196,7 @@ pub enum HandlerSettings {
 }
 
 /// The keys of `handler = "command"`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct CommandSettings {
     /// Absolute path of the program, then its fixed arguments.
     pub command: Vec<String>,
@@ -208,6 +208,21 @@ pub struct CommandSettings {
     pub kill_grace: Duration,
     /// How much of each output stream is kept, in bytes.
     pub max_output: usize,
+}
+
+impl fmt::Debug for CommandSettings {
+    /// Without the variables' values, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, env, cwd, kill_grace, max_output } = self;
+        let names: Vec<&str> = env.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("CommandSettings")
+            .field("command", command)
+            .field("env", &names)
+            .field("cwd", cwd)
+            .field("kill_grace", kill_grace)
+            .field("max_output", max_output)
+            .finish()
+    }
 }
 
 /// `[admin]`

@@ -60,10 +60,26 @@ impl Tree {
     }
 }
 
+/// Text in quotes, at most 80 characters of it.
+pub(super) fn quoted(text: &str) -> String {
+    shortened(format!("{text:?}"))
+}
+
+fn shortened(text: String) -> String {
+    const MAX_CHARS: usize = 80;
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 /// A value as the file would have it, at most 80 characters of it.
 pub(super) fn literal(value: &ValueKind) -> String {
-    const MAX_CHARS: usize = 80;
-    let text = match value {
+    shortened(written(value))
+}
+
+fn written(value: &ValueKind) -> String {
+    match value {
         ValueKind::Nil => "nothing".into(),
         ValueKind::Boolean(value) => value.to_string(),
         ValueKind::I64(value) => value.to_string(),
@@ -73,7 +89,7 @@ pub(super) fn literal(value: &ValueKind) -> String {
         ValueKind::Float(value) => format!("{value:?}"),
         ValueKind::String(value) => format!("{value:?}"),
         ValueKind::Array(values) => {
-            let items: Vec<_> = values.iter().map(|value| literal(&value.kind)).collect();
+            let items: Vec<_> = values.iter().map(|value| written(&value.kind)).collect();
             format!("[{}]", items.join(", "))
         }
         // Tables hold environments of commands, and those may hold secrets.
@@ -82,9 +98,5 @@ pub(super) fn literal(value: &ValueKind) -> String {
             names.sort();
             format!("{{ {} }}", names.join(", "))
         }
-    };
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }

@@ -290,3 +290,13 @@ fn a_shell_is_allowed_by_the_key_that_says_it_is_unsafe() {
                 command = [\"/bin/sh\", \"-c\", \"true\"]\nunsafe_shell = true\n";
     super::load_text(text).expect("right");
 }
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_answered_in_bounded_words_and_time() {
+    let many: Vec<_> = (0..40_000).map(|n| format!("k{n} = 1")).collect();
+    let text = format!("[claim]\n{}\n{} = 1\n", many.join("\n"), "x".repeat(100_000));
+    let mistakes = super::load_text(text).expect_err("refused");
+    let said = mistakes.to_string();
+    assert_eq!(mistakes.iter().count(), 200);
+    assert!(said.ends_with("there are 39801 more mistakes") && said.len() < 20_000, "{said}");
+}

@@ -83,4 +83,6 @@ fn show_blots_out_passwords_and_the_environment_of_commands() {
     let loaded = load_with(text, &[]).expect("right");
     let shown = format!("{:?}", loaded.show());
     assert!(!shown.contains(SECRET) && shown.contains("u:…@localhost"), "{shown}");
+    let settings = format!("{:?}", loaded.settings);
+    assert!(!settings.contains(SECRET) && settings.contains("u:…@localhost"), "{settings}");
 }
