@@ -147,14 +147,14 @@ impl ChildSetup {
 #[expect(unsafe_code, reason = "pre_exec is unsafe, and there is no other place for these calls")]
 fn before_exec(
     command: &mut std::process::Command,
-    mut step: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+    step: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
 ) {
     // SAFETY: after the fork of a process with threads, only async-signal-safe functions may run.
     // The only caller passes `ChildSetup::run`, which makes plain system calls (setsid, setrlimit,
     // prctl, getppid) on values that exist already: it takes no lock, allocates nothing, and
     // its errors are bare numbers.
     unsafe {
-        command.pre_exec(move || step());
+        command.pre_exec(step);
     }
 }
 
