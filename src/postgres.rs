@@ -1,1 +1,3 @@
 //! The `postgres` room.
+
+pub mod migrate;
