@@ -1,3 +1,5 @@
 //! The `postgres` room.
 
+pub mod enqueue;
 pub mod migrate;
+pub mod operations;
