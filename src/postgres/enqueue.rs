@@ -9,13 +9,21 @@
 
 mod encode;
 
+pub(in crate::postgres) use encode::{interval_text, timestamp_text};
+
+use super::operations::Nature;
 use crate::job::{KindName, QueueName};
 use sqlx::postgres::{PgConnection, PgCopyIn};
+use std::time::Duration;
 use time::OffsetDateTime;
+use tokio::time::timeout;
 
 /// Encoded rows that are gathered before they are sent, in bytes. Above it a message costs no less
 /// per row; one row of the largest payload is sent as it is.
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long the database may take no data, or take to commit. A checkpoint on a slow disk takes seconds.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A job that doesn't exist yet. What is absent takes the database's default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +43,7 @@ pub struct NewJob {
     /// At most one unfinished job of a queue has it.
     pub unique_key: Option<String>,
     /// The job's own limit on an attempt; absent is the kind's.
-    pub timeout: Option<std::time::Duration>,
+    pub timeout: Option<Duration>,
     /// Discarded if it hasn't started by then.
     pub expires_at: Option<OffsetDateTime>,
     /// For people to filter by.
@@ -85,20 +93,29 @@ pub enum EnqueueError {
     /// The end of the COPY failed in another way.
     #[error("couldn't finish enqueueing; if the connection broke, the jobs may exist")]
     Finish(#[source] sqlx::Error),
+    /// The database took nothing more.
+    #[error("the database took no data for {} s; nothing was enqueued unless it comes back", limit.as_secs())]
+    Stalled {
+        /// How long was waited.
+        limit: Duration,
+    },
     /// Giving up failed: the connection must not be used again.
     #[error("couldn't take back the jobs that were sent")]
     Abort(#[source] sqlx::Error),
 }
 
+const STALLED: EnqueueError = EnqueueError::Stalled { limit: STALL_TIMEOUT };
+
 impl EnqueueError {
-    /// What the database or the connection said.
-    pub fn database(&self) -> &sqlx::Error {
+    /// What kind of failure it is, for whoever branches.
+    pub fn nature(&self) -> Nature {
         match self {
             Self::Begin(source)
             | Self::Send(source)
             | Self::Refused { source, .. }
             | Self::Finish(source)
-            | Self::Abort(source) => source,
+            | Self::Abort(source) => Nature::of(source),
+            Self::Stalled { .. } => Nature::Unreachable,
         }
     }
 }
@@ -137,12 +154,13 @@ impl<'c> EnqueueSink<'c> {
     /// Commits and returns how many jobs exist now because of it.
     pub async fn finish(mut self) -> Result<u64, EnqueueError> {
         self.send().await?;
-        self.copy.finish().await.map_err(refused)
+        let finished = timeout(STALL_TIMEOUT, self.copy.finish()).await.map_err(|_| STALLED)?;
+        finished.map_err(refused)
     }
 
     /// Gives up: no job of this sink exists.
     pub async fn abort(self, why: &str) -> Result<(), EnqueueError> {
-        match self.copy.abort(why).await {
+        match timeout(STALL_TIMEOUT, self.copy.abort(why)).await.map_err(|_| STALLED)? {
             Ok(()) => Ok(()),
             // The server had refused a row already; that is an abort too.
             Err(sqlx::Error::Database(_)) => Ok(()),
@@ -151,7 +169,8 @@ impl<'c> EnqueueSink<'c> {
     }
 
     async fn send(&mut self) -> Result<(), EnqueueError> {
-        self.copy.send(self.buffer.as_slice()).await.map_err(EnqueueError::Send)?;
+        let sent = timeout(STALL_TIMEOUT, self.copy.send(self.buffer.as_slice())).await;
+        sent.map_err(|_| STALLED)?.map_err(EnqueueError::Send)?;
         self.buffer.clear();
         Ok(())
     }

@@ -16,12 +16,12 @@ pub(super) fn row(job: &NewJob, out: &mut Vec<u8>) {
     text(job.kind.as_str(), out);
     field(Some(job.payload.as_deref().unwrap_or("{}")), out);
     field(Some(job.queue.as_ref().map_or("default", |queue| queue.as_str())), out);
-    field(Some(&job.run_at.map_or_else(|| "now".to_owned(), timestamp)), out);
+    field(Some(&job.run_at.map_or_else(|| "now".to_owned(), timestamp_text)), out);
     field(Some(&job.priority.unwrap_or(0).to_string()), out);
     field(job.max_attempts.map(|limit| limit.to_string()).as_deref(), out);
     field(job.unique_key.as_deref(), out);
-    field(job.timeout.map(interval).as_deref(), out);
-    field(job.expires_at.map(timestamp).as_deref(), out);
+    field(job.timeout.map(interval_text).as_deref(), out);
+    field(job.expires_at.map(timestamp_text).as_deref(), out);
     field(array(&job.tags).as_deref(), out);
     field(job.metadata.as_deref(), out);
     out.push(b'\n');
@@ -49,7 +49,7 @@ fn text(value: &str, out: &mut Vec<u8>) {
 }
 
 /// An instant in a form that every DateStyle and TimeZone reads alike.
-fn timestamp(at: OffsetDateTime) -> String {
+pub(in crate::postgres) fn timestamp_text(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     let (date, clock) = (at.date(), at.time());
     let mut text = format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day());
@@ -58,7 +58,7 @@ fn timestamp(at: OffsetDateTime) -> String {
     text
 }
 
-fn interval(time: Duration) -> String {
+pub(in crate::postgres) fn interval_text(time: Duration) -> String {
     format!("{} microseconds", time.as_micros())
 }
 
