@@ -22,6 +22,11 @@ pub(super) fn exact(moment: &str, now: &str) -> String {
     format!("{moment} ({})", relative(moment, now))
 }
 
+/// A moment that came as a value rather than as text.
+pub(super) fn rfc3339(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+}
+
 /// The largest unit of which there are two or more; whole ones only.
 fn span(distance: Duration) -> String {
     let seconds = distance.whole_seconds();
