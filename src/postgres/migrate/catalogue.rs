@@ -35,6 +35,9 @@ const SCRIPTS: &[Script] = &[
     script!(1, "0001", "job"),
     script!(2, "0002", "history"),
     script!(3, "0003", "doorbell"),
+    script!(4, "0004", "functions"),
+    script!(5, "0005", "insight"),
+    script!(6, "0006", "roles"),
 ];
 
 /// The schema version this binary works with.
