@@ -49,7 +49,8 @@ fn tasks(tree: &Tree) -> Vec<Finding> {
     let named = named_tasks(tree);
     let mut findings = Vec::new();
     for (name, (path, line)) in named.iter().filter(|(name, _)| !listed.contains(*name)) {
-        let say = format!("task `{name}` isn't in the table of {TASKS}: owner, channels, end, policy");
+        let say =
+            format!("task `{name}` isn't in the table of {TASKS}: owner, channels, end, policy");
         findings.push(Finding::new(path, *line, say));
     }
     // A page may run ahead of the code until the daemon is wired, and not a day longer.
@@ -150,7 +151,9 @@ fn unknown_series(tree: &Tree) -> Vec<Finding> {
     let known = metrics(tree);
     let mut findings = Vec::new();
     for file in tree.under("deploy/", "").filter(|file| file.text.contains("expr")) {
-        for (number, line) in file.text.lines().enumerate().filter(|(_, line)| line.contains("expr")) {
+        for (number, line) in
+            file.text.lines().enumerate().filter(|(_, line)| line.contains("expr"))
+        {
             for word in line.split(|c| !is_name(c)).filter(|word| word.starts_with("legwork_")) {
                 if !known.contains_key(word) && !known.contains_key(base(word)) {
                     let say = format!("nothing records `{word}`: an alert on it never fires");
@@ -186,7 +189,8 @@ fn alerts_and_dashboards_ask_only_for_metrics_that_exist() {
 mod tests {
     use super::{Tree, tasks, undocumented_keys, undocumented_metrics, unknown_series};
 
-    const PAGE: &str = "| task | owner |\n|---|---|\n| `claimer[queue/group]` | a |\n| `signals` | b |\n";
+    const PAGE: &str =
+        "| task | owner |\n|---|---|\n| `claimer[queue/group]` | a |\n| `signals` | b |\n";
 
     #[test]
     fn a_task_missing_on_either_side_is_found() {
