@@ -157,7 +157,7 @@ mod tests {
         let routes = "[\"/health/startup\", \"/health/ready\", \"/health/live\"]";
         assert_eq!(found(manifest, routes), 0);
         assert_eq!(found(manifest, "\"/health/live\""), 2);
-        assert_eq!(found(&manifest.replace("/health/live", "/healthz"), routes), 1);
+        assert_eq!(found(&manifest.replace("/health/live", "/healthz"), routes), 2);
     }
 
     #[test]
