@@ -1,1 +1,13 @@
-//! The `executor` room.
+//! Runs one attempt: the handler, its deadline, its cancellation and the boundary for its panics.
+//!
+//! What a handler is stands here, where it is called; the handlers themselves live in `handlers`.
+//! The executor decides nothing about the job: it says how the attempt ended, and `job::rule` says
+//! what becomes of it.
+
+mod attempt;
+mod context;
+mod handler;
+
+pub use attempt::execute;
+pub use context::{AttemptLimits, Context, Stop};
+pub use handler::{Handler, HandlerError, HandlerFuture, Registry, TypedHandler};

@@ -1,1 +1,24 @@
-//! The `job` room.
+//! The domain: what a job is, what can become of it, and who may say so.
+//!
+//! Everything here is pure: values in, values out. It knows no database, no clock and no task,
+//! so that each rule can be read, tested and modelled without starting anything.
+
+mod backoff;
+mod claimed;
+mod name;
+mod outcome;
+mod policy;
+mod rate;
+mod retention;
+mod state;
+mod verdict;
+
+pub use backoff::{Backoff, BackoffError};
+pub use claimed::{ClaimedJob, JobId, Lease};
+pub use name::{KindName, NameError, QueueName};
+pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome};
+pub use policy::{KindPolicy, refuse_before_running};
+pub use rate::{RateLimit, RateLimitError};
+pub use retention::{RETENTION_MAX, Retention};
+pub use state::{State, Transition};
+pub use verdict::{Cause, FailedAttempt, Ruling, Verdict, rule};

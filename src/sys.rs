@@ -1,1 +1,16 @@
-//! The `sys` room.
+//! What the operating system only offers through `unsafe`, behind functions that aren't.
+//!
+//! A child process must die with the daemon, drop its privileges and keep out of the terminal's
+//! process group. The calls for that have to run between `fork` and `exec`, and `pre_exec` is
+//! unsafe because hardly anything may run there. This is the one audited room that may opt out of
+//! `unsafe_code`; each block says why it is sound.
+//!
+//! It decides nothing: who is started, as whom and when it is stopped is the caller's business.
+
+mod child;
+mod descriptors;
+mod group;
+pub mod spawner;
+
+pub use child::ChildSetup;
+pub use group::ProcessGroup;

@@ -1,0 +1,260 @@
+//! The checked configuration: every value in its own type and unit.
+//!
+//! It can only be had from `config`'s checks or, for the library, from the defaults; what it holds
+//! is immutable while the daemon runs.
+
+use crate::job::{KindName, KindPolicy, QueueName, RateLimit, Retention};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Everything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `[database]`
+    pub database: Database,
+    /// `[daemon]`
+    pub daemon: Daemon,
+    /// `[shutdown]`
+    pub shutdown: Shutdown,
+    /// `[claim]`
+    pub claim: Claim,
+    /// `[complete]`
+    pub complete: Complete,
+    /// `[retry]`: what a kind has where it says nothing itself.
+    pub retry: KindPolicy,
+    /// `[retention]`
+    pub retention: Retentions,
+    /// `[[queue]]`, or `default` alone where the file lists none.
+    pub queues: Vec<QueueSettings>,
+    /// `[[kind]]`
+    pub kinds: Vec<KindSettings>,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+    /// `[metrics]`
+    pub metrics: Metrics,
+}
+
+/// No database was named anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no database is configured: set DATABASE_URL, or url (or url_file) under [database] in \
+     legwork.toml, e.g. postgres:///app; `legwork demo` needs none"
+)]
+pub struct MissingUrl;
+
+impl Settings {
+    /// Where the queue is, or what to do about its absence.
+    pub fn database_url(&self) -> Result<&DatabaseUrl, MissingUrl> {
+        self.database.url.as_ref().ok_or(MissingUrl)
+    }
+}
+
+/// A connection URL, whose password no `Debug`, log line or page shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// Wraps a URL that `config` has looked at.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL with its password, for connecting.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The URL with its password blotted out.
+    pub fn redacted(&self) -> String {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return "…".into() };
+        let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let shown = match authority.rsplit_once('@') {
+            Some((user, host)) => {
+                let name = user.split(':').next().unwrap_or_default();
+                let secret = if user.contains(':') { ":…" } else { "" };
+                format!("{name}{secret}@{host}")
+            }
+            None => authority.into(),
+        };
+        let path = tail.split('?').next().unwrap_or_default();
+        format!("{scheme}://{shown}{path}")
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+/// `[database]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Database {
+    /// Where the queue is. Absent only for commands that need none.
+    pub url: Option<DatabaseUrl>,
+    /// How long a connection attempt may take.
+    pub connect_timeout: Duration,
+    /// How long one of our statements may take.
+    pub statement_timeout: Duration,
+    /// TCP to another host without TLS is refused unless this is set.
+    pub allow_plaintext: bool,
+}
+
+/// `[daemon]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Daemon {
+    /// For people; identity is a random boot id.
+    pub name: String,
+    /// How often leases are renewed.
+    pub heartbeat_interval: Duration,
+    /// How long a lease outlives its last renewal.
+    pub lease_ttl: Duration,
+    /// Threads that run tasks; 0 = one per CPU.
+    pub runtime_threads: usize,
+}
+
+/// `[shutdown]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shutdown {
+    /// How long running jobs may finish.
+    pub grace: Duration,
+    /// How long cancelled ones may take to stop.
+    pub cancel_grace: Duration,
+}
+
+/// `[claim]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The net under the wake-ups.
+    pub poll_interval: Duration,
+    /// How far polls are spread, as a share of the interval.
+    pub poll_jitter: f64,
+    /// Whether to listen for wake-ups.
+    pub notify: bool,
+    /// Most jobs that one statement claims.
+    pub batch: u32,
+}
+
+/// `[complete]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Complete {
+    /// How long a verdict may wait for company.
+    pub flush_interval: Duration,
+    /// How many verdicts are written at once.
+    pub flush_max_rows: usize,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retentions {
+    /// Of completed jobs.
+    pub completed: Retention,
+    /// Of cancelled jobs.
+    pub cancelled: Retention,
+    /// Of discarded jobs, and of the records of failed attempts.
+    pub discarded: Retention,
+}
+
+/// `[[queue]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueSettings {
+    /// Its name.
+    pub name: QueueName,
+    /// Jobs that this daemon runs at once from it.
+    pub concurrency: u32,
+    /// Starts per time, per daemon.
+    pub rate_limit: Option<RateLimit>,
+    /// How long its finished jobs are kept.
+    pub retention: Retentions,
+}
+
+/// `[[kind]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct KindSettings {
+    /// Its name.
+    pub name: KindName,
+    /// What runs it.
+    pub handler: HandlerSettings,
+    /// Attempts, backoff, timeout.
+    pub policy: KindPolicy,
+    /// Starts per time, per daemon.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// `handler = …` with the keys that belong to it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HandlerSettings {
+    /// Completes at once.
+    Noop,
+    /// Waits for `payload.seconds`, then completes.
+    Sleep,
+    /// Code of the program that embeds the library; refused where none is registered.
+    Rust,
+    /// A program.
+    Command(CommandSettings),
+}
+
+/// The keys of `handler = "command"`.
+#[derive(Clone, PartialEq)]
+pub struct CommandSettings {
+    /// Absolute path of the program, then its fixed arguments.
+    pub command: Vec<String>,
+    /// Variables that it gets, besides Legwork's own.
+    pub env: Vec<(String, String)>,
+    /// Where it runs.
+    pub cwd: Option<PathBuf>,
+    /// How long after TERM it is killed.
+    pub kill_grace: Duration,
+    /// How much of each output stream is kept, in bytes.
+    pub max_output: usize,
+}
+
+impl fmt::Debug for CommandSettings {
+    /// Without the variables' values, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, env, cwd, kill_grace, max_output } = self;
+        let names: Vec<&str> = env.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("CommandSettings")
+            .field("command", command)
+            .field("env", &names)
+            .field("cwd", cwd)
+            .field("kill_grace", kill_grace)
+            .field("max_output", max_output)
+            .finish()
+    }
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admin {
+    /// Where it listens; absent = off.
+    pub listen: Option<SocketAddr>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// JSON unless standard output is a terminal.
+    Auto,
+    /// One object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which lines appear, in `tracing`'s filter syntax.
+    pub filter: String,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// Kinds that get a label of their own; further ones are counted as `other`.
+    pub max_kinds: usize,
+}

@@ -1,0 +1,69 @@
+//! A claimed job, as the daemon holds it between claim and verdict.
+//!
+//! Timestamps that producers wrote aren't here: one `run_at = 'infinity'` must not be able to
+//! break the decoding of a whole batch. What the daemon needs of them comes as plain numbers that
+//! the database computed.
+
+use super::{KindName, QueueName};
+use std::{fmt, time::Duration};
+
+/// The number of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub i64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The right to finish one attempt of one job: every write that ends it must show all three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Which job.
+    pub job: JobId,
+    /// Goes up by one at each claim and never down.
+    pub token: i64,
+    /// The boot id of the daemon that claimed it.
+    pub holder: i64,
+}
+
+/// One job between its claim and its verdict.
+#[derive(Debug, Clone)]
+pub struct ClaimedJob {
+    /// What proves that the attempt is ours.
+    pub lease: Lease,
+    /// Place in line; the lowest runs first within a priority.
+    pub seq: i64,
+    /// −2 … 2, lower runs first.
+    pub priority: i16,
+    /// Charged executions that ended before this one.
+    pub charged: u16,
+    /// How often the job was returned after its daemon died.
+    pub rescues: u16,
+    /// How often it was snoozed.
+    pub snoozes: u16,
+    /// The row's own limit; the kind's applies where it is absent.
+    pub max_attempts: Option<u16>,
+    /// Where it waited.
+    pub queue: QueueName,
+    /// What runs it.
+    pub kind: KindName,
+    /// Its input, JSON text as Postgres renders it.
+    pub payload: String,
+    /// The row's own limit on an attempt.
+    pub timeout: Option<Duration>,
+    /// Whether `expires_at` had passed when it was claimed.
+    pub expired: bool,
+    /// How long it had been due when it was claimed.
+    pub waited: Duration,
+    /// `metadata` as JSON text, where the row has any.
+    pub metadata: Option<String>,
+}
+
+impl ClaimedJob {
+    /// The number of the attempt that is about to run, from 1.
+    pub fn attempt(&self) -> u16 {
+        self.charged.saturating_add(1)
+    }
+}

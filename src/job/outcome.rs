@@ -1,0 +1,175 @@
+//! What a handler decided, and how an attempt ended where it didn't get to decide.
+
+use std::{fmt, time::Duration};
+
+/// Longest error text kept of an attempt, in bytes.
+pub const ERROR_MAX_BYTES: usize = 8 * 1024;
+
+/// JSON text that a handler left as its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobResult(String);
+
+impl JobResult {
+    /// Accepts JSON that Postgres can store: no `\u0000` and no lone surrogate, which jsonb refuses.
+    pub fn new(json: String) -> Option<Self> {
+        let value: serde_json::Value = serde_json::from_str(&json).ok()?;
+        (!holds_nul(&value)).then_some(Self(json))
+    }
+
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn holds_nul(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::String(text) => text.contains('\0'),
+        serde_json::Value::Array(items) => items.iter().any(holds_nul),
+        serde_json::Value::Object(map) => {
+            map.iter().any(|(key, item)| key.contains('\0') || holds_nul(item))
+        }
+        _ => false,
+    }
+}
+
+/// An attempt's error as it is kept: bounded, and free of what Postgres text can't hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobError(String);
+
+impl JobError {
+    /// Takes any text; NUL becomes a visible mark and the middle of a long text is cut out.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        let clean = text.as_ref().replace('\0', "\u{2400}");
+        if clean.len() <= ERROR_MAX_BYTES {
+            return Self(clean);
+        }
+        const HALF: usize = ERROR_MAX_BYTES / 2 - 16;
+        let head = clean.floor_char_boundary(HALF);
+        let tail = clean.ceil_char_boundary(clean.len() - HALF);
+        Self(format!("{}\n[… cut …]\n{}", &clean[..head], &clean[tail..]))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a job will not run again, in words that a program can branch on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiscardReason {
+    /// Failed as often as it may.
+    AttemptsExhausted,
+    /// Its daemon died under it as often as it may.
+    RescuesExhausted,
+    /// Snoozed as often as it may.
+    SnoozesExhausted,
+    /// The payload isn't what the handler takes.
+    InvalidPayload,
+    /// The handler said that trying again is pointless.
+    PermanentError,
+    /// Not started by its `expires_at`.
+    Expired,
+}
+
+impl DiscardReason {
+    /// Every reason, for tests and documents.
+    pub const ALL: [Self; 6] = [
+        Self::AttemptsExhausted,
+        Self::RescuesExhausted,
+        Self::SnoozesExhausted,
+        Self::InvalidPayload,
+        Self::PermanentError,
+        Self::Expired,
+    ];
+
+    /// The word in `finished.reason`, metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::RescuesExhausted => "rescues_exhausted",
+            Self::SnoozesExhausted => "snoozes_exhausted",
+            Self::InvalidPayload => "invalid_payload",
+            Self::PermanentError => "permanent_error",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// What a handler decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Complete {
+        /// What it leaves behind.
+        result: Option<JobResult>,
+    },
+    /// Failed; try again.
+    Retry {
+        /// What went wrong.
+        error: JobError,
+        /// When, if the handler knows better than the backoff.
+        after: Option<Duration>,
+    },
+    /// Failed for good.
+    Discard {
+        /// Why, for programs.
+        reason: DiscardReason,
+        /// Why, for people.
+        error: JobError,
+    },
+    /// Not now: run later, attempt not counted.
+    Snooze {
+        /// When; the kind's backoff base where absent.
+        delay: Option<Duration>,
+    },
+    /// The handler stopped because it was asked to, or calls the job off itself.
+    Cancel,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The handler decided.
+    Decided(Outcome),
+    /// Its time was up.
+    TimedOut {
+        /// The limit that it ran into.
+        limit: Duration,
+    },
+    /// The handler panicked.
+    Panicked(JobError),
+    /// Stopped because somebody cancelled the job.
+    Cancelled,
+    /// Stopped because the daemon shuts down; not the job's fault.
+    Interrupted,
+    /// Refused before it ran.
+    Refused(DiscardReason),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_100_mb_keeps_its_head_and_its_tail() {
+        let error = JobError::new(format!("head{}tail", "ä".repeat(50_000_000)));
+        assert!(error.as_str().len() <= ERROR_MAX_BYTES);
+        assert!(error.as_str().starts_with("head") && error.as_str().ends_with("tail"));
+    }
+
+    #[test]
+    fn nul_never_reaches_the_database() {
+        assert_eq!(JobError::new("a\0b").as_str(), "a\u{2400}b");
+        assert_eq!(JobResult::new(r#"{"a":["\u0000"]}"#.into()), None);
+        assert_eq!(JobResult::new(r#""\ud800""#.into()), None);
+        assert!(JobResult::new(r#"{"a":1}"#.into()).is_some());
+    }
+}

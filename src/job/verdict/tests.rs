@@ -1,0 +1,115 @@
+//! The policy as a table: one row a case.
+
+use super::*;
+use crate::job::{Backoff, JobId, KindName, Lease, QueueName, refuse_before_running};
+use rstest::rstest;
+
+const S: Duration = Duration::from_secs(1);
+
+fn job(charged: u16) -> ClaimedJob {
+    ClaimedJob {
+        lease: Lease { job: JobId(1), token: 1, holder: 1 },
+        seq: 1,
+        priority: 0,
+        charged,
+        rescues: 0,
+        snoozes: 0,
+        max_attempts: None,
+        queue: QueueName::new("default").expect("a name"),
+        kind: KindName::new("k").expect("a name"),
+        payload: "{}".into(),
+        timeout: None,
+        expired: false,
+        waited: Duration::ZERO,
+        metadata: None,
+    }
+}
+
+fn policy() -> KindPolicy {
+    KindPolicy {
+        max_attempts: 3,
+        backoff: Backoff::new(2 * S, 2.0, 60 * S, 0.0).expect("a backoff"),
+        timeout: 5 * S,
+        max_rescues: 3,
+        max_snoozes: 2,
+    }
+}
+
+fn error() -> JobError {
+    JobError::new("no")
+}
+
+#[rstest]
+#[case::success(Ending::Decided(Outcome::Complete { result: None }), 0,
+    Verdict::Complete { result: None })]
+#[case::first_failure(Ending::Decided(Outcome::Retry { error: error(), after: None }), 0,
+    Verdict::Retry { delay: 2 * S })]
+#[case::second_failure(Ending::Decided(Outcome::Retry { error: error(), after: None }), 1,
+    Verdict::Retry { delay: 4 * S })]
+#[case::last_failure(Ending::Decided(Outcome::Retry { error: error(), after: None }), 2,
+    Verdict::Discard { reason: DiscardReason::AttemptsExhausted })]
+#[case::the_handler_knows_when(Ending::Decided(Outcome::Retry { error: error(), after: Some(9 * S) }), 0,
+    Verdict::Retry { delay: 9 * S })]
+#[case::an_absurd_delay_is_capped(Ending::Decided(Outcome::Snooze { delay: Some(Duration::MAX) }), 0,
+    Verdict::Snooze { delay: DELAY_MAX })]
+#[case::permanent(
+    Ending::Decided(Outcome::Discard { reason: DiscardReason::PermanentError, error: error() }), 0,
+    Verdict::Discard { reason: DiscardReason::PermanentError })]
+#[case::panic(Ending::Panicked(error()), 0, Verdict::Retry { delay: 2 * S })]
+#[case::last_panic(Ending::Panicked(error()), 2,
+    Verdict::Discard { reason: DiscardReason::AttemptsExhausted })]
+#[case::timeout(Ending::TimedOut { limit: S }, 0, Verdict::Retry { delay: 2 * S })]
+#[case::cancelled(Ending::Cancelled, 2, Verdict::Cancel)]
+#[case::interrupted_at_the_last_attempt(Ending::Interrupted, 2, Verdict::Release)]
+#[case::refused(Ending::Refused(DiscardReason::Expired), 0,
+    Verdict::Discard { reason: DiscardReason::Expired })]
+fn an_ending_leads_to_a_verdict(
+    #[case] ending: Ending,
+    #[case] charged: u16,
+    #[case] verdict: Verdict,
+) {
+    assert_eq!(rule(ending, &job(charged), &policy(), 0.5).verdict, verdict);
+}
+
+#[test]
+fn a_failure_is_recorded_with_its_cause_and_an_interruption_is_not() {
+    let cause = |ending| rule(ending, &job(0), &policy(), 0.5).failure.map(|f| f.cause);
+    assert_eq!(cause(Ending::Panicked(error())), Some(Cause::Panicked));
+    assert_eq!(cause(Ending::TimedOut { limit: S }), Some(Cause::TimedOut));
+    assert_eq!(cause(Ending::Interrupted), None);
+    assert_eq!(cause(Ending::Cancelled), None);
+}
+
+#[test]
+fn a_job_can_not_be_put_off_for_ever() {
+    let mut job = job(0);
+    job.snoozes = 2;
+    let ending = Ending::Decided(Outcome::Snooze { delay: Some(S) });
+    let expected = Verdict::Discard { reason: DiscardReason::SnoozesExhausted };
+    assert_eq!(rule(ending, &job, &policy(), 0.5).verdict, expected);
+}
+
+#[rstest]
+#[case::fresh(0, 0, false, None)]
+#[case::attempts(3, 0, false, Some(DiscardReason::AttemptsExhausted))]
+#[case::third_rescue_still_runs(2, 3, false, None)]
+#[case::fourth_rescue(2, 4, false, Some(DiscardReason::RescuesExhausted))]
+#[case::expired(0, 0, true, Some(DiscardReason::Expired))]
+fn the_gate_before_running(
+    #[case] charged: u16,
+    #[case] rescues: u16,
+    #[case] expired: bool,
+    #[case] refusal: Option<DiscardReason>,
+) {
+    let job = ClaimedJob { rescues, expired, ..job(charged) };
+    assert_eq!(refuse_before_running(&job, &policy()), refusal);
+}
+
+#[test]
+fn the_row_may_have_limits_of_its_own() {
+    let job = ClaimedJob { max_attempts: Some(1), timeout: Some(S), ..job(0) };
+    assert_eq!(policy().timeout_of(&job), S);
+    let ending = Ending::Decided(Outcome::Retry { error: error(), after: None });
+    let expected = Verdict::Discard { reason: DiscardReason::AttemptsExhausted };
+    assert_eq!(rule(ending, &job, &policy(), 0.5).verdict, expected);
+}

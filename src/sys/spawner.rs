@@ -1,0 +1,171 @@
+//! The one thread that starts child processes.
+//!
+//! `PDEATHSIG` is sent when the *thread* that forked ends, and the runtime's blocking threads end
+//! whenever they were idle for a while: a child started on one of them would be killed at a moment
+//! nobody chose. This thread lives as long as the process, so here the signal means what its users
+//! mean by it: the daemon is gone.
+//!
+//! It is process-wide because the fact that it stands for is. It stops no child; that is done by
+//! whoever holds the [`Child`]. It only buries those that were killed and that nobody waits for.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+
+/// Starts that may wait for the thread at once. A start takes 1 to 2 ms, so the last of them waits
+/// about a tenth of a second; further callers wait for a place.
+const MAX_WAITING: usize = 64;
+
+/// Something to be done on the thread.
+type Errand = Box<dyn FnOnce() + Send>;
+
+/// The way to the thread, made at the first use.
+static ERRANDS: Mutex<Option<SyncSender<Errand>>> = Mutex::new(None);
+
+/// Keeps the callers that await from filling the channel, whose `send` would block their thread.
+static PLACES: Semaphore = Semaphore::const_new(MAX_WAITING);
+
+/// How often the thread looks whether a killed child has ended. A process in an uninterruptible
+/// wait may take its time, so the thread never waits for one.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Children that were killed and that nobody waits for. As many as there are processes at most.
+static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// Starts a child from the immortal thread and hands it to the caller's runtime.
+///
+/// Set `kill_on_drop` on the command where a child nobody waits for any more has to go: a caller
+/// that is dropped while it waits here never sees its child.
+pub async fn spawn(mut command: tokio::process::Command) -> io::Result<tokio::process::Child> {
+    let runtime = tokio::runtime::Handle::current();
+    let _place = PLACES.acquire().await.map_err(io::Error::other)?;
+    let (reply, answer) = oneshot::channel();
+    send(Box::new(move || {
+        let _entered = runtime.enter();
+        // Nobody waits any more if this fails: the child is dropped with the answer.
+        reply.send(command.spawn()).ok();
+    }))?;
+    answer.await.map_err(io::Error::other)?
+}
+
+/// Does some work on the thread. Its value is dropped there if the caller was dropped meanwhile.
+pub(super) async fn on_the_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let _place = PLACES.acquire().await.map_err(io::Error::other)?;
+    let (reply, answer) = oneshot::channel();
+    send(Box::new(move || {
+        reply.send(work()).ok();
+    }))?;
+    answer.await.map_err(io::Error::other)
+}
+
+/// Has a killed child reaped once it has ended, so that it leaves no zombie. Doesn't block.
+pub(super) fn reap(child: Child) {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+    // Wakes the thread if it sleeps; with a full channel it is awake and looks after each errand.
+    let errands = ERRANDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(way) = errands.as_ref() {
+        way.try_send(Box::new(|| {})).ok();
+    }
+}
+
+/// As [`spawn`], for callers outside a runtime. Blocks until the program runs or couldn't be run.
+pub fn spawn_blocking(mut command: std::process::Command) -> io::Result<std::process::Child> {
+    let (reply, answer) = sync_channel(1);
+    send(Box::new(move || {
+        reply.send(command.spawn()).ok();
+    }))?;
+    answer.recv().map_err(io::Error::other)?
+}
+
+/// Puts an errand into the channel, starting the thread first if there is none.
+fn send(errand: Errand) -> io::Result<()> {
+    let mut errands = ERRANDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let way = match errands.take() {
+        Some(way) => way,
+        None => start()?,
+    };
+    let way = errands.insert(way).clone();
+    drop(errands);
+    way.send(errand).map_err(|_| io::Error::other("the thread that starts processes has ended"))
+}
+
+/// Starts the thread.
+fn start() -> io::Result<SyncSender<Errand>> {
+    let (way, waiting) = sync_channel(MAX_WAITING);
+    std::thread::Builder::new().name("spawner".to_owned()).spawn(move || serve(&waiting))?;
+    Ok(way)
+}
+
+/// The thread: one errand after the other, for ever. The sender is never dropped, and an errand
+/// that panics fails alone: the end of this thread would end every child.
+fn serve(errands: &Receiver<Errand>) {
+    let mut left = 0;
+    loop {
+        let errand = if left == 0 {
+            errands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            errands.recv_timeout(LOOK_AGAIN)
+        };
+        match errand {
+            Ok(errand) => drop(catch_unwind(AssertUnwindSafe(errand))),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        left = bury();
+    }
+}
+
+/// Reaps what has ended and says how many have not.
+fn bury() -> usize {
+    let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+    left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    left.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_outlives_the_thread_that_asked_for_it() {
+        use nix::sys::signal::Signal;
+
+        let mut child = std::thread::spawn(|| {
+            let mut command = std::process::Command::new("cat");
+            command.stdin(std::process::Stdio::piped());
+            crate::sys::ChildSetup::new().death_signal(Signal::SIGKILL).apply(&mut command);
+            spawn_blocking(command).expect("cat runs")
+        })
+        .join()
+        .expect("the asking thread ends");
+
+        drop(child.stdin.take());
+        assert!(child.wait().expect("cat ends").success(), "ended by its input, not by a signal");
+    }
+
+    #[tokio::test]
+    async fn an_awaiting_caller_gets_its_child() {
+        let status = spawn(tokio::process::Command::new("true")).await.expect("true runs");
+        assert!({ status }.wait().await.expect("true ends").success());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_an_error() {
+        let refused = spawn(tokio::process::Command::new("/nowhere/at-all")).await;
+        assert_eq!(refused.expect_err("there is no such file").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn an_errand_that_panics_does_not_end_the_thread() {
+        send(Box::new(|| panic!("an errand that fails"))).expect("the thread takes it");
+        let mut child = spawn_blocking(std::process::Command::new("true")).expect("true runs");
+        assert!(child.wait().expect("true ends").success());
+    }
+}
