@@ -57,7 +57,14 @@ CREATE TABLE legwork.job (
     timeout          legwork.attempt_timeout,
     unique_key       legwork.key,
     tags             legwork.tags,
-    metadata         legwork.metadata,
+    -- Where the row brings none, the session's trace and request follow the work. Stable, not volatile.
+    metadata         legwork.metadata DEFAULT CASE
+        WHEN coalesce(current_setting('legwork.traceparent', true), '') <> ''
+            OR coalesce(current_setting('legwork.request_id', true), '') <> ''
+        THEN jsonb_strip_nulls(jsonb_build_object(
+            'traceparent', nullif(current_setting('legwork.traceparent', true), ''),
+            'request_id', nullif(current_setting('legwork.request_id', true), '')))
+    END,
     CONSTRAINT job_pkey PRIMARY KEY (id)
 )
 -- Every row is inserted, claimed and deleted within moments, so the table is almost all dead rows
@@ -140,7 +147,7 @@ COMMENT ON COLUMN legwork.job.payload IS 'The handler''s input, any JSON, handed
 COMMENT ON COLUMN legwork.job.timeout IS 'Overrides the kind''s limit on one attempt; null = the kind''s. Set by producers.';
 COMMENT ON COLUMN legwork.job.unique_key IS 'At most one unfinished job per (queue, unique_key). Set by producers.';
 COMMENT ON COLUMN legwork.job.tags IS 'For people to filter by. Set by producers.';
-COMMENT ON COLUMN legwork.job.metadata IS 'traceparent, request_id and user_id follow the work into logs and spans. Set by producers.';
+COMMENT ON COLUMN legwork.job.metadata IS 'traceparent, request_id and user_id follow the work into logs and spans. Set by producers; by default from the session''s legwork.traceparent and legwork.request_id.';
 COMMENT ON INDEX legwork.job_pkey IS 'For completion, cancel, retry, snooze and why, which name a job by id.';
 COMMENT ON INDEX legwork.job_ready IS 'For the claim: equality on queue and priority, then in order of seq; holds only rows in line.';
 COMMENT ON INDEX legwork.job_waiting IS 'For promotion: rows whose run_at is ahead, in order of run_at.';

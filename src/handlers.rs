@@ -1,1 +1,33 @@
-//! The `handlers` room.
+//! The handlers that come with Legwork: `command`, `noop` and `sleep`.
+//!
+//! Which kind has which handler stands in the configuration, so that a row can never choose what
+//! program runs. Rust handlers are code of whoever embeds the library and are registered there.
+
+mod command;
+mod metadata;
+mod noop;
+mod sleep;
+
+pub use command::Command;
+pub use noop::Noop;
+pub use sleep::Sleep;
+
+use crate::{
+    config::{HandlerSettings, KindSettings},
+    executor::Registry,
+};
+
+/// The registry of every kind that a built-in handler runs.
+pub fn from_settings(kinds: &[KindSettings]) -> Registry {
+    kinds.iter().fold(Registry::default(), |registry, kind| {
+        let name = kind.name.clone();
+        match &kind.handler {
+            HandlerSettings::Noop => registry.with(name, Noop),
+            HandlerSettings::Sleep => registry.with(name, Sleep),
+            HandlerSettings::Command(settings) => {
+                registry.with(name, Command::new(settings.clone(), kind.policy.backoff))
+            }
+            HandlerSettings::Rust => registry,
+        }
+    })
+}

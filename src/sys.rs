@@ -8,6 +8,9 @@
 //! It decides nothing: who is started, as whom and when it is stopped is the caller's business.
 
 mod child;
+mod descriptors;
+mod group;
 pub mod spawner;
 
 pub use child::ChildSetup;
+pub use group::ProcessGroup;

@@ -9,11 +9,15 @@
 //! [`spawner`](super::spawner): the signal follows the *thread* that forked, not the process.
 
 use std::io;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setsid};
+
+use super::descriptors::{self, Passed};
 
 /// Which process group a child belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub struct ChildSetup {
     user: Option<(Uid, Gid)>,
     limits: Vec<(Resource, u64)>,
     no_new_privileges: bool,
+    mask: Option<Mode>,
+    passed: Vec<Passed>,
+    close_from: Option<RawFd>,
 }
 
 impl ChildSetup {
@@ -90,6 +97,28 @@ impl ChildSetup {
         self
     }
 
+    /// Takes these permissions from every file that the child makes.
+    #[must_use]
+    pub fn umask(mut self, mask: Mode) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// Has the child find `descriptor` open under `number`, which is above those of its standard
+    /// streams. Give the last number in [`close_descriptors_from`](Self::close_descriptors_from)
+    /// above all of these.
+    pub fn pass(mut self, number: RawFd, descriptor: OwnedFd) -> io::Result<Self> {
+        self.passed.push(Passed::new(number, descriptor)?);
+        Ok(self)
+    }
+
+    /// Lets the child inherit no descriptor from this number on.
+    #[must_use]
+    pub fn close_descriptors_from(mut self, first: RawFd) -> Self {
+        self.close_from = Some(first);
+        self
+    }
+
     /// Writes this setup into a command. Call it once per command: the steps add up.
     pub fn apply(self, command: &mut std::process::Command) {
         if let Some((uid, gid)) = self.user {
@@ -115,6 +144,9 @@ impl ChildSetup {
             || self.death_signal.is_some()
             || self.no_new_privileges
             || !self.limits.is_empty()
+            || self.mask.is_some()
+            || !self.passed.is_empty()
+            || self.close_from.is_some()
     }
 
     /// The child's side: system calls only, in an order that can't undo itself.
@@ -124,6 +156,13 @@ impl ChildSetup {
         }
         for (resource, amount) in &self.limits {
             setrlimit(*resource, *amount, *amount)?;
+        }
+        if let Some(mask) = self.mask {
+            umask(mask);
+        }
+        self.passed.iter().try_for_each(Passed::place)?;
+        if let Some(first) = self.close_from {
+            descriptors::close_from(first);
         }
         #[cfg(target_os = "linux")]
         if self.no_new_privileges {
@@ -151,7 +190,7 @@ fn before_exec(
 ) {
     // SAFETY: after the fork of a process with threads, only async-signal-safe functions may run.
     // The only caller passes `ChildSetup::run`, which makes plain system calls (setsid, setrlimit,
-    // prctl, getppid) on values that exist already: it takes no lock, allocates nothing, and
+    // umask, dup2, fcntl, close_range, prctl, getppid) on values that exist already: it takes no lock, allocates nothing, and
     // its errors are bare numbers.
     unsafe {
         command.pre_exec(step);
@@ -191,12 +230,42 @@ mod tests {
         "inherited"
     )]
     #[case::limit(ChildSetup::new().limit(Resource::RLIMIT_NOFILE, 64), "ulimit -n", "64")]
+    #[case::umask(ChildSetup::new().umask(Mode::from_bits_truncate(0o77)), "umask", "0077")]
     fn a_child_is_set_up_as_asked(
         #[case] setup: ChildSetup,
         #[case] script: &str,
         #[case] expected: &str,
     ) {
         assert_eq!(told_by_a_shell(setup, script), expected);
+    }
+
+    #[test]
+    fn a_child_has_the_descriptors_it_was_given_and_no_others() {
+        use std::io::Read;
+
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        // Without its close-on-exec mark, as systemd hands sockets over.
+        let stray = nix::unistd::dup(&reader).expect("a descriptor to leak");
+        let setup = ChildSetup::new()
+            .pass(3, writer.into())
+            .expect("number 3 can be taken")
+            .close_descriptors_from(4);
+        let listed = told_by_a_shell(setup, "echo hello >&3; cd /proc/self/fd; echo *");
+        drop(stray);
+
+        let mut said = String::new();
+        reader.read_to_string(&mut said).expect("it ends, so no copy of the writer is left");
+        assert_eq!(said, "hello\n");
+        assert_eq!(listed, "0 1 2 3");
+    }
+
+    #[test]
+    fn a_failed_exec_is_reported_even_where_number_3_was_free() {
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        let mut command = Command::new("/nowhere/at-all");
+        ChildSetup::new().pass(3, writer.into()).expect("taken").apply(&mut command);
+        let refused = command.spawn().expect_err("there is no such file");
+        assert_eq!(refused.kind(), io::ErrorKind::NotFound);
     }
 
     #[cfg(target_os = "linux")]

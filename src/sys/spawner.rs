@@ -5,13 +5,15 @@
 //! nobody chose. This thread lives as long as the process, so here the signal means what its users
 //! mean by it: the daemon is gone.
 //!
-//! It is process-wide because the fact that it stands for is. It neither waits for children nor
-//! stops them; that is done by whoever holds the [`Child`](std::process::Child).
+//! It is process-wide because the fact that it stands for is. It stops no child; that is done by
+//! whoever holds the [`Child`]. It only buries those that were killed and that nobody waits for.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -28,6 +30,13 @@ static ERRANDS: Mutex<Option<SyncSender<Errand>>> = Mutex::new(None);
 /// Keeps the callers that await from filling the channel, whose `send` would block their thread.
 static PLACES: Semaphore = Semaphore::const_new(MAX_WAITING);
 
+/// How often the thread looks whether a killed child has ended. A process in an uninterruptible
+/// wait may take its time, so the thread never waits for one.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Children that were killed and that nobody waits for. As many as there are processes at most.
+static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
 /// Starts a child from the immortal thread and hands it to the caller's runtime.
 ///
 /// Set `kill_on_drop` on the command where a child nobody waits for any more has to go: a caller
@@ -42,6 +51,28 @@ pub async fn spawn(mut command: tokio::process::Command) -> io::Result<tokio::pr
         reply.send(command.spawn()).ok();
     }))?;
     answer.await.map_err(io::Error::other)?
+}
+
+/// Does some work on the thread. Its value is dropped there if the caller was dropped meanwhile.
+pub(super) async fn on_the_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let _place = PLACES.acquire().await.map_err(io::Error::other)?;
+    let (reply, answer) = oneshot::channel();
+    send(Box::new(move || {
+        reply.send(work()).ok();
+    }))?;
+    answer.await.map_err(io::Error::other)
+}
+
+/// Has a killed child reaped once it has ended, so that it leaves no zombie. Doesn't block.
+pub(super) fn reap(child: Child) {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+    // Wakes the thread if it sleeps; with a full channel it is awake and looks after each errand.
+    let errands = ERRANDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(way) = errands.as_ref() {
+        way.try_send(Box::new(|| {})).ok();
+    }
 }
 
 /// As [`spawn`], for callers outside a runtime. Blocks until the program runs or couldn't be run.
@@ -75,9 +106,27 @@ fn start() -> io::Result<SyncSender<Errand>> {
 /// The thread: one errand after the other, for ever. The sender is never dropped, and an errand
 /// that panics fails alone: the end of this thread would end every child.
 fn serve(errands: &Receiver<Errand>) {
-    while let Ok(errand) = errands.recv() {
-        catch_unwind(AssertUnwindSafe(errand)).ok();
+    let mut left = 0;
+    loop {
+        let errand = if left == 0 {
+            errands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            errands.recv_timeout(LOOK_AGAIN)
+        };
+        match errand {
+            Ok(errand) => drop(catch_unwind(AssertUnwindSafe(errand))),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        left = bury();
     }
+}
+
+/// Reaps what has ended and says how many have not.
+fn bury() -> usize {
+    let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+    left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    left.len()
 }
 
 #[cfg(test)]

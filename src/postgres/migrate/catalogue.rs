@@ -35,6 +35,9 @@ const SCRIPTS: &[Script] = &[
     script!(1, "0001", "job"),
     script!(2, "0002", "history"),
     script!(3, "0003", "doorbell"),
+    script!(4, "0004", "functions"),
+    script!(5, "0005", "insight"),
+    script!(6, "0006", "roles"),
 ];
 
 /// The schema version this binary works with.
@@ -97,7 +100,8 @@ pub fn sql(direction: Direction) -> String {
         }
         Direction::Down => {
             text.push_str(BECOME_OWNER);
-            for migration in migrator().iter().rev().filter(|m| m.migration_type.is_down_migration())
+            for migration in
+                migrator().iter().rev().filter(|m| m.migration_type.is_down_migration())
             {
                 let forgotten =
                     format!("DELETE FROM {VERSIONS_TABLE} WHERE version = {};", migration.version);
@@ -137,14 +141,11 @@ pub(super) fn migrator() -> Migrator {
     let migrations = SCRIPTS
         .iter()
         .flat_map(|script| {
-            [
-                (MigrationType::ReversibleUp, script.up),
-                (MigrationType::ReversibleDown, script.down),
-            ]
-            .map(|(direction, text)| {
-                let name = Cow::Borrowed(script.name);
-                Migration::new(script.version, name, direction, text.into_sql_str(), false)
-            })
+            [(MigrationType::ReversibleUp, script.up), (MigrationType::ReversibleDown, script.down)]
+                .map(|(direction, text)| {
+                    let name = Cow::Borrowed(script.name);
+                    Migration::new(script.version, name, direction, text.into_sql_str(), false)
+                })
         })
         .collect();
     let mut migrator = Migrator::with_migrations(migrations);

@@ -1,0 +1,62 @@
+//! Runs a program for each attempt: payload on its standard input, verdict by its exit code.
+//!
+//! The program and its arguments come from the configuration alone; nothing of a row reaches a
+//! command line or a shell. The program runs in a group of its own that is killed as a whole when
+//! the attempt ends, however it ends, because what it left running would run outside the lease.
+//!
+//! It decides no policy: limits, deadlines and what becomes of the job are others' business.
+
+mod environment;
+mod exit;
+mod output;
+mod process;
+mod results;
+
+use crate::{
+    config::CommandSettings,
+    executor::{Context, Handler, HandlerFuture},
+    job::{Backoff, Outcome},
+};
+use exit::Slower;
+use process::{Process, Ran};
+use std::time::Duration;
+
+/// How long a killed program may take to be gone, on top of its grace.
+const KILL_MARGIN: Duration = Duration::from_secs(1);
+
+/// Runs one program for every job of a kind.
+#[derive(Debug, Clone)]
+pub struct Command {
+    settings: CommandSettings,
+    backoff: Backoff,
+}
+
+impl Command {
+    /// `backoff` is the kind's: a program that asks to slow down waits twice as long.
+    pub fn new(settings: CommandSettings, backoff: Backoff) -> Self {
+        Self { settings, backoff }
+    }
+
+    async fn attempt(&self, context: &Context) -> Outcome {
+        let variables = environment::of(context, &self.settings.env);
+        let ran = match Process::start(&self.settings, variables).await {
+            Ok(process) => process.run(context, &self.settings).await,
+            Err(error) => Err(error),
+        };
+        match ran {
+            Ok(Ran::Ended(ended)) => ended.outcome(context, Slower(self.backoff)),
+            Ok(Ran::Stopped) => Outcome::Cancel,
+            Err(error) => exit::not_run(&error),
+        }
+    }
+}
+
+impl Handler for Command {
+    fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
+        Box::pin(self.attempt(context))
+    }
+
+    fn stop_grace(&self) -> Duration {
+        self.settings.kill_grace + KILL_MARGIN
+    }
+}

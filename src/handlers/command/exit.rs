@@ -1,0 +1,124 @@
+//! From how a program ended to what its attempt decided: the table of `docs/handlers.md`.
+
+use super::{output::Capture, process::RunError, results::Said};
+use crate::{
+    executor::Context,
+    job::{Backoff, DiscardReason, JobError, JobResult, Outcome},
+};
+use nix::sys::signal::Signal;
+use std::{error::Error, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+
+// The numbers of sysexits.h, which systemd and others use alike.
+const USAGE: i32 = 64;
+const BAD_DATA: i32 = 65;
+const UNAVAILABLE: i32 = 69;
+const TRY_LATER: i32 = 75;
+const NO_PERMISSION: i32 = 77;
+const BAD_CONFIGURATION: i32 = 78;
+
+/// The backoff of a program that asks to slow down: twice the kind's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slower(pub(super) Backoff);
+
+impl Slower {
+    fn delay(self, attempt: u16) -> Duration {
+        self.0.delay(attempt, fastrand::f64()) * 2
+    }
+}
+
+/// A program that ended by itself, with all that it left.
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    pub(super) stdout: Capture,
+    pub(super) stderr: Capture,
+    pub(super) said: Said,
+}
+
+impl Ended {
+    /// What it decided by its exit code.
+    pub(super) fn outcome(self, context: &Context, slower: Slower) -> Outcome {
+        self.report_nonsense(context);
+        let discard = |reason, error| Outcome::Discard { reason, error };
+        let after = self.said.retry_after;
+        match self.status.code() {
+            Some(0) => Outcome::Complete { result: self.result() },
+            Some(USAGE) => discard(DiscardReason::PermanentError, self.error()),
+            Some(BAD_DATA) => discard(DiscardReason::InvalidPayload, self.error()),
+            Some(TRY_LATER) => Outcome::Snooze { delay: after },
+            Some(UNAVAILABLE) => {
+                let after = after.unwrap_or_else(|| slower.delay(context.attempt()));
+                Outcome::Retry { error: self.error(), after: Some(after) }
+            }
+            Some(code @ (NO_PERMISSION | BAD_CONFIGURATION)) => {
+                alert(context, code);
+                discard(DiscardReason::PermanentError, self.error())
+            }
+            _ => Outcome::Retry { error: self.error(), after },
+        }
+    }
+
+    /// What was said on descriptor 3, else standard output if that is JSON and all there.
+    fn result(self) -> Option<JobResult> {
+        let printed = || JobResult::new(self.stdout.whole()?.trim().to_owned());
+        self.said.result.or_else(printed)
+    }
+
+    /// The exit in words, then what the program wrote about it.
+    fn error(&self) -> JobError {
+        let stderr = self.stderr.text();
+        let told = if stderr.trim().is_empty() { self.stdout.text() } else { stderr };
+        JobError::new(format!("{}\n{}", in_words(self.status), told.trim_end()).trim_end())
+    }
+
+    fn report_nonsense(&self, context: &Context) {
+        if self.said.malformed > 0 {
+            tracing::debug!(
+                job.id = context.job().lease.job.0,
+                job.kind = %context.job().kind,
+                lines = self.said.malformed,
+                "the program wrote lines to descriptor 3 that make no sense; they were ignored",
+            );
+        }
+    }
+}
+
+/// The program says that somebody has to mend something before any job of this kind can work.
+fn alert(context: &Context, code: i32) {
+    tracing::error!(
+        event = "job.discarded",
+        job.id = context.job().lease.job.0,
+        job.kind = %context.job().kind,
+        job.queue = %context.job().queue,
+        exit.code = code,
+        "the program lacks a permission or is configured wrongly; the job is discarded",
+    );
+}
+
+/// A program that couldn't be run: its file may be on its way, so the attempt is worth another.
+pub(super) fn not_run(error: &RunError) -> Outcome {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Outcome::Retry { error: JobError::new(format!("{error}{cause}")), after: None }
+}
+
+fn in_words(status: ExitStatus) -> String {
+    let Some(number) = status.signal() else {
+        return format!("exit code {}", status.code().unwrap_or_default());
+    };
+    let name = Signal::try_from(number).map(|signal| format!(" ({signal})")).unwrap_or_default();
+    format!("killed by signal {number}{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::code(7 << 8, "exit code 7")]
+    #[case::highest_code(255 << 8, "exit code 255")]
+    #[case::signal(9, "killed by signal 9 (SIGKILL)")]
+    #[case::real_time_signal(34, "killed by signal 34")]
+    fn an_exit_is_put_into_words(#[case] raw: i32, #[case] words: &str) {
+        assert_eq!(in_words(ExitStatus::from_raw(raw)), words);
+    }
+}
