@@ -14,6 +14,7 @@ mod migrate;
 mod moment;
 mod output;
 mod queue;
+mod run;
 mod table;
 
 use self::{
@@ -58,6 +59,7 @@ pub fn main(
 /// the others share `finish`.
 fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        Command::Run(arguments) => run::run(&arguments, context),
         Command::Migrate(command) => finish(migrate::run(command, context)),
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
         Command::Job(command) => finish(job::run(command, context)),
