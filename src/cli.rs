@@ -6,6 +6,7 @@
 
 mod args;
 mod config;
+mod demo;
 mod enqueue;
 mod exit;
 mod healthcheck;
@@ -60,6 +61,7 @@ pub fn main(
 fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Run(arguments) => run::run(&arguments, context),
+        Command::Demo(arguments) => demo::run(&arguments, context),
         Command::Migrate(command) => finish(migrate::run(command, context)),
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
         Command::Job(command) => finish(job::run(command, context)),

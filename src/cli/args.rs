@@ -3,7 +3,7 @@
 //! It only parses; what a command does lives in the module of its name. A flag that can't be parsed
 //! ends with exit code 2 before anything is connected to.
 
-use super::{config::ConfigCommand, enqueue, healthcheck, job, migrate, output::Format, queue, run};
+use super::{config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue, run};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -44,6 +44,8 @@ pub(super) struct Global {
 pub(super) enum Command {
     /// Run the daemon
     Run(run::RunArguments),
+    /// See it work: a private Postgres, sample jobs, a daemon, nothing to set up
+    Demo(demo::DemoArguments),
     /// Bring the schema up or down, or say where it stands
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),

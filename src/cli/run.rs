@@ -39,7 +39,6 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
 }
 
 /// A runtime for the daemon, and its signals.
-#[expect(clippy::disallowed_methods, reason = "signals outlive every task that a supervisor owns")]
 pub(super) fn live(daemon: Daemon, settings: &Settings) -> anyhow::Result<Ended> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if settings.daemon.runtime_threads > 0 {
@@ -49,10 +48,10 @@ pub(super) fn live(daemon: Daemon, settings: &Settings) -> anyhow::Result<Ended>
     let ended: Result<Ended, StartError> = runtime.block_on(async {
         let signals = Signals::default();
         let caught = Caught::install().map_err(StartError::Thread)?;
-        let following = tokio::spawn(signals.clone().follow(caught));
-        let ended = daemon.run(signals).await;
-        following.abort();
-        ended
+        tokio::select! {
+            ended = daemon.run(signals.clone()) => ended,
+            () = signals.clone().follow(caught) => unreachable!("signals are followed for ever"),
+        }
     });
     // A handler that blocks its thread must not keep the process: its lease runs out.
     runtime.shutdown_background();
