@@ -18,7 +18,8 @@ const REST_OF_SHUTDOWN_SECONDS: u64 = 5;
 
 /// The value after a key, on whichever line it stands first.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let line = text.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key))?;
+    let line =
+        text.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key))?;
     Some(line.trim_matches(['"', ' ']))
 }
 
@@ -66,7 +67,11 @@ fn probes(tree: &Tree) -> Vec<Finding> {
         let block = manifest.split(probe).nth(1).unwrap_or_default();
         let asked = value(block, "path: ");
         if asked != Some(path) {
-            findings.push(Finding::new(MANIFEST, 1, format!("{probe} must ask {path}, not {asked:?}")));
+            findings.push(Finding::new(
+                MANIFEST,
+                1,
+                format!("{probe} must ask {path}, not {asked:?}"),
+            ));
         }
     }
     let routes: Vec<String> = tree
@@ -127,7 +132,8 @@ fn unit_image_and_manifest_keep_their_promises() {
 mod tests {
     use super::{DEFAULTS, MANIFEST, Tree, UNIT, missing_settings, probes, too_little_time};
 
-    const SHUTDOWN: (&str, &str) = (DEFAULTS, "[shutdown]\ngrace = \"25s\"\ncancel_grace = \"3s\"\n");
+    const SHUTDOWN: (&str, &str) =
+        (DEFAULTS, "[shutdown]\ngrace = \"25s\"\ncancel_grace = \"3s\"\n");
 
     #[test]
     fn a_stop_shorter_than_the_shutdown_is_found() {
