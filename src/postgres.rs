@@ -6,9 +6,11 @@
 
 mod claim;
 mod connect;
+pub mod enqueue;
 mod lease;
 mod listen;
 pub mod migrate;
+pub mod operations;
 mod session;
 mod settle;
 mod upkeep;

@@ -5,3 +5,6 @@
 
 mod command;
 mod config;
+mod embedded;
+mod harness;
+mod support;
