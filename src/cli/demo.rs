@@ -24,6 +24,8 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
     output::say("starting a private Postgres, which goes away with this program …");
     let demo = Demo::prepare(context.source.environment().clone())?;
     introduce(&demo);
+    // A sample panics on purpose: one line says so, a backtrace would frighten.
+    std::panic::set_hook(Box::new(|panic| output::say(&format!("a handler panicked: {panic}"))));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

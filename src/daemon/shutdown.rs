@@ -88,11 +88,6 @@ impl Running {
         self.stop_admin.cancel();
         phase.wait("end admin requests", ADMIN, self.gone("admin")).await;
         let orphans: Vec<_> = orphans.into_iter().map(|job| job.lease.job).collect();
-        let forced = !flushed
-            || matches!(
-                futures::poll!(std::pin::pin!(signals.forced())),
-                std::task::Poll::Ready(())
-            );
         Ended { orphans, forced }
     }
 
