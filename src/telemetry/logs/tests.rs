@@ -136,7 +136,7 @@ fn an_error_comes_with_its_causes() {
 #[tokio::test(start_paused = true)]
 async fn a_storm_is_cut_and_the_next_line_of_its_place_counts_what_was_left_out() {
     let (text, losses) = written(Style::Json, "info", || {
-        let storm = |lines: u32| {
+        let storm = |lines: usize| {
             for _ in 0..lines {
                 tracing::warn!(event = "claim.failed", "The claim failed");
             }
@@ -147,7 +147,7 @@ async fn a_storm_is_cut_and_the_next_line_of_its_place_counts_what_was_left_out(
         storm(1);
     });
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len() as u32, LINES_PER_WINDOW + 2);
+    assert_eq!(lines.len(), LINES_PER_WINDOW + 2);
     assert_eq!(lines.last().unwrap()["log.suppressed"], 5);
     assert_eq!((losses.suppressed(), losses.dropped()), (5, 0));
 }
@@ -159,7 +159,7 @@ fn information_is_never_held_back() {
             tracing::info!("said");
         }
     });
-    assert_eq!(text.lines().count() as u32, LINES_PER_WINDOW * 3);
+    assert_eq!(text.lines().count(), LINES_PER_WINDOW * 3);
 }
 
 #[test]
