@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn state() -> AdminState {
     let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
-    AdminState { health: Health::new(Duration::from_secs(60)), metrics: Arc::new(metrics) }
+    AdminState { health: Health::new(Duration::from_mins(1)), metrics: Arc::new(metrics) }
 }
 
 /// Serves while `client` talks, then shuts down and waits for the end.
