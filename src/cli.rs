@@ -36,10 +36,7 @@ use std::{ffi::OsString, process::ExitCode, time::Duration};
 use tokio::time::timeout;
 
 /// Does what the command line says.
-pub fn main(
-    arguments: impl IntoIterator<Item = OsString>,
-    environment: Environment,
-) -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     let Arguments { global, command } = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -3,7 +3,14 @@
 //! It only parses; what a command does lives in the module of its name. A flag that can't be parsed
 //! ends with exit code 2 before anything is connected to.
 
-use super::{config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue, run};
+#![expect(
+    clippy::doc_markdown,
+    reason = "help texts are doc comments, and show backticks as they are"
+)]
+
+use super::{
+    config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue, run,
+};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 

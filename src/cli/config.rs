@@ -43,9 +43,11 @@ fn check(context: &Context) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         say(&format!("warning: {warning}"));
     }
-    context.output.show(&Checked { file, warnings: loaded.warnings }, |checked| match &checked.file {
-        Some(file) => format!("{file} is valid"),
-        None => "no file; environment and defaults are valid".into(),
+    context.output.show(&Checked { file, warnings: loaded.warnings }, |checked| {
+        match &checked.file {
+            Some(file) => format!("{file} is valid"),
+            None => "no file; environment and defaults are valid".into(),
+        }
     })
 }
 

@@ -51,12 +51,22 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
 }
 
 fn introduce(demo: &Demo) {
-    output::say("enqueuing sample jobs: plain ones, programs, one that is flaky, one that panics, one that");
-    output::say("is too slow, one to be cancelled, one in two seconds, and one that nobody serves\n");
+    output::say(
+        "enqueuing sample jobs: plain ones, programs, one that is flaky, one that panics, one that",
+    );
+    output::say(
+        "is too slow, one to be cancelled, one in two seconds, and one that nobody serves\n",
+    );
     output::say("where to look meanwhile:");
-    output::say(&format!("  {} '{}' -c 'SELECT id, kind, state, attempt, reason FROM legwork.jobs'", demo.psql(), demo.url()));
+    output::say(&format!(
+        "  {} '{}' -c 'SELECT id, kind, state, attempt, reason FROM legwork.jobs'",
+        demo.psql(),
+        demo.url()
+    ));
     if let Some(admin) = demo.admin() {
-        output::say(&format!("  curl http://{admin}/health/ready?verbose   curl http://{admin}/metrics"));
+        output::say(&format!(
+            "  curl http://{admin}/health/ready?verbose   curl http://{admin}/metrics"
+        ));
     }
     output::say("");
 }

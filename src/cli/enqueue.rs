@@ -3,15 +3,16 @@
 //! One job is an INSERT like any producer's, and passes over a unique key that is taken, so that a
 //! script may repeat itself. A file is one COPY: all of its jobs or none.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "help texts are doc comments, and show backticks as they are"
+)]
+
 mod file;
 mod line;
 mod lines;
 
-use super::{
-    Context,
-    exit::Usage,
-    job::delay,
-};
+use super::{Context, exit::Usage, job::delay};
 use crate::{
     job::{KindName, QueueName},
     postgres::{
@@ -143,7 +144,10 @@ async fn payload_text(argument: Option<String>) -> anyhow::Result<Option<String>
     }
     let mut text = String::new();
     let mut stdin = tokio::io::stdin().take(PAYLOAD_MAX_BYTES + 1);
-    stdin.read_to_string(&mut text).await.context("couldn't read the payload from standard input")?;
+    stdin
+        .read_to_string(&mut text)
+        .await
+        .context("couldn't read the payload from standard input")?;
     if text.len() as u64 > PAYLOAD_MAX_BYTES {
         bail!("the payload on standard input is longer than {PAYLOAD_MAX_BYTES} bytes");
     }

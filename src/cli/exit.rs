@@ -5,7 +5,7 @@
 
 use super::output::{Closed, plain_lines, say};
 use crate::{
-    config::{Mistakes, MissingUrl},
+    config::{MissingUrl, Mistakes},
     daemon::{Ended, StartError},
     job::JobId,
     postgres::{

@@ -43,7 +43,7 @@ impl FromStr for Endpoint {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let form = || format!("expected http://HOST:PORT, for example http://127.0.0.1:9464");
+        let form = || "expected http://HOST:PORT, for example http://127.0.0.1:9464".to_owned();
         let authority = url.strip_prefix("http://").ok_or_else(form)?.trim_end_matches('/');
         let forbidden = |c: char| c.is_whitespace() || c.is_control() || "/?#@".contains(c);
         if authority.is_empty() || authority.contains(forbidden) {
@@ -67,10 +67,7 @@ struct Answer {
     body: String,
 }
 
-pub(super) async fn run(
-    arguments: &HealthcheckArguments,
-    context: &Context,
-) -> anyhow::Result<()> {
+pub(super) async fn run(arguments: &HealthcheckArguments, context: &Context) -> anyhow::Result<()> {
     let route = if arguments.ready { "/health/ready" } else { "/health/live" };
     let asked = timeout(ANSWER_TIMEOUT, ask(&arguments.url, route)).await;
     let answer = match asked {

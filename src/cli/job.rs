@@ -6,12 +6,7 @@
 mod change;
 mod show;
 
-use super::{
-    Context,
-    moment::relative,
-    output::say,
-    table::Table,
-};
+use super::{Context, moment::relative, output::say, table::Table};
 use crate::{
     job::{JobId, KindName, QueueName, State},
     postgres::operations::{self, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX},
@@ -98,8 +93,8 @@ fn state(text: &str) -> Result<State, String> {
     found.ok_or_else(|| format!("the states are {}", words()))
 }
 
-/// Longest time a job can be put off: the century that `run_at` may lie ahead, in part.
-const DELAY_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Longest time a job can be put off: well within the years that `run_at` may lie in.
+const DELAY_MAX: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A time above nothing, such as `90s` or `2h 30m`.
 pub(super) fn delay(text: &str) -> Result<Duration, String> {

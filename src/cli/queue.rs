@@ -1,10 +1,6 @@
 //! `legwork queue`: look at queues, pause and resume them.
 
-use super::{
-    Context,
-    moment::relative,
-    table::Table,
-};
+use super::{Context, moment::relative, table::Table};
 use crate::{
     job::QueueName,
     postgres::operations::{self, Limit, QueueList, QueueRow},
@@ -63,21 +59,25 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
                 operations::pause_queue(c, &name, reason.as_deref()).await
             };
             let changed = session.within(pausing).await?;
-            switched(Switched { queue: name.to_string(), paused: true, changed }, context)
+            switched(&Switched { queue: name.to_string(), paused: true, changed }, context)
         }
         QueueCommand::Resume { name } => {
             let changed =
                 session.within(async |c| operations::resume_queue(c, &name).await).await?;
-            switched(Switched { queue: name.to_string(), paused: false, changed }, context)
+            switched(&Switched { queue: name.to_string(), paused: false, changed }, context)
         }
     }
 }
 
-fn switched(switched: Switched, context: &Context) -> anyhow::Result<()> {
-    context.output.show(&switched, |switched| {
+fn switched(switched: &Switched, context: &Context) -> anyhow::Result<()> {
+    context.output.show(switched, |switched| {
         let Switched { queue, paused, changed } = switched;
         let state = if *paused { "paused" } else { "running" };
-        if *changed { format!("queue {queue} is {state}") } else { format!("queue {queue} was {state} already") }
+        if *changed {
+            format!("queue {queue} is {state}")
+        } else {
+            format!("queue {queue} was {state} already")
+        }
     })
 }
 

@@ -41,7 +41,8 @@ impl Table {
     /// One more row, with a cell for each column.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let columns = self.columns.iter();
-        self.rows.push(cells.into_iter().zip(columns).map(|(cell, c)| c.cut(&plain(&cell))).collect());
+        self.rows
+            .push(cells.into_iter().zip(columns).map(|(cell, c)| c.cut(&plain(&cell))).collect());
     }
 
     /// The whole as text; every line ends without spaces.
@@ -53,9 +54,8 @@ impl Table {
         let mut text = String::new();
         for line in lines {
             let cells = line.iter().zip(&self.columns).zip(&widths);
-            let padded = cells.map(|((cell, column), width)| match column.right {
-                true => format!("{cell:>width$}"),
-                false => format!("{cell:<width$}"),
+            let padded = cells.map(|((cell, column), width)| {
+                if column.right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
             });
             text.push_str(padded.collect::<Vec<_>>().join(GAP).trim_end());
             text.push('\n');
@@ -75,7 +75,8 @@ impl Column {
 
 /// A list of names and values, one a line, the values aligned; values that are absent are left out.
 pub(super) fn sheet<'a>(lines: impl IntoIterator<Item = (&'a str, Option<String>)>) -> String {
-    let lines: Vec<_> = lines.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let lines: Vec<_> =
+        lines.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let line = |(name, value): &(&str, String)| format!("{name:<width$}{GAP}{}\n", plain(value));
     lines.iter().map(line).collect()
@@ -95,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_sheet_leaves_out_what_is_absent() {
-        let sheet = sheet([("id", Some("7".into())), ("reason", None), ("queue", Some("q".into()))]);
+        let sheet =
+            sheet([("id", Some("7".into())), ("reason", None), ("queue", Some("q".into()))]);
         assert_eq!(sheet, "id     7\nqueue  q\n");
     }
 }

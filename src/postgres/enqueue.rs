@@ -23,7 +23,7 @@ use tokio::time::timeout;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long the database may take no data, or take to commit. A checkpoint on a slow disk takes seconds.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A job that doesn't exist yet. What is absent takes the database's default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,9 +161,8 @@ impl<'c> EnqueueSink<'c> {
     /// Gives up: no job of this sink exists.
     pub async fn abort(self, why: &str) -> Result<(), EnqueueError> {
         match timeout(STALL_TIMEOUT, self.copy.abort(why)).await.map_err(|_| STALLED)? {
-            Ok(()) => Ok(()),
-            // The server had refused a row already; that is an abort too.
-            Err(sqlx::Error::Database(_)) => Ok(()),
+            // Where the server had refused a row already, that is an abort too.
+            Ok(()) | Err(sqlx::Error::Database(_)) => Ok(()),
             Err(error) => Err(EnqueueError::Abort(error)),
         }
     }

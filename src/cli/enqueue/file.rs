@@ -15,7 +15,7 @@ use crate::postgres::{
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, fs::Metadata, path::Path};
 use tokio::{
     fs::File,
     io::{AsyncRead, BufReader},
@@ -54,14 +54,13 @@ struct Count {
 }
 
 pub(super) async fn enqueue(path: &Path, context: &Context) -> anyhow::Result<()> {
-    let (input, length): (Box<dyn AsyncRead + Unpin>, Option<u64>) = match path.as_os_str() == "-" {
-        true => (Box::new(tokio::io::stdin()), None),
-        false => {
-            let opened = File::open(path).await;
-            let file = opened.with_context(|| format!("couldn't open {}", path.display()))?;
-            let length = file.metadata().await.ok().filter(|m| m.is_file()).map(|m| m.len());
-            (Box::new(file), length)
-        }
+    let (input, length): (Box<dyn AsyncRead + Unpin>, Option<u64>) = if path.as_os_str() == "-" {
+        (Box::new(tokio::io::stdin()), None)
+    } else {
+        let opened = File::open(path).await;
+        let file = opened.with_context(|| format!("couldn't open {}", path.display()))?;
+        let about = file.metadata().await.ok().filter(Metadata::is_file);
+        (Box::new(file), about.map(|about| about.len()))
     };
     let lines = Lines::new(BufReader::with_capacity(READ_BYTES, input));
     let bar = bar(length);
@@ -109,7 +108,7 @@ async fn stream<R: AsyncRead + Unpin>(
             // At once, so that the database holds nothing open while the rest is read.
             sink.abort("a line was wrong").await?;
         }
-        if lines.number() % LINES_PER_TICK == 0 {
+        if lines.number().is_multiple_of(LINES_PER_TICK) {
             bar.set_position(lines.bytes());
         }
     }
@@ -123,9 +122,8 @@ async fn stream<R: AsyncRead + Unpin>(
 /// A row that only the database could refuse, by its line.
 fn in_lines(error: EnqueueError) -> anyhow::Error {
     match error {
-        EnqueueError::Refused { row, .. } => {
-            anyhow::Error::new(error).context(format!("nothing was enqueued, because of line {row}"))
-        }
+        EnqueueError::Refused { row, .. } => anyhow::Error::new(error)
+            .context(format!("nothing was enqueued, because of line {row}")),
         other => other.into(),
     }
 }

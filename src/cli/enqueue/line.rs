@@ -11,7 +11,7 @@ use crate::{
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt::Display, str::FromStr};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 /// The producer's columns; a key that isn't one of them is a mistake, not a note.
 #[derive(Deserialize)]
@@ -101,11 +101,9 @@ fn moment(text: &str) -> Result<OffsetDateTime, String> {
     super::moment(text)
 }
 
-fn within<N: PartialOrd + Display>(number: N, least: N, most: N) -> Result<N, String> {
-    match number >= least && number <= most {
-        true => Ok(number),
-        false => Err(format!("{number} isn't from {least} to {most}")),
-    }
+fn within<N: PartialOrd + Display + Copy>(number: N, least: N, most: N) -> Result<N, String> {
+    let fits = number >= least && number <= most;
+    if fits { Ok(number) } else { Err(format!("{number} isn't from {least} to {most}")) }
 }
 
 /// Postgres can't store the character NUL in a text.
@@ -116,10 +114,7 @@ fn sendable(text: String) -> Result<String, &'static str> {
 /// JSON text, checked without building it: nesting costs no stack.
 pub(super) fn json(text: &str) -> Result<&str, String> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| json_error(&error))?;
-    match has_nul(raw.get()) {
-        true => Err("Postgres can't store \\u0000".into()),
-        false => Ok(raw.get()),
-    }
+    if has_nul(raw.get()) { Err("Postgres can't store \\u0000".into()) } else { Ok(raw.get()) }
 }
 
 /// JSON text that is an object.
@@ -194,7 +189,10 @@ mod tests {
     #[case::metadata(r#"{"kind":"k","metadata":[]}"#, "metadata: it has to be a JSON object")]
     #[case::nul(r#"{"kind":"k","payload":"\u0000"}"#, "payload: Postgres can't store")]
     #[case::nul_in_key("{\"kind\":\"k\",\"unique_key\":\"a\\u0000\"}", "unique_key: can't hold")]
-    #[case::all_at_once(r#"{"kind":"a b","priority":9}"#, "name: letters, digits and _ . : - can; priority: 9")]
+    #[case::all_at_once(
+        r#"{"kind":"a b","priority":9}"#,
+        "name: letters, digits and _ . : - can; priority: 9"
+    )]
     fn a_mistake_is_named(#[case] line: &str, #[case] expected: &str) {
         let error = parse(line.as_bytes()).expect_err("it is wrong");
         assert!(error.contains(expected), "{error}");

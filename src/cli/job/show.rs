@@ -66,6 +66,9 @@ fn text(job: &JobDetail) -> String {
     }
 }
 
+/// What the other columns leave of 100 characters.
+const ERROR_WIDTH: usize = 50;
+
 /// One line an attempt, and the whole of the last error below, which is what people came for.
 fn failures(failed: &[Attempt], now: &str) -> String {
     let mut table = Table::new()
@@ -73,7 +76,7 @@ fn failures(failed: &[Attempt], now: &str) -> String {
         .text("FAILED", 12)
         .number("TOOK")
         .text("CAUSE", 16)
-        .text("ERROR", 56);
+        .text("ERROR", ERROR_WIDTH);
     for attempt in failed {
         table.row([
             attempt.attempt.to_string(),
@@ -84,11 +87,11 @@ fn failures(failed: &[Attempt], now: &str) -> String {
         ]);
     }
     let last = failed.last().and_then(|attempt| attempt.error.as_deref()).unwrap_or_default();
-    let whole = match last.contains('\n') || last.chars().count() > 56 {
-        true => format!("\nlast error\n{}\n", plain_lines(last.trim_end())),
-        false => String::new(),
-    };
-    format!("{}{whole}", table.render())
+    let cut = last.contains('\n') || last.chars().count() > ERROR_WIDTH;
+    if cut {
+        return format!("{}\nlast error\n{}\n", table.render(), plain_lines(last.trim_end()));
+    }
+    table.render()
 }
 
 fn first_line(error: &str) -> String {

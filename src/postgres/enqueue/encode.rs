@@ -48,7 +48,7 @@ fn text(value: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// An instant in a form that every DateStyle and TimeZone reads alike.
+/// An instant in a form that every `DateStyle` and `TimeZone` reads alike.
 pub(in crate::postgres) fn timestamp_text(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     let (date, clock) = (at.date(), at.time());

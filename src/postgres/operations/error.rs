@@ -1,6 +1,7 @@
 //! Why an operation failed: which one, and what the database said.
 
 use super::Nature;
+use crate::postgres::ConnectError;
 use std::time::Duration;
 
 /// An operation that failed. Display names the operation; the source has the cause.
@@ -11,13 +12,16 @@ pub enum OperationError {
     NoAddress,
     /// No session could be had.
     #[error("couldn't connect to the database")]
-    Connect(#[source] sqlx::Error),
-    /// The server took the connection, or not even that, and said nothing.
-    #[error("couldn't connect to the database within {limit:?}")]
-    ConnectTimeout {
+    Connect(#[from] ConnectError),
+    /// The server took the connection and said nothing more.
+    #[error("the database didn't answer within {limit:?} of connecting")]
+    Silent {
         /// How long was waited (`database.connect_timeout`).
         limit: Duration,
     },
+    /// The session's limits couldn't be set.
+    #[error("couldn't limit the session's statements")]
+    Limit(#[source] sqlx::Error),
     /// The job wasn't enqueued.
     #[error("couldn't enqueue the job")]
     Enqueue(#[source] sqlx::Error),
@@ -69,8 +73,11 @@ impl OperationError {
     pub fn nature(&self) -> Nature {
         match self {
             Self::NoAddress => Nature::Address,
-            Self::Connect(source) => Nature::of_connecting(source),
-            Self::ConnectTimeout { .. } => Nature::Unreachable,
+            Self::Connect(ConnectError::Url(_)) => Nature::Address,
+            Self::Connect(ConnectError::Refused { source, .. }) => Nature::of_connecting(source),
+            Self::Connect(ConnectError::Deadline { .. }) | Self::Silent { .. } => {
+                Nature::Unreachable
+            }
             Self::TooManyJobs { .. } | Self::Decode(_) => Nature::Refused,
             other => other.database().map_or(Nature::Refused, Nature::of),
         }
@@ -84,7 +91,7 @@ impl OperationError {
 
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Connect(source)
+            Self::Limit(source)
             | Self::Enqueue(source)
             | Self::ListJobs(source)
             | Self::ShowJob(source)
@@ -97,7 +104,8 @@ impl OperationError {
             | Self::PauseQueue(source)
             | Self::ResumeQueue(source) => Some(source),
             Self::NoAddress
-            | Self::ConnectTimeout { .. }
+            | Self::Connect(_)
+            | Self::Silent { .. }
             | Self::TooManyJobs { .. }
             | Self::Decode(_) => None,
         }

@@ -24,7 +24,9 @@ impl Nature {
         match error {
             sqlx::Error::Database(error) => Self::of_code(error.as_ref()),
             sqlx::Error::Configuration(_) => Self::Address,
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Self::Unreachable,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Self::Unreachable
+            }
             _ => Self::Refused,
         }
     }
@@ -43,10 +45,10 @@ impl Nature {
     fn of_code(error: &dyn DatabaseError) -> Self {
         let code = error.code().unwrap_or_default();
         match code.as_ref() {
-            // Serialization failure, deadlock, lock timeout, statement timeout, too many connections.
-            "40001" | "40P01" | "55P03" | "57014" | "53300" => Self::Temporary,
-            // The server is starting or stopping, a fail-over is under way, or it is read-only yet.
-            "57P01" | "57P02" | "57P03" | "25006" => Self::Temporary,
+            // Serialization failure, deadlock, lock timeout, statement timeout, too many connections;
+            // then: the server is starting or stopping, or after a fail-over still read-only.
+            "40001" | "40P01" | "55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03"
+            | "25006" => Self::Temporary,
             code if code.starts_with("08") => Self::Unreachable,
             _ => Self::Refused,
         }

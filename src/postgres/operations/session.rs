@@ -4,12 +4,9 @@
 //! more than they need.
 
 use super::OperationError;
-use crate::config::Database;
-use sqlx::{
-    ConnectOptions as _,
-    postgres::{PgConnectOptions, PgConnection},
-};
-use std::{str::FromStr as _, time::Duration};
+use crate::{config::Database, postgres::Connector};
+use sqlx::postgres::PgConnection;
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// What operations work on.
@@ -31,25 +28,17 @@ pub enum Limit {
 /// Opens a session.
 pub async fn open(database: &Database, limit: Limit) -> Result<Connection, OperationError> {
     let url = database.url.as_ref().ok_or(OperationError::NoAddress)?;
-    let options = PgConnectOptions::from_str(url.expose())
-        .map_err(OperationError::Connect)?
-        .application_name("legwork cli")
-        .disable_statement_logging();
-    let opening = async {
-        let mut connection = options.connect().await.map_err(OperationError::Connect)?;
-        let statement = match limit {
-            Limit::Statement => database.statement_timeout,
-            Limit::Bulk => Duration::ZERO,
-        };
-        // Set after connecting, since a pooler refuses them as startup parameters.
-        sqlx::query(include_str!("../sql/limit_session.sql"))
-            .bind(format!("{}ms", statement.as_millis()))
-            .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
-            .execute(&mut connection)
-            .await
-            .map_err(OperationError::Connect)?;
-        Ok(connection)
+    let mut connection = Connector::new(url, database)?.connect("cli").await?;
+    let statement = match limit {
+        Limit::Statement => database.statement_timeout,
+        Limit::Bulk => Duration::ZERO,
     };
+    let limiting = sqlx::query(include_str!("../sql/limit_session.sql"))
+        .bind(format!("{}ms", statement.as_millis()))
+        .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
+        .execute(&mut connection);
     let limit = database.connect_timeout;
-    timeout(limit, opening).await.map_err(|_elapsed| OperationError::ConnectTimeout { limit })?
+    let limited = timeout(limit, limiting).await;
+    limited.map_err(|_| OperationError::Silent { limit })?.map_err(OperationError::Limit)?;
+    Ok(connection)
 }
