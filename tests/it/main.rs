@@ -5,3 +5,11 @@
 
 mod command;
 mod config;
+mod history;
+mod insight;
+mod migrations;
+mod operators;
+mod roles;
+mod schema;
+mod statements;
+mod support;

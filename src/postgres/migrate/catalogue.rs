@@ -100,7 +100,8 @@ pub fn sql(direction: Direction) -> String {
         }
         Direction::Down => {
             text.push_str(BECOME_OWNER);
-            for migration in migrator().iter().rev().filter(|m| m.migration_type.is_down_migration())
+            for migration in
+                migrator().iter().rev().filter(|m| m.migration_type.is_down_migration())
             {
                 let forgotten =
                     format!("DELETE FROM {VERSIONS_TABLE} WHERE version = {};", migration.version);
@@ -140,14 +141,11 @@ pub(super) fn migrator() -> Migrator {
     let migrations = SCRIPTS
         .iter()
         .flat_map(|script| {
-            [
-                (MigrationType::ReversibleUp, script.up),
-                (MigrationType::ReversibleDown, script.down),
-            ]
-            .map(|(direction, text)| {
-                let name = Cow::Borrowed(script.name);
-                Migration::new(script.version, name, direction, text.into_sql_str(), false)
-            })
+            [(MigrationType::ReversibleUp, script.up), (MigrationType::ReversibleDown, script.down)]
+                .map(|(direction, text)| {
+                    let name = Cow::Borrowed(script.name);
+                    Migration::new(script.version, name, direction, text.into_sql_str(), false)
+                })
         })
         .collect();
     let mut migrator = Migrator::with_migrations(migrations);
