@@ -15,7 +15,11 @@ use crate::{
     config::Claim,
     heartbeat::Leases,
     job::{ClaimedJob, KindName, QueueName},
-    telemetry::metrics::{QueueMetrics, WakeSource, Metrics},
+    telemetry::{
+        events,
+        health::Check,
+        metrics::{Metrics, QueueMetrics, WakeSource},
+    },
     worker::{Assignment, Slots},
 };
 use std::{
@@ -76,7 +80,6 @@ pub struct ClaimGroup {
 }
 
 /// What claimers share.
-#[derive(Clone)]
 pub struct ClaimerShared<S> {
     /// Where jobs are claimed.
     pub source: Arc<S>,
@@ -90,6 +93,22 @@ pub struct ClaimerShared<S> {
     pub stop: CancellationToken,
     /// The daemon's metrics.
     pub metrics: Arc<Metrics>,
+    /// Readiness: whether claims are answered.
+    pub check: Check,
+}
+
+impl<S> Clone for ClaimerShared<S> {
+    fn clone(&self) -> Self {
+        Self {
+            source: Arc::clone(&self.source),
+            settings: self.settings.clone(),
+            leases: self.leases.clone(),
+            horizon: Arc::clone(&self.horizon),
+            stop: self.stop.clone(),
+            metrics: Arc::clone(&self.metrics),
+            check: self.check.clone(),
+        }
+    }
 }
 
 /// Shortest pause between two polls while jobs trickle in.
@@ -129,12 +148,13 @@ impl<S: ClaimSource> Claimer<S> {
         let mut state = self.state.lock().await;
         while !self.shared.stop.is_cancelled() {
             // Interest is registered before the look, so that a wake in between isn't lost.
-            state.waker.register();
+            if state.waker.register() {
+                state.marks.sweep_now(Instant::now());
+            }
             let most = self.group.most.min(self.shared.settings.batch);
             let reserve = self.group.slots.reserve(most, state.backlog);
             let ready = async { (self.shared.leases.current().await, reserve.await) };
-            let Some((boot, Some(mut slots))) =
-                self.shared.stop.run_until_cancelled(ready).await
+            let Some((boot, Some(mut slots))) = self.shared.stop.run_until_cancelled(ready).await
             else {
                 return;
             };
@@ -145,40 +165,54 @@ impl<S: ClaimSource> Claimer<S> {
                 probe: state.marks.probe(Instant::now()),
                 most: slots.count(),
             };
-            let horizon = self.shared.horizon.load(Ordering::Acquire);
-            let started = Instant::now();
-            let claimed = self.shared.source.claim(&request).await;
-            let took = started.elapsed();
-            match claimed {
-                Ok(jobs) => {
-                    self.queue_metrics.poll.answered(jobs.len(), took);
-                    state.learn(&request, &jobs, horizon, took);
-                    let batch = jobs
-                        .into_iter()
-                        .map_while(|job| slots.take().map(|slot| Assignment { job, slot }))
-                        .collect::<Vec<_>>();
-                    drop(slots);
-                    if !batch.is_empty() && self.group.outbox.send(batch).await.is_err() {
-                        return;
-                    }
-                    self.rest(&mut state).await;
-                }
+            let batch = match self.claim(&mut state, &request).await {
+                Ok(jobs) => jobs
+                    .into_iter()
+                    .map_while(|job| slots.take().map(|slot| Assignment { job, slot }))
+                    .collect::<Vec<_>>(),
                 Err(error) => {
                     drop(slots);
-                    self.queue_metrics.poll.failed(took);
                     self.complain(&mut state, &error).await;
+                    continue;
                 }
+            };
+            drop(slots);
+            if !batch.is_empty() && self.group.outbox.send(batch).await.is_err() {
+                return;
             }
+            self.rest(&mut state).await;
         }
+    }
+
+    /// One claim, and what it teaches about where to look next.
+    async fn claim(
+        &self,
+        state: &mut State,
+        request: &ClaimRequest,
+    ) -> Result<Vec<ClaimedJob>, ClaimError> {
+        let horizon = self.shared.horizon.load(Ordering::Acquire);
+        let started = Instant::now();
+        let claimed = self.shared.source.claim(request).await;
+        let took = started.elapsed();
+        match &claimed {
+            Ok(jobs) => {
+                self.queue_metrics.poll.answered(jobs.len(), took);
+                state.learn(request, jobs, horizon, took);
+            }
+            Err(_) => self.queue_metrics.poll.failed(took),
+        }
+        claimed
     }
 
     /// Waits for a wake or the next poll, unless there is more to claim right now.
     async fn rest(&self, state: &mut State) {
         state.failures = 0;
+        self.shared.check.ok();
         if state.backlog {
             return;
         }
         let jitter = self.shared.settings.poll_jitter * (2.0 * fastrand::f64() - 1.0);
+        state.pause = state.pause.min(self.shared.settings.poll_interval);
         let pause = state.pause.mul_f64((1.0 + jitter).max(0.0));
         let woken = tokio::select! {
             () = self.shared.stop.cancelled() => return,
@@ -192,9 +226,10 @@ impl<S: ClaimSource> Claimer<S> {
     /// Says once that claiming fails, and tries again ever more slowly.
     async fn complain(&self, state: &mut State, error: &ClaimError) {
         state.backlog = false;
+        self.shared.check.failing("claims aren't answered");
         if state.failures == 0 {
             let error: &dyn std::error::Error = error;
-            tracing::warn!(event = "claim.failed", error, job.queue = %self.group.queue, "claiming failed and is tried again until it works");
+            tracing::warn!(event = events::CLAIM_FAILED, error, job.queue = %self.group.queue, "claiming failed and is tried again until it works");
         }
         state.failures = state.failures.saturating_add(1);
         let pause = Duration::from_millis(100) * 2u32.pow(state.failures.min(6));

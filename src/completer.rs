@@ -9,5 +9,5 @@ mod flush;
 mod settled;
 
 pub use batch::{Back, Batch, Failure, Final};
-pub use flush::{Completer, OutcomeSink, SinkError};
+pub use flush::{Completer, Links, OutcomeSink, SinkError};
 pub use settled::{Settled, Verdicts, verdict_channel};

@@ -8,10 +8,9 @@
 
 mod leases;
 
-pub use leases::Leases;
+pub use leases::{Leases, Publisher};
 
-use crate::config;
-use leases::Publisher;
+use crate::{config, telemetry::events};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -108,7 +107,11 @@ impl<K: LeaseKeeper> Heartbeat<K> {
                 self.retire(boot).await;
                 return;
             }
-            tracing::error!(event = "lease.lost", daemon.id = boot, "this daemon's leases could not be renewed in time; its handlers are stopped and it registers anew");
+            tracing::error!(
+                event = events::DAEMON_LOST,
+                daemon.id = boot,
+                "this daemon's leases could not be renewed in time; its handlers are stopped and it registers anew"
+            );
             (self.reports.lost)(boot);
         }
     }
@@ -124,7 +127,11 @@ impl<K: LeaseKeeper> Heartbeat<K> {
                 Ok(Ok(())) => return Some((boot, sent)),
                 Ok(Err(error)) if !said => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(event = "database.unreachable", error, "can't register with the database; trying until it works");
+                    tracing::warn!(
+                        event = events::DATABASE_LOST,
+                        error,
+                        "can't register with the database; trying until it works"
+                    );
                     said = true;
                 }
                 Ok(Err(_)) | Err(_) => {}
@@ -153,7 +160,11 @@ impl<K: LeaseKeeper> Heartbeat<K> {
                 Ok(Ok(false)) | Err(_) => return false,
                 Ok(Err(error)) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(event = "heartbeat.failed", error, "a renewal failed and is tried again");
+                    tracing::warn!(
+                        event = events::HEARTBEAT_FAILED,
+                        error,
+                        "a renewal failed and is tried again"
+                    );
                     next = Instant::now() + RETRY_PAUSE;
                     if next >= limit {
                         sleep_until(limit).await;

@@ -10,6 +10,7 @@ mod registry;
 
 pub use registry::{Registry, TaskInfo};
 
+use crate::telemetry::events;
 use futures::FutureExt;
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
@@ -118,15 +119,30 @@ impl Supervisor {
             let now = Instant::now();
             restarts.retain(|at| now.duration_since(*at) < RESTART_WINDOW);
             if policy == ExitPolicy::Log {
-                tracing::error!(event = "task.failed", task = name, how, "a task {how}; the daemon goes on without it");
+                tracing::error!(
+                    event = events::TASK_FAILED,
+                    task = name,
+                    how,
+                    "a task {how}; the daemon goes on without it"
+                );
                 return;
             }
             if policy == ExitPolicy::Shutdown || restarts.len() >= RESTART_BUDGET {
-                tracing::error!(event = "task.failed", task = name, how, "a task {how} that the daemon can't go on without");
+                tracing::error!(
+                    event = events::TASK_FAILED,
+                    task = name,
+                    how,
+                    "a task {how} that the daemon can't go on without"
+                );
                 self.failed.send_replace(Some(name.to_owned()));
                 return;
             }
-            tracing::warn!(event = "task.restarted", task = name, how, "a task {how} and is started again");
+            tracing::warn!(
+                event = events::TASK_RESTARTED,
+                task = name,
+                how,
+                "a task {how} and is started again"
+            );
             sleep(RESTART_PAUSE * 2u32.pow(u32::try_from(restarts.len()).unwrap_or(0))).await;
             restarts.push(now);
             self.registry.restarted(id);

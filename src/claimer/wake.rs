@@ -5,41 +5,63 @@
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// What has been rung so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rings {
+    /// Of either sort.
+    all: u64,
+    /// That say: look from the very left.
+    sweeps: u64,
+}
+
 /// Wakes every claimer. Clones ring the same bell.
 #[derive(Debug, Clone)]
-pub struct Bell(Arc<watch::Sender<u64>>);
+pub struct Bell(Arc<watch::Sender<Rings>>);
 
 impl Default for Bell {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self(Arc::new(watch::Sender::new(Rings::default())))
     }
 }
 
 impl Bell {
     /// There may be work.
     pub fn ring(&self) {
-        self.0.send_modify(|rings| *rings = rings.wrapping_add(1));
+        self.0.send_modify(|rings| rings.all = rings.all.wrapping_add(1));
+    }
+
+    /// There may be work that kept an old place in line: released, rescued.
+    pub fn ring_for_sweep(&self) {
+        self.0.send_modify(|rings| {
+            rings.all = rings.all.wrapping_add(1);
+            rings.sweeps = rings.sweeps.wrapping_add(1);
+        });
     }
 
     /// Hears every ring from now on.
     pub fn waker(&self) -> Waker {
-        Waker(self.0.subscribe())
+        Waker { bell: self.0.subscribe(), sweeps: 0 }
     }
 }
 
 /// One claimer's ear.
 #[derive(Debug)]
-pub struct Waker(watch::Receiver<u64>);
+pub struct Waker {
+    bell: watch::Receiver<Rings>,
+    sweeps: u64,
+}
 
 impl Waker {
-    /// Forgets earlier rings: what they hinted at is about to be looked for.
-    pub fn register(&mut self) {
-        self.0.mark_unchanged();
+    /// Forgets earlier rings, since what they hinted at is about to be looked for; says whether one
+    /// of them asked for a sweep.
+    pub fn register(&mut self) -> bool {
+        let rings = *self.bell.borrow_and_update();
+        std::mem::replace(&mut self.sweeps, rings.sweeps) != rings.sweeps
     }
 
     /// Waits for a ring since [`register`](Self::register).
     pub async fn woken(&mut self) {
-        if self.0.changed().await.is_err() {
+        if self.bell.changed().await.is_err() {
             // The bell is gone; polls go on.
             std::future::pending::<()>().await;
         }

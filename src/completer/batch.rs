@@ -1,7 +1,10 @@
 //! Sorts verdicts into the statements that write them. Pure.
 
 use super::Settled;
-use crate::{config::Retentions, job::{DiscardReason, QueueName, Verdict}};
+use crate::{
+    config::Retentions,
+    job::{DiscardReason, QueueName, Verdict},
+};
 use std::collections::HashMap;
 
 /// A job that is over.

@@ -4,9 +4,18 @@ use super::{Batch, Settled};
 use crate::{
     config::{Complete, Retentions},
     job::{JobId, QueueName},
-    telemetry::metrics::{AttemptEnd, FlushMetrics, LateReason, Metrics},
+    telemetry::{
+        events,
+        health::Check,
+        metrics::{AttemptEnd, FlushMetrics, LateReason, Metrics},
+    },
 };
-use std::{collections::{HashMap, HashSet}, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{Mutex, mpsc},
     time::{Instant, sleep, timeout_at},
@@ -28,7 +37,8 @@ pub enum SinkError {
 /// Where verdicts are written. Each call is one statement, and gives the jobs it changed.
 pub trait OutcomeSink: Send + Sync + 'static {
     /// Records failed attempts.
-    fn record(&self, rows: &[super::Failure]) -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn record(&self, rows: &[super::Failure])
+    -> impl Future<Output = Result<(), SinkError>> + Send;
     /// Ends jobs.
     fn finish(
         &self,
@@ -61,8 +71,17 @@ pub struct Completer<S> {
     metrics: Handles,
     /// Cancelled when waiting for the database has no sense any more.
     give_up: CancellationToken,
-    /// Rung when jobs came back that may be claimed at once.
-    came_back: Arc<dyn Fn() + Send + Sync>,
+    links: Links,
+}
+
+/// What the completer reports to.
+pub struct Links {
+    /// The daemon's metrics.
+    pub metrics: Arc<Metrics>,
+    /// Readiness: whether verdicts can be written.
+    pub check: Check,
+    /// Called when jobs came back that may be claimed at once.
+    pub came_back: Arc<dyn Fn() + Send + Sync>,
 }
 
 struct Handles {
@@ -79,15 +98,15 @@ impl<S: OutcomeSink> Completer<S> {
         sink: S,
         inbox: mpsc::Receiver<Settled>,
         settings: (Complete, HashMap<QueueName, Retentions>),
-        metrics: Arc<Metrics>,
-        came_back: Arc<dyn Fn() + Send + Sync>,
+        links: Links,
     ) -> Self {
+        let metrics = &links.metrics;
         let handles = Handles {
             record: metrics.flush("record"),
             finish: metrics.flush("finish"),
             back: metrics.flush("back"),
             release: metrics.flush("release"),
-            all: metrics,
+            all: Arc::clone(metrics),
         };
         Self {
             sink,
@@ -96,7 +115,7 @@ impl<S: OutcomeSink> Completer<S> {
             inbox: Mutex::new((inbox, Vec::new())),
             metrics: handles,
             give_up: CancellationToken::new(),
-            came_back,
+            links,
         }
     }
 
@@ -143,7 +162,10 @@ impl<S: OutcomeSink> Completer<S> {
         let Batch { failures, finals, backs, releases } = batch;
         let m = &self.metrics;
         self.write(&failures, &m.record, |rows| async {
-            self.sink.record(rows).await.map(|()| rows.iter().map(|f| f.settled.lease.job).collect())
+            self.sink
+                .record(rows)
+                .await
+                .map(|()| rows.iter().map(|f| f.settled.lease.job).collect())
         })
         .await;
         let written = self.write(&finals, &m.finish, |rows| self.sink.finish(rows)).await;
@@ -153,7 +175,7 @@ impl<S: OutcomeSink> Completer<S> {
         let written = self.write(&releases, &m.release, |rows| self.sink.release(rows)).await;
         self.report("release", releases.iter(), &written);
         if !(backs.is_empty() && releases.is_empty()) {
-            (self.came_back)();
+            (self.links.came_back)();
         }
     }
 
@@ -177,18 +199,25 @@ impl<S: OutcomeSink> Completer<S> {
             let result = statement(part).await;
             metrics.flushed(part.len(), started.elapsed(), result.is_ok());
             match result {
-                Ok(jobs) => written.jobs.extend(jobs),
+                Ok(jobs) => {
+                    self.links.check.ok();
+                    written.jobs.extend(jobs);
+                }
                 Err(SinkError::Refused(error)) if part.len() == 1 => {
                     let error: &dyn std::error::Error = &*error;
-                    tracing::error!(event = "flush.refused", error, "a verdict can't be written; its lease will run out");
+                    tracing::error!(
+                        event = events::FLUSH_ROW_REFUSED,
+                        error,
+                        "a verdict can't be written; its lease will run out"
+                    );
                 }
                 Err(SinkError::Refused(_)) => {
                     let (left, right) = part.split_at(part.len() / 2);
                     parts.extend([right, left]);
                 }
                 Err(SinkError::Unavailable(error)) => {
-                    let error: &dyn std::error::Error = &*error;
-                    tracing::warn!(event = "flush.failed", error, rows = part.len(), "verdicts wait for the database");
+                    say_waiting(&*error, part.len());
+                    self.links.check.failing("verdicts can't be written");
                     if self.give_up.run_until_cancelled(sleep(pause)).await.is_none() {
                         written.gave_up = true;
                         return written;
@@ -219,15 +248,34 @@ impl<S: OutcomeSink> Completer<S> {
                 metrics.finished(end, settled.attempt);
             }
             if written.gave_up && !written.jobs.contains(&id) {
-                tracing::warn!(event = "job.orphaned", job.id = id.0, "a verdict could not be written before the daemon ended");
+                tracing::warn!(
+                    event = events::JOB_ORPHANED,
+                    job.id = id.0,
+                    "a verdict could not be written before the daemon ended"
+                );
             } else if !durable {
                 self.metrics.all.late_results(op, LateReason::LeaseLost).increment(1);
-                tracing::warn!(event = "job.late", job.id = id.0, op, "a result came after its lease was lost and changes nothing");
+                tracing::warn!(
+                    event = events::JOB_LATE,
+                    job.id = id.0,
+                    op,
+                    "a result came after its lease was lost and changes nothing"
+                );
             } else {
-                tracing::debug!(event = "job.finished", job.id = id.0, job.attempt = settled.attempt, job.outcome = end.as_str(), "an attempt ended");
+                tracing::debug!(
+                    event = events::JOB_FINISHED,
+                    job.id = id.0,
+                    job.attempt = settled.attempt,
+                    job.outcome = end.as_str(),
+                    "an attempt ended"
+                );
             }
         }
     }
+}
+
+fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
+    tracing::warn!(event = events::FLUSH_FAILED, error, rows, "verdicts wait for the database");
 }
 
 /// What a statement did, over its tries and parts.

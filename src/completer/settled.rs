@@ -1,7 +1,7 @@
 //! A verdict on its way to the database, and the channel that it takes.
 
 use crate::{
-    job::{ClaimedJob, FailedAttempt, Lease, QueueName, Cause, Ruling, Verdict},
+    job::{Cause, ClaimedJob, FailedAttempt, Lease, QueueName, Ruling, Verdict},
     telemetry::metrics::{AttemptEnd, JobMetrics},
 };
 use std::{sync::Arc, time::Duration};
@@ -53,11 +53,7 @@ impl Settled {
     }
 
     /// A job that didn't run.
-    pub fn unstarted(
-        job: &ClaimedJob,
-        verdict: Verdict,
-        metrics: Option<Arc<JobMetrics>>,
-    ) -> Self {
+    pub fn unstarted(job: &ClaimedJob, verdict: Verdict, metrics: Option<Arc<JobMetrics>>) -> Self {
         Self {
             lease: job.lease,
             queue: job.queue.clone(),
@@ -88,9 +84,30 @@ impl Verdicts {
         // the job is among the orphans that shutdown reports.
         if let Err(refused) = self.0.send(settled).await {
             let job = refused.0.lease.job;
-            tracing::warn!(event = "job.orphaned", job.id = job.0, "a verdict came after the completer had ended");
+            tracing::warn!(
+                event = crate::telemetry::events::JOB_ORPHANED,
+                job.id = job.0,
+                "a verdict came after the completer had ended"
+            );
         }
         drop(slot);
+    }
+}
+
+impl Verdicts {
+    /// Gives back a job whose handler was ended before it could decide.
+    pub async fn release(&self, lease: Lease, queue: &QueueName) {
+        let settled = Settled {
+            lease,
+            queue: queue.clone(),
+            verdict: Verdict::Release,
+            failure: None,
+            attempt: 0,
+            charged: false,
+            took: Duration::ZERO,
+            metrics: None,
+        };
+        self.settle(settled, ()).await;
     }
 }
 

@@ -13,9 +13,12 @@ use governor::{
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-type Bucket = governor::RateLimiter<NotKeyed, InMemoryState, QuantaClock, NoOpMiddleware<
-    <QuantaClock as Clock>::Instant,
->>;
+type Bucket = governor::RateLimiter<
+    NotKeyed,
+    InMemoryState,
+    QuantaClock,
+    NoOpMiddleware<<QuantaClock as Clock>::Instant>,
+>;
 
 /// Lets starts through at a rate.
 pub struct Limiter {

@@ -53,7 +53,10 @@ impl Connector {
             .disable_statement_logging();
         let remote = options.get_socket().is_none() && !is_local(options.get_host());
         // sqlx's default, `prefer`, falls back to plaintext without a word.
-        if remote && !settings.allow_plaintext && matches!(options.get_ssl_mode(), PgSslMode::Prefer) {
+        if remote
+            && !settings.allow_plaintext
+            && matches!(options.get_ssl_mode(), PgSslMode::Prefer)
+        {
             options = options.ssl_mode(PgSslMode::VerifyFull);
         }
         Ok(Self {
@@ -86,9 +89,7 @@ impl Connector {
         match timeout(self.connect_timeout, open(&options)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(source)) => Err(ConnectError::Refused { place: place(), source }),
-            Err(_) => {
-                Err(ConnectError::Deadline { place: place(), limit: self.connect_timeout })
-            }
+            Err(_) => Err(ConnectError::Deadline { place: place(), limit: self.connect_timeout }),
         }
     }
 }
@@ -104,5 +105,8 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
 fn is_local(host: &str) -> bool {
     host == "localhost"
         || host.starts_with('/')
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }

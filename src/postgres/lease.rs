@@ -70,7 +70,10 @@ impl LeaseKeeper for PostgresLease {
 
     async fn retire(&mut self, boot: i64) -> Result<(), KeeperError> {
         let retired = self.session.run_within(self.limit, move |connection| {
-            sqlx::query(include_str!("sql/daemon_retire.sql")).bind(boot).execute(connection).boxed()
+            sqlx::query(include_str!("sql/daemon_retire.sql"))
+                .bind(boot)
+                .execute(connection)
+                .boxed()
         });
         retired.await.map(drop).map_err(|error| KeeperError(error.into()))
     }

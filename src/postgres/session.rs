@@ -46,7 +46,9 @@ impl DbError {
 /// going away or has become read-only under us.
 fn keeps_connection(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
-    error.code().is_some_and(|code| !matches!(&code[..2.min(code.len())], "08" | "25" | "57" | "XX"))
+    error
+        .code()
+        .is_some_and(|code| !matches!(&code[..2.min(code.len())], "08" | "25" | "57" | "XX"))
 }
 
 /// One role's connection.

@@ -78,8 +78,9 @@ impl PostgresOutcomes {
 impl OutcomeSink for PostgresOutcomes {
     async fn record(&self, rows: &[Failure]) -> Result<(), SinkError> {
         let session = &mut *self.session.lock().await;
-        let today = session
-            .run(|c| sqlx::query_scalar::<_, i32>(include_str!("sql/today.sql")).fetch_one(c).boxed());
+        let today = session.run(|c| {
+            sqlx::query_scalar::<_, i32>(include_str!("sql/today.sql")).fetch_one(c).boxed()
+        });
         let copied = match today.await {
             Ok(today) => {
                 let text = failures_as_text(rows, today);
@@ -88,7 +89,9 @@ impl OutcomeSink for PostgresOutcomes {
             Err(error) => Err(error),
         };
         match copied {
-            Err(error) if error.sqlstate().as_deref() == Some(DUPLICATE) && rows.len() == 1 => Ok(()),
+            Err(error) if error.sqlstate().as_deref() == Some(DUPLICATE) && rows.len() == 1 => {
+                Ok(())
+            }
             Err(error) => Err(self.judge(session, error).await),
             Ok(()) => Ok(()),
         }
@@ -227,7 +230,11 @@ fn failures_as_text(rows: &[Failure], today: i32) -> String {
         write!(
             text,
             "{}\t{}\t{}\t{}\t{}\t",
-            lease.job.0, lease.token, lease.holder, settled.attempt, failure.cause.as_str()
+            lease.job.0,
+            lease.token,
+            lease.holder,
+            settled.attempt,
+            failure.cause.as_str()
         )
         .ok();
         escape(failure.error.as_str(), &mut text);

@@ -64,7 +64,8 @@ impl Upkeep {
     /// How long until the next job is due.
     pub async fn next_due(&self) -> Result<Option<Duration>, DbError> {
         let statement = sqlx::query_scalar::<_, f64>(include_str!("sql/next_due.sql"));
-        let seconds = self.session.lock().await.run(|c| statement.fetch_optional(c).boxed()).await?;
+        let seconds =
+            self.session.lock().await.run(|c| statement.fetch_optional(c).boxed()).await?;
         Ok(seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
     }
 
@@ -138,5 +139,12 @@ impl Upkeep {
         let (available, oldest_seconds, paused) =
             self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await?;
         Ok(QueueCount { available, oldest_seconds, paused })
+    }
+
+    /// Whether nothing of these kinds is in line or runs.
+    pub async fn nothing_left(&self, queue: &QueueName, kinds: &[String]) -> Result<bool, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/nothing_left.sql"));
+        let statement = statement.bind(queue.as_str().to_owned()).bind(kinds.to_vec());
+        self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await
     }
 }

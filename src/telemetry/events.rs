@@ -36,6 +36,7 @@ events! {
     JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.";
     JOB_FAILED = "job.failed", "An attempt failed.";
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.";
+    JOB_ORPHANED = "job.orphaned", "A job was left with a lease that will run out.";
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.";
     CLAIM_FAILED = "claim.failed", "A claim statement failed; it is tried again.";
     FLUSH_FAILED = "flush.failed", "Verdicts could not be written; they are tried again.";
@@ -47,6 +48,7 @@ events! {
     DATABASE_LOST = "database.lost", "A database session broke; it connects again.";
     SCHEMA_CHECKED = "schema.checked", "The schema was compared with what this daemon needs.";
     MAINTENANCE_FAILED = "maintenance.failed", "A maintenance round failed; the next one comes.";
+    MAINTENANCE_RECOVERED = "maintenance.recovered", "Maintenance rounds succeed again.";
     PARTITION_MADE = "partition.made", "A partition of the history was made.";
     PARTITION_DROPPED = "partition.dropped", "A partition of the history was dropped.";
     QUEUE_PAUSED = "queue.paused", "A queue was paused.";

@@ -10,7 +10,10 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::{AtomicU32, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use tokio::time::Instant;
 
@@ -65,7 +68,16 @@ impl Pool {
         metrics.channel_capacity.set(f64::from(concurrency));
         let handoff = Handoff::new(concurrency);
         let numbers = AtomicU32::new(0);
-        Self(Arc::new(Inner { queue, kinds, handoff, running, verdicts, metrics, supervisor, numbers }))
+        Self(Arc::new(Inner {
+            queue,
+            kinds,
+            handoff,
+            running,
+            verdicts,
+            metrics,
+            supervisor,
+            numbers,
+        }))
     }
 
     /// Hands jobs to the workers.
@@ -137,13 +149,13 @@ impl Pool {
             timeout: kind.policy.timeout_of(&job),
             max_attempts: kind.policy.max_attempts_of(&job),
         };
-        let running = self.0.running.begin(job.lease, job.kind.clone());
-        let context = Context::new(job, limits, running.token.clone());
+        let listed = self.0.running.begin(job.lease, (job.queue.clone(), job.kind.clone()));
+        let context = Context::new(job, limits, listed.job.token.clone());
         let started = Instant::now();
-        let ending = execute(kind.handler.as_ref(), &context, &running.stop).await;
+        let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
         let took = started.elapsed();
         let job = context.into_job();
-        self.0.running.end(job.lease);
+        drop(listed);
         kind.metrics.duration_seconds.record(took.as_secs_f64());
         if matches!(ending, Ending::Panicked(_)) {
             kind.metrics.panics.increment(1);

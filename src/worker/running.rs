@@ -1,6 +1,9 @@
 //! The attempts that run now, and the one way to stop them.
 
-use crate::{executor::Stop, job::{JobId, KindName, Lease}};
+use crate::{
+    executor::Stop,
+    job::{JobId, KindName, Lease, QueueName},
+};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -20,6 +23,8 @@ pub struct Running {
 pub struct RunningJob {
     /// Its lease.
     pub lease: Lease,
+    /// Its queue.
+    pub queue: QueueName,
     /// Its kind.
     pub kind: KindName,
     /// Since when.
@@ -39,22 +44,38 @@ impl RunningJob {
     }
 }
 
+/// An attempt's place on the list.
+#[derive(Debug)]
+pub struct Listed {
+    /// The attempt.
+    pub job: Arc<RunningJob>,
+    running: Arc<Running>,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.running.end(self.job.lease);
+    }
+}
+
 impl Running {
-    /// An attempt begins.
-    pub fn begin(&self, lease: Lease, kind: KindName) -> Arc<RunningJob> {
+    /// An attempt begins; it is on the list until the entry is dropped, also when its worker is
+    /// ended where it stands.
+    pub fn begin(self: &Arc<Self>, lease: Lease, (queue, kind): (QueueName, KindName)) -> Listed {
         let job = Arc::new(RunningJob {
             lease,
+            queue,
             kind,
             since: Instant::now(),
             token: CancellationToken::new(),
             stop: OnceLock::new(),
         });
         self.lock().insert(lease.job, Arc::clone(&job));
-        job
+        Listed { job, running: Arc::clone(self) }
     }
 
     /// It ended. A newer attempt of the same job stays.
-    pub fn end(&self, lease: Lease) {
+    fn end(&self, lease: Lease) {
         let mut jobs = self.lock();
         if jobs.get(&lease.job).is_some_and(|job| job.lease == lease) {
             jobs.remove(&lease.job);

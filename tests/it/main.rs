@@ -5,6 +5,8 @@
 
 mod command;
 mod config;
+mod embedded;
+mod harness;
 mod history;
 mod insight;
 mod migrations;

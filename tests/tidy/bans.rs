@@ -87,8 +87,19 @@ fn is_sql(literal: &str) -> bool {
         || (begins("COPY ") && (text.contains(" FROM ") || text.contains(" TO ")))
         || (begins("WITH ") && text.contains(" AS ("))
         || [
-            "INSERT INTO ", "DELETE FROM ", "CREATE ", "ALTER ", "DROP ", "TRUNCATE ", "LISTEN ",
-            "NOTIFY ", "GRANT ", "REVOKE ", "SET LOCAL ", "BEGIN;", "COMMIT;",
+            "INSERT INTO ",
+            "DELETE FROM ",
+            "CREATE ",
+            "ALTER ",
+            "DROP ",
+            "TRUNCATE ",
+            "LISTEN ",
+            "NOTIFY ",
+            "GRANT ",
+            "REVOKE ",
+            "SET LOCAL ",
+            "BEGIN;",
+            "COMMIT;",
         ]
         .iter()
         .any(|word| begins(word));
@@ -102,7 +113,10 @@ fn is_sql(literal: &str) -> bool {
 /// A statement that people are shown says so in the comment above it.
 fn is_shown_only(text: &str, line: usize) -> bool {
     let above = line.saturating_sub(4)..line;
-    text.lines().skip(above.start).take(above.len()).any(|line| line.contains("// Shown, never sent"))
+    text.lines()
+        .skip(above.start)
+        .take(above.len())
+        .any(|line| line.contains("// Shown, never sent"))
 }
 
 fn stray_sql(tree: &Tree) -> Vec<Finding> {
@@ -121,7 +135,11 @@ fn stray_sql(tree: &Tree) -> Vec<Finding> {
     for file in elsewhere {
         let home = ["src/postgres/", "migrations/", "docs/", "tests/", "benches/", "examples/"];
         if !home.iter().any(|home| file.path.starts_with(home)) {
-            findings.push(Finding::new(&file.path, 1, "SQL lives in src/postgres/sql or migrations"));
+            findings.push(Finding::new(
+                &file.path,
+                1,
+                "SQL lives in src/postgres/sql or migrations",
+            ));
         }
     }
     findings
@@ -134,12 +152,16 @@ fn sql_files(tree: &Tree) -> Vec<Finding> {
         let users = ["src/", "tests/", "benches/"];
         let used = users.iter().flat_map(|place| tree.under(place, ".rs")).any(|rust| {
             let literals = Rust::of(&rust.text).literals;
-            literals.iter().any(|literal| {
-                literal.text == name || literal.text.ends_with(&format!("/{name}"))
-            })
+            literals
+                .iter()
+                .any(|literal| literal.text == name || literal.text.ends_with(&format!("/{name}")))
         });
         if !used {
-            findings.push(Finding::new(&file.path, 1, "no .rs file includes it: use it or remove it"));
+            findings.push(Finding::new(
+                &file.path,
+                1,
+                "no .rs file includes it: use it or remove it",
+            ));
         }
         if !file.text.starts_with("-- ") {
             let say = "open with a comment: the intent, the index it uses, the planner's reason";
@@ -203,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_test_and_a_comment_are_no_breach() {
-        let text = "// tokio::spawn is banned\n#[cfg(test)]\nmod tests { fn f() { tokio::spawn(x); } }";
+        let text =
+            "// tokio::spawn is banned\n#[cfg(test)]\nmod tests { fn f() { tokio::spawn(x); } }";
         assert_eq!(broken(&Tree::made_of(&[("src/worker.rs", text)]), &STARTING_TASKS), []);
     }
 
@@ -241,7 +264,8 @@ mod tests {
 
     #[test]
     fn an_unused_statement_and_one_without_a_comment_are_found() {
-        let rust = ("src/postgres/claim.rs", "const CLAIM: &str = include_str!(\"sql/claim.sql\");");
+        let rust =
+            ("src/postgres/claim.rs", "const CLAIM: &str = include_str!(\"sql/claim.sql\");");
         let good = ("src/postgres/sql/claim.sql", "-- Claims.\nSELECT 1");
         let bare = ("src/postgres/sql/claim.sql", "SELECT 1");
         assert_eq!(sql_files(&Tree::made_of(&[rust, good])), []);

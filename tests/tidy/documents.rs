@@ -178,7 +178,8 @@ mod tests {
             let page = format!("see [it]({link})");
             dead_links(&Tree::made_of(&[("docs/a.md", &page), ("README.md", "")])).len()
         };
-        for good in ["../README.md", "../README.md#top", "https://example.org", "#here", "../docs/"] {
+        for good in ["../README.md", "../README.md#top", "https://example.org", "#here", "../docs/"]
+        {
             assert_eq!(found(good), 0, "{good}");
         }
         assert_eq!(found("README.md"), 1);

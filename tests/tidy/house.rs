@@ -6,9 +6,8 @@ const SOURCE_LINES_MAX: usize = 500;
 const TEST_LINES_MAX: usize = 800;
 
 /// Names that say nothing about what is inside.
-const EMPTY_NAMES: [&str; 10] = [
-    "models", "model", "utils", "util", "helpers", "helper", "types", "common", "manager", "misc",
-];
+const EMPTY_NAMES: [&str; 10] =
+    ["models", "model", "utils", "util", "helpers", "helper", "types", "common", "manager", "misc"];
 
 /// Marks of unfinished work, put together here so that this file doesn't carry them itself.
 const MARKS: [&str; 7] = [

@@ -42,7 +42,9 @@ pub(crate) fn ticked(text: &str) -> Vec<String> {
 
 fn table(page: &str) -> BTreeMap<String, Room> {
     let room = |row: &Vec<&str>| {
-        let [name, layer, may] = row[..] else { panic!("{PAGE}: {row:?} isn't room, layer, imports") };
+        let [name, layer, may] = row[..] else {
+            panic!("{PAGE}: {row:?} isn't room, layer, imports")
+        };
         let layers = may.split(", ").filter_map(|part| part.parse().ok()).collect();
         let layer = layer.parse().unwrap_or_else(|_| panic!("{PAGE}: {layer} isn't a layer"));
         (ticked(name).remove(0), Room { layer, layers, rooms: ticked(may) })
@@ -174,7 +176,8 @@ fn the_layer_table_has_a_row_for_every_room_of_the_library() {
     let tree = Tree::of_the_repository();
     let rooms = table(tree.text(PAGE).unwrap_or_default());
     let library = tree.text("src/lib.rs").unwrap_or_default();
-    let declared = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let declared =
+        library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     let declared: Vec<&str> = declared.collect();
     assert!(declared.len() > 15, "src/lib.rs declares its rooms as `pub mod room;`");
     for room in declared {
@@ -225,7 +228,10 @@ mod tests {
         assert_eq!(strangers(&with("src/worker.rs", "use sqlx::PgPool;\nuse sqlx;")).len(), 2);
         assert_eq!(strangers(&with("src/job.rs", "tokio::time::sleep(x)")).len(), 1);
         assert_eq!(strangers(&with("src/postgres/pool.rs", "use sqlx::PgPool;")), []);
-        assert_eq!(strangers(&with("src/worker.rs", "let a = b::sqlx::c; tokio::time::sleep(x)")), []);
+        assert_eq!(
+            strangers(&with("src/worker.rs", "let a = b::sqlx::c; tokio::time::sleep(x)")),
+            []
+        );
     }
 
     #[test]

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn comments_and_the_insides_of_strings_are_no_code() {
-        let text = "// gone\nlet a = \"hidden \\\" too\"; /* gone /* deeper */ gone */ b('\"', 'x');";
+        let text =
+            "// gone\nlet a = \"hidden \\\" too\"; /* gone /* deeper */ gone */ b('\"', 'x');";
         let rust = Rust::of(text);
         assert_eq!(rust.code.len(), text.len());
         for word in ["gone", "hidden", "too", "deeper"] {
@@ -231,14 +232,16 @@ mod tests {
 
     #[test]
     fn raw_strings_end_at_their_own_hashes() {
-        let rust = Rust::of("let sql = r#\"say \"hello\" unsafe\"#; fn for_each<'a>(x: &'a str) {}");
+        let rust =
+            Rust::of("let sql = r#\"say \"hello\" unsafe\"#; fn for_each<'a>(x: &'a str) {}");
         assert_eq!(rust.literals[0].text, "say \"hello\" unsafe");
         assert!(rust.code.contains("<'a>(x: &'a str) {}"));
     }
 
     #[test]
     fn test_modules_can_be_left_out() {
-        let rust = Rust::of("fn real() {}\n#[cfg(test)]\nmod tests { fn fake() { \"x\"; } }\nfn end() {}");
+        let rust =
+            Rust::of("fn real() {}\n#[cfg(test)]\nmod tests { fn fake() { \"x\"; } }\nfn end() {}");
         let rust = rust.without_tests();
         assert!(rust.code.contains("real") && rust.code.contains("end"));
         assert!(!rust.code.contains("fake") && rust.literals.is_empty());

@@ -12,7 +12,8 @@ const SKIPPED: [&str; 3] = ["target", "node_modules", "snapshots"];
 const EXTENSIONS: [&str; 9] = ["rs", "md", "sql", "toml", "yaml", "yml", "json", "service", "sh"];
 
 /// Text files without one of those extensions.
-const NAMES: [&str; 5] = ["Dockerfile", "Makefile", ".dockerignore", "LICENSE-MIT", "LICENSE-APACHE"];
+const NAMES: [&str; 5] =
+    ["Dockerfile", "Makefile", ".dockerignore", "LICENSE-MIT", "LICENSE-APACHE"];
 
 /// A text and where it lies, relative to the root, with forward slashes.
 #[derive(Debug, Clone)]
@@ -39,7 +40,8 @@ impl Tree {
 
     /// A tree for a check's own test.
     pub(crate) fn made_of(files: &[(&str, &str)]) -> Self {
-        let file = |(path, text): &(&str, &str)| File { path: (*path).into(), text: (*text).into() };
+        let file =
+            |(path, text): &(&str, &str)| File { path: (*path).into(), text: (*text).into() };
         Self { files: files.iter().map(file).collect() }
     }
 
