@@ -1,1 +1,20 @@
-//! The `admin` room.
+//! The admin port: health, metrics and the version, over plain HTTP.
+//!
+//! It has an accept loop of its own, because `axum::serve` sets no header timer, so that a client
+//! which sends its head byte by byte would hold a connection for ever. Every connection, head and
+//! body has a limit with a name. Nothing here asks the database: what is shown comes from
+//! `telemetry`. It starts no task: all connections are polled inside [`serve`].
+
+mod connection;
+mod health;
+mod listener;
+mod problem;
+mod request;
+mod routes;
+
+pub use connection::serve;
+pub use listener::{AdminError, Bound, bind};
+pub use routes::AdminState;
+
+#[cfg(test)]
+mod tests;

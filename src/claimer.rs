@@ -1,1 +1,254 @@
-//! The `claimer` room.
+//! Takes jobs from the queue: never more than there are slots for, in one round trip, from where
+//! the last claim left off.
+//!
+//! One claimer for each claim group. It reserves slots, claims at most that many rows, and passes
+//! them on. Wake-ups are hints: whatever happens to them, the poll finds every row. A claim in
+//! flight is never dropped, since its rows would then be held by nobody.
+
+mod marks;
+mod wake;
+
+pub use marks::{LEVELS, Marks, Probe};
+pub use wake::{Bell, Waker};
+
+use crate::{
+    config::Claim,
+    heartbeat::Leases,
+    job::{ClaimedJob, KindName, QueueName},
+    telemetry::{
+        events,
+        health::Check,
+        metrics::{Metrics, QueueMetrics, WakeSource},
+    },
+    worker::{Assignment, Slots},
+};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What one claim asks for.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Who claims.
+    pub holder: i64,
+    /// Where.
+    pub queue: QueueName,
+    /// What may be claimed.
+    pub kinds: Arc<[KindName]>,
+    /// Where to look.
+    pub probe: Probe,
+    /// Most rows.
+    pub most: u32,
+}
+
+/// Why a claim failed.
+#[derive(Debug, thiserror::Error)]
+#[error("claiming jobs failed")]
+pub struct ClaimError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Where jobs are claimed.
+pub trait ClaimSource: Send + Sync + 'static {
+    /// Claims in one round trip; gives the rows in order of (priority, seq).
+    fn claim(
+        &self,
+        request: &ClaimRequest,
+    ) -> impl Future<Output = Result<Vec<ClaimedJob>, ClaimError>> + Send;
+}
+
+/// Kinds that are claimed together, and where they go.
+pub struct ClaimGroup {
+    /// The queue.
+    pub queue: QueueName,
+    /// All unthrottled kinds, or one that has a limit.
+    pub kinds: Arc<[KindName]>,
+    /// Most that one claim may take: what the group's limiter can start within a second.
+    pub most: u32,
+    /// The queue's slots.
+    pub slots: Slots,
+    /// To the group's dispatcher.
+    pub outbox: mpsc::Sender<Vec<Assignment>>,
+}
+
+/// What claimers share.
+pub struct ClaimerShared<S> {
+    /// Where jobs are claimed.
+    pub source: Arc<S>,
+    /// `[claim]`
+    pub settings: Claim,
+    /// Who we are at the moment.
+    pub leases: Leases,
+    /// The seq sequence's last value, as it was read some time before.
+    pub horizon: Arc<AtomicI64>,
+    /// Cancelled when claiming ends.
+    pub stop: CancellationToken,
+    /// The daemon's metrics.
+    pub metrics: Arc<Metrics>,
+    /// Readiness: whether claims are answered.
+    pub check: Check,
+}
+
+impl<S> Clone for ClaimerShared<S> {
+    fn clone(&self) -> Self {
+        Self {
+            source: Arc::clone(&self.source),
+            settings: self.settings.clone(),
+            leases: self.leases.clone(),
+            horizon: Arc::clone(&self.horizon),
+            stop: self.stop.clone(),
+            metrics: Arc::clone(&self.metrics),
+            check: self.check.clone(),
+        }
+    }
+}
+
+/// Shortest pause between two polls while jobs trickle in.
+const POLL_MIN: Duration = Duration::from_millis(2);
+/// Longest pause after failed claims.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// One claim group's claimer.
+pub struct Claimer<S> {
+    shared: ClaimerShared<S>,
+    group: ClaimGroup,
+    queue_metrics: Arc<QueueMetrics>,
+    /// Locked by the one task that runs; survives its restart.
+    state: Mutex<State>,
+}
+
+struct State {
+    marks: Marks,
+    waker: Waker,
+    pause: Duration,
+    backlog: bool,
+    failures: u32,
+}
+
+impl<S: ClaimSource> Claimer<S> {
+    /// A claimer that listens to `waker`.
+    pub fn new(shared: ClaimerShared<S>, group: ClaimGroup, waker: Waker) -> Self {
+        let queue_metrics = shared.metrics.queue(&group.queue);
+        let pause = shared.settings.poll_interval;
+        let state =
+            State { marks: Marks::new(Instant::now()), waker, pause, backlog: false, failures: 0 };
+        Self { shared, group, queue_metrics, state: Mutex::new(state) }
+    }
+
+    /// Claims until told to stop.
+    pub async fn run(self: Arc<Self>) {
+        let mut state = self.state.lock().await;
+        while !self.shared.stop.is_cancelled() {
+            // Interest is registered before the look, so that a wake in between isn't lost.
+            if state.waker.register() {
+                state.marks.sweep_now(Instant::now());
+            }
+            let most = self.group.most.min(self.shared.settings.batch);
+            let reserve = self.group.slots.reserve(most, state.backlog);
+            let ready = async { (self.shared.leases.current().await, reserve.await) };
+            let Some((boot, Some(mut slots))) = self.shared.stop.run_until_cancelled(ready).await
+            else {
+                return;
+            };
+            let request = ClaimRequest {
+                holder: boot,
+                queue: self.group.queue.clone(),
+                kinds: Arc::clone(&self.group.kinds),
+                probe: state.marks.probe(Instant::now()),
+                most: slots.count(),
+            };
+            let batch = match self.claim(&mut state, &request).await {
+                Ok(jobs) => jobs
+                    .into_iter()
+                    .map_while(|job| slots.take().map(|slot| Assignment { job, slot }))
+                    .collect::<Vec<_>>(),
+                Err(error) => {
+                    drop(slots);
+                    self.complain(&mut state, &error).await;
+                    continue;
+                }
+            };
+            drop(slots);
+            if !batch.is_empty() && self.group.outbox.send(batch).await.is_err() {
+                return;
+            }
+            self.rest(&mut state).await;
+        }
+    }
+
+    /// One claim, and what it teaches about where to look next.
+    async fn claim(
+        &self,
+        state: &mut State,
+        request: &ClaimRequest,
+    ) -> Result<Vec<ClaimedJob>, ClaimError> {
+        let horizon = self.shared.horizon.load(Ordering::Acquire);
+        let started = Instant::now();
+        let claimed = self.shared.source.claim(request).await;
+        let took = started.elapsed();
+        match &claimed {
+            Ok(jobs) => {
+                self.queue_metrics.poll.answered(jobs.len(), took);
+                state.learn(request, jobs, horizon, took);
+            }
+            Err(_) => self.queue_metrics.poll.failed(took),
+        }
+        claimed
+    }
+
+    /// Waits for a wake or the next poll, unless there is more to claim right now.
+    async fn rest(&self, state: &mut State) {
+        state.failures = 0;
+        self.shared.check.ok();
+        if state.backlog {
+            return;
+        }
+        let jitter = self.shared.settings.poll_jitter * (2.0 * fastrand::f64() - 1.0);
+        state.pause = state.pause.min(self.shared.settings.poll_interval);
+        let pause = state.pause.mul_f64((1.0 + jitter).max(0.0));
+        let woken = tokio::select! {
+            () = self.shared.stop.cancelled() => return,
+            () = state.waker.woken() => true,
+            () = sleep(pause) => false,
+        };
+        let source = if woken { WakeSource::Notify } else { WakeSource::Poll };
+        self.shared.metrics.daemon.woke(source);
+    }
+
+    /// Says once that claiming fails, and tries again ever more slowly.
+    async fn complain(&self, state: &mut State, error: &ClaimError) {
+        state.backlog = false;
+        self.shared.check.failing("claims aren't answered");
+        if state.failures == 0 {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(event = events::CLAIM_FAILED, error, job.queue = %self.group.queue, "claiming failed and is tried again until it works");
+        }
+        state.failures = state.failures.saturating_add(1);
+        let pause = Duration::from_millis(100) * 2u32.pow(state.failures.min(6));
+        let pause = pause.min(FAILURE_PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0);
+        // Told to stop or not, the loop looks at the token next.
+        self.shared.stop.run_until_cancelled(sleep(pause)).await;
+    }
+}
+
+impl State {
+    fn learn(&mut self, request: &ClaimRequest, jobs: &[ClaimedJob], horizon: i64, took: Duration) {
+        let full = jobs.len() >= request.most as usize;
+        let seen = jobs.iter().map(|job| (job.priority, job.seq));
+        self.marks.learn(&request.probe, seen, full, horizon);
+        if request.probe.is_sweep {
+            self.marks.swept(Instant::now(), took, full);
+        }
+        self.backlog = full;
+        // While work arrives polls are frequent; each empty one doubles the pause.
+        self.pause = if jobs.is_empty() { self.pause * 2 } else { POLL_MIN };
+    }
+}

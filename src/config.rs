@@ -1,11 +1,127 @@
 //! Configuration: what the daemon was told, checked before anything starts.
 //!
-//! `settings` is the checked form that every other room receives; nothing below this room sees a
-//! string that could still be wrong.
+//! Flags over `LEGWORK_SECTION__KEY` over a file over `default.toml`, merged by the `config` crate;
+//! `toml` says at which line a value stands. Every mistake is reported at once. `settings` is the
+//! checked form that every other room receives; nothing below this room sees a string that could
+//! still be wrong, and nothing else reads the environment or a settings file.
 
+mod check;
+mod defaults;
+mod environment;
+mod file;
+mod form;
+mod keys;
+mod mistakes;
+mod overlay;
+mod reader;
+mod secret;
 mod settings;
+mod show;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tree;
 
+pub use environment::Environment;
+pub use mistakes::{Mistake, Mistakes};
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, DatabaseUrl, HandlerSettings,
-    KindSettings, Log, LogFormat, Metrics, QueueSettings, Retentions, Settings, Shutdown,
+    KindSettings, Log, LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings,
+    Shutdown,
 };
+pub use show::Shown;
+pub use source::{Flag, Source};
+
+use self::{
+    check::{Checked, Given},
+    file::{Item, Parsed},
+    overlay::Items,
+    reader::Reader,
+    show::Showing,
+    source::Text,
+    tree::{Layer, Tree},
+};
+use ::config::Value;
+use std::path::PathBuf;
+
+/// What a configuration came to.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What holds.
+    pub settings: Settings,
+    /// What is allowed but should be said at each start.
+    pub warnings: Vec<String>,
+    /// The file, if one was read.
+    pub file: Option<PathBuf>,
+    shown: Vec<Shown>,
+}
+
+impl Loaded {
+    /// Each effective value with its source, secrets blotted out.
+    pub fn show(&self) -> &[Shown] {
+        &self.shown
+    }
+}
+
+/// A commented `legwork.toml` with every key and its default.
+pub fn default_file() -> &'static str {
+    include_str!("config/default.toml")
+}
+
+/// Reads, merges and checks everything that a source names.
+pub fn load(source: &Source) -> Result<Loaded, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let text = source.read(&mut mistakes);
+    let broken = mistakes.iter().next().is_some();
+    let mut given = text.as_ref().map(|text| file::parse(text, &mut mistakes)).unwrap_or_default();
+    given.broken |= broken;
+    let sources = layers(source, given, &mut mistakes);
+    let tree = Tree::merged(sources.layers).map_err(|error| Mistakes::one(error.to_string()))?;
+    let environment = source.environment();
+    let mut reader = Reader::new(&tree, environment.cpus(), sources.broken, mistakes);
+    let (queues, kinds) = (sources.queues.as_slice(), sources.kinds.as_slice());
+    let world_readable = text.as_ref().is_some_and(|text| text.world_readable);
+    let checked =
+        check::settings(&mut reader, &Given { environment, queues, kinds, world_readable });
+    let showing = Showing {
+        reader: &reader,
+        settings: &checked.settings,
+        environment,
+        url_place: checked.url_place.as_deref(),
+    };
+    let shown = showing.all(queues, kinds);
+    let Checked { settings, warnings, .. } = checked;
+    let file = text.and_then(|text| text.path);
+    reader.mistakes.unless_any(|| Loaded { settings, warnings, file, shown })
+}
+
+/// The layers, lowest first, and the lists' entries.
+struct Sources {
+    layers: [Layer; 4],
+    queues: Vec<Item>,
+    kinds: Vec<Item>,
+    /// The file couldn't be read whole: what isn't there may only not have been seen.
+    broken: bool,
+}
+
+fn layers(source: &Source, given: Parsed, mistakes: &mut Mistakes) -> Sources {
+    let default = Text { path: None, content: default_file().into(), world_readable: false };
+    let default = file::parse(&default, mistakes);
+    let listed = if given.queues.is_empty() { default.queues } else { given.queues };
+    let mut chosen = Layer::default();
+    let queues = match overlay::queues(source.flags(), mistakes) {
+        None => listed,
+        Some(served) => {
+            for (item, concurrency) in &served {
+                let value = Value::new(item.place.as_ref(), concurrency.as_str());
+                chosen.set(&["queue", &item.id, "concurrency"], value);
+            }
+            served.into_iter().map(|(item, _)| item).collect()
+        }
+    };
+    let (kinds, broken) = (given.kinds, given.broken);
+    let items = Items { queues: &queues, kinds: &kinds, complete: !broken };
+    let environment = overlay::of_environment(source.environment(), &items, mistakes);
+    let flags = overlay::of_flags(source.flags(), chosen, &items, mistakes);
+    Sources { layers: [default.layer, given.layer, environment, flags], queues, kinds, broken }
+}

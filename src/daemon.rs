@@ -1,1 +1,224 @@
-//! The `daemon` room.
+//! The composition root: builds every room, starts it, and waits for the end.
+//!
+//! This file reads as the life of the daemon. How rooms are put together is `wiring`, how they end
+//! is `shutdown`, an ordered list. Nothing imports this room but the command line.
+
+mod groups;
+mod shutdown;
+mod signals;
+mod wiring;
+
+pub use shutdown::Ended;
+pub use signals::{Caught, Signals};
+
+use crate::{
+    admin::{self, AdminError, Bound},
+    config::{Environment, HandlerSettings, MissingUrl, Settings},
+    executor::{Handler, Registry, TypedHandler},
+    handlers,
+    job::KindName,
+    postgres::{
+        ConnectError, Connector,
+        migrate::{self, SchemaCheck},
+    },
+    telemetry::{
+        events,
+        health::{Health, Phase},
+        metrics::Metrics,
+        systemd::{Notifier, NotifierError},
+    },
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+use wiring::Running;
+
+/// Why the daemon didn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No database was named.
+    #[error(transparent)]
+    NoDatabase(#[from] MissingUrl),
+    /// The URL can't be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The admin port can't be opened.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The schema isn't the one that this binary works with.
+    #[error("{0}")]
+    Schema(SchemaCheck),
+    /// The schema can't be looked at.
+    #[error("the schema can't be looked at")]
+    CheckSchema(#[source] migrate::MigrateError),
+    /// A kind has no handler.
+    #[error("[[kind]] {0:?} says handler = \"rust\", but this program registers no handler for it")]
+    NoHandler(String),
+    /// The service manager's socket can't be used.
+    #[error(transparent)]
+    Notifier(#[from] NotifierError),
+    /// The system refused a thread.
+    #[error("the heartbeat's thread can't be started")]
+    Thread(#[source] std::io::Error),
+    /// Told to stop before it had started.
+    #[error("stopped before it had started")]
+    Stopped,
+}
+
+/// A daemon that is about to run.
+pub struct Daemon {
+    settings: Settings,
+    registry: Registry,
+    environment: Environment,
+    once: bool,
+}
+
+/// How often the main loop ticks, for liveness and the watchdog.
+const TICK: Duration = Duration::from_secs(1);
+/// Longest pause between two tries to reach the database at start.
+const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+impl Daemon {
+    /// A daemon with these settings and the built-in handlers that they name.
+    pub fn new(settings: Settings, environment: Environment) -> Self {
+        let registry = handlers::from_settings(&settings.kinds);
+        Self { settings, registry, environment, once: false }
+    }
+
+    /// Adds a handler of the program's own for a kind.
+    #[must_use]
+    pub fn with_handler(mut self, kind: KindName, handler: impl Handler) -> Self {
+        self.registry = self.registry.with(kind, handler);
+        self
+    }
+
+    /// Adds a handler with a typed payload.
+    #[must_use]
+    pub fn with_typed_handler(mut self, kind: KindName, handler: impl TypedHandler) -> Self {
+        self.registry = self.registry.with_typed(kind, handler);
+        self
+    }
+
+    /// Ends by itself once nothing of what it serves is in line or runs.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// Runs until a signal, an exit policy or, with `once`, the end of work.
+    pub async fn run(self, signals: Signals) -> Result<Ended, StartError> {
+        self.every_kind_has_a_handler()?;
+        let connector = Connector::new(self.settings.database_url()?, &self.settings.database)?;
+        let notifier = Arc::new(Notifier::from(
+            self.environment.notify_socket().map(Into::into),
+            self.environment.watchdog(std::process::id()),
+        )?);
+        let health = Health::new(TICK);
+        let metrics = Arc::new(Metrics::new(&self.settings.metrics));
+        metrics.observe_runtime(&tokio::runtime::Handle::current());
+        let bound = self.bind_admin().await?;
+        let mut running = Running::new(&health, &metrics, bound);
+
+        let stopped = signals.asked_to_stop();
+        let schema = tokio::select! {
+            schema = check_schema(&connector) => schema,
+            () = stopped => Err(StartError::Stopped),
+        };
+        if let Err(error) = schema {
+            running.end_admin().await;
+            return Err(error);
+        }
+        health.check("schema").ok();
+        running.start(&self, &connector)?;
+        health.enter(Phase::Ready);
+        notifier.ready();
+        tracing::info!(
+            event = events::DAEMON_STARTED,
+            database = connector.place(),
+            daemon.name = self.settings.daemon.name,
+            "the daemon is up"
+        );
+
+        let end = self.until_the_end(&signals, &running, &health, &notifier).await;
+        tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = end, "stopping");
+        notifier.stopping();
+        let ended = running.shut_down(&self.settings, &signals).await;
+        tracing::info!(
+            event = events::DAEMON_STOPPED,
+            orphans = ended.orphans.len(),
+            clean = ended.is_clean(),
+            "the daemon has stopped"
+        );
+        Ok(ended)
+    }
+
+    /// Ticks until something ends the daemon; says what.
+    async fn until_the_end(
+        &self,
+        signals: &Signals,
+        running: &Running,
+        health: &Health,
+        notifier: &Notifier,
+    ) -> String {
+        let beat = async {
+            loop {
+                health.tick();
+                if health.dead().is_none() {
+                    notifier.watchdog();
+                }
+                sleep(TICK.min(notifier.watchdog_interval().unwrap_or(TICK))).await;
+            }
+        };
+        tokio::select! {
+            () = signals.asked_to_stop() => "signal".into(),
+            task = running.failure() => format!("task {task} failed"),
+            () = running.idle(), if self.once => "nothing left to do".into(),
+            () = beat => unreachable!("the beat has no end"),
+        }
+    }
+
+    fn every_kind_has_a_handler(&self) -> Result<(), StartError> {
+        let mut rust = self.settings.kinds.iter().filter(|k| k.handler == HandlerSettings::Rust);
+        match rust.find(|kind| self.registry.get(kind.name.as_str()).is_none()) {
+            Some(kind) => Err(StartError::NoHandler(kind.name.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    async fn bind_admin(&self) -> Result<Option<Bound>, AdminError> {
+        match self.settings.admin.listen {
+            Some(listen) => admin::bind(listen).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Compares the schema with what this binary needs; waits for a database that is away, and says so
+/// once.
+async fn check_schema(connector: &Connector) -> Result<(), StartError> {
+    let mut pause = Duration::from_millis(200);
+    let mut said = false;
+    loop {
+        match connector.connect("start").await {
+            Ok(mut connection) => {
+                return match migrate::check(&mut connection).await {
+                    Ok(SchemaCheck::Current) => Ok(()),
+                    Ok(other) => Err(StartError::Schema(other)),
+                    Err(error) => Err(StartError::CheckSchema(error)),
+                };
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut said, true) {
+                    let cause: &dyn std::error::Error = &error;
+                    tracing::warn!(
+                        event = events::DATABASE_LOST,
+                        error = cause,
+                        "the database can't be reached; trying until it can"
+                    );
+                }
+                sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                pause = (pause * 2).min(CONNECT_PAUSE_MAX);
+            }
+        }
+    }
+}

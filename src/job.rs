@@ -19,6 +19,6 @@ pub use name::{KindName, NameError, QueueName};
 pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome};
 pub use policy::{KindPolicy, refuse_before_running};
 pub use rate::{RateLimit, RateLimitError};
-pub use retention::Retention;
+pub use retention::{RETENTION_MAX, Retention};
 pub use state::{State, Transition};
 pub use verdict::{Cause, FailedAttempt, Ruling, Verdict, rule};

@@ -1,1 +1,60 @@
-//! The `maintenance` room.
+//! What keeps a queue healthy beside the jobs' own way: promotion, rescue, cancel requests, history's
+//! partitions, counts, and the doorbell.
+//!
+//! Each is a loop with the same skeleton: a round, a pause, the next round; a failed round is said
+//! once and the next one comes. Any number of daemons may run each of them at once.
+
+mod doorbell;
+mod listener;
+mod rounds;
+
+pub use doorbell::Doorbell;
+pub use listener::{Ears, listen};
+pub use rounds::{cancel_requested, promote, prune, rescue, stats};
+
+use crate::{postgres::DbError, telemetry::events};
+use std::{future::Future, time::Duration};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Longest pause after a failed round.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Runs rounds until told to stop, never dropping one in the middle. A round says how long the pause
+/// after it is.
+pub async fn every<Round, Work>(name: &'static str, stop: CancellationToken, mut round: Round)
+where
+    Round: FnMut() -> Work,
+    Work: Future<Output = Result<Duration, DbError>>,
+{
+    let mut failing = false;
+    while !stop.is_cancelled() {
+        let pause = match round().await {
+            Ok(pause) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!(
+                        event = events::MAINTENANCE_RECOVERED,
+                        task = name,
+                        "rounds succeed again"
+                    );
+                }
+                pause
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(
+                        event = events::MAINTENANCE_FAILED,
+                        task = name,
+                        error,
+                        "a round failed and is tried again until it works"
+                    );
+                }
+                FAILURE_PAUSE
+            }
+        };
+        let spread = pause.mul_f64(0.9 + fastrand::f64() / 5.0);
+        // Told to stop or not, the loop looks at the token next.
+        stop.run_until_cancelled(sleep(spread)).await;
+    }
+}

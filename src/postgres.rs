@@ -1,1 +1,24 @@
-//! The `postgres` room.
+//! Everything that speaks SQL: sessions, statements, migrations.
+//!
+//! One statement a file under `postgres/sql`, its comment saying the intent, the index and the
+//! planner's reason. The rooms that need the database say so by a trait of their own; here the
+//! traits meet Postgres. No statement is assembled from strings.
+
+mod claim;
+mod connect;
+pub mod enqueue;
+mod lease;
+mod listen;
+pub mod migrate;
+pub mod operations;
+mod session;
+mod settle;
+mod upkeep;
+
+pub use claim::PostgresClaims;
+pub use connect::{ConnectError, Connector};
+pub use lease::{Identity, PostgresLease};
+pub use listen::{Listener, Notice};
+pub use session::{DbError, Session};
+pub use settle::PostgresOutcomes;
+pub use upkeep::{QueueCount, Upkeep};

@@ -1,1 +1,25 @@
+//! The rules of the house, as tests over the repository's own text.
+//!
+//! Rules that only stand in a document are forgotten in a month. Each one here reads files, never
+//! runs the daemon, and names the file, the line and what to do. A check is a pure function over
+//! text, and beside each stands a test that shows it can fail.
+//!
+//! What a compiler lint already holds isn't repeated here, and no rule has an escape but the ones
+//! written into `ARCHITECTURE.md`.
 
+#[path = "tidy/bans.rs"]
+mod bans;
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/house.rs"]
+mod house;
+#[path = "tidy/layers.rs"]
+mod layers;
+#[path = "tidy/packaging.rs"]
+mod packaging;
+#[path = "tidy/reference.rs"]
+mod reference;
+#[path = "tidy/scan.rs"]
+mod scan;
+#[path = "tidy/tree.rs"]
+mod tree;

@@ -7,7 +7,7 @@ use crate::job::{KindName, KindPolicy, QueueName, RateLimit, Retention};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// `[database]`
     pub database: Database,
@@ -19,6 +19,8 @@ pub struct Settings {
     pub claim: Claim,
     /// `[complete]`
     pub complete: Complete,
+    /// `[retry]`: what a kind has where it says nothing itself.
+    pub retry: KindPolicy,
     /// `[retention]`
     pub retention: Retentions,
     /// `[[queue]]`, or `default` alone where the file lists none.
@@ -31,6 +33,21 @@ pub struct Settings {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+}
+
+/// No database was named anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no database is configured: set DATABASE_URL, or url (or url_file) under [database] in \
+     legwork.toml, e.g. postgres:///app; `legwork demo` needs none"
+)]
+pub struct MissingUrl;
+
+impl Settings {
+    /// Where the queue is, or what to do about its absence.
+    pub fn database_url(&self) -> Result<&DatabaseUrl, MissingUrl> {
+        self.database.url.as_ref().ok_or(MissingUrl)
+    }
 }
 
 /// A connection URL, whose password no `Debug`, log line or page shows.
@@ -72,7 +89,7 @@ impl fmt::Debug for DatabaseUrl {
 }
 
 /// `[database]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Database {
     /// Where the queue is. Absent only for commands that need none.
     pub url: Option<DatabaseUrl>,
@@ -85,7 +102,7 @@ pub struct Database {
 }
 
 /// `[daemon]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Daemon {
     /// For people; identity is a random boot id.
     pub name: String,
@@ -98,7 +115,7 @@ pub struct Daemon {
 }
 
 /// `[shutdown]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shutdown {
     /// How long running jobs may finish.
     pub grace: Duration,
@@ -107,7 +124,7 @@ pub struct Shutdown {
 }
 
 /// `[claim]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     /// The net under the wake-ups.
     pub poll_interval: Duration,
@@ -120,7 +137,7 @@ pub struct Claim {
 }
 
 /// `[complete]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Complete {
     /// How long a verdict may wait for company.
     pub flush_interval: Duration,
@@ -140,7 +157,7 @@ pub struct Retentions {
 }
 
 /// `[[queue]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QueueSettings {
     /// Its name.
     pub name: QueueName,
@@ -153,7 +170,7 @@ pub struct QueueSettings {
 }
 
 /// `[[kind]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KindSettings {
     /// Its name.
     pub name: KindName,
@@ -166,7 +183,7 @@ pub struct KindSettings {
 }
 
 /// `handler = …` with the keys that belong to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum HandlerSettings {
     /// Completes at once.
     Noop,
@@ -179,7 +196,7 @@ pub enum HandlerSettings {
 }
 
 /// The keys of `handler = "command"`.
-#[derive(Debug, Clone)]
+#[derive(Clone, PartialEq)]
 pub struct CommandSettings {
     /// Absolute path of the program, then its fixed arguments.
     pub command: Vec<String>,
@@ -193,8 +210,23 @@ pub struct CommandSettings {
     pub max_output: usize,
 }
 
+impl fmt::Debug for CommandSettings {
+    /// Without the variables' values, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, env, cwd, kill_grace, max_output } = self;
+        let names: Vec<&str> = env.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("CommandSettings")
+            .field("command", command)
+            .field("env", &names)
+            .field("cwd", cwd)
+            .field("kill_grace", kill_grace)
+            .field("max_output", max_output)
+            .finish()
+    }
+}
+
 /// `[admin]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
     /// Where it listens; absent = off.
     pub listen: Option<SocketAddr>,
@@ -212,7 +244,7 @@ pub enum LogFormat {
 }
 
 /// `[log]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     /// How lines look.
     pub format: LogFormat,
@@ -221,7 +253,7 @@ pub struct Log {
 }
 
 /// `[metrics]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
     /// Kinds that get a label of their own; further ones are counted as `other`.
     pub max_kinds: usize,

@@ -43,6 +43,11 @@ impl Context {
         Self { job, limits, deadline, token, progress: watch::Sender::new(None) }
     }
 
+    /// Gives the job back once its attempt is over.
+    pub fn into_job(self) -> ClaimedJob {
+        self.job
+    }
+
     /// The job.
     pub fn job(&self) -> &ClaimedJob {
         &self.job

@@ -54,6 +54,26 @@ impl Backoff {
         }
     }
 
+    /// The first wait.
+    pub fn base(&self) -> Duration {
+        self.base
+    }
+
+    /// By how much each wait is longer than the one before.
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// The longest wait.
+    pub fn max(&self) -> Duration {
+        self.max
+    }
+
+    /// How far waits are spread, as a share.
+    pub fn jitter(&self) -> f64 {
+        self.jitter
+    }
+
     /// The wait after `attempt` (from 1) failed. `random` is uniform in 0..1.
     ///
     /// Never above `max`, jitter included, and never a panic: at attempt 1,000 the power is

@@ -1,1 +1,10 @@
+//! Integration tests: one binary, one Postgres for all of them, and real processes.
+//!
+//! One binary because each would link the whole crate again; what is slow to make (a server, a
+//! built program) is made once and shared.
+
 mod command;
+mod config;
+mod embedded;
+mod harness;
+mod support;

@@ -1,0 +1,24 @@
+# The daemon alone: no shell, no package manager, an unprivileged user.
+# Command handlers need the programs they run: base an image on this one's binary for those.
+
+FROM rust:1.94-slim-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY src ./src
+COPY migrations ./migrations
+# Cargo wants every target that Cargo.toml names to have a file.
+COPY tests ./tests
+COPY benches ./benches
+RUN cargo build --release --locked --bin legwork
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /src/target/release/legwork /usr/bin/legwork
+USER 65532:65532
+WORKDIR /tmp
+EXPOSE 9464
+# TERM drains: see shutdown.grace, and give `docker stop --time` more than that.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
+    CMD ["/usr/bin/legwork", "healthcheck"]
+ENTRYPOINT ["/usr/bin/legwork"]
+CMD ["run"]

@@ -1,0 +1,4 @@
+-- Takes the wake hint away; daemons then poll.
+DROP TRIGGER ring ON legwork.job;
+DROP FUNCTION legwork.ring();
+DROP TABLE legwork.doorbell;

@@ -1,0 +1,269 @@
+-- What is more than an INSERT: enqueue with named options, and what operators do to jobs and queues.
+--
+-- Operators' functions are SECURITY DEFINER, so that the operator's role needs no right on any table:
+-- fixed search_path with pg_temp last, every name qualified, nobody's by default. Each decides under
+-- one row lock. Waiting jobs are theirs to move; a running one belongs to its holder, and all they may
+-- do is ask (cancel).
+
+-- Runs as the producer, under the same column grants as a bare INSERT. Integers, where the column is a
+-- smallint, because a literal doesn't fit a smallint parameter.
+CREATE FUNCTION legwork.enqueue(
+    kind text, payload jsonb DEFAULT '{}', queue text DEFAULT NULL, run_at timestamptz DEFAULT NULL,
+    priority integer DEFAULT 0, max_attempts integer DEFAULT NULL, unique_key text DEFAULT NULL,
+    timeout interval DEFAULT NULL, expires_at timestamptz DEFAULT NULL, tags text[] DEFAULT NULL,
+    metadata jsonb DEFAULT NULL
+) RETURNS bigint
+LANGUAGE sql
+AS $function$
+    INSERT INTO legwork.job
+        (kind, payload, queue, run_at, priority, max_attempts, unique_key, timeout, expires_at, tags, metadata)
+    VALUES (enqueue.kind, enqueue.payload, coalesce(enqueue.queue, 'default'),
+        coalesce(enqueue.run_at, pg_catalog.now()), coalesce(enqueue.priority, 0)::pg_catalog.int2,
+        enqueue.max_attempts::pg_catalog.int2, enqueue.unique_key, enqueue.timeout, enqueue.expires_at,
+        enqueue.tags,
+        -- The session's trace and request, under what the caller gives.
+        nullif(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+            'traceparent', nullif(pg_catalog.current_setting('legwork.traceparent', true), ''),
+            'request_id', nullif(pg_catalog.current_setting('legwork.request_id', true), '')))
+            OPERATOR(pg_catalog.||) coalesce(enqueue.metadata, '{}'), '{}'))
+    RETURNING id
+$function$;
+
+-- Moves one waiting job, whose row the caller has locked, into history for as long as `keep`; not at
+-- all when that is nothing.
+CREATE FUNCTION legwork.finish_waiting(job_id bigint, how legwork.outcome, why text, keep interval)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+DECLARE
+    last_day constant date := ((statement_timestamp() + keep) AT TIME ZONE 'UTC')::date;
+BEGIN
+    IF keep <= interval '0' THEN
+        DELETE FROM legwork.job j WHERE j.id = job_id AND j.holder IS NULL;
+        RETURN;
+    END IF;
+    IF to_regclass('legwork.finished_' || to_char(last_day, 'YYYYMMDD')) IS NULL THEN
+        PERFORM legwork.make_partitions(last_day, last_day);
+    END IF;
+    WITH d AS (DELETE FROM legwork.job j WHERE j.id = job_id AND j.holder IS NULL RETURNING j.*)
+    INSERT INTO legwork.finished (id, token, run_at, created_at, drop_after, outcome, priority, attempt,
+        rescues, snoozes, max_attempts, queue, kind, payload, timeout, unique_key, tags, metadata, reason)
+    SELECT d.id, d.token, d.run_at, d.created_at, last_day, how, d.priority, d.attempt, d.rescues, d.snoozes,
+        d.max_attempts, d.queue, d.kind, d.payload, d.timeout, d.unique_key, d.tags, d.metadata, why
+    FROM d;
+END
+$function$;
+
+-- cancelled: it was waiting and is in history now. requested: it is running, and its holder has been
+-- asked to stop it; the outcome is the handler's. Never an error, so that it can be called over many.
+CREATE FUNCTION legwork.cancel(id bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+DECLARE
+    job record;
+BEGIN
+    SELECT j.holder, j.queue INTO job FROM legwork.job j WHERE j.id = cancel.id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM FROM legwork.finished f WHERE f.id = cancel.id;
+        RETURN CASE WHEN FOUND THEN 'already_finished' ELSE 'not_found' END;
+    END IF;
+    IF job.holder IS NOT NULL THEN
+        UPDATE legwork.job j SET cancel_requested = true WHERE j.id = cancel.id AND j.holder IS NOT NULL;
+        PERFORM pg_notify('legwork_cancel', '');
+        RETURN 'requested';
+    END IF;
+    PERFORM legwork.finish_waiting(cancel.id, 'cancelled', 'cancelled_while_waiting',
+        coalesce((SELECT q.retention_cancelled FROM legwork.queue q WHERE q.name = job.queue),
+            interval '7 days'));
+    RETURN 'cancelled';
+END
+$function$;
+
+-- retried: it was finished and waits again, same id, token carried on so that late results of its
+-- former life stay fenced. due_now: it was waiting for its time. already_in_line: nothing to do.
+-- What it has behind it is forgotten (attempts, rescues, snoozes, and expires_at, which may be past).
+CREATE FUNCTION legwork.retry(id bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+DECLARE
+    job record;
+    key text;
+BEGIN
+    -- Twice, because a second retry() at the same moment finds the job live only after the first has
+    -- committed.
+    FOR look IN 1 .. 2 LOOP
+        SELECT j.holder, j.run_at <= j.ready_at AS in_line INTO job
+        FROM legwork.job j WHERE j.id = retry.id FOR UPDATE;
+        IF FOUND AND job.holder IS NOT NULL THEN
+            RAISE object_not_in_prerequisite_state USING
+                MESSAGE = format('job %s is running and can''t be retried now', retry.id),
+                HINT = format('Wait for its end, or SELECT legwork.cancel(%s) first.', retry.id);
+        ELSIF FOUND AND job.in_line THEN
+            RETURN 'already_in_line';
+        ELSIF FOUND THEN
+            UPDATE legwork.job j SET run_at = now(), ready_at = now(), seq = DEFAULT
+            WHERE j.id = retry.id AND j.holder IS NULL;
+            RETURN 'due_now';
+        END IF;
+
+        SELECT format('%s in queue %s', quote_literal(f.unique_key), f.queue) INTO key
+        FROM legwork.finished f WHERE f.id = retry.id;
+        BEGIN
+            WITH d AS (DELETE FROM legwork.finished f WHERE f.id = retry.id RETURNING f.*)
+            INSERT INTO legwork.job (id, token, run_at, ready_at, created_at, priority, max_attempts, queue, kind,
+                payload, timeout, unique_key, tags, metadata)
+            OVERRIDING SYSTEM VALUE
+            SELECT d.id, d.token, now(), now(), d.created_at, d.priority, d.max_attempts, d.queue, d.kind,
+                d.payload, d.timeout, d.unique_key, d.tags, d.metadata
+            FROM d;
+            IF FOUND THEN
+                PERFORM pg_notify('legwork', '');
+                RETURN 'retried';
+            END IF;
+        EXCEPTION WHEN unique_violation THEN
+            RAISE unique_violation USING
+                MESSAGE = format('job %s can''t be retried: an unfinished job has its unique key %s', retry.id, key),
+                CONSTRAINT = 'job_unique', SCHEMA = 'legwork', TABLE = 'job',
+                HINT = 'Let that job finish or cancel it, then retry.';
+        END;
+    END LOOP;
+    RAISE no_data_found USING
+        MESSAGE = format('there is no job %s, unfinished or in history', retry.id),
+        HINT = 'It may have been dropped when its retention ended.';
+END
+$function$;
+
+-- Puts a waiting job off by `delay` from now, attempt not counted, and returns the new run_at.
+CREATE FUNCTION legwork.snooze(id bigint, delay interval) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+DECLARE
+    job record;
+    due timestamptz;
+BEGIN
+    IF delay IS NULL OR delay <= interval '0' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('can''t snooze job %s by %s', snooze.id, coalesce(delay::text, 'null')),
+            HINT = 'Give an interval above zero; retry(id) makes a waiting job due now.';
+    END IF;
+    SELECT j.holder INTO job FROM legwork.job j WHERE j.id = snooze.id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE no_data_found USING
+            MESSAGE = format('there is no unfinished job %s', snooze.id),
+            HINT = format('SELECT * FROM legwork.why(%s) says what became of it.', snooze.id);
+    ELSIF job.holder IS NOT NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('job %s is running and can''t be snoozed', snooze.id),
+            HINT = 'Only its handler can snooze it now.';
+    END IF;
+    UPDATE legwork.job j SET run_at = now() + delay, ready_at = now(), seq = DEFAULT,
+        snoozes = least(j.snoozes::integer + 1, 32767)
+    WHERE j.id = snooze.id AND j.holder IS NULL RETURNING j.run_at INTO due;
+    RETURN due;
+END
+$function$;
+
+-- discarded: it was waiting and will not run. already_finished: nothing to do.
+CREATE FUNCTION legwork.discard(id bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+DECLARE
+    job record;
+BEGIN
+    SELECT j.holder, j.queue INTO job FROM legwork.job j WHERE j.id = discard.id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM FROM legwork.finished f WHERE f.id = discard.id;
+        IF FOUND THEN
+            RETURN 'already_finished';
+        END IF;
+        RAISE no_data_found USING
+            MESSAGE = format('there is no job %s, unfinished or in history', discard.id),
+            HINT = 'It may have been dropped when its retention ended.';
+    ELSIF job.holder IS NOT NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('job %s is running and can''t be discarded', discard.id),
+            HINT = format('SELECT legwork.cancel(%s) asks its handler to stop.', discard.id);
+    END IF;
+    PERFORM legwork.finish_waiting(discard.id, 'discarded', 'discarded_by_operator',
+        coalesce((SELECT q.retention_discarded FROM legwork.queue q WHERE q.name = job.queue),
+            interval '30 days'));
+    RETURN 'discarded';
+END
+$function$;
+
+-- True when the queue wasn't paused before. What runs goes on; nothing more is claimed.
+CREATE FUNCTION legwork.pause(queue text, reason text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+BEGIN
+    INSERT INTO legwork.queue AS q (name, paused, paused_at, reason)
+    VALUES (pause.queue, true, now(), pause.reason)
+    ON CONFLICT (name) DO UPDATE SET paused = true, paused_at = now(), reason = excluded.reason
+    WHERE NOT q.paused;
+    RETURN FOUND;
+END
+$function$;
+
+-- True when the queue was paused. Rings, since there may be work that nobody was told of.
+CREATE FUNCTION legwork.resume(queue text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+BEGIN
+    UPDATE legwork.queue q SET paused = false, paused_at = NULL, reason = NULL
+    WHERE q.name = resume.queue AND q.paused;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_notify('legwork', '');
+    RETURN true;
+END
+$function$;
+
+-- For a handler's own transaction: raises LW001 unless the caller's attempt still owns the job. Call it last,
+-- before COMMIT: it keeps a share lock on the row, so no other attempt can start until that commit,
+-- and cancel() waits for it too.
+CREATE FUNCTION legwork.assert_lease(id bigint, token bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+BEGIN
+    PERFORM FROM legwork.job j
+    WHERE j.id = assert_lease.id AND j.token = assert_lease.token AND j.holder IS NOT NULL FOR SHARE;
+    IF FOUND THEN
+        PERFORM FROM legwork.job j JOIN legwork.daemon d ON d.id = j.holder
+        WHERE j.id = assert_lease.id AND d.died_at IS NULL;
+    END IF;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'LW001',
+            MESSAGE = format('the attempt with lease token %s no longer owns job %s',
+                assert_lease.token, assert_lease.id),
+            HINT = 'Roll back: the job was rescued, finished or claimed anew, and another attempt does the work.';
+    END IF;
+END
+$function$;
+
+REVOKE ALL ON FUNCTION
+    legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb),
+    legwork.finish_waiting(bigint, legwork.outcome, text, interval), legwork.cancel(bigint), legwork.retry(bigint),
+    legwork.snooze(bigint, interval), legwork.discard(bigint), legwork.pause(text, text), legwork.resume(text),
+    legwork.assert_lease(bigint, bigint)
+FROM PUBLIC;
+
+COMMENT ON FUNCTION legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb)
+    IS 'Inserts one job and returns its id. For producers who prefer named options to an INSERT.';
+COMMENT ON FUNCTION legwork.finish_waiting(bigint, legwork.outcome, text, interval) IS 'Moves a waiting job into history. For cancel() and discard() alone.';
+COMMENT ON FUNCTION legwork.cancel(bigint) IS 'Stops a job: at once if it waits, by asking its handler if it runs. For operators.';
+COMMENT ON FUNCTION legwork.retry(bigint) IS 'Runs a finished job again, or a waiting one now. For operators.';
+COMMENT ON FUNCTION legwork.snooze(bigint, interval) IS 'Puts a waiting job off. For operators.';
+COMMENT ON FUNCTION legwork.discard(bigint) IS 'Ends a waiting job for good. For operators.';
+COMMENT ON FUNCTION legwork.pause(text, text) IS 'Stops claims from a queue, fleet-wide. For operators.';
+COMMENT ON FUNCTION legwork.resume(text) IS 'Lets a paused queue run again. For operators.';
+COMMENT ON FUNCTION legwork.assert_lease(bigint, bigint) IS 'Raises unless the attempt still owns the job. For handlers'' own transactions.';

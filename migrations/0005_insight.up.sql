@@ -1,0 +1,202 @@
+-- What people and autoscalers read: one view over live and finished jobs, why a job isn't running, how
+-- much waits, and which invariants don't hold.
+
+-- State is never stored. This is its one derivation in SQL; `job/state` has the same in Rust.
+CREATE VIEW legwork.jobs AS
+    SELECT j.id,
+        CASE
+            WHEN j.holder IS NOT NULL THEN 'running'
+            WHEN j.run_at <= now() THEN 'available'
+            WHEN j.attempt > 0 THEN 'retryable'
+            ELSE 'scheduled'
+        END AS state,
+        j.queue::text AS queue, j.kind::text AS kind, j.priority::smallint AS priority, j.attempt,
+        j.max_attempts::smallint AS max_attempts, j.rescues, j.snoozes, j.run_at::timestamptz AS run_at, j.created_at,
+        NULL::timestamptz AS finished_at, j.expires_at::timestamptz AS expires_at, j.timeout::interval AS timeout,
+        j.cancel_requested, j.holder, j.token, j.unique_key::text AS unique_key, j.tags::text[] AS tags,
+        j.metadata::jsonb AS metadata, NULL::text AS reason, j.payload::jsonb AS payload, NULL::jsonb AS result
+    FROM legwork.job j
+UNION ALL
+    SELECT f.id, f.outcome::text, f.queue, f.kind, f.priority, f.attempt, f.max_attempts, f.rescues, f.snoozes,
+        f.run_at, f.created_at, f.finished_at, NULL, f.timeout, false, f.holder, f.token, f.unique_key, f.tags,
+        f.metadata, f.reason, f.payload, f.result
+    FROM legwork.finished f;
+
+-- The same for those who may not see what jobs are about.
+CREATE VIEW legwork.jobs_public AS
+    SELECT id, state, queue, kind, priority, attempt, max_attempts, rescues, snoozes, run_at, created_at,
+        finished_at, expires_at, timeout, cancel_requested, holder, token, unique_key, tags, reason
+    FROM legwork.jobs;
+
+-- Every gate between a job and its handler, one row each, in the order in which they are passed. The ones
+-- with `blocking` keep it from running now.
+CREATE FUNCTION legwork.why(id bigint) RETURNS TABLE (gate text, blocking boolean, detail text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+DECLARE
+    line_limit constant integer := 10000;  -- counts this far and stops: 3 ms
+    j legwork.job;
+    f record;
+    n bigint;
+    moment constant timestamptz := clock_timestamp();
+BEGIN
+    SELECT * INTO j FROM legwork.job l WHERE l.id = why.id;
+    IF NOT FOUND THEN
+        SELECT h.outcome, h.finished_at, h.reason, h.attempt INTO f FROM legwork.finished h WHERE h.id = why.id;
+        IF FOUND THEN
+            RETURN QUERY SELECT 'finished', true, format('%s at %s%s, after %s charged attempts; retry(%s) runs it again',
+                f.outcome, date_trunc('second', f.finished_at), coalesce(', reason ' || f.reason, ''), f.attempt, why.id);
+        ELSE
+            RETURN QUERY SELECT 'exists', true, format('no job %s, unfinished or in history: it never committed, or its retention has ended', why.id);
+        END IF;
+        RETURN;
+    END IF;
+
+    IF j.cancel_requested THEN
+        RETURN QUERY SELECT 'cancel', j.holder IS NULL, 'cancel is requested; its handler decides the outcome';
+    END IF;
+    IF j.holder IS NOT NULL THEN
+        SELECT d.name, d.hostname, d.died_at, d.expires_at INTO f FROM legwork.daemon d WHERE d.id = j.holder;
+        RETURN QUERY SELECT 'running', NOT FOUND OR f.died_at IS NOT NULL OR f.expires_at < moment,
+            CASE
+                WHEN NOT FOUND THEN format('held by unknown daemon %s, attempt %s; doctor returns such jobs', j.holder, j.attempt + 1)
+                WHEN f.died_at IS NOT NULL THEN format('held by daemon %s, dead since %s; waits for rescue', coalesce(f.name, j.holder::text), date_trunc('second', f.died_at))
+                WHEN f.expires_at < moment THEN format('held by daemon %s, whose heartbeat is overdue since %s', coalesce(f.name, j.holder::text), date_trunc('second', f.expires_at))
+                ELSE format('running on daemon %s%s, attempt %s', coalesce(f.name, j.holder::text), coalesce(' at ' || f.hostname, ''), j.attempt + 1)
+            END;
+        RETURN;
+    END IF;
+
+    SELECT q.paused, q.paused_at, q.reason INTO f FROM legwork.queue q WHERE q.name = j.queue;
+    RETURN QUERY SELECT 'pause', coalesce(f.paused, false), CASE WHEN f.paused
+        THEN format('queue %s is paused since %s%s; resume(%L) lets it run', j.queue, date_trunc('second', f.paused_at), coalesce(': ' || f.reason, ''), j.queue)
+        ELSE format('queue %s isn''t paused', j.queue) END;
+
+    SELECT count(*) INTO n FROM legwork.daemon d
+    WHERE d.died_at IS NULL AND d.expires_at > moment AND j.queue = ANY (d.queues);
+    RETURN QUERY SELECT 'queue', n = 0, CASE WHEN n = 0
+        THEN format('no live daemon serves queue %s', j.queue)
+        ELSE format('%s live daemons serve queue %s', n, j.queue) END;
+
+    SELECT count(*) INTO n FROM legwork.daemon d
+    WHERE d.died_at IS NULL AND d.expires_at > moment AND j.queue = ANY (d.queues) AND j.kind = ANY (d.kinds);
+    RETURN QUERY SELECT 'kind', n = 0, CASE WHEN n = 0
+        THEN format('no live daemon of queue %s serves kind %s', j.queue, j.kind)
+        ELSE format('%s live daemons of queue %s serve kind %s', n, j.queue, j.kind) END;
+
+    RETURN QUERY SELECT 'run_at', j.run_at > moment OR j.run_at > j.ready_at, CASE
+        WHEN j.run_at > moment AND j.attempt > 0 THEN format('waits until %s for its backoff after attempt %s', date_trunc('second', j.run_at::timestamptz), j.attempt)
+        WHEN j.run_at > moment THEN format('is scheduled for %s', date_trunc('second', j.run_at::timestamptz))
+        WHEN j.run_at > j.ready_at THEN 'is due, and waits for a daemon to put it in line'
+        ELSE format('is due since %s', date_trunc('second', j.run_at::timestamptz)) END;
+
+    IF j.expires_at IS NOT NULL THEN
+        RETURN QUERY SELECT 'expiry', j.expires_at <= moment, CASE WHEN j.expires_at <= moment
+            THEN format('expired at %s and will be discarded', date_trunc('second', j.expires_at::timestamptz))
+            ELSE format('expires at %s if not started by then', date_trunc('second', j.expires_at::timestamptz)) END;
+    END IF;
+
+    IF j.run_at <= j.ready_at THEN
+        SELECT count(*) INTO n FROM (
+            SELECT FROM legwork.job o WHERE o.queue = j.queue AND o.holder IS NULL AND o.run_at <= o.ready_at
+                AND (o.priority, o.seq) < (j.priority, j.seq) LIMIT line_limit) ahead;
+        RETURN QUERY SELECT 'line', false, format('%s%s jobs of queue %s are ahead of it',
+            CASE WHEN n = line_limit THEN 'at least ' ELSE '' END, n, j.queue);
+    END IF;
+END
+$function$;
+
+-- Jobs in line of a queue, counted to 10,000 and no further: an autoscaler needs no more, and the cost
+-- is bounded at 3 ms.
+CREATE FUNCTION legwork.backlog(queue text) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT count(*) FROM (
+        SELECT FROM legwork.job j
+        WHERE j.queue = backlog.queue AND j.holder IS NULL AND j.run_at <= j.ready_at LIMIT 10000) waiting
+$function$;
+
+-- Invariants that don't hold now, at most 100 rows of each; empty when all is well. `tolerance` is for what heals
+-- by itself: an overdue heartbeat, a dead daemon's jobs. Runs with the caller's rights and reads whole
+-- tables: for `doctor`, not for a monitor.
+CREATE FUNCTION legwork.invariants(tolerance interval DEFAULT '2 minutes')
+RETURNS TABLE (invariant text, id bigint, detail text)
+LANGUAGE sql STABLE
+AS $function$
+    (SELECT 'live_daemon_is_not_overdue', d.id, pg_catalog.format('expires_at %s, not declared dead', d.expires_at)
+    FROM legwork.daemon d
+    WHERE d.died_at IS NULL AND d.expires_at < pg_catalog.clock_timestamp() - tolerance LIMIT 100)
+UNION ALL
+    (SELECT 'job_is_held_by_a_live_daemon', j.id, CASE WHEN d.id IS NULL
+        THEN pg_catalog.format('held by unknown daemon %s', j.holder)
+        ELSE pg_catalog.format('held by daemon %s, dead since %s', d.id, d.died_at) END
+    FROM legwork.job j LEFT JOIN legwork.daemon d ON d.id = j.holder
+    WHERE j.holder IS NOT NULL
+        AND (d.id IS NULL OR d.died_at < pg_catalog.clock_timestamp() - tolerance) LIMIT 100)
+UNION ALL
+    (SELECT 'unique_key_is_unique', pg_catalog.min(j.id), pg_catalog.format('%s unfinished jobs of queue %s have key %L',
+        pg_catalog.count(*), j.queue, j.unique_key)
+    FROM legwork.job j WHERE j.unique_key IS NOT NULL
+    GROUP BY j.queue, j.unique_key HAVING pg_catalog.count(*) > 1 LIMIT 100)
+UNION ALL
+    (SELECT 'id_is_live_or_finished', j.id, pg_catalog.format('also in history as %s', f.outcome)
+    FROM legwork.job j JOIN legwork.finished f ON f.id = j.id LIMIT 100)
+UNION ALL
+    (SELECT 'token_rises', j.id, pg_catalog.format('token %s, and a recorded attempt has %s', j.token, a.token)
+    FROM legwork.job j JOIN legwork.failed_attempt a ON a.job_id = j.id AND a.token > j.token LIMIT 100)
+UNION ALL
+    (SELECT 'token_rises', f.id, pg_catalog.format('finished with token %s, and a recorded attempt has %s', f.token, a.token)
+    FROM legwork.finished f JOIN legwork.failed_attempt a ON a.job_id = f.id AND a.token > f.token LIMIT 100)
+UNION ALL
+    (SELECT 'lease_columns_are_ours_alone', j.id, pg_catalog.format('token %s, attempt %s, rescues %s, snoozes %s, %s',
+        j.token, j.attempt, j.rescues, j.snoozes, CASE WHEN j.holder IS NULL THEN 'not held' ELSE 'held' END)
+    FROM legwork.job j
+    WHERE j.token < 0 OR j.attempt < 0 OR j.rescues < 0 OR j.snoozes < 0
+        OR (j.holder IS NOT NULL AND j.token < 1) LIMIT 100)
+UNION ALL
+    (SELECT 'session_is_not_idle_in_transaction', s.pid::bigint, pg_catalog.format('%s since %s',
+        s.application_name, s.state_change)
+    FROM pg_catalog.pg_stat_activity s
+    WHERE s.datname = pg_catalog.current_database() AND s.application_name LIKE 'legwork%'
+        AND s.state LIKE 'idle in transaction%'
+        AND s.state_change < pg_catalog.clock_timestamp() - interval '5 seconds' LIMIT 100)
+UNION ALL
+    (SELECT 'advisory_lock_is_in_use', s.pid::bigint, pg_catalog.format('%s holds one, %s since %s',
+        s.application_name, s.state, s.state_change)
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity s ON s.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND s.datname = pg_catalog.current_database()
+        AND s.application_name LIKE 'legwork%' AND s.state LIKE 'idle%'
+        AND s.state_change < pg_catalog.clock_timestamp() - interval '5 seconds' LIMIT 100)
+UNION ALL
+    (SELECT 'doorbell_has_one_row', NULL, pg_catalog.format('it has %s', pg_catalog.count(*))
+    FROM legwork.doorbell HAVING pg_catalog.count(*) <> 1)
+$function$;
+
+REVOKE ALL ON FUNCTION legwork.why(bigint), legwork.backlog(text), legwork.invariants(interval) FROM PUBLIC;
+
+COMMENT ON VIEW legwork.jobs IS 'Live and finished jobs with their state. For people and the admin API.';
+COMMENT ON VIEW legwork.jobs_public IS 'legwork.jobs without payload, metadata and result. For legwork_read.';
+COMMENT ON FUNCTION legwork.why(bigint) IS 'Every gate that keeps a job from running. For people.';
+COMMENT ON FUNCTION legwork.backlog(text) IS 'Jobs in line of a queue, counted to 10,000. For autoscalers.';
+COMMENT ON FUNCTION legwork.invariants(interval) IS 'Invariants that don''t hold. For doctor.';
+DO $comments$
+DECLARE
+    col record;
+BEGIN
+    -- The views' columns mean what the tables' mean, so they say the same.
+    FOR col IN
+        SELECT v.attrelid::regclass AS view, v.attname,
+            coalesce(pg_catalog.col_description('legwork.finished'::regclass, f.attnum),
+                pg_catalog.col_description('legwork.job'::regclass, j.attnum),
+                'scheduled, available, running, retryable, completed, cancelled or discarded; derived, never stored.') AS said
+        FROM pg_catalog.pg_attribute v
+        LEFT JOIN pg_catalog.pg_attribute j ON j.attrelid = 'legwork.job'::regclass AND j.attname = v.attname
+        LEFT JOIN pg_catalog.pg_attribute f ON f.attrelid = 'legwork.finished'::regclass AND f.attname = v.attname
+        WHERE v.attrelid IN ('legwork.jobs'::regclass, 'legwork.jobs_public'::regclass) AND v.attnum > 0
+    LOOP
+        EXECUTE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', col.view, col.attname, col.said);
+    END LOOP;
+END
+$comments$;

@@ -1,0 +1,61 @@
+-- Who may do what, for those of the six roles that exist.
+--
+-- A function, because it runs again at the end of every `migrate up`: an installation that began with one
+-- role gets its grants when the roles are made. In a single-role installation it grants nothing.
+
+CREATE FUNCTION legwork.apply_grants() RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+DECLARE
+    -- What product.md gives to producers, and no column more.
+    producer_columns constant text := 'kind, payload, queue, priority, run_at, max_attempts, unique_key, '
+        'timeout, expires_at, tags, metadata';
+    granted text[] := '{}';
+    role    text;
+    grants  text[];
+    one     text;
+BEGIN
+    FOR role, grants IN
+        SELECT * FROM (VALUES
+            ('legwork_enqueue', ARRAY[
+                format('INSERT (%s) ON legwork.job', producer_columns),
+                'SELECT (id) ON legwork.job',
+                'EXECUTE ON FUNCTION legwork.enqueue, legwork.assert_lease']),
+            ('legwork_daemon', ARRAY[
+                format('SELECT, DELETE, INSERT (%s), UPDATE (holder, token, seq, run_at, ready_at, attempt, rescues, snoozes, '
+                    'cancel_requested) ON legwork.job', producer_columns),
+                'SELECT ON SEQUENCE legwork.job_seq_seq',
+                'SELECT, INSERT, DELETE, UPDATE (name, version, hostname, renewed_at, expires_at, died_at, queues, kinds) '
+                    'ON legwork.daemon',
+                'SELECT, INSERT, DELETE, UPDATE (paused, paused_at, reason, retention_completed, retention_cancelled, '
+                    'retention_discarded) ON legwork.queue',
+                'SELECT, UPDATE (until) ON legwork.doorbell',
+                'SELECT, INSERT ON legwork.finished',
+                'SELECT, INSERT ON legwork.failed_attempt',
+                'SELECT ON legwork.migration, legwork.jobs, legwork.jobs_public',
+                'EXECUTE ON FUNCTION legwork.enqueue, legwork.assert_lease, legwork.cancel, legwork.retry, legwork.snooze, '
+                    'legwork.discard, legwork.pause, legwork.resume, legwork.why, legwork.backlog, legwork.invariants, '
+                    'legwork.make_partitions, legwork.droppable_partitions, legwork.drop_partition, legwork.owns_history']),
+            ('legwork_read', ARRAY[
+                'SELECT ON legwork.jobs_public, legwork.daemon, legwork.queue, legwork.migration',
+                'EXECUTE ON FUNCTION legwork.why, legwork.backlog']),
+            ('legwork_operator', ARRAY[
+                'EXECUTE ON FUNCTION legwork.cancel, legwork.retry, legwork.snooze, legwork.discard, legwork.pause, '
+                    'legwork.resume, legwork.why, legwork.backlog'])
+        ) AS g (role, grants)
+        WHERE EXISTS (SELECT FROM pg_roles r WHERE r.rolname = g.role)
+    LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA legwork TO %I', role);
+        FOREACH one IN ARRAY grants LOOP
+            EXECUTE format('GRANT %s TO %I', one, role);
+        END LOOP;
+        granted := granted || role;
+    END LOOP;
+    RETURN granted;
+END
+$function$;
+REVOKE ALL ON FUNCTION legwork.apply_grants(), legwork.ring() FROM PUBLIC;
+COMMENT ON FUNCTION legwork.apply_grants() IS 'Grants to each role that exists what is its own, and returns those roles. For the migrator.';
+
+SELECT legwork.apply_grants();

@@ -1,0 +1,106 @@
+//! The accept loop and the life of one connection.
+//!
+//! All connections are polled in the future of [`serve`]: whoever owns that task owns them all, and
+//! dropping it closes them. When all places are taken, further clients wait in the kernel's
+//! backlog; a place is free again at the latest when a silent client's header time is over.
+
+use super::{
+    listener::Bound,
+    routes::{AdminState, router},
+};
+use crate::telemetry::events;
+use axum::{Router, extract::ConnectInfo};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use std::{io, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, time::Duration};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// Connections that are served at once.
+pub(super) const CONNECTIONS_MAX: usize = 64;
+/// How long a client may take for a request's head, counted from the accept or the last answer; so
+/// it also ends connections that say nothing.
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of a request's head.
+pub(super) const HEAD_MAX_BYTES: usize = 16 * 1024;
+/// Most headers of a request.
+const HEADERS_MAX: usize = 64;
+/// How long a connection may live, whatever it does: a client that stops reading is cut by it.
+const CONNECTION_MAX_AGE: Duration = Duration::from_mins(5);
+/// How long open requests may take to end at a shutdown.
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the loop rests after the system refused a connection (descriptors are used up).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the port until `shutdown`, then ends the open requests within [`DRAIN_TIMEOUT`].
+pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken) {
+    tracing::info!(
+        event = events::ADMIN_LISTENING,
+        listen = %bound.local_addr(),
+        "The admin port is open"
+    );
+    let router = router(state);
+    let mut open = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = bound.listener.accept(), if open.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, peer)) => open.push(connection(stream, peer, &router, &shutdown)),
+                Err(error) => refused(&error).await,
+            },
+            Some(()) = open.next() => {}
+        }
+    }
+    drop(bound);
+    // Whoever isn't done by then is cut off.
+    timeout(DRAIN_TIMEOUT, open.for_each(|()| async {})).await.ok();
+}
+
+async fn refused(error: &io::Error) {
+    tracing::warn!(
+        event = events::ADMIN_ACCEPT_FAILED,
+        error.message = %error,
+        "A connection to the admin port was not taken"
+    );
+    sleep(ACCEPT_PAUSE).await;
+}
+
+/// One connection to its end. What a client does wrong ends its own connection and is no news; a
+/// panic in a route ends the connection too, and is logged by the panic hook.
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: &Router,
+    shutdown: &CancellationToken,
+) {
+    let with_peer = move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    };
+    let service = router.clone().map_request(with_peer);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let lived = async {
+        let mut served = pin!(served);
+        tokio::select! {
+            ended = served.as_mut() => drop(ended),
+            () = shutdown.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                drop(served.await);
+            }
+        }
+    };
+    AssertUnwindSafe(timeout(CONNECTION_MAX_AGE, lived)).catch_unwind().await.ok();
+}

@@ -1,0 +1,111 @@
+//! What happens round every request: its id, its limits, its figures and its line in the log.
+//!
+//! The path never becomes a label, only the route's template; and an id that could break a log line
+//! or a header isn't taken over but replaced.
+
+use super::{problem::Problem, routes::QUIET};
+use crate::telemetry::{events, metrics::Metrics};
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+/// Most bytes of a request's body.
+pub(super) const BODY_MAX_BYTES: u64 = 64 * 1024;
+/// Longest id that is taken over.
+const ID_MAX_BYTES: usize = 128;
+/// The label of requests that no route took.
+const NO_ROUTE: &str = "other";
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request an id, refuses large bodies, and counts the answer.
+pub(super) async fn observe(
+    State(metrics): State<Arc<Metrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let seen = Seen::of(&request);
+    let id = request_id(request.headers());
+    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let in_flight = InFlight::enter(&metrics);
+    let mut response = if is_too_large(request.headers()) {
+        Problem::BodyTooLarge.into_response()
+    } else {
+        next.run(request).instrument(span.clone()).await
+    };
+    drop(in_flight);
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    metrics.http_answered(&seen.method, &seen.route, status, took);
+    span.in_scope(|| seen.log(status, took));
+    response.headers_mut().insert(&REQUEST_ID, id);
+    response
+}
+
+/// Counts a request out again even when its client goes away before the answer.
+struct InFlight<'a>(&'a Metrics);
+
+impl<'a> InFlight<'a> {
+    fn enter(metrics: &'a Metrics) -> Self {
+        metrics.http.in_flight.increment(1.0);
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.http.in_flight.decrement(1.0);
+    }
+}
+
+/// What is told of a request.
+struct Seen {
+    method: String,
+    route: String,
+}
+
+impl Seen {
+    fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        Self { method: request.method().to_string(), route: route.unwrap_or(NO_ROUTE).to_owned() }
+    }
+
+    fn log(&self, status: u16, took: Duration) {
+        if QUIET.contains(&self.route.as_str()) {
+            return;
+        }
+        tracing::info!(
+            event = events::ADMIN_REQUEST,
+            duration_ms = took.as_secs_f64() * 1e3,
+            http.request.method = self.method,
+            http.route = self.route,
+            http.response.status_code = status,
+            "The admin port answered a request"
+        );
+    }
+}
+
+/// The client's id where it is harmless, else one of our own.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let harmless = |id: &&HeaderValue| {
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
+        (1..=ID_MAX_BYTES).contains(&id.len()) && id.as_bytes().iter().all(allowed)
+    };
+    let own = || {
+        let text = format!("{:032x}", fastrand::u128(..));
+        HeaderValue::try_from(text).expect("hex digits may stand in a header")
+    };
+    headers.get(&REQUEST_ID).filter(harmless).cloned().unwrap_or_else(own)
+}
+
+/// No route reads a body, so only what a client announces can be too large. What it sends without
+/// announcing it is never read: the connection is closed after the answer.
+fn is_too_large(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > BODY_MAX_BYTES)
+}

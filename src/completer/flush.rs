@@ -1,0 +1,292 @@
+//! The completer's loop: gather, write, report.
+
+use super::{Batch, Settled};
+use crate::{
+    config::{Complete, Retentions},
+    job::{JobId, QueueName},
+    telemetry::{
+        events,
+        health::Check,
+        metrics::{AttemptEnd, FlushMetrics, LateReason, Metrics},
+    },
+};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Why verdicts could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Nothing is wrong with the rows: the database is away, busy or restarting. The same rows can
+    /// be written again; if they were written after all, the fence makes that a no-op.
+    #[error("the database can't take verdicts now")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database refuses these rows.
+    #[error("the database refuses these verdicts")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Where verdicts are written. Each call is one statement, and gives the jobs it changed.
+pub trait OutcomeSink: Send + Sync + 'static {
+    /// Records failed attempts.
+    fn record(&self, rows: &[super::Failure])
+    -> impl Future<Output = Result<(), SinkError>> + Send;
+    /// Ends jobs.
+    fn finish(
+        &self,
+        rows: &[super::Final],
+    ) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
+    /// Puts jobs back to wait.
+    fn put_back(
+        &self,
+        rows: &[super::Back],
+    ) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
+    /// Gives jobs back as they were.
+    fn release(
+        &self,
+        rows: &[Settled],
+    ) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
+}
+
+/// Wait after the first failed flush; doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Longest wait between two tries of a flush: what a database that comes back costs at most.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// Gathers verdicts and writes them.
+pub struct Completer<S> {
+    sink: S,
+    settings: Complete,
+    retention: HashMap<QueueName, Retentions>,
+    /// Locked by the one task that runs; behind a lock so that a restarted task finds both again.
+    inbox: Mutex<(mpsc::Receiver<Settled>, Vec<Settled>)>,
+    metrics: Handles,
+    /// Cancelled when waiting for the database has no sense any more.
+    give_up: CancellationToken,
+    links: Links,
+}
+
+/// What the completer reports to.
+pub struct Links {
+    /// The daemon's metrics.
+    pub metrics: Arc<Metrics>,
+    /// Readiness: whether verdicts can be written.
+    pub check: Check,
+    /// Called when jobs came back that may be claimed at once.
+    pub came_back: Arc<dyn Fn() + Send + Sync>,
+}
+
+struct Handles {
+    all: Arc<Metrics>,
+    record: FlushMetrics,
+    finish: FlushMetrics,
+    back: FlushMetrics,
+    release: FlushMetrics,
+}
+
+impl<S: OutcomeSink> Completer<S> {
+    /// Writes what comes out of `inbox` into `sink`.
+    pub fn new(
+        sink: S,
+        inbox: mpsc::Receiver<Settled>,
+        settings: (Complete, HashMap<QueueName, Retentions>),
+        links: Links,
+    ) -> Self {
+        let metrics = &links.metrics;
+        let handles = Handles {
+            record: metrics.flush("record"),
+            finish: metrics.flush("finish"),
+            back: metrics.flush("back"),
+            release: metrics.flush("release"),
+            all: Arc::clone(metrics),
+        };
+        Self {
+            sink,
+            settings: settings.0,
+            retention: settings.1,
+            inbox: Mutex::new((inbox, Vec::new())),
+            metrics: handles,
+            give_up: CancellationToken::new(),
+            links,
+        }
+    }
+
+    /// Cancel it to end waiting for a database that is away.
+    pub fn give_up(&self) -> CancellationToken {
+        self.give_up.clone()
+    }
+
+    /// Runs until every sender is gone and everything is written, or until it gives up.
+    pub async fn run(self: Arc<Self>) {
+        let mut inbox = self.inbox.lock().await;
+        let (inbox, gathered) = &mut *inbox;
+        loop {
+            // What a task that failed had gathered is written first.
+            if gathered.is_empty() && !self.gather(inbox, gathered).await {
+                return;
+            }
+            self.metrics.all.daemon.flush_pending_rows.set(count(inbox.len() + gathered.len()));
+            self.flush(Batch::sort(gathered.iter().cloned(), &self.retention)).await;
+            gathered.clear();
+            if self.give_up.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a first verdict, then a little for its company; `false` when no more will come.
+    async fn gather(&self, inbox: &mut mpsc::Receiver<Settled>, into: &mut Vec<Settled>) -> bool {
+        let most = self.settings.flush_max_rows;
+        if inbox.recv_many(into, most).await == 0 {
+            return false;
+        }
+        let until = Instant::now() + self.settings.flush_interval;
+        while into.len() < most {
+            match timeout_at(until, inbox.recv_many(into, most - into.len())).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        true
+    }
+
+    async fn flush(&self, batch: Batch) {
+        let Batch { failures, finals, backs, releases } = batch;
+        let m = &self.metrics;
+        self.write(&failures, &m.record, |rows| async {
+            self.sink
+                .record(rows)
+                .await
+                .map(|()| rows.iter().map(|f| f.settled.lease.job).collect())
+        })
+        .await;
+        let written = self.write(&finals, &m.finish, |rows| self.sink.finish(rows)).await;
+        self.report("finish", finals.iter().map(|f| &f.settled), &written);
+        let written = self.write(&backs, &m.back, |rows| self.sink.put_back(rows)).await;
+        self.report("back", backs.iter().map(|b| &b.settled), &written);
+        let written = self.write(&releases, &m.release, |rows| self.sink.release(rows)).await;
+        self.report("release", releases.iter(), &written);
+        if !(backs.is_empty() && releases.is_empty()) {
+            (self.links.came_back)();
+        }
+    }
+
+    /// Writes rows, all of them or, where the database refuses some, all but those: halves are
+    /// tried in turn, so that one bad row costs its batch a few statements and nobody else a delay.
+    async fn write<'r, Row, Written, F>(
+        &self,
+        rows: &'r [Row],
+        metrics: &FlushMetrics,
+        statement: F,
+    ) -> Receipt
+    where
+        F: Fn(&'r [Row]) -> Written,
+        Written: Future<Output = Result<Vec<JobId>, SinkError>>,
+    {
+        let mut written = Receipt::default();
+        let mut parts = if rows.is_empty() { vec![] } else { vec![rows] };
+        let mut pause = RETRY_MIN;
+        while let Some(part) = parts.pop() {
+            let started = Instant::now();
+            let result = statement(part).await;
+            metrics.flushed(part.len(), started.elapsed(), result.is_ok());
+            match result {
+                Ok(jobs) => {
+                    self.links.check.ok();
+                    written.jobs.extend(jobs);
+                }
+                Err(SinkError::Refused(error)) if part.len() == 1 => {
+                    let error: &dyn std::error::Error = &*error;
+                    tracing::error!(
+                        event = events::FLUSH_ROW_REFUSED,
+                        error,
+                        "a verdict can't be written; its lease will run out"
+                    );
+                }
+                Err(SinkError::Refused(_)) => {
+                    let (left, right) = part.split_at(part.len() / 2);
+                    parts.extend([right, left]);
+                }
+                Err(SinkError::Unavailable(error)) => {
+                    say_waiting(&*error, part.len());
+                    self.links.check.failing("verdicts can't be written");
+                    if self.give_up.run_until_cancelled(sleep(pause)).await.is_none() {
+                        written.gave_up = true;
+                        return written;
+                    }
+                    // What was written without our learning of it can't be told from what another
+                    // daemon took: it is reported as late only when the first answer said so.
+                    written.uncertain = true;
+                    pause = (pause * 2).min(RETRY_MAX);
+                    parts.push(part);
+                }
+            }
+        }
+        written
+    }
+
+    /// Counts and tells what is durable now, and what the fence refused.
+    fn report<'s>(
+        &self,
+        op: &'static str,
+        settled: impl Iterator<Item = &'s Settled>,
+        written: &Receipt,
+    ) {
+        for settled in settled {
+            let id = settled.lease.job;
+            let durable = written.jobs.contains(&id) || written.uncertain;
+            let end = if durable { settled.end() } else { AttemptEnd::Lost };
+            if let Some(metrics) = &settled.metrics {
+                metrics.finished(end, settled.attempt);
+            }
+            if written.gave_up && !written.jobs.contains(&id) {
+                tracing::warn!(
+                    event = events::JOB_ORPHANED,
+                    job.id = id.0,
+                    "a verdict could not be written before the daemon ended"
+                );
+            } else if !durable {
+                self.metrics.all.late_results(op, LateReason::LeaseLost).increment(1);
+                tracing::warn!(
+                    event = events::JOB_LATE,
+                    job.id = id.0,
+                    op,
+                    "a result came after its lease was lost and changes nothing"
+                );
+            } else {
+                tracing::debug!(
+                    event = events::JOB_FINISHED,
+                    job.id = id.0,
+                    job.attempt = settled.attempt,
+                    job.outcome = end.as_str(),
+                    "an attempt ended"
+                );
+            }
+        }
+    }
+}
+
+fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
+    tracing::warn!(event = events::FLUSH_FAILED, error, rows, "verdicts wait for the database");
+}
+
+/// What a statement did, over its tries and parts.
+#[derive(Debug, Default)]
+struct Receipt {
+    jobs: HashSet<JobId>,
+    uncertain: bool,
+    gave_up: bool,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few thousand rows at most")]
+fn count(rows: usize) -> f64 {
+    rows as f64
+}

@@ -1,0 +1,118 @@
+//! A verdict on its way to the database, and the channel that it takes.
+
+use crate::{
+    job::{Cause, ClaimedJob, FailedAttempt, Lease, QueueName, Ruling, Verdict},
+    telemetry::metrics::{AttemptEnd, JobMetrics},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// Verdicts that may wait: eight full flushes, enough to ride out one slow commit. A full channel
+/// makes workers wait with their slots, and so stops claiming.
+pub const VERDICT_CAPACITY: usize = 4096;
+
+/// What becomes of one job, with all that writing it down takes.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// Proves that the attempt is ours.
+    pub lease: Lease,
+    /// Decides how long history keeps it.
+    pub queue: QueueName,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The record of the failure, where there is one.
+    pub failure: Option<FailedAttempt>,
+    /// The attempt's number, from 1.
+    pub attempt: u16,
+    /// Whether the attempt counts.
+    pub charged: bool,
+    /// How long it ran.
+    pub took: Duration,
+    /// Where it is counted once it is durable.
+    pub metrics: Option<Arc<JobMetrics>>,
+}
+
+impl Settled {
+    /// A job that ran.
+    pub fn ran(job: &ClaimedJob, ruling: Ruling, took: Duration, metrics: Arc<JobMetrics>) -> Self {
+        let charged = match ruling.verdict {
+            Verdict::Complete { .. } | Verdict::Retry { .. } => true,
+            Verdict::Discard { .. } => ruling.failure.is_some(),
+            Verdict::Cancel | Verdict::Snooze { .. } | Verdict::Release => false,
+        };
+        Self {
+            lease: job.lease,
+            queue: job.queue.clone(),
+            verdict: ruling.verdict,
+            failure: ruling.failure,
+            attempt: job.attempt(),
+            charged,
+            took,
+            metrics: Some(metrics),
+        }
+    }
+
+    /// A job that didn't run.
+    pub fn unstarted(job: &ClaimedJob, verdict: Verdict, metrics: Option<Arc<JobMetrics>>) -> Self {
+        Self {
+            lease: job.lease,
+            queue: job.queue.clone(),
+            verdict,
+            failure: None,
+            attempt: job.attempt(),
+            charged: false,
+            took: Duration::ZERO,
+            metrics,
+        }
+    }
+
+    /// How metrics and logs call its end.
+    pub fn end(&self) -> AttemptEnd {
+        let timed_out = self.failure.as_ref().is_some_and(|f| f.cause == Cause::TimedOut);
+        AttemptEnd::of(&self.verdict, timed_out)
+    }
+}
+
+/// The workers' end of the channel.
+#[derive(Debug, Clone)]
+pub struct Verdicts(mpsc::Sender<Settled>);
+
+impl Verdicts {
+    /// Waits until the completer has accepted the verdict, then frees the job's slot.
+    pub async fn settle<Slot>(&self, settled: Settled, slot: Slot) {
+        // Refused only when the completer is gone, at the very end: the lease then runs out, and
+        // the job is among the orphans that shutdown reports.
+        if let Err(refused) = self.0.send(settled).await {
+            let job = refused.0.lease.job;
+            tracing::warn!(
+                event = crate::telemetry::events::JOB_ORPHANED,
+                job.id = job.0,
+                "a verdict came after the completer had ended"
+            );
+        }
+        drop(slot);
+    }
+}
+
+impl Verdicts {
+    /// Gives back a job whose handler was ended before it could decide.
+    pub async fn release(&self, lease: Lease, queue: &QueueName) {
+        let settled = Settled {
+            lease,
+            queue: queue.clone(),
+            verdict: Verdict::Release,
+            failure: None,
+            attempt: 0,
+            charged: false,
+            took: Duration::ZERO,
+            metrics: None,
+        };
+        self.settle(settled, ()).await;
+    }
+}
+
+/// Makes the channel.
+pub fn verdict_channel() -> (Verdicts, mpsc::Receiver<Settled>) {
+    let (sender, receiver) = mpsc::channel(VERDICT_CAPACITY);
+    (Verdicts(sender), receiver)
+}

@@ -1,0 +1,27 @@
+//! Secrets that stand in files of their own.
+//!
+//! A secret that everybody on the machine may read is refused rather than used: the mistake is in
+//! the file's mode, and would never be noticed otherwise.
+
+use super::source::bounded;
+use std::path::Path;
+
+/// Longest secret, in bytes; URLs and tokens are a hundredth of it.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The secret in a file, without the line ends after it.
+pub(super) fn read(path: &Path) -> Result<String, String> {
+    let name = path.display();
+    if !path.is_absolute() {
+        return Err(format!("{name} isn't absolute: what it means would depend on the directory"));
+    }
+    let (bytes, world_readable) = bounded(path, MAX_BYTES)?;
+    if world_readable {
+        return Err(format!("{name} may be read by everybody: chmod o-r {name}"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| format!("{name} isn't UTF-8"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(format!("{name} is empty")),
+        secret => Ok(secret.to_owned()),
+    }
+}

@@ -1,0 +1,116 @@
+//! Each effective value with its source, for `legwork config show`; secrets blotted out.
+
+use super::{
+    environment::Environment,
+    file::Item,
+    form,
+    keys::{Form, KEYS, Key},
+    reader::{At, DEFAULT, Reader},
+    settings::Settings,
+    tree::literal,
+};
+use config::{Value, ValueKind};
+use serde::Serialize;
+
+/// One key's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// As mistakes name it: `daemon.lease_ttl`, `[[kind]] "resize".timeout`.
+    pub key: String,
+    /// As the file would have it; a URL without its password.
+    pub value: String,
+    /// `default`, `legwork.toml:12`, `environment LEGWORK_…`, `flag --…`.
+    pub source: String,
+}
+
+/// Keys of a list's entry that another section stands in for.
+const INHERITED: [(&str, &str); 9] = [
+    ("queue.retention", "retention.completed"),
+    ("kind.timeout", "retry.timeout"),
+    ("kind.max_attempts", "retry.max_attempts"),
+    ("kind.max_rescues", "retry.max_rescues"),
+    ("kind.max_snoozes", "retry.max_snoozes"),
+    ("kind.backoff.base", "retry.backoff.base"),
+    ("kind.backoff.factor", "retry.backoff.factor"),
+    ("kind.backoff.max", "retry.backoff.max"),
+    ("kind.backoff.jitter", "retry.backoff.jitter"),
+];
+
+/// What the listing is made from.
+pub(super) struct Showing<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    pub(super) settings: &'a Settings,
+    pub(super) environment: &'a Environment,
+    /// Where the database's URL came from.
+    pub(super) url_place: Option<&'a str>,
+}
+
+impl Showing<'_> {
+    /// Every key in the order of the reference; lists entry by entry. Keys that say nothing are
+    /// left out, but for the database's URL, which people look for.
+    pub(super) fn all(&self, queues: &[Item], kinds: &[Item]) -> Vec<Shown> {
+        let sections = KEYS.iter().filter(|key| !key.path.starts_with("database.url"));
+        let mut shown = vec![self.url()];
+        for key in sections.filter(|key| !matches!(key.section(), "queue" | "kind")) {
+            shown.extend(self.one(At { section: key.section(), item: None }, key));
+        }
+        for (section, items) in [("queue", queues), ("kind", kinds)] {
+            for item in items {
+                let at = At { section, item: Some(&item.id) };
+                let keys = KEYS.iter().filter(|key| key.section() == section);
+                shown.extend(
+                    keys.filter(|key| key.name() != "name").filter_map(|k| self.one(at, k)),
+                );
+            }
+        }
+        shown
+    }
+
+    fn url(&self) -> Shown {
+        let url = self.settings.database.url.as_ref();
+        let value = url.map_or_else(|| "none".into(), |url| format!("{:?}", url.redacted()));
+        let source = self.url_place.unwrap_or(DEFAULT).to_owned();
+        Shown { key: "database.url".into(), value, source }
+    }
+
+    fn one(&self, at: At<'_>, key: &Key) -> Option<Shown> {
+        let own = self.reader.raw(at, key.name());
+        let heir = INHERITED.iter().find(|(path, _)| *path == key.path).and_then(|(_, from)| {
+            let (section, name) = from.split_once('.')?;
+            self.reader.tree.get(&[section].into_iter().chain(name.split('.')).collect::<Vec<_>>())
+        });
+        let (value, source) = match own.or(heir) {
+            Some(value) => (self.value(value, key.form), value.origin().unwrap_or(DEFAULT)),
+            None => (self.default(at, key)?, DEFAULT),
+        };
+        Some(Shown { key: at.label(key.name()), value, source: source.to_owned() })
+    }
+
+    fn value(&self, value: &Value, form: Form) -> String {
+        let text = literal(&value.kind);
+        let (Form::Concurrency, ValueKind::String(given)) = (form, &value.kind) else {
+            return text;
+        };
+        match form::concurrency(given, self.environment.cpus()) {
+            Some(jobs) if given.contains("cpus") => format!("{text} (now {jobs})"),
+            _ => text,
+        }
+    }
+
+    /// Defaults of lists' entries, which stand in no section.
+    fn default(&self, at: At<'_>, key: &Key) -> Option<String> {
+        let handler = self.reader.raw(at, "handler").map(|value| &value.kind);
+        let command = matches!(handler, Some(ValueKind::String(handler)) if handler == "command");
+        let commands = super::settings::CommandSettings::default();
+        match key.path {
+            "queue.concurrency" => Some(super::defaults::CONCURRENCY.to_string()),
+            "kind.kill_grace" if command => {
+                Some(format!("{:?}", form::duration_text(commands.kill_grace)))
+            }
+            "kind.max_output" if command => {
+                Some(format!("{:?}", form::size_text(commands.max_output as u64)))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Where configuration comes from: which file, which flags, which environment.
+//!
+//! It finds and reads the file and says plainly what is wrong with it as a file. What stands in it
+//! is `file`'s business.
+
+use super::{environment::Environment, mistakes::Mistakes};
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+/// The largest file that is read, in bytes; hundreds of kinds fit in a tenth of it.
+pub(super) const FILE_MAX_BYTES: u64 = 1024 * 1024;
+
+/// A value given on the command line.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// As the user wrote it: `--database-url`.
+    pub flag: String,
+    /// What it sets: `database.url`, `queue.default.concurrency`.
+    pub key: String,
+    /// As text; a list or table in TOML's form.
+    pub value: String,
+}
+
+/// Everything that [`load`](super::load) looks at.
+#[derive(Debug, Clone)]
+pub struct Source {
+    file: Option<PathBuf>,
+    search: Vec<PathBuf>,
+    flags: Vec<Flag>,
+    environment: Environment,
+}
+
+/// A file that was read.
+pub(super) struct Text {
+    /// Absent for the built-in defaults.
+    pub(super) path: Option<PathBuf>,
+    pub(super) content: String,
+    pub(super) world_readable: bool,
+}
+
+impl Source {
+    /// This environment, and the file that `LEGWORK_CONFIG` names, else `./legwork.toml`, else
+    /// `/etc/legwork/legwork.toml`, else none.
+    pub fn new(environment: Environment) -> Self {
+        let search = ["legwork.toml", "/etc/legwork/legwork.toml"].map(PathBuf::from).into();
+        Self { file: None, search, flags: Vec::new(), environment }
+    }
+
+    /// The environment alone: no file is looked for.
+    pub fn without_file(environment: Environment) -> Self {
+        Self { search: Vec::new(), ..Self::new(environment) }
+    }
+
+    /// This file and no other (`--config`).
+    #[must_use]
+    pub fn with_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    /// A value that wins over all others; `queues` takes `a=10,b=2` and serves just those.
+    #[must_use]
+    pub fn with_flag(
+        mut self,
+        flag: impl Into<String>,
+        key: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.flags.push(Flag { flag: flag.into(), key: key.into(), value: value.into() });
+        self
+    }
+
+    /// The environment.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(super) fn flags(&self) -> &[Flag] {
+        &self.flags
+    }
+
+    /// The file's text, if there is a file.
+    pub(super) fn read(&self, mistakes: &mut Mistakes) -> Option<Text> {
+        let named = self.environment.raw("LEGWORK_CONFIG").map(PathBuf::from);
+        if let Some(path) = self.file.clone().or(named) {
+            return read(&path).map_err(|why| mistakes.push(why, None)).ok();
+        }
+        // A link that leads nowhere, or a file that may not be read, is there and wrong.
+        let there = |path: &&PathBuf| match fs::symlink_metadata(path) {
+            Ok(_) => true,
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        };
+        let found = self.search.iter().find(there)?;
+        read(found).map_err(|why| mistakes.push(why, None)).ok()
+    }
+}
+
+fn read(path: &Path) -> Result<Text, String> {
+    let name = path.display();
+    if path.as_os_str().is_empty() {
+        return Err("the configuration file's name is empty: name a file or unset it".into());
+    }
+    let (bytes, world_readable) = bounded(path, FILE_MAX_BYTES)?;
+    let content = String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
+        format!("{name}:{line} isn't UTF-8: save the file in that encoding")
+    })?;
+    if content.starts_with('\u{feff}') {
+        return Err(format!("{name} starts with a byte order mark: save it as UTF-8 without one"));
+    }
+    Ok(Text { path: Some(path.to_owned()), content, world_readable })
+}
+
+/// A regular file's bytes, and whether everybody may read it.
+pub(super) fn bounded(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, bool), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let name = path.display();
+    let refused = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => format!("{name} doesn't exist"),
+        ErrorKind::PermissionDenied => format!("{name} may not be read by this user"),
+        _ => format!("{name} can't be read: {error}"),
+    };
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    let metadata = fs::metadata(path).map_err(refused)?;
+    if metadata.is_dir() {
+        return Err(format!("{name} is a directory, not a file"));
+    } else if !metadata.is_file() {
+        return Err(format!("{name} isn't a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(refused)?;
+    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(refused)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(format!("{name} is larger than {max_bytes} bytes"));
+    }
+    Ok((bytes, metadata.permissions().mode() & 0o004 != 0))
+}

@@ -1,0 +1,220 @@
+//! Every key: that file and environment set it, that its effect shows, and that `default.toml` and
+//! the reference say what the code does.
+
+use super::{Files, load_with};
+use crate::config::{
+    Settings, default_file,
+    keys::{KEYS, Key},
+    overlay::variable_of,
+};
+use std::fmt::Write as _;
+
+/// A value of each key that isn't its default; names are what the others are found by.
+const OTHERS: &[(&str, &str)] = &[
+    ("database.url", "postgres:///other"),
+    ("database.connect_timeout", "7s"),
+    ("database.statement_timeout", "7s"),
+    ("database.allow_plaintext", "true"),
+    ("daemon.name", "other"),
+    ("daemon.heartbeat_interval", "7s"),
+    ("daemon.lease_ttl", "70s"),
+    ("daemon.runtime_threads", "7"),
+    ("shutdown.grace", "7s"),
+    ("shutdown.cancel_grace", "7s"),
+    ("claim.poll_interval", "7s"),
+    ("claim.poll_jitter", "0.7"),
+    ("claim.notify", "false"),
+    ("claim.batch", "7"),
+    ("complete.flush_interval", "7ms"),
+    ("complete.flush_max_rows", "7"),
+    ("retry.max_attempts", "7"),
+    ("retry.timeout", "7s"),
+    ("retry.max_rescues", "7"),
+    ("retry.max_snoozes", "7"),
+    ("retry.backoff.base", "7s"),
+    ("retry.backoff.factor", "7.5"),
+    ("retry.backoff.max", "7h"),
+    ("retry.backoff.jitter", "0.7"),
+    ("retention.completed", "none"),
+    ("retention.cancelled", "none"),
+    ("retention.discarded", "70d"),
+    ("admin.listen", "off"),
+    ("log.format", "json"),
+    ("log.filter", "warn,legwork=trace"),
+    ("metrics.max_kinds", "7"),
+    ("queue.concurrency", "7*cpus"),
+    ("queue.rate_limit", "7/s burst 7"),
+    ("queue.retention", "none"),
+    ("kind.handler", "sleep"),
+    ("kind.timeout", "7s"),
+    ("kind.max_attempts", "7"),
+    ("kind.max_rescues", "7"),
+    ("kind.max_snoozes", "7"),
+    ("kind.backoff.base", "7s"),
+    ("kind.backoff.factor", "7.5"),
+    ("kind.backoff.max", "7h"),
+    ("kind.backoff.jitter", "0.7"),
+    ("kind.rate_limit", "7/h"),
+    ("kind.command", "[\"/bin/ls\", \"-l\"]"),
+    ("kind.env", "{ A = \"b\" }"),
+    ("kind.pass_env", "[\"PATH\"]"),
+    ("kind.cwd", "/"),
+    ("kind.kill_grace", "7s"),
+    ("kind.max_output", "7KiB"),
+];
+
+/// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
+const ELSEWHERE: [&str; 4] = ["database.url_file", "queue.name", "kind.name", "kind.unsafe_shell"];
+
+/// As the file has it: what is no number, switch, list or table is in quotes.
+fn literal(value: &str) -> String {
+    let plain = value.parse::<f64>().is_ok() || value.parse::<bool>().is_ok();
+    if plain || value.starts_with(['[', '{']) { value.into() } else { format!("{value:?}") }
+}
+
+/// A file with a queue and a kind `x`, and one key set in it.
+fn file(set: Option<(&Key, &str)>) -> String {
+    let line = |section: &str| match set {
+        Some((key, value)) if key.section() == section => {
+            format!("{} = {}\n", key.name(), literal(value))
+        }
+        _ => String::new(),
+    };
+    let is = |path: &str| set.is_some_and(|(key, _)| key.path == path);
+    let handler = match set {
+        _ if is("kind.handler") => "",
+        Some((key, _)) if OF_COMMANDS.contains(&key.path) => "handler = \"command\"\n",
+        _ => "handler = \"noop\"\n",
+    };
+    let command = handler.contains("command") && !is("kind.command");
+    let command = if command { "command = [\"/bin/ls\"]\n" } else { "" };
+    let (queue, kind) = (line("queue"), line("kind"));
+    let section = match set {
+        Some((key, _)) if !["queue", "kind"].contains(&key.section()) => {
+            format!("[{}]\n{}", key.section(), line(key.section()))
+        }
+        _ => String::new(),
+    };
+    format!(
+        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{command}{kind}"
+    )
+}
+
+const OF_COMMANDS: [&str; 6] =
+    ["kind.command", "kind.env", "kind.pass_env", "kind.cwd", "kind.kill_grace", "kind.max_output"];
+
+fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
+    let variables = [&[("PATH", "/bin")], variables].concat();
+    let loaded = load_with(text, &variables);
+    loaded.unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}")).settings
+}
+
+#[test]
+fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
+    for key in KEYS.iter().filter(|key| !ELSEWHERE.contains(&key.path)) {
+        let other = OTHERS.iter().find(|(path, _)| *path == key.path);
+        let (_, value) = other.unwrap_or_else(|| panic!("{} is set by no test", key.path));
+        let before = if OF_COMMANDS.contains(&key.path) && key.path != "kind.command" {
+            file(Some((key, value))).replace(&format!("{} = {}\n", key.name(), literal(value)), "")
+        } else if key.path == "kind.command" {
+            file(Some((key, "[\"/bin/ls\"]")))
+        } else if key.path == "kind.handler" {
+            file(Some((key, "noop")))
+        } else {
+            file(None)
+        };
+        let by_file = settings(&file(Some((key, value))), &[]);
+        let variable = variable_of(key.path).replace("__NAME__", "__X__");
+        let by_variable = settings(&before, &[(&variable, value)]);
+        assert_eq!(by_file, by_variable, "{}: file and {variable}", key.path);
+        assert_ne!(by_file, settings(&before, &[]), "{} has no effect", key.path);
+    }
+}
+
+/// A key as a document shows it.
+#[derive(Debug)]
+struct Documented {
+    path: String,
+    /// As written; absent where the line is an example.
+    default: Option<String>,
+    sentence: String,
+}
+
+/// The keys of `default.toml`, examples included, with the comments above them.
+fn documented() -> Vec<Documented> {
+    let (mut section, mut comment, mut all) = (String::new(), String::new(), Vec::new());
+    for line in default_file().lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let name = bare.split(" = ").next().unwrap_or_default();
+        let is_key = bare.contains(" = ")
+            && !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
+        if bare.starts_with('[') {
+            section = bare.trim_matches(['[', ']']).to_owned();
+            comment.clear();
+        } else if is_key {
+            let value = bare.split_once(" = ").map(|(_, value)| value.to_owned());
+            let default = value.filter(|_| bare == line);
+            let sentence = std::mem::take(&mut comment).trim().to_owned();
+            all.push(Documented { path: format!("{section}.{name}"), default, sentence });
+        } else if line.starts_with('#') {
+            write!(comment, " {bare}").expect("written");
+        } else {
+            comment.clear();
+        }
+    }
+    all
+}
+
+#[test]
+fn the_default_file_has_every_key_once_in_the_order_of_the_table_and_with_its_range() {
+    let documented = documented();
+    let paths: Vec<_> = documented.iter().map(|key| key.path.as_str()).collect();
+    assert_eq!(paths, KEYS.iter().map(|key| key.path).collect::<Vec<_>>());
+    for (documented, key) in documented.iter().zip(KEYS) {
+        let range = format!("({})", key.form.range());
+        assert!(documented.sentence.contains(&range), "{documented:?} lacks {range}");
+    }
+}
+
+#[test]
+fn the_default_file_is_right_with_all_its_examples() {
+    let files = Files::new();
+    let secret = files.write("database-url", "postgres:///app");
+    let secret = secret.display().to_string();
+    let line = |line: &str| {
+        let bare = line.strip_prefix("# ").unwrap_or_default();
+        let name = bare.split(" = ").next().unwrap_or_default();
+        let key = bare.contains(" = ")
+            && name.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c));
+        match bare {
+            _ if bare.starts_with("url = ") => String::new(),
+            _ if key || bare.starts_with("[[") => bare.to_owned(),
+            _ => line.to_owned(),
+        }
+    };
+    let text: Vec<_> = default_file().lines().map(line).collect();
+    let text = text.join("\n").replace("/run/secrets/database-url", &secret);
+    let settings = settings(&text, &[]);
+    assert_eq!((settings.queues.len(), settings.kinds.len()), (1, 1));
+}
+
+#[test]
+fn the_reference_has_a_row_for_every_key_and_no_other() {
+    let mut rows = String::new();
+    for (key, Documented { default, sentence, .. }) in KEYS.iter().zip(documented()) {
+        let range = key.form.range();
+        let sentence = sentence.replace(&format!(" ({range})"), "");
+        let default = default.map_or_else(|| "—".into(), |default| format!("`{default}`"));
+        writeln!(rows, "| `{}` | {default} | {range} | {sentence} |", key.path).expect("written");
+    }
+    let page = include_str!("../../../docs/configuration.md");
+    let reference = page.split("\n## ").find(|part| part.starts_with("Reference"));
+    let lines = reference.expect("a section Reference").lines();
+    let written: Vec<_> = lines.filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(
+        written,
+        rows.lines().collect::<Vec<_>>(),
+        "put these rows into docs/configuration.md:\n{rows}"
+    );
+}

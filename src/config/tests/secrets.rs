@@ -1,0 +1,88 @@
+//! Secrets: where they may come from, and that nothing shows them.
+
+use super::{Files, load_with};
+use crate::config::{Environment, Source, load};
+use std::{fs, os::unix::fs::PermissionsExt};
+
+const SECRET: &str = "canary-7f3a";
+
+#[test]
+fn a_secret_is_read_from_its_file_and_from_the_services_credentials() {
+    let files = Files::new();
+    let file = files.write("url", "postgres:///from_file\n");
+    files.write("database-url", "postgres:///from_credential");
+    let directory = files.path().to_str().expect("UTF-8").to_owned();
+    let credential = ("CREDENTIALS_DIRECTORY", directory.as_str());
+    let fallback = ("DATABASE_URL", "postgres:///fallback");
+    let text = format!("[database]\nurl_file = {:?}\n", file.display().to_string());
+    let from_file = load_with(text, &[credential, fallback]).expect("right");
+    assert_eq!(from_file.settings.database_url().expect("a URL").expose(), "postgres:///from_file");
+    let from_credential = load_with("", &[credential, fallback]).expect("right");
+    let url = from_credential.settings.database_url().expect("a URL");
+    assert_eq!(url.expose(), "postgres:///from_credential");
+    assert_eq!(from_credential.show()[0].source, "credential database-url");
+}
+
+#[test]
+fn a_secret_that_everybody_may_read_is_refused() {
+    let files = Files::new();
+    let file = files.write("database-url", format!("postgres://u:{SECRET}@localhost/d"));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let path = file.display().to_string();
+    let directory = files.path().display().to_string();
+    let text = format!("[database]\nurl_file = {path:?}\n");
+    let by_file = load_with(text, &[]).expect_err("refused").to_string();
+    let by_credential = load_with("", &[("CREDENTIALS_DIRECTORY", &directory)]);
+    for refusal in [by_file, by_credential.expect_err("refused").to_string()] {
+        assert!(refusal.contains("chmod o-r") && !refusal.contains(SECRET), "{refusal}");
+    }
+}
+
+#[test]
+fn a_password_in_a_file_that_everybody_may_read_is_warned_of() {
+    let files = Files::new();
+    let url = format!("postgres://u:{SECRET}@localhost/d");
+    let file = files.write("legwork.toml", format!("[database]\nurl = {url:?}\n"));
+    let source = Source::new(Environment::of([("A", "B")])).with_file(&file);
+    assert_eq!(load(&source).expect("right").warnings, Vec::<String>::new());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let loaded = load(&source).expect("right");
+    assert!(loaded.warnings[0].contains("chmod o-r"), "{:?}", loaded.warnings);
+    let all = format!("{loaded:?}");
+    assert!(!all.contains(SECRET), "{all}");
+}
+
+#[test]
+fn no_mistake_shows_a_secret() {
+    let wrong = [
+        format!("[database]\nurl = \"mysql://u:{SECRET}@h/d\"\n"),
+        format!("[database]\nurl = [\"postgres://u:{SECRET}@h/d\"]\n"),
+        format!("[database]\nurl = \"postgres://u:{SECRET}#@h/d\"\n"),
+        format!("[database]\nurl = \"postgres://u:{SECRET}@h/d?sslmode=disable\"\n"),
+        format!("[database]\nulr = \"postgres://u:{SECRET}@h/d\"\n"),
+        format!("[database]\nurl = \"postgres://u:{SECRET}@h/d\n"),
+        format!("[[kind]]\nname = \"k\"\nhandler = \"noop\"\nenv = {{ TOKEN = \"{SECRET}\" }}\n"),
+        format!("[[kind]]\nname = \"k\"\nhandler = \"command\"\nenv = \"{SECRET}\"\n"),
+        format!("database = \"{SECRET}\"\n"),
+    ];
+    for text in wrong {
+        let mistakes = load_with(&text, &[]).expect_err(&text).to_string();
+        assert!(!mistakes.contains(SECRET), "{text}\n{mistakes}");
+    }
+    let variable = [("LEGWORK_DATABASE__URL", SECRET), ("LEGWORK_DATABASE_URL", SECRET)];
+    let mistakes = load_with("", &variable).expect_err("refused").to_string();
+    assert!(!mistakes.contains(SECRET), "{mistakes}");
+}
+
+#[test]
+fn show_blots_out_passwords_and_the_environment_of_commands() {
+    let text = format!(
+        "[database]\nurl = \"postgres://u:{SECRET}@localhost/d?password={SECRET}\"\n[[kind]]\n\
+         name = \"k\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\nenv = {{ T = \"{SECRET}\" }}\n"
+    );
+    let loaded = load_with(text, &[]).expect("right");
+    let shown = format!("{:?}", loaded.show());
+    assert!(!shown.contains(SECRET) && shown.contains("u:…@localhost"), "{shown}");
+    let settings = format!("{:?}", loaded.settings);
+    assert!(!settings.contains(SECRET) && settings.contains("u:…@localhost"), "{settings}");
+}

@@ -1,0 +1,166 @@
+//! How the daemon ends: an ordered list of phases, each with a deadline and a log line.
+//!
+//! Whatever handlers, database or disk do, the list comes to its end: a phase that isn't done by its
+//! deadline is left behind, and a second signal cuts all of them short. What can't be given back is
+//! named, job by job, before the process ends.
+
+use super::{Signals, wiring::Running};
+use crate::{
+    config::Settings,
+    executor::Stop,
+    job::JobId,
+    telemetry::{events, health::Phase},
+    worker::RunningJob,
+};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// How the daemon ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Jobs whose leases were left to run out.
+    pub orphans: Vec<JobId>,
+    /// A second signal, or a phase that didn't end in time.
+    pub forced: bool,
+}
+
+impl Ended {
+    /// Whether nothing was abandoned.
+    pub fn is_clean(&self) -> bool {
+        self.orphans.is_empty() && !self.forced
+    }
+}
+
+/// For the claim in flight; a database that is black-holed doesn't answer at all.
+const STOP_CLAIMING: Duration = Duration::from_secs(2);
+/// For batches and hand-offs to be given back.
+const RELEASE: Duration = Duration::from_secs(1);
+/// For the last flush.
+const FLUSH: Duration = Duration::from_secs(2);
+/// For futures that were ended where they stood, and for what is left once we gave up.
+const SETTLE: Duration = Duration::from_millis(300);
+/// For the daemon's row.
+const RETIRE: Duration = Duration::from_millis(1200);
+/// For open admin requests.
+const ADMIN: Duration = Duration::from_millis(500);
+/// What any phase still gets after a second signal: eight of them stay under three seconds.
+const FORCED: Duration = Duration::from_millis(150);
+
+/// A deadline for something small.
+pub(super) fn soon() -> Instant {
+    Instant::now() + ADMIN
+}
+
+impl Running {
+    /// Goes through the list.
+    pub(super) async fn shut_down(mut self, settings: &Settings, signals: &Signals) -> Ended {
+        self.health.enter(Phase::Draining);
+        self.metrics.daemon.draining.set(1.0);
+        self.supervisor.expect_ends();
+        let phase = Phases { signals };
+
+        self.stop_claiming.cancel();
+        if !phase.wait("stop claiming", STOP_CLAIMING, self.gone("claimer[")).await {
+            self.supervisor.abort("claimer[");
+        }
+        self.stop_dispatching.cancel();
+        phase.wait("release unstarted", RELEASE, self.release_unstarted()).await;
+        phase.wait("wait for running jobs", settings.shutdown.grace, self.gone("worker[")).await;
+        self.running.stop_all(Stop::Shutdown);
+        phase.wait("cancel the rest", settings.shutdown.cancel_grace, self.gone("worker[")).await;
+        let orphans = self.end_workers(&phase).await;
+        self.pools.clear();
+        let flushed = phase.wait("flush verdicts", FLUSH, self.gone("completer")).await;
+        self.completer_gives_up.cancel();
+        phase.wait("give up flushing", SETTLE, self.gone("completer")).await;
+        self.supervisor.abort("completer");
+        report(&orphans);
+
+        self.stop_cancelling.cancel();
+        self.stop_heartbeat.cancel();
+        phase.wait("retire", RETIRE, self.heartbeat_ended()).await;
+        self.health.enter(Phase::Stopped);
+        self.stop_admin.cancel();
+        phase.wait("end admin requests", ADMIN, self.gone("admin")).await;
+        let orphans: Vec<_> = orphans.into_iter().map(|job| job.lease.job).collect();
+        let forced = !flushed
+            || matches!(
+                futures::poll!(std::pin::pin!(signals.forced())),
+                std::task::Poll::Ready(())
+            );
+        Ended { orphans, forced }
+    }
+
+    async fn gone(&self, tasks: &str) {
+        const LONG: Duration = Duration::from_secs(24 * 3600);
+        self.supervisor.ended(tasks, Instant::now() + LONG).await;
+    }
+
+    async fn release_unstarted(&self) {
+        self.gone("dispatcher[").await;
+        for pool in &self.pools {
+            pool.release_unstarted().await;
+        }
+    }
+
+    /// Ends workers where they stand. What ended is given back, for its handler is gone; what didn't
+    /// (a handler that blocks its thread) may still be working, so its lease is left to run out.
+    async fn end_workers(&self, phase: &Phases<'_>) -> Vec<Arc<RunningJob>> {
+        let cut_off = self.running.list();
+        self.supervisor.abort("worker[");
+        phase.wait("end handlers", SETTLE, self.gone("worker[")).await;
+        let hung: HashSet<_> = self.running.list().iter().map(|job| job.lease).collect();
+        let (hung, ended): (Vec<_>, Vec<_>) =
+            cut_off.into_iter().partition(|job| hung.contains(&job.lease));
+        if let Some(pool) = self.pools.first() {
+            let give_back = async {
+                for job in &ended {
+                    pool.verdicts().release(job.lease, &job.queue).await;
+                }
+            };
+            phase.wait("release interrupted", RELEASE, give_back).await;
+        }
+        hung
+    }
+
+    async fn heartbeat_ended(&mut self) {
+        const LOOK: Duration = Duration::from_millis(10);
+        while self.heartbeat.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            sleep(LOOK).await;
+        }
+    }
+}
+
+fn report(orphans: &[Arc<RunningJob>]) {
+    for job in orphans {
+        tracing::error!(event = events::SHUTDOWN_ORPHANS, job.id = job.lease.job.0, job.kind = %job.kind, lease.token = job.lease.token, running_seconds = job.since.elapsed().as_secs(), "a handler didn't stop; its lease is left to run out");
+    }
+}
+
+/// Runs phases under their deadlines.
+struct Phases<'s> {
+    signals: &'s Signals,
+}
+
+impl Phases<'_> {
+    /// `false` when the deadline or a second signal came first.
+    async fn wait(&self, name: &str, limit: Duration, work: impl Future<Output = ()>) -> bool {
+        let started = Instant::now();
+        let mut work = std::pin::pin!(work);
+        let done = tokio::select! {
+            biased;
+            () = &mut work => true,
+            () = sleep(limit) => false,
+            () = self.signals.forced() => tokio::time::timeout(FORCED, work).await.is_ok(),
+        };
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            event = events::SHUTDOWN_PHASE,
+            phase = name,
+            done,
+            duration_ms = took_ms,
+            "a phase of the shutdown is over"
+        );
+        done
+    }
+}

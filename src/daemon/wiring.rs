@@ -1,0 +1,373 @@
+//! Puts the rooms together: who talks to whom, and which task each is.
+
+use super::{Daemon, StartError, groups::groups, shutdown};
+use crate::{
+    admin::{self, AdminState, Bound},
+    claimer::{Bell, ClaimGroup, Claimer, ClaimerShared},
+    completer::{Completer, Links, Verdicts, verdict_channel},
+    config::{QueueSettings, Settings},
+    dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter},
+    executor::Stop,
+    heartbeat::{self, LeaseTimes, Leases, Reports},
+    maintenance::{self, Doorbell, Ears},
+    postgres::{Connector, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep},
+    supervise::{ExitPolicy, Supervisor},
+    telemetry::{
+        health::{Check, Health},
+        metrics::Metrics,
+    },
+    worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
+};
+use std::{
+    sync::{Arc, atomic::AtomicI64},
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, Notify, mpsc},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Everything that runs, with the handles by which it is ended.
+pub(super) struct Running {
+    pub(super) supervisor: Supervisor,
+    pub(super) health: Arc<Health>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Ends claiming and maintenance.
+    pub(super) stop_claiming: CancellationToken,
+    /// Ends waiting in dispatchers.
+    pub(super) stop_dispatching: CancellationToken,
+    pub(super) stop_cancelling: CancellationToken,
+    pub(super) stop_heartbeat: CancellationToken,
+    pub(super) stop_admin: CancellationToken,
+    pub(super) completer_gives_up: CancellationToken,
+    pub(super) running: Arc<worker::Running>,
+    pub(super) pools: Vec<Pool>,
+    pub(super) heartbeat: Option<JoinHandle<()>>,
+    queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
+}
+
+impl Running {
+    /// Opens the admin port; nothing else runs yet.
+    pub(super) fn new(health: &Arc<Health>, metrics: &Arc<Metrics>, bound: Option<Bound>) -> Self {
+        let running = Self {
+            supervisor: Supervisor::default(),
+            health: Arc::clone(health),
+            metrics: Arc::clone(metrics),
+            stop_claiming: CancellationToken::new(),
+            stop_dispatching: CancellationToken::new(),
+            stop_cancelling: CancellationToken::new(),
+            stop_heartbeat: CancellationToken::new(),
+            stop_admin: CancellationToken::new(),
+            completer_gives_up: CancellationToken::new(),
+            running: Arc::default(),
+            pools: Vec::new(),
+            heartbeat: None,
+            queues: Vec::new(),
+        };
+        if let Some(bound) = bound {
+            let state = AdminState { health: Arc::clone(health), metrics: Arc::clone(metrics) };
+            let mut bound = Some(bound);
+            let stop = running.stop_admin.clone();
+            // A listener can't be bound twice, so the port is not started again: it fails loudly.
+            running.supervisor.spawn("admin", ExitPolicy::Shutdown, move || {
+                let (bound, state, stop) = (bound.take(), state.clone(), stop.clone());
+                async move {
+                    if let Some(bound) = bound {
+                        admin::serve(bound, state, stop).await;
+                    }
+                }
+            });
+        }
+        running
+    }
+
+    /// Starts every room, the last stage first, so that each finds its receiver.
+    pub(super) fn start(
+        &mut self,
+        daemon: &Daemon,
+        connector: &Connector,
+    ) -> Result<(), StartError> {
+        let settings = &daemon.settings;
+        let bell = Bell::default();
+        let upkeep = Arc::new(Upkeep::new(connector.clone()));
+        let horizon = Arc::new(AtomicI64::new(0));
+        let leases = self.start_heartbeat(daemon, connector)?;
+        let verdicts = self.start_completer(settings, connector, &bell);
+        let shared = ClaimerShared {
+            source: Arc::new(PostgresClaims::new(connector.clone())),
+            settings: settings.claim.clone(),
+            leases: leases.clone(),
+            horizon: Arc::clone(&horizon),
+            stop: self.stop_claiming.clone(),
+            metrics: Arc::clone(&self.metrics),
+            check: self.health.check("claimers"),
+        };
+        for queue in &settings.queues {
+            self.start_queue(daemon, queue, &shared, (&verdicts, &bell, &upkeep));
+        }
+        let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, settings.claim.notify);
+        self.start_maintenance(settings, &upkeep, &bell, leases, doorbell);
+        if settings.claim.notify {
+            self.start_listener(connector, &upkeep, &bell, &shared.leases);
+        }
+        let (metrics, stop) = (Arc::clone(&self.metrics), self.stop_heartbeat.clone());
+        self.supervisor.spawn("metrics", ExitPolicy::Restart, move || {
+            let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
+            async move { metrics.run(stop).await }
+        });
+        Ok(())
+    }
+
+    /// Waits for a task that the daemon can't go on without.
+    pub(super) async fn failure(&self) -> String {
+        self.supervisor.failure().await
+    }
+
+    /// Waits until nothing of what is served is in line or runs.
+    pub(super) async fn idle(&self) {
+        const LOOK: Duration = Duration::from_millis(100);
+        loop {
+            sleep(LOOK).await;
+            let mut idle = true;
+            for (slots, upkeep, queue, kinds) in &self.queues {
+                let in_use = slots.in_use() > 0;
+                // A database that is away says nothing about what is left.
+                idle &= !in_use && upkeep.nothing_left(&queue.name, kinds).await.unwrap_or(false);
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    /// Ends the admin port of a daemon that didn't start.
+    pub(super) async fn end_admin(self) {
+        self.supervisor.expect_ends();
+        self.stop_admin.cancel();
+        self.supervisor.ended("admin", shutdown::soon()).await;
+    }
+
+    fn start_heartbeat(
+        &mut self,
+        daemon: &Daemon,
+        connector: &Connector,
+    ) -> Result<Leases, StartError> {
+        let settings = &daemon.settings;
+        let identity = Identity {
+            name: settings.daemon.name.clone(),
+            hostname: daemon.environment.hostname().to_owned(),
+            queues: settings.queues.iter().map(|queue| queue.name.to_string()).collect(),
+            kinds: settings.kinds.iter().map(|kind| kind.name.to_string()).collect(),
+        };
+        let times = LeaseTimes::new(&settings.daemon);
+        let keeper = PostgresLease::new(connector.clone(), identity, times.ttl);
+        let running = Arc::clone(&self.running);
+        let metrics = Arc::clone(&self.metrics);
+        let check = self.health.fresh_check("heartbeat", times.ttl);
+        check.ok();
+        let reports = Reports {
+            lost: Arc::new(move |boot| running.stop_holder(boot, Stop::LeaseLost)),
+            renewed: Arc::new(move || {
+                metrics.daemon.heartbeat.refreshed();
+                check.ok();
+            }),
+            stop: self.stop_heartbeat.clone(),
+        };
+        let (publisher, leases) = heartbeat::leases();
+        let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
+            if let Err(error) = heartbeat::run(keeper, times, reports, publisher) {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "the heartbeat has no runtime; nothing is claimed");
+            }
+        });
+        self.heartbeat = Some(thread.map_err(StartError::Thread)?);
+        Ok(leases)
+    }
+
+    fn start_completer(
+        &mut self,
+        settings: &Settings,
+        connector: &Connector,
+        bell: &Bell,
+    ) -> Verdicts {
+        let (verdicts, inbox) = verdict_channel();
+        let retention = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        let ring = bell.clone();
+        let check = self.health.check("flush");
+        check.ok();
+        let completer = Arc::new(Completer::new(
+            PostgresOutcomes::new(connector.clone()),
+            inbox,
+            (settings.complete.clone(), retention),
+            Links {
+                metrics: Arc::clone(&self.metrics),
+                check,
+                came_back: Arc::new(move || ring.ring_for_sweep()),
+            },
+        ));
+        self.completer_gives_up = completer.give_up();
+        self.supervisor
+            .spawn("completer", ExitPolicy::Restart, move || Arc::clone(&completer).run());
+        verdicts
+    }
+
+    fn start_queue(
+        &mut self,
+        daemon: &Daemon,
+        queue: &QueueSettings,
+        shared: &ClaimerShared<PostgresClaims>,
+        (verdicts, bell, upkeep): (&Verdicts, &Bell, &Arc<Upkeep>),
+    ) {
+        let kinds = &daemon.settings.kinds;
+        let pool = self.pool(daemon, queue, verdicts);
+        let slots = Slots::new(queue.concurrency);
+        let waits = |name: &str| self.metrics.limiter(name);
+        let of_queue = queue
+            .rate_limit
+            .map(|limit| Arc::new(Limiter::new(limit, waits(&format!("queue:{}", queue.name)))));
+        for group in groups(queue, kinds, daemon.settings.claim.batch) {
+            let of_kind = group
+                .limit
+                .map(|limit| Arc::new(Limiter::new(limit, waits(&format!("kind:{}", group.name)))));
+            let limiters = of_queue.iter().cloned().chain(of_kind).collect();
+            let (outbox, inbox) = mpsc::channel(BATCH_CAPACITY);
+            let stop = self.stop_dispatching.clone();
+            let dispatcher = Arc::new(Dispatcher::new(inbox, limiters, pool.clone(), stop));
+            let name = format!("dispatcher[{}/{}]", queue.name, group.name);
+            self.supervisor.spawn(name, ExitPolicy::Restart, move || Arc::clone(&dispatcher).run());
+            let claim_group = ClaimGroup {
+                queue: queue.name.clone(),
+                kinds: group.kinds,
+                most: group.most,
+                slots: slots.clone(),
+                outbox,
+            };
+            let claimer = Arc::new(Claimer::new(shared.clone(), claim_group, bell.waker()));
+            let name = format!("claimer[{}/{}]", queue.name, group.name);
+            self.supervisor.spawn(name, ExitPolicy::Restart, move || Arc::clone(&claimer).run());
+        }
+        let names = kinds.iter().map(|kind| kind.name.to_string()).collect();
+        self.queues.push((slots, Arc::clone(upkeep), queue.clone(), names));
+        self.pools.push(pool);
+    }
+
+    fn pool(&self, daemon: &Daemon, queue: &QueueSettings, verdicts: &Verdicts) -> Pool {
+        let runtime = |kind: &crate::config::KindSettings| {
+            let handler = Arc::clone(daemon.registry.get(kind.name.as_str())?);
+            let metrics = self.metrics.job(&queue.name, &kind.name);
+            Some((kind.name.clone(), KindRuntime { policy: kind.policy.clone(), handler, metrics }))
+        };
+        let kinds: Kinds = daemon.settings.kinds.iter().filter_map(runtime).collect();
+        let parts = PoolParts {
+            queue: queue.name.clone(),
+            concurrency: queue.concurrency,
+            kinds,
+            running: Arc::clone(&self.running),
+            verdicts: verdicts.clone(),
+            metrics: self.metrics.queue(&queue.name),
+        };
+        Pool::new(parts, self.supervisor.clone())
+    }
+
+    fn start_listener(
+        &self,
+        connector: &Connector,
+        upkeep: &Arc<Upkeep>,
+        bell: &Bell,
+        leases: &Leases,
+    ) {
+        let ears = Arc::new(Ears {
+            bell: bell.clone(),
+            cancel: Arc::new(Notify::new()),
+            check: self.health.check("listener"),
+            metrics: Arc::clone(&self.metrics),
+        });
+        let heard = Arc::clone(&ears.cancel);
+        let (connector, stop) = (connector.clone(), self.stop_claiming.clone());
+        self.supervisor.spawn("listener", ExitPolicy::Restart, move || {
+            maintenance::listen(connector.clone(), Arc::clone(&ears), stop.clone())
+        });
+        // A cancel that was announced is looked for at once; the canceller's own rounds are the net.
+        let (upkeep, leases) = (Arc::clone(upkeep), leases.clone());
+        let (running, stop) = (Arc::clone(&self.running), self.stop_cancelling.clone());
+        self.supervisor.spawn("canceller[notified]", ExitPolicy::Restart, move || {
+            let (upkeep, leases, running) =
+                (Arc::clone(&upkeep), leases.clone(), Arc::clone(&running));
+            let (heard, stop) = (Arc::clone(&heard), stop.clone());
+            async move {
+                while stop.run_until_cancelled(heard.notified()).await.is_some() {
+                    // A failure is the canceller's to tell of: its next round meets it too.
+                    maintenance::cancel_requested(&upkeep, &leases, &running).await.ok();
+                }
+            }
+        });
+    }
+
+    fn start_maintenance(
+        &self,
+        settings: &Settings,
+        upkeep: &Arc<Upkeep>,
+        bell: &Bell,
+        leases: Leases,
+        doorbell: Doorbell,
+    ) {
+        let stop = || self.stop_claiming.clone();
+        let doorbell = Arc::new(Mutex::new(doorbell));
+        self.round("poller", stop(), move || {
+            let doorbell = Arc::clone(&doorbell);
+            async move { doorbell.lock().await.round().await }
+        });
+        let (up, ring) = (Arc::clone(upkeep), bell.clone());
+        self.round("promoter", stop(), move || {
+            let (up, ring) = (Arc::clone(&up), ring.clone());
+            async move { maintenance::promote(&up, &ring).await }
+        });
+        let (up, ring, metrics) = (Arc::clone(upkeep), bell.clone(), Arc::clone(&self.metrics));
+        let times = LeaseTimes::new(&settings.daemon);
+        self.round("rescuer", stop(), move || {
+            let (up, ring, metrics) = (Arc::clone(&up), ring.clone(), Arc::clone(&metrics));
+            async move { maintenance::rescue(&up, times, &ring, &metrics).await }
+        });
+        let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.running));
+        self.round("canceller", self.stop_cancelling.clone(), move || {
+            let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
+            async move { maintenance::cancel_requested(&up, &leases, &running).await }
+        });
+        self.start_history(settings, upkeep);
+    }
+
+    fn start_history(&self, settings: &Settings, upkeep: &Arc<Upkeep>) {
+        let (up, check): (_, Check) = (Arc::clone(upkeep), self.health.check("partition"));
+        let kept: Vec<_> = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        self.round("pruner", self.stop_claiming.clone(), move || {
+            let (up, check, kept) = (Arc::clone(&up), check.clone(), kept.clone());
+            async move {
+                for (queue, retention) in &kept {
+                    up.publish(queue, *retention).await?;
+                }
+                maintenance::prune(&up, &check).await
+            }
+        });
+        let (up, metrics) = (Arc::clone(upkeep), Arc::clone(&self.metrics));
+        let handles = |q: &QueueSettings| (q.name.clone(), self.metrics.queue(&q.name));
+        let queues: Arc<[_]> = settings.queues.iter().map(handles).collect();
+        self.round("stats", self.stop_claiming.clone(), move || {
+            let (up, metrics, queues) =
+                (Arc::clone(&up), Arc::clone(&metrics), Arc::clone(&queues));
+            async move { maintenance::stats(&up, &queues, &metrics).await }
+        });
+    }
+
+    /// A maintenance loop as a task.
+    fn round<Round, Work>(&self, name: &'static str, stop: CancellationToken, round: Round)
+    where
+        Round: FnMut() -> Work + Send + Clone + 'static,
+        Work: Future<Output = Result<Duration, crate::postgres::DbError>> + Send + 'static,
+    {
+        self.supervisor.spawn(name, ExitPolicy::Restart, move || {
+            maintenance::every(name, stop.clone(), round.clone())
+        });
+    }
+}

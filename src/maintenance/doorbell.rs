@@ -1,0 +1,71 @@
+//! Whether producers ring: a mode, not a nap.
+//!
+//! A NOTIFY serialises commits (19 k inserts a second fall to 5 k), so producers ring only while jobs
+//! come slowly. All daemons read the same sequence, so an idle daemon of a busy fleet doesn't make
+//! producers ring for everybody. The same reading is what the low-water marks go by.
+
+use crate::postgres::{DbError, Upkeep};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Below so many inserts a second producers ring.
+const RING_BELOW: f64 = 500.0;
+/// Above so many they stop; the gap keeps the mode from flapping.
+const SILENCE_ABOVE: f64 = 1000.0;
+/// How long one extension lasts: three rounds, so that a slow one doesn't end it.
+const EXTENSION: Duration = Duration::from_secs(6);
+/// Between two readings while little happens.
+const IDLE_PAUSE: Duration = Duration::from_secs(2);
+/// Between two readings while jobs come.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Reads how far the line reaches, and switches the mode.
+pub struct Doorbell {
+    upkeep: Arc<Upkeep>,
+    horizon: Arc<AtomicI64>,
+    enabled: bool,
+    last: Option<(i64, Instant)>,
+    ringing: bool,
+}
+
+impl Doorbell {
+    /// With `claim.notify` off it only reads.
+    pub fn new(upkeep: Arc<Upkeep>, horizon: Arc<AtomicI64>, enabled: bool) -> Self {
+        Self { upkeep, horizon, enabled, last: None, ringing: true }
+    }
+
+    /// One reading; says when the next is due.
+    pub async fn round(&mut self) -> Result<Duration, DbError> {
+        let now = Instant::now();
+        let reached = if self.enabled && self.ringing {
+            self.upkeep.extend_doorbell(EXTENSION).await?
+        } else {
+            self.upkeep.horizon().await?
+        };
+        self.horizon.fetch_max(reached, Ordering::AcqRel);
+        let rate = self.rate(reached, now);
+        self.last = Some((reached, now));
+        if rate > SILENCE_ABOVE && self.ringing {
+            self.ringing = false;
+            if self.enabled {
+                self.upkeep.silence_doorbell().await?;
+            }
+        } else if rate < RING_BELOW {
+            self.ringing = true;
+        }
+        Ok(if rate > 1.0 { BUSY_PAUSE } else { IDLE_PAUSE })
+    }
+
+    fn rate(&self, reached: i64, now: Instant) -> f64 {
+        let Some((before, at)) = self.last else { return 0.0 };
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+        let moved = reached.saturating_sub(before) as f64;
+        moved / now.duration_since(at).as_secs_f64().max(0.001)
+    }
+}

@@ -1,0 +1,67 @@
+//! LISTEN as a loop: rings the bell, and looks for cancel requests, when Postgres says so.
+
+use crate::{
+    claimer::Bell,
+    postgres::{Connector, DbError, Listener, Notice},
+    telemetry::{events, health::Check, metrics::Metrics},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Pause before connecting again.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What hears.
+pub struct Ears {
+    /// Rung for new jobs.
+    pub bell: Bell,
+    /// Notified for cancel requests.
+    pub cancel: Arc<Notify>,
+    /// Readiness: whether wake-ups arrive.
+    pub check: Check,
+    /// The daemon's metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Listens until told to stop; reconnects by itself. Polls go on meanwhile.
+pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let heard = stop.run_until_cancelled(hear(&connector, &ears)).await;
+        ears.metrics.daemon.listener_connected.set(0.0);
+        if let Some(Err(error)) = heard {
+            ears.check.failing("wake-ups don't arrive; polls go on");
+            say_lost(&error);
+            // Told to stop or not, the loop looks at the token next.
+            stop.run_until_cancelled(sleep(RECONNECT_PAUSE)).await;
+        }
+    }
+}
+
+fn say_lost(error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(
+        event = events::LISTENER_LOST,
+        error,
+        "the listener lost its connection; polls go on"
+    );
+}
+
+async fn hear(connector: &Connector, ears: &Ears) -> Result<(), DbError> {
+    let mut listener = Listener::connect(connector).await?;
+    ears.check.ok();
+    ears.metrics.daemon.listener_connected.set(1.0);
+    // Whatever was announced before we listened is looked for now.
+    ears.bell.ring();
+    ears.cancel.notify_one();
+    loop {
+        match listener.next().await? {
+            Notice::Jobs => ears.bell.ring(),
+            Notice::Cancel => ears.cancel.notify_one(),
+            Notice::Reconnected => {
+                ears.bell.ring();
+                ears.cancel.notify_one();
+            }
+            Notice::Quiet => {}
+        }
+    }
+}

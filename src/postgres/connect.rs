@@ -1,0 +1,112 @@
+//! How a connection is made: TLS by default, a deadline, and settings that don't depend on roles.
+//!
+//! Every session of ours is a dedicated connection (ADR 0001, concurrency.md); there is no pool
+//! whose borrower could inherit somebody's open transaction.
+
+use crate::config::{Database, DatabaseUrl};
+use sqlx::{
+    ConnectOptions, Connection, PgConnection,
+    postgres::{PgConnectOptions, PgSslMode},
+};
+use std::{str::FromStr, time::Duration};
+use tokio::time::timeout;
+
+/// Why no connection could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL can't be read.
+    #[error("the database URL can't be read")]
+    Url(#[source] sqlx::Error),
+    /// The server refused, or isn't there.
+    #[error("can't connect to {place}")]
+    Refused {
+        /// Where, without the password.
+        place: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Nothing answered.
+    #[error("{place} didn't answer within {limit:?}")]
+    Deadline {
+        /// Where, without the password.
+        place: String,
+        /// `database.connect_timeout`.
+        limit: Duration,
+    },
+}
+
+/// Makes connections to one database. Clones are cheap.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    options: PgConnectOptions,
+    place: String,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+}
+
+impl Connector {
+    /// Reads the URL.
+    pub fn new(url: &DatabaseUrl, settings: &Database) -> Result<Self, ConnectError> {
+        let mut options = PgConnectOptions::from_str(url.expose())
+            .map_err(ConnectError::Url)?
+            .disable_statement_logging();
+        let remote = options.get_socket().is_none() && !is_local(options.get_host());
+        // sqlx's default, `prefer`, falls back to plaintext without a word.
+        if remote
+            && !settings.allow_plaintext
+            && matches!(options.get_ssl_mode(), PgSslMode::Prefer)
+        {
+            options = options.ssl_mode(PgSslMode::VerifyFull);
+        }
+        Ok(Self {
+            options,
+            place: url.redacted(),
+            connect_timeout: settings.connect_timeout,
+            statement_timeout: settings.statement_timeout,
+        })
+    }
+
+    /// Where it connects to, without the password.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// How long one statement may take.
+    pub fn statement_timeout(&self) -> Duration {
+        self.statement_timeout
+    }
+
+    /// The options, for the listener, which makes its own connection.
+    pub(super) fn options(&self, role: &str) -> PgConnectOptions {
+        self.options.clone().application_name(&format!("legwork {role}"))
+    }
+
+    /// A connection that shows as `legwork ROLE` in `pg_stat_activity`.
+    pub async fn connect(&self, role: &str) -> Result<PgConnection, ConnectError> {
+        let place = || self.place.clone();
+        let options = self.options(role);
+        match timeout(self.connect_timeout, open(&options)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(source)) => Err(ConnectError::Refused { place: place(), source }),
+            Err(_) => Err(ConnectError::Deadline { place: place(), limit: self.connect_timeout }),
+        }
+    }
+}
+
+/// Connects and takes nothing from the role's or the database's own settings that could change what
+/// our statements mean.
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    sqlx::raw_sql(include_str!("sql/session.sql")).execute(&mut connection).await?;
+    Ok(connection)
+}
+
+fn is_local(host: &str) -> bool {
+    host == "localhost"
+        || host.starts_with('/')
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}

@@ -1,0 +1,80 @@
+//! The daemon's row, on a connection that only the heartbeat uses.
+
+use super::{Connector, Session};
+use crate::heartbeat::{KeeperError, LeaseKeeper};
+use futures::FutureExt;
+use std::time::Duration;
+
+/// What the row says of us, for people and for `why()`.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// `daemon.name`
+    pub name: String,
+    /// Where we run.
+    pub hostname: String,
+    /// What we serve.
+    pub queues: Vec<String>,
+    /// What we can run.
+    pub kinds: Vec<String>,
+}
+
+/// Keeps the row.
+pub struct PostgresLease {
+    session: Session,
+    identity: Identity,
+    ttl_seconds: f64,
+    limit: Duration,
+}
+
+impl PostgresLease {
+    /// Connects at the first call. A statement may take a third of the ttl, so that a connection
+    /// that hangs leaves time for another.
+    pub fn new(connector: Connector, identity: Identity, ttl: Duration) -> Self {
+        let session = Session::new(connector, "heartbeat", None);
+        Self { session, identity, ttl_seconds: ttl.as_secs_f64(), limit: ttl / 3 }
+    }
+}
+
+impl LeaseKeeper for PostgresLease {
+    async fn register(&mut self, boot: i64) -> Result<(), KeeperError> {
+        let (who, ttl) = (self.identity.clone(), self.ttl_seconds);
+        let registered = self.session.run_within(self.limit, move |connection| {
+            async move {
+                sqlx::query(include_str!("sql/daemon_register.sql"))
+                    .bind(boot)
+                    .bind(ttl)
+                    .bind(who.name)
+                    .bind(env!("CARGO_PKG_VERSION"))
+                    .bind(who.hostname)
+                    .bind(who.queues)
+                    .bind(who.kinds)
+                    .execute(connection)
+                    .await
+            }
+            .boxed()
+        });
+        registered.await.map(drop).map_err(|error| KeeperError(error.into()))
+    }
+
+    async fn renew(&mut self, boot: i64) -> Result<bool, KeeperError> {
+        let ttl = self.ttl_seconds;
+        let renewed = self.session.run_within(self.limit, move |connection| {
+            sqlx::query(include_str!("sql/daemon_renew.sql"))
+                .bind(boot)
+                .bind(ttl)
+                .fetch_optional(connection)
+                .boxed()
+        });
+        renewed.await.map(|row| row.is_some()).map_err(|error| KeeperError(error.into()))
+    }
+
+    async fn retire(&mut self, boot: i64) -> Result<(), KeeperError> {
+        let retired = self.session.run_within(self.limit, move |connection| {
+            sqlx::query(include_str!("sql/daemon_retire.sql"))
+                .bind(boot)
+                .execute(connection)
+                .boxed()
+        });
+        retired.await.map(drop).map_err(|error| KeeperError(error.into()))
+    }
+}

@@ -1,0 +1,110 @@
+//! The migrator: brings schema `legwork` up or down, and says where it stands.
+//!
+//! It exists because an operator must be able to migrate from the one binary, while daemons run, with
+//! two migrators at once and with a clear sentence for everything that can be wrong. sqlx's migrator
+//! does the applying (one transaction a migration, checksums); this room adds the roles and the
+//! owner before it, grants and history's partitions after it, and bounded waiting for locks. ADR
+//! 0008 gives the reasons.
+//!
+//! It deliberately knows nothing of what the migrations contain, and never runs by itself: a daemon
+//! only asks [`check`].
+
+mod catalogue;
+mod error;
+mod session;
+mod state;
+
+use tokio::time::sleep;
+
+pub use catalogue::{Direction, EXPECTED_VERSION, sql};
+pub use error::MigrateError;
+pub use state::{MigrationState, MigrationStatus, SchemaCheck, check};
+
+use session::{LOCK_ATTEMPTS, LOCK_PAUSE, Session};
+
+/// What a run of the migrator did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The versions applied (going up) or taken back (going down), in the order in which that happened.
+    pub versions: Vec<i64>,
+    /// The version at which the schema stands now; 0 is no schema.
+    pub now_at: i64,
+}
+
+/// Applies every migration that is missing, then grants what roles lack and makes history's
+/// partitions for the next five weeks.
+///
+/// Can be run at any time, while daemons work and beside another migrator.
+pub async fn up(url: &str) -> Result<Applied, MigrateError> {
+    run(url, Task::Up).await
+}
+
+/// Takes back every migration above `target`, newest first. With `target` 0 the schema is removed and
+/// the unfinished jobs in it are lost; the roles stay, because they are the cluster's.
+pub async fn down(url: &str, target: i64) -> Result<Applied, MigrateError> {
+    if target != 0 && !catalogue::is_known(target) {
+        return Err(MigrateError::UnknownTarget { target, newest: EXPECTED_VERSION });
+    }
+    run(url, Task::Down { target }).await
+}
+
+/// Every migration this binary or the database knows, oldest first, and where each stands.
+pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
+    let mut session = Session::open(url).await?;
+    state::status(session.connection()).await
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Task {
+    Up,
+    Down { target: i64 },
+}
+
+/// Does the task, again from the start while a lock is in the way. Each try has a session of its own:
+/// what a failed one had locked or left open ends with it.
+async fn run(url: &str, task: Task) -> Result<Applied, MigrateError> {
+    let mut tries = 1;
+    loop {
+        let session = Session::open(url).await?;
+        let done = match task {
+            Task::Up => go_up(session).await,
+            Task::Down { target } => go_down(session, target).await,
+        };
+        match done {
+            Err(error) if error.is_lock_timeout() && tries < LOCK_ATTEMPTS => {
+                tracing::info!(tries, "migration is waiting for a lock");
+                sleep(LOCK_PAUSE).await;
+                tries += 1;
+            }
+            Err(error) if error.is_lock_timeout() => return Err(error.after_tries(tries)),
+            done => return done,
+        }
+    }
+}
+
+async fn go_up(mut session: Session) -> Result<Applied, MigrateError> {
+    session.prepare().await?;
+    let before = session.versions().await?;
+    session.apply().await?;
+    session.finish().await?;
+    let after = session.versions().await?;
+    let now_at = after.last().copied().unwrap_or(0);
+    let versions = after.into_iter().filter(|version| !before.contains(version)).collect();
+    Ok(Applied { versions, now_at })
+}
+
+async fn go_down(mut session: Session, target: i64) -> Result<Applied, MigrateError> {
+    if matches!(check(session.connection()).await?, SchemaCheck::Missing) {
+        return Ok(Applied { versions: Vec::new(), now_at: 0 });
+    }
+    session.become_owner().await?;
+    let before = session.versions().await?;
+    session.revert(target).await?;
+    let after = session.versions().await?;
+    if target == 0 {
+        session.remove().await?;
+    }
+    let now_at = after.last().copied().unwrap_or(0);
+    let versions = before.into_iter().rev().filter(|version| !after.contains(version)).collect();
+    Ok(Applied { versions, now_at })
+}

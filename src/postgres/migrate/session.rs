@@ -1,0 +1,97 @@
+//! One session that migrates: connect, become the owner, apply, finish.
+//!
+//! It exists because everything here belongs to the session: the role it became, its lock timeout and
+//! the advisory lock by which migrators take turns, which dies with the connection however the
+//! process ends. So the connection is never a pool's and never outlives the work.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Executor as _};
+use tokio::time::timeout;
+
+use super::catalogue::{self, BECOME_OWNER, EXPECTED_VERSION, FINISH, PREPARE, REMOVE};
+use super::error::MigrateError;
+use super::state;
+
+/// How long to wait for a session. A server that answers at all answers within this.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one statement waits for a lock. Everything that queues behind a waiting ALTER TABLE waits
+/// with it, producers too, so this is what a migration may cost them.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often to try again when a lock was in the way: with the pauses about 40 s in all, which
+/// outlives a VACUUM of a busy table and another migrator's work, and not a forgotten transaction.
+pub(super) const LOCK_ATTEMPTS: u32 = 10;
+
+/// Pause between those tries, in which whoever queued behind us gets through.
+pub(super) const LOCK_PAUSE: Duration = Duration::from_secs(1);
+
+/// A dedicated connection, set up for migrating.
+pub(super) struct Session {
+    connection: PgConnection,
+}
+
+impl Session {
+    pub(super) async fn open(url: &str) -> Result<Self, MigrateError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(MigrateError::Connect)?
+            .application_name("legwork migrate")
+            .disable_statement_logging();
+        let mut connection = timeout(CONNECT_TIMEOUT, options.connect())
+            .await
+            .map_err(|_elapsed| MigrateError::ConnectTimeout)?
+            .map_err(MigrateError::Connect)?;
+        // Set after connecting, since a pooler refuses it as a startup parameter.
+        sqlx::query(
+            "SELECT set_config('lock_timeout', $1, false), set_config('statement_timeout', '0', false)",
+        )
+        .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
+        .execute(&mut connection)
+        .await
+        .map_err(MigrateError::Connect)?;
+        Ok(Self { connection })
+    }
+
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    pub(super) async fn prepare(&mut self) -> Result<(), MigrateError> {
+        self.connection.execute(PREPARE).await.map_err(MigrateError::Prepare)?;
+        Ok(())
+    }
+
+    pub(super) async fn become_owner(&mut self) -> Result<(), MigrateError> {
+        self.connection.execute(BECOME_OWNER).await.map_err(MigrateError::Prepare)?;
+        Ok(())
+    }
+
+    pub(super) async fn apply(&mut self) -> Result<(), MigrateError> {
+        let migrator = catalogue::migrator();
+        let applied = migrator.run(&mut self.connection).await;
+        applied.map_err(|error| MigrateError::from_sqlx(error, EXPECTED_VERSION))
+    }
+
+    pub(super) async fn revert(&mut self, target: i64) -> Result<(), MigrateError> {
+        let migrator = catalogue::migrator();
+        let reverted = migrator.undo(&mut self.connection, target).await;
+        reverted.map_err(|error| MigrateError::from_sqlx(error, EXPECTED_VERSION))
+    }
+
+    pub(super) async fn finish(&mut self) -> Result<(), MigrateError> {
+        self.connection.execute(FINISH).await.map_err(MigrateError::Finish)?;
+        Ok(())
+    }
+
+    pub(super) async fn remove(&mut self) -> Result<(), MigrateError> {
+        self.connection.execute(REMOVE).await.map_err(MigrateError::Remove)?;
+        Ok(())
+    }
+
+    pub(super) async fn versions(&mut self) -> Result<Vec<i64>, MigrateError> {
+        state::versions(&mut self.connection).await
+    }
+}

@@ -1,0 +1,260 @@
+//! Verdicts, as fenced single statements; failed attempts by COPY.
+
+use super::{Connector, DbError, Session};
+use crate::{
+    completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError},
+    job::JobId,
+};
+use futures::FutureExt;
+use sqlx::{PgConnection, Row, postgres::PgRow};
+use std::fmt::Write as _;
+use tokio::sync::Mutex;
+
+/// SQLSTATE of a row for which no partition exists.
+const NO_PARTITION: &str = "23514";
+/// SQLSTATE of a record that is there already: its first COPY was answered too late to learn of it.
+const DUPLICATE: &str = "23505";
+/// Days that are made when one is missing; the longest default retention and some.
+const DAYS_AHEAD: i32 = 35;
+
+/// Writes verdicts to Postgres, on a session of its own.
+pub struct PostgresOutcomes {
+    session: Mutex<Session>,
+}
+
+/// The three columns of every fence.
+#[derive(Default)]
+struct Fence {
+    ids: Vec<i64>,
+    tokens: Vec<i64>,
+    holders: Vec<i64>,
+}
+
+impl Fence {
+    fn of<'s>(rows: impl Iterator<Item = &'s Settled>) -> Self {
+        let mut fence = Self::default();
+        for row in rows {
+            fence.ids.push(row.lease.job.0);
+            fence.tokens.push(row.lease.token);
+            fence.holders.push(row.lease.holder);
+        }
+        fence
+    }
+}
+
+impl PostgresOutcomes {
+    /// Connects at the first verdict.
+    pub fn new(connector: Connector) -> Self {
+        Self { session: Mutex::new(Session::new(connector, "completer", None)) }
+    }
+
+    /// After an error: makes days that are missing, so that the next try finds them.
+    async fn judge(&self, session: &mut Session, error: DbError) -> SinkError {
+        if error.sqlstate().as_deref() == Some(NO_PARTITION) {
+            let made = session.run(|connection| make_partitions(connection).boxed()).await;
+            if made.is_ok() {
+                return SinkError::Unavailable(error.into());
+            }
+        }
+        if error.blames_the_rows() {
+            SinkError::Refused(error.into())
+        } else {
+            SinkError::Unavailable(error.into())
+        }
+    }
+
+    async fn answer(
+        &self,
+        session: &mut Session,
+        rows: Result<Vec<PgRow>, DbError>,
+    ) -> Result<Vec<JobId>, SinkError> {
+        match rows {
+            Ok(rows) => Ok(rows.iter().map(|row| JobId(row.get_unchecked(0))).collect()),
+            Err(error) => Err(self.judge(session, error).await),
+        }
+    }
+}
+
+impl OutcomeSink for PostgresOutcomes {
+    async fn record(&self, rows: &[Failure]) -> Result<(), SinkError> {
+        let session = &mut *self.session.lock().await;
+        let today = session.run(|c| {
+            sqlx::query_scalar::<_, i32>(include_str!("sql/today.sql")).fetch_one(c).boxed()
+        });
+        let copied = match today.await {
+            Ok(today) => {
+                let text = failures_as_text(rows, today);
+                session.run(move |connection| copy(connection, text).boxed()).await
+            }
+            Err(error) => Err(error),
+        };
+        match copied {
+            Err(error) if error.sqlstate().as_deref() == Some(DUPLICATE) && rows.len() == 1 => {
+                Ok(())
+            }
+            Err(error) => Err(self.judge(session, error).await),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn finish(&self, rows: &[Final]) -> Result<Vec<JobId>, SinkError> {
+        let mut rows: Vec<&Final> = rows.iter().collect();
+        rows.sort_unstable_by_key(|row| row.settled.lease.job);
+        let session = &mut *self.session.lock().await;
+        let fence = Fence::of(rows.iter().map(|row| &row.settled));
+        let written = if rows.iter().all(|row| row.days.is_none()) {
+            session.run(|connection| finish_without_history(connection, fence).boxed()).await
+        } else {
+            let columns = History::of(&rows);
+            session.run(|connection| finish(connection, fence, columns).boxed()).await
+        };
+        self.answer(session, written).await
+    }
+
+    async fn put_back(&self, rows: &[Back]) -> Result<Vec<JobId>, SinkError> {
+        let mut rows: Vec<&Back> = rows.iter().collect();
+        rows.sort_unstable_by_key(|row| row.settled.lease.job);
+        let session = &mut *self.session.lock().await;
+        let fence = Fence::of(rows.iter().map(|row| &row.settled));
+        let delays: Vec<f64> = rows.iter().map(|row| row.delay_seconds).collect();
+        let charges: Vec<i16> = rows.iter().map(|row| i16::from(row.settled.charged)).collect();
+        let snoozed: Vec<i16> = rows.iter().map(|row| i16::from(row.snoozed)).collect();
+        let written = session.run(move |connection| {
+            sqlx::query(include_str!("sql/put_back.sql"))
+                .bind(fence.ids)
+                .bind(fence.tokens)
+                .bind(fence.holders)
+                .bind(delays)
+                .bind(charges)
+                .bind(snoozed)
+                .fetch_all(connection)
+                .boxed()
+        });
+        let written = written.await;
+        self.answer(session, written).await
+    }
+
+    async fn release(&self, rows: &[Settled]) -> Result<Vec<JobId>, SinkError> {
+        let mut rows: Vec<&Settled> = rows.iter().collect();
+        rows.sort_unstable_by_key(|row| row.lease.job);
+        let session = &mut *self.session.lock().await;
+        let fence = Fence::of(rows.into_iter());
+        let written = session.run(move |connection| {
+            sqlx::query(include_str!("sql/release.sql"))
+                .bind(fence.ids)
+                .bind(fence.tokens)
+                .bind(fence.holders)
+                .fetch_all(connection)
+                .boxed()
+        });
+        let written = written.await;
+        self.answer(session, written).await
+    }
+}
+
+/// What history adds to the fence, as columns.
+struct History {
+    outcomes: Vec<&'static str>,
+    reasons: Vec<Option<&'static str>>,
+    results: Vec<Option<String>>,
+    charges: Vec<i16>,
+    days: Vec<Option<i32>>,
+}
+
+impl History {
+    fn of(rows: &[&Final]) -> Self {
+        Self {
+            outcomes: rows.iter().map(|row| row.outcome()).collect(),
+            reasons: rows.iter().map(|row| row.reason()).collect(),
+            results: rows.iter().map(|row| row.result().map(Into::into)).collect(),
+            charges: rows.iter().map(|row| i16::from(row.settled.charged)).collect(),
+            days: rows.iter().map(|row| row.days).collect(),
+        }
+    }
+}
+
+async fn finish(
+    connection: &mut PgConnection,
+    fence: Fence,
+    history: History,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    sqlx::query(include_str!("sql/finish.sql"))
+        .bind(fence.ids)
+        .bind(fence.tokens)
+        .bind(fence.holders)
+        .bind(history.outcomes)
+        .bind(history.reasons)
+        .bind(history.results)
+        .bind(history.charges)
+        .bind(history.days)
+        .fetch_all(connection)
+        .await
+}
+
+async fn finish_without_history(
+    connection: &mut PgConnection,
+    fence: Fence,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    sqlx::query(include_str!("sql/finish_without_history.sql"))
+        .bind(fence.ids)
+        .bind(fence.tokens)
+        .bind(fence.holders)
+        .fetch_all(connection)
+        .await
+}
+
+async fn make_partitions(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let made = sqlx::query(include_str!("sql/make_partitions.sql")).bind(DAYS_AHEAD);
+    made.execute(connection).await.map(drop)
+}
+
+async fn copy(connection: &mut PgConnection, text: String) -> Result<(), sqlx::Error> {
+    let mut copy = connection.copy_in_raw(include_str!("sql/copy_failed_attempts.sql")).await?;
+    match copy.send(text.into_bytes()).await {
+        Ok(_) => copy.finish().await.map(drop),
+        Err(error) => {
+            // The first error says what was wrong; aborting only ends the COPY.
+            copy.abort("not all rows could be sent").await.ok();
+            Err(error)
+        }
+    }
+}
+
+/// COPY's text format: tabs between columns, a line each, backslashes for what would end them.
+fn failures_as_text(rows: &[Failure], today: i32) -> String {
+    let mut text = String::new();
+    for Failure { settled, days } in rows {
+        let Some(failure) = &settled.failure else { continue };
+        let lease = settled.lease;
+        // Writing into a String can't fail.
+        write!(
+            text,
+            "{}\t{}\t{}\t{}\t{}\t",
+            lease.job.0,
+            lease.token,
+            lease.holder,
+            settled.attempt,
+            failure.cause.as_str()
+        )
+        .ok();
+        escape(failure.error.as_str(), &mut text);
+        let day = time::Date::from_ordinal_date(2000, 1)
+            .map(|epoch| epoch.saturating_add(time::Duration::days(i64::from(today + days))));
+        let took = u64::try_from(settled.took.as_millis()).unwrap_or(u64::MAX);
+        let day = day.map(|day| day.to_string()).unwrap_or_default();
+        writeln!(text, "\t{took}\t{day}").ok();
+    }
+    text
+}
+
+fn escape(value: &str, into: &mut String) {
+    for c in value.chars() {
+        match c {
+            '\\' => into.push_str("\\\\"),
+            '\n' => into.push_str("\\n"),
+            '\r' => into.push_str("\\r"),
+            '\t' => into.push_str("\\t"),
+            c => into.push(c),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+-- Takes up to $6 jobs of queue $2 and kinds $5 for holder $1, from the marks $4 of the levels $3.
+-- Index: job_ready (queue, priority, seq), one range a level, walked in order so that LIMIT ends it.
+-- ARRAY(…) is evaluated once; an IN subquery may be run again per row and break the LIMIT (20 of 20
+-- rows claimed for LIMIT 1). Timestamps that producers wrote come out as numbers only.
+-- The EXISTS is the fence of a daemon that was declared dead; a paused queue gives nothing.
+UPDATE legwork.job SET holder = $1, token = token + 1
+WHERE ctid = ANY (ARRAY(
+    SELECT x.ctid
+    FROM unnest($3::smallint[], $4::bigint[]) AS p (priority, mark)
+    CROSS JOIN LATERAL (
+        SELECT j.ctid FROM legwork.job j
+        WHERE j.queue = $2 AND j.priority = p.priority AND j.seq >= p.mark
+            AND j.holder IS NULL AND j.run_at <= j.ready_at AND j.kind = ANY ($5)
+        ORDER BY j.seq LIMIT $6 FOR UPDATE SKIP LOCKED
+    ) x
+    LIMIT $6
+))
+    AND EXISTS (SELECT FROM legwork.daemon d WHERE d.id = $1 AND d.died_at IS NULL)
+    AND NOT EXISTS (SELECT FROM legwork.queue q WHERE q.name = $2 AND q.paused)
+RETURNING id, seq, token, priority, attempt, rescues, snoozes, max_attempts, kind, payload::text,
+    extract(epoch FROM timeout)::float8,
+    coalesce(expires_at < clock_timestamp(), false),
+    extract(epoch FROM clock_timestamp() - greatest(run_at, created_at))::float8,
+    metadata::text

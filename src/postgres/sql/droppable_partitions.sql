@@ -1,0 +1,2 @@
+-- History's days that are past.
+SELECT name FROM legwork.droppable_partitions()

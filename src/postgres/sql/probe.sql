@@ -1,0 +1,2 @@
+-- Whether the other end is still there.
+SELECT 1

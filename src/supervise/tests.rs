@@ -1,0 +1,51 @@
+//! Tasks that end, fail and are waited for, in paused time.
+
+use super::*;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panics_is_started_again_until_its_budget_is_used_up() {
+    let supervisor = Supervisor::default();
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&runs);
+    supervisor.spawn("loop", ExitPolicy::Restart, move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { panic!("a bug") }
+    });
+    assert_eq!(supervisor.failure().await, "loop");
+    assert_eq!(runs.load(Ordering::Relaxed) as usize, RESTART_BUDGET + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unasked_end_of_a_vital_task_is_a_failure() {
+    let supervisor = Supervisor::default();
+    supervisor.spawn("vital", ExitPolicy::Shutdown, || async {});
+    assert_eq!(supervisor.failure().await, "vital");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_expect_ends_a_clean_end_is_no_failure_and_is_waited_for() {
+    let supervisor = Supervisor::default();
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let waits = Arc::clone(&gate);
+    supervisor.spawn("a[x]", ExitPolicy::Shutdown, move || {
+        let gate = Arc::clone(&waits);
+        async move { gate.notified().await }
+    });
+    supervisor.expect_ends();
+    let soon = || Instant::now() + Duration::from_secs(1);
+    assert!(!supervisor.ended("a", soon()).await, "it still waits at its gate");
+    assert!(supervisor.ended("b", soon()).await, "nothing else runs");
+    gate.notify_one();
+    assert!(supervisor.ended("a", soon()).await);
+    assert!(supervisor.failure().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aborted_task_leaves_the_registry() {
+    let supervisor = Supervisor::default();
+    supervisor.spawn("hung", ExitPolicy::Restart, || std::future::pending());
+    assert_eq!(supervisor.tasks().len(), 1);
+    supervisor.abort("hung");
+    assert!(supervisor.ended("hung", Instant::now() + Duration::from_secs(1)).await);
+}

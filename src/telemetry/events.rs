@@ -1,0 +1,83 @@
+//! Every `event` that a log line can carry, with its fields.
+//!
+//! Programs that read logs branch on these names, so they are constants here and listed in
+//! `docs/logs.md`, which a test checks against this table. It doesn't hold the messages: those are
+//! for people and may be reworded.
+
+/// One event of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// The stable dotted name.
+    pub name: &'static str,
+    /// What it tells.
+    pub meaning: &'static str,
+}
+
+/// Makes a constant of each line and lists them all.
+macro_rules! events {
+    ($($(#[$doc:meta])* $ident:ident = $name:literal, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $ident: &str = $name;)*
+        /// Every event, in the order of the document.
+        pub const EVENTS: &[Event] = &[$(Event { name: $name, meaning: $meaning }),*];
+    };
+}
+
+events! {
+    DAEMON_STARTED = "daemon.started", "The daemon is up and claims.";
+    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; the last line but flushes.";
+    DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.";
+    SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.";
+    SHUTDOWN_ORPHANS = "shutdown.orphans", "Attempts were left running when the grace was over.";
+    SIGNAL_RECEIVED = "signal.received", "The process got a signal.";
+    TASK_FAILED = "task.failed", "A supervised task ended that should not have.";
+    TASK_RESTARTED = "task.restarted", "The supervisor started a task again.";
+    PROCESS_PANICKED = "process.panicked", "A thread panicked; handlers' panics included.";
+    JOB_STARTED = "job.started", "An attempt started.";
+    JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.";
+    JOB_FAILED = "job.failed", "An attempt failed.";
+    JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.";
+    JOB_ORPHANED = "job.orphaned", "A job was left with a lease that will run out.";
+    JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.";
+    CLAIM_FAILED = "claim.failed", "A claim statement failed; it is tried again.";
+    FLUSH_FAILED = "flush.failed", "Verdicts could not be written; they are tried again.";
+    FLUSH_ROW_REFUSED = "flush.row_refused", "One verdict can't be written and was set apart.";
+    HEARTBEAT_FAILED = "heartbeat.failed", "A renewal of the leases failed; it is tried again.";
+    LISTENER_CONNECTED = "listener.connected", "Wake-ups arrive by LISTEN.";
+    LISTENER_LOST = "listener.lost", "Wake-ups no longer arrive by LISTEN; polls remain.";
+    DATABASE_CONNECTED = "database.connected", "A database session is up.";
+    DATABASE_LOST = "database.lost", "A database session broke; it connects again.";
+    SCHEMA_CHECKED = "schema.checked", "The schema was compared with what this daemon needs.";
+    MAINTENANCE_FAILED = "maintenance.failed", "A maintenance round failed; the next one comes.";
+    MAINTENANCE_RECOVERED = "maintenance.recovered", "Maintenance rounds succeed again.";
+    PARTITION_MADE = "partition.made", "A partition of the history was made.";
+    PARTITION_DROPPED = "partition.dropped", "A partition of the history was dropped.";
+    QUEUE_PAUSED = "queue.paused", "A queue was paused.";
+    QUEUE_RESUMED = "queue.resumed", "A queue was resumed.";
+    COMMAND_FAILED = "command.failed", "A program could not be started or killed.";
+    ADMIN_LISTENING = "admin.listening", "The admin port is open.";
+    ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.";
+    ADMIN_REQUEST = "admin.request", "The admin port answered a request.";
+    HEALTH_CHANGED = "health.changed", "A check of readiness began to fail, or recovered.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_events_share_a_name() {
+        let names: BTreeSet<_> = EVENTS.iter().map(|event| event.name).collect();
+        assert_eq!(names.len(), EVENTS.len());
+    }
+
+    #[test]
+    fn every_event_stands_in_the_document_and_the_document_lists_no_other() {
+        let document = include_str!("../../docs/logs.md");
+        let row = |event: &Event| format!("| `{}` | {} |", event.name, event.meaning);
+        let expected: Vec<_> = EVENTS.iter().map(row).collect();
+        let section = document.split("## Events").nth(1).expect("the document has the section");
+        let listed = section.lines().filter(|line| line.starts_with("| `"));
+        assert_eq!(listed.collect::<Vec<_>>(), expected);
+    }
+}

@@ -1,0 +1,98 @@
+//! Log lines: one event, one line, on standard output.
+//!
+//! JSON for machines in a fixed order of fields, or text for people. Lines go through a bounded
+//! channel to a thread of their own, so that a full disk or a reader that stopped costs lines,
+//! which are counted, and never work. Storms are cut short per call site. It decides neither levels
+//! nor messages, and the rooms never hand it a payload.
+
+mod layer;
+mod line;
+mod throttle;
+mod writer;
+
+pub use writer::{Losses, Writer};
+
+use crate::config::{Log, LogFormat};
+use layer::Lines;
+use line::Style;
+use std::{io::IsTerminal, sync::Arc, time::Duration};
+use tracing::Subscriber;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt};
+
+/// Why logging couldn't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogsError {
+    /// `log.filter` isn't in the filter's syntax.
+    #[error("log.filter can't be read")]
+    ParseFilter(#[from] tracing_subscriber::filter::ParseError),
+    /// The system gave no thread.
+    #[error("the thread that writes log lines can't be started")]
+    StartWriter(#[source] std::io::Error),
+    /// The process logs already.
+    #[error("logging is set up already")]
+    AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// A running log. Flush it as the last step of the shutdown.
+#[derive(Debug)]
+pub struct Logs {
+    writer: Writer,
+}
+
+impl Logs {
+    /// What was lost so far, for the metrics.
+    pub fn losses(&self) -> Arc<Losses> {
+        self.writer.losses()
+    }
+
+    /// Waits until every line so far is written, at most `deadline`. Says whether it was.
+    pub fn flush(&self, deadline: Duration) -> bool {
+        self.writer.flush(deadline)
+    }
+}
+
+/// Starts logging for the process: to standard output, as `[log]` says. `instance` is the boot id.
+pub fn init(settings: &Log, instance: &str) -> Result<Logs, LogsError> {
+    let stdout = std::io::stdout();
+    let terminal = stdout.is_terminal();
+    let writer = Writer::start(stdout).map_err(LogsError::StartWriter)?;
+    let style = match settings.format {
+        LogFormat::Json => Style::Json,
+        LogFormat::Auto if !terminal => Style::Json,
+        LogFormat::Auto | LogFormat::Pretty => Style::Pretty { colour: terminal },
+    };
+    let subscriber = subscriber(&settings.filter, style, instance, writer.clone())?;
+    tracing::subscriber::set_global_default(subscriber)?;
+    log_panics();
+    Ok(Logs { writer })
+}
+
+fn subscriber(
+    filter: &str,
+    style: Style,
+    instance: &str,
+    writer: Writer,
+) -> Result<impl Subscriber + Send + Sync + use<>, LogsError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let lines = Lines::new(style, instance, writer);
+    Ok(tracing_subscriber::registry().with(lines.with_filter(filter)))
+}
+
+/// A panic becomes a line like any other instead of several on standard error, which nobody reads
+/// and which can block.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.payload_as_str().unwrap_or("a value that isn't text");
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(
+            event = super::events::PROCESS_PANICKED,
+            error.message = text,
+            code.location = location.as_deref(),
+            thread.name = std::thread::current().name(),
+            "A thread panicked"
+        );
+    }));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! The daemon's metrics: one catalogue of names, and handles that are resolved once.
+//!
+//! A room asks for its handles when it starts and keeps them; an increment on the hot path is then
+//! an atomic addition, without hashing and without allocation. Nothing is installed globally, so
+//! two daemons in one process (tests, the library) count apart. Names that aren't in `catalogue`
+//! can't be recorded. It doesn't serve HTTP and it asks the database nothing.
+
+mod catalogue;
+mod daemon;
+mod families;
+mod job;
+mod process;
+mod queue;
+mod registry;
+mod runtime;
+
+pub use catalogue::{CATALOGUE, Definition, Shape};
+pub use daemon::{DaemonMetrics, Freshness, Session, WakeSource};
+pub use families::{
+    CommandExit, CommandMetrics, DbOperation, FlushMetrics, HttpMetrics, LateReason,
+};
+pub use job::{AttemptEnd, JobMetrics};
+pub use queue::{PollMetrics, QueueMetrics};
+
+use crate::{
+    config,
+    job::{KindName, QueueName},
+};
+use registry::Registry;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+use tokio::time::{MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+/// Queues that get a label of their own; the file's queues are far fewer, this is the fence.
+pub const MAX_QUEUES: usize = 200;
+/// The label of whatever found no room of its own.
+pub const OTHER: &str = "other";
+/// How often [`Metrics::run`] measures the event loop's lag.
+pub const LAG_INTERVAL: Duration = Duration::from_millis(100);
+/// Lag measurements between two [`Metrics::tick`]s. A histogram holds 8 bytes a sample until then:
+/// 130,000 jobs a second keep about 1 MB a histogram for a second.
+const LAGS_PER_TICK: u32 = 10;
+
+/// Every metric of one daemon. Shared by `Arc`; see the room's head for how to use it.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// What exists once a daemon: wake-ups, supervision, rescue, schema, draining.
+    pub daemon: DaemonMetrics,
+    /// The admin port's own requests.
+    pub http: HttpMetrics,
+    runtime: runtime::Runtime,
+    losses: OnceLock<Arc<crate::telemetry::logs::Losses>>,
+    max_kinds: usize,
+    names: Mutex<Names>,
+}
+
+/// Handles by name. Invariant: at most `MAX_QUEUES` + 1 queues and `max_kinds` + 1 kinds.
+#[derive(Debug, Default)]
+struct Names {
+    queues: HashMap<String, Arc<QueueMetrics>>,
+    kinds: HashSet<String>,
+    jobs: HashMap<(String, String), Arc<JobMetrics>>,
+}
+
+impl Metrics {
+    /// An empty set of metrics.
+    pub fn new(settings: &config::Metrics) -> Self {
+        process::remember_start();
+        let registry = Registry::new();
+        Self {
+            daemon: DaemonMetrics::new(&registry),
+            http: HttpMetrics::new(&registry),
+            runtime: runtime::Runtime::default(),
+            losses: OnceLock::new(),
+            max_kinds: settings.max_kinds,
+            names: Mutex::default(),
+            registry,
+        }
+    }
+
+    /// The handles of a queue; queues beyond [`MAX_QUEUES`] share those of `other`.
+    pub fn queue(&self, queue: &QueueName) -> Arc<QueueMetrics> {
+        let mut names = self.names();
+        let name = queue.as_str();
+        let room = names.queues.len() < MAX_QUEUES || names.queues.contains_key(name);
+        let label = if room { name } else { OTHER }.to_owned();
+        let made = || Arc::new(QueueMetrics::new(&self.registry, &label));
+        Arc::clone(names.queues.entry(label.clone()).or_insert_with(made))
+    }
+
+    /// The handles of a kind in a queue; kinds beyond `metrics.max_kinds` share those of `other`.
+    ///
+    /// Two lookups under a mutex: keep the handles, don't ask for them at each job.
+    pub fn job(&self, queue: &QueueName, kind: &KindName) -> Arc<JobMetrics> {
+        let queue = Arc::clone(&self.queue(queue).label);
+        let kind = self.kind_label(kind);
+        let made = || Arc::new(JobMetrics::new(&self.registry, &queue, &kind));
+        let key = (queue.to_string(), kind.clone());
+        Arc::clone(self.names().jobs.entry(key).or_insert_with(made))
+    }
+
+    /// The counters of a command kind's exits.
+    pub fn command(&self, kind: &KindName) -> CommandMetrics {
+        CommandMetrics::new(&self.registry, &self.kind_label(kind))
+    }
+
+    /// The handles of one statement, by the name of its file.
+    pub fn db_operation(&self, operation: &'static str) -> DbOperation {
+        DbOperation::new(&self.registry, operation)
+    }
+
+    /// The handles of one way of writing verdicts.
+    pub fn flush(&self, op: &'static str) -> FlushMetrics {
+        FlushMetrics::new(&self.registry, op)
+    }
+
+    /// How long jobs wait for a limiter, named as the configuration names it.
+    pub fn limiter(&self, limiter: &str) -> ::metrics::Histogram {
+        self.registry.histogram(&catalogue::RATE_LIMIT_WAIT, &[limiter])
+    }
+
+    /// One of the daemon's own database sessions.
+    pub fn session(&self, role: &'static str) -> Session {
+        Session::new(&self.registry, role)
+    }
+
+    /// Tasks of one component that the supervisor owns.
+    pub fn supervised_tasks(&self, component: &'static str) -> ::metrics::Gauge {
+        self.registry.gauge(&catalogue::SUPERVISED_TASKS, &[component])
+    }
+
+    /// A component that was started again.
+    pub fn worker_restarts(
+        &self,
+        component: &'static str,
+        reason: &'static str,
+    ) -> ::metrics::Counter {
+        self.registry.counter(&catalogue::WORKER_RESTARTS, &[component, reason])
+    }
+
+    /// Results that a fence refused.
+    pub fn late_results(&self, op: &'static str, reason: LateReason) -> ::metrics::Counter {
+        self.registry.counter(&catalogue::LATE_RESULTS, &[op, reason.as_str()])
+    }
+
+    /// Takes the counters of the log writer, so that lost lines show here.
+    pub fn observe_logs(&self, losses: Arc<crate::telemetry::logs::Losses>) {
+        self.losses.set(losses).ok();
+    }
+
+    /// Takes the runtime that [`Metrics::render`] shows; call it once, inside that runtime.
+    pub fn observe_runtime(&self, handle: &tokio::runtime::Handle) {
+        self.runtime.observe(handle);
+    }
+
+    /// Everything in Prometheus' text format. Reads memory and `/proc`, nothing else.
+    pub fn render(&self) -> String {
+        self.daemon.show_ages();
+        if let Some(losses) = self.losses.get() {
+            self.daemon.log_lines_dropped.absolute(losses.dropped());
+            self.daemon.log_lines_suppressed.absolute(losses.suppressed());
+        }
+        let mut text = self.registry.render();
+        self.runtime.append(&mut text);
+        process::append(&mut text);
+        text
+    }
+
+    /// Folds the samples of every histogram into its buckets, which frees their memory.
+    pub fn tick(&self) {
+        self.registry.upkeep();
+    }
+
+    /// Measures the event loop's lag and ticks each second until `cancel`.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let mut timer = interval_at(tokio::time::Instant::now() + LAG_INTERVAL, LAG_INTERVAL);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for round in 1_u32.. {
+            let due = tokio::select! {
+                () = cancel.cancelled() => return,
+                due = timer.tick() => due,
+            };
+            self.daemon.event_loop_lag.record(due.elapsed().as_secs_f64());
+            if round % LAGS_PER_TICK == 0 {
+                self.tick();
+            }
+        }
+    }
+
+    fn kind_label(&self, kind: &KindName) -> String {
+        let mut names = self.names();
+        let name = kind.as_str();
+        let room = names.kinds.len() < self.max_kinds || names.kinds.contains(name);
+        let label = if room { name } else { OTHER };
+        names.kinds.insert(label.to_owned());
+        label.to_owned()
+    }
+
+    fn names(&self) -> std::sync::MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! What is counted once a kind in a queue: how attempts ended and how long they took.
+
+use super::{catalogue as c, registry::Registry};
+use crate::job::Verdict;
+use metrics::{Counter, Histogram};
+
+/// What became of an attempt; the label `outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The job is done.
+    Completed,
+    /// Failed; it will be tried again.
+    Retried,
+    /// Ran out of time; it will be tried again.
+    TimedOut,
+    /// Will not run again.
+    Discarded,
+    /// Stopped on request.
+    Cancelled,
+    /// Put off by its handler.
+    Snoozed,
+    /// Given back uncharged.
+    Released,
+    /// The lease was no longer ours when the verdict came to be written.
+    Lost,
+}
+
+impl AttemptEnd {
+    /// Every end, in the order of the handles.
+    pub const ALL: [Self; 8] = [
+        Self::Completed,
+        Self::Retried,
+        Self::TimedOut,
+        Self::Discarded,
+        Self::Cancelled,
+        Self::Snoozed,
+        Self::Released,
+        Self::Lost,
+    ];
+
+    /// The end that a verdict stands for. A timeout is told apart by `timed_out`.
+    pub fn of(verdict: &Verdict, timed_out: bool) -> Self {
+        match verdict {
+            Verdict::Complete { .. } => Self::Completed,
+            Verdict::Cancel => Self::Cancelled,
+            Verdict::Discard { .. } => Self::Discarded,
+            Verdict::Retry { .. } if timed_out => Self::TimedOut,
+            Verdict::Retry { .. } => Self::Retried,
+            Verdict::Snooze { .. } => Self::Snoozed,
+            Verdict::Release => Self::Released,
+        }
+    }
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Retried => "retried",
+            Self::TimedOut => "timed_out",
+            Self::Discarded => "discarded",
+            Self::Cancelled => "cancelled",
+            Self::Snoozed => "snoozed",
+            Self::Released => "released",
+            Self::Lost => "lost",
+        }
+    }
+
+    fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Discarded | Self::Cancelled)
+    }
+}
+
+/// Handles of one kind in one queue.
+#[derive(Debug)]
+pub struct JobMetrics {
+    finished: [Counter; AttemptEnd::ALL.len()],
+    attempts: Histogram,
+    /// Seconds that the handler ran.
+    pub duration_seconds: Histogram,
+    /// Handler panics that were caught.
+    pub panics: Counter,
+}
+
+impl JobMetrics {
+    pub(super) fn new(registry: &Registry, queue: &str, kind: &str) -> Self {
+        let finished =
+            |end: AttemptEnd| registry.counter(&c::JOBS_FINISHED, &[queue, kind, end.as_str()]);
+        Self {
+            finished: AttemptEnd::ALL.map(finished),
+            attempts: registry.histogram(&c::JOB_ATTEMPTS, &[queue, kind]),
+            duration_seconds: registry.histogram(&c::JOB_DURATION, &[queue, kind]),
+            panics: registry.counter(&c::JOB_PANICS, &[queue, kind]),
+        }
+    }
+
+    /// An attempt ended. Call it once its verdict is committed, or refused.
+    pub fn finished(&self, end: AttemptEnd, attempt: u16) {
+        self.finished[end as usize].increment(1);
+        if end.is_final() {
+            self.attempts.record(f64::from(attempt));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What is counted once a queue: claims, waiting, the pool, and the backlog in the database.
+
+use super::{catalogue as c, registry::Registry};
+use metrics::{Counter, Gauge, Histogram};
+use std::{sync::Arc, time::Duration};
+
+/// Handles of one queue.
+#[derive(Debug)]
+pub struct QueueMetrics {
+    pub(super) label: Arc<str>,
+    /// Claim statements.
+    pub poll: PollMetrics,
+    /// Seconds from due to started.
+    pub queue_wait_seconds: Histogram,
+    /// Attempts that run now.
+    pub jobs_in_flight: Gauge,
+    /// Most claimed jobs that may wait for a worker.
+    pub channel_capacity: Gauge,
+    /// Claimed jobs that wait for a worker.
+    pub channel_depth: Gauge,
+    /// Workers that run a job.
+    pub workers_busy: Gauge,
+    /// Workers that wait for one.
+    pub workers_idle: Gauge,
+    /// Workers that wait for a handler which was told to stop.
+    pub workers_stopping: Gauge,
+    /// Jobs in line.
+    pub jobs_available: Gauge,
+    /// Jobs due in the future, never attempted.
+    pub jobs_scheduled: Gauge,
+    /// Jobs that wait for their backoff.
+    pub jobs_retryable: Gauge,
+    /// Jobs that some daemon holds.
+    pub jobs_running: Gauge,
+    /// Seconds that the oldest due job has waited; 0 when none waits.
+    pub oldest_available_age_seconds: Gauge,
+    /// 1 while the queue is paused.
+    pub paused: Gauge,
+}
+
+impl QueueMetrics {
+    pub(super) fn new(registry: &Registry, queue: &str) -> Self {
+        let gauge = |metric| registry.gauge(metric, &[queue]);
+        let workers = |state| registry.gauge(&c::WORKERS, &[queue, state]);
+        let jobs = |state| registry.gauge(&c::QUEUE_JOBS, &[queue, state]);
+        Self {
+            label: queue.into(),
+            poll: PollMetrics::new(registry, queue),
+            queue_wait_seconds: registry.histogram(&c::JOB_QUEUE_WAIT, &[queue]),
+            jobs_in_flight: gauge(&c::JOBS_IN_FLIGHT),
+            channel_capacity: gauge(&c::CHANNEL_CAPACITY),
+            channel_depth: gauge(&c::CHANNEL_DEPTH),
+            workers_busy: workers("busy"),
+            workers_idle: workers("idle"),
+            workers_stopping: workers("stopping"),
+            jobs_available: jobs("available"),
+            jobs_scheduled: jobs("scheduled"),
+            jobs_retryable: jobs("retryable"),
+            jobs_running: jobs("running"),
+            oldest_available_age_seconds: gauge(&c::QUEUE_OLDEST_AVAILABLE),
+            paused: gauge(&c::QUEUE_PAUSED),
+        }
+    }
+}
+
+/// Handles of a queue's claim statements.
+#[derive(Debug)]
+pub struct PollMetrics {
+    claimed: Counter,
+    batch: Histogram,
+    rows: Histogram,
+    empty: Histogram,
+    error: Histogram,
+}
+
+impl PollMetrics {
+    fn new(registry: &Registry, queue: &str) -> Self {
+        let duration = |result| registry.histogram(&c::POLL_DURATION, &[queue, result]);
+        Self {
+            claimed: registry.counter(&c::JOBS_CLAIMED, &[queue]),
+            batch: registry.histogram(&c::POLL_BATCH, &[queue]),
+            rows: duration("rows"),
+            empty: duration("empty"),
+            error: duration("error"),
+        }
+    }
+
+    /// A claim that answered, with how many jobs it brought.
+    pub fn answered(&self, jobs: usize, took: Duration) {
+        let duration = if jobs > 0 { &self.rows } else { &self.empty };
+        duration.record(took.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52 jobs")]
+        self.batch.record(jobs as f64);
+        self.claimed.increment(jobs as u64);
+    }
+
+    /// A claim that failed.
+    pub fn failed(&self, took: Duration) {
+        self.error.record(took.as_secs_f64());
+    }
+}

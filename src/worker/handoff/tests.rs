@@ -1,0 +1,95 @@
+//! The hand-off by hand, and under loom in every order of events.
+
+#[cfg(not(legwork_loom))]
+mod by_hand {
+    use super::super::*;
+    use futures::FutureExt;
+
+    #[test]
+    fn a_burst_summons_one_worker_and_each_arrival_the_next() {
+        let handoff = Handoff::new(2);
+        assert_eq!(handoff.put([1, 2, 3]), Summons::StartWorker);
+        assert_eq!(handoff.put([4]), Summons::Nobody, "one is on the way");
+        let first = handoff.take(true).now_or_never().flatten();
+        assert_eq!(first, Some((1, Summons::StartWorker)), "it came, and more is waiting");
+        let second = handoff.take(true).now_or_never().flatten();
+        assert_eq!(second, Some((2, Summons::Nobody)), "two workers are all there may be");
+        assert_eq!(handoff.depth(), 2);
+    }
+
+    #[test]
+    fn a_closed_one_gives_out_what_it_holds_and_then_ends() {
+        let handoff = Handoff::new(1);
+        let _started = handoff.put([1]);
+        handoff.close();
+        assert!(handoff.take(true).now_or_never().flatten().is_some());
+        assert_eq!(handoff.take(false).now_or_never(), Some(None));
+    }
+
+    #[test]
+    fn a_worker_that_goes_away_passes_its_summons_on() {
+        let handoff: Handoff<i32> = Handoff::new(2);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut asleep = Box::pin(handoff.take(false));
+        let mut also_asleep = Box::pin(handoff.take(false));
+        assert!(asleep.as_mut().poll(&mut context).is_pending());
+        assert!(also_asleep.as_mut().poll(&mut context).is_pending());
+        let _nobody = handoff.put([7]);
+        drop(also_asleep);
+        assert_eq!(asleep.as_mut().poll(&mut context), Poll::Ready(Some((7, Summons::Nobody))));
+    }
+}
+
+#[cfg(legwork_loom)]
+mod loom_models {
+    use super::super::*;
+    use loom::{future::block_on, sync::Arc, thread};
+
+    /// Runs a worker until the hand-off ends; gives what it took.
+    fn worker(handoff: &Arc<Handoff<u32>>, summoned: bool) -> thread::JoinHandle<u32> {
+        let handoff = Arc::clone(handoff);
+        thread::spawn(move || {
+            let (mut taken, mut summoned) = (0, summoned);
+            let mut started = Vec::new();
+            while let Some((job, summons)) = block_on(handoff.take(std::mem::take(&mut summoned))) {
+                taken += job;
+                if summons == Summons::StartWorker {
+                    started.push(worker(&handoff, true));
+                }
+            }
+            taken + started.into_iter().map(|w| w.join().expect("a worker")).sum::<u32>()
+        })
+    }
+
+    #[test]
+    fn loom_every_job_is_taken_exactly_once_whatever_the_order() {
+        loom::model(|| {
+            let handoff = Arc::new(Handoff::new(2));
+            let mut workers = Vec::new();
+            for jobs in [vec![1, 2], vec![4]] {
+                if handoff.put(jobs) == Summons::StartWorker {
+                    workers.push(worker(&handoff, true));
+                }
+            }
+            handoff.close();
+            let taken: u32 = workers.into_iter().map(|w| w.join().expect("a worker")).sum();
+            assert_eq!(taken, 7);
+        });
+    }
+
+    #[test]
+    fn loom_a_sleeping_worker_never_misses_a_job() {
+        loom::model(|| {
+            let handoff = Arc::new(Handoff::new(1));
+            assert_eq!(handoff.put([1]), Summons::StartWorker);
+            let only = worker(&handoff, true);
+            // It may be asleep, awake or between the two; the job has to be taken all the same.
+            assert_eq!(handoff.put([2]), Summons::Nobody);
+            while handoff.depth() > 0 {
+                thread::yield_now();
+            }
+            handoff.close();
+            assert_eq!(only.join().expect("a worker"), 3);
+        });
+    }
+}

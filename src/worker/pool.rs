@@ -1,0 +1,168 @@
+//! The workers of one queue: started when they are needed, each running one job after another.
+
+use super::{Assignment, Handoff, Running, Slot, Summons};
+use crate::{
+    completer::{Settled, Verdicts},
+    executor::{AttemptLimits, Context, Handler, execute},
+    job::{ClaimedJob, Ending, KindName, KindPolicy, QueueName, Verdict, rule},
+    supervise::{ExitPolicy, Supervisor},
+    telemetry::metrics::{JobMetrics, QueueMetrics},
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio::time::Instant;
+
+/// What a worker needs to know of a kind.
+pub struct KindRuntime {
+    /// Its limits.
+    pub policy: KindPolicy,
+    /// What runs it.
+    pub handler: Arc<dyn Handler>,
+    /// Its handles, of this queue.
+    pub metrics: Arc<JobMetrics>,
+}
+
+/// The kinds that a queue's workers can run.
+pub type Kinds = HashMap<KindName, KindRuntime>;
+
+/// The workers of one queue. Clones share it.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    queue: QueueName,
+    kinds: Kinds,
+    handoff: Handoff<Assignment>,
+    running: Arc<Running>,
+    verdicts: Verdicts,
+    metrics: Arc<QueueMetrics>,
+    supervisor: Supervisor,
+    numbers: AtomicU32,
+}
+
+/// What a pool is built from.
+pub struct PoolParts {
+    /// The queue.
+    pub queue: QueueName,
+    /// Jobs at once.
+    pub concurrency: u32,
+    /// What can run.
+    pub kinds: Kinds,
+    /// Where attempts are listed while they run.
+    pub running: Arc<Running>,
+    /// Where verdicts go.
+    pub verdicts: Verdicts,
+    /// The queue's handles.
+    pub metrics: Arc<QueueMetrics>,
+}
+
+impl Pool {
+    /// A pool without workers: the first job starts the first.
+    pub fn new(parts: PoolParts, supervisor: Supervisor) -> Self {
+        let PoolParts { queue, concurrency, kinds, running, verdicts, metrics } = parts;
+        metrics.channel_capacity.set(f64::from(concurrency));
+        let handoff = Handoff::new(concurrency);
+        let numbers = AtomicU32::new(0);
+        Self(Arc::new(Inner {
+            queue,
+            kinds,
+            handoff,
+            running,
+            verdicts,
+            metrics,
+            supervisor,
+            numbers,
+        }))
+    }
+
+    /// Hands jobs to the workers.
+    pub fn give(&self, jobs: impl IntoIterator<Item = Assignment>) {
+        let summons = self.0.handoff.put(jobs);
+        self.answer(summons);
+    }
+
+    /// The limits of a kind.
+    pub fn kind(&self, kind: &KindName) -> Option<&KindRuntime> {
+        self.0.kinds.get(kind)
+    }
+
+    /// Where verdicts go.
+    pub fn verdicts(&self) -> &Verdicts {
+        &self.0.verdicts
+    }
+
+    /// Jobs that wait for a worker.
+    pub fn depth(&self) -> usize {
+        self.0.handoff.depth()
+    }
+
+    /// Nothing more comes: gives back what no worker has taken, and lets workers end.
+    pub async fn release_unstarted(&self) {
+        self.0.handoff.close();
+        for Assignment { job, slot } in self.0.handoff.drain() {
+            self.release(job, slot).await;
+        }
+    }
+
+    /// Gives a job back as it was.
+    pub async fn release(&self, job: ClaimedJob, slot: Slot) {
+        let metrics = self.kind(&job.kind).map(|kind| Arc::clone(&kind.metrics));
+        self.0.verdicts.settle(Settled::unstarted(&job, Verdict::Release, metrics), slot).await;
+    }
+
+    fn answer(&self, summons: Summons) {
+        if summons == Summons::StartWorker {
+            let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+            let name = format!("worker[{}]#{number}", self.0.queue);
+            let pool = self.clone();
+            let mut summoned = true;
+            self.0.supervisor.spawn(name, ExitPolicy::Restart, move || {
+                pool.clone().work(std::mem::take(&mut summoned))
+            });
+        }
+    }
+
+    /// A worker's life.
+    async fn work(self, mut summoned: bool) {
+        loop {
+            let taken = self.0.handoff.take(std::mem::take(&mut summoned)).await;
+            let Some((Assignment { job, slot }, summons)) = taken else { return };
+            self.answer(summons);
+            self.run(job, slot).await;
+        }
+    }
+
+    /// One attempt, from start to verdict.
+    async fn run(&self, job: ClaimedJob, slot: Slot) {
+        let Some(kind) = self.0.kinds.get(&job.kind) else {
+            // The claim names the kinds that we serve, so this is a row that changed since.
+            return self.release(job, slot).await;
+        };
+        self.0.metrics.queue_wait_seconds.record(job.waited.as_secs_f64());
+        self.0.metrics.workers_busy.increment(1.0);
+        let limits = AttemptLimits {
+            timeout: kind.policy.timeout_of(&job),
+            max_attempts: kind.policy.max_attempts_of(&job),
+        };
+        let listed = self.0.running.begin(job.lease, (job.queue.clone(), job.kind.clone()));
+        let context = Context::new(job, limits, listed.job.token.clone());
+        let started = Instant::now();
+        let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
+        let took = started.elapsed();
+        let job = context.into_job();
+        drop(listed);
+        kind.metrics.duration_seconds.record(took.as_secs_f64());
+        if matches!(ending, Ending::Panicked(_)) {
+            kind.metrics.panics.increment(1);
+        }
+        let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
+        let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
+        self.0.verdicts.settle(settled, slot).await;
+        self.0.metrics.workers_busy.decrement(1.0);
+    }
+}
