@@ -14,23 +14,25 @@ mod migrate;
 mod moment;
 mod output;
 mod queue;
+mod run;
 mod table;
 
 use self::{
     args::{Arguments, Command, Global},
-    exit::{Code, WrongSchema},
+    exit::{Code, Silent, WrongSchema},
     output::Output,
 };
 use crate::{
-    config::{Database, Environment, Source},
+    config::{Database, Environment, MissingUrl, Source},
     postgres::{
         migrate::{self as schema, SchemaCheck},
-        operations::{self, Connection, Limit},
+        operations::{self, Connection, Limit, OperationError},
     },
 };
 use anyhow::Context as _;
 use clap::Parser as _;
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
+use tokio::time::timeout;
 
 /// Does what the command line says.
 pub fn main(
@@ -57,8 +59,9 @@ pub fn main(
 /// the others share `finish`.
 fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        Command::Run(arguments) => run::run(&arguments, context),
         Command::Migrate(command) => finish(migrate::run(command, context)),
-        Command::Enqueue(arguments) => finish(enqueue::run(&arguments, context)),
+        Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
         Command::Job(command) => finish(job::run(command, context)),
         Command::Queue(command) => finish(queue::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
@@ -106,13 +109,47 @@ impl Context {
         Ok(loaded.settings.database)
     }
 
-    /// A session on a schema that this binary knows.
-    async fn connect(&self, limit: Limit) -> anyhow::Result<Connection> {
+    /// The database's address, for the migrator.
+    fn address(&self) -> anyhow::Result<String> {
         let database = self.database()?;
-        let mut connection = operations::open(&database, limit).await?;
-        match schema::check(&mut connection).await? {
-            SchemaCheck::Current => Ok(connection),
+        Ok(database.url.ok_or(MissingUrl)?.expose().to_owned())
+    }
+
+    /// A session on a schema that this binary knows.
+    async fn connect(&self, limit: Limit) -> anyhow::Result<Session> {
+        let database = self.database()?;
+        let patience = database.statement_timeout + ANSWER_MARGIN;
+        let connection = operations::open(&database, limit).await?;
+        let mut session = Session { connection, patience };
+        let checking = timeout(patience, schema::check(&mut session.connection)).await;
+        match checking.map_err(|_elapsed| Silent(patience))?? {
+            SchemaCheck::Current => Ok(session),
             other => Err(WrongSchema(other).into()),
         }
+    }
+}
+
+/// How much longer than the statement's own limit an answer may take: what the network needs.
+const ANSWER_MARGIN: Duration = Duration::from_secs(5);
+
+/// A connection whose every answer is waited for within a limit.
+struct Session {
+    connection: Connection,
+    patience: Duration,
+}
+
+impl Session {
+    /// Does one operation. After a silence the process ends, and the connection with it.
+    async fn within<T>(
+        &mut self,
+        operation: impl AsyncFnOnce(&mut Connection) -> Result<T, OperationError>,
+    ) -> anyhow::Result<T> {
+        let answered = timeout(self.patience, operation(&mut self.connection)).await;
+        Ok(answered.map_err(|_elapsed| Silent(self.patience))??)
+    }
+
+    /// The connection, for who keeps limits of their own.
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 }

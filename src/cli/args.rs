@@ -3,7 +3,7 @@
 //! It only parses; what a command does lives in the module of its name. A flag that can't be parsed
 //! ends with exit code 2 before anything is connected to.
 
-use super::{config::ConfigCommand, enqueue, healthcheck, job, migrate, output::Format, queue};
+use super::{config::ConfigCommand, enqueue, healthcheck, job, migrate, output::Format, queue, run};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -42,6 +42,8 @@ pub(super) struct Global {
 /// The commands. `cli::dispatch` is the other place that names them all.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Run the daemon
+    Run(run::RunArguments),
     /// Bring the schema up or down, or say where it stands
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),

@@ -6,13 +6,15 @@
 use super::output::{Closed, plain_lines, say};
 use crate::{
     config::{Mistakes, MissingUrl},
+    daemon::{Ended, StartError},
+    job::JobId,
     postgres::{
         enqueue::EnqueueError,
         migrate::{MigrateError, SchemaCheck},
         operations::{Nature, OperationError},
     },
 };
-use std::process::ExitCode;
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 /// The exit codes; there are no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,29 @@ pub(super) struct Usage(pub(super) String);
 #[error("{0}")]
 pub(super) struct WrongSchema(pub(super) SchemaCheck);
 
+/// A job that was asked for and isn't there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no job {}, unfinished or in history", .0)]
+pub(super) struct NoSuchJob(pub(super) JobId);
+
+/// Some of the jobs that were named aren't there.
+#[derive(Debug, thiserror::Error)]
+#[error("no such job: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+pub(super) struct Missing(pub(super) Vec<i64>);
+
+/// The database took the statement and said nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the database didn't answer within {} s", .0.as_secs())]
+pub(super) struct Silent(pub(super) Duration);
+
+/// A daemon that ended and left something behind.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the daemon was forced to stop, or left {} jobs with leases that run out; the log names them",
+    .0.orphans.len()
+)]
+pub(super) struct Unclean(pub(super) Ended);
+
 /// A daemon that isn't well.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -85,26 +110,31 @@ pub(super) fn report(error: &anyhow::Error) -> Code {
     code(error)
 }
 
+/// The error, its causes and what to do. A cause that only repeats the end of the line above it, as
+/// sqlx's do, is left out.
 fn described(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}");
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!("\n  because: {cause}"));
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            write!(text, "\n  because: {cause}").ok();
+        }
     }
     if let Some(advice) = advice(error) {
-        text.push_str(&format!("\n  help: {advice}"));
+        write!(text, "\n  help: {advice}").ok();
     }
     text
 }
 
-fn advice(error: &anyhow::Error) -> Option<&'static str> {
-    match code(error) {
+fn advice(error: &anyhow::Error) -> Option<&str> {
+    let hint = error.downcast_ref::<OperationError>().and_then(OperationError::hint);
+    hint.or_else(|| match code(error) {
         Code::Unreachable => Some(
             "is the server running, and is the address right? `legwork config show` names the \
              address and where it comes from",
         ),
         Code::TryAgain => Some("nothing is wrong with the command: run it again in a moment"),
         _ => None,
-    }
+    })
 }
 
 fn code(error: &anyhow::Error) -> Code {
@@ -114,9 +144,11 @@ fn code(error: &anyhow::Error) -> Code {
         error.downcast_ref::<Usage>().map(|_| Code::Usage),
         error.downcast_ref::<WrongSchema>().map(|_| Code::NotReady),
         error.downcast_ref::<NotReady>().map(|_| Code::NotReady),
+        error.downcast_ref::<Silent>().map(|_| Code::Unreachable),
         error.downcast_ref::<OperationError>().map(|error| of_nature(error.nature())),
         error.downcast_ref::<EnqueueError>().map(|error| of_nature(error.nature())),
         error.downcast_ref::<MigrateError>().map(of_migrating),
+        error.downcast_ref::<StartError>().map(of_starting),
     ];
     codes.into_iter().flatten().next().unwrap_or(Code::Failed)
 }
@@ -127,6 +159,19 @@ fn of_nature(nature: Nature) -> Code {
         Nature::Temporary => Code::TryAgain,
         Nature::Address => Code::Configuration,
         Nature::Refused => Code::Failed,
+    }
+}
+
+fn of_starting(error: &StartError) -> Code {
+    match error {
+        StartError::Schema(_) => Code::NotReady,
+        StartError::Connect(_) => Code::Unreachable,
+        StartError::CheckSchema(error) => of_migrating(error),
+        StartError::Stopped | StartError::Thread(_) => Code::Failed,
+        StartError::NoDatabase(_)
+        | StartError::Admin(_)
+        | StartError::NoHandler(_)
+        | StartError::Notifier(_) => Code::Configuration,
     }
 }
 
