@@ -6,6 +6,7 @@
 
 mod args;
 mod config;
+mod demo;
 mod enqueue;
 mod exit;
 mod healthcheck;
@@ -14,6 +15,7 @@ mod migrate;
 mod moment;
 mod output;
 mod queue;
+mod run;
 mod table;
 
 use self::{
@@ -55,6 +57,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
 /// the others share `finish`.
 fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        Command::Run(arguments) => run::run(&arguments, context),
+        Command::Demo(arguments) => demo::run(&arguments, context),
         Command::Migrate(command) => finish(migrate::run(command, context)),
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
         Command::Job(command) => finish(job::run(command, context)),

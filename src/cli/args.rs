@@ -8,7 +8,9 @@
     reason = "help texts are doc comments, and show backticks as they are"
 )]
 
-use super::{config::ConfigCommand, enqueue, healthcheck, job, migrate, output::Format, queue};
+use super::{
+    config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue, run,
+};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -47,6 +49,10 @@ pub(super) struct Global {
 /// The commands. `cli::dispatch` is the other place that names them all.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Run the daemon
+    Run(run::RunArguments),
+    /// See it work: a private Postgres, sample jobs, a daemon, nothing to set up
+    Demo(demo::DemoArguments),
     /// Bring the schema up or down, or say where it stands
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),

@@ -6,6 +6,7 @@
 use super::output::{Closed, plain_lines, say};
 use crate::{
     config::{MissingUrl, Mistakes},
+    daemon::{Ended, StartError},
     job::JobId,
     postgres::{
         enqueue::EnqueueError,
@@ -65,6 +66,14 @@ pub(super) struct Missing(pub(super) Vec<i64>);
 #[derive(Debug, thiserror::Error)]
 #[error("the database didn't answer within {} s", .0.as_secs())]
 pub(super) struct Silent(pub(super) Duration);
+
+/// A daemon that ended and left something behind.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the daemon was forced to stop, or left {} jobs with leases that run out; the log names them",
+    .0.orphans.len()
+)]
+pub(super) struct Unclean(pub(super) Ended);
 
 /// A daemon that isn't well.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +150,7 @@ fn code(error: &anyhow::Error) -> Code {
         error.downcast_ref::<OperationError>().map(|error| of_nature(error.nature())),
         error.downcast_ref::<EnqueueError>().map(|error| of_nature(error.nature())),
         error.downcast_ref::<MigrateError>().map(of_migrating),
+        error.downcast_ref::<StartError>().map(of_starting),
     ];
     codes.into_iter().flatten().next().unwrap_or(Code::Failed)
 }
@@ -151,6 +161,19 @@ fn of_nature(nature: Nature) -> Code {
         Nature::Temporary => Code::TryAgain,
         Nature::Address => Code::Configuration,
         Nature::Refused => Code::Failed,
+    }
+}
+
+fn of_starting(error: &StartError) -> Code {
+    match error {
+        StartError::Schema(_) => Code::NotReady,
+        StartError::Connect(_) => Code::Unreachable,
+        StartError::CheckSchema(error) => of_migrating(error),
+        StartError::Stopped | StartError::Thread(_) => Code::Failed,
+        StartError::NoDatabase(_)
+        | StartError::Admin(_)
+        | StartError::NoHandler(_)
+        | StartError::Notifier(_) => Code::Configuration,
     }
 }
 
