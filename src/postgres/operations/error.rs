@@ -82,12 +82,6 @@ impl OperationError {
         }
     }
 
-    /// What the database advises, where it does.
-    pub fn hint(&self) -> Option<&str> {
-        let error = self.database()?.as_database_error()?;
-        error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.hint()
-    }
-
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Limit(source)
