@@ -33,7 +33,7 @@ pub enum ExitPolicy {
 /// this isn't hit by chance, and a supervisor above us (systemd, Kubernetes) starts all of it anew.
 pub const RESTART_BUDGET: usize = 5;
 /// See [`RESTART_BUDGET`].
-pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
+pub const RESTART_WINDOW: Duration = Duration::from_mins(1);
 /// Wait before the first restart; it doubles with each further one in the window.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 

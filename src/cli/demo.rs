@@ -9,7 +9,10 @@ use crate::{
     demo::{Demo, DemoError, Summary},
 };
 use anyhow::Context as _;
-use std::io::{IsTerminal, Write as _};
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal, Write as _},
+};
 
 /// What `demo` takes.
 #[derive(Debug, clap::Args)]
@@ -51,12 +54,22 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
 }
 
 fn introduce(demo: &Demo) {
-    output::say("enqueuing sample jobs: plain ones, programs, one that is flaky, one that panics, one that");
-    output::say("is too slow, one to be cancelled, one in two seconds, and one that nobody serves\n");
+    output::say(
+        "enqueuing sample jobs: plain ones, programs, one that is flaky, one that panics, one that",
+    );
+    output::say(
+        "is too slow, one to be cancelled, one in two seconds, and one that nobody serves\n",
+    );
     output::say("where to look meanwhile:");
-    output::say(&format!("  {} '{}' -c 'SELECT id, kind, state, attempt, reason FROM legwork.jobs'", demo.psql(), demo.url()));
+    output::say(&format!(
+        "  {} '{}' -c 'SELECT id, kind, state, attempt, reason FROM legwork.jobs'",
+        demo.psql(),
+        demo.url()
+    ));
     if let Some(admin) = demo.admin() {
-        output::say(&format!("  curl http://{admin}/health/ready?verbose   curl http://{admin}/metrics"));
+        output::say(&format!(
+            "  curl http://{admin}/health/ready?verbose   curl http://{admin}/metrics"
+        ));
     }
     output::say("");
 }
@@ -67,10 +80,10 @@ fn show(summary: &Summary, context: &Context) -> anyhow::Result<()> {
     }
     let mut text = format!("\n{} jobs in {:.1} s:\n", summary.enqueued, millis(summary) / 1000.0);
     for (state, count) in &summary.by_outcome {
-        text.push_str(&format!("  {count:>5} {state}\n"));
+        writeln!(text, "  {count:>5} {state}")?;
     }
     for wrong in &summary.wrong {
-        text.push_str(&format!("  wrong: {wrong}\n"));
+        writeln!(text, "  wrong: {wrong}")?;
     }
     output::print(&text)
 }

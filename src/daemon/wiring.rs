@@ -42,7 +42,7 @@ pub(super) struct Running {
     pub(super) stop_heartbeat: CancellationToken,
     pub(super) stop_admin: CancellationToken,
     pub(super) completer_gives_up: CancellationToken,
-    pub(super) running: Arc<worker::Running>,
+    pub(super) attempts: Arc<worker::Running>,
     pub(super) pools: Vec<Pool>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
@@ -61,7 +61,7 @@ impl Running {
             stop_heartbeat: CancellationToken::new(),
             stop_admin: CancellationToken::new(),
             completer_gives_up: CancellationToken::new(),
-            running: Arc::default(),
+            attempts: Arc::default(),
             pools: Vec::new(),
             heartbeat: None,
             queues: Vec::new(),
@@ -108,7 +108,7 @@ impl Running {
             self.start_queue(daemon, queue, &shared, (&verdicts, &bell, &upkeep));
         }
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, settings.claim.notify);
-        self.start_maintenance(settings, &upkeep, &bell, leases, doorbell);
+        self.start_maintenance(settings, &upkeep, &bell, (leases, doorbell));
         if settings.claim.notify {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
@@ -163,7 +163,7 @@ impl Running {
         };
         let times = LeaseTimes::new(&settings.daemon);
         let keeper = PostgresLease::new(connector.clone(), identity, times.ttl);
-        let running = Arc::clone(&self.running);
+        let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
         let check = self.health.fresh_check("heartbeat", times.ttl);
         check.ok();
@@ -264,7 +264,7 @@ impl Running {
             queue: queue.name.clone(),
             concurrency: queue.concurrency,
             kinds,
-            running: Arc::clone(&self.running),
+            running: Arc::clone(&self.attempts),
             verdicts: verdicts.clone(),
             metrics: self.metrics.queue(&queue.name),
         };
@@ -291,7 +291,7 @@ impl Running {
         });
         // A cancel that was announced is looked for at once; the canceller's own rounds are the net.
         let (upkeep, leases) = (Arc::clone(upkeep), leases.clone());
-        let (running, stop) = (Arc::clone(&self.running), self.stop_cancelling.clone());
+        let (running, stop) = (Arc::clone(&self.attempts), self.stop_cancelling.clone());
         self.supervisor.spawn("canceller[notified]", ExitPolicy::Restart, move || {
             let (upkeep, leases, running) =
                 (Arc::clone(&upkeep), leases.clone(), Arc::clone(&running));
@@ -310,8 +310,7 @@ impl Running {
         settings: &Settings,
         upkeep: &Arc<Upkeep>,
         bell: &Bell,
-        leases: Leases,
-        doorbell: Doorbell,
+        (leases, doorbell): (Leases, Doorbell),
     ) {
         let stop = || self.stop_claiming.clone();
         let doorbell = Arc::new(Mutex::new(doorbell));
@@ -330,7 +329,7 @@ impl Running {
             let (up, ring, metrics) = (Arc::clone(&up), ring.clone(), Arc::clone(&metrics));
             async move { maintenance::rescue(&up, times, &ring, &metrics).await }
         });
-        let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.running));
+        let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.attempts));
         self.round("canceller", self.stop_cancelling.clone(), move || {
             let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
             async move { maintenance::cancel_requested(&up, &leases, &running).await }

@@ -21,7 +21,12 @@ pub struct Frame {
 }
 
 impl Frame {
-    pub(super) fn of(rows: &[ObservedJob], before: usize, gap: Duration, elapsed: Duration) -> Self {
+    pub(super) fn of(
+        rows: &[ObservedJob],
+        before: usize,
+        gap: Duration,
+        elapsed: Duration,
+    ) -> Self {
         let count = |state: State| rows.iter().filter(|row| row.state == state.as_str()).count();
         let states: Vec<_> = State::ALL.map(|state| (state.as_str(), count(state))).into();
         let over = State::ALL.into_iter().filter(|state| state.is_final());
@@ -75,7 +80,10 @@ impl Summary {
             let differs = |found: (&str, i16)| found != expected;
             let (state, attempts) = expected;
             found.is_none_or(differs).then(|| {
-                format!("{:?} should be {state} after {attempts} attempts, not {found:?}", sample.name)
+                format!(
+                    "{:?} should be {state} after {attempts} attempts, not {found:?}",
+                    sample.name
+                )
             })
         });
         Self {

@@ -52,9 +52,11 @@ impl Observer {
 
     /// Enqueues jobs by COPY.
     pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<u64, EnqueueError> {
-        let mut connection = self.connector.connect("enqueue").await.map_err(|error| {
-            EnqueueError::Begin(sqlx::Error::Configuration(error.into()))
-        })?;
+        let mut connection = self
+            .connector
+            .connect("enqueue")
+            .await
+            .map_err(|error| EnqueueError::Begin(sqlx::Error::Configuration(error.into())))?;
         let mut sink = EnqueueSink::begin(&mut connection).await?;
         for job in &jobs {
             sink.push(job).await?;

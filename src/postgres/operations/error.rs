@@ -72,8 +72,7 @@ impl OperationError {
     /// What kind of failure it is, for whoever branches.
     pub fn nature(&self) -> Nature {
         match self {
-            Self::NoAddress => Nature::Address,
-            Self::Connect(ConnectError::Url(_)) => Nature::Address,
+            Self::NoAddress | Self::Connect(ConnectError::Url(_)) => Nature::Address,
             Self::Connect(ConnectError::Refused { source, .. }) => Nature::of_connecting(source),
             Self::Connect(ConnectError::Deadline { .. }) | Self::Silent { .. } => {
                 Nature::Unreachable

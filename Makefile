@@ -1,0 +1,57 @@
+# The two commands a newcomer needs are `make demo` and `make test`; `make help` lists the rest.
+# `.ci/run` runs these same targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-docker golden loom bench fmt lint docs deny coverage ci tools
+
+CARGO ?= cargo
+# Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
+TOOLS := $(CURDIR)/target/tools
+export PATH := $(TOOLS)/bin:$(PATH)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## See Legwork work: a private Postgres, sample jobs, a live page
+	@scripts/need-postgres.sh
+	$(CARGO) run --release -- demo
+
+test: ## Run every test, against DATABASE_URL, a Docker engine or a private Postgres
+	@scripts/need-postgres.sh
+	$(CARGO) test
+
+test-docker: ## Run every test against a container, and fail without a Docker engine
+	LEGWORK_TEST_DOCKER=1 $(CARGO) test
+
+golden: ## Rewrite the golden files; look at the difference before you commit it
+	@scripts/need-postgres.sh
+	INSTA_UPDATE=always $(CARGO) test
+
+loom: ## Explore every interleaving of the hand-made synchronisation
+	CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg legwork_loom" $(CARGO) test --lib --release loom
+
+bench: ## Measure the hot paths
+	$(CARGO) bench
+
+fmt: ## Format the sources
+	$(CARGO) fmt
+
+lint: ## Check the format and the lints, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+docs: ## Build the documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+tools: ## Install cargo-deny and cargo-llvm-cov into target/tools
+	@scripts/need-tools.sh $(TOOLS)
+
+deny: tools ## Check licences, bans and sources of the dependencies
+	$(CARGO) deny check --hide-inclusion-graph bans licenses sources
+
+coverage: tools ## Run every test, count the covered lines, hold them to .ci/coverage-floor
+	@scripts/need-postgres.sh
+	@scripts/coverage.sh
+
+ci: ## Everything that a change has to pass
+	.ci/run
