@@ -33,6 +33,7 @@ pub(super) struct Arguments {
 
 /// What every command takes.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct Global {
     /// The configuration file [default: ./legwork.toml, then /etc/legwork/legwork.toml, if there]
     #[arg(long, global = true, value_name = "FILE")]
