@@ -11,6 +11,7 @@ mod history;
 mod insight;
 mod migrations;
 mod operators;
+mod process;
 mod roles;
 mod schema;
 mod statements;
