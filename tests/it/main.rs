@@ -12,6 +12,7 @@ mod history;
 mod insight;
 mod migrations;
 mod operators;
+mod process;
 mod roles;
 mod schema;
 mod statements;
