@@ -43,7 +43,8 @@ impl Fence {
 impl PostgresOutcomes {
     /// Connects at the first verdict.
     pub fn new(connector: Connector) -> Self {
-        Self { session: Mutex::new(Session::new(connector, "completer", None)) }
+        let setup = include_str!("sql/indexed_session.sql");
+        Self { session: Mutex::new(Session::new(connector, "completer", Some(setup))) }
     }
 
     /// After an error: makes those of these days that are missing, so that the next try finds them.
