@@ -7,4 +7,5 @@ mod command;
 mod config;
 mod embedded;
 mod harness;
+mod pipeline;
 mod support;
