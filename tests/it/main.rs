@@ -12,6 +12,7 @@ mod history;
 mod insight;
 mod migrations;
 mod operators;
+mod pipeline;
 mod process;
 mod roles;
 mod schema;
