@@ -61,6 +61,7 @@ fn introduce(demo: &Demo) {
         "is too slow, one to be cancelled, one in two seconds, and one that nobody serves\n",
     );
     output::say("where to look meanwhile:");
+    // Shown, never sent.
     output::say(&format!(
         "  {} '{}' -c 'SELECT id, kind, state, attempt, reason FROM legwork.jobs'",
         demo.psql(),
