@@ -9,6 +9,7 @@
 )]
 
 use super::{
+    bench,
     config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue, run,
 };
 use clap::{Parser, Subcommand};
@@ -54,6 +55,9 @@ pub(super) enum Command {
     Run(run::RunArguments),
     /// See it work: a private Postgres, sample jobs, a daemon, nothing to set up
     Demo(demo::DemoArguments),
+    /// Measure the daemon against your server, in a database that it makes and drops
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Bring the schema up or down, or say where it stands
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),

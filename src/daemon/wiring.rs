@@ -6,7 +6,7 @@ use crate::{
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared},
     completer::{Completer, Links, Verdicts, verdict_channel},
     config::{QueueSettings, Settings},
-    dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter},
+    dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     executor::Stop,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{self, Doorbell, Ears},
@@ -231,17 +231,23 @@ impl Running {
             let of_kind = group
                 .limit
                 .map(|limit| Arc::new(Limiter::new(limit, waits(&format!("kind:{}", group.name)))));
-            let limiters = of_queue.iter().cloned().chain(of_kind).collect();
+            let limiters: Vec<_> = of_queue.iter().cloned().chain(of_kind).collect();
+            // Limited jobs are claimed into a waiting room; the queue's slots are for those that run.
+            let room = match limiters.as_slice() {
+                [] => slots.clone(),
+                _ => Slots::new(group.most.min(queue.concurrency)),
+            };
+            let limits = Limits { limiters, slots: slots.clone() };
             let (outbox, inbox) = mpsc::channel(BATCH_CAPACITY);
             let stop = self.stop_dispatching.clone();
-            let dispatcher = Arc::new(Dispatcher::new(inbox, limiters, pool.clone(), stop));
+            let dispatcher = Arc::new(Dispatcher::new(inbox, limits, pool.clone(), stop));
             let name = format!("dispatcher[{}/{}]", queue.name, group.name);
             self.supervisor.spawn(name, ExitPolicy::Restart, move || Arc::clone(&dispatcher).run());
             let claim_group = ClaimGroup {
                 queue: queue.name.clone(),
                 kinds: group.kinds,
                 most: group.most,
-                slots: slots.clone(),
+                slots: room,
                 outbox,
             };
             let claimer = Arc::new(Claimer::new(shared.clone(), claim_group, bell.waker()));

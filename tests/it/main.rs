@@ -12,6 +12,8 @@ mod history;
 mod insight;
 mod migrations;
 mod operators;
+mod pipeline;
+mod process;
 mod roles;
 mod schema;
 mod statements;

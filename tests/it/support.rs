@@ -23,7 +23,9 @@
 
 pub(crate) mod daemon;
 pub(crate) mod database;
+pub(crate) mod http;
 pub(crate) mod leak;
+pub(crate) mod proxy;
 pub(crate) mod server;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -33,6 +35,7 @@ use tokio::time::Instant;
 
 pub(crate) use daemon::Daemon;
 pub(crate) use database::TestDb;
+pub(crate) use proxy::Proxy;
 
 /// How long a fact may take to come true. Generous: it is only ever waited out by a test that
 /// fails, on whatever machine.

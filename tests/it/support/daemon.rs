@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::{PATIENCE, http};
 
 /// A running daemon. Dropping it kills it.
 pub(crate) struct Daemon {
@@ -45,13 +45,11 @@ struct Output {
 impl Daemon {
     /// Starts `legwork run` with this configuration file. `database.url`, `admin.listen` on a free
     /// port and JSON logs are the caller's to write down, so that a test shows what it runs.
-    #[allow(dead_code, reason = "used by the tests of the command `run`")]
     pub(crate) async fn start(configuration: &str) -> Self {
         Self::start_with(configuration, &["run"]).await
     }
 
     /// Starts `legwork` with these arguments, and a `--config` before them.
-    #[allow(dead_code, reason = "used by the tests of the command `run`")]
     pub(crate) async fn start_with(configuration: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("legwork.toml");
@@ -103,11 +101,33 @@ impl Daemon {
 
     /// Waits for the first log line with this event after the first `skip` lines of output.
     pub(crate) async fn logged_since(&self, skip: usize, event: &str) -> Value {
+        self.line(skip, &format!("event {event}"), |line| line["event"] == event).await
+    }
+
+    /// Waits for the end of this phase of the shutdown.
+    pub(crate) async fn phase(&self, name: &str) -> Value {
+        let is_it = |line: &Value| line["event"] == "shutdown.phase" && line["phase"] == name;
+        self.line(0, &format!("phase {name}"), is_it).await
+    }
+
+    /// How many log lines with this event there are.
+    pub(crate) fn count(&self, event: &str) -> usize {
+        self.events().iter().filter(|line| line["event"] == event).count()
+    }
+
+    /// Every log line so far.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let lines = self.output.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Waits for a log line.
+    async fn line(&self, skip: usize, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let mut count = self.output.count.subscribe();
         let search = async {
             loop {
                 count.borrow_and_update();
-                if let Some(found) = self.find(skip, event) {
+                if let Some(found) = self.find(skip, &is_it) {
                     return found;
                 }
                 if count.changed().await.is_err() {
@@ -116,14 +136,14 @@ impl Daemon {
             }
         };
         let found = timeout(PATIENCE, search).await;
-        found.unwrap_or_else(|_| panic!("no event {event} in:\n{}", self.printed()))
+        found.unwrap_or_else(|_| panic!("no {what} in:\n{}", self.printed()))
     }
 
-    /// The first log line with this event after so many lines.
-    fn find(&self, skip: usize, event: &str) -> Option<Value> {
+    /// The first such log line after so many lines of output.
+    fn find(&self, skip: usize, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
         let lines = self.output.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = lines.iter().skip(skip).filter_map(|line| serde_json::from_str(line).ok());
-        events.find(|line: &Value| line["event"] == event)
+        events.find(is_it)
     }
 
     /// How many lines it has printed: a mark for [`logged_since`](Self::logged_since).
@@ -141,6 +161,22 @@ impl Daemon {
         let line = self.logged("admin.listening").await;
         let listen = line["listen"].as_str().expect("the event has the field listen");
         listen.parse().expect("the field listen is an address")
+    }
+
+    /// Asks the admin port.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        http::get(self.admin().await, path).await
+    }
+
+    /// The sum of a metric over the series that have all these labels, as `name="value"`.
+    pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, text) = self.get("/metrics").await;
+        let series = text.lines().filter_map(|line| line.rsplit_once(' '));
+        let is_it = |series: &str| {
+            let (named, labelled) = series.split_once('{').unwrap_or((series, ""));
+            named == name && labels.iter().all(|label| labelled.contains(label))
+        };
+        series.filter(|(series, _)| is_it(series)).filter_map(|(_, v)| v.parse::<f64>().ok()).sum()
     }
 
     /// Waits for the end of the process, at most this long, and for the rest of its output.

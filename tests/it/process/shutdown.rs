@@ -1,0 +1,168 @@
+//! TERM, idle and busy, once and twice, with and without a database.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use rstest::rstest;
+
+use super::{Configuration, Notebook, SLACK, becomes, count, ends, enqueue, job};
+use crate::support::{self, Daemon, Proxy};
+
+/// A job that runs until it is allowed to end.
+const PATIENT: &str = "echo started $$ >> notes
+while [ ! -e go ]; do sleep 0.02; done
+echo ended >> notes";
+
+/// A job that runs for ever and stops when it is told to.
+const ENDLESS: &str = "echo started $$ >> notes
+while :; do sleep 0.05; done";
+
+/// A job that runs for ever and doesn't care what it is told.
+const STUBBORN: &str = "trap '' TERM
+echo started $$ >> notes
+while :; do sleep 0.05; done";
+
+#[test]
+fn an_idle_daemon_ends_at_once_with_code_0() {
+    support::run(async |db| {
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("work", PATIENT, "")];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        daemon.logged("daemon.started").await;
+
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.logged("daemon.stopped").await;
+    });
+}
+
+#[test]
+fn a_running_job_finishes_within_the_grace_and_unstarted_jobs_are_given_back_uncharged() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        // The second limited job is claimed, and waits in the daemon for its turn.
+        let kinds = [
+            notebook.kind("patient", PATIENT, ""),
+            "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '1/m'\n".to_owned(),
+        ];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let running = enqueue(&pool, "patient").await;
+        notebook.says("started").await;
+        let limited = enqueue(&pool, "limited").await;
+        becomes(&pool, limited, "completed").await;
+        let unstarted = enqueue(&pool, "limited").await;
+        becomes(&pool, unstarted, "running").await;
+
+        daemon.signal(Signal::SIGTERM);
+        daemon.phase("release unstarted").await;
+        let given_back = becomes(&pool, unstarted, "available").await;
+        assert_eq!((given_back.attempt, given_back.rescues), (0, 0));
+        assert_eq!(job(&pool, running).await.state, "running", "it has its grace");
+
+        notebook.allow("go");
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(job(&pool, running).await.state, "completed");
+        assert_eq!(notebook.lines().last().map(String::as_str), Some("ended"));
+        pool.close().await;
+    });
+}
+
+#[rstest]
+#[case::stops_when_told(ENDLESS)]
+#[case::ignores_term(STUBBORN)]
+fn a_job_longer_than_the_grace_is_interrupted_uncharged_and_back_in_line(#[case] script: &str) {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("long", script, "kill_grace = '300ms'")];
+        let url = db.url();
+        let configuration =
+            Configuration { grace: ("500ms", "2s"), ..Configuration::of(&url, &kinds) };
+        let mut daemon = Daemon::start(&configuration.text()).await;
+        let id = enqueue(&pool, "long").await;
+        let child = notebook.says("started").await;
+
+        daemon.signal(Signal::SIGTERM);
+        let bound = Duration::from_millis(500 + 2000) + SLACK;
+        assert_eq!(daemon.exit(bound).await.code(), Some(0), "{}", daemon.printed());
+        ends(&child).await;
+        let back = job(&pool, id).await;
+        assert_eq!((&*back.state, back.attempt, back.rescues), ("available", 0, 0));
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_second_term_ends_the_daemon_within_3_s_with_code_1() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("long", STUBBORN, "kill_grace = '30s'")];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let id = enqueue(&pool, "long").await;
+        let child = notebook.says("started").await;
+
+        daemon.signal(Signal::SIGTERM);
+        daemon.phase("release unstarted").await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(Duration::from_secs(3)).await.code(), Some(1));
+        ends(&child).await;
+        assert_eq!(job(&pool, id).await.attempt, 0, "nothing is charged");
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_black_holed_database_and_a_stubborn_program_delay_the_end_by_a_bound_only() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let proxy = Proxy::before(&db.url()).await;
+        let kinds = [notebook.kind("long", STUBBORN, "kill_grace = '30s'")];
+        // The default lease and statement timeout: neither may be what ends the waiting.
+        let configuration = Configuration {
+            lease: (Duration::from_secs(30), Duration::from_secs(5)),
+            grace: ("500ms", "500ms"),
+            statement_timeout: "10s",
+            ..Configuration::of(proxy.url(), &kinds)
+        };
+        let mut daemon = Daemon::start(&configuration.text()).await;
+        let id = enqueue(&pool, "long").await;
+        let child = notebook.says("started").await;
+
+        proxy.blackhole();
+        daemon.signal(Signal::SIGTERM);
+        let asked = Instant::now();
+        // The phases' own limits are 9.3 s in all with this grace.
+        assert_eq!(daemon.exit(Duration::from_secs(12)).await.code(), Some(1));
+        ends(&child).await;
+        let named = daemon.events().into_iter().any(|line| {
+            let orphan = ["shutdown.orphans", "job.orphaned"].iter().any(|e| line["event"] == **e);
+            orphan && line["job.id"] == id
+        });
+        assert!(named, "job {id} isn't named after {:?}:\n{}", asked.elapsed(), daemon.printed());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn hup_ends_nothing() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        daemon.logged("daemon.started").await;
+
+        daemon.signal(Signal::SIGHUP);
+        let line = daemon.logged("signal.received").await;
+        assert_eq!(line["signal"], "HUP");
+        let id = enqueue(&pool, "noop").await;
+        becomes(&pool, id, "completed").await;
+        assert_eq!(count(&pool, "noop", "completed").await, 1);
+
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
+        pool.close().await;
+    });
+}

@@ -1,0 +1,86 @@
+//! What a daemon does that can't start: wait for a database, or say what to do.
+
+use std::time::Duration;
+
+use legwork::postgres::migrate;
+use nix::sys::signal::Signal;
+use rstest::rstest;
+use tokio::net::TcpListener;
+
+use super::{Configuration, SLACK, becomes, enqueue};
+use crate::support::proxy::through;
+use crate::support::{self, Daemon, Proxy};
+
+/// A daemon that can't start says so within its connection timeout and a little.
+const REFUSAL: Duration = Duration::from_secs(5);
+
+fn noop() -> [String; 1] {
+    ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()]
+}
+
+#[test]
+fn a_database_that_is_away_is_told_of_once_and_waited_for() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = through(&db.url(), listener.local_addr().unwrap());
+        let kinds = noop();
+        let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
+        for _attempt in 0..4 {
+            drop(listener.accept().await.unwrap());
+        }
+        assert_eq!(daemon.count("database.lost"), 1, "{}", daemon.printed());
+        assert_eq!(daemon.get("/health/live").await.0, 200);
+        let (status, reasons) = daemon.get("/health/ready").await;
+        assert_eq!(status, 503);
+        assert!(reasons.contains("the daemon is starting"), "{reasons}");
+
+        let proxy = Proxy::on(listener, &db.url());
+        daemon.logged("daemon.started").await;
+        let id = enqueue(&pool, "noop").await;
+        becomes(&pool, id, "completed").await;
+        assert_eq!(daemon.count("database.lost"), 1, "{}", daemon.printed());
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
+        drop(proxy);
+        pool.close().await;
+    });
+}
+
+#[rstest]
+#[case::missing(0)]
+#[case::older(1)]
+fn a_schema_that_is_not_the_needed_one_ends_the_start_with_code_3(#[case] version: i64) {
+    support::run(async |db| {
+        migrate::down(&db.url(), version).await.expect("the schema can be taken back");
+        let kinds = noop();
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        assert_eq!(daemon.exit(REFUSAL).await.code(), Some(3), "{}", daemon.printed());
+        assert!(daemon.printed().contains("`legwork migrate up`"), "{}", daemon.printed());
+    });
+}
+
+#[test]
+fn no_database_url_ends_the_start_with_code_78_and_says_where_to_put_one() {
+    support::run(async |_db| {
+        let mut daemon = Daemon::start(&Configuration::of("", &noop()).text()).await;
+        assert_eq!(daemon.exit(REFUSAL).await.code(), Some(78), "{}", daemon.printed());
+        for place in ["[database]", "DATABASE_URL"] {
+            assert!(daemon.printed().contains(place), "{place}: {}", daemon.printed());
+        }
+    });
+}
+
+#[test]
+fn a_port_in_use_ends_the_start_with_code_78_and_is_named() {
+    support::run(async |db| {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listen = taken.local_addr().unwrap().to_string();
+        let (url, kinds) = (db.url(), noop());
+        let configuration = Configuration { listen: &listen, ..Configuration::of(&url, &kinds) };
+        let mut daemon = Daemon::start(&configuration.text()).await;
+        assert_eq!(daemon.exit(REFUSAL).await.code(), Some(78), "{}", daemon.printed());
+        let message = format!("admin.listen: {listen} is in use already");
+        assert!(daemon.printed().contains(&message), "{}", daemon.printed());
+    });
+}
