@@ -123,9 +123,12 @@ impl Context {
         let connection = operations::open(&database, limit).await?;
         let mut session = Session { connection, patience };
         let checking = timeout(patience, schema::check(&mut session.connection)).await;
-        match checking.map_err(|_elapsed| Silent(patience))?? {
-            SchemaCheck::Current => Ok(session),
-            other => Err(WrongSchema(other).into()),
+        match checking.map_err(|_elapsed| Silent(patience))? {
+            Ok(SchemaCheck::Current) => Ok(session),
+            Ok(other) => Err(WrongSchema(other).into()),
+            // A role that may only enqueue can't look; its statement will say what is wrong.
+            Err(error) if operations::is_forbidden(&error) => Ok(session),
+            Err(error) => Err(error.into()),
         }
     }
 }

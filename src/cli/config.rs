@@ -54,7 +54,7 @@ fn check(context: &Context) -> anyhow::Result<()> {
 fn show(context: &Context) -> anyhow::Result<()> {
     let loaded = config::load(&context.source)?;
     context.output.show(&loaded.show(), |shown| {
-        let mut table = Table::new().text("KEY", 60).text("VALUE", 200).text("SOURCE", 60);
+        let mut table = Table::new().text("KEY", 60).text("VALUE", 60).text("SOURCE", 60);
         for line in *shown {
             table.row([line.key.clone(), line.value.clone(), line.source.clone()]);
         }

@@ -138,12 +138,12 @@ fn table(page: &JobPage) -> String {
     let mut table = Table::new()
         .number("ID")
         .text("STATE", 9)
-        .text("QUEUE", 16)
-        .text("KIND", 24)
+        .text("QUEUE", 32)
+        .text("KIND", 40)
         .number("PRI")
         .number("ATT")
         .text("WHEN", 18)
-        .text("REASON", 20);
+        .text("REASON", 40);
     for job in &page.jobs {
         let attempts = match job.max_attempts {
             Some(most) => format!("{}/{most}", job.attempt),

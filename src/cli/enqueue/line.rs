@@ -49,6 +49,10 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
 /// The job of this line, or everything that is wrong with it in one sentence.
 pub(super) fn parse(line: &[u8]) -> Result<NewJob, String> {
     let text = std::str::from_utf8(line).map_err(|_| "isn't UTF-8".to_owned())?;
+    // A list would be read as the keys' values in order.
+    if text.starts_with('[') {
+        return Err("it has to be a JSON object".into());
+    }
     let line: Line<'_> = serde_json::from_str(text).map_err(|error| json_error(&error))?;
     let mut wrong = Wrong::default();
     let kind = wrong.named("kind", Some(KindName::from_str(&line.kind)));
@@ -179,7 +183,7 @@ mod tests {
     #[case::twice(r#"{"kind":"k","kind":"k"}"#, "duplicate field `kind`")]
     #[case::lease_column(r#"{"kind":"k","holder":1}"#, "unknown field `holder`")]
     #[case::not_json("kind: k", "expected value")]
-    #[case::a_list(r#"["k"]"#, "invalid length 1")]
+    #[case::a_list(r#"["k"]"#, "it has to be a JSON object")]
     #[case::two(r#"{"kind":"k"}{"kind":"k"}"#, "trailing characters")]
     #[case::pattern(r#"{"kind":"a b"}"#, "kind: ' ' can't stand in a name")]
     #[case::priority(r#"{"kind":"k","priority":3}"#, "priority: 3 isn't from -2 to 2")]

@@ -77,3 +77,15 @@ pub fn said(cause: &(dyn Error + 'static)) -> Option<Said> {
     };
     Some(Said { message, hint: postgres.and_then(PgDatabaseError::hint).map(str::to_owned) })
 }
+
+/// Whether an error comes down to a right that the session's role doesn't have.
+pub fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(answer) = error.downcast_ref().and_then(sqlx::Error::as_database_error) {
+            return answer.code().is_some_and(|code| code == "42501");
+        }
+        cause = error.source();
+    }
+    false
+}

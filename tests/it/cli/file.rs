@@ -11,16 +11,13 @@ const LINES: usize = 100_000;
 /// A file of so many jobs, with these lines in place of some.
 fn file(replaced: &[(usize, &str)]) -> NamedTempFile {
     let mut file = NamedTempFile::new().expect("a file can be made");
-    let mut text = String::new();
-    for number in 1..=LINES {
-        match replaced.iter().find(|(at, _)| *at == number) {
-            Some((_, line)) => text.push_str(line),
-            None => text
-                .push_str(&format!(r#"{{"kind":"bulk","payload":{{"n":{number}}},"tags":["t"]}}"#)),
-        }
-        text.push('\n');
-    }
-    file.write_all(text.as_bytes()).expect("it can be written");
+    let text: Vec<String> = (1..=LINES)
+        .map(|number| match replaced.iter().find(|(at, _)| *at == number) {
+            Some((_, line)) => (*line).to_owned(),
+            None => format!(r#"{{"kind":"bulk","payload":{{"n":{number}}},"tags":["t"]}}"#),
+        })
+        .collect();
+    file.write_all(text.join("\n").as_bytes()).expect("it can be written");
     file
 }
 
@@ -100,8 +97,8 @@ fn hostile_payloads_arrive_as_they_were_written() {
             json!(null),
             json!("\u{10ffff} \u{7f} ünïcode"),
         ];
-        let lines: String =
-            payloads.iter().map(|p| format!("{}\n", json!({"kind": "k", "payload": p}))).collect();
+        let line = |payload| json!({"kind": "k", "payload": payload}).to_string();
+        let lines = payloads.iter().map(line).collect::<Vec<_>>().join("\n");
         legwork_fed(&db, &["enqueue", "--file", "-"], lines.as_bytes()).await.done();
         let mut connection = db.connect().await;
         let stored: Vec<serde_json::Value> =

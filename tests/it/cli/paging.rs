@@ -4,16 +4,16 @@ use super::{arrange, legwork};
 use crate::support;
 use legwork::{
     job::{JobId, KindName, QueueName},
-    postgres::{enqueue::NewJob, operations},
-};
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+    postgres::{
+        enqueue::NewJob,
+        operations::{
+            self, JobFilter, cancel_jobs, discard_jobs, enqueue_job, explain_job, pause_queue,
+            resume_queue, retry_jobs, snooze_jobs,
+        },
     },
 };
-use tracing_subscriber::{layer::Context, prelude::*};
+use sqlx::postgres::PgConnection;
+use std::{collections::BTreeSet, time::Duration};
 
 /// 5,000 jobs: 3,000 unfinished, of which every third has a tag, and 2,000 in history.
 const JOBS: &str = "
@@ -57,15 +57,28 @@ fn pages_show_every_job_once() {
     });
 }
 
-/// Counts the statements that sqlx sends on this thread.
-struct Statements(Arc<AtomicUsize>);
+/// How many transactions this session has had: each single statement is one.
+async fn transactions(connection: &mut PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT split_part(virtualtransaction, '/', 2)::bigint FROM pg_locks
+         WHERE pid = pg_backend_pid() AND locktype = 'virtualxid'",
+    )
+    .fetch_one(connection)
+    .await
+    .expect("a session sees its own")
+}
 
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Statements {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == "sqlx::query" {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+/// Statements that an operation takes, once they are prepared.
+async fn statements(
+    connection: &mut PgConnection,
+    operation: impl AsyncFn(&mut PgConnection) -> bool,
+) -> i64 {
+    assert!(operation(connection).await, "it succeeds");
+    transactions(connection).await;
+    let before = transactions(connection).await;
+    assert!(operation(connection).await, "it succeeds again");
+    // The look itself is one, too.
+    transactions(connection).await - before - 1
 }
 
 #[test]
@@ -79,37 +92,42 @@ fn an_operation_is_one_statement_whatever_the_number_of_rows() {
              INSERT INTO legwork.queue (name) SELECT 'q' || g FROM generate_series(1, 100) g",
         )
         .await;
-        let count = Arc::new(AtomicUsize::new(0));
-        let counting = tracing_subscriber::registry().with(Statements(Arc::clone(&count)));
-        let _guard = tracing::subscriber::set_default(counting);
         let mut connection = db.connect().await;
         let c = &mut connection;
-        let mut expect_one = |what: &str, done: bool| {
-            assert!(done, "{what}");
-            assert_eq!(count.swap(0, Ordering::Relaxed), 1, "statements of {what}");
-        };
-        count.store(0, Ordering::Relaxed);
-
         let ids: Vec<JobId> = (1..=1000).map(JobId).collect();
-        let minute = std::time::Duration::from_mins(1);
+        let minute = Duration::from_mins(1);
         let queue = QueueName::new("q").expect("a name");
         let job = NewJob::new(KindName::new("k").expect("a name"));
-        let filter = operations::JobFilter::default();
-        let listed = operations::list_jobs(c, &filter, 1000).await;
-        expect_one("list", listed.is_ok_and(|page| page.jobs.len() == 1000));
-        let shown = operations::show_job(c, JobId(1)).await.expect("it is there");
-        expect_one("show", shown.is_some_and(|job| job.failed_attempts.len() == 100));
-        expect_one("why", operations::explain_job(c, JobId(1)).await.is_ok());
-        expect_one("snooze", operations::snooze_jobs(c, &ids, minute).await.is_ok());
-        expect_one("cancel", operations::cancel_jobs(c, &ids).await.is_ok());
-        expect_one("retry", operations::retry_jobs(c, &ids).await.is_ok());
-        expect_one("discard", operations::discard_jobs(c, &ids).await.is_ok());
-        let queues = operations::list_queues(c).await;
-        expect_one("queues", queues.is_ok_and(|list| list.queues.len() > 100));
-        expect_one("pause", operations::pause_queue(c, &queue, None).await.is_ok());
-        expect_one("resume", operations::resume_queue(c, &queue).await.is_ok());
-        expect_one("enqueue", operations::enqueue_job(c, &job, None).await.is_ok());
+        let filter = JobFilter::default();
+
+        let list = async |c: &mut _| {
+            let page = operations::list_jobs(c, &filter, 1000).await;
+            page.is_ok_and(|page| page.jobs.len() == 1000)
+        };
+        let show = async |c: &mut _| {
+            let job = operations::show_job(c, JobId(1)).await.expect("it can be read");
+            job.is_some_and(|job| job.failed_attempts.len() == 100)
+        };
+        let queues = async |c: &mut _| {
+            operations::list_queues(c).await.is_ok_and(|list| list.queues.len() > 100)
+        };
+        let counts = [
+            ("list", statements(c, list).await),
+            ("show", statements(c, show).await),
+            ("queues", statements(c, queues).await),
+            ("why", statements(c, async |c| explain_job(c, JobId(1)).await.is_ok()).await),
+            ("snooze", statements(c, async |c| snooze_jobs(c, &ids, minute).await.is_ok()).await),
+            ("cancel", statements(c, async |c| cancel_jobs(c, &ids).await.is_ok()).await),
+            ("retry", statements(c, async |c| retry_jobs(c, &ids).await.is_ok()).await),
+            ("discard", statements(c, async |c| discard_jobs(c, &ids).await.is_ok()).await),
+            ("pause", statements(c, async |c| pause_queue(c, &queue, None).await.is_ok()).await),
+            ("resume", statements(c, async |c| resume_queue(c, &queue).await.is_ok()).await),
+            ("enqueue", statements(c, async |c| enqueue_job(c, &job, None).await.is_ok()).await),
+        ];
+        for (operation, count) in counts {
+            assert_eq!(count, 1, "statements of {operation}");
+        }
         let many: Vec<JobId> = (1..=1001).map(JobId).collect();
-        assert!(operations::cancel_jobs(c, &many).await.is_err(), "1,001 ids are too many");
+        assert!(cancel_jobs(c, &many).await.is_err(), "1,001 ids are too many");
     });
 }

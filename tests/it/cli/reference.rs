@@ -29,7 +29,10 @@ async fn helped() -> BTreeMap<String, BTreeSet<String>> {
 fn section<'a>(help: &'a str, head: &str) -> Vec<&'a str> {
     let under = help.lines().skip_while(|line| *line != head).skip(1);
     let lines = under.take_while(|line| line.is_empty() || line.starts_with(' '));
-    lines.filter(|line| line.trim_start().starts_with('-') || head == "Commands:").collect()
+    // A command stands two spaces in, its help's further lines deeper; a flag's help has no dash.
+    let names = |line: &&str| line.starts_with("  ") && !line[2..].starts_with(' ');
+    let flag = |line: &&str| line.trim_start().starts_with('-');
+    lines.filter(|line| if head == "Commands:" { names(line) } else { flag(line) }).collect()
 }
 
 /// Every `--flag` in a text, but for the one that all commands have.
