@@ -183,8 +183,8 @@ impl Bed<'_> {
     ) -> Result<Report, BenchError> {
         or_stopped(signals, async { Ok(migrate::up(self.url.expose()).await?) }).await?;
         match self.bench.work {
-            Work::Drain => drain::measure(self, signals, show).await,
-            Work::Latency => latency::measure(self, signals, show).await,
+            Work::Drain => Box::pin(drain::measure(self, signals, show)).await,
+            Work::Latency => Box::pin(latency::measure(self, signals, show)).await,
             Work::Enqueue => or_stopped(signals, enqueue::measure(self, show)).await,
         }
     }
