@@ -60,9 +60,9 @@ fn job(id: i64) -> ClaimedJob {
 fn policy() -> KindPolicy {
     KindPolicy {
         max_attempts: 20,
-        backoff: Backoff::new(Duration::from_secs(2), 2.0, Duration::from_secs(3600), 0.2)
+        backoff: Backoff::new(Duration::from_secs(2), 2.0, Duration::from_hours(1), 0.2)
             .expect("2 s is below an hour"),
-        timeout: Duration::from_secs(300),
+        timeout: Duration::from_mins(5),
         max_rescues: 3,
         max_snoozes: 100,
     }
@@ -101,7 +101,7 @@ fn rule_complete(bencher: Bencher<'_, '_>) {
 fn rule_retry(bencher: Bencher<'_, '_>) {
     let (job, policy) = (job(1), policy());
     let failed = || {
-        let error = JobError::new("the server answered 503".to_owned());
+        let error = JobError::new("the server answered 503");
         Ending::Decided(Outcome::Retry { error, after: None })
     };
     bencher.with_inputs(failed).bench_values(|ending| rule(ending, &job, &policy, 0.5));

@@ -33,7 +33,7 @@ const CLAIM_BATCH: u32 = 1000;
 /// Verdicts that one statement writes.
 const FLUSH_MAX_ROWS: usize = 1000;
 /// Jobs that haven't ended by then never will.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 /// The kind of every job here.
 const KIND: &str = "noop";
 
@@ -183,8 +183,8 @@ impl Bed<'_> {
     ) -> Result<Report, BenchError> {
         or_stopped(signals, async { Ok(migrate::up(self.url.expose()).await?) }).await?;
         match self.bench.work {
-            Work::Drain => drain::measure(self, signals, show).await,
-            Work::Latency => latency::measure(self, signals, show).await,
+            Work::Drain => Box::pin(drain::measure(self, signals, show)).await,
+            Work::Latency => Box::pin(latency::measure(self, signals, show)).await,
             Work::Enqueue => or_stopped(signals, enqueue::measure(self, show)).await,
         }
     }
@@ -207,7 +207,7 @@ async fn beside<T>(
     work: impl Future<Output = Result<T, BenchError>>,
 ) -> Result<T, BenchError> {
     let own = Signals::default();
-    let mut running = std::pin::pin!(daemon.run(own.clone()));
+    let mut running = Box::pin(daemon.run(own.clone()));
     let done = tokio::select! {
         ended = &mut running => return Err(ended.err().map_or(BenchError::Ended, Into::into)),
         done = or_stopped(signals, work) => done,

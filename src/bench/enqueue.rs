@@ -15,10 +15,7 @@ const CALLERS: usize = 4;
 /// How long they do.
 const SINGLES: Duration = Duration::from_secs(5);
 
-pub(super) async fn measure(
-    bed: &Bed<'_>,
-    show: &impl Fn(Progress),
-) -> Result<Report, BenchError> {
+pub(super) async fn measure(bed: &Bed<'_>, show: &impl Fn(Progress)) -> Result<Report, BenchError> {
     let jobs = bed.bench.jobs;
     let mut gauge = Gauge::new(bed.session()).await;
     let next = Cell::new(0);

@@ -52,7 +52,8 @@ impl Stamps {
     fn stamp(&self, context: &Context) {
         if !self.started.is_empty() {
             let number = serde_json::from_str(&context.job().payload).ok();
-            let place = number.and_then(|n: Numbered| self.started.get(usize::try_from(n.seq).ok()?));
+            let place =
+                number.and_then(|n: Numbered| self.started.get(usize::try_from(n.seq).ok()?));
             if let Some(at) = place {
                 // Run twice, the first counts.
                 at.compare_exchange(0, self.now(), Relaxed, Relaxed).ok();

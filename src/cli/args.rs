@@ -9,8 +9,8 @@
 )]
 
 use super::{
-    bench,
-    config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue, run,
+    bench, config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue,
+    run,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

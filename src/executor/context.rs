@@ -1,7 +1,7 @@
 //! What a handler is told about its attempt: the job, its limits, and when to stop.
 
 use crate::job::ClaimedJob;
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,9 @@ pub struct Context {
     limits: AttemptLimits,
     deadline: Instant,
     token: CancellationToken,
-    progress: watch::Sender<Option<String>>,
+    /// Made when somebody reports or asks: few handlers do, and a channel for each attempt was a
+    /// tenth of what a no-op job cost the daemon.
+    progress: OnceLock<watch::Sender<Option<String>>>,
 }
 
 impl Context {
@@ -40,7 +42,7 @@ impl Context {
     pub fn new(job: ClaimedJob, limits: AttemptLimits, token: CancellationToken) -> Self {
         let far = Duration::from_hours(365 * 24);
         let deadline = Instant::now() + limits.timeout.min(far);
-        Self { job, limits, deadline, token, progress: watch::Sender::new(None) }
+        Self { job, limits, deadline, token, progress: OnceLock::new() }
     }
 
     /// Gives the job back once its attempt is over.
@@ -90,11 +92,15 @@ impl Context {
 
     /// Says how far the work is; the last word counts and is shown with the running job.
     pub fn report_progress(&self, progress: impl Into<String>) {
-        self.progress.send_replace(Some(progress.into()));
+        self.progress_sender().send_replace(Some(progress.into()));
     }
 
     /// What was last reported.
     pub fn progress(&self) -> watch::Receiver<Option<String>> {
-        self.progress.subscribe()
+        self.progress_sender().subscribe()
+    }
+
+    fn progress_sender(&self) -> &watch::Sender<Option<String>> {
+        self.progress.get_or_init(|| watch::Sender::new(None))
     }
 }

@@ -14,7 +14,7 @@ use sqlx::AssertSqlSafe;
 use std::{ops::Range, time::Duration};
 
 /// Longest that one statement of a benchmark may take: VACUUM and CHECKPOINT after a large preload.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(300);
+const STATEMENT_LIMIT: Duration = Duration::from_mins(5);
 
 /// Rows between two words about how far a preload is.
 const REPORT_EVERY: u64 = 1024;
@@ -57,9 +57,11 @@ impl BenchSession {
         numbers: Range<u64>,
         mut pushed: impl FnMut(u64),
     ) -> Result<u64, EnqueueError> {
-        let mut connection = self.connector.connect("bench preload").await.map_err(|error| {
-            EnqueueError::Begin(sqlx::Error::Configuration(error.into()))
-        })?;
+        let mut connection = self
+            .connector
+            .connect("bench preload")
+            .await
+            .map_err(|error| EnqueueError::Begin(sqlx::Error::Configuration(error.into())))?;
         let mut sink = EnqueueSink::begin(&mut connection).await?;
         let mut job = NewJob::new(kind.clone());
         for number in numbers {
@@ -109,7 +111,8 @@ impl BenchSession {
         &mut self,
         statement: impl for<'c> FnOnce(
             &'c mut sqlx::PgConnection,
-        ) -> futures::future::BoxFuture<'c, Result<T, sqlx::Error>>,
+        )
+            -> futures::future::BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {
         self.session.run_within(STATEMENT_LIMIT, statement).await
     }

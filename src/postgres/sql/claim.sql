@@ -1,7 +1,8 @@
 -- Takes up to $6 jobs of queue $2 and kinds $5 for holder $1, from the marks $4 of the levels $3.
 -- Index: job_ready (queue, priority, seq), one range a level, walked in order so that LIMIT ends it.
 -- ARRAY(…) is evaluated once; an IN subquery may be run again per row and break the LIMIT (20 of 20
--- rows claimed for LIMIT 1). Timestamps that producers wrote come out as numbers only.
+-- rows claimed for LIMIT 1). Timestamps that producers wrote come out as numbers only, by
+-- date_part: extract computes in numeric, which costs twice as much.
 -- The EXISTS is the fence of a daemon that was declared dead; a paused queue gives nothing.
 UPDATE legwork.job SET holder = $1, token = token + 1
 WHERE ctid = ANY (ARRAY(
@@ -18,7 +19,7 @@ WHERE ctid = ANY (ARRAY(
     AND EXISTS (SELECT FROM legwork.daemon d WHERE d.id = $1 AND d.died_at IS NULL)
     AND NOT EXISTS (SELECT FROM legwork.queue q WHERE q.name = $2 AND q.paused)
 RETURNING id, seq, token, priority, attempt, rescues, snoozes, max_attempts, kind, payload::text,
-    extract(epoch FROM timeout)::float8,
+    date_part('epoch', timeout),
     coalesce(expires_at < clock_timestamp(), false),
-    extract(epoch FROM clock_timestamp() - greatest(run_at, created_at))::float8,
+    date_part('epoch', clock_timestamp() - greatest(run_at, created_at)),
     metadata::text
