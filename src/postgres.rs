@@ -7,6 +7,7 @@
 mod claim;
 mod connect;
 pub mod enqueue;
+mod held;
 mod lease;
 mod listen;
 pub mod migrate;
@@ -18,6 +19,7 @@ mod upkeep;
 
 pub use claim::PostgresClaims;
 pub use connect::{ConnectError, Connector};
+pub use held::Held;
 pub use lease::{Identity, PostgresLease};
 pub use listen::{Listener, Notice};
 pub use observe::{ObservedJob, Observer};
