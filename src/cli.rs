@@ -5,6 +5,7 @@
 //! anyhow: here errors end, as text for people and as one of seven exit codes.
 
 mod args;
+mod bench;
 mod config;
 mod demo;
 mod enqueue;
@@ -58,6 +59,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
 fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Run(arguments) => run::run(&arguments, context),
+        Command::Bench(work) => bench::run(&work, context),
         Command::Demo(arguments) => demo::run(&arguments, context),
         Command::Migrate(command) => finish(migrate::run(command, context)),
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),

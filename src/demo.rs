@@ -25,7 +25,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 /// Samples that haven't ended by then have gone wrong.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How often the view is drawn and the trickle drips.
 const FRAME: Duration = Duration::from_millis(500);
 

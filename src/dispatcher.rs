@@ -10,10 +10,13 @@ pub use limiter::Limiter;
 use crate::{
     completer::Settled,
     job::{Verdict, refuse_before_running},
-    worker::{Assignment, Pool},
+    worker::{Assignment, Pool, Slot, Slots},
 };
 use std::sync::Arc;
-use tokio::sync::{Mutex, mpsc};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Batches that may wait between a claimer and its dispatcher. Claims then overlap with running and
@@ -24,21 +27,31 @@ pub const BATCH_CAPACITY: usize = 4;
 pub struct Dispatcher {
     /// Locked by the one task that runs, so that a restarted one finds it again.
     inbox: Mutex<mpsc::Receiver<Vec<Assignment>>>,
-    limiters: Vec<Arc<Limiter>>,
+    limits: Limits,
     pool: Pool,
     /// Cancelled when nothing new may start.
     stop: CancellationToken,
 }
 
+/// What each start of a group waits for.
+pub struct Limits {
+    /// The queue's and the kind's; none where neither has a limit.
+    pub limiters: Vec<Arc<Limiter>>,
+    /// The queue's slots. A job that waits for a limiter holds none of them, or a kind of one start
+    /// an hour could keep a whole queue from running for that hour.
+    pub slots: Slots,
+}
+
 impl Dispatcher {
-    /// Takes batches from `inbox`, asks every limiter for each job, hands them to the pool.
+    /// Takes batches from `inbox`, asks every limiter for each job, hands them to the pool. Where
+    /// there are limiters, jobs come with slots of the group's own waiting room.
     pub fn new(
         inbox: mpsc::Receiver<Vec<Assignment>>,
-        limiters: Vec<Arc<Limiter>>,
+        limits: Limits,
         pool: Pool,
         stop: CancellationToken,
     ) -> Self {
-        Self { inbox: Mutex::new(inbox), limiters, pool, stop }
+        Self { inbox: Mutex::new(inbox), limits, pool, stop }
     }
 
     /// Runs until its claimer is gone and every batch has gone somewhere.
@@ -46,7 +59,7 @@ impl Dispatcher {
         let mut inbox = self.inbox.lock().await;
         while let Some(batch) = inbox.recv().await {
             let allowed = self.gate(batch).await;
-            if self.limiters.is_empty() && !self.stop.is_cancelled() {
+            if self.limits.limiters.is_empty() && !self.stop.is_cancelled() {
                 self.pool.give(allowed);
             } else {
                 self.one_by_one(allowed).await;
@@ -74,18 +87,30 @@ impl Dispatcher {
 
     /// Waits for the limiters before each job; once told to stop, gives the rest back.
     async fn one_by_one(&self, jobs: Vec<Assignment>) {
-        for assignment in jobs {
-            if self.stop.run_until_cancelled(self.permitted()).await.is_some() {
-                self.pool.give([assignment]);
-            } else {
-                self.pool.release(assignment.job, assignment.slot).await;
+        for Assignment { job, slot: waiting } in jobs {
+            match self.stop.run_until_cancelled(self.permitted()).await.flatten() {
+                Some(slot) => self.pool.give([Assignment { job, slot }]),
+                None => self.pool.release(job, waiting).await,
             }
         }
     }
 
-    async fn permitted(&self) {
-        for limiter in &self.limiters {
-            limiter.ready().await;
+    /// A slot first and then the permits, so that a permit never ages and no window holds more
+    /// starts than it may; the slot goes back while a limiter says not yet.
+    async fn permitted(&self) -> Option<Slot> {
+        let since = Instant::now();
+        let mut limiters = self.limits.limiters.iter().peekable();
+        loop {
+            let slot = self.limits.slots.reserve(1, false).await?.take()?;
+            let not_yet = loop {
+                let Some(limiter) = limiters.peek() else { return Some(slot) };
+                match limiter.permit(since) {
+                    Ok(()) => limiters.next(),
+                    Err(not_yet) => break not_yet,
+                };
+            };
+            drop(slot);
+            sleep(not_yet).await;
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod maintenance;
 pub mod postgres;
 
 // Layer 4: wiring.
+pub mod bench;
 pub mod cli;
 pub mod daemon;
 pub mod demo;

@@ -4,6 +4,7 @@
 //! planner's reason. The rooms that need the database say so by a trait of their own; here the
 //! traits meet Postgres. No statement is assembled from strings.
 
+mod bench;
 mod claim;
 mod connect;
 pub mod enqueue;
@@ -17,6 +18,7 @@ mod session;
 mod settle;
 mod upkeep;
 
+pub use bench::BenchSession;
 pub use claim::PostgresClaims;
 pub use connect::{ConnectError, Connector};
 pub use held::Held;

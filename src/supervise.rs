@@ -33,7 +33,7 @@ pub enum ExitPolicy {
 /// this isn't hit by chance, and a supervisor above us (systemd, Kubernetes) starts all of it anew.
 pub const RESTART_BUDGET: usize = 5;
 /// See [`RESTART_BUDGET`].
-pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
+pub const RESTART_WINDOW: Duration = Duration::from_mins(1);
 /// Wait before the first restart; it doubles with each further one in the window.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,8 +82,11 @@ impl Supervisor {
     /// Waits until a task failed that the daemon can't go on without; gives its name.
     pub async fn failure(&self) -> String {
         let mut failed = self.failed.subscribe();
-        match failed.wait_for(Option::is_some).await {
-            Ok(name) => name.clone().unwrap_or_default(),
+        // Cloned at once: a guard that is held over an await would keep the daemon's future from
+        // being sent to another thread, and so from being spawned.
+        let name = failed.wait_for(Option::is_some).await.map(|name| name.clone());
+        match name {
+            Ok(name) => name.unwrap_or_default(),
             // The sender lives in `self`, so this can't be; waiting is right all the same.
             Err(_) => std::future::pending().await,
         }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 pub const LEVELS: [i16; 5] = [-2, -1, 0, 1, 2];
 /// How far a mark trails what was seen. A transaction that commits after more than this many later
 /// inserts were claimed waits for the next sweep.
-pub const MARGIN: i64 = 4096;
+pub(crate) const MARGIN: i64 = 4096;
 /// Sweeps come at least this far apart.
 const SWEEP_MIN: Duration = Duration::from_secs(1);
 /// … and at most this far: the longest that a late commit waits.
@@ -119,7 +119,7 @@ mod tests {
         marks.swept(now, Duration::from_millis(100), false);
         assert!(!marks.probe(now + Duration::from_secs(4)).is_sweep);
         assert!(marks.probe(now + Duration::from_secs(5)).is_sweep, "2 % of the time");
-        marks.swept(now, Duration::from_secs(60), false);
+        marks.swept(now, Duration::from_mins(1), false);
         assert!(marks.probe(now + SWEEP_MAX).is_sweep, "however long it takes");
     }
 

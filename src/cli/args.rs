@@ -9,7 +9,8 @@
 )]
 
 use super::{
-    config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue, run,
+    bench, config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue,
+    run,
 };
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub(super) struct Arguments {
 
 /// What every command takes.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct Global {
     /// The configuration file [default: ./legwork.toml, then /etc/legwork/legwork.toml, if there]
     #[arg(long, global = true, value_name = "FILE")]
@@ -53,6 +55,9 @@ pub(super) enum Command {
     Run(run::RunArguments),
     /// See it work: a private Postgres, sample jobs, a daemon, nothing to set up
     Demo(demo::DemoArguments),
+    /// Measure the daemon against your server, in a database that it makes and drops
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Bring the schema up or down, or say where it stands
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),

@@ -9,7 +9,10 @@ use crate::{
     demo::{Demo, DemoError, Summary},
 };
 use anyhow::Context as _;
-use std::io::{IsTerminal, Write as _};
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal, Write as _},
+};
 
 /// What `demo` takes.
 #[derive(Debug, clap::Args)]
@@ -77,10 +80,10 @@ fn show(summary: &Summary, context: &Context) -> anyhow::Result<()> {
     }
     let mut text = format!("\n{} jobs in {:.1} s:\n", summary.enqueued, millis(summary) / 1000.0);
     for (state, count) in &summary.by_outcome {
-        text.push_str(&format!("  {count:>5} {state}\n"));
+        writeln!(text, "  {count:>5} {state}")?;
     }
     for wrong in &summary.wrong {
-        text.push_str(&format!("  wrong: {wrong}\n"));
+        writeln!(text, "  wrong: {wrong}")?;
     }
     output::print(&text)
 }

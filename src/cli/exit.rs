@@ -11,7 +11,7 @@ use crate::{
     postgres::{
         enqueue::EnqueueError,
         migrate::{MigrateError, SchemaCheck},
-        operations::{Nature, OperationError},
+        operations::{self, Nature, OperationError},
     },
 };
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
@@ -110,31 +110,33 @@ pub(super) fn report(error: &anyhow::Error) -> Code {
     code(error)
 }
 
-/// The error, its causes and what to do. A cause that only repeats the end of the line above it, as
-/// sqlx's do, is left out.
+/// The error, its causes and what to do. The database's own words end the causes.
 fn described(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}");
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.ends_with(&cause) {
-            write!(text, "\n  because: {cause}").ok();
+    let mut advice = advice(code(error)).map(str::to_owned);
+    for cause in error.chain().skip(1) {
+        if let Some(said) = operations::said(cause) {
+            write!(text, "\n  because: {}", said.message).ok();
+            advice = said.hint.or(advice);
+            break;
         }
+        write!(text, "\n  because: {cause}").ok();
     }
-    if let Some(advice) = advice(error) {
+    if let Some(advice) = advice {
         write!(text, "\n  help: {advice}").ok();
     }
     text
 }
 
-fn advice(error: &anyhow::Error) -> Option<&str> {
-    let hint = error.downcast_ref::<OperationError>().and_then(OperationError::hint);
-    hint.or_else(|| match code(error) {
+fn advice(code: Code) -> Option<&'static str> {
+    match code {
         Code::Unreachable => Some(
             "is the server running, and is the address right? `legwork config show` names the \
              address and where it comes from",
         ),
         Code::TryAgain => Some("nothing is wrong with the command: run it again in a moment"),
         _ => None,
-    })
+    }
 }
 
 fn code(error: &anyhow::Error) -> Code {

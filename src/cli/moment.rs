@@ -27,12 +27,15 @@ pub(super) fn rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
-/// The largest unit of which there are two or more; whole ones only.
+/// The largest unit of which there are two or more, to the nearest.
 fn span(distance: Duration) -> String {
     let seconds = distance.whole_seconds();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let unit = units.iter().find(|(size, _)| seconds >= 2 * size);
-    unit.map_or_else(|| format!("{seconds}s"), |(size, name)| format!("{}{name}", seconds / size))
+    unit.map_or_else(
+        || format!("{seconds}s"),
+        |(size, name)| format!("{}{name}", (seconds + size / 2) / size),
+    )
 }
 
 #[cfg(test)]
@@ -43,7 +46,7 @@ mod tests {
     #[rstest]
     #[case::same("2026-03-01T12:00:00Z", "now")]
     #[case::seconds("2026-03-01T11:58:30Z", "90s ago")]
-    #[case::minutes("2026-03-01T12:05:30.5Z", "in 5m")]
+    #[case::minutes("2026-03-01T12:05:30.5Z", "in 6m")]
     #[case::hours("2026-03-01T09:00:00Z", "3h ago")]
     #[case::days("2026-02-01T12:00:00Z", "28d ago")]
     #[case::unreadable("infinity", "infinity")]

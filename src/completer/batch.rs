@@ -44,7 +44,7 @@ impl Final {
     /// What the job leaves behind.
     pub fn result(&self) -> Option<&str> {
         match &self.settled.verdict {
-            Verdict::Complete { result } => result.as_ref().map(|json| json.as_str()),
+            Verdict::Complete { result } => result.as_ref().map(crate::job::JobResult::as_str),
             Verdict::Cancel
             | Verdict::Discard { .. }
             | Verdict::Retry { .. }
@@ -170,7 +170,7 @@ mod tests {
                 .chain(batch.releases.iter().map(|r| r.lease.job.0))
                 .collect();
             ids.sort_unstable();
-            prop_assert_eq!(ids, (0..verdicts.len() as i64).collect::<Vec<_>>());
+            prop_assert_eq!(ids, (0i64..).take(verdicts.len()).collect::<Vec<_>>());
             prop_assert_eq!(batch.failures.len(), failures);
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 /// Verdicts that may wait: eight full flushes, enough to ride out one slow commit. A full channel
 /// makes workers wait with their slots, and so stops claiming.
-pub const VERDICT_CAPACITY: usize = 4096;
+pub(crate) const VERDICT_CAPACITY: usize = 4096;
 
 /// What becomes of one job, with all that writing it down takes.
 #[derive(Debug, Clone)]

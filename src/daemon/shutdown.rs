@@ -66,7 +66,7 @@ impl Running {
         self.stop_dispatching.cancel();
         phase.wait("release unstarted", RELEASE, self.release_unstarted()).await;
         phase.wait("wait for running jobs", settings.shutdown.grace, self.gone("worker[")).await;
-        self.running.stop_all(Stop::Shutdown);
+        self.attempts.stop_all(Stop::Shutdown);
         phase.wait("cancel the rest", settings.shutdown.cancel_grace, self.gone("worker[")).await;
         let orphans = self.end_workers(&phase).await;
         self.pools.clear();
@@ -92,7 +92,7 @@ impl Running {
     }
 
     async fn gone(&self, tasks: &str) {
-        const LONG: Duration = Duration::from_secs(24 * 3600);
+        const LONG: Duration = Duration::from_hours(24);
         self.supervisor.ended(tasks, Instant::now() + LONG).await;
     }
 
@@ -106,10 +106,10 @@ impl Running {
     /// Ends workers where they stand. What ended is given back, for its handler is gone; what didn't
     /// (a handler that blocks its thread) may still be working, so its lease is left to run out.
     async fn end_workers(&self, phase: &Phases<'_>) -> Vec<Arc<RunningJob>> {
-        let cut_off = self.running.list();
+        let cut_off = self.attempts.list();
         self.supervisor.abort("worker[");
         phase.wait("end handlers", SETTLE, self.gone("worker[")).await;
-        let hung: HashSet<_> = self.running.list().iter().map(|job| job.lease).collect();
+        let hung: HashSet<_> = self.attempts.list().iter().map(|job| job.lease).collect();
         let (hung, ended): (Vec<_>, Vec<_>) =
             cut_off.into_iter().partition(|job| hung.contains(&job.lease));
         if let Some(pool) = self.pools.first() {

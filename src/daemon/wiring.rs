@@ -6,7 +6,7 @@ use crate::{
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared},
     completer::{Completer, Links, Verdicts, verdict_channel},
     config::{QueueSettings, Settings},
-    dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter},
+    dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     executor::Stop,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{self, Doorbell, Ears},
@@ -44,7 +44,7 @@ pub(super) struct Running {
     pub(super) stop_heartbeat: CancellationToken,
     pub(super) stop_admin: CancellationToken,
     pub(super) completer_gives_up: CancellationToken,
-    pub(super) running: Arc<worker::Running>,
+    pub(super) attempts: Arc<worker::Running>,
     pub(super) pools: Vec<Pool>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
@@ -63,7 +63,7 @@ impl Running {
             stop_heartbeat: CancellationToken::new(),
             stop_admin: CancellationToken::new(),
             completer_gives_up: CancellationToken::new(),
-            running: Arc::default(),
+            attempts: Arc::default(),
             pools: Vec::new(),
             heartbeat: None,
             queues: Vec::new(),
@@ -112,7 +112,7 @@ impl Running {
             self.start_queue(daemon, queue, &shared, (&verdicts, &bell, &upkeep));
         }
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, settings.claim.notify);
-        self.start_maintenance(settings, &upkeep, &bell, leases, doorbell);
+        self.start_maintenance(settings, &upkeep, &bell, (leases, doorbell));
         if settings.claim.notify {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
@@ -167,7 +167,7 @@ impl Running {
         };
         let times = LeaseTimes::new(&settings.daemon);
         let keeper = PostgresLease::new(connector.clone(), identity, times.ttl);
-        let running = Arc::clone(&self.running);
+        let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
         let check = self.health.fresh_check("heartbeat", times.ttl);
         check.ok();
@@ -235,17 +235,23 @@ impl Running {
             let of_kind = group
                 .limit
                 .map(|limit| Arc::new(Limiter::new(limit, waits(&format!("kind:{}", group.name)))));
-            let limiters = of_queue.iter().cloned().chain(of_kind).collect();
+            let limiters: Vec<_> = of_queue.iter().cloned().chain(of_kind).collect();
+            // Limited jobs are claimed into a waiting room; the queue's slots are for those that run.
+            let room = match limiters.as_slice() {
+                [] => slots.clone(),
+                _ => Slots::new(group.most.min(queue.concurrency)),
+            };
+            let limits = Limits { limiters, slots: slots.clone() };
             let (outbox, inbox) = mpsc::channel(BATCH_CAPACITY);
             let stop = self.stop_dispatching.clone();
-            let dispatcher = Arc::new(Dispatcher::new(inbox, limiters, pool.clone(), stop));
+            let dispatcher = Arc::new(Dispatcher::new(inbox, limits, pool.clone(), stop));
             let name = format!("dispatcher[{}/{}]", queue.name, group.name);
             self.supervisor.spawn(name, ExitPolicy::Restart, move || Arc::clone(&dispatcher).run());
             let claim_group = ClaimGroup {
                 queue: queue.name.clone(),
                 kinds: group.kinds,
                 most: group.most,
-                slots: slots.clone(),
+                slots: room,
                 outbox,
             };
             let claimer = Arc::new(Claimer::new(shared.clone(), claim_group, bell.waker()));
@@ -268,7 +274,7 @@ impl Running {
             queue: queue.name.clone(),
             concurrency: queue.concurrency,
             kinds,
-            running: Arc::clone(&self.running),
+            running: Arc::clone(&self.attempts),
             verdicts: verdicts.clone(),
             metrics: self.metrics.queue(&queue.name),
         };
@@ -295,7 +301,7 @@ impl Running {
         });
         // A cancel that was announced is looked for at once; the canceller's own rounds are the net.
         let (upkeep, leases) = (Arc::clone(upkeep), leases.clone());
-        let (running, stop) = (Arc::clone(&self.running), self.stop_cancelling.clone());
+        let (running, stop) = (Arc::clone(&self.attempts), self.stop_cancelling.clone());
         self.supervisor.spawn("canceller[notified]", ExitPolicy::Restart, move || {
             let (upkeep, leases, running) =
                 (Arc::clone(&upkeep), leases.clone(), Arc::clone(&running));
@@ -314,8 +320,7 @@ impl Running {
         settings: &Settings,
         upkeep: &Arc<Upkeep>,
         bell: &Bell,
-        leases: Leases,
-        doorbell: Doorbell,
+        (leases, doorbell): (Leases, Doorbell),
     ) {
         let stop = || self.stop_claiming.clone();
         let doorbell = Arc::new(Mutex::new(doorbell));
@@ -334,7 +339,7 @@ impl Running {
             let (up, ring, metrics) = (Arc::clone(&up), ring.clone(), Arc::clone(&metrics));
             async move { maintenance::rescue(&up, times, &ring, &metrics).await }
         });
-        let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.running));
+        let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.attempts));
         self.round("canceller", self.stop_cancelling.clone(), move || {
             let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
             async move { maintenance::cancel_requested(&up, &leases, &running).await }

@@ -11,7 +11,7 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 type Bucket = governor::RateLimiter<
     NotKeyed,
@@ -43,13 +43,16 @@ impl Limiter {
         Self { bucket, clock, waits }
     }
 
-    /// Waits until one more may start.
-    pub async fn ready(&self) {
-        let since = Instant::now();
-        while let Err(not_yet) = self.bucket.check() {
-            sleep(not_yet.wait_time_from(self.clock.now()).min(LONGEST_NAP)).await;
+    /// Takes a permit for a job that has waited since then, or says for how long to wait at most
+    /// before asking again.
+    pub fn permit(&self, since: Instant) -> Result<(), Duration> {
+        match self.bucket.check() {
+            Ok(()) => {
+                self.waits.record(since.elapsed().as_secs_f64());
+                Ok(())
+            }
+            Err(not_yet) => Err(not_yet.wait_time_from(self.clock.now()).min(LONGEST_NAP)),
         }
-        self.waits.record(since.elapsed().as_secs_f64());
     }
 }
 
@@ -92,11 +95,10 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_fresh_bucket_is_empty() {
+    #[test]
+    fn a_fresh_bucket_is_empty() {
         let limit: RateLimit = "1/h burst 5".parse().expect("a limit");
         let limiter = Limiter::new(limit, metrics::Histogram::noop());
-        let at_once = tokio::time::timeout(Duration::from_millis(1), limiter.ready()).await;
-        assert!(at_once.is_err(), "nothing may start in the first hour's first millisecond");
+        assert_eq!(limiter.permit(Instant::now()), Err(LONGEST_NAP));
     }
 }

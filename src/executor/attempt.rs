@@ -10,20 +10,20 @@ use tokio::time::{Instant, timeout_at};
 ///
 /// `stop` says why the context's token was cancelled; it is read only after that.
 pub async fn execute(handler: &dyn Handler, context: &Context, stop: &OnceLock<Stop>) -> Ending {
-    let handled = AssertUnwindSafe(async { handler.run(context).await }).catch_unwind();
-    let mut handled = std::pin::pin!(handled);
+    let work = AssertUnwindSafe(async { handler.run(context).await }).catch_unwind();
+    let mut work = std::pin::pin!(work);
     let ended = timeout_at(context.deadline(), async {
         tokio::select! {
             // The handler first: a result that is there counts, even if a stop came as well.
             biased;
-            result = &mut handled => Some(result),
+            result = &mut work => Some(result),
             () = context.cancellation().cancelled() => None,
         }
     });
     match ended.await {
         Ok(Some(result)) => decided(result, stop.get().copied()),
-        Ok(None) => stopped(handler, handled, stop.get().copied()).await,
-        Err(_) => overdue(handler, handled, context).await,
+        Ok(None) => stopped(handler, work, stop.get().copied()).await,
+        Err(_) => overdue(handler, work, context).await,
     }
 }
 
@@ -54,11 +54,11 @@ fn broken_off(stop: Stop) -> Ending {
 /// Gives a handler that was told to stop its grace, then drops it.
 async fn stopped(
     handler: &dyn Handler,
-    handled: impl Future<Output = Caught>,
+    work: impl Future<Output = Caught>,
     stop: Option<Stop>,
 ) -> Ending {
     let until = Instant::now() + handler.stop_grace();
-    match timeout_at(until, handled).await {
+    match timeout_at(until, work).await {
         Ok(result) => decided(result, stop),
         Err(_) => broken_off(stop.unwrap_or(Stop::Cancelled)),
     }
@@ -67,12 +67,12 @@ async fn stopped(
 /// Tells a handler whose time is up to stop, so that it can end what it started.
 async fn overdue(
     handler: &dyn Handler,
-    handled: impl Future<Output = Caught>,
+    work: impl Future<Output = Caught>,
     context: &Context,
 ) -> Ending {
     context.cancellation().cancel();
     // What it says in its grace no longer counts: the attempt has timed out.
-    drop(timeout_at(Instant::now() + handler.stop_grace(), handled).await);
+    drop(timeout_at(Instant::now() + handler.stop_grace(), work).await);
     Ending::TimedOut { limit: context.timeout() }
 }
 

@@ -38,7 +38,7 @@ pub struct Context {
 impl Context {
     /// Starts the clock of an attempt. `token` is cancelled when it has to stop.
     pub fn new(job: ClaimedJob, limits: AttemptLimits, token: CancellationToken) -> Self {
-        let far = Duration::from_secs(365 * 24 * 3600);
+        let far = Duration::from_hours(365 * 24);
         let deadline = Instant::now() + limits.timeout.min(far);
         Self { job, limits, deadline, token, progress: watch::Sender::new(None) }
     }

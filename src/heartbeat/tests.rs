@@ -56,7 +56,7 @@ async fn minute(answers: Vec<Answer>) -> (Vec<Duration>, usize) {
     let beat = Heartbeat { keeper, times: TIMES, reports, publisher }.beat();
     tokio::select! {
         () = beat => unreachable!("nobody stopped it"),
-        () = sleep(Duration::from_secs(60)) => {}
+        () = sleep(Duration::from_mins(1)) => {}
     }
     drop(leases);
     let lost = lost.lock().unwrap().clone();

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// The longest wait that any configuration may ask for.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// `base × factor^(attempt − 1)`, at most `max`, spread by ± `jitter`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,13 +118,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_delay_is_never_above_max_and_never_below_the_jittered_base(
-            base in 0u64..1000, extra in 0u64..100_000, factor in 1.0f64..10.0,
+            base in 0u32..1000, extra in 0u32..100_000, factor in 1.0f64..10.0,
             jitter in 0.0f64..1.0, attempt in 0u16..=1000, random in 0.0f64..1.0,
         ) {
-            let b = backoff(base, factor, base + extra, jitter);
+            let b = backoff(u64::from(base), factor, u64::from(base + extra), jitter);
             let delay = b.delay(attempt, random).as_secs_f64();
-            prop_assert!(delay <= (base + extra) as f64 + 1e-6);
-            prop_assert!(delay >= base as f64 * (1.0 - jitter) - 1e-6);
+            prop_assert!(delay <= f64::from(base + extra) + 1e-6);
+            prop_assert!(delay >= f64::from(base) * (1.0 - jitter) - 1e-6);
         }
 
         #[test]

@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Longest name in bytes; the pattern is ASCII, so bytes are characters.
-pub const NAME_MAX_BYTES: usize = 128;
+pub(crate) const NAME_MAX_BYTES: usize = 128;
 
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

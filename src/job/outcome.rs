@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 /// Longest error text kept of an attempt, in bytes.
-pub const ERROR_MAX_BYTES: usize = 8 * 1024;
+pub(crate) const ERROR_MAX_BYTES: usize = 8 * 1024;
 
 /// JSON text that a handler left as its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,9 @@ fn holds_nul(value: &serde_json::Value) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobError(String);
 
+/// What is kept of each end of a text that is too long; the rest is for the mark between them.
+const HALF: usize = ERROR_MAX_BYTES / 2 - 16;
+
 impl JobError {
     /// Takes any text; NUL becomes a visible mark and the middle of a long text is cut out.
     pub fn new(text: impl AsRef<str>) -> Self {
@@ -44,7 +47,6 @@ impl JobError {
         if clean.len() <= ERROR_MAX_BYTES {
             return Self(clean);
         }
-        const HALF: usize = ERROR_MAX_BYTES / 2 - 16;
         let head = clean.floor_char_boundary(HALF);
         let tail = clean.ceil_char_boundary(clean.len() - HALF);
         Self(format!("{}\n[… cut …]\n{}", &clean[..head], &clean[tail..]))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The longest time that finished jobs are kept; partitions are made one a day.
-pub const RETENTION_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+pub const RETENTION_MAX: Duration = Duration::from_hours(3650 * 24);
 
 /// What happens to a job's row once it is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

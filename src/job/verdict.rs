@@ -6,7 +6,7 @@ use super::{ClaimedJob, DiscardReason, Ending, JobError, JobResult, KindPolicy, 
 use std::time::Duration;
 
 /// Longest delay that a handler may ask for; the same limit as a backoff's.
-pub const DELAY_MAX: Duration = super::backoff::BACKOFF_MAX;
+pub(crate) const DELAY_MAX: Duration = super::backoff::BACKOFF_MAX;
 
 /// What becomes of the job.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,7 +24,7 @@ const PROMOTE_MIN: Duration = Duration::from_millis(10);
 /// How often cancel requests are looked for while jobs run.
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
-const PRUNE_PAUSE: Duration = Duration::from_secs(3600);
+const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
 const DAYS_AHEAD: i32 = 35;
 /// How often waiting jobs are counted.

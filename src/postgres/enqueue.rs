@@ -9,6 +9,7 @@
 
 mod encode;
 
+pub use encode::row as encode_row;
 pub(in crate::postgres) use encode::{interval_text, timestamp_text};
 
 use super::operations::Nature;

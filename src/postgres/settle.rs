@@ -14,8 +14,6 @@ use tokio::sync::Mutex;
 const NO_PARTITION: &str = "23514";
 /// SQLSTATE of a record that is there already: its first COPY was answered too late to learn of it.
 const DUPLICATE: &str = "23505";
-/// Days that are made when one is missing; the longest default retention and some.
-const DAYS_AHEAD: i32 = 35;
 
 /// Writes verdicts to Postgres, on a session of its own.
 pub struct PostgresOutcomes {
@@ -46,13 +44,14 @@ impl Fence {
 impl PostgresOutcomes {
     /// Connects at the first verdict. Leases that are settled leave `held`.
     pub fn new(connector: Connector, held: Arc<Held>) -> Self {
-        Self { session: Mutex::new(Session::new(connector, "completer", None)), held }
+        let setup = include_str!("sql/indexed_session.sql");
+        Self { session: Mutex::new(Session::new(connector, "completer", Some(setup))), held }
     }
 
-    /// After an error: makes days that are missing, so that the next try finds them.
-    async fn judge(&self, session: &mut Session, error: DbError) -> SinkError {
-        if error.sqlstate().as_deref() == Some(NO_PARTITION) {
-            let made = session.run(|connection| make_partitions(connection).boxed()).await;
+    /// After an error: makes those of these days that are missing, so that the next try finds them.
+    async fn judge(&self, session: &mut Session, error: DbError, days: Vec<i32>) -> SinkError {
+        if lacks_a_partition(&error) {
+            let made = session.run(|connection| make_days(connection, days).boxed()).await;
             if made.is_ok() {
                 return SinkError::Unavailable(error.into());
             }
@@ -69,13 +68,14 @@ impl PostgresOutcomes {
         session: &mut Session,
         (ids, tokens): (Vec<i64>, Vec<i64>),
         rows: Result<Vec<PgRow>, DbError>,
+        days: Vec<i32>,
     ) -> Result<Vec<JobId>, SinkError> {
         match rows {
             Ok(rows) => {
                 self.held.settled(&ids, &tokens);
                 Ok(rows.iter().map(|row| JobId(row.get_unchecked(0))).collect())
             }
-            Err(error) => Err(self.judge(session, error).await),
+            Err(error) => Err(self.judge(session, error, days).await),
         }
     }
 }
@@ -97,7 +97,10 @@ impl OutcomeSink for PostgresOutcomes {
             Err(error) if error.sqlstate().as_deref() == Some(DUPLICATE) && rows.len() == 1 => {
                 Ok(())
             }
-            Err(error) => Err(self.judge(session, error).await),
+            Err(error) => {
+                let days = rows.iter().map(|row| row.days).collect();
+                Err(self.judge(session, error, days).await)
+            }
             Ok(()) => Ok(()),
         }
     }
@@ -114,7 +117,8 @@ impl OutcomeSink for PostgresOutcomes {
             let columns = History::of(&rows);
             session.run(|connection| finish(connection, fence, columns).boxed()).await
         };
-        self.answer(session, leases, written).await
+        let days = rows.iter().filter_map(|row| row.days).collect();
+        self.answer(session, leases, written, days).await
     }
 
     async fn put_back(&self, rows: &[Back]) -> Result<Vec<JobId>, SinkError> {
@@ -138,7 +142,7 @@ impl OutcomeSink for PostgresOutcomes {
                 .boxed()
         });
         let written = written.await;
-        self.answer(session, leases, written).await
+        self.answer(session, leases, written, Vec::new()).await
     }
 
     async fn release(&self, rows: &[Settled]) -> Result<Vec<JobId>, SinkError> {
@@ -156,7 +160,7 @@ impl OutcomeSink for PostgresOutcomes {
                 .boxed()
         });
         let written = written.await;
-        self.answer(session, leases, written).await
+        self.answer(session, leases, written, Vec::new()).await
     }
 }
 
@@ -211,8 +215,14 @@ async fn finish_without_history(
         .await
 }
 
-async fn make_partitions(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let made = sqlx::query(include_str!("sql/make_partitions.sql")).bind(DAYS_AHEAD);
+/// A CHECK that a row breaks has the same SQLSTATE, but a name.
+fn lacks_a_partition(error: &DbError) -> bool {
+    let DbError::Statement(sqlx::Error::Database(refusal)) = error else { return false };
+    refusal.code().as_deref() == Some(NO_PARTITION) && refusal.constraint().is_none()
+}
+
+async fn make_days(connection: &mut PgConnection, days: Vec<i32>) -> Result<(), sqlx::Error> {
+    let made = sqlx::query(include_str!("sql/make_days.sql")).bind(days);
     made.execute(connection).await.map(drop)
 }
 

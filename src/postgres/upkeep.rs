@@ -32,7 +32,8 @@ pub struct Upkeep {
 impl Upkeep {
     /// Connects at the first statement.
     pub fn new(connector: Connector) -> Self {
-        Self { session: Mutex::new(Session::new(connector, "maintenance", None)) }
+        let setup = include_str!("sql/indexed_session.sql");
+        Self { session: Mutex::new(Session::new(connector, "maintenance", Some(setup))) }
     }
 
     /// How far the line reaches.

@@ -44,7 +44,7 @@ async fn after_expect_ends_a_clean_end_is_no_failure_and_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn an_aborted_task_leaves_the_registry() {
     let supervisor = Supervisor::default();
-    supervisor.spawn("hung", ExitPolicy::Restart, || std::future::pending());
+    supervisor.spawn("hung", ExitPolicy::Restart, std::future::pending);
     assert_eq!(supervisor.tasks().len(), 1);
     supervisor.abort("hung");
     assert!(supervisor.ended("hung", Instant::now() + Duration::from_secs(1)).await);

@@ -86,7 +86,7 @@ impl<T> Handoff<T> {
     pub fn put(&self, jobs: impl IntoIterator<Item = T>) -> Summons {
         let mut state = self.lock();
         state.jobs.extend(jobs);
-        self.finish(state)
+        Self::finish(state)
     }
 
     /// Takes the next job; `None` once it is closed and empty. A worker that was started by a
@@ -111,11 +111,13 @@ impl<T> Handoff<T> {
         state.closed = true;
         let sleepers = std::mem::take(&mut state.sleepers);
         drop(state);
-        sleepers.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in sleepers {
+            waker.wake();
+        }
     }
 
     /// Summons whoever is needed, outside the lock.
-    fn finish(&self, mut state: MutexGuard<'_, State<T>>) -> Summons {
+    fn finish(mut state: MutexGuard<'_, State<T>>) -> Summons {
         let (summons, waker) = state.summon();
         drop(state);
         if let Some(waker) = waker {
@@ -164,7 +166,7 @@ impl<T> Future for Take<'_, T> {
         let mut state = handoff.lock();
         self.arrive(&mut state);
         if let Some(job) = state.jobs.pop_front() {
-            return Poll::Ready(Some((job, handoff.finish(state))));
+            return Poll::Ready(Some((job, Handoff::finish(state))));
         }
         if state.closed {
             state.workers -= 1;
@@ -189,7 +191,7 @@ impl<T> Drop for Take<'_, T> {
         self.arrive(&mut state);
         // Only a sleeper can be summoned from here; a new worker can't be started by a drop, and
         // none is needed: the workers that are awake look again before they sleep.
-        if let (Summons::StartWorker, _) = (handoff.finish(state), ()) {
+        if Handoff::finish(state) == Summons::StartWorker {
             let mut state = handoff.lock();
             state.workers -= 1;
             state.on_the_way = false;

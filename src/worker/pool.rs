@@ -83,7 +83,7 @@ impl Pool {
     /// Hands jobs to the workers.
     pub fn give(&self, jobs: impl IntoIterator<Item = Assignment>) {
         let summons = self.0.handoff.put(jobs);
-        self.answer(summons);
+        self.answer(&summons);
     }
 
     /// The limits of a kind.
@@ -115,8 +115,8 @@ impl Pool {
         self.0.verdicts.settle(Settled::unstarted(&job, Verdict::Release, metrics), slot).await;
     }
 
-    fn answer(&self, summons: Summons) {
-        if summons == Summons::StartWorker {
+    fn answer(&self, summons: &Summons) {
+        if *summons == Summons::StartWorker {
             let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
             let name = format!("worker[{}]#{number}", self.0.queue);
             let pool = self.clone();
@@ -132,7 +132,7 @@ impl Pool {
         loop {
             let taken = self.0.handoff.take(std::mem::take(&mut summoned)).await;
             let Some((Assignment { job, slot }, summons)) = taken else { return };
-            self.answer(summons);
+            self.answer(&summons);
             self.run(job, slot).await;
         }
     }

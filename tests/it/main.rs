@@ -3,6 +3,7 @@
 //! One binary because each would link the whole crate again; what is slow to make (a server, a
 //! built program) is made once and shared.
 
+mod cli;
 mod command;
 mod config;
 mod embedded;
@@ -11,6 +12,7 @@ mod history;
 mod insight;
 mod migrations;
 mod operators;
+mod pipeline;
 mod process;
 mod roles;
 mod schema;

@@ -72,7 +72,7 @@ fn keys(file: &str) -> Vec<(usize, String)> {
     for (number, line) in file.lines().enumerate() {
         let line = line.trim_start_matches("# ");
         if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_matches(['[', ']', ' ']).to_owned();
+            name.trim_matches(['[', ']', ' ']).clone_into(&mut section);
         } else if let Some((key, _)) = line.split_once(" = ") {
             let is_key = key.chars().all(|c| is_name(c) || c == '.') && !key.is_empty();
             if is_key {

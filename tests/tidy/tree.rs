@@ -121,7 +121,7 @@ pub(crate) fn clean(findings: &[Finding]) {
 
 /// The line, counted from 1, on which a byte of a text lies.
 pub(crate) fn line_at(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
+    text[..offset].matches('\n').count() + 1
 }
 
 #[test]

@@ -12,7 +12,7 @@ use time::{OffsetDateTime, UtcOffset};
 ///
 /// COPY has no word for "the default", so the defaults that aren't null stand here as well; a test
 /// holds them to the table's.
-pub(super) fn row(job: &NewJob, out: &mut Vec<u8>) {
+pub fn row(job: &NewJob, out: &mut Vec<u8>) {
     text(job.kind.as_str(), out);
     field(Some(job.payload.as_deref().unwrap_or("{}")), out);
     field(Some(job.queue.as_ref().map_or("default", |queue| queue.as_str())), out);

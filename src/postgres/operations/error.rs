@@ -72,8 +72,7 @@ impl OperationError {
     /// What kind of failure it is, for whoever branches.
     pub fn nature(&self) -> Nature {
         match self {
-            Self::NoAddress => Nature::Address,
-            Self::Connect(ConnectError::Url(_)) => Nature::Address,
+            Self::NoAddress | Self::Connect(ConnectError::Url(_)) => Nature::Address,
             Self::Connect(ConnectError::Refused { source, .. }) => Nature::of_connecting(source),
             Self::Connect(ConnectError::Deadline { .. }) | Self::Silent { .. } => {
                 Nature::Unreachable
@@ -81,12 +80,6 @@ impl OperationError {
             Self::TooManyJobs { .. } | Self::Decode(_) => Nature::Refused,
             other => other.database().map_or(Nature::Refused, Nature::of),
         }
-    }
-
-    /// What the database advises, where it does.
-    pub fn hint(&self) -> Option<&str> {
-        let error = self.database()?.as_database_error()?;
-        error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.hint()
     }
 
     fn database(&self) -> Option<&sqlx::Error> {

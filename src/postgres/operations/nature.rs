@@ -3,7 +3,8 @@
 //! Callers branch on four natures rather than on some forty SQLSTATEs: the command line maps them to
 //! exit codes, the HTTP API to status codes. The wording stays with the error.
 
-use sqlx::error::DatabaseError;
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
+use std::error::Error;
 
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,4 +54,26 @@ impl Nature {
             _ => Self::Refused,
         }
     }
+}
+
+/// What the database itself said of a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Its sentence, with the detail where it gave one.
+    pub message: String,
+    /// What it advises.
+    pub hint: Option<String>,
+}
+
+/// What the database said, where this cause of an error is its answer: without the driver's words round
+/// it, which name the line of the server's source.
+pub fn said(cause: &(dyn Error + 'static)) -> Option<Said> {
+    let error = cause.downcast_ref::<sqlx::Error>()?.as_database_error()?;
+    let postgres = error.try_downcast_ref::<PgDatabaseError>();
+    let detail = postgres.and_then(PgDatabaseError::detail);
+    let message = match detail {
+        Some(detail) => format!("{} ({})", error.message(), detail.trim_end_matches('.')),
+        None => error.message().to_owned(),
+    };
+    Some(Said { message, hint: postgres.and_then(PgDatabaseError::hint).map(str::to_owned) })
 }

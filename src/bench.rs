@@ -1,0 +1,258 @@
+//! The daemon, measured against a server of yours: `drain`, `latency`, `enqueue`.
+//!
+//! It exists so that a figure can be had where it matters, on one's own machine, and compared with
+//! that of other queues: the works and the fields are those in `docs/benchmarks.md`. What runs is
+//! the daemon as it ships, in this process, in a database that is made for the run and dropped after
+//! it. It touches nothing else on that server, and it has no opinion on what a good figure is.
+
+mod drain;
+mod enqueue;
+mod gauge;
+mod handler;
+mod latency;
+mod report;
+
+pub use report::Report;
+
+use crate::{
+    config::{
+        Admin, Database, DatabaseUrl, Environment, HandlerSettings, KindSettings, MissingUrl,
+        Retentions, Settings,
+    },
+    daemon::{Daemon, Signals, StartError},
+    job::{KindName, Retention},
+    postgres::{BenchSession, ConnectError, Connector, DbError, enqueue::EnqueueError, migrate},
+};
+use handler::{Stamping, Stamps};
+use std::{sync::Arc, time::Duration};
+
+/// Jobs that run at once: two claims in hand while two more are being completed.
+const CONCURRENCY: u32 = 4000;
+/// Jobs that one statement claims.
+const CLAIM_BATCH: u32 = 1000;
+/// Verdicts that one statement writes.
+const FLUSH_MAX_ROWS: usize = 1000;
+/// Jobs that haven't ended by then never will.
+const LIMIT: Duration = Duration::from_secs(600);
+/// The kind of every job here.
+const KIND: &str = "noop";
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// How fast a backlog is worked off.
+    Drain,
+    /// How long a job waits while little happens.
+    Latency,
+    /// How fast jobs come in while no daemon runs.
+    Enqueue,
+}
+
+impl Work {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Latency => "latency",
+            Self::Enqueue => "enqueue",
+        }
+    }
+}
+
+/// How it is measured.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// What.
+    pub work: Work,
+    /// How many jobs.
+    pub jobs: u64,
+    /// Whether finished jobs are kept.
+    pub history: bool,
+    /// The server; its own database is only used to make another.
+    pub database: Database,
+    /// The process's environment, for the daemon.
+    pub environment: Environment,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What goes on.
+    pub doing: &'static str,
+    /// Jobs done.
+    pub done: u64,
+    /// Jobs in all.
+    pub of: u64,
+}
+
+/// Why there is no figure.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// No server was named.
+    #[error(transparent)]
+    NoDatabase(#[from] MissingUrl),
+    /// The server can't be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The schema couldn't be made.
+    #[error(transparent)]
+    Migrate(#[from] migrate::MigrateError),
+    /// The jobs couldn't be enqueued.
+    #[error(transparent)]
+    Enqueue(#[from] EnqueueError),
+    /// The database couldn't be asked.
+    #[error(transparent)]
+    Ask(#[from] DbError),
+    /// The daemon didn't start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The daemon ended in the middle.
+    #[error("the daemon ended before its jobs did")]
+    Ended,
+    /// It took too long.
+    #[error("after {} s {done} of {of} jobs were handled", LIMIT.as_secs())]
+    Limit {
+        /// Handled.
+        done: u64,
+        /// In all.
+        of: u64,
+    },
+    /// Somebody stopped it.
+    #[error("stopped before it was over")]
+    Interrupted,
+}
+
+impl Bench {
+    /// Makes the database, measures, drops the database.
+    pub async fn run(
+        &self,
+        signals: &Signals,
+        show: &impl Fn(Progress),
+    ) -> Result<Report, BenchError> {
+        let url = self.database.url.as_ref().ok_or(MissingUrl)?;
+        let name = format!("legwork_bench_{:08x}", fastrand::u32(..));
+        let mut server = BenchSession::new(Connector::new(url, &self.database)?);
+        server.create_database(&name).await?;
+        let bed = self.bed(with_database(url, &name));
+        let measured = match bed {
+            Ok(bed) => bed.measure(signals, show).await,
+            Err(error) => Err(error),
+        };
+        server.drop_database(&name).await?;
+        measured
+    }
+
+    fn bed(&self, url: DatabaseUrl) -> Result<Bed<'_>, BenchError> {
+        let connector = Connector::new(&url, &self.database)?;
+        Ok(Bed { bench: self, url, connector, kind: noop() })
+    }
+
+    /// The daemon's settings: the defaults, but for batches, slots, history and the port.
+    fn settings(&self, url: DatabaseUrl) -> Settings {
+        let kinds = vec![KindSettings::new(noop(), HandlerSettings::Noop)];
+        let mut settings = Settings { kinds, ..Settings::default() };
+        settings.database = Database { url: Some(url), ..self.database.clone() };
+        settings.admin = Admin { listen: None };
+        settings.claim.batch = CLAIM_BATCH;
+        settings.complete.flush_max_rows = FLUSH_MAX_ROWS;
+        if !self.history {
+            let none = Retention::None;
+            settings.retention = Retentions { completed: none, cancelled: none, discarded: none };
+        }
+        for queue in &mut settings.queues {
+            queue.concurrency = CONCURRENCY;
+            queue.retention = settings.retention;
+        }
+        settings
+    }
+}
+
+/// A database that exists for one run.
+struct Bed<'b> {
+    bench: &'b Bench,
+    url: DatabaseUrl,
+    connector: Connector,
+    kind: KindName,
+}
+
+impl Bed<'_> {
+    async fn measure(
+        &self,
+        signals: &Signals,
+        show: &impl Fn(Progress),
+    ) -> Result<Report, BenchError> {
+        or_stopped(signals, async { Ok(migrate::up(self.url.expose()).await?) }).await?;
+        match self.bench.work {
+            Work::Drain => drain::measure(self, signals, show).await,
+            Work::Latency => latency::measure(self, signals, show).await,
+            Work::Enqueue => or_stopped(signals, enqueue::measure(self, show)).await,
+        }
+    }
+
+    fn session(&self) -> BenchSession {
+        BenchSession::new(self.connector.clone())
+    }
+
+    fn daemon(&self, stamps: &Arc<Stamps>) -> Daemon {
+        let settings = self.bench.settings(self.url.clone());
+        let daemon = Daemon::new(settings, self.bench.environment.clone());
+        daemon.with_handler(self.kind.clone(), Stamping::new(stamps))
+    }
+}
+
+/// Runs the daemon for as long as `work` takes.
+async fn beside<T>(
+    daemon: Daemon,
+    signals: &Signals,
+    work: impl Future<Output = Result<T, BenchError>>,
+) -> Result<T, BenchError> {
+    let own = Signals::default();
+    let mut running = std::pin::pin!(daemon.run(own.clone()));
+    let done = tokio::select! {
+        ended = &mut running => return Err(ended.err().map_or(BenchError::Ended, Into::into)),
+        done = or_stopped(signals, work) => done,
+    };
+    own.stop();
+    running.await?;
+    done
+}
+
+async fn or_stopped<T>(
+    signals: &Signals,
+    work: impl Future<Output = Result<T, BenchError>>,
+) -> Result<T, BenchError> {
+    tokio::select! {
+        done = work => done,
+        () = signals.asked_to_stop() => Err(BenchError::Interrupted),
+    }
+}
+
+fn noop() -> KindName {
+    KindName::new(KIND).expect("`noop` is a name")
+}
+
+/// The same server, another database.
+fn with_database(url: &DatabaseUrl, name: &str) -> DatabaseUrl {
+    let url = url.expose();
+    let authority = url.find("://").map_or(0, |at| at + "://".len());
+    let (place, options) = url.split_at(url.find('?').unwrap_or(url.len()));
+    let end = place[authority..].find('/').map_or(place.len(), |at| authority + at);
+    DatabaseUrl::new(format!("{}/{name}{options}", &place[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::a_database("postgres://u:p@h:5432/app", "postgres://u:p@h:5432/b")]
+    #[case::none("postgres://h", "postgres://h/b")]
+    #[case::a_socket("postgres:///app?host=/run/pg", "postgres:///b?host=/run/pg")]
+    #[case::options("postgres://h/app?sslmode=require", "postgres://h/b?sslmode=require")]
+    #[case::options_alone("postgres://h?sslmode=require", "postgres://h/b?sslmode=require")]
+    fn the_database_of_a_url_is_exchanged(#[case] url: &str, #[case] expected: &str) {
+        let exchanged = with_database(&DatabaseUrl::new(url), "b");
+        assert_eq!(exchanged.expose(), expected);
+    }
+}

@@ -1,0 +1,72 @@
+//! How fast a backlog is worked off, from the daemon's start to the last row's end.
+//!
+//! The clock stops when the table is empty, not when the last handler ran: what counts is what is
+//! durable.
+
+use super::{
+    Bed, BenchError, LIMIT, Progress, beside,
+    gauge::Gauge,
+    handler::Stamps,
+    or_stopped,
+    report::{Cost, Drain, Figures, Report, millis, rate, tenths, thousandths, wal_per_job},
+};
+use crate::{daemon::Signals, postgres::BenchSession};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Between two looks at the counter, and then at the table.
+const LOOK: Duration = Duration::from_millis(5);
+
+pub(super) async fn measure(
+    bed: &Bed<'_>,
+    signals: &Signals,
+    show: &impl Fn(Progress),
+) -> Result<Report, BenchError> {
+    let jobs = bed.bench.jobs;
+    let mut session = bed.session();
+    let mut gauge = Gauge::new(bed.session()).await;
+    let empty = gauge.read().await?;
+    let pushed = |done| show(Progress { doing: "preloading", done, of: jobs });
+    let preload = async { Ok(session.preload(&bed.kind, 0..jobs, pushed).await?) };
+    or_stopped(signals, preload).await?;
+    let loaded = gauge.read().await?;
+    or_stopped(signals, async { Ok(session.settle().await?) }).await?;
+
+    let stamps = Stamps::new(0);
+    let before = gauge.read().await?;
+    let started = stamps.now();
+    let drained = async {
+        wait(&stamps, &mut session, jobs, show).await?;
+        gauge.read().await
+    };
+    let after = beside(bed.daemon(&stamps), signals, drained).await?;
+    let figures = Drain {
+        wall_s: thousandths(after.at.duration_since(before.at).as_secs_f64()),
+        jobs_per_s: rate(&before, &after, jobs),
+        start_to_first_ms: tenths(millis(stamps.first().saturating_sub(started))),
+        handled_twice: stamps.handled().cast_signed().saturating_sub_unsigned(jobs),
+        preload_rows_per_s: rate(&empty, &loaded, jobs),
+        preload_wal_per_job: wal_per_job(&empty, &loaded, jobs),
+        cost: Cost::between(&before, &after, jobs),
+    };
+    Ok(Report::new(bed.bench, jobs, Figures::Drain(figures)))
+}
+
+/// Until every job was handled, then until the table is empty.
+async fn wait(
+    stamps: &Stamps,
+    session: &mut BenchSession,
+    jobs: u64,
+    show: &impl Fn(Progress),
+) -> Result<(), BenchError> {
+    let began = Instant::now();
+    while stamps.handled() < jobs || !session.is_empty().await? {
+        let done = stamps.handled();
+        show(Progress { doing: "draining", done, of: jobs });
+        if began.elapsed() > LIMIT {
+            return Err(BenchError::Limit { done, of: jobs });
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
+}

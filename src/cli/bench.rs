@@ -1,0 +1,119 @@
+//! `legwork bench`: figures of the daemon on this server.
+
+use super::{
+    Context,
+    output::{self, Format},
+};
+use crate::{
+    bench::{Bench, BenchError, Progress, Report, Work},
+    daemon::{Caught, Signals, StartError},
+    postgres::DbError,
+};
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Whether finished jobs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum History {
+    /// As long as the defaults say
+    On,
+    /// Not at all
+    Off,
+}
+
+/// `legwork bench …`. It needs a role that may create a database; one is made and dropped again.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum BenchCommand {
+    /// Work off a backlog: jobs a second, and what each costs
+    Drain {
+        /// How many jobs are preloaded
+        #[arg(long, default_value_t = 300_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        jobs: u64,
+        /// Whether finished jobs go into history
+        #[arg(long, value_enum, default_value_t = History::On)]
+        history: History,
+    },
+    /// Insert 100 jobs a second: how long each waits
+    Latency {
+        /// How many jobs are inserted
+        #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        jobs: u64,
+        /// Whether finished jobs go into history
+        #[arg(long, value_enum, default_value_t = History::On)]
+        history: History,
+    },
+    /// Insert with four callers for five seconds, then by COPY; no daemon runs
+    Enqueue {
+        /// How many jobs come by COPY
+        #[arg(long, default_value_t = 300_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        jobs: u64,
+    },
+}
+
+/// Measures, and prints one line.
+pub(super) fn run(command: &BenchCommand, context: &Context) -> anyhow::Result<()> {
+    let (work, jobs, history) = match *command {
+        BenchCommand::Drain { jobs, history } => (Work::Drain, jobs, history),
+        BenchCommand::Latency { jobs, history } => (Work::Latency, jobs, history),
+        BenchCommand::Enqueue { jobs } => (Work::Enqueue, jobs, History::Off),
+    };
+    let bench = Bench {
+        work,
+        jobs,
+        history: history == History::On,
+        database: context.database()?,
+        environment: context.source.environment().clone(),
+    };
+    let report = measure(&bench)?;
+    match context.output.format {
+        Format::Json => output::print(&serde_json::to_string(&report)?),
+        Format::Text => output::print(&report.to_string()),
+    }
+}
+
+fn measure(bench: &Bench) -> anyhow::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("couldn't start the runtime")?;
+    runtime.block_on(async {
+        let signals = Signals::default();
+        let caught = Caught::install().context("signals can't be caught")?;
+        let bar = bar();
+        let show = |progress: Progress| {
+            bar.set_length(progress.of.max(progress.done));
+            bar.set_position(progress.done);
+            bar.set_message(progress.doing);
+        };
+        let report = tokio::select! {
+            report = bench.run(&signals, &show) => report,
+            () = signals.clone().follow(caught) => unreachable!("signals are followed for ever"),
+        };
+        bar.finish_and_clear();
+        report.map_err(inner)
+    })
+}
+
+/// The error of the room that failed, which is what exit codes go by.
+fn inner(error: BenchError) -> anyhow::Error {
+    match error {
+        BenchError::Connect(error) | BenchError::Ask(DbError::Connect(error)) => {
+            StartError::Connect(error).into()
+        }
+        BenchError::NoDatabase(error) => error.into(),
+        BenchError::Migrate(error) => error.into(),
+        BenchError::Enqueue(error) => error.into(),
+        BenchError::Start(error) => error.into(),
+        error => error.into(),
+    }
+}
+
+/// On standard error, and only where that is a terminal.
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec}");
+    let bar = ProgressBar::new(0);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,3 @@
+-- bench_checkpoint
+-- What the preload wrote mustn't be flushed on the clock.
+CHECKPOINT

@@ -1,0 +1,91 @@
+//! The command line as its users have it: the real binary, a real database, exit codes and text.
+//!
+//! What a command prints is golden, with moments and ages blotted out; what it means is asserted.
+
+mod changes;
+mod errors;
+mod file;
+mod goldens;
+mod paging;
+mod reference;
+
+use crate::support::{PATIENCE, TestDb};
+use std::process::Stdio;
+use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
+
+/// What a command left behind.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Standard output as JSON.
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error} in {}\n{}", self.stdout, self.stderr))
+    }
+
+    /// For a command that a test only needs done.
+    fn done(self) -> Self {
+        assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// `legwork` on this database, and nothing else in its environment.
+fn command(url: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
+    command.args(arguments).env_clear().env("DATABASE_URL", url).current_dir("/");
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+async fn finished(mut command: Command, input: Option<&[u8]>) -> Ran {
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
+    let mut child = command.spawn().expect("the binary runs");
+    let stdin = child.stdin.take();
+    let write = async {
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // A command that has found a mistake may stop reading.
+            stdin.write_all(input).await.ok();
+        }
+    };
+    let both = async { tokio::join!(write, child.wait_with_output()).1 };
+    let output = timeout(PATIENCE, both).await.expect("it ends").expect("it can be waited for");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it speaks UTF-8");
+    Ran {
+        code: output.status.code().expect("it wasn't killed"),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// Runs `legwork` on the test's database.
+async fn legwork(db: &TestDb, arguments: &[&str]) -> Ran {
+    finished(command(&db.url(), arguments), None).await
+}
+
+/// Runs it with this on standard input.
+async fn legwork_fed(db: &TestDb, arguments: &[&str], input: &[u8]) -> Ran {
+    finished(command(&db.url(), arguments), Some(input)).await
+}
+
+/// How many jobs are unfinished.
+async fn live_jobs(db: &TestDb) -> i64 {
+    let mut connection = db.connect().await;
+    sqlx::query_scalar("SELECT count(*) FROM legwork.job")
+        .fetch_one(&mut connection)
+        .await
+        .expect("jobs can be counted")
+}
+
+/// Runs statements that a test arranges its jobs with.
+async fn arrange(db: &TestDb, sql: &'static str) {
+    let mut connection = db.connect().await;
+    sqlx::raw_sql(sql).execute(&mut connection).await.expect("the test's jobs can be arranged");
+}

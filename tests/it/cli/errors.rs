@@ -1,0 +1,226 @@
+//! What goes wrong, what it is called, and the exit code that scripts branch on.
+
+use super::{Ran, arrange, command, finished, legwork};
+use crate::support::{self, PATIENCE};
+use rstest::rstest;
+use std::{process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    time::{Instant, timeout},
+};
+
+#[rstest]
+#[case::no_command(&[])]
+#[case::no_such_command(&["jobs"])]
+#[case::no_such_flag(&["job", "list", "--stat", "running"])]
+#[case::no_kind(&["enqueue"])]
+#[case::kind_out_of_the_pattern(&["enqueue", "a b"])]
+#[case::payload_that_is_not_json(&["enqueue", "k", "{nope"])]
+#[case::metadata_that_is_no_object(&["enqueue", "k", "--metadata", "[]"])]
+#[case::priority(&["enqueue", "k", "--priority", "3"])]
+#[case::attempts(&["enqueue", "k", "--max-attempts", "0"])]
+#[case::moment(&["enqueue", "k", "--run-at", "infinity"])]
+#[case::two_times(&["enqueue", "k", "--run-at", "2030-01-31T08:00:00Z", "--delay", "1m"])]
+#[case::kind_and_file(&["enqueue", "k", "--file", "x"])]
+#[case::column_and_file(&["enqueue", "--file", "x", "--queue", "q"])]
+#[case::no_state(&["job", "list", "--state", "failed"])]
+#[case::page(&["job", "list", "--limit", "1001"])]
+#[case::no_id(&["job", "cancel"])]
+#[case::id_zero(&["job", "show", "0"])]
+#[case::snooze_without_a_time(&["job", "snooze", "1"])]
+#[case::snooze_by_nothing(&["job", "snooze", "1", "--for", "0s"])]
+#[case::reason(&["queue", "pause", "q", "--reason", ""])]
+#[case::down_without_a_version(&["migrate", "down"])]
+#[case::health_by_tls(&["healthcheck", "--url", "https://127.0.0.1"])]
+#[tokio::test]
+async fn a_command_line_that_cannot_be_meant_is_exit_code_2(#[case] arguments: &[&str]) {
+    // Nothing listens there: usage is refused before anything is connected to.
+    let ran = finished(command("postgres://127.0.0.1:1/x", arguments), None).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stdout.is_empty() && !ran.stderr.is_empty());
+}
+
+#[tokio::test]
+async fn help_and_version_are_exit_code_0() {
+    for flag in ["--help", "--version"] {
+        let ran = finished(command("", &[flag]), None).await;
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    }
+}
+
+/// An unreachable database with a password in its address.
+async fn unreachable(url: &str) -> (Ran, Duration) {
+    let mut command = command(url, &["job", "list"]);
+    command.env("LEGWORK_DATABASE__CONNECT_TIMEOUT", "2s");
+    let began = Instant::now();
+    let ran = finished(command, None).await;
+    assert_eq!(ran.code, 69, "{}", ran.stderr);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(said.contains("error: ") && said.contains("help: "), "{said}");
+    (ran, began.elapsed())
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_exit_code_69_and_its_password_is_not_shown() {
+    let (ran, _) = unreachable("postgres://app:hunter2@127.0.0.1:1/app").await;
+    assert!(ran.stderr.contains("postgres://app:…@127.0.0.1:1/app"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_database_that_says_nothing_is_exit_code_69_in_bounded_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let silent = async {
+        // Held, so that the connection stays open and silent.
+        let mut held = Vec::new();
+        loop {
+            held.push(listener.accept().await);
+        }
+    };
+    let url = format!("postgres://app:hunter2@127.0.0.1:{port}/app");
+    let (_, took) = tokio::select! {
+        ended = unreachable(&url) => ended,
+        () = silent => unreachable!("it accepts for ever"),
+    };
+    assert!(took < Duration::from_secs(10), "took {took:?}");
+}
+
+#[test]
+fn a_database_of_another_name_is_exit_code_69() {
+    support::run(async |db| {
+        let url = db.url().replace(db.name(), "legwork_no_such_database");
+        let ran = finished(command(&url, &["job", "list"]), None).await;
+        assert_eq!(ran.code, 69, "{}", ran.stderr);
+        assert!(ran.stderr.contains("does not exist"), "{}", ran.stderr);
+    });
+}
+
+#[rstest]
+#[case::no_database("", &[])]
+#[case::no_url("nonsense", &[])]
+#[case::unknown_key("postgres:///x", &[("LEGWORK_CLAIM__BACTH", "7")])]
+#[case::no_file("postgres:///x", &[("LEGWORK_CONFIG", "/nowhere/legwork.toml")])]
+#[tokio::test]
+async fn bad_configuration_is_exit_code_78(#[case] url: &str, #[case] variables: &[(&str, &str)]) {
+    for arguments in [&["job", "list"][..], &["migrate", "up"], &["enqueue", "k"]] {
+        let mut command = command(url, arguments);
+        command.envs(variables.iter().copied());
+        let ran = finished(command, None).await;
+        assert_eq!(ran.code, 78, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_schema_that_this_binary_cannot_work_with_is_exit_code_3_and_names_the_way_out() {
+    support::run(async |db| {
+        let says = async |what: &str| {
+            for arguments in [&["job", "list"][..], &["enqueue", "k"], &["queue", "list"]] {
+                let ran = legwork(&db, arguments).await;
+                assert_eq!(ran.code, 3, "{arguments:?}: {}", ran.stderr);
+                assert!(ran.stderr.contains(what), "{}", ran.stderr);
+            }
+        };
+        legwork(&db, &["migrate", "down", "--to", "3"]).await.done();
+        says("legwork migrate up").await;
+        legwork(&db, &["migrate", "down", "--to", "0"]).await.done();
+        says("no legwork schema: run `legwork migrate up`").await;
+        legwork(&db, &["migrate", "up"]).await.done();
+        arrange(
+            &db,
+            "INSERT INTO legwork.migration (version, description, success, checksum, execution_time)
+             VALUES (999, 'of the future', true, '', 0)",
+        )
+        .await;
+        says("version 999").await;
+    });
+}
+
+#[test]
+fn a_row_that_is_locked_is_exit_code_75() {
+    support::run(async |db| {
+        arrange(&db, "INSERT INTO legwork.job (kind) VALUES ('k')").await;
+        let mut other = db.connect().await;
+        let lock = "BEGIN; SELECT FROM legwork.job FOR UPDATE";
+        sqlx::raw_sql(lock).execute(&mut other).await.expect("the row can be locked");
+        let ran = legwork(&db, &["job", "cancel", "1"]).await;
+        assert_eq!(ran.code, 75, "{}", ran.stderr);
+        assert!(ran.stderr.contains("lock timeout"), "{}", ran.stderr);
+    });
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_exit_code_1() {
+    let ran = finished(command("postgres:///x", &["enqueue", "--file", "/nowhere"]), None).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("couldn't open /nowhere"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_failure() {
+    support::run(async |db| {
+        // More than a pipe holds.
+        arrange(
+            &db,
+            "INSERT INTO legwork.job (kind) SELECT repeat('k', 100) FROM generate_series(1, 1000)",
+        )
+        .await;
+        for arguments in [&["job", "list", "--limit", "1000"][..], &["config", "default"]] {
+            let mut command = command(&db.url(), arguments);
+            let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
+            drop(child.stdout.take());
+            let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends");
+            let output = output.expect("it can be waited for");
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!said.contains("error") && !said.contains("panicked"), "{said}");
+        }
+    });
+}
+
+/// A server that answers one request with this, or says nothing where that is nothing.
+async fn asked(answer: &str, arguments: &[&str]) -> (Ran, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.expect("somebody asks");
+        let mut request = vec![0; 1024];
+        let length = stream.read(&mut request).await.expect("a request");
+        if answer.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        stream.write_all(answer.as_bytes()).await.expect("an answer");
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    };
+    let arguments = [&["healthcheck", "--url", &url], arguments].concat();
+    let asking = finished(command("", &arguments), None);
+    tokio::pin!(asking);
+    tokio::select! {
+        ran = &mut asking => (ran, String::new()),
+        request = serve => (asking.await, request),
+    }
+}
+
+#[tokio::test]
+async fn healthcheck_asks_the_route_and_means_its_answer() {
+    let (well, request) = asked("HTTP/1.1 200 OK\r\n\r\nok\n", &[]).await;
+    assert_eq!((well.code, well.stdout.as_str()), (0, "ok\n"));
+    assert!(request.starts_with("GET /health/live HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
+    let ill = "HTTP/1.1 503 Service Unavailable\r\n\r\nno heartbeat\u{1b}[2J\n";
+    let (ill, request) = asked(ill, &["--ready"]).await;
+    assert_eq!((ill.code, ill.stdout.as_str()), (3, "no heartbeat\\u{1b}[2J\n"));
+    assert!(request.starts_with("GET /health/ready "), "{request}");
+    assert!(ill.stderr.contains("/health/ready answered 503"), "{}", ill.stderr);
+    assert_eq!(asked("SSH-2.0-OpenSSH\r\n", &[]).await.0.code, 3);
+    let nobody = finished(command("", &["healthcheck", "--url", "http://127.0.0.1:1"]), None).await;
+    assert_eq!(nobody.code, 3, "{}", nobody.stderr);
+}
+
+#[tokio::test]
+async fn healthcheck_gives_up_on_a_daemon_that_says_nothing() {
+    let (silent, _) = asked("", &[]).await;
+    assert_eq!(silent.code, 3, "{}", silent.stderr);
+    assert!(silent.stderr.contains("within 5 s"), "{}", silent.stderr);
+}

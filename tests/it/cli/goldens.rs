@@ -1,0 +1,134 @@
+//! What each command prints, as text and as JSON.
+
+use super::{Ran, arrange, legwork};
+use crate::support;
+use serde_json::json;
+
+/// Moments become `TIME` and ages `AGE`; runs of spaces, whose width depends on ages, become two.
+fn blotted(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let words: Vec<String> = line.split(' ').map(word).collect();
+        let mut line = words.join(" ");
+        for age in ["in AGE", "AGE ago", "now"] {
+            line = line.replace(age, "AGE");
+        }
+        while line.contains("   ") {
+            line = line.replace("   ", "  ");
+        }
+        line.trim_start().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn word(word: &str) -> String {
+    let bare = word.trim_matches(['"', ',', '(', ')']);
+    let is_moment = bare.len() >= 20 && bare.ends_with('Z') && bare.as_bytes()[10] == b'T';
+    let is_age = bare.len() >= 2
+        && bare.ends_with(['s', 'm', 'h', 'd'])
+        && bare[..bare.len() - 1].bytes().all(|byte| byte.is_ascii_digit());
+    match () {
+        () if is_moment => word.replace(bare, "TIME"),
+        () if is_age => word.replace(bare, "AGE"),
+        () => word.to_owned(),
+    }
+}
+
+fn golden(name: &str, ran: &Ran) {
+    let text = format!(
+        "exit code {}\n--- stdout\n{}\n--- stderr\n{}",
+        ran.code,
+        blotted(&ran.stdout),
+        blotted(&ran.stderr)
+    );
+    insta::with_settings!({ prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+#[test]
+fn a_moment_and_an_age_are_blotted_out_and_nothing_else() {
+    let text = "run at  2026-11-23T11:43:12.129783Z (in 10m) 7s ago  \"now\": x 12 s";
+    assert_eq!(blotted(text), "run at  TIME (AGE) AGE  \"AGE\": x 12 s");
+}
+
+/// One job in each state, one with everything, one that failed twice.
+const JOBS: &str = r#"
+    INSERT INTO legwork.daemon (id, name, expires_at, queues, kinds)
+        VALUES (7, 'alpha', now() + interval '1 hour', '{default}', '{send_email}');
+    INSERT INTO legwork.job (kind) VALUES ('send_email');
+    INSERT INTO legwork.job (kind, queue, run_at) VALUES ('nightly', 'reports', now() + interval '3 hours');
+    INSERT INTO legwork.job (kind, holder, token) VALUES ('resize', 7, 1);
+    INSERT INTO legwork.job (kind, run_at, attempt, max_attempts, priority, unique_key, timeout, expires_at, tags, metadata, payload)
+        VALUES ('charge', now() + interval '3 hours', 2, 5, -1, 'invoice 7', '30 s', now() + interval '5 days',
+            '{billing,eu}', '{"user_id": "42"}', '{"amount": 12.50}');
+    INSERT INTO legwork.failed_attempt (job_id, token, failed_at, duration_ms, drop_after, attempt, cause, error)
+        VALUES (4, 1, now() - interval '3 hours', 1200, current_date + 1, 1, 'failed', 'connection refused'),
+            (4, 2, now() - interval '2 hours', 30000, current_date + 1, 2, 'timed_out',
+             E'no answer after 30 s\nfrom billing.example');
+    INSERT INTO legwork.job (kind) VALUES ('forget');
+    SELECT legwork.cancel(5);
+"#;
+
+#[test]
+fn jobs_and_queues_read_well() {
+    support::run(async |db| {
+        arrange(&db, JOBS).await;
+        for (name, arguments) in [
+            ("job_list", &["job", "list"][..]),
+            ("job_list_json", &["--output", "json", "job", "list", "--kind", "charge"]),
+            ("job_list_empty", &["job", "list", "--state", "completed"]),
+            ("job_list_page", &["job", "list", "--limit", "2"]),
+            ("job_show", &["job", "show", "4"]),
+            ("job_show_json", &["job", "show", "4", "--output", "json"]),
+            ("job_show_running", &["job", "show", "3"]),
+            ("job_show_missing", &["job", "show", "99"]),
+            ("job_why_scheduled", &["job", "why", "2"]),
+            ("job_why_finished_json", &["job", "why", "5", "--output", "json"]),
+            ("queue_pause", &["queue", "pause", "reports", "--reason", "month's end"]),
+            ("queue_pause_again", &["queue", "pause", "reports", "--output", "json"]),
+            ("queue_list", &["queue", "list"]),
+            ("queue_list_json", &["queue", "list", "--output", "json"]),
+            ("queue_resume", &["queue", "resume", "reports"]),
+            ("queue_resume_again", &["queue", "resume", "reports"]),
+        ] {
+            golden(name, &legwork(&db, arguments).await);
+        }
+    });
+}
+
+#[test]
+fn migrations_read_well() {
+    support::run(async |db| {
+        golden("migrate_up_again", &legwork(&db, &["migrate", "up"]).await);
+        golden("migrate_status", &legwork(&db, &["migrate", "status"]).await);
+        let down = legwork(&db, &["migrate", "down", "--to", "3", "--output", "json"]).await.done();
+        assert_eq!(down.json()["version"], json!(3));
+        let status = legwork(&db, &["migrate", "status", "--output", "json"]).await;
+        assert_eq!((status.code, &status.json()[3]["state"]), (3, &json!("pending")));
+        golden("migrate_up", &legwork(&db, &["migrate", "up"]).await);
+        golden("migrate_down_to_nothing", &legwork(&db, &["migrate", "down", "--to", "0"]).await);
+        let none = legwork(&db, &["migrate", "down", "--to", "99"]).await;
+        golden("migrate_down_to_a_version_that_is_none", &none);
+        let sql = legwork(&db, &["migrate", "sql"]).await.done();
+        assert!(sql.stdout.contains("CREATE TABLE legwork.job ("), "{}", sql.stdout);
+        let sql = legwork(&db, &["migrate", "sql", "--down"]).await.done();
+        assert!(sql.stdout.contains("DROP TABLE"), "{}", sql.stdout);
+    });
+}
+
+#[test]
+fn configuration_reads_well_and_shows_no_password() {
+    support::run(async |db| {
+        let default = legwork(&db, &["config", "default"]).await.done();
+        assert_eq!(default.stdout, legwork::config::default_file());
+        golden("config_check", &legwork(&db, &["config", "check"]).await);
+        let url = "postgres://app:hunter2@127.0.0.1:5432/app";
+        let show = legwork(&db, &["--database-url", url, "config", "show"]).await.done();
+        assert!(show.stdout.contains("postgres://app:…@127.0.0.1:5432/app"), "{}", show.stdout);
+        assert!(show.stdout.contains("flag --database-url"), "{}", show.stdout);
+        assert!(!show.stdout.contains("hunter2"), "{}", show.stdout);
+        let show = legwork(&db, &["config", "show", "--output", "json"]).await.done().json();
+        let batch = show.as_array().expect("a list").iter().find(|one| one["key"] == "claim.batch");
+        assert_eq!(batch.expect("it is there")["source"], json!("default"));
+    });
+}

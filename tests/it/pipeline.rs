@@ -1,0 +1,178 @@
+//! The whole daemon on a real Postgres: what becomes of a job, row by row.
+//!
+//! The daemon runs in the test's own process, through the library, with handlers that the test can
+//! talk to; where a process matters it is the real binary. What stands here makes one thing each:
+//! settings, a kind, a handler of a closure, a daemon that is stopped cleanly, a row's end. What a
+//! single room promises on its own is tested in that room.
+
+mod claims;
+mod endings;
+mod faults;
+mod fences;
+mod limits;
+mod plans;
+mod requests;
+
+use std::future::Future;
+use std::time::Duration;
+
+use legwork::config::{
+    DatabaseUrl, Environment, HandlerSettings, KindSettings, QueueSettings, Retentions, Settings,
+};
+use legwork::daemon::{Daemon, Ended, Signals, StartError};
+use legwork::executor::{Context, Handler, HandlerFuture};
+use legwork::job::{Backoff, KindName, Outcome, QueueName};
+use sqlx::{PgPool, Row};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::support::{self, PATIENCE, TestDb};
+
+/// The defaults on the test's database, without an admin port.
+fn settings(db: &TestDb) -> Settings {
+    let mut settings = Settings::default();
+    settings.database.url = Some(DatabaseUrl::new(db.url()));
+    settings.admin.listen = None;
+    settings
+}
+
+fn name(text: &str) -> KindName {
+    KindName::new(text).expect("a test's kind is a name")
+}
+
+/// A queue with the default limits.
+fn queue(text: &str) -> QueueSettings {
+    QueueSettings::new(QueueName::new(text).expect("a name"), Retentions::default())
+}
+
+/// A kind of the test's own code that waits `backoff` after a failure, each time.
+fn kind(text: &str, backoff: Duration) -> KindSettings {
+    let mut kind = KindSettings::new(name(text), HandlerSettings::Rust);
+    kind.policy.backoff = Backoff::new(backoff, 1.0, backoff, 0.0).expect("a backoff");
+    kind
+}
+
+/// Short enough not to be noticed.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+fn daemon(settings: Settings) -> Daemon {
+    Daemon::new(settings, Environment::of::<&str, &str>([]))
+}
+
+fn completed() -> Outcome {
+    Outcome::Complete { result: None }
+}
+
+/// A handler that is a closure.
+struct Handling<F>(F);
+
+impl<F> Handler for Handling<F>
+where
+    F: for<'a> Fn(&'a Context) -> HandlerFuture<'a> + Send + Sync + 'static,
+{
+    fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
+        (self.0)(context)
+    }
+}
+
+/// A handler that may wait.
+fn handling<F>(work: F) -> Handling<F>
+where
+    F: for<'a> Fn(&'a Context) -> HandlerFuture<'a> + Send + Sync + 'static,
+{
+    Handling(work)
+}
+
+/// A handler that decides at once.
+fn deciding(decide: impl Fn(&Context) -> Outcome + Send + Sync + 'static) -> impl Handler {
+    handling(move |context| {
+        let outcome = decide(context);
+        Box::pin(async move { outcome })
+    })
+}
+
+/// A daemon that runs.
+struct Runner {
+    signals: Signals,
+    task: JoinHandle<Result<Ended, StartError>>,
+}
+
+impl Runner {
+    #[expect(clippy::disallowed_methods, reason = "a test has no supervisor; `stop` awaits it")]
+    fn start(daemon: Daemon) -> Self {
+        let signals = Signals::default();
+        Self { task: tokio::spawn(daemon.run(signals.clone())), signals }
+    }
+
+    /// Stops it as TERM would; it must end cleanly.
+    async fn stop(self) {
+        self.signals.stop();
+        let ended = timeout(PATIENCE, self.task).await.expect("the daemon ends in time");
+        let ended = ended.expect("it doesn't panic").expect("it had started");
+        assert!(ended.is_clean(), "{ended:?}");
+    }
+}
+
+/// What history says of a job.
+#[derive(Debug, PartialEq, Eq)]
+struct History {
+    outcome: String,
+    reason: Option<String>,
+    attempt: i16,
+    snoozes: i16,
+    result: Option<String>,
+    /// `attempt cause: error` of each failed attempt, in order.
+    failures: Vec<String>,
+}
+
+/// Waits for a job's end.
+async fn history(pool: &PgPool, id: i64) -> History {
+    const LOOK: &str = "
+        SELECT outcome::text, reason, attempt, snoozes, result::text, ARRAY(
+            SELECT format('%s %s: %s', a.attempt, a.cause, a.error)
+            FROM legwork.failed_attempt a WHERE a.job_id = f.id ORDER BY a.token) AS failures
+        FROM legwork.finished f WHERE id = $1";
+    let look = async || sqlx::query(LOOK).bind(id).fetch_optional(pool).await.unwrap();
+    let row = awaited(&format!("job {id} is in history"), look).await;
+    History {
+        outcome: row.get(0),
+        reason: row.get(1),
+        attempt: row.get(2),
+        snoozes: row.get(3),
+        result: row.get(4),
+        failures: row.get(5),
+    }
+}
+
+/// Waits until there is something, and gives it.
+async fn awaited<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let mut found = None;
+    support::eventually(what, async || {
+        found = look().await;
+        found.is_some()
+    })
+    .await;
+    found.expect("it was found")
+}
+
+/// Inserts a job of this kind and gives its id.
+async fn insert(pool: &PgPool, kind: &str) -> i64 {
+    let insert = sqlx::query_scalar("INSERT INTO legwork.job (kind) VALUES ($1) RETURNING id");
+    insert.bind(kind).fetch_one(pool).await.unwrap()
+}
+
+/// Runs one statement that gives one value.
+async fn value<T>(pool: &PgPool, statement: &'static str) -> T
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+{
+    sqlx::query_scalar(statement).fetch_one(pool).await.unwrap()
+}
+
+/// Waits until no unfinished job is left.
+async fn drained(pool: &PgPool) {
+    support::eventually("no unfinished job is left", async || {
+        value::<bool>(pool, "SELECT NOT EXISTS (SELECT FROM legwork.job)").await
+    })
+    .await;
+}

@@ -1,0 +1,148 @@
+//! The claim: what it must find, and what it must never take.
+
+use std::time::Duration;
+
+use legwork::config::{HandlerSettings, KindSettings};
+use legwork::job::Retention;
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+use tokio::time::Instant;
+
+use super::{Runner, daemon, history, insert, name, settings, value};
+use crate::support;
+
+/// The longest that two sweeps are apart, and as much again for a busy machine.
+const SWEEP_BOUND: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_job_that_commits_behind_six_thousand_claimed_ones_runs_within_the_sweep_bound() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut late = db.connect().await;
+        let mut transaction = late.begin().await.unwrap();
+        // Kept in history; the six thousand are not.
+        let insert =
+            "INSERT INTO legwork.job (kind, queue) VALUES ('noop', 'default') RETURNING id";
+        let id: i64 = sqlx::query_scalar(insert).fetch_one(&mut *transaction).await.unwrap();
+        let mut settings = settings(&db);
+        settings.kinds = vec![KindSettings::new(name("noop"), HandlerSettings::Noop)];
+        settings.queues[0].concurrency = 500;
+        settings.queues[0].retention.completed = Retention::None;
+        let runner = Runner::start(daemon(settings));
+        let others = "INSERT INTO legwork.job (kind) SELECT 'noop' FROM generate_series(1, 10000)";
+        sqlx::query(others).execute(&pool).await.unwrap();
+        super::drained(&pool).await;
+        transaction.commit().await.unwrap();
+        let committed = Instant::now();
+        support::eventually("the late job has run", async || {
+            let left =
+                sqlx::query_scalar::<_, i64>("SELECT count(*) FROM legwork.job WHERE id = $1");
+            left.bind(id).fetch_one(&pool).await.unwrap() == 0
+        })
+        .await;
+        assert!(committed.elapsed() < SWEEP_BOUND, "{:?}", committed.elapsed());
+        runner.stop().await;
+        late.close().await.unwrap();
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_claim_takes_no_more_than_its_limit_whatever_the_plan() {
+    let plans: [(&str, &str); 5] = [
+        ("the planner's choice", ""),
+        ("the claim session's", include_str!("../../../src/postgres/sql/claim_session.sql")),
+        ("nested loops", "SET enable_hashjoin = off; SET enable_mergejoin = off;"),
+        (
+            "nested loops without a tid scan or a cache of the inner side",
+            "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;
+             SET enable_memoize = off; SET enable_tidscan = off;",
+        ),
+        (
+            "generic, without any index",
+            "SET plan_cache_mode = force_generic_plan; SET enable_indexscan = off;
+             SET enable_bitmapscan = off; SET enable_tidscan = off;",
+        ),
+    ];
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let register =
+            "INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h')";
+        sqlx::query(register).execute(&pool).await.unwrap();
+        sqlx::query(
+            "INSERT INTO legwork.job (kind, priority)
+             SELECT 'few', i % 5 - 2 FROM generate_series(1, 100) i",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        for (plan, settings) in plans {
+            for limit in [1i64, 7] {
+                let mut session = db.connect().await;
+                session.execute(sqlx::raw_sql(settings)).await.unwrap();
+                let claimed = sqlx::query(include_str!("../../../src/postgres/sql/claim.sql"))
+                    .bind(7i64)
+                    .bind("default")
+                    .bind([-2i16, -1, 0, 1, 2])
+                    .bind([0i64; 5])
+                    .bind(vec!["few"])
+                    .bind(limit)
+                    .fetch_all(&mut session)
+                    .await
+                    .unwrap();
+                let held: i64 =
+                    value(&pool, "SELECT count(*) FROM legwork.job WHERE holder = 7").await;
+                assert_eq!(claimed.len(), usize::try_from(limit).unwrap(), "{plan}");
+                assert_eq!(held, limit, "{plan}");
+                let first: i16 = claimed[0].get(3);
+                assert_eq!(first, -2, "{plan}: the first priority comes first");
+                let back = "UPDATE legwork.job SET holder = NULL WHERE holder = 7";
+                sqlx::query(back).execute(&pool).await.unwrap();
+                session.close().await.unwrap();
+            }
+        }
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_run_at_that_no_client_can_decode_stops_nobody() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let undo = "ALTER DOMAIN legwork.run_time DROP CONSTRAINT run_at_is_between_2000_and_2200";
+        sqlx::query(undo).execute(&pool).await.unwrap();
+        let mut hostile = Vec::new();
+        for run_at in
+            ["-infinity", "4713-01-01 00:00:00+00 BC", "infinity", "294276-12-31 00:00+00"]
+        {
+            let statement = format!(
+                "INSERT INTO legwork.job (kind, run_at) VALUES ('noop', '{run_at}') RETURNING id"
+            );
+            let id: i64 =
+                sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&pool).await.unwrap();
+            hostile.push(id);
+        }
+        let mut settings = settings(&db);
+        settings.kinds = vec![KindSettings::new(name("noop"), HandlerSettings::Noop)];
+        let runner = Runner::start(daemon(settings));
+        let plain = insert(&pool, "noop").await;
+        assert_eq!(history(&pool, plain).await.outcome, "completed");
+        // What is due by any calendar runs; what never is, waits, and doesn't hold promotion up.
+        for id in &hostile[..2] {
+            assert_eq!(history(&pool, *id).await.outcome, "completed");
+        }
+        for _ in 0..3 {
+            let scheduled: i64 = value(
+                &pool,
+                "INSERT INTO legwork.job (kind, run_at) VALUES ('noop', now() + interval '20 ms')
+                 RETURNING id",
+            )
+            .await;
+            assert_eq!(history(&pool, scheduled).await.outcome, "completed");
+        }
+        let waiting: Vec<i64> =
+            value(&pool, "SELECT array_agg(id ORDER BY id) FROM legwork.job WHERE token = 0").await;
+        assert_eq!(waiting, hostile[2..]);
+        runner.stop().await;
+        pool.close().await;
+    });
+}

@@ -1,0 +1,161 @@
+//! Rows that the database refuses, and rows in masses that nobody asked for.
+
+use std::time::Duration;
+
+use legwork::config::{HandlerSettings, KindSettings};
+use legwork::job::{JobError, Outcome};
+use nix::sys::signal::Signal;
+use rstest::rstest;
+use sqlx::AssertSqlSafe;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    AT_ONCE, Runner, completed, daemon, deciding, history, insert, kind, name, settings, value,
+};
+use crate::support::{self, Daemon};
+
+/// A trigger that raises for what meets the condition.
+fn trigger(table: &str, event: &str, condition: &str) -> String {
+    format!(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
+         BEGIN RAISE 'this row is poison'; END $f$;
+         CREATE TRIGGER refuse BEFORE {event} ON legwork.{table} FOR EACH ROW
+         WHEN ({condition}) EXECUTE FUNCTION public.refuse()"
+    )
+}
+
+/// A CHECK, whose SQLSTATE is also that of a partition that is missing.
+fn check(table: &str, condition: &str) -> String {
+    format!("ALTER TABLE legwork.{table} ADD CONSTRAINT refuse CHECK ({condition})")
+}
+
+#[rstest]
+#[case::a_history_row("ends", trigger("finished", "INSERT", "NEW.payload = '\"poison\"'"), 1)]
+#[case::a_history_row_by_check("ends", check("finished", "payload <> '\"poison\"'"), 1)]
+#[case::a_failed_attempt(
+    "fails",
+    trigger("failed_attempt", "INSERT", "NEW.error = '\"poison\"'"),
+    0
+)]
+#[case::a_failed_attempt_by_check("fails", check("failed_attempt", "error <> '\"poison\"'"), 0)]
+#[case::a_row_that_goes_back(
+    "fails",
+    trigger(
+        "job",
+        "UPDATE",
+        "NEW.payload = '\"poison\"' AND OLD.holder IS NOT NULL AND NEW.holder IS NULL"
+    ),
+    1
+)]
+fn a_row_that_the_database_refuses_delays_no_other(
+    #[case] kind_name: &'static str,
+    #[case] poison: String,
+    #[case] refused: i64,
+) {
+    support::run(async move |db| {
+        let pool = db.pool().await;
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let mut settings = settings(&db);
+        settings.kinds = vec![kind("ends", AT_ONCE), kind("fails", AT_ONCE)];
+        settings.queues[0].concurrency = 200;
+        // Long enough for the hundred to share a flush.
+        settings.complete.flush_interval = Duration::from_millis(100);
+        let fails = deciding(|context| {
+            if context.is_final_attempt() {
+                return completed();
+            }
+            Outcome::Retry { error: JobError::new(&context.job().payload), after: None }
+        });
+        let daemon = daemon(settings)
+            .with_handler(name("ends"), deciding(|_| completed()))
+            .with_handler(name("fails"), fails);
+        let hundred = sqlx::query(
+            "INSERT INTO legwork.job (kind, max_attempts, payload)
+             SELECT $1, 2, CASE i WHEN 37 THEN '\"poison\"' ELSE '0' END::jsonb
+             FROM generate_series(1, 100) i",
+        );
+        hundred.bind(kind_name).execute(&pool).await.unwrap();
+        let runner = Runner::start(daemon);
+        support::eventually("all others are in history", async || {
+            let done: i64 = value(&pool, "SELECT count(*) FROM legwork.finished").await;
+            done == 100 - refused
+        })
+        .await;
+        let left: i64 =
+            value(&pool, "SELECT count(*) FROM legwork.job WHERE payload = '\"poison\"'").await;
+        assert_eq!(left, refused);
+        // And whatever comes next is written as ever.
+        let next = insert(&pool, "ends").await;
+        assert_eq!(history(&pool, next).await.outcome, "completed");
+        runner.stop().await;
+        pool.close().await;
+    });
+}
+
+/// One request to the admin port.
+async fn metrics(address: std::net::SocketAddr) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
+
+/// Names of every series but the runtime's own, whose number changes with its threads.
+fn series_about_jobs(metrics: &str) -> usize {
+    metrics.lines().filter(|line| line.starts_with("legwork_") && line.contains("kind=")).count()
+}
+
+#[test]
+fn ten_thousand_kinds_that_nobody_serves_add_no_series_to_the_metrics() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let configuration = format!(
+            "[database]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\n[[kind]]\nname = \"noop\"\nhandler = \"noop\"\n",
+            db.url()
+        );
+        let mut daemon = Daemon::start(&configuration).await;
+        let address = daemon.admin().await;
+        daemon.logged("daemon.started").await;
+        let first = insert(&pool, "noop").await;
+        history(&pool, first).await;
+        let before = metrics(address).await;
+        assert!(before.contains("kind=\"noop\""), "{before}");
+        sqlx::query(
+            "INSERT INTO legwork.job (kind) SELECT 'kind-' || i FROM generate_series(1, 10000) i",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let last = insert(&pool, "noop").await;
+        history(&pool, last).await;
+        let after = metrics(address).await;
+        assert_eq!(series_about_jobs(&after), series_about_jobs(&before));
+        assert!(!after.contains("kind-1"));
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(support::PATIENCE).await.code(), Some(0));
+        pool.close().await;
+    });
+}
+
+#[test]
+fn kinds_beyond_the_configured_number_share_one_label() {
+    support::run(async |db| {
+        let mut settings = settings(&db);
+        settings.metrics.max_kinds = 10;
+        let metrics = legwork::telemetry::metrics::Metrics::new(&settings.metrics);
+        settings.kinds = (0..10_000)
+            .map(|i| KindSettings::new(name(&format!("kind-{i}")), HandlerSettings::Noop))
+            .collect();
+        for kind in &settings.kinds {
+            metrics.job(&settings.queues[0].name, &kind.name).panics.increment(1);
+        }
+        let text = metrics.render();
+        let panics = text.lines().filter(|l| l.contains("panic") && l.contains("kind=\""));
+        assert_eq!(panics.count(), 11, "{text}");
+        assert!(text.contains("kind=\"other\"") && text.contains("kind=\"kind-9\""), "{text}");
+    });
+}
