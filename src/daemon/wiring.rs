@@ -10,7 +10,9 @@ use crate::{
     executor::Stop,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{self, Doorbell, Ears},
-    postgres::{Connector, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep},
+    postgres::{
+        Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
+    },
     supervise::{ExitPolicy, Supervisor},
     telemetry::{
         health::{Check, Health},
@@ -94,9 +96,11 @@ impl Running {
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         let horizon = Arc::new(AtomicI64::new(0));
         let leases = self.start_heartbeat(daemon, connector)?;
-        let verdicts = self.start_completer(settings, connector, &bell);
+        let held = Arc::new(Held::default());
+        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&held));
+        let verdicts = self.start_completer(settings, outcomes, &bell);
         let shared = ClaimerShared {
-            source: Arc::new(PostgresClaims::new(connector.clone())),
+            source: Arc::new(PostgresClaims::new(connector.clone(), held)),
             settings: settings.claim.clone(),
             leases: leases.clone(),
             horizon: Arc::clone(&horizon),
@@ -189,7 +193,7 @@ impl Running {
     fn start_completer(
         &mut self,
         settings: &Settings,
-        connector: &Connector,
+        outcomes: PostgresOutcomes,
         bell: &Bell,
     ) -> Verdicts {
         let (verdicts, inbox) = verdict_channel();
@@ -198,7 +202,7 @@ impl Running {
         let check = self.health.check("flush");
         check.ok();
         let completer = Arc::new(Completer::new(
-            PostgresOutcomes::new(connector.clone()),
+            outcomes,
             inbox,
             (settings.complete.clone(), retention),
             Links {

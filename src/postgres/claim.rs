@@ -1,40 +1,112 @@
 //! Claiming, as one statement on a session of its own.
 
-use super::{Connector, DbError, Session};
+use super::{Connector, DbError, Session, held::Held};
 use crate::{
     claimer::{ClaimError, ClaimRequest, ClaimSource},
     job::{ClaimedJob, JobId, KindName, Lease},
+    telemetry::events,
 };
 use futures::FutureExt;
 use sqlx::{Row, postgres::PgRow};
-use std::time::Duration;
-use tokio::sync::Mutex;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::Instant};
+
+/// When, after a claim failed in doubt, its rows are looked for: at once, and later again, since a
+/// statement that was on its way or waited for a lock may still commit.
+const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(60)];
 
 /// Claims from Postgres. Claimers take turns on one connection: one alone saturates the index, and
 /// four at once are slower than two.
 pub struct PostgresClaims {
-    session: Mutex<Session>,
+    claiming: Mutex<Claiming>,
+    held: Arc<Held>,
+}
+
+/// The session, and what it is owed.
+struct Claiming {
+    session: Session,
+    /// One a boot id at most.
+    doubts: Vec<Doubt>,
+}
+
+/// A claim of this holder that may have committed without our learning of it.
+struct Doubt {
+    holder: i64,
+    since: Instant,
+    /// How many of [`LOOKS`] were made.
+    looks: usize,
 }
 
 impl PostgresClaims {
-    /// A session with the planner held to the one right plan.
-    pub fn new(connector: Connector) -> Self {
+    /// A session with the planner held to the one right plan. What it claims is noted in `held`.
+    pub fn new(connector: Connector, held: Arc<Held>) -> Self {
         let setup = include_str!("sql/claim_session.sql");
-        Self { session: Mutex::new(Session::new(connector, "claim", Some(setup))) }
+        let session = Session::new(connector, "claim", Some(setup));
+        Self { claiming: Mutex::new(Claiming { session, doubts: Vec::new() }), held }
     }
 }
 
 impl ClaimSource for PostgresClaims {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, ClaimError> {
-        let rows = claim(&mut *self.session.lock().await, request).await;
-        let rows = rows.map_err(|error| ClaimError(error.into()))?;
+        let claiming = &mut *self.claiming.lock().await;
+        let failed = |error: DbError| ClaimError(error.into());
+        claiming.release_unknown(&self.held).await.map_err(failed)?;
+        let rows = match claim(&mut claiming.session, request).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                if leaves_doubt(&error) {
+                    claiming.doubt(request.holder);
+                }
+                return Err(failed(error));
+            }
+        };
         let mut jobs = Vec::with_capacity(rows.len());
         for row in &rows {
             jobs.push(decode(row, request).map_err(|error| ClaimError(error.into()))?);
         }
+        self.held.note(jobs.iter().map(|job: &ClaimedJob| (job.lease.job.0, job.lease.token)));
         // UPDATE returns rows in heap order.
         jobs.sort_unstable_by_key(|job| (job.priority, job.seq));
         Ok(jobs)
+    }
+}
+
+/// Whether the statement may have committed: it was sent, and what came back isn't its refusal but
+/// the end of the connection or of the server.
+fn leaves_doubt(error: &DbError) -> bool {
+    match (error, error.sqlstate()) {
+        (DbError::Connect(_), _) => false,
+        (_, None) => true,
+        (_, Some(code)) => ["08", "57", "58", "XX"].iter().any(|class| code.starts_with(class)),
+    }
+}
+
+impl Claiming {
+    fn doubt(&mut self, holder: i64) {
+        self.doubts.retain(|doubt| doubt.holder != holder);
+        self.doubts.push(Doubt { holder, since: Instant::now(), looks: 0 });
+    }
+
+    /// Gives back what lost claims took. No claim is in flight meanwhile: the session is ours.
+    async fn release_unknown(&mut self, held: &Held) -> Result<(), DbError> {
+        let due = |doubt: &Doubt| doubt.since.elapsed() >= LOOKS[doubt.looks];
+        while let Some(place) = self.doubts.iter().position(due) {
+            let (ids, tokens) = held.columns();
+            let holder = self.doubts[place].holder;
+            let statement = sqlx::query(include_str!("sql/release_unknown.sql"));
+            let statement = statement.bind(holder).bind(ids).bind(tokens);
+            let released = self.session.run(|c| statement.execute(c).boxed()).await?;
+            if released.rows_affected() > 0 {
+                tracing::warn!(
+                    event = events::CLAIM_FAILED,
+                    jobs = released.rows_affected(),
+                    "a claim whose answer was lost had taken jobs; they are back in line"
+                );
+            }
+            self.doubts[place].looks += 1;
+            self.doubts.retain(|doubt| doubt.looks < LOOKS.len());
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,13 @@
 //! Verdicts, as fenced single statements; failed attempts by COPY.
 
-use super::{Connector, DbError, Session};
+use super::{Connector, DbError, Session, held::Held};
 use crate::{
     completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError},
     job::JobId,
 };
 use futures::FutureExt;
 use sqlx::{PgConnection, Row, postgres::PgRow};
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 use tokio::sync::Mutex;
 
 /// SQLSTATE of a row for which no partition exists.
@@ -18,6 +18,7 @@ const DUPLICATE: &str = "23505";
 /// Writes verdicts to Postgres, on a session of its own.
 pub struct PostgresOutcomes {
     session: Mutex<Session>,
+    held: Arc<Held>,
 }
 
 /// The three columns of every fence.
@@ -41,10 +42,10 @@ impl Fence {
 }
 
 impl PostgresOutcomes {
-    /// Connects at the first verdict.
-    pub fn new(connector: Connector) -> Self {
+    /// Connects at the first verdict. Leases that are settled leave `held`.
+    pub fn new(connector: Connector, held: Arc<Held>) -> Self {
         let setup = include_str!("sql/indexed_session.sql");
-        Self { session: Mutex::new(Session::new(connector, "completer", Some(setup))) }
+        Self { session: Mutex::new(Session::new(connector, "completer", Some(setup))), held }
     }
 
     /// After an error: makes those of these days that are missing, so that the next try finds them.
@@ -65,11 +66,15 @@ impl PostgresOutcomes {
     async fn answer(
         &self,
         session: &mut Session,
+        (ids, tokens): (Vec<i64>, Vec<i64>),
         rows: Result<Vec<PgRow>, DbError>,
         days: Vec<i32>,
     ) -> Result<Vec<JobId>, SinkError> {
         match rows {
-            Ok(rows) => Ok(rows.iter().map(|row| JobId(row.get_unchecked(0))).collect()),
+            Ok(rows) => {
+                self.held.settled(&ids, &tokens);
+                Ok(rows.iter().map(|row| JobId(row.get_unchecked(0))).collect())
+            }
             Err(error) => Err(self.judge(session, error, days).await),
         }
     }
@@ -105,6 +110,7 @@ impl OutcomeSink for PostgresOutcomes {
         rows.sort_unstable_by_key(|row| row.settled.lease.job);
         let session = &mut *self.session.lock().await;
         let fence = Fence::of(rows.iter().map(|row| &row.settled));
+        let leases = (fence.ids.clone(), fence.tokens.clone());
         let written = if rows.iter().all(|row| row.days.is_none()) {
             session.run(|connection| finish_without_history(connection, fence).boxed()).await
         } else {
@@ -112,7 +118,7 @@ impl OutcomeSink for PostgresOutcomes {
             session.run(|connection| finish(connection, fence, columns).boxed()).await
         };
         let days = rows.iter().filter_map(|row| row.days).collect();
-        self.answer(session, written, days).await
+        self.answer(session, leases, written, days).await
     }
 
     async fn put_back(&self, rows: &[Back]) -> Result<Vec<JobId>, SinkError> {
@@ -120,6 +126,7 @@ impl OutcomeSink for PostgresOutcomes {
         rows.sort_unstable_by_key(|row| row.settled.lease.job);
         let session = &mut *self.session.lock().await;
         let fence = Fence::of(rows.iter().map(|row| &row.settled));
+        let leases = (fence.ids.clone(), fence.tokens.clone());
         let delays: Vec<f64> = rows.iter().map(|row| row.delay_seconds).collect();
         let charges: Vec<i16> = rows.iter().map(|row| i16::from(row.settled.charged)).collect();
         let snoozed: Vec<i16> = rows.iter().map(|row| i16::from(row.snoozed)).collect();
@@ -135,7 +142,7 @@ impl OutcomeSink for PostgresOutcomes {
                 .boxed()
         });
         let written = written.await;
-        self.answer(session, written, Vec::new()).await
+        self.answer(session, leases, written, Vec::new()).await
     }
 
     async fn release(&self, rows: &[Settled]) -> Result<Vec<JobId>, SinkError> {
@@ -143,6 +150,7 @@ impl OutcomeSink for PostgresOutcomes {
         rows.sort_unstable_by_key(|row| row.lease.job);
         let session = &mut *self.session.lock().await;
         let fence = Fence::of(rows.into_iter());
+        let leases = (fence.ids.clone(), fence.tokens.clone());
         let written = session.run(move |connection| {
             sqlx::query(include_str!("sql/release.sql"))
                 .bind(fence.ids)
@@ -152,7 +160,7 @@ impl OutcomeSink for PostgresOutcomes {
                 .boxed()
         });
         let written = written.await;
-        self.answer(session, written, Vec::new()).await
+        self.answer(session, leases, written, Vec::new()).await
     }
 }
 

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
-use legwork::config::{DatabaseUrl, Environment, HandlerSettings, KindSettings, Settings};
+use legwork::config::{
+    DatabaseUrl, Environment, HandlerSettings, KindSettings, QueueSettings, Settings,
+};
 use legwork::daemon::{self, Ended, Signals, StartError};
 use legwork::executor::{Context, Handler, HandlerFuture};
-use legwork::job::{JobId, KindName, Outcome};
+use legwork::job::{KindName, Outcome, QueueName};
 use nix::sys::signal::Signal;
 use sqlx::postgres::PgPool;
 
-use super::{
-    Configuration, HEARTBEAT, Notebook, SLACK, TTL, becomes, count, enqueue, enqueue_many,
-};
+use super::{Configuration, HEARTBEAT, Notebook, SLACK, TTL, becomes, count, enqueue};
 use crate::support::{self, Daemon, Proxy};
 
 /// The first attempt runs until it is told to stop, and says when it has stopped.
@@ -131,12 +131,18 @@ fn blocking() -> KindName {
     KindName::new("blocking").expect("a name")
 }
 
+/// Two queues, one for each worker thread.
+const QUEUES: [&str; 2] = ["left", "right"];
+
 fn settings(url: &str) -> Settings {
     let mut settings = Settings::default();
     settings.database.url = Some(DatabaseUrl::new(url));
     settings.daemon.lease_ttl = TTL;
     settings.daemon.heartbeat_interval = HEARTBEAT;
     settings.admin.listen = None;
+    let queue =
+        |name| QueueSettings::new(QueueName::new(name).expect("a name"), settings.retention);
+    settings.queues = QUEUES.into_iter().map(queue).collect();
     settings.kinds = vec![KindSettings::new(blocking(), HandlerSettings::Rust)];
     settings
 }
@@ -152,7 +158,10 @@ fn leases_are_kept_while_every_worker_thread_is_blocked_for_three_times_the_leas
         let other = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         other.logged("daemon.started").await;
 
-        enqueue_many(&pool, "blocking", 8).await;
+        for queue in QUEUES {
+            let statement = "INSERT INTO legwork.job (queue, kind) VALUES ($1, 'blocking')";
+            sqlx::query(statement).bind(queue).execute(&pool).await.unwrap();
+        }
         support::eventually("both threads are blocked", async || handler.blocked() == 2).await;
         let since: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
             .fetch_one(&pool)
@@ -169,7 +178,7 @@ fn leases_are_kept_while_every_worker_thread_is_blocked_for_three_times_the_leas
         handler.release();
 
         support::eventually("every job is done", async || {
-            count(&pool, "blocking", "completed").await == 8
+            count(&pool, "blocking", "completed").await == 2
         })
         .await;
         let statement = "SELECT count(*) FROM legwork.jobs WHERE rescues > 0 OR attempt <> 1";
@@ -177,27 +186,6 @@ fn leases_are_kept_while_every_worker_thread_is_blocked_for_three_times_the_leas
         assert_eq!(disturbed, 0, "every job ran once and stayed where it was");
         assert!(daemon.end().await.is_clean());
         drop(other);
-        pool.close().await;
-    });
-}
-
-#[test]
-fn a_handler_that_blocks_its_thread_is_named_as_an_orphan_and_keeps_nobody_waiting() {
-    support::run(async |db| {
-        let pool = db.pool().await;
-        let handler = Blocking::default();
-        let mut settings = settings(&db.url());
-        settings.shutdown.grace = Duration::from_millis(300);
-        settings.shutdown.cancel_grace = Duration::from_millis(300);
-        let daemon = Within::start(settings, handler.clone());
-        let id = enqueue(&pool, "blocking").await;
-        support::eventually("a thread is blocked", async || handler.blocked() == 1).await;
-
-        let ended = tokio::time::timeout(Duration::from_secs(12), daemon.end()).await;
-        let ended = ended.expect("the shutdown has a bound");
-        assert_eq!(ended.orphans, [JobId(id)]);
-        assert!(!ended.is_clean());
-        handler.release();
         pool.close().await;
     });
 }

@@ -41,16 +41,14 @@ fn a_running_job_finishes_within_the_grace_and_unstarted_jobs_are_given_back_unc
     support::run(async |db| {
         let pool = db.pool().await;
         let notebook = Notebook::new();
-        // The second limited job is claimed, and waits in the daemon for its turn.
+        // A limited job is claimed, and waits in the daemon for its turn, an hour from now.
         let kinds = [
             notebook.kind("patient", PATIENT, ""),
-            "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '1/m'\n".to_owned(),
+            "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '1/h'\n".to_owned(),
         ];
         let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let running = enqueue(&pool, "patient").await;
         notebook.says("started").await;
-        let limited = enqueue(&pool, "limited").await;
-        becomes(&pool, limited, "completed").await;
         let unstarted = enqueue(&pool, "limited").await;
         becomes(&pool, unstarted, "running").await;
 

@@ -1,0 +1,58 @@
+//! Which leases this daemon knows that it holds.
+//!
+//! A claim whose answer is lost on the way may have committed all the same. Its rows then belong to
+//! a daemon that lives, so nobody rescues them, and that doesn't know of them, so nobody runs them.
+//! What is claimed is noted here until its verdict is written; whatever a row says beyond that is
+//! such a claim's, and the claim session gives it back. It decides nothing and asks nobody.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Jobs and their lease tokens, from the claim's answer to the verdict's. Bounded by the slots and
+/// the verdicts that wait.
+#[derive(Debug, Default)]
+pub struct Held {
+    leases: Mutex<HashSet<(i64, i64)>>,
+}
+
+impl Held {
+    /// These were claimed. Called before another claim can be sent.
+    pub(super) fn note(&self, leases: impl Iterator<Item = (i64, i64)>) {
+        self.lock().extend(leases);
+    }
+
+    /// The database has answered for these: they are no longer held, or never were ours.
+    pub(super) fn settled(&self, ids: &[i64], tokens: &[i64]) {
+        let mut leases = self.lock();
+        for (id, token) in ids.iter().zip(tokens) {
+            leases.remove(&(*id, *token));
+        }
+    }
+
+    /// All of them, as two columns.
+    pub(super) fn columns(&self) -> (Vec<i64>, Vec<i64>) {
+        self.lock().iter().copied().unzip()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<(i64, i64)>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_held_from_its_claim_to_its_verdict_and_a_newer_one_stays() {
+        let held = Held::default();
+        held.note([(7, 1), (8, 1)].into_iter());
+        held.settled(&[8], &[1]);
+        assert_eq!(held.columns(), (vec![7], vec![1]));
+        held.note([(7, 2)].into_iter());
+        held.settled(&[7], &[1]);
+        assert_eq!(held.columns(), (vec![7], vec![2]));
+    }
+}
