@@ -132,7 +132,8 @@ async fn history(pool: &PgPool, id: i64) -> History {
             SELECT format('%s %s: %s', a.attempt, a.cause, a.error)
             FROM legwork.failed_attempt a WHERE a.job_id = f.id ORDER BY a.token) AS failures
         FROM legwork.finished f WHERE id = $1";
-    let look = async || sqlx::query(LOOK).bind(id).fetch_optional(pool).await.unwrap();
+    let look =
+        async || sqlx::query(LOOK).bind(id).fetch_optional(pool).await.expect("Postgres answers");
     let row = awaited(&format!("job {id} is in history"), look).await;
     History {
         outcome: row.get(0),
@@ -158,7 +159,7 @@ async fn awaited<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl Fn
 /// Inserts a job of this kind and gives its id.
 async fn insert(pool: &PgPool, kind: &str) -> i64 {
     let insert = sqlx::query_scalar("INSERT INTO legwork.job (kind) VALUES ($1) RETURNING id");
-    insert.bind(kind).fetch_one(pool).await.unwrap()
+    insert.bind(kind).fetch_one(pool).await.expect("Postgres answers")
 }
 
 /// Runs one statement that gives one value.
@@ -166,7 +167,7 @@ async fn value<T>(pool: &PgPool, statement: &'static str) -> T
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
 {
-    sqlx::query_scalar(statement).fetch_one(pool).await.unwrap()
+    sqlx::query_scalar(statement).fetch_one(pool).await.expect("Postgres answers")
 }
 
 /// Waits until no unfinished job is left.

@@ -19,18 +19,18 @@ const HOLDER: i64 = 4711;
 
 fn connector(db: &TestDb) -> Connector {
     let settings = Settings::default().database;
-    Connector::new(&DatabaseUrl::new(db.url()), &settings).unwrap()
+    Connector::new(&DatabaseUrl::new(db.url()), &settings).expect("the URL can be read")
 }
 
 async fn claim(claims: &PostgresClaims) -> ClaimedJob {
     let request = ClaimRequest {
         holder: HOLDER,
-        queue: QueueName::new("default").unwrap(),
+        queue: QueueName::new("default").expect("a name"),
         kinds: [name("fenced")].into(),
         probe: Probe { levels: LEVELS.to_vec(), marks: vec![0; LEVELS.len()], is_sweep: true },
         most: 10,
     };
-    let mut jobs = claims.claim(&request).await.unwrap();
+    let mut jobs = claims.claim(&request).await.expect("it claims");
     assert_eq!(jobs.len(), 1);
     jobs.remove(0)
 }
@@ -56,7 +56,7 @@ async fn write(sink: &PostgresOutcomes, settled: Settled, kept: Retentions) -> V
         sink.put_back(&batch.backs).await,
         sink.release(&batch.releases).await,
     ] {
-        changed.extend(result.unwrap());
+        changed.extend(result.expect("the statement is answered"));
     }
     changed
 }
@@ -66,7 +66,7 @@ async fn write(sink: &PostgresOutcomes, settled: Settled, kept: Retentions) -> V
 #[case::cancel(Verdict::Cancel)]
 #[case::discard(Verdict::Discard { reason: DiscardReason::PermanentError })]
 #[case::retry(Verdict::Retry { delay: Duration::ZERO })]
-#[case::snooze(Verdict::Snooze { delay: Duration::from_secs(60) })]
+#[case::snooze(Verdict::Snooze { delay: Duration::from_mins(1) })]
 #[case::release(Verdict::Release)]
 fn a_verdict_under_an_older_token_changes_nothing(#[case] verdict: Verdict) {
     const ALL: &str = "SELECT jsonb_build_array((SELECT jsonb_agg(j) FROM legwork.job j),

@@ -95,7 +95,7 @@ async fn populate(session: &mut PgConnection) {
         FROM generate_series(1, 100000) i;
         VACUUM ANALYZE legwork.job";
     for statement in rows.split(';') {
-        session.execute(AssertSqlSafe(statement)).await.unwrap();
+        session.execute(AssertSqlSafe(statement)).await.expect("Postgres answers");
     }
 }
 
@@ -103,18 +103,18 @@ async fn populate(session: &mut PgConnection) {
 async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
     let Statement { text, types, arguments, session: setup, .. } = statement;
     let mut session = db.connect().await;
-    session.execute(sqlx::raw_sql(*setup)).await.unwrap();
+    session.execute(sqlx::raw_sql(*setup)).await.expect("Postgres answers");
     let (types, arguments) = if types.is_empty() {
         (String::new(), String::new())
     } else {
         (format!("({types})"), format!("({arguments})"))
     };
     let prepare = format!("SET plan_cache_mode = {mode}; PREPARE golden {types} AS {text}");
-    session.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.unwrap();
+    session.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.expect("Postgres answers");
     let explain = format!("EXPLAIN (COSTS OFF) EXECUTE golden {arguments}");
     let lines = sqlx::query_scalar::<_, String>(AssertSqlSafe(explain)).persistent(false);
-    let lines = lines.fetch_all(&mut session).await.unwrap();
-    session.close().await.unwrap();
+    let lines = lines.fetch_all(&mut session).await.expect("Postgres answers");
+    session.close().await.expect("Postgres answers");
     lines.join("\n")
 }
 

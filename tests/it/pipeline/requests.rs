@@ -24,11 +24,15 @@ fn serving_noop(db: &TestDb) -> Settings {
 /// `token` of an unfinished job: how often it was claimed.
 async fn claims_of(pool: &PgPool, id: i64) -> i64 {
     let token = sqlx::query_scalar("SELECT token FROM legwork.job WHERE id = $1");
-    token.bind(id).fetch_one(pool).await.unwrap()
+    token.bind(id).fetch_one(pool).await.expect("Postgres answers")
 }
 
 async fn cancel(pool: &PgPool, id: i64) -> String {
-    sqlx::query_scalar("SELECT legwork.cancel($1)").bind(id).fetch_one(pool).await.unwrap()
+    sqlx::query_scalar("SELECT legwork.cancel($1)")
+        .bind(id)
+        .fetch_one(pool)
+        .await
+        .expect("Postgres answers")
 }
 
 #[test]
