@@ -11,7 +11,14 @@ mod leases;
 pub use leases::{Leases, Publisher};
 
 use crate::{config, telemetry::events};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +72,8 @@ pub struct Reports {
     pub renewed: Arc<dyn Fn() + Send + Sync>,
     /// Cancelled when the heartbeat ends: the last thing that the daemon does with its leases.
     pub stop: CancellationToken,
+    /// Whether the row is ended then, or left to expire.
+    pub retire: Arc<AtomicBool>,
 }
 
 /// Pause after a failed registration or renewal.
@@ -104,7 +113,9 @@ impl<K: LeaseKeeper> Heartbeat<K> {
             let kept = self.keep(boot, sent).await;
             self.publisher.publish(None);
             if kept {
-                self.retire(boot).await;
+                if self.reports.retire.load(Ordering::Acquire) {
+                    self.retire(boot).await;
+                }
                 return;
             }
             tracing::error!(

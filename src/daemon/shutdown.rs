@@ -12,7 +12,12 @@ use crate::{
     telemetry::{events, health::Phase},
     worker::RunningJob,
 };
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 
 /// How the daemon ended.
@@ -78,12 +83,11 @@ impl Running {
 
         self.stop_cancelling.cancel();
         let forced = !flushed || signals.is_forced();
-        // With orphans the row must live on: retiring it would let others take their jobs while a
-        // handler may still be working.
-        if orphans.is_empty() {
-            self.stop_heartbeat.cancel();
-            phase.wait("retire", RETIRE, self.heartbeat_ended()).await;
-        }
+        // With orphans the row isn't retired: that would let others take their jobs at once, while
+        // a handler may still be working. It is renewed no more, so their leases run out.
+        self.retire_at_end.store(orphans.is_empty(), Ordering::Release);
+        self.stop_heartbeat.cancel();
+        phase.wait("retire", RETIRE, self.heartbeat_ended()).await;
         self.health.enter(Phase::Stopped);
         self.stop_admin.cancel();
         phase.wait("end admin requests", ADMIN, self.gone("admin")).await;

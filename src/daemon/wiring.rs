@@ -21,7 +21,10 @@ use crate::{
     worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
 };
 use std::{
-    sync::{Arc, atomic::AtomicI64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -42,6 +45,8 @@ pub(super) struct Running {
     pub(super) stop_dispatching: CancellationToken,
     pub(super) stop_cancelling: CancellationToken,
     pub(super) stop_heartbeat: CancellationToken,
+    /// Whether the heartbeat ends the daemon's row when it stops.
+    pub(super) retire_at_end: Arc<AtomicBool>,
     pub(super) stop_admin: CancellationToken,
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
@@ -61,6 +66,7 @@ impl Running {
             stop_dispatching: CancellationToken::new(),
             stop_cancelling: CancellationToken::new(),
             stop_heartbeat: CancellationToken::new(),
+            retire_at_end: Arc::new(AtomicBool::new(true)),
             stop_admin: CancellationToken::new(),
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
@@ -178,6 +184,7 @@ impl Running {
                 check.ok();
             }),
             stop: self.stop_heartbeat.clone(),
+            retire: Arc::clone(&self.retire_at_end),
         };
         let (publisher, leases) = heartbeat::leases();
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {

@@ -50,6 +50,7 @@ async fn minute(answers: Vec<Answer>) -> (Vec<Duration>, usize) {
         lost: Arc::new(move |_| losses.lock().unwrap().push(start.elapsed())),
         renewed: Arc::new(|| {}),
         stop: stop.clone(),
+        retire: Arc::new(AtomicBool::new(true)),
     };
     let (publisher, leases) = leases();
     let keeper = Scripted { answers, registered: Arc::clone(&registered) };
