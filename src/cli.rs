@@ -1,1 +1,154 @@
-//! The `cli` room.
+//! The command line: from arguments to an exit code.
+//!
+//! Each command is a module of its name under `cli/`; the operations that they call live in
+//! `postgres::operations`, where the HTTP API finds the same ones. This is the only room that uses
+//! anyhow: here errors end, as text for people and as one of seven exit codes.
+
+mod args;
+mod config;
+mod demo;
+mod enqueue;
+mod exit;
+mod healthcheck;
+mod job;
+mod migrate;
+mod moment;
+mod output;
+mod queue;
+mod run;
+mod table;
+
+use self::{
+    args::{Arguments, Command, Global},
+    exit::{Code, Silent, WrongSchema},
+    output::Output,
+};
+use crate::{
+    config::{Database, Environment, MissingUrl, Source},
+    postgres::{
+        migrate::{self as schema, SchemaCheck},
+        operations::{self, Connection, Limit, OperationError},
+    },
+};
+use anyhow::Context as _;
+use clap::Parser as _;
+use std::{ffi::OsString, process::ExitCode, time::Duration};
+use tokio::time::timeout;
+
+/// Does what the command line says.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    let Arguments { global, command } = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help that nobody reads any more (`legwork --help | head -1`) is no failure.
+            error.print().ok();
+            return if error.use_stderr() { Code::Usage } else { Code::Ok }.into();
+        }
+    };
+    let context = Context::new(global, environment);
+    match dispatch(command, &context) {
+        Ok(()) => Code::Ok,
+        Err(error) => exit::report(&error),
+    }
+    .into()
+}
+
+/// Every command and what does it. A command that lives on (a daemon) brings a runtime of its own;
+/// the others share `finish`.
+fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments, context),
+        Command::Demo(arguments) => demo::run(&arguments, context),
+        Command::Migrate(command) => finish(migrate::run(command, context)),
+        Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
+        Command::Job(command) => finish(job::run(command, context)),
+        Command::Queue(command) => finish(queue::run(command, context)),
+        Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
+        Command::Config(command) => config::run(command, context),
+    }
+}
+
+/// Runs a command that ends by itself, on this thread.
+fn finish(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("couldn't start the runtime")?;
+    let done = runtime.block_on(command);
+    // A read of standard input can't be cancelled; waiting for it here would hang the exit.
+    runtime.shutdown_background();
+    done
+}
+
+/// What every command is given.
+pub(crate) struct Context {
+    source: Source,
+    output: Output,
+}
+
+impl Context {
+    fn new(global: Global, environment: Environment) -> Self {
+        let mut source = Source::new(environment);
+        if let Some(file) = global.config {
+            source = source.with_file(file);
+        }
+        if let Some(url) = global.database_url {
+            source = source.with_flag("--database-url", "database.url", url);
+        }
+        Self { source, output: Output { format: global.output } }
+    }
+
+    /// `[database]`, checked; warnings are said.
+    fn database(&self) -> anyhow::Result<Database> {
+        let loaded = crate::config::load(&self.source)?;
+        loaded.settings.database_url()?;
+        for warning in &loaded.warnings {
+            output::say(&format!("warning: {warning}"));
+        }
+        Ok(loaded.settings.database)
+    }
+
+    /// The database's address, for the migrator.
+    fn address(&self) -> anyhow::Result<String> {
+        let database = self.database()?;
+        Ok(database.url.ok_or(MissingUrl)?.expose().to_owned())
+    }
+
+    /// A session on a schema that this binary knows.
+    async fn connect(&self, limit: Limit) -> anyhow::Result<Session> {
+        let database = self.database()?;
+        let patience = database.statement_timeout + ANSWER_MARGIN;
+        let connection = operations::open(&database, limit).await?;
+        let mut session = Session { connection, patience };
+        let checking = timeout(patience, schema::check(&mut session.connection)).await;
+        match checking.map_err(|_elapsed| Silent(patience))?? {
+            SchemaCheck::Current => Ok(session),
+            other => Err(WrongSchema(other).into()),
+        }
+    }
+}
+
+/// How much longer than the statement's own limit an answer may take: what the network needs.
+const ANSWER_MARGIN: Duration = Duration::from_secs(5);
+
+/// A connection whose every answer is waited for within a limit.
+struct Session {
+    connection: Connection,
+    patience: Duration,
+}
+
+impl Session {
+    /// Does one operation. After a silence the process ends, and the connection with it.
+    async fn within<T>(
+        &mut self,
+        operation: impl AsyncFnOnce(&mut Connection) -> Result<T, OperationError>,
+    ) -> anyhow::Result<T> {
+        let answered = timeout(self.patience, operation(&mut self.connection)).await;
+        Ok(answered.map_err(|_elapsed| Silent(self.patience))??)
+    }
+
+    /// The connection, for who keeps limits of their own.
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}

@@ -30,3 +30,4 @@ pub mod postgres;
 // Layer 4: wiring.
 pub mod cli;
 pub mod daemon;
+pub mod demo;

@@ -6,9 +6,12 @@
 
 mod claim;
 mod connect;
+pub mod enqueue;
 mod lease;
 mod listen;
 pub mod migrate;
+mod observe;
+pub mod operations;
 mod session;
 mod settle;
 mod upkeep;
@@ -17,6 +20,7 @@ pub use claim::PostgresClaims;
 pub use connect::{ConnectError, Connector};
 pub use lease::{Identity, PostgresLease};
 pub use listen::{Listener, Notice};
+pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
 pub use upkeep::{QueueCount, Upkeep};

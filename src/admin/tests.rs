@@ -1,1 +1,311 @@
-//! tests
+//! The port on real sockets, as probes, scrapers and hostile clients meet it.
+
+use super::{
+    connection::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT},
+    *,
+};
+use crate::{
+    config,
+    telemetry::{
+        health::{Health, Phase},
+        metrics::Metrics,
+    },
+};
+use rstest::rstest;
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any limit of the port, so that only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn state() -> AdminState {
+    let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
+    AdminState { health: Health::new(Duration::from_mins(1)), metrics: Arc::new(metrics) }
+}
+
+/// Serves while `client` talks, then shuts down and waits for the end.
+async fn served<F: Future>(state: AdminState, client: impl FnOnce(SocketAddr) -> F) -> F::Output {
+    let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let address = bound.local_addr();
+    let shutdown = CancellationToken::new();
+    let talk = async {
+        let output = timeout(PATIENCE, client(address)).await.unwrap();
+        shutdown.cancel();
+        output
+    };
+    tokio::join!(serve(bound, state, shutdown.clone()), talk).1
+}
+
+/// Sends bytes and reads until the port closes.
+async fn send(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // A port that refuses a long head may close before all of it is sent.
+    stream.write_all(bytes).await.ok();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    send(address, head.as_bytes()).await
+}
+
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+}
+
+fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let head = answer.split("\r\n\r\n").next()?;
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+#[rstest]
+#[case::traversal("/../../etc/passwd")]
+#[case::encoded("/%2e%2e/%2e%2e/etc/passwd")]
+#[case::under_health("/health/../metrics")]
+#[case::nul("/health/live%00")]
+#[case::unknown("/api/v1/jobs")]
+#[tokio::test]
+async fn a_path_without_a_route_is_not_found(#[case] path: &str) {
+    let answer = served(state(), async |at| get(at, path, "").await).await;
+    assert_eq!(status(&answer), 404);
+    assert_eq!(header(&answer, "content-type"), Some("application/problem+json"));
+    let problem: serde_json::Value = serde_json::from_str(body(&answer)).unwrap();
+    assert_eq!((&problem["status"], &problem["title"]), (&404.into(), &"Not Found".into()));
+}
+
+#[rstest]
+#[case::wrong_method("DELETE /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405)]
+#[case::large_body(
+    "GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 65537\r\n\r\n",
+    413
+)]
+#[case::garbage("\u{1}\u{2}\u{3} garbage\r\n\r\n", 400)]
+#[case::tls_hello("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n", 400)]
+#[case::two_lengths("GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400)]
+#[tokio::test]
+async fn what_is_wrong_is_refused_by_its_status(#[case] request: &str, #[case] code: u16) {
+    let answer = served(state(), async |at| send(at, request.as_bytes()).await).await;
+    assert_eq!(status(&answer), code, "{answer}");
+}
+
+#[rstest]
+#[case::one_long_header(format!("X-Long: {}\r\n", "x".repeat(HEAD_MAX_BYTES)))]
+#[case::many_headers("X-Many: 1\r\n".repeat(500))]
+#[tokio::test]
+async fn a_head_beyond_the_limit_is_refused(#[case] headers: String) {
+    let answer = served(state(), async |at| get(at, "/health/live", &headers).await).await;
+    assert!(matches!(status(&answer), 431 | 0), "{answer}");
+}
+
+#[tokio::test]
+async fn clients_that_dribble_their_head_or_say_nothing_are_cut() {
+    served(state(), async |at| {
+        let started = Instant::now();
+        let mut silent = TcpStream::connect(at).await.unwrap();
+        let mut slow = TcpStream::connect(at).await.unwrap();
+        let dribble = async {
+            for byte in b"GET / HTTP/1.1\r\n".iter().chain(std::iter::repeat(&b'x')) {
+                let mut answer = [0];
+                // A byte each 100 ms until the port answers or closes.
+                let sent = slow.write_all(&[*byte]).await;
+                let cut = timeout(Duration::from_millis(100), slow.read(&mut answer)).await;
+                if sent.is_err() || cut.is_ok() {
+                    return;
+                }
+            }
+        };
+        let mut said = Vec::new();
+        let (silence, ()) = tokio::join!(silent.read_to_end(&mut said), dribble);
+        let took = started.elapsed();
+        assert!(silence.is_err() || !said.starts_with(b"HTTP/1.1 200"));
+        assert!((HEAD_TIMEOUT..2 * HEAD_TIMEOUT).contains(&took), "{took:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_probe_behind_64_silent_clients_waits_for_a_place_and_gets_it() {
+    let answer = served(state(), async |at| {
+        let started = Instant::now();
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            silent.push(TcpStream::connect(at).await.unwrap());
+        }
+        let answer = get(at, "/health/live", "").await;
+        assert!(started.elapsed() >= HEAD_TIMEOUT, "a 65th connection was served beside 64");
+        answer
+    })
+    .await;
+    assert_eq!(status(&answer), 200);
+}
+
+#[tokio::test]
+async fn a_flood_of_a_thousand_connections_leaves_the_port_answering() {
+    let answer = served(state(), async |at| {
+        // Beyond the places and the kernel's backlog a connect isn't even answered.
+        let connect = || timeout(Duration::from_secs(1), TcpStream::connect(at));
+        let flood = futures::future::join_all((0..1000).map(|_| connect())).await;
+        let open: Vec<_> = flood.into_iter().flatten().flatten().collect();
+        assert!(open.len() > CONNECTIONS_MAX, "{}", open.len());
+        drop(open);
+        get(at, "/health/live", "").await
+    })
+    .await;
+    assert_eq!(status(&answer), 200);
+}
+
+#[tokio::test]
+async fn metrics_come_as_prometheus_reads_them_and_count_by_route() {
+    let answers = served(state(), async |at| {
+        get(at, "/health/live?verbose", "").await;
+        get(at, "/no/such/path", "").await;
+        get(at, "/metrics", "").await
+    })
+    .await;
+    assert_eq!(status(&answers), 200);
+    let kind = Some("text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(header(&answers, "content-type"), kind);
+    let count = |path: &str, status: u16| {
+        let labels = format!("{{method=\"GET\",path=\"{path}\",status=\"{status}\"}} 1\n");
+        answers.contains(&format!("legwork_http_requests_total{labels}"))
+    };
+    assert!(count("/health/live", 200) && count("other", 404), "{answers}");
+    assert!(answers.contains("legwork_http_requests_in_flight 1\n"));
+    assert!(!answers.contains("no/such"));
+}
+
+#[rstest]
+#[case::harmless("req-1_A.b", true)]
+#[case::space("a b", false)]
+#[case::quote("a\"b", false)]
+#[case::escape("a\u{1b}[31m", false)]
+#[case::empty("", false)]
+#[tokio::test]
+async fn only_a_harmless_request_id_comes_back(#[case] id: &str, #[case] taken: bool) {
+    let line = format!("X-Request-ID: {id}\r\n");
+    let answer = served(state(), async |at| get(at, "/health/live", &line).await).await;
+    let Some(back) = header(&answer, "x-request-id") else {
+        assert!(status(&answer) == 400 && !taken, "hyper itself refuses control characters");
+        return;
+    };
+    assert_eq!(back == id, taken, "{back}");
+    assert!(taken || back.len() == 32);
+}
+
+#[tokio::test]
+async fn a_request_id_that_is_too_long_is_replaced() {
+    let line = format!("X-Request-ID: {}\r\n", "a".repeat(129));
+    let answer = served(state(), async |at| get(at, "/health/live", &line).await).await;
+    assert_eq!(header(&answer, "x-request-id").map(str::len), Some(32));
+}
+
+#[tokio::test]
+async fn readiness_names_its_reasons_and_liveness_stands_while_the_database_is_down() {
+    let state = state();
+    let pool = state.health.check("pool");
+    let health = Arc::clone(&state.health);
+    served(state, async |at| {
+        let starting = get(at, "/health/startup", "").await;
+        assert_eq!(
+            (status(&starting), body(&starting)),
+            (503, "[-]phase failed: the daemon is starting\nstarting\n")
+        );
+        health.enter(Phase::Ready);
+        pool.failing("connection refused");
+        let ready = get(at, "/readyz", "").await;
+        assert_eq!(
+            (status(&ready), body(&ready)),
+            (503, "[-]pool failed: connection refused\nnot ready\n")
+        );
+        let json = get(at, "/health/ready", "Accept: application/json\r\n").await;
+        let json: serde_json::Value = serde_json::from_str(body(&json)).unwrap();
+        assert_eq!(json["checks"]["pool"]["reason"], "connection refused");
+        assert_eq!(json["status"], "not ready");
+        assert_eq!(status(&get(at, "/health/live", "").await), 200);
+        pool.ok();
+        let verbose = get(at, "/health/ready?verbose", "").await;
+        assert_eq!((status(&verbose), body(&verbose)), (200, "[+]phase ok\n[+]pool ok\nready\n"));
+        health.enter(Phase::Draining);
+        assert_eq!(
+            body(&get(at, "/health/ready", "").await),
+            "[-]phase failed: the daemon is draining\nnot ready\n"
+        );
+        assert_eq!(body(&get(at, "/livez", "").await), "live\n");
+        assert_eq!(body(&get(at, "/health/startup", "").await), "started\n");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_supervisor_that_hangs_fails_liveness() {
+    let metrics = Arc::new(Metrics::new(&config::Metrics { max_kinds: 1 }));
+    let state = AdminState { health: Health::new(Duration::ZERO), metrics };
+    let answer = served(state, async |at| get(at, "/health/live", "").await).await;
+    assert_eq!(status(&answer), 503);
+    assert!(body(&answer).starts_with("[-]supervisor failed: "), "{answer}");
+}
+
+#[tokio::test]
+async fn the_version_is_told_on_the_machine_itself() {
+    let answer = served(state(), async |at| get(at, "/version", "").await).await;
+    let told: serde_json::Value = serde_json::from_str(body(&answer)).unwrap();
+    assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[rstest]
+#[case::loopback("127.0.0.9:4000", 200)]
+#[case::loopback_six("[::1]:4000", 200)]
+#[case::mapped("[::ffff:127.0.0.1]:4000", 200)]
+#[case::neighbour("192.0.2.7:4000", 404)]
+#[tokio::test]
+async fn the_version_exists_for_the_machine_itself_alone(#[case] peer: &str, #[case] code: u16) {
+    let peer: SocketAddr = peer.parse().unwrap();
+    let mut request = axum::extract::Request::new(axum::body::Body::empty());
+    *request.uri_mut() = "/version".parse().unwrap();
+    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+    let answer = tower::ServiceExt::oneshot(routes::router(state()), request).await.unwrap();
+    assert_eq!(answer.status().as_u16(), code);
+}
+
+#[tokio::test]
+async fn shutdown_ends_idle_and_silent_connections_in_bounded_time() {
+    let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let at = bound.local_addr();
+    let shutdown = CancellationToken::new();
+    let serving = serve(bound, state(), shutdown.clone());
+    let client = async {
+        let mut idle = TcpStream::connect(at).await.unwrap();
+        idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        idle.read_exact(&mut answer).await.unwrap();
+        let mut halfway = TcpStream::connect(at).await.unwrap();
+        halfway.write_all(b"GET /health/live HTT").await.unwrap();
+        shutdown.cancel();
+        (Instant::now(), idle, halfway)
+    };
+    let ((), (cancelled, mut idle, _halfway)) =
+        timeout(PATIENCE, async { tokio::join!(serving, client) }).await.unwrap();
+    assert!(cancelled.elapsed() < DRAIN_TIMEOUT + Duration::from_secs(1));
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).await.unwrap();
+    assert!(TcpStream::connect(at).await.is_err(), "the port is closed");
+}
+
+#[tokio::test]
+async fn a_port_in_use_names_the_key_to_change() {
+    let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let error = bind(bound.local_addr()).await.unwrap_err();
+    assert!(matches!(error, AdminError::InUse { .. }));
+    assert!(error.to_string().starts_with("admin.listen: 127.0.0.1:"), "{error}");
+}

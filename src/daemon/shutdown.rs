@@ -43,7 +43,7 @@ const SETTLE: Duration = Duration::from_millis(300);
 const RETIRE: Duration = Duration::from_millis(1200);
 /// For open admin requests.
 const ADMIN: Duration = Duration::from_millis(500);
-/// What any phase still gets after a second signal: eight of them stay under three seconds.
+/// What any phase still gets after a second signal: ten of them stay under three seconds.
 const FORCED: Duration = Duration::from_millis(150);
 
 /// A deadline for something small.
@@ -77,17 +77,17 @@ impl Running {
         report(&orphans);
 
         self.stop_cancelling.cancel();
-        self.stop_heartbeat.cancel();
-        phase.wait("retire", RETIRE, self.heartbeat_ended()).await;
+        let forced = !flushed || signals.is_forced();
+        // With orphans the row must live on: retiring it would let others take their jobs while a
+        // handler may still be working.
+        if orphans.is_empty() {
+            self.stop_heartbeat.cancel();
+            phase.wait("retire", RETIRE, self.heartbeat_ended()).await;
+        }
         self.health.enter(Phase::Stopped);
         self.stop_admin.cancel();
         phase.wait("end admin requests", ADMIN, self.gone("admin")).await;
         let orphans: Vec<_> = orphans.into_iter().map(|job| job.lease.job).collect();
-        let forced = !flushed
-            || matches!(
-                futures::poll!(std::pin::pin!(signals.forced())),
-                std::task::Poll::Ready(())
-            );
         Ended { orphans, forced }
     }
 

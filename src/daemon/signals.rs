@@ -62,6 +62,11 @@ impl Signals {
         self.asked(2).await;
     }
 
+    /// Whether it was asked twice.
+    pub fn is_forced(&self) -> bool {
+        *self.0.borrow() >= 2
+    }
+
     async fn asked(&self, times: u32) {
         // The sender lives in `self`, so the wait can't fail.
         self.0.subscribe().wait_for(|asked| *asked >= times).await.ok();

@@ -84,3 +84,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> JobError {
         .unwrap_or_else(|| "the handler panicked with a value that isn't text".to_owned());
     JobError::new(format!("panic: {text}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,13 +171,13 @@ impl Check {
 
     /// It fails, for this reason. Text without secrets: probes show it to anybody.
     pub fn failing(&self, reason: impl Into<String>) {
-        self.say(Some(reason.into()));
+        self.say(Some(&reason.into()));
     }
 
-    fn say(&self, failing: Option<String>) {
+    fn say(&self, failing: Option<&str>) {
         let mut report = self.0.report();
         let changed = report.failing.is_some() != failing.is_some();
-        *report = Report { at: Instant::now(), failing: failing.clone() };
+        *report = Report { at: Instant::now(), failing: failing.map(str::to_owned) };
         drop(report);
         if changed {
             tracing::info!(

@@ -14,7 +14,7 @@ const MANIFEST: &str = "deploy/kubernetes/legwork.yaml";
 const IMAGE: &str = "Dockerfile";
 
 /// What the phases of the shutdown besides grace and `cancel_grace` may take together.
-const REST_OF_SHUTDOWN_SECONDS: u64 = 5;
+const REST_OF_SHUTDOWN_SECONDS: u64 = 9;
 
 /// The value after a key, on whichever line it stands first.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
@@ -142,7 +142,7 @@ mod tests {
         };
         let long = "  terminationGracePeriodSeconds: 60";
         assert_eq!(found("TimeoutStopSec=45", long), 0);
-        assert_eq!(found("TimeoutStopSec=28", long), 1);
+        assert_eq!(found("TimeoutStopSec=36", long), 1);
         assert_eq!(found("", "terminationGracePeriodSeconds: 30"), 2);
         assert_eq!(too_little_time(&Tree::default()).len(), 1);
     }

@@ -16,7 +16,8 @@ const KEYS_PAGE: &str = "docs/configuration.md";
 const METRICS_PAGE: &str = "docs/metrics.md";
 
 /// Calls whose first argument is a task's name.
-const NAMING_CALLS: [&str; 4] = ["spawn(", "task_name(", "TaskName::new(", "TaskName::from("];
+const NAMING_CALLS: [&str; 5] =
+    ["spawn(", "self.round(", "task_name(", "TaskName::new(", "TaskName::from("];
 
 /// `claimer[mail/a]` and `worker[{queue}]#{n}` without what differs from one to the next.
 fn stem(name: &str) -> &str {
@@ -31,7 +32,10 @@ fn named_tasks(tree: &Tree) -> BTreeMap<String, (String, usize)> {
         for literal in &rust.literals {
             let before = rust.code[..literal.at].trim_end().trim_end_matches("format!(").trim_end();
             let before = before.trim_end_matches('&');
-            if NAMING_CALLS.iter().any(|call| before.ends_with(call)) {
+            let built = literal.text.split_once("[{").is_some_and(|(stem, _)| {
+                !stem.is_empty() && stem.chars().all(|c| c.is_ascii_lowercase())
+            });
+            if built || NAMING_CALLS.iter().any(|call| before.ends_with(call)) {
                 let place = (file.path.clone(), line_at(&file.text, literal.at));
                 names.insert(stem(&literal.text).to_owned(), place);
             }
@@ -202,6 +206,13 @@ mod tests {
         assert_eq!(found("src/daemon.rs", &format!("{both} spawn(\n    \"stranger\", h)")), 1);
         assert_eq!(found("src/daemon.rs", "s.spawn(\"signals\", f)"), 1);
         assert_eq!(found("src/worker.rs", "s.spawn(\"signals\", f)"), 0);
+    }
+
+    #[test]
+    fn a_name_that_is_built_before_it_is_given_counts_as_well() {
+        let code = "let name = format!(\"stranger[{q}]#{n}\"); s.spawn(name, f);";
+        let files = [("docs/concurrency.md", PAGE), ("src/worker.rs", code)];
+        assert_eq!(tasks(&Tree::made_of(&files)).len(), 1);
     }
 
     #[test]

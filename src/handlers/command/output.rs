@@ -69,7 +69,9 @@ mod tests {
 
     fn captured(max: usize, chunks: &[Vec<u8>]) -> Capture {
         let mut capture = Capture::of_at_most(max);
-        chunks.iter().for_each(|chunk| capture.push(chunk));
+        for chunk in chunks {
+            capture.push(chunk);
+        }
         capture
     }
 

@@ -100,16 +100,16 @@ pub enum MigrateError {
 impl MigrateError {
     /// Whether waiting and trying again may help.
     pub(super) fn is_lock_timeout(&self) -> bool {
-        let source = match self {
-            Self::Prepare(source)
-            | Self::Apply { source, .. }
-            | Self::Finish(source)
-            | Self::Remove(source)
-            | Self::Run(
-                sqlx::migrate::MigrateError::Execute(source)
-                | sqlx::migrate::MigrateError::ExecuteMigration(source, _),
-            ) => source,
-            _ => return false,
+        let (Self::Prepare(source)
+        | Self::Apply { source, .. }
+        | Self::Finish(source)
+        | Self::Remove(source)
+        | Self::Run(
+            sqlx::migrate::MigrateError::Execute(source)
+            | sqlx::migrate::MigrateError::ExecuteMigration(source, _),
+        )) = self
+        else {
+            return false;
         };
         source
             .as_database_error()
@@ -132,5 +132,23 @@ impl MigrateError {
             sqlx::migrate::MigrateError::VersionMissing(found) => Self::Newer { found, expected },
             other => Self::Run(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn giving_up_on_a_lock_says_how_long_it_waited_and_where_to_look() {
+        let given_up = MigrateError::Finish(sqlx::Error::PoolClosed).after_tries(10);
+        let said = given_up.to_string();
+        assert!(said.contains("waited 10 times 3 s") && said.contains("pg_locks"), "{said}");
+    }
+
+    #[test]
+    fn what_is_no_lock_is_not_tried_again() {
+        assert!(!MigrateError::Finish(sqlx::Error::PoolClosed).is_lock_timeout());
+        assert!(!MigrateError::ConnectTimeout.is_lock_timeout());
     }
 }

@@ -1,1 +1,190 @@
-//! tests
+//! What reaches the output, from call to line.
+
+use super::{
+    line::{ORDER, VALUE_MAX_BYTES},
+    throttle::{LINES_PER_WINDOW, WINDOW},
+    *,
+};
+use serde_json::Value;
+use std::{
+    io::{self, Write},
+    sync::Mutex,
+};
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What `speak` writes, and what was lost.
+fn written(style: Style, filter: &str, speak: impl FnOnce()) -> (String, Arc<Losses>) {
+    let output = Captured::default();
+    let writer = Writer::start(output.clone()).unwrap();
+    let subscriber = subscriber(filter, style, "00c0ffee", writer.clone()).unwrap();
+    tracing::subscriber::with_default(subscriber, speak);
+    assert!(writer.flush(Duration::from_secs(10)));
+    let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+    (text, writer.losses())
+}
+
+fn json_line(speak: impl FnOnce()) -> Value {
+    let (text, _) = written(Style::Json, "trace", speak);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn fields_come_in_the_fixed_order_whatever_order_they_were_given_in() {
+    let (text, _) = written(Style::Json, "info", || {
+        let job = tracing::info_span!("job", job.attempt = 2, job.queue = "q", job.id = 7);
+        let _inside = job.enter();
+        tracing::warn!(zebra = 1, duration_ms = 1.5, event = "job.failed", "It failed");
+    });
+    let keys: Vec<_> = text.split("\",\"").collect();
+    assert!(text.starts_with("{\"timestamp\":\""), "{keys:?}");
+    let order = [
+        "timestamp",
+        "level",
+        "severity_number",
+        "message",
+        "target",
+        "service.name",
+        "service.version",
+        "service.instance.id",
+        "event",
+        "job.id",
+        "job.queue",
+        "job.attempt",
+        "duration_ms",
+        "zebra",
+    ];
+    let places: Vec<_> = order.map(|key| text.find(&format!("\"{key}\":")).unwrap()).into();
+    assert!(places.is_sorted(), "{text}");
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(line["severity_number"], 13);
+    assert_eq!(line["service.instance.id"], "00c0ffee");
+    assert_eq!((&line["job.id"], &line["duration_ms"]), (&7.into(), &1.5.into()));
+    let stamp = line["timestamp"].as_str().unwrap();
+    assert_eq!((stamp.len(), stamp.ends_with('Z')), ("2026-01-01T00:00:00.000000Z".len(), true));
+}
+
+#[test]
+fn an_event_wins_over_its_span_and_an_inner_span_over_an_outer_one() {
+    let line = json_line(|| {
+        let outer = tracing::info_span!("outer", job.id = 1, job.kind = "a", job.queue = "q");
+        let _outer = outer.enter();
+        let inner =
+            tracing::info_span!("inner", job.kind = "b", job.outcome = tracing::field::Empty);
+        let _inner = inner.enter();
+        inner.record("job.outcome", "completed");
+        tracing::info!(job.id = 3, "said");
+    });
+    let seen = ["job.id", "job.kind", "job.queue", "job.outcome"].map(|key| line[key].to_string());
+    assert_eq!(seen, ["3", "\"b\"", "\"q\"", "\"completed\""]);
+}
+
+#[test]
+fn hostile_text_stays_inside_its_line_in_both_styles() {
+    let hostile = "a\n{\"level\":\"ERROR\"}\r\u{1b}[31m\u{202e}\u{2028}\u{9b}\u{0}\"\\";
+    let line = json_line(|| tracing::info!(job.kind = hostile, "{hostile}"));
+    assert_eq!((&line["message"], &line["job.kind"]), (&hostile.into(), &hostile.into()));
+    for style in [Style::Json, Style::Pretty { colour: false }] {
+        let (text, _) = written(style, "info", || tracing::info!(job.kind = hostile, "{hostile}"));
+        let body = text.strip_suffix('\n').unwrap();
+        let raw = |c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{2028}');
+        assert!(!body.contains(raw), "{body:?}");
+    }
+}
+
+#[test]
+fn a_value_of_a_megabyte_is_cut() {
+    let line = json_line(|| tracing::info!(error.message = "ä".repeat(1 << 20), "said"));
+    let value = line["error.message"].as_str().unwrap();
+    assert!(value.len() <= VALUE_MAX_BYTES + '…'.len_utf8() && value.ends_with('…'));
+}
+
+#[test]
+fn a_line_takes_only_so_many_long_fields_and_says_how_many_it_left_out() {
+    let long = "x".repeat(VALUE_MAX_BYTES);
+    let line = json_line(|| tracing::info!(a = long, b = long, c = long, d = long, "said"));
+    assert_eq!(line["log.fields_cut"], 2);
+    assert!(line.to_string().len() < 64 * 1024);
+}
+
+#[test]
+fn an_error_comes_with_its_causes() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the claim failed")]
+    struct Outer(#[source] io::Error);
+    let error = Outer(io::Error::other("the connection broke"));
+    let line = json_line(|| {
+        let error: &(dyn std::error::Error + 'static) = &error;
+        tracing::error!(error.message = error, "said");
+    });
+    assert_eq!(line["error.message"], "the claim failed: the connection broke");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_is_cut_and_the_next_line_of_its_place_counts_what_was_left_out() {
+    let (text, losses) = written(Style::Json, "info", || {
+        let storm = |lines: usize| {
+            for _ in 0..lines {
+                tracing::warn!(event = "claim.failed", "The claim failed");
+            }
+        };
+        storm(LINES_PER_WINDOW + 5);
+        tracing::warn!("another place isn't held back");
+        futures::FutureExt::now_or_never(tokio::time::advance(WINDOW));
+        storm(1);
+    });
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), LINES_PER_WINDOW + 2);
+    assert_eq!(lines.last().unwrap()["log.suppressed"], 5);
+    assert_eq!((losses.suppressed(), losses.dropped()), (5, 0));
+}
+
+#[test]
+fn information_is_never_held_back() {
+    let (text, _) = written(Style::Json, "info", || {
+        for _ in 0..LINES_PER_WINDOW * 3 {
+            tracing::info!("said");
+        }
+    });
+    assert_eq!(text.lines().count(), LINES_PER_WINDOW * 3);
+}
+
+#[test]
+fn the_filter_chooses_and_a_broken_one_is_refused() {
+    let (text, _) = written(Style::Json, "warn", || tracing::info!("quiet"));
+    assert_eq!(text, "");
+    let writer = Writer::start(io::sink()).unwrap();
+    let refused = subscriber("legwork=loud", Style::Json, "i", writer).err();
+    assert!(matches!(refused, Some(LogsError::ParseFilter(_))));
+}
+
+#[test]
+fn people_get_one_plain_line() {
+    let (text, _) = written(Style::Pretty { colour: false }, "info", || {
+        tracing::info!(event = "admin.listening", listen = "127.0.0.1:9464", "The port is open");
+    });
+    let (_stamp, rest) = text.split_once(' ').unwrap();
+    assert_eq!(rest, " INFO The port is open event=admin.listening listen=127.0.0.1:9464\n");
+}
+
+#[test]
+fn the_document_lists_the_ordered_fields_in_their_order() {
+    let document = include_str!("../../../docs/logs.md");
+    let section = document.split("## Fields").nth(1).unwrap().split("## Events").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: Vec<_> = rows.filter_map(|row| row.split('`').next()).skip(8).collect();
+    assert_eq!(listed, ORDER);
+}

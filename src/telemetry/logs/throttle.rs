@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{Level, Metadata, callsite::Identifier};
 
 /// Lines that one call site may write in a window.
-pub(super) const LINES_PER_WINDOW: u32 = 10;
+pub(super) const LINES_PER_WINDOW: usize = 10;
 /// Length of a window.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 
@@ -23,7 +23,7 @@ pub(super) struct Throttle(Mutex<HashMap<Identifier, Window>>);
 #[derive(Debug)]
 struct Window {
     since: Instant,
-    written: u32,
+    written: usize,
     left_out: u64,
 }
 

@@ -136,12 +136,12 @@ mod tests {
     struct Blocked {
         entered: SyncSender<()>,
         release: Arc<Barrier>,
-        blocked_once: bool,
+        waited: bool,
     }
 
     impl Write for Blocked {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if !std::mem::replace(&mut self.blocked_once, true) {
+            if !std::mem::replace(&mut self.waited, true) {
                 self.entered.send(()).unwrap();
                 self.release.wait();
             }
@@ -156,7 +156,7 @@ mod tests {
     fn an_output_that_blocks_costs_lines_that_are_counted_and_never_a_wait() {
         let (entered, is_inside) = mpsc::sync_channel(1);
         let release = Arc::new(Barrier::new(2));
-        let output = Blocked { entered, release: Arc::clone(&release), blocked_once: false };
+        let output = Blocked { entered, release: Arc::clone(&release), waited: false };
         let writer = Writer::start(output).unwrap();
         writer.write("first\n".into());
         is_inside.recv().unwrap();

@@ -1,1 +1,202 @@
-//! tests
+//! The catalogue holds exactly what can be recorded, and its document and golden file agree.
+
+use super::*;
+use std::collections::BTreeMap;
+
+fn metrics(max_kinds: usize) -> Metrics {
+    Metrics::new(&config::Metrics { max_kinds })
+}
+
+fn queue(name: &str) -> QueueName {
+    QueueName::new(name).unwrap()
+}
+
+fn kind(name: &str) -> KindName {
+    KindName::new(name).unwrap()
+}
+
+/// Asks for a handle of every family.
+fn touch_everything(metrics: &Metrics) {
+    metrics.job(&queue("q"), &kind("k")).finished(AttemptEnd::Completed, 1);
+    metrics.command(&kind("k")).exited(CommandExit::Signal);
+    metrics.db_operation("claim").failed("XX", Duration::ZERO);
+    metrics.flush("final").flushed(3, Duration::ZERO, true);
+    metrics.limiter("kind:k").record(0.0);
+    metrics.session("heartbeat").connected();
+    metrics.supervised_tasks("claimer").set(1.0);
+    metrics.worker_restarts("claimer", "panic").increment(1);
+    metrics.late_results("final", LateReason::LeaseLost).increment(1);
+    metrics.http_answered("GET", "/metrics", 200, Duration::ZERO);
+    metrics.observe_runtime(&tokio::runtime::Handle::current());
+}
+
+fn lines<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    text.lines().filter_map(move |line| line.strip_prefix(start))
+}
+
+/// The value of the one series that starts so, as it is shown.
+fn shown(text: &str, series: &str) -> String {
+    let found: Vec<_> = lines(text, series).collect();
+    assert_eq!(found.len(), 1, "{series} in\n{text}");
+    found[0].trim().to_owned()
+}
+
+fn value(text: &str, series: &str) -> f64 {
+    shown(text, series).parse().unwrap()
+}
+
+#[test]
+fn the_catalogue_is_as_the_golden_file_has_it() {
+    let line = |metric: &Definition| {
+        let labels = metric.labels.join(", ");
+        format!("{} {} {{{labels}}} {}\n", metric.name, metric.shape.as_str(), metric.help)
+    };
+    insta::assert_snapshot!("catalogue", CATALOGUE.iter().map(line).collect::<String>());
+}
+
+#[test]
+fn the_document_lists_the_catalogue_and_nothing_else() {
+    let document = include_str!("../../../docs/metrics.md");
+    let row = |metric: &Definition| {
+        let quoted: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if quoted.is_empty() { "–".to_owned() } else { quoted.join(", ") };
+        let shape = metric.shape.as_str();
+        format!("| `{}` | {shape} | {labels} | {} |", metric.name, metric.help)
+    };
+    let table = document.split("## Label values").next().unwrap();
+    let listed: Vec<_> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(listed, CATALOGUE.iter().map(row).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_histograms_bounds_rise() {
+    for metric in CATALOGUE {
+        let Shape::Histogram(bounds) = metric.shape else { continue };
+        assert!(!bounds.is_empty() && bounds.is_sorted_by(|a, b| a < b), "{}", metric.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_rendered_is_the_catalogue_with_its_types_and_labels() {
+    let metrics = metrics(200);
+    touch_everything(&metrics);
+    let text = metrics.render();
+    let rendered: BTreeMap<_, _> =
+        lines(&text, "# TYPE ").filter_map(|line| line.split_once(' ')).collect();
+    let defined = CATALOGUE.iter().map(|metric| (metric.name, metric.shape.as_str())).collect();
+    assert_eq!(rendered, defined);
+    assert_eq!(lines(&text, "# TYPE ").count(), CATALOGUE.len(), "each family appears once");
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (name, labels) = series(line);
+        let of = |metric: &&Definition| name == metric.name || is_part_of(name, metric);
+        let metric = CATALOGUE.iter().find(of).unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(labels, metric.labels, "{line}");
+    }
+}
+
+fn is_part_of(name: &str, metric: &Definition) -> bool {
+    let suffix = name.strip_prefix(metric.name);
+    matches!(metric.shape, Shape::Histogram(_))
+        && matches!(suffix, Some("_bucket" | "_sum" | "_count"))
+}
+
+/// The name and the label keys of a series, without a histogram's own `le`.
+fn series(line: &str) -> (&str, Vec<&str>) {
+    let (series, _value) = line.rsplit_once(' ').unwrap();
+    let Some((name, labels)) = series.split_once('{') else { return (series, Vec::new()) };
+    let keys = labels.trim_end_matches('}').split(',').filter_map(|label| label.split_once('='));
+    (name, keys.map(|(key, _)| key).filter(|key| *key != "le").collect())
+}
+
+#[test]
+fn kinds_beyond_the_limit_are_counted_as_other() {
+    let metrics = metrics(2);
+    for name in ["a", "b", "c", "d", "a"] {
+        metrics.job(&queue("q"), &kind(name)).finished(AttemptEnd::Discarded, 4);
+    }
+    let text = metrics.render();
+    let of = |kind: &str| {
+        let labels = format!("{{queue=\"q\",kind=\"{kind}\",outcome=\"discarded\"}}");
+        shown(&text, &format!("legwork_jobs_finished_total{labels}"))
+    };
+    assert_eq!([of("a"), of("b"), of("other")], ["2", "1", "2"]);
+    assert!(!text.contains("kind=\"c\""));
+}
+
+#[test]
+fn queues_beyond_the_limit_are_counted_as_other() {
+    let metrics = metrics(2);
+    for number in 0..MAX_QUEUES + 3 {
+        metrics.queue(&queue(&format!("q{number}"))).poll.answered(2, Duration::ZERO);
+    }
+    let text = metrics.render();
+    assert_eq!(shown(&text, "legwork_jobs_claimed_total{queue=\"other\"}"), "6");
+    assert_eq!(lines(&text, "legwork_jobs_claimed_total{").count(), MAX_QUEUES + 1);
+}
+
+#[test]
+fn two_daemons_in_one_process_count_apart() {
+    let (one, two) = (metrics(200), metrics(200));
+    one.daemon.rescues.increment(3);
+    assert_eq!(shown(&one.render(), "legwork_rescues_total "), "3");
+    assert_eq!(shown(&two.render(), "legwork_rescues_total "), "0");
+}
+
+#[test]
+fn unknown_methods_and_classes_make_no_series_of_their_own() {
+    let metrics = metrics(200);
+    metrics.http_answered("BREW", "/metrics", 405, Duration::ZERO);
+    metrics.db_operation("claim").failed("ZZ", Duration::ZERO);
+    let text = metrics.render();
+    assert!(!text.contains("BREW") && !text.contains("ZZ"));
+    let series = "legwork_db_errors_total{operation=\"claim\",sqlstate_class=\"other\"}";
+    assert_eq!(shown(&text, series), "1");
+}
+
+#[test]
+fn every_exit_of_a_program_is_counted_under_a_label_that_exists() {
+    let metrics = metrics(200);
+    let command = metrics.command(&kind("k"));
+    let ways = [CommandExit::Signal, CommandExit::Timeout, CommandExit::NotStarted];
+    let codes = [0, 1, 64, 65, 69, 75, 77, 78, 255].map(CommandExit::Code);
+    for exit in ways.into_iter().chain(codes) {
+        command.exited(exit);
+    }
+    let text = metrics.render();
+    let counts = lines(&text, "legwork_command_exits_total{").map(|line| {
+        line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u32>().ok()).unwrap()
+    });
+    assert_eq!(counts.sum::<u32>(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_age_grows_while_nobody_refreshes_it() {
+    let metrics = metrics(200);
+    metrics.daemon.heartbeat.refreshed();
+    tokio::time::advance(Duration::from_secs(42)).await;
+    assert_eq!(shown(&metrics.render(), "legwork_heartbeat_age_seconds "), "42");
+    metrics.daemon.heartbeat.refreshed();
+    assert_eq!(shown(&metrics.render(), "legwork_heartbeat_age_seconds "), "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lag_of_the_event_loop_is_measured_until_the_end() {
+    let metrics = metrics(200);
+    let cancel = CancellationToken::new();
+    let stop = async {
+        tokio::time::sleep(LAG_INTERVAL * 25).await;
+        cancel.cancel();
+    };
+    tokio::join!(metrics.run(cancel.clone()), stop);
+    let measured = value(&metrics.render(), "legwork_event_loop_lag_seconds_count ");
+    assert!((24.0..=25.0).contains(&measured), "{measured}");
+}
+
+#[test]
+fn the_process_shows_itself() {
+    let text = metrics(200).render();
+    assert!(value(&text, "process_resident_memory_bytes ") > 1e6);
+    assert!(value(&text, "process_open_fds ") >= 3.0);
+    assert!(value(&text, "process_start_time_seconds ") > 1.7e9);
+    assert!(value(&text, "process_cpu_seconds_total ") > 0.0);
+}

@@ -1,0 +1,72 @@
+//! The command line: what can be said, with the help that people read.
+//!
+//! It only parses; what a command does lives in the module of its name. A flag that can't be parsed
+//! ends with exit code 2 before anything is connected to.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "help texts are doc comments, and show backticks as they are"
+)]
+
+use super::{
+    config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue, run,
+};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// How `legwork` is called.
+#[derive(Debug, Parser)]
+#[command(
+    name = "legwork",
+    version,
+    about = "A background-job daemon for Postgres: insert a row, Legwork does the rest.",
+    after_help = "Exit codes: 0 ok · 1 failed · 2 usage · 3 not ready, or a schema that this binary \
+                  can't work with · 69 database unreachable · 75 try again · 78 bad configuration",
+    max_term_width = 100
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Global {
+    /// The configuration file [default: ./legwork.toml, then /etc/legwork/legwork.toml, if there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Where the database is. Every user of this machine can read a password given here (ps shows
+    /// it): prefer the variable DATABASE_URL, or database.url_file in the configuration
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) database_url: Option<String>,
+    /// How results are printed; the shapes of json are kept from release to release
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub(super) output: Format,
+}
+
+/// The commands. `cli::dispatch` is the other place that names them all.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon
+    Run(run::RunArguments),
+    /// See it work: a private Postgres, sample jobs, a daemon, nothing to set up
+    Demo(demo::DemoArguments),
+    /// Bring the schema up or down, or say where it stands
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
+    /// Enqueue one job, or a file of them
+    Enqueue(Box<enqueue::EnqueueArguments>),
+    /// Look at jobs and change what becomes of them
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Look at queues, pause and resume them
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// Ask a running daemon whether it is well (exit code 0) or not (3)
+    Healthcheck(healthcheck::HealthcheckArguments),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}

@@ -1,0 +1,63 @@
+//! `legwork config`: is it right, what holds, what could be said.
+//!
+//! It exists so that a mistake is found before a daemon is restarted with it. No database is asked.
+
+use super::{
+    Context,
+    output::{print, say},
+    table::Table,
+};
+use crate::config;
+use clap::Subcommand;
+use serde::Serialize;
+
+/// `legwork config …`
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Check file, environment and flags; every mistake is listed, and the exit code is 78 if any
+    Check,
+    /// Show each value that holds and where it comes from; passwords are blotted out
+    Show,
+    /// Print a commented legwork.toml with every key and its default
+    Default,
+}
+
+/// What `config check` prints where nothing is wrong.
+#[derive(Serialize)]
+struct Checked {
+    file: Option<String>,
+    warnings: Vec<String>,
+}
+
+pub(super) fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<()> {
+    match command {
+        ConfigCommand::Check => check(context),
+        ConfigCommand::Show => show(context),
+        ConfigCommand::Default => print(config::default_file()),
+    }
+}
+
+fn check(context: &Context) -> anyhow::Result<()> {
+    let loaded = config::load(&context.source)?;
+    let file = loaded.file.map(|path| path.display().to_string());
+    for warning in &loaded.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    context.output.show(&Checked { file, warnings: loaded.warnings }, |checked| {
+        match &checked.file {
+            Some(file) => format!("{file} is valid"),
+            None => "no file; environment and defaults are valid".into(),
+        }
+    })
+}
+
+fn show(context: &Context) -> anyhow::Result<()> {
+    let loaded = config::load(&context.source)?;
+    context.output.show(&loaded.show(), |shown| {
+        let mut table = Table::new().text("KEY", 60).text("VALUE", 200).text("SOURCE", 60);
+        for line in *shown {
+            table.row([line.key.clone(), line.value.clone(), line.source.clone()]);
+        }
+        table.render()
+    })
+}

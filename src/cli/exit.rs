@@ -1,0 +1,187 @@
+//! What an error means to whoever started us: one list of exit codes for every command.
+//!
+//! Scripts, systemd and Kubernetes branch on these numbers, so each error is mapped here and nowhere
+//! else. The message goes to standard error: the error, its causes, and what to do about it.
+
+use super::output::{Closed, plain_lines, say};
+use crate::{
+    config::{MissingUrl, Mistakes},
+    daemon::{Ended, StartError},
+    job::JobId,
+    postgres::{
+        enqueue::EnqueueError,
+        migrate::{MigrateError, SchemaCheck},
+        operations::{Nature, OperationError},
+    },
+};
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
+
+/// The exit codes; there are no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Code {
+    /// Done.
+    Ok = 0,
+    /// The operation failed.
+    Failed = 1,
+    /// The command line can't be understood.
+    Usage = 2,
+    /// A daemon isn't ready, or the schema isn't one that this binary can work with.
+    NotReady = 3,
+    /// No session with the database could be had (`EX_UNAVAILABLE`).
+    Unreachable = 69,
+    /// The same command may succeed later (`EX_TEMPFAIL`).
+    TryAgain = 75,
+    /// The configuration is wrong (`EX_CONFIG`); systemd doesn't restart on it.
+    Configuration = 78,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// A command line that parses and still can't be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub(super) String);
+
+/// The schema isn't the one that this binary needs.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct WrongSchema(pub(super) SchemaCheck);
+
+/// A job that was asked for and isn't there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no job {}, unfinished or in history", .0)]
+pub(super) struct NoSuchJob(pub(super) JobId);
+
+/// Some of the jobs that were named aren't there.
+#[derive(Debug, thiserror::Error)]
+#[error("no such job: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+pub(super) struct Missing(pub(super) Vec<i64>);
+
+/// The database took the statement and said nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the database didn't answer within {} s", .0.as_secs())]
+pub(super) struct Silent(pub(super) Duration);
+
+/// A daemon that ended and left something behind.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the daemon was forced to stop, or left {} jobs with leases that run out; the log names them",
+    .0.orphans.len()
+)]
+pub(super) struct Unclean(pub(super) Ended);
+
+/// A daemon that isn't well.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotReady(String);
+
+impl NotReady {
+    /// Nothing answered.
+    pub(super) fn unanswered(authority: &str) -> Self {
+        Self(format!("no daemon answers on {authority}"))
+    }
+
+    /// It took the connection and didn't answer in time.
+    pub(super) fn late(authority: &str, seconds: u64) -> Self {
+        Self(format!("the daemon on {authority} didn't answer within {seconds} s"))
+    }
+
+    /// It said so.
+    pub(super) fn status(route: &str, status: u16) -> Self {
+        Self(format!("{route} answered {status}"))
+    }
+}
+
+/// Reports the error, once, and says what it means.
+pub(super) fn report(error: &anyhow::Error) -> Code {
+    if error.is::<Closed>() {
+        return Code::Ok;
+    }
+    match error.downcast_ref::<Mistakes>() {
+        // Each mistake reads as an error of its own already.
+        Some(mistakes) => say(&plain_lines(&mistakes.to_string())),
+        None => say(&plain_lines(&described(error))),
+    }
+    code(error)
+}
+
+/// The error, its causes and what to do. A cause that only repeats the end of the line above it, as
+/// sqlx's do, is left out.
+fn described(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            write!(text, "\n  because: {cause}").ok();
+        }
+    }
+    if let Some(advice) = advice(error) {
+        write!(text, "\n  help: {advice}").ok();
+    }
+    text
+}
+
+fn advice(error: &anyhow::Error) -> Option<&str> {
+    let hint = error.downcast_ref::<OperationError>().and_then(OperationError::hint);
+    hint.or_else(|| match code(error) {
+        Code::Unreachable => Some(
+            "is the server running, and is the address right? `legwork config show` names the \
+             address and where it comes from",
+        ),
+        Code::TryAgain => Some("nothing is wrong with the command: run it again in a moment"),
+        _ => None,
+    })
+}
+
+fn code(error: &anyhow::Error) -> Code {
+    let codes = [
+        error.downcast_ref::<Mistakes>().map(|_| Code::Configuration),
+        error.downcast_ref::<MissingUrl>().map(|_| Code::Configuration),
+        error.downcast_ref::<Usage>().map(|_| Code::Usage),
+        error.downcast_ref::<WrongSchema>().map(|_| Code::NotReady),
+        error.downcast_ref::<NotReady>().map(|_| Code::NotReady),
+        error.downcast_ref::<Silent>().map(|_| Code::Unreachable),
+        error.downcast_ref::<OperationError>().map(|error| of_nature(error.nature())),
+        error.downcast_ref::<EnqueueError>().map(|error| of_nature(error.nature())),
+        error.downcast_ref::<MigrateError>().map(of_migrating),
+        error.downcast_ref::<StartError>().map(of_starting),
+    ];
+    codes.into_iter().flatten().next().unwrap_or(Code::Failed)
+}
+
+fn of_nature(nature: Nature) -> Code {
+    match nature {
+        Nature::Unreachable => Code::Unreachable,
+        Nature::Temporary => Code::TryAgain,
+        Nature::Address => Code::Configuration,
+        Nature::Refused => Code::Failed,
+    }
+}
+
+fn of_starting(error: &StartError) -> Code {
+    match error {
+        StartError::Schema(_) => Code::NotReady,
+        StartError::Connect(_) => Code::Unreachable,
+        StartError::CheckSchema(error) => of_migrating(error),
+        StartError::Stopped | StartError::Thread(_) => Code::Failed,
+        StartError::NoDatabase(_)
+        | StartError::Admin(_)
+        | StartError::NoHandler(_)
+        | StartError::Notifier(_) => Code::Configuration,
+    }
+}
+
+fn of_migrating(error: &MigrateError) -> Code {
+    match error {
+        MigrateError::Connect(source) => of_nature(Nature::of_connecting(source)),
+        MigrateError::ConnectTimeout => Code::Unreachable,
+        MigrateError::Locked { .. } => Code::TryAgain,
+        MigrateError::Changed { .. } | MigrateError::Newer { .. } => Code::NotReady,
+        MigrateError::UnknownTarget { .. } => Code::Usage,
+        _ => Code::Failed,
+    }
+}

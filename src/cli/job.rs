@@ -1,0 +1,174 @@
+//! `legwork job`: look at jobs, and change what becomes of them.
+//!
+//! Listings are pages by id, newest first, so that a page costs the same wherever it starts; the text
+//! form ends with the command for the next one.
+
+mod change;
+mod show;
+
+use super::{Context, moment::relative, output::say, table::Table};
+use crate::{
+    job::{JobId, KindName, QueueName, State},
+    postgres::operations::{self, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX},
+};
+use clap::{Args, Subcommand};
+use std::time::Duration;
+
+/// `legwork job …`
+#[derive(Debug, Subcommand)]
+pub(super) enum JobCommand {
+    /// List jobs, newest first
+    List(ListArguments),
+    /// Show everything about a job: payload, result and its failed attempts
+    Show {
+        /// The job
+        #[arg(value_parser = id)]
+        id: JobId,
+    },
+    /// Say, gate by gate, why a job isn't running
+    Why {
+        /// The job
+        #[arg(value_parser = id)]
+        id: JobId,
+    },
+    /// Cancel: a waiting job ends at once, a running one is asked to stop
+    Cancel(Ids),
+    /// Run finished jobs again with all their attempts, and waiting ones now
+    Retry(Ids),
+    /// End waiting jobs for good, as discarded
+    Discard(Ids),
+    /// Put waiting jobs off; no attempt is counted
+    Snooze {
+        #[command(flatten)]
+        ids: Ids,
+        /// How long from now, such as 10m or 2h
+        #[arg(long = "for", value_name = "TIME", value_parser = delay)]
+        delay: Duration,
+    },
+}
+
+/// Which jobs a command changes: all of them or, if one can't be, none.
+#[derive(Debug, Args)]
+pub(super) struct Ids {
+    /// The jobs
+    #[arg(required = true, value_name = "ID", value_parser = id)]
+    ids: Vec<JobId>,
+}
+
+/// `legwork job list`
+#[derive(Debug, Args)]
+pub(super) struct ListArguments {
+    /// Only jobs of this queue
+    #[arg(long)]
+    queue: Option<QueueName>,
+    /// Only jobs of this kind
+    #[arg(long)]
+    kind: Option<KindName>,
+    /// Only jobs in this state
+    #[arg(long, value_parser = state, value_name = "STATE",
+        help = "Only jobs in this state: scheduled, available, running, retryable, completed, \
+                cancelled or discarded")]
+    state: Option<State>,
+    /// Only jobs with this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Most jobs on the page
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_MAX)))]
+    limit: u32,
+    /// Continue behind this job: the last one of the page before
+    #[arg(long, value_name = "ID", value_parser = id)]
+    after: Option<JobId>,
+}
+
+pub(super) fn id(text: &str) -> Result<JobId, String> {
+    match text.parse() {
+        Ok(id) if id > 0 => Ok(JobId(id)),
+        _ => Err("a job's id is a number above 0".into()),
+    }
+}
+
+fn state(text: &str) -> Result<State, String> {
+    let words = || State::ALL.map(State::as_str).join(", ");
+    let found = State::ALL.into_iter().find(|state| state.as_str() == text);
+    found.ok_or_else(|| format!("the states are {}", words()))
+}
+
+/// Longest time a job can be put off: well within the years that `run_at` may lie in.
+const DELAY_MAX: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// A time above nothing, such as `90s` or `2h 30m`.
+pub(super) fn delay(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: write it as 90s, 10m or 2h30m"))?;
+    match time {
+        Duration::ZERO => Err("it has to be above 0".into()),
+        time if time > DELAY_MAX => Err("at most ten years".into()),
+        time => Ok(time),
+    }
+}
+
+pub(super) async fn run(command: JobCommand, context: &Context) -> anyhow::Result<()> {
+    match command {
+        JobCommand::List(arguments) => list(arguments, context).await,
+        JobCommand::Show { id } => show::show(id, context).await,
+        JobCommand::Why { id } => show::why(id, context).await,
+        JobCommand::Cancel(ids) => change::cancel(&ids.ids, context).await,
+        JobCommand::Retry(ids) => change::retry(&ids.ids, context).await,
+        JobCommand::Discard(ids) => change::discard(&ids.ids, context).await,
+        JobCommand::Snooze { ids, delay } => change::snooze(&ids.ids, delay, context).await,
+    }
+}
+
+async fn list(arguments: ListArguments, context: &Context) -> anyhow::Result<()> {
+    let ListArguments { queue, kind, state, tag, limit, after } = arguments;
+    let filter = JobFilter { queue, kind, state, tag, after };
+    let mut session = context.connect(Limit::Statement).await?;
+    let page = session.within(async |c| operations::list_jobs(c, &filter, limit).await).await?;
+    context.output.show(&page, table)?;
+    if let (Some(next), super::output::Format::Text) = (page.next, context.output.format) {
+        say(&format!("There may be more: add --after {next}"));
+    }
+    Ok(())
+}
+
+fn table(page: &JobPage) -> String {
+    if page.jobs.is_empty() {
+        return "no jobs".into();
+    }
+    let mut table = Table::new()
+        .number("ID")
+        .text("STATE", 9)
+        .text("QUEUE", 16)
+        .text("KIND", 24)
+        .number("PRI")
+        .number("ATT")
+        .text("WHEN", 18)
+        .text("REASON", 20);
+    for job in &page.jobs {
+        let attempts = match job.max_attempts {
+            Some(most) => format!("{}/{most}", job.attempt),
+            None => job.attempt.to_string(),
+        };
+        table.row([
+            job.id.to_string(),
+            job.state.clone(),
+            job.queue.clone(),
+            job.kind.clone(),
+            job.priority.to_string(),
+            attempts,
+            when(job, &page.now),
+            job.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table.render()
+}
+
+/// The moment that matters in this state.
+fn when(job: &JobSummary, now: &str) -> String {
+    let (word, moment) = match (&job.finished_at, job.state.as_str()) {
+        (Some(at), _) => ("ended", Some(at)),
+        (None, "running") => ("", None),
+        (None, _) => ("due", job.run_at.as_ref()),
+    };
+    moment.map(|at| format!("{word} {}", relative(at, now))).unwrap_or_default()
+}

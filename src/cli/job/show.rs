@@ -1,0 +1,99 @@
+//! `legwork job show` and `job why`: one job, all of it.
+
+use super::super::{
+    Context,
+    exit::NoSuchJob,
+    moment::{exact, relative},
+    output::plain_lines,
+    table::{Table, sheet},
+};
+use crate::{
+    job::JobId,
+    postgres::operations::{self, Attempt, Gate, JobDetail, Limit},
+};
+
+pub(super) async fn show(id: JobId, context: &Context) -> anyhow::Result<()> {
+    let mut session = context.connect(Limit::Statement).await?;
+    let found = session.within(async |c| operations::show_job(c, id).await).await?;
+    context.output.show(&found.ok_or(NoSuchJob(id))?, text)
+}
+
+pub(super) async fn why(id: JobId, context: &Context) -> anyhow::Result<()> {
+    let mut session = context.connect(Limit::Statement).await?;
+    let gates = session.within(async |c| operations::explain_job(c, id).await).await?;
+    context.output.show(&gates, |gates| gates.iter().map(line).collect())
+}
+
+fn line(gate: &Gate) -> String {
+    let mark = if gate.blocking { "blocked" } else { "passes" };
+    format!("{mark:<7}  {:<8}  {}\n", gate.gate, plain_lines(&gate.detail))
+}
+
+fn text(job: &JobDetail) -> String {
+    let at = |moment: &Option<String>| moment.as_ref().map(|at| exact(at, &job.now));
+    let some = |count: i16| (count != 0).then(|| count.to_string());
+    let tags: Vec<&str> = job.tags.iter().flatten().map(String::as_str).collect();
+    let attempts = match job.max_attempts {
+        Some(most) => format!("{} of {most}", job.attempt),
+        None => job.attempt.to_string(),
+    };
+    let facts = sheet([
+        ("id", Some(job.id.to_string())),
+        ("state", Some(job.state.clone())),
+        ("queue", Some(job.queue.clone())),
+        ("kind", Some(job.kind.clone())),
+        ("priority", Some(job.priority.to_string())),
+        ("attempts", Some(attempts)),
+        ("rescues", some(job.rescues)),
+        ("snoozes", some(job.snoozes)),
+        ("created", at(&job.created_at)),
+        ("run at", at(&job.run_at)),
+        ("expires", at(&job.expires_at)),
+        ("finished", at(&job.finished_at)),
+        ("reason", job.reason.clone()),
+        ("cancel", job.cancel_requested.then(|| "requested".into())),
+        ("timeout", job.timeout_seconds.map(|seconds| format!("{seconds} s"))),
+        ("daemon", job.daemon.clone()),
+        ("unique key", job.unique_key.clone()),
+        ("tags", (!tags.is_empty()).then(|| tags.join(", "))),
+        ("metadata", job.metadata.as_ref().map(|json| json.get().to_owned())),
+        ("payload", Some(job.payload.get().to_owned())),
+        ("result", job.result.as_ref().map(|json| json.get().to_owned())),
+    ]);
+    match job.failed_attempts.as_slice() {
+        [] => facts,
+        failed => format!("{facts}\n{}", failures(failed, &job.now)),
+    }
+}
+
+/// What the other columns leave of 100 characters.
+const ERROR_WIDTH: usize = 50;
+
+/// One line an attempt, and the whole of the last error below, which is what people came for.
+fn failures(failed: &[Attempt], now: &str) -> String {
+    let mut table = Table::new()
+        .number("ATTEMPT")
+        .text("FAILED", 12)
+        .number("TOOK")
+        .text("CAUSE", 16)
+        .text("ERROR", ERROR_WIDTH);
+    for attempt in failed {
+        table.row([
+            attempt.attempt.to_string(),
+            attempt.failed_at.as_ref().map(|at| relative(at, now)).unwrap_or_default(),
+            attempt.duration_ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
+            attempt.cause.clone(),
+            first_line(attempt.error.as_deref().unwrap_or_default()),
+        ]);
+    }
+    let last = failed.last().and_then(|attempt| attempt.error.as_deref()).unwrap_or_default();
+    let cut = last.contains('\n') || last.chars().count() > ERROR_WIDTH;
+    if cut {
+        return format!("{}\nlast error\n{}\n", table.render(), plain_lines(last.trim_end()));
+    }
+    table.render()
+}
+
+fn first_line(error: &str) -> String {
+    error.lines().next().unwrap_or_default().to_owned()
+}

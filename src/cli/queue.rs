@@ -1,0 +1,110 @@
+//! `legwork queue`: look at queues, pause and resume them.
+
+use super::{Context, moment::relative, table::Table};
+use crate::{
+    job::QueueName,
+    postgres::operations::{self, Limit, QueueList, QueueRow},
+};
+use clap::Subcommand;
+use serde::Serialize;
+
+/// `legwork queue …`
+#[derive(Debug, Subcommand)]
+pub(super) enum QueueCommand {
+    /// List the queues that jobs, daemons or operators have named
+    List,
+    /// Stop every daemon from claiming from a queue; what runs goes on
+    Pause {
+        /// The queue
+        name: QueueName,
+        /// Why, for the next person
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: Option<String>,
+    },
+    /// Let a paused queue run again
+    Resume {
+        /// The queue
+        name: QueueName,
+    },
+}
+
+/// Longest reason, in bytes; it stands in every listing.
+const REASON_MAX_BYTES: usize = 500;
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("say why, or leave it out".into()),
+        length if length > REASON_MAX_BYTES => Err(format!("at most {REASON_MAX_BYTES} bytes")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// How a queue stands after `pause` or `resume`.
+#[derive(Serialize)]
+struct Switched {
+    queue: String,
+    paused: bool,
+    changed: bool,
+}
+
+pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Result<()> {
+    let mut session = context.connect(Limit::Statement).await?;
+    match command {
+        QueueCommand::List => {
+            let list = session.within(async |c| operations::list_queues(c).await).await?;
+            context.output.show(&list, table)
+        }
+        QueueCommand::Pause { name, reason } => {
+            let pausing = async |c: &mut operations::Connection| {
+                operations::pause_queue(c, &name, reason.as_deref()).await
+            };
+            let changed = session.within(pausing).await?;
+            switched(&Switched { queue: name.to_string(), paused: true, changed }, context)
+        }
+        QueueCommand::Resume { name } => {
+            let changed =
+                session.within(async |c| operations::resume_queue(c, &name).await).await?;
+            switched(&Switched { queue: name.to_string(), paused: false, changed }, context)
+        }
+    }
+}
+
+fn switched(switched: &Switched, context: &Context) -> anyhow::Result<()> {
+    context.output.show(switched, |switched| {
+        let Switched { queue, paused, changed } = switched;
+        let state = if *paused { "paused" } else { "running" };
+        if *changed {
+            format!("queue {queue} is {state}")
+        } else {
+            format!("queue {queue} was {state} already")
+        }
+    })
+}
+
+fn table(list: &QueueList) -> String {
+    if list.queues.is_empty() {
+        return "no queues yet: a queue appears with its first job or daemon".into();
+    }
+    let mut table = Table::new()
+        .text("QUEUE", 40)
+        .number("IN LINE")
+        .number("DAEMONS")
+        .text("PAUSED", 8)
+        .text("REASON", 30);
+    for queue in &list.queues {
+        table.row([
+            queue.name.clone(),
+            waiting(queue),
+            queue.daemons.to_string(),
+            queue.paused_at.as_ref().map(|at| relative(at, &list.now)).unwrap_or_default(),
+            queue.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table.render()
+}
+
+/// The count stops at 10,000, and says so.
+fn waiting(queue: &QueueRow) -> String {
+    const COUNTED_TO: i64 = 10_000;
+    if queue.in_line >= COUNTED_TO { format!("{COUNTED_TO}+") } else { queue.in_line.to_string() }
+}

@@ -1,0 +1,59 @@
+//! `legwork run`: the daemon, in this process.
+
+use super::{Context, exit::Unclean};
+use crate::{
+    config::{self, Settings},
+    daemon::{Caught, Daemon, Ended, Signals, StartError},
+    telemetry::logs,
+};
+use anyhow::Context as _;
+use std::time::Duration;
+
+/// What `run` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArguments {
+    /// End once nothing that this daemon serves is in line or runs
+    #[arg(long)]
+    once: bool,
+}
+
+/// Longest that the last log lines may take to be written.
+const LOG_FLUSH: Duration = Duration::from_millis(500);
+
+/// Runs the daemon until it is told to stop.
+pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result<()> {
+    let loaded = config::load(&context.source)?;
+    loaded.settings.database_url()?;
+    let logs = logs::init(&loaded.settings.log, &loaded.settings.daemon.name)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone());
+    let daemon = if arguments.once { daemon.once() } else { daemon };
+    let ended = live(daemon, &loaded.settings);
+    logs.flush(LOG_FLUSH);
+    match ended? {
+        ended if ended.is_clean() => Ok(()),
+        ended => Err(Unclean(ended).into()),
+    }
+}
+
+/// A runtime for the daemon, and its signals.
+pub(super) fn live(daemon: Daemon, settings: &Settings) -> anyhow::Result<Ended> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if settings.daemon.runtime_threads > 0 {
+        builder.worker_threads(settings.daemon.runtime_threads);
+    }
+    let runtime = builder.enable_all().build().context("couldn't start the runtime")?;
+    let ended: Result<Ended, StartError> = runtime.block_on(async {
+        let signals = Signals::default();
+        let caught = Caught::install().map_err(StartError::Thread)?;
+        tokio::select! {
+            ended = daemon.run(signals.clone()) => ended,
+            () = signals.clone().follow(caught) => unreachable!("signals are followed for ever"),
+        }
+    });
+    // A handler that blocks its thread must not keep the process: its lease runs out.
+    runtime.shutdown_background();
+    Ok(ended?)
+}

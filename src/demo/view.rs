@@ -1,0 +1,129 @@
+//! What the demo shows: a frame while it runs, a summary at the end. Both are read from rows.
+
+use super::samples::{Sample, row_of};
+use crate::{job::State, postgres::ObservedJob};
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// The state of things at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Frame {
+    /// Jobs by state, in the order of a job's life.
+    pub states: Vec<(&'static str, usize)>,
+    /// What runs: kind and id.
+    pub running: Vec<(String, i64)>,
+    /// Jobs that are over.
+    pub finished: usize,
+    /// Finished per second since the frame before.
+    pub rate: f64,
+    /// Since the start.
+    pub elapsed: Duration,
+}
+
+impl Frame {
+    pub(super) fn of(
+        rows: &[ObservedJob],
+        before: usize,
+        gap: Duration,
+        elapsed: Duration,
+    ) -> Self {
+        let count = |state: State| rows.iter().filter(|row| row.state == state.as_str()).count();
+        let states: Vec<_> = State::ALL.map(|state| (state.as_str(), count(state))).into();
+        let over = State::ALL.into_iter().filter(|state| state.is_final());
+        let finished: usize = over.map(count).sum();
+        let runs = |row: &&ObservedJob| row.state == State::Running.as_str();
+        let running = rows.iter().filter(runs).map(|row| (row.kind.clone(), row.id)).collect();
+        #[expect(clippy::cast_precision_loss, reason = "a demo's handful of jobs")]
+        let rate = finished.saturating_sub(before) as f64 / gap.as_secs_f64();
+        Self { states, running, finished, rate, elapsed }
+    }
+}
+
+impl fmt::Display for Frame {
+    /// One line, for a terminal and for a pipe alike.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>5.1}s", self.elapsed.as_secs_f64())?;
+        for (state, count) in &self.states {
+            write!(f, "  {state} {count}")?;
+        }
+        write!(f, "  | {:.0}/s | running:", self.rate)?;
+        let few = self.running.iter().take(4);
+        few.clone().try_for_each(|(kind, id)| write!(f, " {kind}#{id}"))?;
+        if self.running.is_empty() { write!(f, " nothing") } else { Ok(()) }
+    }
+}
+
+/// How it ended, from `legwork.jobs`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Rows that exist.
+    pub enqueued: usize,
+    /// Rows by state.
+    pub by_outcome: BTreeMap<String, usize>,
+    /// Charged attempts of all.
+    pub attempts: i64,
+    /// From the first row to the daemon's end, in milliseconds.
+    pub duration_ms: u128,
+    /// Samples that didn't end as they should, and how.
+    pub wrong: Vec<String>,
+}
+
+impl Summary {
+    pub(super) fn of(samples: &[Sample], rows: &[ObservedJob], took: Duration) -> Self {
+        let mut by_outcome = BTreeMap::new();
+        for row in rows {
+            *by_outcome.entry(row.state.clone()).or_default() += 1;
+        }
+        let wrong = samples.iter().filter_map(|sample| {
+            let found = row_of(sample, rows).map(|row| (row.state.as_str(), row.attempt));
+            let expected = (sample.ends.as_str(), sample.attempts);
+            let differs = |found: (&str, i16)| found != expected;
+            let (state, attempts) = expected;
+            found.is_none_or(differs).then(|| {
+                format!(
+                    "{:?} should be {state} after {attempts} attempts, not {found:?}",
+                    sample.name
+                )
+            })
+        });
+        Self {
+            enqueued: rows.len(),
+            by_outcome,
+            attempts: rows.iter().map(|row| i64::from(row.attempt)).sum(),
+            duration_ms: took.as_millis(),
+            wrong: wrong.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<ObservedJob> {
+        let row = |(id, sample): (i64, &Sample)| ObservedJob {
+            id,
+            state: sample.ends.as_str().into(),
+            kind: "k".into(),
+            attempt: sample.attempts,
+            tags: vec![sample.name.clone()],
+        };
+        (1..).zip(&super::super::samples::all()).map(row).collect()
+    }
+
+    #[test]
+    fn samples_that_end_as_they_should_leave_nothing_wrong() {
+        let summary = Summary::of(&super::super::samples::all(), &rows(), Duration::ZERO);
+        assert_eq!(summary.wrong, Vec::<String>::new());
+        assert_eq!(summary.by_outcome["available"], 1, "the kind that nobody serves");
+    }
+
+    #[test]
+    fn one_wrong_outcome_and_one_missing_row_are_both_named() {
+        let mut rows = rows();
+        rows[0].state = "discarded".into();
+        rows.pop();
+        let summary = Summary::of(&super::super::samples::all(), &rows, Duration::ZERO);
+        assert_eq!(summary.wrong.len(), 2, "{:?}", summary.wrong);
+    }
+}

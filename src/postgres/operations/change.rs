@@ -1,0 +1,79 @@
+//! Changing what becomes of jobs: cancel, retry, discard, snooze.
+//!
+//! Each takes a list and is one statement, so it is all or none: an operator who named a wrong id finds
+//! everything as it was. `cancel` refuses nothing and says of each job what it did.
+
+use super::{Connection, OperationError};
+use crate::job::JobId;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Most jobs that one call takes. Each costs one row lock until the statement ends.
+pub const IDS_MAX: usize = 1000;
+
+/// What became of one job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The job.
+    pub id: i64,
+    /// The SQL function's word for it; for `snooze`, when the job is due.
+    pub result: String,
+}
+
+/// Cancels waiting jobs and asks the holders of running ones to stop.
+pub async fn cancel_jobs(
+    connection: &mut Connection,
+    ids: &[JobId],
+) -> Result<Vec<Change>, OperationError> {
+    let ids = sorted(ids)?;
+    let query = sqlx::query_as(include_str!("../sql/cancel_jobs.sql")).bind(ids);
+    query.fetch_all(connection).await.map(changes).map_err(OperationError::CancelJobs)
+}
+
+/// Runs finished jobs again, and waiting ones now.
+pub async fn retry_jobs(
+    connection: &mut Connection,
+    ids: &[JobId],
+) -> Result<Vec<Change>, OperationError> {
+    let ids = sorted(ids)?;
+    let query = sqlx::query_as(include_str!("../sql/retry_jobs.sql")).bind(ids);
+    query.fetch_all(connection).await.map(changes).map_err(OperationError::RetryJobs)
+}
+
+/// Ends waiting jobs for good.
+pub async fn discard_jobs(
+    connection: &mut Connection,
+    ids: &[JobId],
+) -> Result<Vec<Change>, OperationError> {
+    let ids = sorted(ids)?;
+    let query = sqlx::query_as(include_str!("../sql/discard_jobs.sql")).bind(ids);
+    query.fetch_all(connection).await.map(changes).map_err(OperationError::DiscardJobs)
+}
+
+/// Puts waiting jobs off by this time from now.
+pub async fn snooze_jobs(
+    connection: &mut Connection,
+    ids: &[JobId],
+    delay: Duration,
+) -> Result<Vec<Change>, OperationError> {
+    let ids = sorted(ids)?;
+    let query = sqlx::query_as(include_str!("../sql/snooze_jobs.sql"))
+        .bind(ids)
+        .bind(format!("{} microseconds", delay.as_micros()));
+    query.fetch_all(connection).await.map(changes).map_err(OperationError::SnoozeJobs)
+}
+
+/// In one order, so that two calls can't lock each other out, and each once.
+fn sorted(ids: &[JobId]) -> Result<Vec<i64>, OperationError> {
+    let mut ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    match ids.len() {
+        given if given > IDS_MAX => Err(OperationError::TooManyJobs { given, most: IDS_MAX }),
+        _ => Ok(ids),
+    }
+}
+
+fn changes(rows: Vec<(i64, String)>) -> Vec<Change> {
+    rows.into_iter().map(|(id, result)| Change { id, result }).collect()
+}

@@ -1,0 +1,113 @@
+//! Why an operation failed: which one, and what the database said.
+
+use super::Nature;
+use crate::postgres::ConnectError;
+use std::time::Duration;
+
+/// An operation that failed. Display names the operation; the source has the cause.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// The configuration names no database.
+    #[error("no database is configured")]
+    NoAddress,
+    /// No session could be had.
+    #[error("couldn't connect to the database")]
+    Connect(#[from] ConnectError),
+    /// The server took the connection and said nothing more.
+    #[error("the database didn't answer within {limit:?} of connecting")]
+    Silent {
+        /// How long was waited (`database.connect_timeout`).
+        limit: Duration,
+    },
+    /// The session's limits couldn't be set.
+    #[error("couldn't limit the session's statements")]
+    Limit(#[source] sqlx::Error),
+    /// The job wasn't enqueued.
+    #[error("couldn't enqueue the job")]
+    Enqueue(#[source] sqlx::Error),
+    /// Jobs couldn't be listed.
+    #[error("couldn't list jobs")]
+    ListJobs(#[source] sqlx::Error),
+    /// A job couldn't be read.
+    #[error("couldn't read the job")]
+    ShowJob(#[source] sqlx::Error),
+    /// Why a job waits couldn't be found out.
+    #[error("couldn't find out why the job isn't running")]
+    ExplainJob(#[source] sqlx::Error),
+    /// None of the jobs was cancelled.
+    #[error("couldn't cancel; no job was changed")]
+    CancelJobs(#[source] sqlx::Error),
+    /// None of the jobs was retried.
+    #[error("couldn't retry; no job was changed")]
+    RetryJobs(#[source] sqlx::Error),
+    /// None of the jobs was discarded.
+    #[error("couldn't discard; no job was changed")]
+    DiscardJobs(#[source] sqlx::Error),
+    /// None of the jobs was put off.
+    #[error("couldn't snooze; no job was changed")]
+    SnoozeJobs(#[source] sqlx::Error),
+    /// More ids than one statement takes.
+    #[error("{given} jobs were named and one operation takes {most}")]
+    TooManyJobs {
+        /// How many were named.
+        given: usize,
+        /// How many may be.
+        most: usize,
+    },
+    /// Queues couldn't be listed.
+    #[error("couldn't list queues")]
+    ListQueues(#[source] sqlx::Error),
+    /// The queue wasn't paused.
+    #[error("couldn't pause the queue")]
+    PauseQueue(#[source] sqlx::Error),
+    /// The queue wasn't resumed.
+    #[error("couldn't resume the queue")]
+    ResumeQueue(#[source] sqlx::Error),
+    /// The database answered in a shape that this release doesn't know.
+    #[error("couldn't read the database's answer")]
+    Decode(#[source] serde_json::Error),
+}
+
+impl OperationError {
+    /// What kind of failure it is, for whoever branches.
+    pub fn nature(&self) -> Nature {
+        match self {
+            Self::NoAddress => Nature::Address,
+            Self::Connect(ConnectError::Url(_)) => Nature::Address,
+            Self::Connect(ConnectError::Refused { source, .. }) => Nature::of_connecting(source),
+            Self::Connect(ConnectError::Deadline { .. }) | Self::Silent { .. } => {
+                Nature::Unreachable
+            }
+            Self::TooManyJobs { .. } | Self::Decode(_) => Nature::Refused,
+            other => other.database().map_or(Nature::Refused, Nature::of),
+        }
+    }
+
+    /// What the database advises, where it does.
+    pub fn hint(&self) -> Option<&str> {
+        let error = self.database()?.as_database_error()?;
+        error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.hint()
+    }
+
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Limit(source)
+            | Self::Enqueue(source)
+            | Self::ListJobs(source)
+            | Self::ShowJob(source)
+            | Self::ExplainJob(source)
+            | Self::CancelJobs(source)
+            | Self::RetryJobs(source)
+            | Self::DiscardJobs(source)
+            | Self::SnoozeJobs(source)
+            | Self::ListQueues(source)
+            | Self::PauseQueue(source)
+            | Self::ResumeQueue(source) => Some(source),
+            Self::NoAddress
+            | Self::Connect(_)
+            | Self::Silent { .. }
+            | Self::TooManyJobs { .. }
+            | Self::Decode(_) => None,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Looking at jobs: pages of them, one with its history, and why one isn't running.
+//!
+//! The shapes here are the documented JSON of the command line and the HTTP API: fields are added, not
+//! renamed. Listings carry no payload; only `show` does.
+
+use super::{Connection, OperationError};
+use crate::job::{JobId, KindName, QueueName, State};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Longest page, in jobs; at 4 KiB of tags each it is 4 MiB at worst.
+pub const PAGE_MAX: u32 = 1000;
+
+/// Failed attempts that `show` returns, the newest ones.
+pub const ATTEMPTS_MAX: i64 = 100;
+
+/// Which jobs; what is absent doesn't narrow.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// In this queue.
+    pub queue: Option<QueueName>,
+    /// Of this kind.
+    pub kind: Option<KindName>,
+    /// In this state.
+    pub state: Option<State>,
+    /// With this tag.
+    pub tag: Option<String>,
+    /// Older than this one: the last id of the page before.
+    pub after: Option<JobId>,
+}
+
+/// One page, newest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JobPage {
+    /// The database's time, to which ages refer.
+    pub now: String,
+    /// The jobs.
+    pub jobs: Vec<JobSummary>,
+    /// Where the next page starts (`after`); absent on the last one.
+    #[serde(default)]
+    pub next: Option<i64>,
+}
+
+/// What a listing shows of a job.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// Its number.
+    pub id: i64,
+    /// One of the seven states.
+    pub state: String,
+    /// Where it waits or waited.
+    pub queue: String,
+    /// What runs it.
+    pub kind: String,
+    /// −2 … 2, lower runs first.
+    pub priority: i16,
+    /// Charged attempts that ended.
+    pub attempt: i16,
+    /// Its own limit; absent is the kind's.
+    pub max_attempts: Option<i16>,
+    /// Not before this moment.
+    pub run_at: Option<String>,
+    /// When it was enqueued.
+    pub created_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Why it was discarded or cancelled.
+    pub reason: Option<String>,
+    /// For people to filter by.
+    pub tags: Vec<Option<String>>,
+}
+
+/// Everything about one job. JSON that producers and handlers wrote is carried as text, unparsed: it may
+/// be nested deeper than a parser goes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JobDetail {
+    /// The database's time, to which ages refer.
+    pub now: String,
+    /// Its number.
+    pub id: i64,
+    /// One of the seven states.
+    pub state: String,
+    /// Where it waits or waited.
+    pub queue: String,
+    /// What runs it.
+    pub kind: String,
+    /// −2 … 2, lower runs first.
+    pub priority: i16,
+    /// Charged attempts that ended.
+    pub attempt: i16,
+    /// Its own limit; absent is the kind's.
+    pub max_attempts: Option<i16>,
+    /// How many daemons died with it in hand.
+    pub rescues: i16,
+    /// How often it was put off.
+    pub snoozes: i16,
+    /// Not before this moment.
+    pub run_at: Option<String>,
+    /// When it was enqueued.
+    pub created_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Discarded if not started by then.
+    pub expires_at: Option<String>,
+    /// Its own limit on an attempt, in seconds; absent is the kind's.
+    pub timeout_seconds: Option<f64>,
+    /// Whether its holder was asked to stop.
+    pub cancel_requested: bool,
+    /// The daemon that runs or finished it: its name, else its boot id.
+    pub daemon: Option<String>,
+    /// At most one unfinished job of a queue has it.
+    pub unique_key: Option<String>,
+    /// For people to filter by.
+    pub tags: Vec<Option<String>>,
+    /// What follows the work into logs and spans.
+    pub metadata: Option<Box<RawValue>>,
+    /// Why it was discarded or cancelled.
+    pub reason: Option<String>,
+    /// Its input.
+    pub payload: Box<RawValue>,
+    /// What its handler returned.
+    pub result: Option<Box<RawValue>>,
+    /// The newest failed attempts, oldest of them first.
+    pub failed_attempts: Vec<Attempt>,
+}
+
+/// One failed attempt.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number as the handler saw it, from 1.
+    pub attempt: i16,
+    /// When it was recorded.
+    pub failed_at: Option<String>,
+    /// How long it ran, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Machine-readable.
+    pub cause: String,
+    /// What was said.
+    pub error: Option<String>,
+}
+
+/// One gate between a job and its handler.
+#[derive(Debug, Serialize)]
+pub struct Gate {
+    /// Which.
+    pub gate: String,
+    /// Whether it keeps the job from running now.
+    pub blocking: bool,
+    /// How it stands.
+    pub detail: String,
+}
+
+/// One page of jobs, at most `limit` and at most [`PAGE_MAX`].
+pub async fn list_jobs(
+    connection: &mut Connection,
+    filter: &JobFilter,
+    limit: u32,
+) -> Result<JobPage, OperationError> {
+    let limit = limit.clamp(1, PAGE_MAX);
+    let json: String = sqlx::query_scalar(include_str!("../sql/list_jobs.sql"))
+        .bind(filter.queue.as_ref().map(QueueName::as_str))
+        .bind(filter.kind.as_ref().map(KindName::as_str))
+        .bind(filter.state.map(State::as_str))
+        .bind(filter.tag.as_deref())
+        .bind(filter.after.map_or(i64::MAX, |id| id.0))
+        .bind(i64::from(limit))
+        .fetch_one(connection)
+        .await
+        .map_err(OperationError::ListJobs)?;
+    let mut page: JobPage = serde_json::from_str(&json).map_err(OperationError::Decode)?;
+    let full = page.jobs.len() == limit as usize;
+    page.next = page.jobs.last().map(|job| job.id).filter(|_| full);
+    Ok(page)
+}
+
+/// One job with its newest failed attempts, if there is such a job.
+pub async fn show_job(
+    connection: &mut Connection,
+    id: JobId,
+) -> Result<Option<JobDetail>, OperationError> {
+    let json: Option<String> = sqlx::query_scalar(include_str!("../sql/show_job.sql"))
+        .bind(id.0)
+        .bind(ATTEMPTS_MAX)
+        .fetch_optional(connection)
+        .await
+        .map_err(OperationError::ShowJob)?;
+    json.map(|json| serde_json::from_str(&json)).transpose().map_err(OperationError::Decode)
+}
+
+/// Every gate between a job and its handler, in the order in which they are passed.
+pub async fn explain_job(
+    connection: &mut Connection,
+    id: JobId,
+) -> Result<Vec<Gate>, OperationError> {
+    let rows: Vec<(String, bool, String)> = sqlx::query_as(include_str!("../sql/explain_job.sql"))
+        .bind(id.0)
+        .fetch_all(connection)
+        .await
+        .map_err(OperationError::ExplainJob)?;
+    Ok(rows.into_iter().map(|(gate, blocking, detail)| Gate { gate, blocking, detail }).collect())
+}

@@ -1,0 +1,56 @@
+//! What a database error means to whoever has to decide what to do next.
+//!
+//! Callers branch on four natures rather than on some forty SQLSTATEs: the command line maps them to
+//! exit codes, the HTTP API to status codes. The wording stays with the error.
+
+use sqlx::error::DatabaseError;
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// No session could be had, or it broke.
+    Unreachable,
+    /// The same thing may work in a moment.
+    Temporary,
+    /// The address itself can't be right.
+    Address,
+    /// The database understood and said no.
+    Refused,
+}
+
+impl Nature {
+    /// Of an error while a session was used.
+    pub fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => Self::of_code(error.as_ref()),
+            sqlx::Error::Configuration(_) => Self::Address,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Self::Unreachable
+            }
+            _ => Self::Refused,
+        }
+    }
+
+    /// Of an error while a session was being opened.
+    ///
+    /// A refused password or a database that doesn't exist yet counts as unreachable: both happen
+    /// while things are being set up or rotated, and trying again is then right.
+    pub fn of_connecting(error: &sqlx::Error) -> Self {
+        match Self::of(error) {
+            Self::Refused => Self::Unreachable,
+            other => other,
+        }
+    }
+
+    fn of_code(error: &dyn DatabaseError) -> Self {
+        let code = error.code().unwrap_or_default();
+        match code.as_ref() {
+            // Serialization failure, deadlock, lock timeout, statement timeout, too many connections;
+            // then: the server is starting or stopping, or after a fail-over still read-only.
+            "40001" | "40P01" | "55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03"
+            | "25006" => Self::Temporary,
+            code if code.starts_with("08") => Self::Unreachable,
+            _ => Self::Refused,
+        }
+    }
+}

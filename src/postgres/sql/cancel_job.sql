@@ -1,0 +1,2 @@
+-- Cancels one job, as people do.
+SELECT legwork.cancel($1)

@@ -1,0 +1,27 @@
+-- Intent: one page of jobs, unfinished and finished, newest first, as one JSON value. $1 … $4 filter
+-- (null = any), $5 is the id after which the page starts (exclusive, downwards), $6 the page's length.
+-- Index: job_pkey and each partition's finished_id, both backwards from $5.
+-- Planner: the view is a UNION ALL of plain selects, so ORDER BY id and LIMIT reach the indexes through a
+-- Merge Append and a page costs its own length, wherever it starts. Filters are applied on the way: a
+-- filter that nothing meets reads on until statement_timeout ends it. No payload is read.
+SELECT json_build_object(
+    'now', to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'jobs', coalesce(json_agg(json_build_object(
+        'id', page.id, 'state', page.state, 'queue', page.queue, 'kind', page.kind,
+        'priority', page.priority, 'attempt', page.attempt, 'max_attempts', page.max_attempts,
+        'run_at', to_char(page.run_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'created_at', to_char(page.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'finished_at', to_char(page.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'reason', page.reason, 'tags', coalesce(page.tags, '{}')) ORDER BY page.id DESC), '[]'))::text
+FROM (
+    SELECT j.id, j.state, j.queue, j.kind, j.priority, j.attempt, j.max_attempts, j.run_at, j.created_at,
+        j.finished_at, j.reason, j.tags
+    FROM legwork.jobs_public j
+    WHERE j.id < $5::bigint
+        AND ($1::text IS NULL OR j.queue = $1)
+        AND ($2::text IS NULL OR j.kind = $2)
+        AND ($3::text IS NULL OR j.state = $3)
+        AND ($4::text IS NULL OR $4 = ANY (j.tags))
+    ORDER BY j.id DESC
+    LIMIT $6::bigint
+) page
