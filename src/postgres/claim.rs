@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// When, after a claim failed in doubt, its rows are looked for: at once, and later again, since a
 /// statement that was on its way or waited for a lock may still commit.
-const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(60)];
+const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(10), Duration::from_mins(1)];
 
 /// Claims from Postgres. Claimers take turns on one connection: one alone saturates the index, and
 /// four at once are slower than two.

@@ -1,6 +1,7 @@
 //! Token n, finishing after the same daemon has claimed the job again under n + 1.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::claimer::{ClaimRequest, ClaimSource, LEVELS, Probe};
@@ -9,7 +10,7 @@ use legwork::config::{DatabaseUrl, Retentions, Settings};
 use legwork::job::{
     Cause, ClaimedJob, DiscardReason, FailedAttempt, JobError, JobId, QueueName, Retention, Verdict,
 };
-use legwork::postgres::{Connector, PostgresClaims, PostgresOutcomes};
+use legwork::postgres::{Connector, Held, PostgresClaims, PostgresOutcomes};
 use rstest::rstest;
 
 use super::{insert, name, value};
@@ -77,8 +78,9 @@ fn a_verdict_under_an_older_token_changes_nothing(#[case] verdict: Verdict) {
             "INSERT INTO legwork.daemon (id, expires_at) VALUES ($1, now() + interval '1 h')";
         sqlx::query(register).bind(HOLDER).execute(&pool).await.unwrap();
         insert(&pool, "fenced").await;
-        let claims = PostgresClaims::new(connector(&db));
-        let sink = PostgresOutcomes::new(connector(&db));
+        let held = Arc::new(Held::default());
+        let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
+        let sink = PostgresOutcomes::new(connector(&db), held);
         let none = Retention::None;
         let forgetful = Retentions { completed: none, cancelled: none, discarded: none };
 
