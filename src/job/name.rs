@@ -14,7 +14,7 @@ pub enum NameError {
     /// Nothing was given.
     #[error("a name needs at least one character")]
     Empty,
-    /// Longer than [`NAME_MAX_BYTES`].
+    /// Longer than `NAME_MAX_BYTES`.
     #[error("a name has at most {NAME_MAX_BYTES} characters, this one has {0}")]
     TooLong(usize),
     /// A character outside the pattern.
