@@ -40,7 +40,7 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the loop rests after the system refused a connection (descriptors are used up).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the port until `shutdown`, then ends the open requests within half a second.
+/// Serves the port until `shutdown`, then ends the open requests within two seconds.
 pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken) {
     tracing::info!(
         event = events::ADMIN_LISTENING,

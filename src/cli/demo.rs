@@ -17,13 +17,16 @@ use std::{
 /// What `demo` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArguments {
-    /// End when every sample has ended; the exit code says whether each did so as it should
+    /// End when every sample has ended, as the demo does where nobody watches (standard error is no
+    /// terminal); the exit code says whether each sample ended as it should
     #[arg(long)]
     once: bool,
 }
 
 /// Runs the demo.
 pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Result<()> {
+    // Somebody who watches may go on watching; a script must come to an end.
+    let once = arguments.once || !std::io::stderr().is_terminal();
     output::say("starting a private Postgres, which goes away with this program …");
     let demo = Demo::prepare(context.source.environment().clone())?;
     introduce(&demo);
@@ -37,7 +40,7 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
         let signals = Signals::default();
         let caught = Caught::install().context("signals can't be caught")?;
         let mut screen = Screen::new();
-        let shown = demo.run(arguments.once, signals.clone(), |f| screen.draw(&f.to_string()));
+        let shown = demo.run(once, signals.clone(), |f| screen.draw(&f.to_string()));
         let summary = tokio::select! {
             summary = shown => summary,
             () = signals.follow(caught) => unreachable!("signals are followed for ever"),
@@ -48,7 +51,7 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
     show(&summary, context)?;
     match summary.wrong.len() {
         0 => Ok(()),
-        wrong if arguments.once => Err(DemoError::Wrong(wrong).into()),
+        wrong if once => Err(DemoError::Wrong(wrong).into()),
         _ => Ok(()),
     }
 }
