@@ -21,8 +21,6 @@ BEGIN
             ('legwork_enqueue', ARRAY[
                 format('INSERT (%s) ON legwork.job', producer_columns),
                 'SELECT (id) ON legwork.job',
-                -- For `legwork enqueue`, which looks at the schema's version first.
-                'SELECT ON legwork.migration',
                 'EXECUTE ON FUNCTION legwork.enqueue, legwork.assert_lease']),
             ('legwork_daemon', ARRAY[
                 format('SELECT, DELETE, INSERT (%s), UPDATE (holder, token, seq, run_at, ready_at, attempt, rescues, snoozes, '

@@ -19,7 +19,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Why a heartbeat failed.
@@ -70,12 +73,16 @@ pub struct Reports {
     pub lost: Arc<dyn Fn(i64) + Send + Sync>,
     /// Called after each renewal.
     pub renewed: Arc<dyn Fn() + Send + Sync>,
+    /// Notified several times a second, for a task of the daemon's runtime to wait on.
+    pub pulse: Arc<Notify>,
     /// Cancelled when the heartbeat ends: the last thing that the daemon does with its leases.
     pub stop: CancellationToken,
     /// Whether the row is ended then, or left to expire.
     pub retire: Arc<AtomicBool>,
 }
 
+/// Between two wakes of the daemon's runtime: what a handler that blocks its thread can cost others.
+const PULSE: Duration = Duration::from_millis(250);
 /// Pause after a failed registration or renewal.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -87,8 +94,27 @@ pub fn run(
     publisher: Publisher,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Heartbeat { keeper, times, reports, publisher }.beat());
+    let pulse = pulse(Arc::clone(&reports.pulse));
+    let beat = Heartbeat { keeper, times, reports, publisher }.beat();
+    runtime.block_on(async {
+        tokio::select! {
+            () = beat => {}
+            () = pulse => unreachable!("the pulse has no end"),
+        }
+    });
     Ok(())
+}
+
+/// Wakes the daemon's runtime from outside, again and again.
+///
+/// A runtime whose other threads sleep wakes none of them for a single task. If that task then
+/// blocks its thread, as a handler may, nobody looks at the sockets and timers any more, and the
+/// whole daemon stands still although threads are free. A wake from another thread reaches one.
+async fn pulse(pulse: Arc<Notify>) {
+    loop {
+        sleep(PULSE).await;
+        pulse.notify_one();
+    }
 }
 
 /// Makes the two ends of the leases.

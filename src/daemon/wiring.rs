@@ -177,12 +177,15 @@ impl Running {
         let metrics = Arc::clone(&self.metrics);
         let check = self.health.fresh_check("heartbeat", times.ttl);
         check.ok();
+        let pulse = Arc::new(Notify::new());
+        self.start_pulse(&pulse);
         let reports = Reports {
             lost: Arc::new(move |boot| running.stop_holder(boot, Stop::LeaseLost)),
             renewed: Arc::new(move || {
                 metrics.daemon.heartbeat.refreshed();
                 check.ok();
             }),
+            pulse: Arc::clone(&pulse),
             stop: self.stop_heartbeat.clone(),
             retire: Arc::clone(&self.retire_at_end),
         };
@@ -195,6 +198,15 @@ impl Running {
         });
         self.heartbeat = Some(thread.map_err(StartError::Thread)?);
         Ok(leases)
+    }
+
+    /// A task that wakes with the heartbeat, and one of the runtime's threads with it.
+    fn start_pulse(&self, pulse: &Arc<Notify>) {
+        let (pulse, stop) = (Arc::clone(pulse), self.stop_heartbeat.clone());
+        self.supervisor.spawn("pulse", ExitPolicy::Restart, move || {
+            let (pulse, stop) = (Arc::clone(&pulse), stop.clone());
+            async move { while stop.run_until_cancelled(pulse.notified()).await.is_some() {} }
+        });
     }
 
     fn start_completer(

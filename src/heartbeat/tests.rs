@@ -49,6 +49,7 @@ async fn minute(answers: Vec<Answer>) -> (Vec<Duration>, usize) {
     let reports = Reports {
         lost: Arc::new(move |_| losses.lock().unwrap().push(start.elapsed())),
         renewed: Arc::new(|| {}),
+        pulse: Arc::default(),
         stop: stop.clone(),
         retire: Arc::new(AtomicBool::new(true)),
     };
