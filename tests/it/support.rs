@@ -75,6 +75,7 @@ pub(crate) async fn holds_within(limit: Duration, mut fact: impl AsyncFnMut() ->
         if began.elapsed() > limit {
             return false;
         }
+        // Between two looks at the fact; facts of other processes send no signal.
         tokio::time::sleep(LOOK_EVERY).await;
     }
     true

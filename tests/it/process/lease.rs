@@ -87,6 +87,7 @@ impl Handler for Blocking {
         Box::pin(async {
             self.threads.lock().unwrap().insert(std::thread::current().id());
             while !self.released.load(Ordering::Acquire) {
+                // The workload itself: a handler that blocks its thread is what the test is about.
                 std::thread::sleep(Duration::from_millis(5));
             }
             Outcome::Complete { result: None }

@@ -24,6 +24,7 @@ pub(crate) async fn left_within(limit: Duration, db: &TestDb) -> Vec<String> {
         if left.is_empty() || began.elapsed() > limit {
             return left;
         }
+        // Between two looks: Postgres says nothing when a session has ended.
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
