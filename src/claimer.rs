@@ -6,9 +6,11 @@
 //! flight is never dropped, since its rows would then be held by nobody.
 
 mod marks;
+mod sweeps;
 mod wake;
 
 pub use marks::{LEVELS, Marks, Probe};
+pub use sweeps::Sweeps;
 pub use wake::{Bell, Waker};
 
 use crate::{
@@ -245,7 +247,7 @@ impl State {
         let seen = jobs.iter().map(|job| (job.priority, job.seq));
         self.marks.learn(&request.probe, seen, full, horizon);
         if request.probe.is_sweep {
-            self.marks.swept(Instant::now(), took, full);
+            self.marks.swept(Instant::now(), took);
         }
         self.backlog = full;
         // While work arrives polls are frequent; each empty one doubles the pause.

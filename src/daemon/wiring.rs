@@ -9,7 +9,7 @@ use crate::{
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     executor::Stop,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{self, Doorbell, Ears},
+    maintenance::{self, Doorbell, Ears, Promoter, Rescuer},
     postgres::{
         Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
@@ -347,16 +347,24 @@ impl Running {
             let doorbell = Arc::clone(&doorbell);
             async move { doorbell.lock().await.round().await }
         });
-        let (up, ring) = (Arc::clone(upkeep), bell.clone());
+        let promoter = Promoter::new(Arc::clone(upkeep), bell.clone());
+        let promoter = Arc::new(Mutex::new(promoter));
         self.round("promoter", stop(), move || {
-            let (up, ring) = (Arc::clone(&up), ring.clone());
-            async move { maintenance::promote(&up, &ring).await }
+            let promoter = Arc::clone(&promoter);
+            async move { promoter.lock().await.round().await }
         });
-        let (up, ring, metrics) = (Arc::clone(upkeep), bell.clone(), Arc::clone(&self.metrics));
         let times = LeaseTimes::new(&settings.daemon);
+        let metrics = Arc::clone(&self.metrics);
+        let rescuer = Rescuer::new(
+            Arc::clone(upkeep),
+            (times, settings.database.statement_timeout),
+            bell.clone(),
+            metrics,
+        );
+        let rescuer = Arc::new(Mutex::new(rescuer));
         self.round("rescuer", stop(), move || {
-            let (up, ring, metrics) = (Arc::clone(&up), ring.clone(), Arc::clone(&metrics));
-            async move { maintenance::rescue(&up, times, &ring, &metrics).await }
+            let rescuer = Arc::clone(&rescuer);
+            async move { rescuer.lock().await.round().await }
         });
         let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.attempts));
         self.round("canceller", self.stop_cancelling.clone(), move || {

@@ -12,6 +12,7 @@ mod fences;
 mod limits;
 mod plans;
 mod requests;
+mod upkeep;
 
 use std::future::Future;
 use std::time::Duration;
