@@ -7,7 +7,6 @@ use crate::{
     completer::{Completer, Links, Verdicts, verdict_channel},
     config::{QueueSettings, Settings},
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
-    executor::Stop,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{self, Doorbell, Ears},
     postgres::{
@@ -180,7 +179,7 @@ impl Running {
         let pulse = Arc::new(Notify::new());
         self.start_pulse(&pulse);
         let reports = Reports {
-            lost: Arc::new(move |boot| running.stop_holder(boot, Stop::LeaseLost)),
+            lost: Arc::new(move |boot| running.lease_lost(boot)),
             renewed: Arc::new(move || {
                 metrics.daemon.heartbeat.refreshed();
                 check.ok();
@@ -296,6 +295,7 @@ impl Running {
             running: Arc::clone(&self.attempts),
             verdicts: verdicts.clone(),
             metrics: self.metrics.queue(&queue.name),
+            grace_without_lease: LeaseTimes::new(&daemon.settings.daemon).margin(),
         };
         Pool::new(parts, self.supervisor.clone())
     }

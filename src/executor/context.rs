@@ -16,6 +16,34 @@ pub enum Stop {
     LeaseLost,
 }
 
+/// What an attempt was told: the reason why it has to stop, and whether its lease is lost meanwhile.
+#[derive(Debug, Default)]
+pub struct StopOrder {
+    first: OnceLock<Stop>,
+    lost: CancellationToken,
+}
+
+impl StopOrder {
+    /// Gives the order. The first reason counts; a lost lease is heard whenever it comes.
+    pub fn give(&self, why: Stop) {
+        // A second reason changes nothing: the attempt is already stopping.
+        self.first.set(why).ok();
+        if why == Stop::LeaseLost {
+            self.lost.cancel();
+        }
+    }
+
+    /// Why it has to stop, if it has to.
+    pub fn reason(&self) -> Option<Stop> {
+        self.first.get().copied()
+    }
+
+    /// Waits until the lease is lost.
+    pub(super) async fn lease_lost(&self) {
+        self.lost.cancelled().await;
+    }
+}
+
 /// The limits under which an attempt runs.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptLimits {
@@ -23,6 +51,9 @@ pub struct AttemptLimits {
     pub timeout: Duration,
     /// Attempts that the job has in all.
     pub max_attempts: u16,
+    /// Longest that its handler may take to stop once the lease is lost, whatever grace it asks for:
+    /// soon after, another daemon may start the job.
+    pub grace_without_lease: Duration,
 }
 
 /// One attempt, as its handler sees it.
@@ -73,6 +104,16 @@ impl Context {
     /// The whole time that the attempt has.
     pub fn timeout(&self) -> Duration {
         self.limits.timeout
+    }
+
+    /// Longest that its handler may take to stop once the lease is lost.
+    pub(super) fn grace_without_lease(&self) -> Duration {
+        self.limits.grace_without_lease
+    }
+
+    /// Whether its time is up.
+    pub fn is_overdue(&self) -> bool {
+        Instant::now() >= self.deadline
     }
 
     /// When its time is up.
