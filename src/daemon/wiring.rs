@@ -50,6 +50,8 @@ pub(super) struct Running {
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
     pub(super) pools: Vec<Pool>,
+    /// What was claimed and isn't written down yet.
+    pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
 }
@@ -70,6 +72,7 @@ impl Running {
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
             pools: Vec::new(),
+            held: Arc::default(),
             heartbeat: None,
             queues: Vec::new(),
         };
@@ -101,7 +104,7 @@ impl Running {
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         let horizon = Arc::new(AtomicI64::new(0));
         let leases = self.start_heartbeat(daemon, connector)?;
-        let held = Arc::new(Held::default());
+        let held = Arc::clone(&self.held);
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&held));
         let verdicts = self.start_completer(settings, outcomes, &bell);
         let shared = ClaimerShared {
