@@ -1,6 +1,6 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
-use super::{Daemon, StartError, groups::groups, shutdown};
+use super::{Daemon, Signals, StartError, groups::groups, shutdown};
 use crate::{
     admin::{self, AdminState, Bound},
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared},
@@ -14,6 +14,7 @@ use crate::{
     },
     supervise::{ExitPolicy, Supervisor},
     telemetry::{
+        events,
         health::{Check, Health},
         metrics::Metrics,
     },
@@ -33,6 +34,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Running jobs that are listed, those that have run for longest: far below what the log's channel
+/// holds, so that a list doesn't cost other lines.
+const LISTED_MAX: usize = 500;
+
 /// Everything that runs, with the handles by which it is ended.
 pub(super) struct Running {
     pub(super) supervisor: Supervisor,
@@ -40,6 +45,8 @@ pub(super) struct Running {
     pub(super) metrics: Arc<Metrics>,
     /// Ends claiming and maintenance.
     pub(super) stop_claiming: CancellationToken,
+    /// Ends claiming alone; cancelled with the former.
+    pub(super) quiet: CancellationToken,
     /// Ends waiting in dispatchers.
     pub(super) stop_dispatching: CancellationToken,
     pub(super) stop_cancelling: CancellationToken,
@@ -59,11 +66,13 @@ pub(super) struct Running {
 impl Running {
     /// Opens the admin port; nothing else runs yet.
     pub(super) fn new(health: &Arc<Health>, metrics: &Arc<Metrics>, bound: Option<Bound>) -> Self {
+        let stop_claiming = CancellationToken::new();
         let running = Self {
             supervisor: Supervisor::default(),
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
-            stop_claiming: CancellationToken::new(),
+            quiet: stop_claiming.child_token(),
+            stop_claiming,
             stop_dispatching: CancellationToken::new(),
             stop_cancelling: CancellationToken::new(),
             stop_heartbeat: CancellationToken::new(),
@@ -112,6 +121,7 @@ impl Running {
             settings: settings.claim.clone(),
             leases: leases.clone(),
             horizon: Arc::clone(&horizon),
+            halt: self.quiet.clone(),
             stop: self.stop_claiming.clone(),
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimers"),
@@ -135,6 +145,40 @@ impl Running {
     /// Waits for a task that the daemon can't go on without.
     pub(super) async fn failure(&self) -> String {
         self.supervisor.failure().await
+    }
+
+    /// Ends claiming once it is asked for; never returns.
+    pub(super) async fn quiet_after(&self, signals: &Signals) {
+        signals.quieted().cancelled().await;
+        self.quiet.cancel();
+        std::future::pending().await
+    }
+
+    /// Logs every task, and the running jobs that have run for longest.
+    pub(super) fn list(&self) {
+        for task in self.supervisor.tasks() {
+            let seconds = task.since.elapsed().as_secs();
+            tracing::info!(
+                event = events::TASK_LISTED,
+                task = task.name,
+                running_seconds = seconds,
+                restarts = task.restarts,
+                "a task"
+            );
+        }
+        let jobs = self.attempts.list();
+        for job in jobs.iter().take(LISTED_MAX) {
+            tracing::info!(
+                event = events::JOB_LISTED,
+                job.id = job.lease.job.0,
+                job.kind = %job.kind,
+                job.queue = %job.queue,
+                running_seconds = job.since.elapsed().as_secs(),
+                progress = job.progress(),
+                running_jobs = jobs.len(),
+                "a running job"
+            );
+        }
     }
 
     /// Waits until nothing of what is served is in line or runs.

@@ -1,7 +1,10 @@
 //! What a handler is told about its attempt: the job, its limits, and when to stop.
 
 use crate::job::ClaimedJob;
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +68,22 @@ pub struct Context {
     token: CancellationToken,
     /// Made when somebody reports or asks: few handlers do, and a channel for each attempt was a
     /// tenth of what a no-op job cost the daemon.
-    progress: OnceLock<watch::Sender<Option<String>>>,
+    progress: Arc<Progress>,
+}
+
+/// How far an attempt is, in its handler's words.
+#[derive(Debug, Default)]
+pub struct Progress(OnceLock<watch::Sender<Option<String>>>);
+
+impl Progress {
+    /// What was last reported.
+    pub fn last(&self) -> Option<String> {
+        self.0.get()?.borrow().clone()
+    }
+
+    fn sender(&self) -> &watch::Sender<Option<String>> {
+        self.0.get_or_init(|| watch::Sender::new(None))
+    }
 }
 
 impl Context {
@@ -73,7 +91,7 @@ impl Context {
     pub fn new(job: ClaimedJob, limits: AttemptLimits, token: CancellationToken) -> Self {
         let far = Duration::from_hours(365 * 24);
         let deadline = Instant::now() + limits.timeout.min(far);
-        Self { job, limits, deadline, token, progress: OnceLock::new() }
+        Self { job, limits, deadline, token, progress: Arc::default() }
     }
 
     /// Gives the job back once its attempt is over.
@@ -133,15 +151,16 @@ impl Context {
 
     /// Says how far the work is; the last word counts and is shown with the running job.
     pub fn report_progress(&self, progress: impl Into<String>) {
-        self.progress_sender().send_replace(Some(progress.into()));
+        self.progress.sender().send_replace(Some(progress.into()));
     }
 
     /// What was last reported.
     pub fn progress(&self) -> watch::Receiver<Option<String>> {
-        self.progress_sender().subscribe()
+        self.progress.sender().subscribe()
     }
 
-    fn progress_sender(&self) -> &watch::Sender<Option<String>> {
-        self.progress.get_or_init(|| watch::Sender::new(None))
+    /// The same for who only looks now and then, without a channel where nothing is reported.
+    pub fn progress_so_far(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 }

@@ -161,6 +161,7 @@ impl Pool {
             grace_without_lease: self.0.grace_without_lease,
         };
         let context = Context::new(job, limits, listed.job.token.clone());
+        listed.job.follow(context.progress_so_far());
         let started = Instant::now();
         let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
         let took = started.elapsed();

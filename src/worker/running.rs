@@ -1,12 +1,12 @@
 //! The attempts that run now, and the one way to stop them.
 
 use crate::{
-    executor::{Stop, StopOrder},
+    executor::{Progress, Stop, StopOrder},
     job::{JobId, KindName, Lease, QueueName},
 };
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,9 +43,21 @@ pub struct RunningJob {
     pub token: CancellationToken,
     /// Why it has to.
     pub stop: StopOrder,
+    progress: OnceLock<Arc<Progress>>,
 }
 
 impl RunningJob {
+    /// From now on its progress is shown.
+    pub(super) fn follow(&self, progress: Arc<Progress>) {
+        // An attempt has one context, so this is the first time.
+        self.progress.set(progress).ok();
+    }
+
+    /// What its handler last reported.
+    pub fn progress(&self) -> Option<String> {
+        self.progress.get()?.last()
+    }
+
     fn stop(&self, why: Stop) {
         self.stop.give(why);
         self.token.cancel();
@@ -82,6 +94,7 @@ impl Running {
             since: Instant::now(),
             token: CancellationToken::new(),
             stop: StopOrder::default(),
+            progress: OnceLock::new(),
         });
         let mut state = self.lock();
         if state.lost.contains(&lease.holder) {
