@@ -91,7 +91,9 @@ pub struct ClaimerShared<S> {
     pub leases: Leases,
     /// The seq sequence's last value, as it was read some time before.
     pub horizon: Arc<AtomicI64>,
-    /// Cancelled when claiming ends.
+    /// Cancelled when nothing more is to be claimed: with `stop`, or earlier.
+    pub halt: CancellationToken,
+    /// Cancelled when the claimers may end.
     pub stop: CancellationToken,
     /// The daemon's metrics.
     pub metrics: Arc<Metrics>,
@@ -106,6 +108,7 @@ impl<S> Clone for ClaimerShared<S> {
             settings: self.settings.clone(),
             leases: self.leases.clone(),
             horizon: Arc::clone(&self.horizon),
+            halt: self.halt.clone(),
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
             check: self.check.clone(),
@@ -145,10 +148,18 @@ impl<S: ClaimSource> Claimer<S> {
         Self { shared, group, queue_metrics, state: Mutex::new(state) }
     }
 
-    /// Claims until told to stop.
+    /// Claims until told to halt, and ends when told to stop.
     pub async fn run(self: Arc<Self>) {
         let mut state = self.state.lock().await;
-        while !self.shared.stop.is_cancelled() {
+        self.claim_until_halted(&mut state).await;
+        if self.shared.halt.is_cancelled() && !self.shared.stop.is_cancelled() {
+            self.shared.check.failing("told to claim nothing more");
+            self.shared.stop.cancelled().await;
+        }
+    }
+
+    async fn claim_until_halted(&self, state: &mut State) {
+        while !self.shared.halt.is_cancelled() {
             // Interest is registered before the look, so that a wake in between isn't lost.
             if state.waker.register() {
                 state.marks.sweep_now(Instant::now());
@@ -156,7 +167,7 @@ impl<S: ClaimSource> Claimer<S> {
             let most = self.group.most.min(self.shared.settings.batch);
             let reserve = self.group.slots.reserve(most, state.backlog);
             let ready = async { (self.shared.leases.current().await, reserve.await) };
-            let Some((boot, Some(mut slots))) = self.shared.stop.run_until_cancelled(ready).await
+            let Some((boot, Some(mut slots))) = self.shared.halt.run_until_cancelled(ready).await
             else {
                 return;
             };
@@ -167,14 +178,14 @@ impl<S: ClaimSource> Claimer<S> {
                 probe: state.marks.probe(Instant::now()),
                 most: slots.count(),
             };
-            let batch = match self.claim(&mut state, &request).await {
+            let batch = match self.claim(state, &request).await {
                 Ok(jobs) => jobs
                     .into_iter()
                     .map_while(|job| slots.take().map(|slot| Assignment { job, slot }))
                     .collect::<Vec<_>>(),
                 Err(error) => {
                     drop(slots);
-                    self.complain(&mut state, &error).await;
+                    self.complain(state, &error).await;
                     continue;
                 }
             };
@@ -182,7 +193,7 @@ impl<S: ClaimSource> Claimer<S> {
             if !batch.is_empty() && self.group.outbox.send(batch).await.is_err() {
                 return;
             }
-            self.rest(&mut state).await;
+            self.rest(state).await;
         }
     }
 
@@ -217,7 +228,7 @@ impl<S: ClaimSource> Claimer<S> {
         state.pause = state.pause.min(self.shared.settings.poll_interval);
         let pause = state.pause.mul_f64((1.0 + jitter).max(0.0));
         let woken = tokio::select! {
-            () = self.shared.stop.cancelled() => return,
+            () = self.shared.halt.cancelled() => return,
             () = state.waker.woken() => true,
             () = sleep(pause) => false,
         };
@@ -237,7 +248,7 @@ impl<S: ClaimSource> Claimer<S> {
         let pause = Duration::from_millis(100) * 2u32.pow(state.failures.min(6));
         let pause = pause.min(FAILURE_PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0);
         // Told to stop or not, the loop looks at the token next.
-        self.shared.stop.run_until_cancelled(sleep(pause)).await;
+        self.shared.halt.run_until_cancelled(sleep(pause)).await;
     }
 }
 

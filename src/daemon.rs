@@ -169,7 +169,15 @@ impl Daemon {
                 sleep(TICK.min(notifier.watchdog_interval().unwrap_or(TICK))).await;
             }
         };
+        let listing = async {
+            loop {
+                signals.asked_to_list().await;
+                running.list();
+            }
+        };
         tokio::select! {
+            () = listing => unreachable!("listing has no end"),
+            () = running.quiet_after(signals) => unreachable!("quiet is no end"),
             () = signals.asked_to_stop() => "signal".into(),
             task = running.failure() => format!("task {task} failed"),
             () = running.idle(), if self.once => "nothing left to do".into(),

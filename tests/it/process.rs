@@ -9,6 +9,7 @@ mod lease;
 mod outage;
 mod probes;
 mod shutdown;
+mod signals;
 mod start;
 
 use std::fmt::Write as _;
