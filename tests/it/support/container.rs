@@ -50,7 +50,8 @@ impl Container {
         let port = runtime.block_on(handle.get_host_port_ipv4(5432))?;
         let container = Self { port, _handle: handle, _remover: remover };
         let url = container.url("postgres");
-        let ready = runtime.block_on(holds_within(READY_LIMIT, async || takes_sessions(&url).await));
+        let ready =
+            runtime.block_on(holds_within(READY_LIMIT, async || takes_sessions(&url).await));
         if !ready {
             return Err(format!("{} takes no session within {READY_LIMIT:?}", image()).into());
         }
