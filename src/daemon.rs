@@ -59,9 +59,6 @@ pub enum StartError {
     /// The system refused a thread.
     #[error("the heartbeat's thread can't be started")]
     Thread(#[source] std::io::Error),
-    /// Told to stop before it had started.
-    #[error("stopped before it had started")]
-    Stopped,
 }
 
 /// A daemon that is about to run.
@@ -109,27 +106,44 @@ impl Daemon {
     pub async fn run(self, signals: Signals) -> Result<Ended, StartError> {
         self.every_kind_has_a_handler()?;
         let connector = Connector::new(self.settings.database_url()?, &self.settings.database)?;
-        let notifier = Arc::new(Notifier::from(
+        let notifier = Notifier::from(
             self.environment.notify_socket().map(Into::into),
             self.environment.watchdog(std::process::id()),
-        )?);
+        )?;
         let health = Health::new(TICK);
+        // Beside the whole life: a database that is away at the start, or handlers that take their
+        // time at the end, are no reason for a probe to have the daemon killed.
+        tokio::select! {
+            ended = self.live(&signals, &connector, &notifier, &health) => ended,
+            () = beat(&health, &notifier) => unreachable!("the beat has no end"),
+        }
+    }
+
+    /// Starts, works and stops.
+    async fn live(
+        &self,
+        signals: &Signals,
+        connector: &Connector,
+        notifier: &Notifier,
+        health: &Arc<Health>,
+    ) -> Result<Ended, StartError> {
         let metrics = Arc::new(Metrics::new(&self.settings.metrics));
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(&health, &metrics, bound);
+        let mut running = Running::new(health, &metrics, bound);
 
-        let stopped = signals.asked_to_stop();
         let schema = tokio::select! {
-            schema = check_schema(&connector) => schema,
-            () = stopped => Err(StartError::Stopped),
+            schema = check_schema(connector) => schema.map(|()| true),
+            () = signals.asked_to_stop() => Ok(false),
         };
-        if let Err(error) = schema {
+        if !matches!(schema, Ok(true)) {
             running.end_admin().await;
-            return Err(error);
+            schema?;
+            // It held nothing yet, so it leaves nothing.
+            return Ok(stopped(Ended::default()));
         }
         health.check("schema").ok();
-        running.start(&self, &connector)?;
+        running.start(self, connector)?;
         health.enter(Phase::Ready);
         notifier.ready();
         tracing::info!(
@@ -139,36 +153,14 @@ impl Daemon {
             "the daemon is up"
         );
 
-        let end = self.until_the_end(&signals, &running, &health, &notifier).await;
+        let end = self.until_the_end(signals, &running).await;
         tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = end, "stopping");
         notifier.stopping();
-        let ended = running.shut_down(&self.settings, &signals).await;
-        tracing::info!(
-            event = events::DAEMON_STOPPED,
-            orphans = ended.orphans.len(),
-            clean = ended.is_clean(),
-            "the daemon has stopped"
-        );
-        Ok(ended)
+        Ok(stopped(running.shut_down(&self.settings, signals).await))
     }
 
-    /// Ticks until something ends the daemon; says what.
-    async fn until_the_end(
-        &self,
-        signals: &Signals,
-        running: &Running,
-        health: &Health,
-        notifier: &Notifier,
-    ) -> String {
-        let beat = async {
-            loop {
-                health.tick();
-                if health.dead().is_none() {
-                    notifier.watchdog();
-                }
-                sleep(TICK.min(notifier.watchdog_interval().unwrap_or(TICK))).await;
-            }
-        };
+    /// Waits until something ends the daemon; says what.
+    async fn until_the_end(&self, signals: &Signals, running: &Running) -> String {
         let listing = async {
             loop {
                 signals.asked_to_list().await;
@@ -181,7 +173,6 @@ impl Daemon {
             () = signals.asked_to_stop() => "signal".into(),
             task = running.failure() => format!("task {task} failed"),
             () = running.idle(), if self.once => "nothing left to do".into(),
-            () = beat => unreachable!("the beat has no end"),
         }
     }
 
@@ -199,6 +190,28 @@ impl Daemon {
             None => Ok(None),
         }
     }
+}
+
+/// Ticks for liveness, and for systemd's watchdog as long as the daemon counts as alive.
+async fn beat(health: &Health, notifier: &Notifier) {
+    loop {
+        health.tick();
+        if health.dead().is_none() {
+            notifier.watchdog();
+        }
+        sleep(TICK.min(notifier.watchdog_interval().unwrap_or(TICK))).await;
+    }
+}
+
+/// The last line of a daemon's life.
+fn stopped(ended: Ended) -> Ended {
+    tracing::info!(
+        event = events::DAEMON_STOPPED,
+        orphans = ended.orphans.len(),
+        clean = ended.is_clean(),
+        "the daemon has stopped"
+    );
+    ended
 }
 
 /// Compares the schema with what this binary needs; waits for a database that is away, and says so

@@ -169,7 +169,7 @@ fn of_starting(error: &StartError) -> Code {
         StartError::Schema(_) => Code::NotReady,
         StartError::Connect(_) => Code::Unreachable,
         StartError::CheckSchema(error) => of_migrating(error),
-        StartError::Stopped | StartError::Thread(_) => Code::Failed,
+        StartError::Thread(_) => Code::Failed,
         StartError::NoDatabase(_)
         | StartError::Admin(_)
         | StartError::NoHandler(_)

@@ -28,6 +28,8 @@ const TTL: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// What a process on a busy machine may be late by.
 const SLACK: Duration = Duration::from_secs(3);
+/// Longer than a main loop may be silent before probes take the daemon for hung: three ticks of 1 s.
+const MISSED_TICKS: Duration = Duration::from_secs(5);
 
 /// A configuration file, with what tests say differently.
 struct Configuration<'a> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 
-use super::{Configuration, Notebook, SLACK, becomes, count, ends, enqueue, job};
+use super::{Configuration, MISSED_TICKS, Notebook, SLACK, becomes, count, ends, enqueue, job};
 use crate::support::{self, Daemon, Proxy};
 
 /// A job that runs until it is allowed to end.
@@ -57,6 +57,8 @@ fn a_running_job_finishes_within_the_grace_and_unstarted_jobs_are_given_back_unc
         let given_back = becomes(&pool, unstarted, "available").await;
         assert_eq!((given_back.attempt, given_back.rescues), (0, 0));
         assert_eq!(job(&pool, running).await.state, "running", "it has its grace");
+        let dies = async || daemon.get("/health/live").await.0 != 200;
+        assert!(!support::holds_within(MISSED_TICKS, dies).await, "it drains, and isn't live");
 
         notebook.allow("go");
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
