@@ -167,7 +167,7 @@ fn of_nature(nature: Nature) -> Code {
 fn of_starting(error: &StartError) -> Code {
     match error {
         StartError::Schema(_) => Code::NotReady,
-        StartError::Connect(_) => Code::Unreachable,
+        StartError::Connect(error) => of_nature(Nature::of_connect(error)),
         StartError::CheckSchema(error) => of_migrating(error),
         StartError::Stopped | StartError::Thread(_) => Code::Failed,
         StartError::NoDatabase(_)

@@ -72,11 +72,9 @@ impl OperationError {
     /// What kind of failure it is, for whoever branches.
     pub fn nature(&self) -> Nature {
         match self {
-            Self::NoAddress | Self::Connect(ConnectError::Url(_)) => Nature::Address,
-            Self::Connect(ConnectError::Refused { source, .. }) => Nature::of_connecting(source),
-            Self::Connect(ConnectError::Deadline { .. }) | Self::Silent { .. } => {
-                Nature::Unreachable
-            }
+            Self::NoAddress => Nature::Address,
+            Self::Connect(error) => Nature::of_connect(error),
+            Self::Silent { .. } => Nature::Unreachable,
             Self::TooManyJobs { .. } | Self::Decode(_) => Nature::Refused,
             other => other.database().map_or(Nature::Refused, Nature::of),
         }
