@@ -16,6 +16,7 @@ mod observe;
 pub mod operations;
 mod session;
 mod settle;
+mod transaction;
 mod upkeep;
 
 pub use bench::BenchSession;

@@ -18,3 +18,4 @@ mod roles;
 mod schema;
 mod statements;
 mod support;
+mod transactions;
