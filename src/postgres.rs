@@ -14,6 +14,7 @@ mod listen;
 pub mod migrate;
 mod observe;
 pub mod operations;
+pub mod roles;
 mod session;
 mod settle;
 mod transaction;

@@ -10,6 +10,7 @@ mod embedded;
 mod harness;
 mod history;
 mod insight;
+mod installations;
 mod migrations;
 mod operators;
 mod pipeline;
