@@ -18,8 +18,10 @@ use crate::{
     handlers,
     job::KindName,
     postgres::{
-        ConnectError, Connector,
+        ConnectError, Connector, DbError,
         migrate::{self, SchemaCheck},
+        operations::Connection,
+        roles,
     },
     telemetry::{
         events,
@@ -50,6 +52,12 @@ pub enum StartError {
     /// The schema can't be looked at.
     #[error("the schema can't be looked at")]
     CheckSchema(#[source] migrate::MigrateError),
+    /// The role may not run jobs.
+    #[error("the role that the daemon connects as may not run jobs")]
+    Rights,
+    /// What the role may do can't be looked at.
+    #[error("the rights of the daemon's role can't be looked at")]
+    CheckRights(#[source] DbError),
     /// A kind has no handler.
     #[error("[[kind]] {0:?} says handler = \"rust\", but this program registers no handler for it")]
     NoHandler(String),
@@ -59,6 +67,18 @@ pub enum StartError {
     /// The system refused a thread.
     #[error("the heartbeat's thread can't be started")]
     Thread(#[source] std::io::Error),
+}
+
+impl StartError {
+    /// The role whose rights the daemon lacks, where that is why it didn't start.
+    pub fn missing_role(&self) -> Option<&'static str> {
+        let forbidden = match self {
+            Self::Rights => true,
+            Self::CheckSchema(error) => error.missing_role().is_some(),
+            _ => false,
+        };
+        forbidden.then_some(roles::DAEMON)
+    }
 }
 
 /// A daemon that is about to run.
@@ -214,20 +234,13 @@ fn stopped(ended: Ended) -> Ended {
     ended
 }
 
-/// Compares the schema with what this binary needs; waits for a database that is away, and says so
-/// once.
+/// Waits for a database that is away, and says so once; then looks whether work can begin there.
 async fn check_schema(connector: &Connector) -> Result<(), StartError> {
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
         match connector.connect("start").await {
-            Ok(mut connection) => {
-                return match migrate::check(&mut connection).await {
-                    Ok(SchemaCheck::Current) => Ok(()),
-                    Ok(other) => Err(StartError::Schema(other)),
-                    Err(error) => Err(StartError::CheckSchema(error)),
-                };
-            }
+            Ok(mut connection) => return may_start(&mut connection).await,
             Err(error) => {
                 if !std::mem::replace(&mut said, true) {
                     let cause: &dyn std::error::Error = &error;
@@ -241,5 +254,19 @@ async fn check_schema(connector: &Connector) -> Result<(), StartError> {
                 pause = (pause * 2).min(CONNECT_PAUSE_MAX);
             }
         }
+    }
+}
+
+/// Whether this is a schema that the binary works with, and a role that may work on it.
+async fn may_start(connection: &mut Connection) -> Result<(), StartError> {
+    match migrate::check(connection).await {
+        Ok(SchemaCheck::Current) => {}
+        Ok(other) => return Err(StartError::Schema(other)),
+        Err(error) => return Err(StartError::CheckSchema(error)),
+    }
+    match roles::may_run_jobs(connection).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StartError::Rights),
+        Err(error) => Err(StartError::CheckRights(error)),
     }
 }

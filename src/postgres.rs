@@ -14,8 +14,10 @@ mod listen;
 pub mod migrate;
 mod observe;
 pub mod operations;
+pub mod roles;
 mod session;
 mod settle;
+mod transaction;
 mod upkeep;
 
 pub use bench::BenchSession;

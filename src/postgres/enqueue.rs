@@ -12,7 +12,10 @@ mod encode;
 pub use encode::row as encode_row;
 pub(in crate::postgres) use encode::{interval_text, timestamp_text};
 
-use super::operations::Nature;
+use super::{
+    operations::{Nature, is_forbidden},
+    roles,
+};
 use crate::job::{KindName, QueueName};
 use sqlx::postgres::{PgConnection, PgCopyIn};
 use std::time::Duration;
@@ -108,6 +111,11 @@ pub enum EnqueueError {
 const STALLED: EnqueueError = EnqueueError::Stalled { limit: STALL_TIMEOUT };
 
 impl EnqueueError {
+    /// The role whose rights the session lacks, where that is why nothing was enqueued.
+    pub fn missing_role(&self) -> Option<&'static str> {
+        is_forbidden(self).then_some(roles::ENQUEUE)
+    }
+
     /// What kind of failure it is, for whoever branches.
     pub fn nature(&self) -> Nature {
         match self {

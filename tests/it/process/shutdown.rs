@@ -1,9 +1,10 @@
 //! TERM, idle and busy, once and twice, with and without a database.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rstest::rstest;
+use tokio::time::Instant;
 
 use super::{Configuration, MISSED_TICKS, Notebook, SLACK, becomes, count, ends, enqueue, job};
 use crate::support::{self, Daemon, Proxy};

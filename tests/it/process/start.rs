@@ -88,6 +88,17 @@ fn no_database_url_ends_the_start_with_code_78_and_says_where_to_put_one() {
     });
 }
 
+/// Checked configuration leaves the parameters of a URL to the driver.
+#[test]
+fn a_database_url_that_the_driver_cannot_read_ends_the_start_with_code_78() {
+    support::run(async |_db| {
+        let (url, kinds) = ("postgres:///app?port=none", noop());
+        let mut daemon = Daemon::start(&Configuration::of(url, &kinds).text()).await;
+        assert_eq!(daemon.exit(REFUSAL).await.code(), Some(78), "{}", daemon.printed());
+        assert!(daemon.printed().contains("database URL can't be read"), "{}", daemon.printed());
+    });
+}
+
 #[test]
 fn a_port_in_use_ends_the_start_with_code_78_and_is_named() {
     support::run(async |db| {
