@@ -18,7 +18,7 @@ use crate::{
     handlers,
     job::KindName,
     postgres::{
-        ConnectError, Connector,
+        ConnectError, Connector, DbError,
         migrate::{self, SchemaCheck},
     },
     telemetry::{
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use wiring::Running;
 
 /// Why the daemon didn't start.
@@ -199,26 +199,32 @@ async fn check_schema(connector: &Connector) -> Result<(), StartError> {
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
-        match connector.connect("start").await {
-            Ok(mut connection) => {
-                return match migrate::check(&mut connection).await {
-                    Ok(SchemaCheck::Current) => Ok(()),
-                    Ok(other) => Err(StartError::Schema(other)),
-                    Err(error) => Err(StartError::CheckSchema(error)),
-                };
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut said, true) {
-                    let cause: &dyn std::error::Error = &error;
-                    tracing::warn!(
-                        event = events::DATABASE_LOST,
-                        error = cause,
-                        "the database can't be reached; trying until it can"
-                    );
-                }
-                sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                pause = (pause * 2).min(CONNECT_PAUSE_MAX);
-            }
+        let error = match look_at_schema(connector).await {
+            Ok(Ok(SchemaCheck::Current)) => return Ok(()),
+            Ok(Ok(other)) => return Err(StartError::Schema(other)),
+            Ok(Err(error)) => return Err(StartError::CheckSchema(error)),
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut said, true) {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(
+                event = events::DATABASE_LOST,
+                error = cause,
+                "the database can't be reached; trying until it can"
+            );
         }
+        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(CONNECT_PAUSE_MAX);
     }
+}
+
+/// One look on a connection of its own, which ends with the look: a network that falls silent after
+/// the connect must not keep the daemon from ever starting.
+async fn look_at_schema(
+    connector: &Connector,
+) -> Result<Result<SchemaCheck, migrate::MigrateError>, DbError> {
+    let mut connection = connector.connect("start").await?;
+    let limit = connector.statement_timeout();
+    let look = timeout(limit, migrate::check(&mut connection)).await;
+    look.map_err(|_| DbError::Deadline(limit))
 }
