@@ -2,9 +2,11 @@
 //! the last claim left off.
 //!
 //! One claimer for each claim group. It reserves slots, claims at most that many rows, and passes
-//! them on. Wake-ups are hints: whatever happens to them, the poll finds every row. A claim in
-//! flight is never dropped, since its rows would then be held by nobody.
+//! them on. Wake-ups are hints: whatever happens to them, the poll finds every row, and a storm of
+//! them costs no storm of claims. A claim in flight is never dropped, since its rows would then be
+//! held by nobody.
 
+mod gate;
 mod marks;
 mod sweeps;
 mod wake;
@@ -24,6 +26,7 @@ use crate::{
     },
     worker::{Assignment, Slots},
 };
+use gate::Gate;
 use std::{
     future::Future,
     sync::{
@@ -133,6 +136,9 @@ pub struct Claimer<S> {
 struct State {
     marks: Marks,
     waker: Waker,
+    gate: Gate,
+    /// Whether it was a wake that made it look.
+    woken: bool,
     pause: Duration,
     backlog: bool,
     failures: u32,
@@ -143,8 +149,16 @@ impl<S: ClaimSource> Claimer<S> {
     pub fn new(shared: ClaimerShared<S>, group: ClaimGroup, waker: Waker) -> Self {
         let queue_metrics = shared.metrics.queue(&group.queue);
         let pause = shared.settings.poll_interval;
-        let state =
-            State { marks: Marks::new(Instant::now()), waker, pause, backlog: false, failures: 0 };
+        let now = Instant::now();
+        let state = State {
+            marks: Marks::new(now),
+            waker,
+            gate: Gate::new(now),
+            woken: false,
+            pause,
+            backlog: false,
+            failures: 0,
+        };
         Self { shared, group, queue_metrics, state: Mutex::new(state) }
     }
 
@@ -220,6 +234,7 @@ impl<S: ClaimSource> Claimer<S> {
     /// Waits for a wake or the next poll, unless there is more to claim right now.
     async fn rest(&self, state: &mut State) {
         state.failures = 0;
+        state.woken = false;
         self.shared.check.ok();
         if state.backlog {
             return;
@@ -227,18 +242,24 @@ impl<S: ClaimSource> Claimer<S> {
         let jitter = self.shared.settings.poll_jitter * (2.0 * fastrand::f64() - 1.0);
         state.pause = state.pause.min(self.shared.settings.poll_interval);
         let pause = state.pause.mul_f64((1.0 + jitter).max(0.0));
-        let woken = tokio::select! {
+        let shut = state.gate.shut_for(Instant::now());
+        let wake = async {
+            state.waker.woken().await;
+            sleep(shut).await;
+        };
+        state.woken = tokio::select! {
             () = self.shared.halt.cancelled() => return,
-            () = state.waker.woken() => true,
+            () = wake => true,
             () = sleep(pause) => false,
         };
-        let source = if woken { WakeSource::Notify } else { WakeSource::Poll };
+        let source = if state.woken { WakeSource::Notify } else { WakeSource::Poll };
         self.shared.metrics.daemon.woke(source);
     }
 
     /// Says once that claiming fails, and tries again ever more slowly.
     async fn complain(&self, state: &mut State, error: &ClaimError) {
         state.backlog = false;
+        state.woken = false;
         self.shared.check.failing("claims aren't answered");
         if state.failures == 0 {
             let error: &dyn std::error::Error = error;
@@ -259,6 +280,9 @@ impl State {
         self.marks.learn(&request.probe, seen, full, horizon);
         if request.probe.is_sweep {
             self.marks.swept(Instant::now(), took);
+        }
+        if self.woken && jobs.is_empty() {
+            self.gate.in_vain(Instant::now());
         }
         self.backlog = full;
         // While work arrives polls are frequent; each empty one doubles the pause.

@@ -31,7 +31,7 @@ use crate::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use wiring::Running;
 
 /// Why the daemon didn't start.
@@ -239,21 +239,20 @@ async fn check_schema(connector: &Connector) -> Result<(), StartError> {
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
-        match connector.connect("start").await {
-            Ok(mut connection) => return may_start(&mut connection).await,
-            Err(error) => {
-                if !std::mem::replace(&mut said, true) {
-                    let cause: &dyn std::error::Error = &error;
-                    tracing::warn!(
-                        event = events::DATABASE_LOST,
-                        error = cause,
-                        "the database can't be reached; trying until it can"
-                    );
-                }
-                sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                pause = (pause * 2).min(CONNECT_PAUSE_MAX);
-            }
+        let error = match look(connector).await {
+            Ok(answer) => return answer,
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut said, true) {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(
+                event = events::DATABASE_LOST,
+                error = cause,
+                "the database can't be reached; trying until it can"
+            );
         }
+        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(CONNECT_PAUSE_MAX);
     }
 }
 
@@ -269,4 +268,13 @@ async fn may_start(connection: &mut Connection) -> Result<(), StartError> {
         Ok(false) => Err(StartError::Rights),
         Err(error) => Err(StartError::CheckRights(error)),
     }
+}
+
+/// One look on a connection of its own, which ends with the look: a network that falls silent after
+/// the connect must not keep the daemon from ever starting.
+async fn look(connector: &Connector) -> Result<Result<(), StartError>, DbError> {
+    let mut connection = connector.connect("start").await?;
+    let limit = connector.statement_timeout();
+    let look = timeout(limit, may_start(&mut connection)).await;
+    look.map_err(|_| DbError::Deadline(limit))
 }

@@ -376,6 +376,8 @@ impl Running {
                 while stop.run_until_cancelled(heard.notified()).await.is_some() {
                     // A failure is the canceller's to tell of: its next round meets it too.
                     maintenance::cancel_requested(&upkeep, &leases, &running).await.ok();
+                    // Told to stop or not, the loop looks at the token next.
+                    stop.run_until_cancelled(sleep(maintenance::CANCEL_REST)).await;
                 }
             }
         });

@@ -16,6 +16,9 @@ use std::{sync::Arc, time::Duration};
 
 /// How often cancel requests are looked for while jobs run.
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
+/// Two looks that notifications ask for are at least this far apart: any role can notify, and a
+/// storm of notifications mustn't be a storm of statements.
+pub const CANCEL_REST: Duration = Duration::from_millis(50);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
