@@ -50,6 +50,7 @@ pub(super) struct Running {
     pub(super) stop_admin: CancellationToken,
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
+    pub(super) held: Arc<Held>,
     pub(super) pools: Vec<Pool>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
@@ -70,6 +71,7 @@ impl Running {
             stop_admin: CancellationToken::new(),
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
+            held: Arc::default(),
             pools: Vec::new(),
             heartbeat: None,
             queues: Vec::new(),
@@ -102,11 +104,10 @@ impl Running {
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         let horizon = Arc::new(AtomicI64::new(0));
         let leases = self.start_heartbeat(daemon, connector)?;
-        let held = Arc::new(Held::default());
-        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&held));
+        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let verdicts = self.start_completer(settings, outcomes, &bell);
         let shared = ClaimerShared {
-            source: Arc::new(PostgresClaims::new(connector.clone(), held)),
+            source: Arc::new(PostgresClaims::new(connector.clone(), Arc::clone(&self.held))),
             settings: settings.claim.clone(),
             leases: leases.clone(),
             horizon: Arc::clone(&horizon),

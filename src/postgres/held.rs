@@ -5,6 +5,7 @@
 //! What is claimed is noted here until its verdict is written; whatever a row says beyond that is
 //! such a claim's, and the claim session gives it back. It decides nothing and asks nobody.
 
+use crate::job::JobId;
 use std::{
     collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -29,6 +30,11 @@ impl Held {
         for (id, token) in ids.iter().zip(tokens) {
             leases.remove(&(*id, *token));
         }
+    }
+
+    /// The jobs whose verdict the database hasn't answered for.
+    pub fn jobs(&self) -> Vec<JobId> {
+        self.lock().iter().map(|(id, _)| JobId(*id)).collect()
     }
 
     /// All of them, as two columns.
