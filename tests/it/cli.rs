@@ -8,7 +8,7 @@ mod errors;
 mod file;
 mod goldens;
 mod paging;
-mod reference;
+pub(crate) mod reference;
 
 use crate::support::{PATIENCE, TestDb};
 use std::process::Stdio;

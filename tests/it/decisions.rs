@@ -4,6 +4,8 @@ mod bench;
 mod churn;
 mod demo;
 mod late;
+mod observed;
 mod poison;
 mod producer;
 mod shutdown;
+mod sources;

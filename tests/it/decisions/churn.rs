@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use legwork::claimer::{Marks, Probe};
 use legwork::maintenance::DueMark;
-use legwork::postgres::Promoted;
+use legwork::postgres::{Promoted, RunTime};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use tokio::time::Instant;
@@ -77,11 +77,12 @@ impl Line {
         while jobs < BATCH.unsigned_abs() {
             let started = Instant::now();
             let start = self.due.start(started);
-            let promote = sqlx::query_as::<_, (i64, f64)>(PROMOTE).bind(start);
-            let (some, through) = promote.fetch_one(&mut self.others).await.unwrap();
-            let promoted = Promoted { jobs: some.unsigned_abs(), through };
-            self.due.learn(promoted, Instant::now(), started.elapsed());
-            jobs += promoted.jobs;
+            let promote = sqlx::query_as::<_, (i64, Option<f64>, f64)>(PROMOTE).bind(start.0);
+            let (rows, last, at) = promote.fetch_one(&mut self.others).await.unwrap();
+            let (rows, last) = (rows.unsigned_abs(), last.map(RunTime));
+            let promoted = Promoted { rows, last, asked_at: RunTime(at) };
+            self.due.learn(start, &promoted, (Instant::now(), started.elapsed()));
+            jobs += rows;
         }
     }
 
@@ -99,7 +100,7 @@ impl Line {
             let seen = rows.iter().map(|row| (row.get(3), row.get(1)));
             self.marks.learn(&probe, seen, full, horizon);
             if probe.is_sweep {
-                self.marks.swept(Instant::now(), started.elapsed(), full);
+                self.marks.swept(Instant::now(), started.elapsed());
             }
             ids.extend(rows.iter().map(|row| row.get::<i64, _>(0)));
             tokens.extend(rows.iter().map(|row| row.get::<i64, _>(2)));
@@ -118,7 +119,7 @@ impl Line {
         let sweep = self.marks.probe(Instant::now());
         if sweep.is_sweep {
             self.marks.learn(&sweep, std::iter::empty(), false, horizon);
-            self.marks.swept(Instant::now(), Duration::ZERO, false);
+            self.marks.swept(Instant::now(), Duration::ZERO);
         }
         self.marks.probe(Instant::now())
     }
@@ -153,8 +154,8 @@ impl Line {
 
     /// One batch more, each statement explained while it runs.
     async fn measure(&mut self) -> Vec<Measured> {
+        let start = self.past_the_sweep().await;
         self.insert().await;
-        let start = self.past_the_sweep();
         let promote = explain(&mut self.others, PROMOTE, "float8", &format!("{start}")).await;
         let next_due = explain(&mut self.others, NEXT_DUE, "float8", &format!("{start}")).await;
         let marks = self.probe().await.marks;
@@ -184,14 +185,14 @@ impl Line {
         .into()
     }
 
-    /// Where a promotion that is no sweep starts.
-    fn past_the_sweep(&mut self) -> f64 {
+    /// Where a promotion that is no sweep starts, once everything due is in line.
+    async fn past_the_sweep(&mut self) -> f64 {
+        let now = "SELECT date_part('epoch', clock_timestamp())";
+        let at = sqlx::query_scalar(now).fetch_one(&mut self.others).await.unwrap();
+        let nothing = Promoted { rows: 0, last: None, asked_at: RunTime(at) };
         let now = Instant::now();
-        if self.due.start(now).is_infinite() {
-            let nothing = Promoted { jobs: 0, through: f64::NEG_INFINITY };
-            self.due.learn(nothing, now, Duration::ZERO);
-        }
-        self.due.start(now)
+        self.due.learn(self.due.start(now), &nothing, (now, Duration::ZERO));
+        self.due.start(now).0
     }
 
     /// Ids, tokens and holders of what is held, as arguments.
@@ -231,6 +232,8 @@ impl Measured {
         assert!(plan.contains(&index), "{when}, {}:\n{plan}", self.name);
         assert!(!plan.contains("Seq Scan"), "{when}, {}:\n{plan}", self.name);
         assert!(!walks_an_index(&self.plan), "{when}, {}:\n{plan}", self.name);
+        // Its mark is a condition on the index as well.
+        assert!(self.name != "promote" || plan.contains("timestamp with time zone >="), "{plan}");
     }
 }
 
