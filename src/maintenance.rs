@@ -6,11 +6,13 @@
 
 mod doorbell;
 mod listener;
+mod rescuer;
 mod rounds;
 
 pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
-pub use rounds::{cancel_requested, promote, prune, rescue, stats};
+pub use rescuer::Rescuer;
+pub use rounds::{cancel_requested, promote, prune, stats};
 
 use crate::{postgres::DbError, telemetry::events};
 use std::{future::Future, time::Duration};

@@ -3,7 +3,7 @@
 use crate::{
     claimer::Bell,
     executor::Stop,
-    heartbeat::{LeaseTimes, Leases},
+    heartbeat::Leases,
     job::QueueName,
     postgres::{DbError, Upkeep},
     telemetry::{
@@ -15,12 +15,12 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Jobs that one statement promotes or rescues; a full one is followed by the next at once.
-const BATCH: u64 = 1000;
 /// A due job waits at most this long for promotion.
 const PROMOTE_MAX: Duration = Duration::from_secs(1);
 /// Two promotions are at least this far apart.
 const PROMOTE_MIN: Duration = Duration::from_millis(10);
+/// Pause where others hold a lock on all that is due.
+const PROMOTE_CONTENDED: Duration = Duration::from_millis(250);
 /// How often cancel requests are looked for while jobs run.
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
@@ -32,52 +32,15 @@ const STATS_PAUSE: Duration = Duration::from_secs(15);
 
 /// Puts due jobs in line and sleeps until the next one is due.
 pub async fn promote(upkeep: &Upkeep, bell: &Bell) -> Result<Duration, DbError> {
+    let due = upkeep.next_due().await?.unwrap_or(PROMOTE_MAX);
+    if !due.is_zero() {
+        return Ok(due.clamp(PROMOTE_MIN, PROMOTE_MAX));
+    }
     let promoted = upkeep.promote().await?;
     if promoted > 0 {
         bell.ring();
     }
-    if promoted >= BATCH {
-        return Ok(Duration::ZERO);
-    }
-    let next = upkeep.next_due().await?.unwrap_or(PROMOTE_MAX);
-    Ok(next.clamp(PROMOTE_MIN, PROMOTE_MAX))
-}
-
-/// Declares daemons dead whose lease ran out, and puts their jobs back in line.
-///
-/// Daemons that died in the last hour are looked at again: a claim of theirs that was in flight may
-/// have committed after the first look.
-pub async fn rescue(
-    upkeep: &Upkeep,
-    times: LeaseTimes,
-    bell: &Bell,
-    metrics: &Metrics,
-) -> Result<Duration, DbError> {
-    let newly = upkeep.declare_dead(times.margin()).await?;
-    for dead in upkeep.dead().await? {
-        let mut rescued = 0;
-        loop {
-            let batch = upkeep.rescue(dead).await?;
-            rescued += batch;
-            if batch == 0 {
-                break;
-            }
-        }
-        if rescued > 0 {
-            metrics.daemon.rescues.increment(rescued);
-            bell.ring_for_sweep();
-        }
-        if rescued > 0 || newly.contains(&dead) {
-            tracing::warn!(
-                event = events::JOB_RESCUED,
-                daemon.id = dead,
-                jobs = rescued,
-                "a daemon died; its jobs are back in line"
-            );
-        }
-    }
-    upkeep.forget().await?;
-    Ok(times.interval)
+    Ok(if promoted > 0 { Duration::ZERO } else { PROMOTE_CONTENDED })
 }
 
 /// Stops running jobs that somebody wants stopped.
@@ -94,13 +57,14 @@ pub async fn cancel_requested(
     Ok(CANCEL_PAUSE)
 }
 
-/// Makes history's next days and drops those that are past.
+/// Makes history's next days and drops those that are past; forgets daemons that died long ago.
 pub async fn prune(upkeep: &Upkeep, check: &Check) -> Result<Duration, DbError> {
     if let Err(error) = upkeep.make_partitions(DAYS_AHEAD).await {
         check.failing("history's next days can't be made");
         return Err(error);
     }
     check.ok();
+    upkeep.forget().await?;
     for name in upkeep.droppable_partitions().await? {
         match upkeep.drop_partition(name.clone()).await {
             Ok(()) => tracing::info!(
@@ -122,8 +86,8 @@ pub async fn stats(
     queues: &[(QueueName, Arc<QueueMetrics>)],
     metrics: &Metrics,
 ) -> Result<Duration, DbError> {
-    for (queue, handles) in queues {
-        let count = upkeep.count(queue).await?;
+    let names: Vec<_> = queues.iter().map(|(name, _)| name.to_string()).collect();
+    for ((_, handles), count) in queues.iter().zip(upkeep.count(names).await?) {
         #[expect(clippy::cast_precision_loss, reason = "counted to 10,000 at most")]
         handles.jobs_available.set(count.available as f64);
         handles.oldest_available_age_seconds.set(count.oldest_seconds.max(0.0));

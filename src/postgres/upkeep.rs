@@ -70,16 +70,11 @@ impl Upkeep {
         Ok(seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
     }
 
-    /// Declares daemons dead whose lease ran out; gives their ids.
-    pub async fn declare_dead(&self, margin: Duration) -> Result<Vec<i64>, DbError> {
-        let statement = sqlx::query_scalar(include_str!("sql/declare_dead.sql"));
+    /// Declares daemons dead whose lease ran out. Gives these (`true`) and all that died within the
+    /// last hour.
+    pub async fn declare_dead(&self, margin: Duration) -> Result<Vec<(i64, bool)>, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/declare_dead.sql"));
         let statement = statement.bind(margin.as_secs_f64());
-        self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await
-    }
-
-    /// Daemons that died within the last hour.
-    pub async fn dead(&self) -> Result<Vec<i64>, DbError> {
-        let statement = sqlx::query_scalar(include_str!("sql/dead_daemons.sql"));
         self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await
     }
 
@@ -133,13 +128,14 @@ impl Upkeep {
         self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
     }
 
-    /// How much waits in a queue.
-    pub async fn count(&self, queue: &QueueName) -> Result<QueueCount, DbError> {
-        let statement = sqlx::query_as(include_str!("sql/queue_counts.sql"));
-        let statement = statement.bind(queue.as_str().to_owned());
-        let (available, oldest_seconds, paused) =
-            self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await?;
-        Ok(QueueCount { available, oldest_seconds, paused })
+    /// How much waits in each of these queues, in their order.
+    pub async fn count(&self, queues: Vec<String>) -> Result<Vec<QueueCount>, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/queue_counts.sql")).bind(queues);
+        let rows: Vec<(i64, f64, bool)> =
+            self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await?;
+        let count =
+            |(available, oldest_seconds, paused)| QueueCount { available, oldest_seconds, paused };
+        Ok(rows.into_iter().map(count).collect())
     }
 
     /// Whether nothing of these kinds is in line or runs.

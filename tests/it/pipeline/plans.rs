@@ -23,6 +23,13 @@ const CLAIM: Statement = Statement {
     session: include_str!("../../../src/postgres/sql/claim_session.sql"),
     scans: 0,
 };
+const LOOK: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/look.sql"),
+    types: "int[], text[], smallint[], bigint[], text[]",
+    arguments: "'{0,0}', '{default,default}', '{-1,0}', '{0,0}', '{\"noop,x\",\"noop,x\"}'",
+    session: include_str!("../../../src/postgres/sql/claim_session.sql"),
+    scans: 0,
+};
 const FINISH: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/finish.sql"),
     types: "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[]",
@@ -120,6 +127,7 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 
 #[rstest]
 #[case::claim(CLAIM, "Index Scan using job_ready on job")]
+#[case::look(LOOK, "using job_ready on job")]
 #[case::finish(FINISH, "Index Scan using job_pkey on job")]
 #[case::finish_without_history(FINISH_WITHOUT_HISTORY, "Index Scan using job_pkey on job")]
 #[case::put_back(PUT_BACK, "Index Scan using job_pkey on job")]
