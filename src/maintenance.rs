@@ -12,7 +12,7 @@ mod rounds;
 pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
 pub use rescuer::Rescuer;
-pub use rounds::{cancel_requested, promote, prune, stats};
+pub use rounds::{cancel_requested, expire, promote, prune, stats};
 
 use crate::{postgres::DbError, telemetry::events};
 use std::{future::Future, time::Duration};

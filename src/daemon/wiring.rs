@@ -427,6 +427,11 @@ impl Running {
             let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
             async move { maintenance::cancel_requested(&up, &leases, &running).await }
         });
+        let up = Arc::clone(upkeep);
+        self.round("expirer", stop(), move || {
+            let up = Arc::clone(&up);
+            async move { maintenance::expire(&up).await }
+        });
         self.start_history(settings, upkeep);
     }
 

@@ -23,6 +23,8 @@ const PROMOTE_MIN: Duration = Duration::from_millis(10);
 const PROMOTE_CONTENDED: Duration = Duration::from_millis(250);
 /// How often cancel requests are looked for while jobs run.
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
+/// How often jobs are looked for whose time has passed; a claim looks by itself.
+const EXPIRE_PAUSE: Duration = Duration::from_secs(15);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
@@ -55,6 +57,20 @@ pub async fn cancel_requested(
         }
     }
     Ok(CANCEL_PAUSE)
+}
+
+/// Discards waiting jobs whose `expires_at` has passed.
+pub async fn expire(upkeep: &Upkeep) -> Result<Duration, DbError> {
+    let expired = upkeep.expire().await?;
+    if expired == 0 {
+        return Ok(EXPIRE_PAUSE);
+    }
+    tracing::warn!(
+        event = events::JOB_EXPIRED,
+        jobs = expired,
+        "jobs are discarded: nobody had started them by their expires_at"
+    );
+    Ok(Duration::ZERO)
 }
 
 /// Makes history's next days and drops those that are past; forgets daemons that died long ago.

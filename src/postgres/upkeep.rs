@@ -1,7 +1,7 @@
 //! The statements of maintenance, on one session of its own: promotion, rescue, cancel requests,
 //! partitions, counts. None of them is on a job's way; each has a deadline all the same.
 
-use super::{Connector, DbError, Session};
+use super::{Connector, DbError, Session, settle::lacks_a_partition};
 use crate::{
     config::Retentions,
     job::{JobId, QueueName},
@@ -98,6 +98,20 @@ impl Upkeep {
         let rows: Vec<(i64, i64)> =
             self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await?;
         Ok(rows.into_iter().map(|(id, token)| (JobId(id), token)).collect())
+    }
+
+    /// Discards a batch of waiting jobs whose time has passed; gives how many.
+    pub async fn expire(&self) -> Result<i64, DbError> {
+        let session = &mut *self.session.lock().await;
+        let expire = || sqlx::query_scalar::<_, i64>(include_str!("sql/expire.sql"));
+        match session.run(|c| expire().fetch_one(c).boxed()).await {
+            Err(error) if lacks_a_partition(&error) => {
+                let make = sqlx::query(include_str!("sql/make_discard_days.sql"));
+                session.run(|c| make.execute(c).boxed()).await?;
+                session.run(|c| expire().fetch_one(c).boxed()).await
+            }
+            answer => answer,
+        }
     }
 
     /// Tells the database how long a queue's history is kept.

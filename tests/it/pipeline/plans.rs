@@ -72,6 +72,13 @@ const NEXT_DUE: Statement = Statement {
     session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
     scans: 0,
 };
+const EXPIRE: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/expire.sql"),
+    types: "",
+    arguments: "",
+    session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
+    scans: 0,
+};
 const CANCEL_REQUESTS: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/cancel_requests.sql"),
     types: "bigint",
@@ -134,6 +141,7 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 #[case::release(RELEASE, "Index Scan using job_pkey on job")]
 #[case::promote(PROMOTE, "Index Scan using job_waiting on job")]
 #[case::next_due(NEXT_DUE, "Scan using job_waiting on job")]
+#[case::expire(EXPIRE, "Index Scan using job_expiry on job")]
 #[case::rescue(RESCUE, "Tid Scan on job")]
 #[case::cancel_requests(CANCEL_REQUESTS, "Index Scan using job_cancel on job")]
 fn a_hot_statement_walks_its_index(#[case] statement: Statement, #[case] wanted: &str) {
