@@ -6,6 +6,7 @@
 
 mod death;
 mod lease;
+mod lines;
 mod outage;
 mod probes;
 mod shutdown;

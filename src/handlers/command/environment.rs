@@ -2,7 +2,7 @@
 //! lists. Nothing is inherited, so no secret of the daemon's leaks and no `LD_PRELOAD` gets in.
 
 use super::process::RESULT_DESCRIPTOR;
-use crate::{executor::Context, handlers::metadata::Metadata};
+use crate::{executor::Context, job::Metadata};
 use std::time::SystemTime;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
