@@ -277,21 +277,21 @@ impl<S: OutcomeSink> Completer<S> {
             if let Some(metrics) = &settled.metrics {
                 metrics.finished(end, settled.attempt);
             }
-            if !durable {
-                self.metrics.all.late_results(op, LateReason::LeaseLost).increment(1);
-                tracing::warn!(
-                    event = events::JOB_LATE,
-                    job.id = id.0,
-                    op,
-                    "a result came after its lease was lost and changes nothing"
-                );
-            } else {
+            if durable {
                 tracing::debug!(
                     event = events::JOB_FINISHED,
                     job.id = id.0,
                     job.attempt = settled.attempt,
                     job.outcome = end.as_str(),
                     "an attempt ended"
+                );
+            } else {
+                self.metrics.all.late_results(op, LateReason::LeaseLost).increment(1);
+                tracing::warn!(
+                    event = events::JOB_LATE,
+                    job.id = id.0,
+                    op,
+                    "a result came after its lease was lost and changes nothing"
                 );
             }
         }

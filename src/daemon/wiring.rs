@@ -159,7 +159,7 @@ impl Running {
     pub(super) async fn quiet_after(&self, signals: &Signals) {
         signals.quieted().cancelled().await;
         self.quiet.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Logs every task, and the running jobs that have run for longest.

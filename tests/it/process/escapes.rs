@@ -6,7 +6,8 @@ use super::{Configuration, Notebook, SLACK, becomes, ends, enqueue};
 use crate::support::{self, Daemon};
 
 /// Leaves a process in a session of its own, which leaves another there.
-const ESCAPES: &str = "setsid sh -c 'sleep 1000 & echo child $! >> notes; echo escaped $$ >> notes; wait' &
+const ESCAPES: &str =
+    "setsid sh -c 'sleep 1000 & echo child $! >> notes; echo escaped $$ >> notes; wait' &
 while ! grep -q escaped notes 2>/dev/null; do sleep 0.02; done";
 
 /// Leaves a process that ends by itself, in a session of its own and after its program.
