@@ -57,6 +57,7 @@ async fn hear(connector: &Connector, ears: &Ears) -> Result<(), DbError> {
     ears.check.ok();
     ears.metrics.daemon.listener_connected.set(1.0);
     ears.hints.heard.store(true, Ordering::Release);
+    tracing::info!(event = events::LISTENER_CONNECTED, "wake-ups arrive");
     // Whatever was announced before we listened is looked for now.
     ears.bell.ring();
     ears.cancel.notify_one();

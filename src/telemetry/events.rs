@@ -37,7 +37,8 @@ events! {
     JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.";
     JOB_FAILED = "job.failed", "An attempt failed.";
     JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.";
-    JOB_EXPIRED = "job.expired", "Jobs were discarded that nobody had started by their expires_at.";
+    JOB_DISCARDED = "job.discarded", "A job was discarded before it ran, or by a program that lacks a permission or is configured wrongly.";
+    JOB_EXPIRED = "job.expired", "Jobs were discarded that nobody had started in time.";
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.";
     JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written.";
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.";

@@ -5,7 +5,9 @@
 //! that a test can wait for one to run out.
 
 mod death;
+mod escapes;
 mod lease;
+mod lines;
 mod outage;
 mod probes;
 mod shutdown;
