@@ -38,7 +38,10 @@ impl Promoter {
     pub async fn round(&mut self) -> Result<Duration, DbError> {
         let started = Instant::now();
         let from = self.mark.start(started);
-        let promoted = self.upkeep.promote(from).await?;
+        let promoted = match self.upkeep.promote(from).await {
+            Err(error) if error.blames_the_rows() => return self.promote_apart(from).await,
+            promoted => promoted?,
+        };
         self.mark.learn(from, &promoted, (Instant::now(), started.elapsed()));
         if promoted.rows > 0 {
             self.bell.ring();
@@ -48,6 +51,15 @@ impl Promoter {
         }
         let next = self.upkeep.next_due(self.mark.at).await?.unwrap_or(PAUSE_MAX);
         Ok(next.clamp(PAUSE_MIN, PAUSE_MAX))
+    }
+
+    /// Goes round the rows that the database refuses. The mark stays where it is, and the pause is
+    /// the longest: a row that is refused stays due.
+    async fn promote_apart(&self, from: RunTime) -> Result<Duration, DbError> {
+        if self.upkeep.promote_apart(from).await? > 0 {
+            self.bell.ring();
+        }
+        Ok(PAUSE_MAX)
     }
 }
 
