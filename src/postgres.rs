@@ -4,6 +4,7 @@
 //! planner's reason. The rooms that need the database say so by a trait of their own; here the
 //! traits meet Postgres. No statement is assembled from strings.
 
+mod apart;
 mod bench;
 mod claim;
 mod connect;

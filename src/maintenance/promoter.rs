@@ -47,13 +47,25 @@ impl Promoter {
             self.mark.learn(from, &nothing, (Instant::now(), started.elapsed()));
             return Ok(wait.clamp(PAUSE_MIN, PAUSE_MAX));
         }
-        let promoted = self.upkeep.promote(from).await?;
+        let promoted = match self.upkeep.promote(from).await {
+            Err(error) if error.blames_the_rows() => return self.promote_apart(from).await,
+            promoted => promoted?,
+        };
         self.mark.learn(from, &promoted, (Instant::now(), started.elapsed()));
         if promoted.rows == 0 {
             return Ok(CONTENDED);
         }
         self.bell.ring();
         Ok(Duration::ZERO)
+    }
+
+    /// Goes round the rows that the database refuses. The mark stays where it is, and the pause is
+    /// the longest: a row that is refused stays due.
+    async fn promote_apart(&self, from: RunTime) -> Result<Duration, DbError> {
+        if self.upkeep.promote_apart(from).await? > 0 {
+            self.bell.ring();
+        }
+        Ok(PAUSE_MAX)
     }
 }
 

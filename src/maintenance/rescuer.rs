@@ -58,9 +58,16 @@ impl Rescuer {
     async fn rescue(&self, holder: i64) -> Result<u64, DbError> {
         let mut rescued = 0;
         loop {
-            match self.upkeep.rescue(holder).await? {
-                0 => break,
-                batch => rescued += batch,
+            match self.upkeep.rescue(holder).await {
+                Ok(0) => break,
+                Ok(batch) => rescued += batch,
+                // One row that can't be changed must not keep the others with a dead daemon.
+                Err(error) if error.blames_the_rows() => {
+                    rescued += self.upkeep.rescue_apart(holder).await?;
+                    self.bell.ring_for_sweep();
+                    break;
+                }
+                Err(error) => return Err(error),
             }
             self.bell.ring_for_sweep();
         }

@@ -1,11 +1,14 @@
 //! Claiming, as one statement on a session of its own.
 
+mod around;
+
 use super::{Connector, DbError, Session, held::Held};
 use crate::{
     claimer::{ClaimError, ClaimRequest, ClaimSource, Look, Seen},
     job::{ClaimedJob, JobId, KindName, Lease},
     telemetry::events,
 };
+use around::Refused;
 use futures::FutureExt;
 use sqlx::{Row, postgres::PgRow};
 use std::{sync::Arc, time::Duration};
@@ -27,6 +30,7 @@ struct Claiming {
     session: Session,
     /// One a boot id at most.
     doubts: Vec<Doubt>,
+    refused: Refused,
 }
 
 /// A claim of this holder that may have committed without our learning of it.
@@ -42,7 +46,8 @@ impl PostgresClaims {
     pub fn new(connector: Connector, held: Arc<Held>) -> Self {
         let setup = include_str!("sql/claim_session.sql");
         let session = Session::new(connector, "claim", Some(setup));
-        Self { claiming: Mutex::new(Claiming { session, doubts: Vec::new() }), held }
+        let claiming = Claiming { session, doubts: Vec::new(), refused: Refused::default() };
+        Self { claiming: Mutex::new(claiming), held }
     }
 }
 
@@ -51,7 +56,7 @@ impl ClaimSource for PostgresClaims {
         let claiming = &mut *self.claiming.lock().await;
         let failed = |error: DbError| ClaimError(error.into());
         claiming.release_unknown(&self.held).await.map_err(failed)?;
-        let rows = match claim(&mut claiming.session, request).await {
+        let rows = match claiming.claim(request).await {
             Ok(rows) => rows,
             Err(error) => {
                 if leaves_doubt(&error) {
@@ -125,6 +130,17 @@ fn leaves_doubt(error: &DbError) -> bool {
 }
 
 impl Claiming {
+    /// In one statement; where that was refused, round the rows that are to blame.
+    async fn claim(&mut self, request: &ClaimRequest) -> Result<Vec<PgRow>, DbError> {
+        if self.refused.is_empty() || self.refused.is_full() {
+            match claim(&mut self.session, request).await {
+                Err(error) if error.blames_the_rows() && !self.refused.is_full() => {}
+                answered => return answered,
+            }
+        }
+        around::claim(&mut self.session, request, &mut self.refused).await
+    }
+
     fn doubt(&mut self, holder: i64) {
         self.doubts.retain(|doubt| doubt.holder != holder);
         self.doubts.push(Doubt { holder, since: Instant::now(), looks: 0 });

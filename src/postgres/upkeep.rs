@@ -1,7 +1,7 @@
 //! The statements of maintenance, on one session of its own: promotion, rescue, cancel requests,
 //! partitions, counts. None of them is on a job's way; each has a deadline all the same.
 
-use super::{Connector, DbError, Session, settle::lacks_a_partition};
+use super::{Connector, DbError, Session, apart, settle::lacks_a_partition};
 use crate::{
     config::Retentions,
     job::{JobId, QueueName},
@@ -91,6 +91,24 @@ impl Upkeep {
         Ok(Promoted { rows, last: last.map(RunTime), asked_at: RunTime(asked_at) })
     }
 
+    /// Puts every due job in line, looking from `mark` on, but those that the database refuses; gives
+    /// how many. For when [`promote`](Self::promote) was refused.
+    pub async fn promote_apart(&self, mark: RunTime) -> Result<u64, DbError> {
+        let session = &mut *self.session.lock().await;
+        let (mut promoted, mut refused) = (0, 0);
+        loop {
+            let due = sqlx::query_scalar(include_str!("sql/due.sql")).bind(mark.0).bind(refused);
+            let jobs: Vec<i64> = session.run(|c| due.fetch_all(c).boxed()).await?;
+            let statement = |jobs| sqlx::query(include_str!("sql/promote_these.sql")).bind(jobs);
+            let parted = apart::all_but_the_refused(session, jobs, statement).await?;
+            promoted += parted.changed;
+            refused += i64::try_from(parted.refused.len()).unwrap_or(0);
+            if parted.changed == 0 {
+                return Ok(promoted);
+            }
+        }
+    }
+
     /// When the next waiting job is due, of those from `mark` on.
     pub async fn next_due(&self, mark: RunTime) -> Result<NextDue, DbError> {
         let statement = sqlx::query_as(include_str!("sql/next_due.sql")).bind(mark.0);
@@ -114,6 +132,23 @@ impl Upkeep {
         let mut session = self.session.lock().await;
         let done = session.run_within(SCAN_LIMIT, |c| statement.execute(c).boxed()).await;
         done.map(|done| done.rows_affected())
+    }
+
+    /// Puts all of a dead daemon's jobs back in line but those that the database refuses; gives how
+    /// many. For when [`rescue`](Self::rescue) was refused.
+    pub async fn rescue_apart(&self, dead: i64) -> Result<u64, DbError> {
+        let session = &mut *self.session.lock().await;
+        let (mut rescued, mut after) = (0, i64::MIN);
+        loop {
+            let held = sqlx::query_scalar(include_str!("sql/held_by.sql")).bind(dead).bind(after);
+            let jobs: Vec<i64> =
+                session.run_within(SCAN_LIMIT, |c| held.fetch_all(c).boxed()).await?;
+            let Some(last) = jobs.last() else { return Ok(rescued) };
+            after = *last;
+            let these = include_str!("sql/rescue_these.sql");
+            let statement = |jobs| sqlx::query(these).bind(dead).bind(jobs);
+            rescued += apart::all_but_the_refused(session, jobs, statement).await?.changed;
+        }
     }
 
     /// Holders of jobs that no daemon's row stands for.
