@@ -61,22 +61,12 @@ async fn held(db: &TestDb, token: i64) -> Context {
         "INSERT INTO legwork.job (kind, holder, token) VALUES ('split_order', 7, 3) RETURNING id";
     let id = value(&mut session, insert).await.parse().expect("a number");
     end(session).await;
-    let job = ClaimedJob {
-        lease: Lease { job: JobId(id), token, holder: 7 },
-        seq: 1,
-        priority: 0,
-        charged: 0,
-        rescues: 0,
-        snoozes: 0,
-        max_attempts: None,
-        queue: QueueName::new("default").expect("a name"),
-        kind: KindName::new("split_order").expect("a name"),
-        payload: GOOD.into(),
-        timeout: None,
-        expired: false,
-        waited: Duration::ZERO,
-        metadata: None,
-    };
+    let job = ClaimedJob::new(
+        Lease { job: JobId(id), token, holder: 7 },
+        QueueName::new("default").expect("a name"),
+        KindName::new("split_order").expect("a name"),
+        GOOD,
+    );
     let limits = AttemptLimits {
         timeout: Duration::from_mins(1),
         max_attempts: 3,
