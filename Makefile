@@ -39,7 +39,8 @@ loom: export LOOM_MAX_PREEMPTIONS ?= 3
 loom: ## Explore the interleavings of the hand-made synchronisation, to 3 preemptions
 	CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg legwork_loom" $(CARGO) test --lib loom
 
-bench: ## Measure the hot paths
+bench: ## Measure the hot paths, allocations counted
+	@scripts/need-postgres.sh
 	$(CARGO) bench
 
 fmt: ## Format the sources

@@ -6,10 +6,12 @@
 mod groups;
 mod shutdown;
 mod signals;
+mod trial;
 mod wiring;
 
 pub use shutdown::Ended;
 pub use signals::{Caught, Signals};
+pub use trial::TrialError;
 
 use crate::{
     admin::{self, AdminError, Bound},

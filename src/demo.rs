@@ -13,9 +13,9 @@ pub use view::{Frame, Summary};
 
 use crate::{
     config::{Admin, DatabaseUrl, Environment, Settings},
-    daemon::{Daemon, Ended, Signals, StartError},
+    daemon::{Daemon, Ended, Signals, StartError, TrialError},
     embedded::{EmbeddedError, Options, Postgres},
-    postgres::{Connector, DbError, Observer, enqueue::EnqueueError, migrate},
+    postgres::{Connector, Observer, migrate},
 };
 use samples::Sample;
 use std::{
@@ -34,22 +34,19 @@ const FRAME: Duration = Duration::from_millis(500);
 pub enum DemoError {
     /// No Postgres could be started.
     #[error(transparent)]
-    Postgres(#[from] EmbeddedError),
-    /// The schema couldn't be made.
+    Postgres(EmbeddedError),
+    /// A step failed.
     #[error(transparent)]
-    Migrate(#[from] migrate::MigrateError),
-    /// The samples couldn't be enqueued.
-    #[error(transparent)]
-    Enqueue(#[from] EnqueueError),
-    /// The database couldn't be asked.
-    #[error(transparent)]
-    Ask(#[from] DbError),
-    /// The daemon didn't start.
-    #[error(transparent)]
-    Start(#[from] StartError),
+    Trial(TrialError),
     /// Not every sample ended as it should.
     #[error("{0} samples didn't end as they should: the summary names them")]
     Wrong(usize),
+}
+
+impl<E: Into<TrialError>> From<E> for DemoError {
+    fn from(error: E) -> Self {
+        Self::Trial(error.into())
+    }
 }
 
 /// A demo with its Postgres running.
@@ -65,7 +62,7 @@ impl Demo {
     pub fn prepare(environment: Environment) -> Result<Self, DemoError> {
         let mut options = Options::default();
         options.search.splice(0..0, environment.search_path());
-        let postgres = Postgres::start(&options)?;
+        let postgres = Postgres::start(&options).map_err(DemoError::Postgres)?;
         let samples = samples::all();
         let mut settings = Settings { kinds: samples::kinds(), ..Settings::default() };
         settings.database.url = Some(DatabaseUrl::new(postgres.url("postgres")));
@@ -98,8 +95,7 @@ impl Demo {
     ) -> Result<Summary, DemoError> {
         let url = self.url();
         migrate::up(&url).await?;
-        let connector = Connector::new(&DatabaseUrl::new(url), &self.settings.database)
-            .map_err(DbError::from)?;
+        let connector = Connector::new(&DatabaseUrl::new(url), &self.settings.database)?;
         let observer = Observer::new(connector);
         let began = Instant::now();
         observer.enqueue(self.samples.iter().map(Sample::job).collect()).await?;

@@ -22,7 +22,7 @@ mod transaction;
 mod upkeep;
 
 pub use bench::BenchSession;
-pub use claim::PostgresClaims;
+pub use claim::{PostgresClaims, decode_claimed_row};
 pub use connect::{ConnectError, Connector};
 pub use held::Held;
 pub use lease::{Identity, PostgresLease};

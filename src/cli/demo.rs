@@ -46,7 +46,11 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
             () = signals.follow(caught) => unreachable!("signals are followed for ever"),
         };
         screen.leave();
-        anyhow::Ok(summary?)
+        summary.map_err(|error| match error {
+            // The step that failed is what exit codes go by.
+            DemoError::Trial(error) => anyhow::Error::from(error),
+            error => error.into(),
+        })
     })?;
     show(&summary, context)?;
     match summary.wrong.len() {
