@@ -5,6 +5,8 @@
 //! that a test can wait for one to run out.
 
 mod death;
+#[cfg(target_os = "linux")]
+mod init;
 mod lease;
 mod outage;
 mod probes;
