@@ -74,7 +74,7 @@ impl Demo {
     /// Starts the private Postgres, or a container where there are no programs for one, and says
     /// which. Blocks for about a second, or for as long as the container takes.
     pub fn prepare(environment: Environment, say: impl Fn(&str)) -> Result<Self, DemoError> {
-        let server = Server::start(Options::default(), environment.search_path(), say)?;
+        let server = Server::start(Options::default(), &environment.search_path(), say)?;
         let samples = samples::all();
         let mut settings = Settings { kinds: samples::kinds(), ..Settings::default() };
         settings.database.url = Some(DatabaseUrl::new(server.url()));

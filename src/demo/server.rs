@@ -25,7 +25,7 @@ impl Server {
     /// is searched for programs beside the places in `options`. Blocks.
     pub(super) fn start(
         mut options: Options,
-        path: Vec<PathBuf>,
+        path: &[PathBuf],
         say: impl Fn(&str),
     ) -> Result<Self, DemoError> {
         say("starting a private Postgres, which goes away with this program …");
@@ -37,7 +37,7 @@ impl Server {
             }
             Err(error) => return Err(error.into()),
         };
-        let docker = match Container::engine(&path) {
+        let docker = match Container::engine(path) {
             Ok(docker) => docker,
             Err(engine) => {
                 return Err(DemoError::Neither { lacking, engine: engine.to_string() });
@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn without_programs_and_without_an_engine_the_error_names_both_ways_out() {
         let nowhere = tempfile::tempdir().unwrap();
-        let path = vec![nowhere.path().to_owned()];
-        let error = Server::start(bare(&nowhere), path, |_| ()).unwrap_err().to_string();
+        let path = [nowhere.path().to_owned()];
+        let error = Server::start(bare(&nowhere), &path, |_| ()).unwrap_err().to_string();
         assert!(error.starts_with("no Postgres server programs were found"), "{error}");
         let other = "(a Docker engine would do as well: there is no `docker` on the PATH)";
         assert!(error.ends_with(other), "{error}");
@@ -100,7 +100,7 @@ mod tests {
 
         let said = std::cell::RefCell::new(Vec::new());
         let say = |line: &str| said.borrow_mut().push(line.to_owned());
-        let server = Server::start(bare(&home), vec![home.path().to_owned()], say).unwrap();
+        let server = Server::start(bare(&home), &[home.path().to_owned()], say).unwrap();
         assert!(matches!(server, Server::Container(_)));
         assert!(server.url().ends_with("@127.0.0.1:7/postgres"), "{}", server.url());
         assert!(said.borrow().iter().any(|line| line.contains("a container of postgres:17")));

@@ -81,7 +81,8 @@ impl Container {
         };
         container.run_server()?;
         let published = docker_says(docker, &["port", &container.name, PORT])?;
-        container.address = published.lines().next().unwrap_or_default().trim().to_owned();
+        let address = published.lines().next().unwrap_or_default();
+        address.trim().clone_into(&mut container.address);
         container.wait_until_ready()?;
         Ok(container)
     }

@@ -19,7 +19,7 @@ struct Docker(TempDir);
 impl Docker {
     /// One whose server is ready when it is asked for the second time, or has ended by then.
     fn with_a_server_that(becomes: &str) -> Self {
-        let ready = if becomes == "ready" { 0 } else { 1 };
+        let ready = i32::from(becomes != "ready");
         Self::that(&format!(
             r#"printf '%s\n' "$*" >> "$home/asked"
             case $1 in

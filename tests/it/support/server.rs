@@ -22,7 +22,7 @@ enum Server {
     /// Somebody else's.
     Given { url: String },
     /// A container, removed by a shell when this process ends.
-    Docker(Container),
+    Docker(Box<Container>),
     /// A cluster of our own. Its watchdog removes it when this process ends.
     Private(Postgres),
 }
@@ -120,7 +120,7 @@ fn in_docker() -> Result<Server, String> {
         let (engine, image) = (container::engine(), container::image());
         format!("the Docker engine at {engine} doesn't serve {image} ({error})")
     };
-    Container::start().map(Server::Docker).map_err(why)
+    Container::start().map(Box::new).map(Server::Docker).map_err(why)
 }
 
 fn private() -> Result<Server, String> {
