@@ -7,6 +7,7 @@
 
 mod handlers;
 mod samples;
+mod server;
 mod view;
 
 pub use view::{Frame, Summary};
@@ -14,10 +15,11 @@ pub use view::{Frame, Summary};
 use crate::{
     config::{Admin, DatabaseUrl, Environment, Settings},
     daemon::{Daemon, Ended, Signals, StartError, TrialError},
-    embedded::{EmbeddedError, Options, Postgres},
+    embedded::{EmbeddedError, Options},
     postgres::{Connector, Observer, migrate},
 };
 use samples::Sample;
+use server::Server;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,
@@ -35,6 +37,14 @@ pub enum DemoError {
     /// No Postgres could be started.
     #[error(transparent)]
     Postgres(EmbeddedError),
+    /// This machine has neither Postgres's programs nor a Docker engine.
+    #[error("{lacking} (a Docker engine would do as well: {engine})")]
+    Neither {
+        /// What a private cluster lacks, and what installs it.
+        lacking: EmbeddedError,
+        /// Why there is no engine.
+        engine: String,
+    },
     /// A step failed.
     #[error(transparent)]
     Trial(TrialError),
@@ -51,33 +61,27 @@ impl<E: Into<TrialError>> From<E> for DemoError {
 
 /// A demo with its Postgres running.
 pub struct Demo {
-    postgres: Postgres,
+    server: Server,
     settings: Settings,
     environment: Environment,
     samples: Vec<Sample>,
 }
 
 impl Demo {
-    /// Starts the private Postgres. Blocks for about a second.
-    pub fn prepare(environment: Environment) -> Result<Self, DemoError> {
-        let mut options = Options::default();
-        options.search.splice(0..0, environment.search_path());
-        let postgres = Postgres::start(&options).map_err(DemoError::Postgres)?;
+    /// Starts the private Postgres, or a container where there are no programs for one, and says
+    /// which. Blocks for about a second, or for as long as the container takes.
+    pub fn prepare(environment: Environment, say: impl Fn(&str)) -> Result<Self, DemoError> {
+        let server = Server::start(Options::default(), &environment.search_path(), say)?;
         let samples = samples::all();
         let mut settings = Settings { kinds: samples::kinds(), ..Settings::default() };
-        settings.database.url = Some(DatabaseUrl::new(postgres.url("postgres")));
+        settings.database.url = Some(DatabaseUrl::new(server.url()));
         settings.admin = Admin { listen: free_port() };
-        Ok(Self { postgres, settings, environment, samples })
+        Ok(Self { server, settings, environment, samples })
     }
 
-    /// Where its database is.
-    pub fn url(&self) -> String {
-        self.postgres.url("postgres")
-    }
-
-    /// Its directory with `psql`.
+    /// The command by which a person looks into its database.
     pub fn psql(&self) -> String {
-        self.postgres.binaries().join("psql").display().to_string()
+        self.server.psql()
     }
 
     /// Where its admin port is.
@@ -93,7 +97,7 @@ impl Demo {
         signals: Signals,
         draw: impl FnMut(&Frame),
     ) -> Result<Summary, DemoError> {
-        let url = self.url();
+        let url = self.server.url();
         migrate::up(&url).await?;
         let connector = Connector::new(&DatabaseUrl::new(url), &self.settings.database)?;
         let observer = Observer::new(connector);

@@ -10,6 +10,8 @@
 mod child;
 mod descriptors;
 mod group;
+#[cfg(target_os = "linux")]
+pub mod init;
 mod orphans;
 pub mod spawner;
 

@@ -6,6 +6,8 @@
 
 mod death;
 mod escapes;
+#[cfg(target_os = "linux")]
+mod init;
 mod lease;
 mod lines;
 mod outage;
