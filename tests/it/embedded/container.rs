@@ -37,12 +37,12 @@ impl Docker {
     /// One that does this. A shell writes it, since a file that this process has open for writing
     /// could be inherited by what another test starts just now, and couldn't be run.
     fn that(does: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir().expect("a directory");
         let program = format!("#!/bin/sh\nhome={}\n{does}\n", home.path().display());
         let write = r#"printf %s "$1" > "$2" && chmod 755 "$2""#;
         let mut shell = Command::new("sh");
         let written = shell.args(["-c", write, "sh", &program]).arg(home.path().join("docker"));
-        assert!(written.status().unwrap().success());
+        assert!(written.status().expect("a shell runs").success());
         Self(home)
     }
 
@@ -122,6 +122,10 @@ const OWNER_OF: &str = "LEGWORK_TEST_CONTAINER_OF";
 /// to do.
 #[test]
 fn an_owner() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests have no configuration but the environment"
+    )]
     let Ok(docker) = std::env::var(OWNER_OF) else { return };
     let container = Container::start(Path::new(&docker)).unwrap();
     println!("\nserver={}", std::process::id());

@@ -139,7 +139,7 @@ fn claim_batch_is_how_many_jobs_a_statement_claims() {
 async fn last_claim(pool: &PgPool) -> Option<f64> {
     let began = "SELECT extract(epoch FROM query_start)::float8 FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'legwork claim'
-            AND state = 'idle' AND query LIKE '%SET holder = $1%'";
+            AND state = 'idle' AND query LIKE '-- Which claim groups have%'";
     sqlx::query_scalar(began).fetch_optional(pool).await.expect("Postgres answers")
 }
 
