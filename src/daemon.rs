@@ -17,13 +17,15 @@ use crate::{
     executor::{Handler, Registry, TypedHandler},
     handlers,
     job::KindName,
+    maintenance::Stats,
     postgres::{
-        ConnectError, Connector,
+        ConnectError, Connector, Watch,
         migrate::{self, SchemaCheck},
     },
     telemetry::{
         events,
-        health::{Health, Phase},
+        health::{Check, Health, Phase},
+        logs::Losses,
         metrics::Metrics,
         systemd::{Notifier, NotifierError},
     },
@@ -69,6 +71,7 @@ pub struct Daemon {
     settings: Settings,
     registry: Registry,
     environment: Environment,
+    metrics: Arc<Metrics>,
     once: bool,
 }
 
@@ -80,8 +83,21 @@ const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 impl Daemon {
     /// A daemon with these settings and the built-in handlers that they name.
     pub fn new(settings: Settings, environment: Environment) -> Self {
-        let registry = handlers::from_settings(&settings.kinds);
-        Self { settings, registry, environment, once: false }
+        let metrics = Arc::new(Metrics::new(&settings.metrics));
+        let registry = handlers::from_settings(&settings.kinds, &metrics);
+        Self { settings, registry, environment, metrics, once: false }
+    }
+
+    /// Its metrics, for programs that show them at a port of their own.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Shows in the metrics which log lines were lost.
+    #[must_use]
+    pub fn with_log_losses(self, losses: Arc<Losses>) -> Self {
+        self.metrics.observe_logs(losses);
+        self
     }
 
     /// Adds a handler of the program's own for a kind.
@@ -109,27 +125,32 @@ impl Daemon {
     pub async fn run(self, signals: Signals) -> Result<Ended, StartError> {
         self.every_kind_has_a_handler()?;
         let connector = Connector::new(self.settings.database_url()?, &self.settings.database)?;
+        let metrics = &self.metrics;
         let notifier = Arc::new(Notifier::from(
             self.environment.notify_socket().map(Into::into),
             self.environment.watchdog(std::process::id()),
         )?);
         let health = Health::new(TICK);
-        let metrics = Arc::new(Metrics::new(&self.settings.metrics));
         metrics.observe_runtime(&tokio::runtime::Handle::current());
+        let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(&health, &metrics, bound);
+        let mut running = Running::new(&health, metrics, bound);
+        let stats = self.stats(schema);
 
         let stopped = signals.asked_to_stop();
         let schema = tokio::select! {
-            schema = check_schema(&connector) => schema,
+            schema = check_schema(&connector, &pool) => schema,
             () = stopped => Err(StartError::Stopped),
         };
-        if let Err(error) = schema {
-            running.end_admin().await;
-            return Err(error);
+        match schema {
+            Ok(found) => stats.saw_schema(found),
+            Err(error) => {
+                running.end_admin().await;
+                return Err(error);
+            }
         }
-        health.check("schema").ok();
-        running.start(&self, &connector)?;
+        let connector = connector.watched(Watch::new(Arc::clone(metrics), pool));
+        running.start(&self, &connector, stats)?;
         health.enter(Phase::Ready);
         notifier.ready();
         tracing::info!(
@@ -177,6 +198,12 @@ impl Daemon {
         }
     }
 
+    fn stats(&self, schema: Check) -> Stats {
+        let queues = self.settings.queues.iter().map(|queue| queue.name.clone());
+        let kinds = self.settings.kinds.iter().map(|kind| kind.name.to_string()).collect();
+        Stats::new(queues, kinds, Arc::clone(&self.metrics), schema)
+    }
+
     fn every_kind_has_a_handler(&self) -> Result<(), StartError> {
         let mut rust = self.settings.kinds.iter().filter(|k| k.handler == HandlerSettings::Rust);
         match rust.find(|kind| self.registry.get(kind.name.as_str()).is_none()) {
@@ -195,19 +222,21 @@ impl Daemon {
 
 /// Compares the schema with what this binary needs; waits for a database that is away, and says so
 /// once.
-async fn check_schema(connector: &Connector) -> Result<(), StartError> {
+async fn check_schema(connector: &Connector, pool: &Check) -> Result<SchemaCheck, StartError> {
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
         match connector.connect("start").await {
             Ok(mut connection) => {
+                pool.ok();
                 return match migrate::check(&mut connection).await {
-                    Ok(SchemaCheck::Current) => Ok(()),
+                    Ok(SchemaCheck::Current) => Ok(SchemaCheck::Current),
                     Ok(other) => Err(StartError::Schema(other)),
                     Err(error) => Err(StartError::CheckSchema(error)),
                 };
             }
             Err(error) => {
+                pool.failing("the database can't be reached");
                 if !std::mem::replace(&mut said, true) {
                     let cause: &dyn std::error::Error = &error;
                     tracing::warn!(

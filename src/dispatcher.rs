@@ -100,16 +100,20 @@ impl Dispatcher {
     async fn permitted(&self) -> Option<Slot> {
         let since = Instant::now();
         let mut limiters = self.limits.limiters.iter().peekable();
+        let mut told = None;
         loop {
             let slot = self.limits.slots.reserve(1, false).await?.take()?;
-            let not_yet = loop {
-                let Some(limiter) = limiters.peek() else { return Some(slot) };
+            let (limiter, not_yet) = loop {
+                let Some(&limiter) = limiters.peek() else { return Some(slot) };
                 match limiter.permit(since) {
                     Ok(()) => limiters.next(),
-                    Err(not_yet) => break not_yet,
+                    Err(not_yet) => break (limiter, not_yet),
                 };
             };
             drop(slot);
+            if told.replace(limiters.len()) != Some(limiters.len()) {
+                limiter.throttled();
+            }
             sleep(not_yet).await;
         }
     }

@@ -7,10 +7,12 @@
 mod doorbell;
 mod listener;
 mod rounds;
+mod stats;
 
 pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
-pub use rounds::{cancel_requested, promote, prune, rescue, stats};
+pub use rounds::{cancel_requested, promote, prune, rescue};
+pub use stats::Stats;
 
 use crate::{postgres::DbError, telemetry::events};
 use std::{future::Future, time::Duration};

@@ -17,6 +17,7 @@ pub mod operations;
 mod session;
 mod settle;
 mod upkeep;
+mod watch;
 
 pub use bench::BenchSession;
 pub use claim::PostgresClaims;
@@ -27,4 +28,5 @@ pub use listen::{Listener, Notice};
 pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
-pub use upkeep::{QueueCount, Upkeep};
+pub use upkeep::{QueueCount, Upkeep, WaitingCount};
+pub use watch::Watch;

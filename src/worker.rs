@@ -9,7 +9,7 @@ mod pool;
 mod running;
 mod slots;
 
-pub use handoff::{Handoff, Summons};
+pub use handoff::{Census, Handoff, Summons};
 pub use pool::{KindRuntime, Kinds, Pool, PoolParts};
 pub use running::{Running, RunningJob};
 pub use slots::{Reserved, Slot, Slots};

@@ -28,7 +28,8 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone());
+    let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone())
+        .with_log_losses(logs.losses());
     let daemon = if arguments.once { daemon.once() } else { daemon };
     let ended = live(daemon, &loaded.settings);
     logs.flush(LOG_FLUSH);

@@ -1,9 +1,9 @@
 //! The completer's loop: gather, write, report.
 
-use super::{Batch, Settled};
+use super::{Batch, Settled, batch::Row};
 use crate::{
     config::{Complete, Retentions},
-    job::{JobId, QueueName},
+    job::{JobId, QueueName, Verdict},
     telemetry::{
         events,
         health::Check,
@@ -82,6 +82,8 @@ pub struct Links {
     pub check: Check,
     /// Called when jobs came back that may be claimed at once.
     pub came_back: Arc<dyn Fn() + Send + Sync>,
+    /// Whether this boot id is still the daemon's.
+    pub is_ours: Arc<dyn Fn(i64) -> bool + Send + Sync>,
 }
 
 struct Handles {
@@ -133,9 +135,11 @@ impl<S: OutcomeSink> Completer<S> {
             if gathered.is_empty() && !self.gather(inbox, gathered).await {
                 return;
             }
-            self.metrics.all.daemon.flush_pending_rows.set(count(inbox.len() + gathered.len()));
+            let pending = &self.metrics.all.daemon.flush_pending_rows;
+            pending.set(count(inbox.len() + gathered.len()));
             self.flush(Batch::sort(gathered.iter().cloned(), &self.retention)).await;
             gathered.clear();
+            pending.set(count(inbox.len()));
             if self.give_up.is_cancelled() {
                 return;
             }
@@ -161,19 +165,21 @@ impl<S: OutcomeSink> Completer<S> {
     async fn flush(&self, batch: Batch) {
         let Batch { failures, finals, backs, releases } = batch;
         let m = &self.metrics;
-        self.write(&failures, &m.record, |rows| async {
+        self.write(("record", &m.record), &failures, |rows| async {
             self.sink
                 .record(rows)
                 .await
                 .map(|()| rows.iter().map(|f| f.settled.lease.job).collect())
         })
         .await;
-        let written = self.write(&finals, &m.finish, |rows| self.sink.finish(rows)).await;
-        self.report("finish", finals.iter().map(|f| &f.settled), &written);
-        let written = self.write(&backs, &m.back, |rows| self.sink.put_back(rows)).await;
-        self.report("back", backs.iter().map(|b| &b.settled), &written);
-        let written = self.write(&releases, &m.release, |rows| self.sink.release(rows)).await;
-        self.report("release", releases.iter(), &written);
+        let written =
+            self.write(("finish", &m.finish), &finals, |rows| self.sink.finish(rows)).await;
+        self.report(("finish", &m.finish), finals.iter().map(|f| &f.settled), &written);
+        let written = self.write(("back", &m.back), &backs, |rows| self.sink.put_back(rows)).await;
+        self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
+        let written =
+            self.write(("release", &m.release), &releases, |rows| self.sink.release(rows)).await;
+        self.report(("release", &m.release), releases.iter(), &written);
         if !(backs.is_empty() && releases.is_empty()) {
             (self.links.came_back)();
         }
@@ -181,14 +187,15 @@ impl<S: OutcomeSink> Completer<S> {
 
     /// Writes rows, all of them or, where the database refuses some, all but those: halves are
     /// tried in turn, so that one bad row costs its batch a few statements and nobody else a delay.
-    async fn write<'r, Row, Written, F>(
+    async fn write<'r, R, Written, F>(
         &self,
-        rows: &'r [Row],
-        metrics: &FlushMetrics,
+        (op, metrics): (&'static str, &FlushMetrics),
+        rows: &'r [R],
         statement: F,
     ) -> Receipt
     where
-        F: Fn(&'r [Row]) -> Written,
+        R: Row,
+        F: Fn(&'r [R]) -> Written,
         Written: Future<Output = Result<Vec<JobId>, SinkError>>,
     {
         let mut written = Receipt::default();
@@ -204,12 +211,8 @@ impl<S: OutcomeSink> Completer<S> {
                     written.jobs.extend(jobs);
                 }
                 Err(SinkError::Refused(error)) if part.len() == 1 => {
-                    let error: &dyn std::error::Error = &*error;
-                    tracing::error!(
-                        event = events::FLUSH_ROW_REFUSED,
-                        error,
-                        "a verdict can't be written; its lease will run out"
-                    );
+                    say_refused(op, part[0].settled(), &*error);
+                    written.refused.insert(part[0].settled().lease.job);
                 }
                 Err(SinkError::Refused(_)) => {
                     let (left, right) = part.split_at(part.len() / 2);
@@ -236,42 +239,92 @@ impl<S: OutcomeSink> Completer<S> {
     /// Counts and tells what is durable now, and what the fence refused.
     fn report<'s>(
         &self,
-        op: &'static str,
+        (op, metrics): (&'static str, &FlushMetrics),
         settled: impl Iterator<Item = &'s Settled>,
         written: &Receipt,
     ) {
         for settled in settled {
             let id = settled.lease.job;
-            let durable = written.jobs.contains(&id) || written.uncertain;
-            let end = if durable { settled.end() } else { AttemptEnd::Lost };
-            if let Some(metrics) = &settled.metrics {
-                metrics.finished(end, settled.attempt);
+            if written.refused.contains(&id) {
+                // Told where it was refused; the row still shows our lease, so nothing has ended.
+                continue;
             }
-            if written.gave_up && !written.jobs.contains(&id) {
-                tracing::warn!(
-                    event = events::JOB_ORPHANED,
-                    job.id = id.0,
-                    "a verdict could not be written before the daemon ended"
-                );
-            } else if !durable {
-                self.metrics.all.late_results(op, LateReason::LeaseLost).increment(1);
-                tracing::warn!(
-                    event = events::JOB_LATE,
-                    job.id = id.0,
-                    op,
-                    "a result came after its lease was lost and changes nothing"
-                );
+            let confirmed = written.jobs.contains(&id);
+            let durable = confirmed || written.uncertain;
+            let end = if durable { settled.end() } else { AttemptEnd::Lost };
+            if let Some(job) = &settled.metrics {
+                job.finished(end, settled.attempt);
+            }
+            if written.gave_up && !confirmed {
+                settled.scope().say(say_orphaned);
+            } else if durable {
+                say_ended(settled, end);
             } else {
-                tracing::debug!(
-                    event = events::JOB_FINISHED,
-                    job.id = id.0,
-                    job.attempt = settled.attempt,
-                    job.outcome = end.as_str(),
-                    "an attempt ended"
-                );
+                metrics.late(self.tell_late(op, settled));
             }
         }
     }
+
+    fn tell_late(&self, op: &'static str, settled: &Settled) -> LateReason {
+        let ours = (self.links.is_ours)(settled.lease.holder);
+        let reason = if ours { LateReason::LeaseLost } else { LateReason::DaemonLost };
+        settled.scope().say(|| {
+            tracing::warn!(
+                event = events::JOB_LATE,
+                op,
+                reason = reason.as_str(),
+                "a result came after its lease was lost and changes nothing"
+            );
+        });
+        reason
+    }
+}
+
+fn say_ended(settled: &Settled, end: AttemptEnd) {
+    if tracing::event_enabled!(tracing::Level::DEBUG) {
+        settled.scope().say(|| {
+            tracing::debug!(
+                event = events::JOB_FINISHED,
+                job.outcome = end.as_str(),
+                duration_ms = settled.took.as_secs_f64() * 1e3,
+                "an attempt ended"
+            );
+        });
+    }
+    if let Verdict::Discard { reason } = &settled.verdict {
+        settled.scope().say(|| {
+            tracing::warn!(
+                event = events::JOB_DISCARDED,
+                job.outcome = end.as_str(),
+                reason = reason.as_str(),
+                "a job is discarded: it will not run again"
+            );
+        });
+    }
+}
+
+fn say_orphaned() {
+    tracing::warn!(
+        event = events::JOB_ORPHANED,
+        "a verdict could not be written before the daemon ended"
+    );
+}
+
+/// The daemon's lease covers every job that it holds, so this one isn't rescued while the daemon lives.
+fn say_refused(op: &'static str, settled: &Settled, error: &(dyn std::error::Error + 'static)) {
+    let event = events::FLUSH_ROW_REFUSED;
+    settled.scope().say(|| {
+        if op == "record" {
+            tracing::error!(event, op, error, "the record of a failed attempt can't be written");
+        } else {
+            tracing::error!(
+                event,
+                op,
+                error,
+                "a verdict can't be written; its job stays held until this daemon ends, and then runs again"
+            );
+        }
+    });
 }
 
 fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
@@ -282,6 +335,7 @@ fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
 #[derive(Debug, Default)]
 struct Receipt {
     jobs: HashSet<JobId>,
+    refused: HashSet<JobId>,
     uncertain: bool,
     gave_up: bool,
 }

@@ -9,7 +9,7 @@ use crate::{
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     executor::Stop,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{self, Doorbell, Ears},
+    maintenance::{self, Doorbell, Ears, Stats},
     postgres::{
         Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
@@ -59,7 +59,7 @@ impl Running {
     /// Opens the admin port; nothing else runs yet.
     pub(super) fn new(health: &Arc<Health>, metrics: &Arc<Metrics>, bound: Option<Bound>) -> Self {
         let running = Self {
-            supervisor: Supervisor::default(),
+            supervisor: Supervisor::shown_in(metrics),
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
             stop_claiming: CancellationToken::new(),
@@ -96,6 +96,7 @@ impl Running {
         &mut self,
         daemon: &Daemon,
         connector: &Connector,
+        stats: Stats,
     ) -> Result<(), StartError> {
         let settings = &daemon.settings;
         let bell = Bell::default();
@@ -104,7 +105,7 @@ impl Running {
         let leases = self.start_heartbeat(daemon, connector)?;
         let held = Arc::new(Held::default());
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&held));
-        let verdicts = self.start_completer(settings, outcomes, &bell);
+        let verdicts = self.start_completer(settings, outcomes, &bell, &leases);
         let shared = ClaimerShared {
             source: Arc::new(PostgresClaims::new(connector.clone(), held)),
             settings: settings.claim.clone(),
@@ -119,6 +120,11 @@ impl Running {
         }
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, settings.claim.notify);
         self.start_maintenance(settings, &upkeep, &bell, (leases, doorbell));
+        let (up, stats) = (Arc::clone(&upkeep), Arc::new(stats));
+        self.round("stats", self.stop_claiming.clone(), move || {
+            let (up, stats) = (Arc::clone(&up), Arc::clone(&stats));
+            async move { stats.round(&up).await }
+        });
         if settings.claim.notify {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
@@ -214,10 +220,11 @@ impl Running {
         settings: &Settings,
         outcomes: PostgresOutcomes,
         bell: &Bell,
+        leases: &Leases,
     ) -> Verdicts {
         let (verdicts, inbox) = verdict_channel();
         let retention = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
-        let ring = bell.clone();
+        let (ring, leases) = (bell.clone(), leases.clone());
         let check = self.health.check("flush");
         check.ok();
         let completer = Arc::new(Completer::new(
@@ -228,6 +235,7 @@ impl Running {
                 metrics: Arc::clone(&self.metrics),
                 check,
                 came_back: Arc::new(move || ring.ring_for_sweep()),
+                is_ours: Arc::new(move |boot| leases.now() == Some(boot)),
             },
         ));
         self.completer_gives_up = completer.give_up();
@@ -297,7 +305,10 @@ impl Running {
             verdicts: verdicts.clone(),
             metrics: self.metrics.queue(&queue.name),
         };
-        Pool::new(parts, self.supervisor.clone())
+        let pool = Pool::new(parts, self.supervisor.clone());
+        let gauges = pool.gauges();
+        self.metrics.at_scrape(move |_| gauges());
+        pool
     }
 
     fn start_listener(
@@ -377,14 +388,6 @@ impl Running {
                 }
                 maintenance::prune(&up, &check).await
             }
-        });
-        let (up, metrics) = (Arc::clone(upkeep), Arc::clone(&self.metrics));
-        let handles = |q: &QueueSettings| (q.name.clone(), self.metrics.queue(&q.name));
-        let queues: Arc<[_]> = settings.queues.iter().map(handles).collect();
-        self.round("stats", self.stop_claiming.clone(), move || {
-            let (up, metrics, queues) =
-                (Arc::clone(&up), Arc::clone(&metrics), Arc::clone(&queues));
-            async move { maintenance::stats(&up, &queues, &metrics).await }
         });
     }
 

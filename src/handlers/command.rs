@@ -16,10 +16,12 @@ use crate::{
     config::CommandSettings,
     executor::{Context, Handler, HandlerFuture},
     job::{Backoff, Outcome},
+    telemetry::metrics::{CommandExit, CommandMetrics},
 };
 use exit::Slower;
-use process::{Process, Ran};
+use process::{Process, Ran, RunError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a killed program may take to be gone, on top of its grace.
 const KILL_MARGIN: Duration = Duration::from_secs(1);
@@ -29,12 +31,20 @@ const KILL_MARGIN: Duration = Duration::from_secs(1);
 pub struct Command {
     settings: CommandSettings,
     backoff: Backoff,
+    exits: CommandMetrics,
 }
 
 impl Command {
     /// `backoff` is the kind's: a program that asks to slow down waits twice as long.
     pub fn new(settings: CommandSettings, backoff: Backoff) -> Self {
-        Self { settings, backoff }
+        Self { settings, backoff, exits: CommandMetrics::default() }
+    }
+
+    /// Counts how the programs end.
+    #[must_use]
+    pub fn counted_in(mut self, exits: CommandMetrics) -> Self {
+        self.exits = exits;
+        self
     }
 
     async fn attempt(&self, context: &Context) -> Outcome {
@@ -43,11 +53,27 @@ impl Command {
             Ok(process) => process.run(context, &self.settings).await,
             Err(error) => Err(error),
         };
+        if let Some(exit) = how(&ran, context) {
+            self.exits.exited(exit);
+        }
         match ran {
             Ok(Ran::Ended(ended)) => ended.outcome(context, Slower(self.backoff)),
             Ok(Ran::Stopped) => Outcome::Cancel,
             Err(error) => exit::not_run(&error),
         }
+    }
+}
+
+/// How metrics call the end; nothing where it wasn't seen.
+fn how(ran: &Result<Ran, RunError>, context: &Context) -> Option<CommandExit> {
+    match ran {
+        Ok(Ran::Ended(ended)) => {
+            Some(ended.status.code().map_or(CommandExit::Signal, CommandExit::Code))
+        }
+        Ok(Ran::Stopped) if Instant::now() >= context.deadline() => Some(CommandExit::Timeout),
+        Ok(Ran::Stopped) => Some(CommandExit::Stopped),
+        Err(RunError::Pipes { .. } | RunError::Start { .. }) => Some(CommandExit::NotStarted),
+        Err(RunError::Watch { .. }) => None,
     }
 }
 

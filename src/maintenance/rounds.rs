@@ -6,14 +6,10 @@ use crate::{
     heartbeat::{LeaseTimes, Leases},
     job::QueueName,
     postgres::{DbError, Upkeep},
-    telemetry::{
-        events,
-        health::Check,
-        metrics::{Metrics, QueueMetrics},
-    },
+    telemetry::{events, health::Check, metrics::Metrics},
     worker::Running,
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Jobs that one statement promotes or rescues; a full one is followed by the next at once.
 const BATCH: u64 = 1000;
@@ -27,8 +23,6 @@ const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
 const DAYS_AHEAD: i32 = 35;
-/// How often waiting jobs are counted.
-const STATS_PAUSE: Duration = Duration::from_secs(15);
 
 /// Puts due jobs in line and sleeps until the next one is due.
 pub async fn promote(upkeep: &Upkeep, bell: &Bell) -> Result<Duration, DbError> {
@@ -55,16 +49,19 @@ pub async fn rescue(
 ) -> Result<Duration, DbError> {
     let newly = upkeep.declare_dead(times.margin()).await?;
     for dead in upkeep.dead().await? {
-        let mut rescued = 0;
+        let mut rescued = 0_usize;
         loop {
             let batch = upkeep.rescue(dead).await?;
-            rescued += batch;
-            if batch == 0 {
+            if batch.is_empty() {
                 break;
+            }
+            rescued += batch.len();
+            // What the database takes for a queue's name, so do we.
+            for queue in batch.iter().filter_map(|queue| QueueName::new(queue).ok()) {
+                metrics.queue(&queue).rescues.increment(1);
             }
         }
         if rescued > 0 {
-            metrics.daemon.rescues.increment(rescued);
             bell.ring_for_sweep();
         }
         if rescued > 0 || newly.contains(&dead) {
@@ -96,9 +93,15 @@ pub async fn cancel_requested(
 
 /// Makes history's next days and drops those that are past.
 pub async fn prune(upkeep: &Upkeep, check: &Check) -> Result<Duration, DbError> {
-    if let Err(error) = upkeep.make_partitions(DAYS_AHEAD).await {
-        check.failing("history's next days can't be made");
-        return Err(error);
+    match upkeep.make_partitions(DAYS_AHEAD).await {
+        Ok(0) => {}
+        Ok(partitions) => {
+            tracing::info!(event = events::PARTITION_MADE, partitions, "days of history were made");
+        }
+        Err(error) => {
+            check.failing("history's next days can't be made");
+            return Err(error);
+        }
     }
     check.ok();
     for name in upkeep.droppable_partitions().await? {
@@ -114,21 +117,4 @@ pub async fn prune(upkeep: &Upkeep, check: &Check) -> Result<Duration, DbError> 
         }
     }
     Ok(PRUNE_PAUSE)
-}
-
-/// Counts what waits, for the metrics.
-pub async fn stats(
-    upkeep: &Upkeep,
-    queues: &[(QueueName, Arc<QueueMetrics>)],
-    metrics: &Metrics,
-) -> Result<Duration, DbError> {
-    for (queue, handles) in queues {
-        let count = upkeep.count(queue).await?;
-        #[expect(clippy::cast_precision_loss, reason = "counted to 10,000 at most")]
-        handles.jobs_available.set(count.available as f64);
-        handles.oldest_available_age_seconds.set(count.oldest_seconds.max(0.0));
-        handles.paused.set(f64::from(u8::from(count.paused)));
-    }
-    metrics.daemon.queue_stats.refreshed();
-    Ok(STATS_PAUSE)
 }

@@ -95,7 +95,8 @@ impl Claiming {
             let holder = self.doubts[place].holder;
             let statement = sqlx::query(include_str!("sql/release_unknown.sql"));
             let statement = statement.bind(holder).bind(ids).bind(tokens);
-            let released = self.session.run(|c| statement.execute(c).boxed()).await?;
+            let released =
+                self.session.run("release_unknown", |c| statement.execute(c).boxed()).await?;
             if released.rows_affected() > 0 {
                 tracing::warn!(
                     event = events::CLAIM_FAILED,
@@ -113,7 +114,7 @@ impl Claiming {
 async fn claim(session: &mut Session, request: &ClaimRequest) -> Result<Vec<PgRow>, DbError> {
     let request = request.clone();
     session
-        .run(move |connection| {
+        .run("claim", move |connection| {
             async move {
                 let kinds: Vec<&str> = request.kinds.iter().map(KindName::as_str).collect();
                 sqlx::query(include_str!("sql/claim.sql"))
