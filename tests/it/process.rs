@@ -6,6 +6,8 @@
 
 mod death;
 mod lease;
+mod lines;
+mod metrics;
 mod outage;
 mod probes;
 mod shutdown;
