@@ -6,12 +6,16 @@
 
 mod doorbell;
 mod listener;
+mod promoter;
+mod rescuer;
 mod rounds;
 mod stats;
 
 pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
-pub use rounds::{cancel_requested, promote, prune, rescue};
+pub use promoter::Promoter;
+pub use rescuer::Rescuer;
+pub use rounds::{CANCEL_REST, cancel_requested, prune};
 pub use stats::Stats;
 
 use crate::{postgres::DbError, telemetry::events};

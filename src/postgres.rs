@@ -14,8 +14,10 @@ mod listen;
 pub mod migrate;
 mod observe;
 pub mod operations;
+pub mod roles;
 mod session;
 mod settle;
+mod transaction;
 mod upkeep;
 mod watch;
 
@@ -28,5 +30,5 @@ pub use listen::{Listener, Notice};
 pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
-pub use upkeep::{QueueCount, Upkeep, WaitingCount};
+pub use upkeep::{PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep, WaitingCount};
 pub use watch::Watch;

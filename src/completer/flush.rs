@@ -1,6 +1,6 @@
 //! The completer's loop: gather, write, report.
 
-use super::{Batch, Settled, batch::Row};
+use super::{Back, Batch, Final, Part, Settled, batch::Row};
 use crate::{
     config::{Complete, Retentions},
     job::{JobId, QueueName, Verdict},
@@ -60,6 +60,9 @@ pub trait OutcomeSink: Send + Sync + 'static {
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two tries of a flush: what a database that comes back costs at most.
 const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// How long a job waits whose end history refuses: time for somebody to read the error line.
+const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 
 /// Gathers verdicts and writes them.
 pub struct Completer<S> {
@@ -137,10 +140,9 @@ impl<S: OutcomeSink> Completer<S> {
             }
             let pending = &self.metrics.all.daemon.flush_pending_rows;
             pending.set(count(inbox.len() + gathered.len()));
-            self.flush(Batch::sort(gathered.iter().cloned(), &self.retention)).await;
-            gathered.clear();
-            pending.set(count(inbox.len()));
-            if self.give_up.is_cancelled() {
+            self.flush(gathered).await;
+            pending.set(count(inbox.len() + gathered.len()));
+            if !gathered.is_empty() {
                 return;
             }
         }
@@ -162,7 +164,9 @@ impl<S: OutcomeSink> Completer<S> {
         true
     }
 
-    async fn flush(&self, batch: Batch) {
+    /// Writes what was gathered; what is left there afterwards was given up.
+    async fn flush(&self, gathered: &mut Vec<Settled>) {
+        let batch = Batch::sort(gathered.iter().cloned(), &self.retention);
         let Batch { failures, finals, backs, releases } = batch;
         let m = &self.metrics;
         self.write(("record", &m.record), &failures, |rows| async {
@@ -175,14 +179,37 @@ impl<S: OutcomeSink> Completer<S> {
         let written =
             self.write(("finish", &m.finish), &finals, |rows| self.sink.finish(rows)).await;
         self.report(("finish", &m.finish), finals.iter().map(|f| &f.settled), &written);
+        written.answered(Part::Final, gathered);
+        self.settle_refused(written.refused).await;
         let written = self.write(("back", &m.back), &backs, |rows| self.sink.put_back(rows)).await;
         self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
+        written.answered(Part::Back, gathered);
         let written =
             self.write(("release", &m.release), &releases, |rows| self.sink.release(rows)).await;
         self.report(("release", &m.release), releases.iter(), &written);
+        written.answered(Part::Release, gathered);
         if !(backs.is_empty() && releases.is_empty()) {
             (self.links.came_back)();
         }
+    }
+
+    /// What history refuses doesn't stay held by a daemon that is done with it: a result that can't be
+    /// stored is left out, and what is refused without one comes back after a while, since whatever
+    /// refuses it (a trigger, a full disk's tablespace) has to be mended first.
+    async fn settle_refused(&self, refused: Vec<&Final>) {
+        if refused.is_empty() {
+            return;
+        }
+        let (with, without): (Vec<_>, Vec<_>) =
+            refused.into_iter().partition(|row| row.result().is_some());
+        let bare: Vec<_> = with.into_iter().map(Final::without_result).collect();
+        let m = &self.metrics;
+        let written = self.write(("finish", &m.finish), &bare, |rows| self.sink.finish(rows)).await;
+        self.report(("finish", &m.finish), bare.iter().map(|f| &f.settled), &written);
+        let refused = without.into_iter().chain(written.refused);
+        let backs: Vec<_> = refused.map(|row| Back::of_refused(row, REFUSED_PAUSE)).collect();
+        let written = self.write(("back", &m.back), &backs, |rows| self.sink.put_back(rows)).await;
+        self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
     }
 
     /// Writes rows, all of them or, where the database refuses some, all but those: halves are
@@ -192,7 +219,7 @@ impl<S: OutcomeSink> Completer<S> {
         (op, metrics): (&'static str, &FlushMetrics),
         rows: &'r [R],
         statement: F,
-    ) -> Receipt
+    ) -> Receipt<'r, R>
     where
         R: Row,
         F: Fn(&'r [R]) -> Written,
@@ -212,7 +239,7 @@ impl<S: OutcomeSink> Completer<S> {
                 }
                 Err(SinkError::Refused(error)) if part.len() == 1 => {
                     say_refused(op, part[0].settled(), &*error);
-                    written.refused.insert(part[0].settled().lease.job);
+                    written.refused.push(&part[0]);
                 }
                 Err(SinkError::Refused(_)) => {
                     let (left, right) = part.split_at(part.len() / 2);
@@ -237,27 +264,27 @@ impl<S: OutcomeSink> Completer<S> {
     }
 
     /// Counts and tells what is durable now, and what the fence refused.
-    fn report<'s>(
+    fn report<'s, R: Row>(
         &self,
         (op, metrics): (&'static str, &FlushMetrics),
         settled: impl Iterator<Item = &'s Settled>,
-        written: &Receipt,
+        written: &Receipt<'_, R>,
     ) {
+        let refused: HashSet<_> =
+            written.refused.iter().map(|row| row.settled().lease.job).collect();
+        // What was refused isn't over yet, and what was given up is named at the daemon's end.
+        let settled = settled.filter(|settled| {
+            let id = settled.lease.job;
+            !refused.contains(&id) && (!written.gave_up || written.jobs.contains(&id))
+        });
         for settled in settled {
             let id = settled.lease.job;
-            if written.refused.contains(&id) {
-                // Told where it was refused; the row still shows our lease, so nothing has ended.
-                continue;
-            }
-            let confirmed = written.jobs.contains(&id);
-            let durable = confirmed || written.uncertain;
+            let durable = written.jobs.contains(&id) || written.uncertain;
             let end = if durable { settled.end() } else { AttemptEnd::Lost };
             if let Some(job) = &settled.metrics {
                 job.finished(end, settled.attempt);
             }
-            if written.gave_up && !confirmed {
-                settled.scope().say(say_orphaned);
-            } else if durable {
+            if durable {
                 say_ended(settled, end);
             } else {
                 metrics.late(self.tell_late(op, settled));
@@ -303,41 +330,43 @@ fn say_ended(settled: &Settled, end: AttemptEnd) {
     }
 }
 
-fn say_orphaned() {
-    tracing::warn!(
-        event = events::JOB_ORPHANED,
-        "a verdict could not be written before the daemon ended"
-    );
-}
-
-/// The daemon's lease covers every job that it holds, so this one isn't rescued while the daemon lives.
-fn say_refused(op: &'static str, settled: &Settled, error: &(dyn std::error::Error + 'static)) {
-    let event = events::FLUSH_ROW_REFUSED;
-    settled.scope().say(|| {
-        if op == "record" {
-            tracing::error!(event, op, error, "the record of a failed attempt can't be written");
-        } else {
-            tracing::error!(
-                event,
-                op,
-                error,
-                "a verdict can't be written; its job stays held until this daemon ends, and then runs again"
-            );
-        }
-    });
-}
-
 fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
     tracing::warn!(event = events::FLUSH_FAILED, error, rows, "verdicts wait for the database");
 }
 
+fn say_refused(op: &'static str, settled: &Settled, error: &(dyn std::error::Error + 'static)) {
+    settled.scope().say(|| {
+        tracing::error!(
+            event = events::FLUSH_ROW_REFUSED,
+            op,
+            error,
+            "the database refuses a verdict as it stands"
+        );
+    });
+}
+
 /// What a statement did, over its tries and parts.
-#[derive(Debug, Default)]
-struct Receipt {
+#[derive(Debug)]
+struct Receipt<'r, R> {
     jobs: HashSet<JobId>,
-    refused: HashSet<JobId>,
+    refused: Vec<&'r R>,
     uncertain: bool,
     gave_up: bool,
+}
+
+impl<R> Default for Receipt<'_, R> {
+    fn default() -> Self {
+        Self { jobs: HashSet::new(), refused: Vec::new(), uncertain: false, gave_up: false }
+    }
+}
+
+impl<R> Receipt<'_, R> {
+    /// Takes out of `gathered` what the database has answered for.
+    fn answered(&self, part: Part, gathered: &mut Vec<Settled>) {
+        if !self.gave_up {
+            gathered.retain(|settled| Part::of(&settled.verdict) != part);
+        }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few thousand rows at most")]

@@ -79,7 +79,8 @@ impl Running {
         self.completer_gives_up.cancel();
         phase.wait("give up flushing", SETTLE, self.gone("completer")).await;
         self.supervisor.abort("completer");
-        report(&orphans);
+        let unwritten = self.unwritten(&orphans);
+        report(&orphans, &unwritten);
 
         self.stop_cancelling.cancel();
         let forced = !flushed || signals.is_forced();
@@ -91,8 +92,18 @@ impl Running {
         self.health.enter(Phase::Stopped);
         self.stop_admin.cancel();
         phase.wait("end admin requests", ADMIN, self.gone("admin")).await;
-        let orphans: Vec<_> = orphans.into_iter().map(|job| job.lease.job).collect();
+        let hung = orphans.into_iter().map(|job| job.lease.job);
+        let orphans = hung.chain(unwritten.into_iter().map(|(job, _)| job)).collect();
         Ended { orphans, forced }
+    }
+
+    /// What was claimed and neither runs any more nor is known to be written down: verdicts that the
+    /// completer gave up or was ended over, and those that never reached it.
+    fn unwritten(&self, hung: &[Arc<RunningJob>]) -> Vec<(JobId, i64)> {
+        let hung: HashSet<_> = hung.iter().map(|job| (job.lease.job, job.lease.token)).collect();
+        let mut unwritten = self.held.jobs();
+        unwritten.retain(|held| !hung.contains(held));
+        unwritten
     }
 
     async fn gone(&self, tasks: &str) {
@@ -135,9 +146,17 @@ impl Running {
     }
 }
 
-fn report(orphans: &[Arc<RunningJob>]) {
+fn report(orphans: &[Arc<RunningJob>], unwritten: &[(JobId, i64)]) {
     for job in orphans {
         tracing::error!(event = events::SHUTDOWN_ORPHANS, job.id = job.lease.job.0, job.kind = %job.kind, lease.token = job.lease.token, running_seconds = job.since.elapsed().as_secs(), "a handler didn't stop; its lease is left to run out");
+    }
+    for (job, token) in unwritten {
+        tracing::error!(
+            event = events::JOB_ORPHANED,
+            job.id = job.0,
+            lease.token = token,
+            "no answer says that this job's verdict was written; if it wasn't, the job is rescued"
+        );
     }
 }
 

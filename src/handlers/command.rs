@@ -21,7 +21,6 @@ use crate::{
 use exit::Slower;
 use process::{Process, Ran, RunError};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How long a killed program may take to be gone, on top of its grace.
 const KILL_MARGIN: Duration = Duration::from_secs(1);
@@ -58,7 +57,9 @@ impl Command {
         }
         match ran {
             Ok(Ran::Ended(ended)) => ended.outcome(context, Slower(self.backoff)),
-            Ok(Ran::Stopped) => Outcome::Cancel,
+            // Its last words are for the record of an attempt whose time was up.
+            Ok(Ran::Stopped(ended)) if context.is_overdue() => ended.broken_off(),
+            Ok(Ran::Stopped(_)) => Outcome::Cancel,
             Err(error) => exit::not_run(&error),
         }
     }
@@ -70,8 +71,8 @@ fn how(ran: &Result<Ran, RunError>, context: &Context) -> Option<CommandExit> {
         Ok(Ran::Ended(ended)) => {
             Some(ended.status.code().map_or(CommandExit::Signal, CommandExit::Code))
         }
-        Ok(Ran::Stopped) if Instant::now() >= context.deadline() => Some(CommandExit::Timeout),
-        Ok(Ran::Stopped) => Some(CommandExit::Stopped),
+        Ok(Ran::Stopped(_)) if context.is_overdue() => Some(CommandExit::Timeout),
+        Ok(Ran::Stopped(_)) => Some(CommandExit::Stopped),
         Err(RunError::Pipes { .. } | RunError::Start { .. }) => Some(CommandExit::NotStarted),
         Err(RunError::Watch { .. }) => None,
     }

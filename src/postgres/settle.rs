@@ -1,5 +1,7 @@
 //! Verdicts, as fenced single statements; failed attempts by COPY.
 
+mod inserted;
+
 use super::{Connector, DbError, Session, held::Held};
 use crate::{
     completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError},
@@ -95,6 +97,10 @@ impl OutcomeSink for PostgresOutcomes {
                     .await
             }
             Err(error) => Err(error),
+        };
+        let copied = match copied {
+            Err(error) if inserted::instead_of_copy(&error) => inserted::write(session, rows).await,
+            copied => copied,
         };
         match copied {
             Err(error) if error.sqlstate().as_deref() == Some(DUPLICATE) && rows.len() == 1 => {

@@ -23,7 +23,7 @@ pub(crate) struct Ran {
 
 impl Ran {
     /// Standard output as JSON.
-    fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error} in {}\n{}", self.stdout, self.stderr))
     }
@@ -36,7 +36,7 @@ impl Ran {
 }
 
 /// `legwork` on this database, and nothing else in its environment.
-fn command(url: &str, arguments: &[&str]) -> Command {
+pub(crate) fn command(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
     command.args(arguments).env_clear().env("DATABASE_URL", url).current_dir("/");
     command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
@@ -44,7 +44,7 @@ fn command(url: &str, arguments: &[&str]) -> Command {
     command
 }
 
-async fn finished(mut command: Command, input: Option<&[u8]>) -> Ran {
+pub(crate) async fn finished(mut command: Command, input: Option<&[u8]>) -> Ran {
     if input.is_some() {
         command.stdin(Stdio::piped());
     }

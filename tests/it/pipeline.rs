@@ -13,6 +13,7 @@ mod fences;
 mod limits;
 mod plans;
 mod requests;
+mod upkeep;
 
 use std::future::Future;
 use std::time::Duration;
@@ -107,10 +108,15 @@ impl Runner {
 
     /// Stops it as TERM would; it must end cleanly.
     async fn stop(self) {
+        let ended = self.end().await;
+        assert!(ended.is_clean(), "{ended:?}");
+    }
+
+    /// Stops it as TERM would, and says how it ended.
+    async fn end(self) -> Ended {
         self.signals.stop();
         let ended = timeout(PATIENCE, self.task).await.expect("the daemon ends in time");
-        let ended = ended.expect("it doesn't panic").expect("it had started");
-        assert!(ended.is_clean(), "{ended:?}");
+        ended.expect("it doesn't panic").expect("it had started")
     }
 }
 

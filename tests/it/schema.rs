@@ -160,6 +160,29 @@ fn everything_in_the_schema_says_who_needs_it() {
     });
 }
 
+/// Those who need columns and indexes, as the comments call them.
+const WHO: &str = "producer|people|handler|claim|complet|rescue|promotion|prun|retry|cancel|snooze|discard|pause|why|show|\
+    heartbeat|migrator|verdict|doctor|daemon|INSERT";
+
+#[test]
+fn the_comment_of_each_column_and_index_names_who_needs_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let comments = "SELECT c.oid::regclass || coalesce('.' || a.attname, '') AS thing, d.description
+            FROM pg_description d
+            JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass
+            LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+            WHERE c.relnamespace = 'legwork'::regnamespace AND NOT c.relispartition
+                AND ((c.relkind IN ('r', 'p') AND d.objsubid > 0) OR c.relkind IN ('i', 'I'))";
+        let found = rows(&mut session, comments).await;
+        assert!(found.len() > 80, "tables have columns: {}", found.len());
+        let nobodys =
+            format!("SELECT * FROM ({comments}) c WHERE description !~ '{WHO}' ORDER BY 1");
+        assert_eq!(rows(&mut session, &nobodys).await, Vec::<String>::new());
+        end(session).await;
+    });
+}
+
 #[test]
 fn a_unique_key_is_free_again_when_its_job_has_ended_and_per_queue() {
     support::run(async |db| {

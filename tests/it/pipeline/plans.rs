@@ -53,15 +53,15 @@ const RELEASE: Statement = Statement {
 };
 const PROMOTE: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/promote.sql"),
-    types: "",
-    arguments: "",
+    types: "float8",
+    arguments: "1000000000",
     session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
     scans: 0,
 };
 const NEXT_DUE: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/next_due.sql"),
-    types: "",
-    arguments: "",
+    types: "float8",
+    arguments: "1000000000",
     session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
     scans: 0,
 };
