@@ -13,7 +13,7 @@ mod stats;
 
 pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
-pub use promoter::Promoter;
+pub use promoter::{DueMark, Promoter};
 pub use rescuer::Rescuer;
 pub use rounds::{CANCEL_REST, cancel_requested, prune};
 pub use stats::Stats;

@@ -114,11 +114,10 @@ impl Running {
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         let horizon = Arc::new(AtomicI64::new(0));
         let leases = self.start_heartbeat(daemon, connector)?;
-        let held = Arc::clone(&self.held);
-        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&held));
+        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let verdicts = self.start_completer(settings, outcomes, &bell, &leases);
         let shared = ClaimerShared {
-            source: Arc::new(PostgresClaims::new(connector.clone(), held)),
+            source: Arc::new(PostgresClaims::new(connector.clone(), Arc::clone(&self.held))),
             settings: settings.claim.clone(),
             leases: leases.clone(),
             horizon: Arc::clone(&horizon),
@@ -157,7 +156,7 @@ impl Running {
     pub(super) async fn quiet_after(&self, signals: &Signals) {
         signals.quieted().cancelled().await;
         self.quiet.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Logs every task, and the running jobs that have run for longest.

@@ -16,8 +16,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Two promotions are at least this far apart.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// How far the mark trails the last look. A transaction that is open for longer with a `run_at` that
-/// passes meanwhile waits for the next sweep.
-const MARGIN: Duration = Duration::from_mins(1);
+/// passes meanwhile waits for the next sweep. Each look walks what was promoted within the margin.
+const MARGIN: Duration = Duration::from_secs(5);
 /// Where a sweep starts: no `run_at` is older.
 const FAR_LEFT: RunTime = RunTime(0.0);
 
@@ -25,13 +25,13 @@ const FAR_LEFT: RunTime = RunTime(0.0);
 pub struct Promoter {
     upkeep: Arc<Upkeep>,
     bell: Bell,
-    mark: Mark,
+    mark: DueMark,
 }
 
 impl Promoter {
     /// The first round is a sweep.
     pub fn new(upkeep: Arc<Upkeep>, bell: Bell) -> Self {
-        Self { upkeep, bell, mark: Mark::new(Instant::now()) }
+        Self { upkeep, bell, mark: DueMark::new(Instant::now()) }
     }
 
     /// Puts what is due in line; gives the time until more may be.
@@ -58,21 +58,24 @@ fn is_full(promoted: &Promoted) -> bool {
 
 /// Where to look next. Pure but for the instants it is given.
 #[derive(Debug)]
-struct Mark {
+pub struct DueMark {
     at: RunTime,
     sweeps: Sweeps,
 }
 
-impl Mark {
-    fn new(now: Instant) -> Self {
+impl DueMark {
+    /// The first look is a sweep.
+    pub fn new(now: Instant) -> Self {
         Self { at: FAR_LEFT, sweeps: Sweeps::new(now) }
     }
 
-    fn start(&self, now: Instant) -> RunTime {
+    /// From where to look.
+    pub fn start(&self, now: Instant) -> RunTime {
         if self.sweeps.is_due(now) { FAR_LEFT } else { self.at }
     }
 
-    fn learn(&mut self, from: RunTime, promoted: &Promoted, (now, took): (Instant, Duration)) {
+    /// What a promotion from there found, when it was over and how long it took.
+    pub fn learn(&mut self, from: RunTime, promoted: &Promoted, (now, took): (Instant, Duration)) {
         if from == FAR_LEFT {
             self.sweeps.done(now, took);
         }
@@ -99,26 +102,26 @@ mod tests {
     #[tokio::test]
     async fn once_all_is_in_line_the_next_look_starts_a_margin_before() {
         let now = Instant::now();
-        let mut mark = Mark::new(now);
+        let mut mark = DueMark::new(now);
         assert_eq!(mark.start(now), FAR_LEFT, "the first look is a sweep");
         mark.learn(FAR_LEFT, &promoted(3, 900.0, 1000.0), (now, NOTHING));
-        assert_eq!(mark.start(now), RunTime(940.0));
+        assert_eq!(mark.start(now), RunTime(995.0));
     }
 
     #[tokio::test]
     async fn a_burst_goes_on_where_it_stopped_and_falls_back_when_it_is_over() {
         let now = Instant::now();
-        let mut mark = Mark::new(now);
+        let mut mark = DueMark::new(now);
         mark.learn(FAR_LEFT, &promoted(PROMOTED_AT_ONCE, 990.0, 1000.0), (now, NOTHING));
         assert_eq!(mark.start(now), RunTime(990.0), "no margin: the burst isn't over");
         mark.learn(RunTime(990.0), &promoted(1, 991.0, 1001.0), (now, NOTHING));
-        assert_eq!(mark.start(now), RunTime(941.0));
+        assert_eq!(mark.start(now), RunTime(996.0));
     }
 
     #[tokio::test]
     async fn a_late_commit_is_found_by_the_next_sweep() {
         let now = Instant::now();
-        let mut mark = Mark::new(now);
+        let mut mark = DueMark::new(now);
         mark.learn(FAR_LEFT, &promoted(0, 0.0, 1000.0), (now, NOTHING));
         assert_ne!(mark.start(now), FAR_LEFT);
         assert_eq!(mark.start(now + Duration::from_secs(30)), FAR_LEFT);
@@ -127,9 +130,9 @@ mod tests {
     #[tokio::test]
     async fn a_clock_that_was_ahead_for_a_while_leaves_nothing_behind() {
         let now = Instant::now();
-        let mut mark = Mark::new(now);
+        let mut mark = DueMark::new(now);
         mark.learn(FAR_LEFT, &promoted(0, 0.0, 9_000_000.0), (now, NOTHING));
         mark.learn(mark.at, &promoted(0, 0.0, 1000.0), (now, NOTHING));
-        assert_eq!(mark.start(now), RunTime(940.0));
+        assert_eq!(mark.start(now), RunTime(995.0));
     }
 }

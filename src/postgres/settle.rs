@@ -46,7 +46,7 @@ impl Fence {
 impl PostgresOutcomes {
     /// Connects at the first verdict. Leases that are settled leave `held`.
     pub fn new(connector: Connector, held: Arc<Held>) -> Self {
-        let setup = include_str!("sql/indexed_session.sql");
+        let setup = include_str!("sql/completer_session.sql");
         Self { session: Mutex::new(Session::new(connector, "completer", Some(setup))), held }
     }
 

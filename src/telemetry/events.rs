@@ -27,7 +27,7 @@ events! {
     DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; the last line but flushes.";
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.";
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.";
-    SHUTDOWN_ORPHANS = "shutdown.orphans", "Attempts were left running when the grace was over.";
+    SHUTDOWN_ORPHANS = "shutdown.orphans", "Jobs were left with leases that will run out: `job.ids` names all of them, and a line of its own tells of each handler that didn't stop.";
     SIGNAL_RECEIVED = "signal.received", "The process got a signal.";
     TASK_FAILED = "task.failed", "A supervised task ended that should not have.";
     TASK_LISTED = "task.listed", "USR1 was sent: one task and since when it runs.";

@@ -134,7 +134,9 @@ impl Running {
             state.jobs.values().filter(|job| job.lease.holder == holder).cloned().collect();
         // Stopping wakes tasks, which mustn't find the list locked.
         drop(state);
-        held.iter().for_each(|job| job.stop(Stop::LeaseLost));
+        for job in held {
+            job.stop(Stop::LeaseLost);
+        }
     }
 
     /// Everything that runs, oldest first.

@@ -8,7 +8,7 @@ mod errors;
 mod file;
 mod goldens;
 mod paging;
-mod reference;
+pub(crate) mod reference;
 
 use crate::support::{PATIENCE, TestDb};
 use std::process::Stdio;
@@ -29,7 +29,7 @@ impl Ran {
     }
 
     /// For a command that a test only needs done.
-    fn done(self) -> Self {
+    pub(crate) fn done(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
         self
     }
@@ -67,12 +67,12 @@ pub(crate) async fn finished(mut command: Command, input: Option<&[u8]>) -> Ran 
 }
 
 /// Runs `legwork` on the test's database.
-async fn legwork(db: &TestDb, arguments: &[&str]) -> Ran {
+pub(crate) async fn legwork(db: &TestDb, arguments: &[&str]) -> Ran {
     finished(command(&db.url(), arguments), None).await
 }
 
 /// Runs it with this on standard input.
-async fn legwork_fed(db: &TestDb, arguments: &[&str], input: &[u8]) -> Ran {
+pub(crate) async fn legwork_fed(db: &TestDb, arguments: &[&str], input: &[u8]) -> Ran {
     finished(command(&db.url(), arguments), Some(input)).await
 }
 

@@ -6,6 +6,7 @@
 mod cli;
 mod command;
 mod config;
+mod decisions;
 mod embedded;
 mod harness;
 mod history;

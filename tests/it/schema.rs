@@ -6,7 +6,7 @@ use crate::support;
 
 /// Rows that are refused: what they try, the columns and values, and what the refusal must name.
 #[rustfmt::skip]
-const HOSTILE: &[(&str, &str, &str, &str)] = &[
+pub(crate) const HOSTILE: &[(&str, &str, &str, &str)] = &[
     ("H1 no kind",                "payload",            "'{}'",                         "\"kind\""),
     ("H1 null kind",              "kind",               "NULL",                         "\"kind\""),
     ("H1 null payload",           "kind, payload",      "'k', NULL",                    "\"payload\""),
@@ -54,7 +54,7 @@ const HOSTILE: &[(&str, &str, &str, &str)] = &[
 
 /// Rows that look odd and are legal.
 #[rustfmt::skip]
-const LEGAL: &[(&str, &str, &str)] = &[
+pub(crate) const LEGAL: &[(&str, &str, &str)] = &[
     ("the bare minimum",          "kind",               "'send_email'"),
     ("H2 1 MiB to the byte",      "kind, payload",      "'k', to_jsonb(repeat('x', 1048574))"),
     ("H3 depth 129",              "kind, payload",      "'k', (repeat('[', 129) || repeat(']', 129))::jsonb"),
@@ -162,7 +162,7 @@ fn everything_in_the_schema_says_who_needs_it() {
 
 /// Those who need columns and indexes, as the comments call them.
 const WHO: &str = "producer|people|handler|claim|complet|rescue|promotion|prun|retry|cancel|snooze|discard|pause|why|show|\
-    heartbeat|migrator|verdict|doctor|daemon|INSERT";
+    heartbeat|migrator|verdict|daemon|INSERT";
 
 #[test]
 fn the_comment_of_each_column_and_index_names_who_needs_it() {

@@ -174,7 +174,7 @@ fn a_job_whose_verdict_hangs_in_the_database_is_named_at_the_end() {
         daemon.signal(Signal::SIGTERM);
         // 2.3 s of it are the last flush.
         assert_eq!(daemon.exit(SLACK * 2).await.code(), Some(1), "{}", daemon.printed());
-        assert_eq!(daemon.logged("job.orphaned").await["job.id"], id);
+        assert_eq!(daemon.logged("job.orphaned").await["job.ids"], id.to_string());
         assert_eq!(daemon.logged("daemon.stopped").await["orphans"], 1);
         locked.rollback().await.unwrap();
         pool.close().await;
