@@ -139,7 +139,8 @@ fn expected() -> Vec<(&'static str, f64)> {
 async fn break_the_claim(pool: &PgPool) {
     let statement = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'legwork claim'";
-    let ended: i64 = sqlx::query_scalar(statement).fetch_one(pool).await.unwrap();
+    let ended = sqlx::query_scalar(statement).fetch_one(pool).await;
+    let ended: i64 = ended.expect("sessions can be ended");
     assert_eq!(ended, 1);
 }
 
