@@ -15,7 +15,7 @@ pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
 pub use promoter::{DueMark, Promoter};
 pub use rescuer::Rescuer;
-pub use rounds::{CANCEL_REST, cancel_requested, prune};
+pub use rounds::{CANCEL_REST, cancel_requested, expire, prune};
 pub use stats::Stats;
 
 use crate::{postgres::DbError, telemetry::events};

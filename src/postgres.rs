@@ -30,5 +30,5 @@ pub use listen::{Listener, Notice};
 pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
-pub use upkeep::{PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep, WaitingCount};
+pub use upkeep::{NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep, WaitingCount};
 pub use watch::Watch;

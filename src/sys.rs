@@ -10,7 +10,9 @@
 mod child;
 mod descriptors;
 mod group;
+mod orphans;
 pub mod spawner;
 
 pub use child::ChildSetup;
 pub use group::ProcessGroup;
+pub use orphans::adopt as adopt_orphans;

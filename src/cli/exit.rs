@@ -204,6 +204,6 @@ fn of_migrating(error: &MigrateError) -> Code {
         MigrateError::Locked { .. } => Code::TryAgain,
         MigrateError::Changed { .. } | MigrateError::Newer { .. } => Code::NotReady,
         MigrateError::UnknownTarget { .. } => Code::Usage,
-        _ => Code::Failed,
+        other => of_nature(operations::nature(other)),
     }
 }

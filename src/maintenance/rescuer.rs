@@ -42,16 +42,16 @@ impl Rescuer {
 
     /// One round; gives the pause until the next.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
-        let newly = self.upkeep.declare_dead(self.times.margin()).await?;
-        for dead in self.looks.due(&self.upkeep.dead().await?, Instant::now()) {
-            let jobs = self.rescue(dead).await?;
-            self.looks.looked(dead, jobs > 0, Instant::now());
-            if jobs > 0 || newly.contains(&dead) {
-                say(dead, jobs, "a daemon died; its jobs are back in line");
+        let dead = self.upkeep.declare_dead(self.times.margin()).await?;
+        let ids: Vec<_> = dead.iter().map(|(id, _)| *id).collect();
+        for dead_id in self.looks.due(&ids, Instant::now()) {
+            let jobs = self.rescue(dead_id).await?;
+            self.looks.looked(dead_id, jobs > 0, Instant::now());
+            if jobs > 0 || dead.contains(&(dead_id, true)) {
+                say(dead_id, jobs, "a daemon died; its jobs are back in line");
             }
         }
         self.rescue_from_unknown().await?;
-        self.upkeep.forget().await?;
         Ok(self.times.interval)
     }
 

@@ -14,6 +14,8 @@ const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 /// Two looks that notifications ask for are at least this far apart: any role can notify, and a
 /// storm of notifications mustn't be a storm of statements.
 pub const CANCEL_REST: Duration = Duration::from_millis(50);
+/// How often jobs are looked for whose time has passed; a claim looks by itself.
+const EXPIRE_PAUSE: Duration = Duration::from_secs(15);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
@@ -33,7 +35,21 @@ pub async fn cancel_requested(
     Ok(CANCEL_PAUSE)
 }
 
-/// Makes history's next days and drops those that are past.
+/// Discards waiting jobs whose `expires_at` has passed.
+pub async fn expire(upkeep: &Upkeep) -> Result<Duration, DbError> {
+    let expired = upkeep.expire().await?;
+    if expired == 0 {
+        return Ok(EXPIRE_PAUSE);
+    }
+    tracing::warn!(
+        event = events::JOB_EXPIRED,
+        jobs = expired,
+        "jobs are discarded: nobody had started them by their expires_at"
+    );
+    Ok(Duration::ZERO)
+}
+
+/// Makes history's next days and drops those that are past; forgets daemons that died long ago.
 pub async fn prune(upkeep: &Upkeep, check: &Check) -> Result<Duration, DbError> {
     match upkeep.make_partitions(DAYS_AHEAD).await {
         Ok(0) => {}
@@ -46,6 +62,7 @@ pub async fn prune(upkeep: &Upkeep, check: &Check) -> Result<Duration, DbError> 
         }
     }
     check.ok();
+    upkeep.forget().await?;
     for name in upkeep.droppable_partitions().await? {
         match upkeep.drop_partition(name.clone()).await {
             Ok(()) => tracing::info!(

@@ -85,15 +85,14 @@ impl Stats {
     /// One look at everything.
     pub async fn round(&self, upkeep: &Upkeep) -> Result<Duration, DbError> {
         self.saw_schema(upkeep.schema().await?);
-        let mut unserved = 0;
-        for queue in &self.queues {
-            let counted = upkeep.count(&queue.name, &self.kinds).await?;
+        let names: Vec<_> = self.queues.iter().map(|queue| queue.name.to_string()).collect();
+        let mut unserved = upkeep.outside(&names).await?;
+        let counts = upkeep.count(names, self.kinds.clone()).await?;
+        for (queue, counted) in self.queues.iter().zip(counts) {
             unserved += counted.unserved;
             queue.show(counted);
         }
         self.show_waiting(upkeep).await?;
-        let names: Vec<_> = self.queues.iter().map(|queue| queue.name.to_string()).collect();
-        unserved += upkeep.outside(&names).await?;
         self.metrics.daemon.unserved_jobs.set(count(unserved));
         self.metrics.daemon.queue_stats.refreshed();
         Ok(PAUSE)

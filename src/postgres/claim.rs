@@ -2,7 +2,7 @@
 
 use super::{Connector, DbError, Session, held::Held};
 use crate::{
-    claimer::{ClaimError, ClaimRequest, ClaimSource},
+    claimer::{ClaimError, ClaimRequest, ClaimSource, Look, Seen},
     job::{ClaimedJob, JobId, KindName, Lease},
     telemetry::events,
 };
@@ -68,6 +68,49 @@ impl ClaimSource for PostgresClaims {
         // UPDATE returns rows in heap order.
         jobs.sort_unstable_by_key(|job| (job.priority, job.seq));
         Ok(jobs)
+    }
+
+    async fn look(&self, looks: &[Look]) -> Result<Vec<Seen>, ClaimError> {
+        let claiming = &mut *self.claiming.lock().await;
+        let failed = |error: DbError| ClaimError(error.into());
+        // While nobody claims, it is the looks that give back what a lost claim took.
+        claiming.release_unknown(&self.held).await.map_err(failed)?;
+        let Rows { looks, queues, levels, marks, kinds } = Rows::of(looks);
+        let statement = sqlx::query_as::<_, (i32, i16, i64)>(include_str!("sql/look.sql"));
+        let statement = statement.bind(looks).bind(queues).bind(levels).bind(marks).bind(kinds);
+        let rows = claiming.session.run("look", |c| statement.fetch_all(c).boxed()).await;
+        let seen = |(look, priority, seq): (i32, i16, i64)| {
+            Some(Seen { look: usize::try_from(look).ok()?, priority, seq })
+        };
+        Ok(rows.map_err(failed)?.into_iter().filter_map(seen).collect())
+    }
+}
+
+/// One row a look and level.
+#[derive(Default)]
+struct Rows {
+    looks: Vec<i32>,
+    queues: Vec<String>,
+    levels: Vec<i16>,
+    marks: Vec<i64>,
+    kinds: Vec<String>,
+}
+
+impl Rows {
+    fn of(looks: &[Look]) -> Self {
+        let mut rows = Self::default();
+        for (number, look) in (0..).zip(looks) {
+            let kinds: Vec<_> = look.kinds.iter().map(KindName::as_str).collect();
+            let kinds = kinds.join(",");
+            for (level, mark) in look.probe.levels.iter().zip(&look.probe.marks) {
+                rows.looks.push(number);
+                rows.queues.push(look.queue.to_string());
+                rows.levels.push(*level);
+                rows.marks.push(*mark);
+                rows.kinds.push(kinds.clone());
+            }
+        }
+        rows
     }
 }
 

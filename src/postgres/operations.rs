@@ -22,6 +22,6 @@ pub use jobs::{
     ATTEMPTS_MAX, Attempt, Gate, JobDetail, JobFilter, JobPage, JobSummary, PAGE_MAX, explain_job,
     list_jobs, show_job,
 };
-pub use nature::{Nature, Said, is_forbidden, said};
+pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use queues::{QUEUES_MAX, QueueList, QueueRow, list_queues, pause_queue, resume_queue};
 pub use session::{Connection, Limit, open};

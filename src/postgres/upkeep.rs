@@ -1,7 +1,7 @@
 //! The statements of maintenance, on one session of its own: promotion, rescue, cancel requests,
 //! partitions, counts. None of them is on a job's way; each has a deadline all the same.
 
-use super::{Connector, DbError, Session, migrate::SchemaCheck};
+use super::{Connector, DbError, Session, migrate::SchemaCheck, settle::lacks_a_partition};
 use crate::{
     config::Retentions,
     job::{JobId, QueueName},
@@ -29,6 +29,15 @@ pub struct Promoted {
     pub last: Option<RunTime>,
     /// When it looked.
     pub asked_at: RunTime,
+}
+
+/// When the next waiting job is due.
+#[derive(Debug, Clone, Copy)]
+pub struct NextDue {
+    /// When it was asked.
+    pub asked_at: RunTime,
+    /// How long it is from then; none where nothing waits.
+    pub wait: Option<Duration>,
 }
 
 /// How much waits in a queue.
@@ -100,29 +109,21 @@ impl Upkeep {
         Ok(Promoted { rows, last: last.map(RunTime), asked_at: RunTime(asked_at) })
     }
 
-    /// How long until the next job is due, of those from `mark` on.
-    pub async fn next_due(&self, mark: RunTime) -> Result<Option<Duration>, DbError> {
-        let statement = sqlx::query_scalar::<_, f64>(include_str!("sql/next_due.sql")).bind(mark.0);
-        let seconds = self
-            .session
-            .lock()
-            .await
-            .run("next_due", |c| statement.fetch_optional(c).boxed())
-            .await?;
-        Ok(seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
+    /// When the next waiting job is due, of those from `mark` on.
+    pub async fn next_due(&self, mark: RunTime) -> Result<NextDue, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/next_due.sql")).bind(mark.0);
+        let (asked_at, next): (f64, Option<f64>) =
+            self.session.lock().await.run("next_due", |c| statement.fetch_one(c).boxed()).await?;
+        let pause = |s: f64| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX);
+        Ok(NextDue { asked_at: RunTime(asked_at), wait: next.map(pause) })
     }
 
-    /// Declares daemons dead whose lease ran out; gives their ids.
-    pub async fn declare_dead(&self, margin: Duration) -> Result<Vec<i64>, DbError> {
-        let statement = sqlx::query_scalar(include_str!("sql/declare_dead.sql"));
+    /// Declares daemons dead whose lease ran out. Gives these (`true`) and all that died within the
+    /// last hour.
+    pub async fn declare_dead(&self, margin: Duration) -> Result<Vec<(i64, bool)>, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/declare_dead.sql"));
         let statement = statement.bind(margin.as_secs_f64());
         self.session.lock().await.run("declare_dead", |c| statement.fetch_all(c).boxed()).await
-    }
-
-    /// Daemons that died within the last hour.
-    pub async fn dead(&self) -> Result<Vec<i64>, DbError> {
-        let statement = sqlx::query_scalar(include_str!("sql/dead_daemons.sql"));
-        self.session.lock().await.run("dead_daemons", |c| statement.fetch_all(c).boxed()).await
     }
 
     /// Puts a batch of a dead daemon's jobs back in line; gives the queue of each.
@@ -160,6 +161,20 @@ impl Upkeep {
             .run("cancel_requests", |c| statement.fetch_all(c).boxed())
             .await?;
         Ok(rows.into_iter().map(|(id, token)| (JobId(id), token)).collect())
+    }
+
+    /// Discards a batch of waiting jobs whose time has passed; gives how many.
+    pub async fn expire(&self) -> Result<i64, DbError> {
+        let session = &mut *self.session.lock().await;
+        let expire = || sqlx::query_scalar::<_, i64>(include_str!("sql/expire.sql"));
+        match session.run("expire", |c| expire().fetch_one(c).boxed()).await {
+            Err(error) if lacks_a_partition(&error) => {
+                let make = sqlx::query(include_str!("sql/make_discard_days.sql"));
+                session.run("make_discard_days", |c| make.execute(c).boxed()).await?;
+                session.run("make_discard_days", |c| expire().fetch_one(c).boxed()).await
+            }
+            answer => answer,
+        }
     }
 
     /// Tells the database how long a queue's history is kept.
@@ -204,14 +219,24 @@ impl Upkeep {
             .map(drop)
     }
 
-    /// How much waits in a queue, and how much of it is of other kinds than these.
-    pub async fn count(&self, queue: &QueueName, kinds: &[String]) -> Result<QueueCount, DbError> {
-        let statement = sqlx::query_as(include_str!("sql/queue_counts.sql"));
-        let statement = statement.bind(queue.as_str().to_owned()).bind(kinds.to_vec());
+    /// How much waits in each of these queues, in their order, and how much of it is of other kinds.
+    pub async fn count(
+        &self,
+        queues: Vec<String>,
+        kinds: Vec<String>,
+    ) -> Result<Vec<QueueCount>, DbError> {
+        let statement =
+            sqlx::query_as(include_str!("sql/queue_counts.sql")).bind(queues).bind(kinds);
         let mut session = self.session.lock().await;
-        let (available, unserved, oldest_seconds, paused) =
-            session.run("queue_counts", |c| statement.fetch_one(c).boxed()).await?;
-        Ok(QueueCount { available, unserved, oldest_seconds, paused })
+        let rows: Vec<(i64, i64, f64, bool)> =
+            session.run("queue_counts", |c| statement.fetch_all(c).boxed()).await?;
+        let count = |(available, unserved, oldest_seconds, paused)| QueueCount {
+            available,
+            unserved,
+            oldest_seconds,
+            paused,
+        };
+        Ok(rows.into_iter().map(count).collect())
     }
 
     /// How much waits for its time.

@@ -5,6 +5,7 @@
 //! that a test can wait for one to run out.
 
 mod death;
+mod escapes;
 mod lease;
 mod lines;
 mod metrics;

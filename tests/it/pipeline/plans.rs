@@ -23,6 +23,13 @@ const CLAIM: Statement = Statement {
     session: include_str!("../../../src/postgres/sql/claim_session.sql"),
     scans: 0,
 };
+const LOOK: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/look.sql"),
+    types: "int[], text[], smallint[], bigint[], text[]",
+    arguments: "'{0,0}', '{default,default}', '{-1,0}', '{0,0}', '{\"noop,x\",\"noop,x\"}'",
+    session: include_str!("../../../src/postgres/sql/claim_session.sql"),
+    scans: 0,
+};
 const FINISH: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/finish.sql"),
     types: "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[]",
@@ -62,6 +69,13 @@ const NEXT_DUE: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/next_due.sql"),
     types: "float8",
     arguments: "1000000000",
+    session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
+    scans: 0,
+};
+const EXPIRE: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/expire.sql"),
+    types: "",
+    arguments: "",
     session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
     scans: 0,
 };
@@ -127,12 +141,14 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 
 #[rstest]
 #[case::claim(CLAIM, "Index Scan using job_ready on job")]
+#[case::look(LOOK, "using job_ready on job")]
 #[case::finish(FINISH, "Index Scan using job_pkey on job")]
 #[case::finish_without_history(FINISH_WITHOUT_HISTORY, "Index Scan using job_pkey on job")]
 #[case::put_back(PUT_BACK, "Index Scan using job_pkey on job")]
 #[case::release(RELEASE, "Index Scan using job_pkey on job")]
 #[case::promote(PROMOTE, "Index Scan using job_waiting on job")]
 #[case::next_due(NEXT_DUE, "Scan using job_waiting on job")]
+#[case::expire(EXPIRE, "Index Scan using job_expiry on job")]
 #[case::rescue(RESCUE, "Tid Scan on job")]
 #[case::cancel_requests(CANCEL_REQUESTS, "Index Scan using job_cancel on job")]
 fn a_hot_statement_walks_its_index(#[case] statement: Statement, #[case] wanted: &str) {

@@ -123,3 +123,22 @@ fn a_daemons_life_is_told_event_by_event() {
         pool.close().await;
     });
 }
+
+#[test]
+fn a_job_that_is_discarded_before_it_runs_is_told_of() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("exhausted", "exit 1", "")];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let insert = "INSERT INTO legwork.job (kind, attempt, max_attempts, metadata) VALUES
+            ('exhausted', 2, 2, '{\"request_id\": \"r-7\"}') RETURNING id";
+        let id: i64 = sqlx::query_scalar(insert).fetch_one(&pool).await.unwrap();
+        let line = daemon.logged("job.discarded").await;
+        assert_eq!((&line["job.id"], &line["reason"]), (&id.into(), &"attempts_exhausted".into()));
+        assert_eq!(line["request_id"], "r-7");
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
+        pool.close().await;
+    });
+}
