@@ -161,7 +161,7 @@ COMMENT ON COLUMN legwork.daemon.name IS 'Instance name from the configuration, 
 COMMENT ON COLUMN legwork.daemon.version IS 'Version of the binary, for people who roll out.';
 COMMENT ON COLUMN legwork.daemon.hostname IS 'Where it runs, for people; never an identity.';
 COMMENT ON COLUMN legwork.daemon.started_at IS 'When it registered, for people.';
-COMMENT ON COLUMN legwork.daemon.renewed_at IS 'Last heartbeat, by the database''s clock; for people and doctor.';
+COMMENT ON COLUMN legwork.daemon.renewed_at IS 'Last heartbeat, by the database''s clock; for people.';
 COMMENT ON COLUMN legwork.daemon.expires_at IS 'The daemon is alive until then unless it renews. For rescue.';
 COMMENT ON COLUMN legwork.daemon.died_at IS 'Set once, by stop or by rescue; fences every claim and verdict of this daemon from then on.';
 COMMENT ON COLUMN legwork.daemon.queues IS 'Queues it serves, for why().';

@@ -6,6 +6,7 @@
 //! single room promises on its own is tested in that room.
 
 mod claims;
+mod counts;
 mod endings;
 mod faults;
 mod fences;

@@ -10,6 +10,7 @@ mod escapes;
 mod init;
 mod lease;
 mod lines;
+mod metrics;
 mod outage;
 mod probes;
 mod shutdown;
