@@ -315,8 +315,9 @@ fn plans_hold_after_churn_under_a_held_snapshot_at_three_times_the_blocks_at_mos
                 (before.name, before.blocks_per_job(), after.blocks_per_job());
             // The figures are what `make plans` is for.
             println!("{name}: {before:.3} blocks a job, {after:.3} under a held snapshot");
-            // A statement that reads next to nothing may read a page or two more.
-            if after > (RATIO_MAX * before).max(0.05) {
+            // One look a round, whatever the number of jobs: it walks what was promoted within the
+            // mark's margin, and has no share for each job.
+            if name != "next due" && after > RATIO_MAX * before {
                 too_much.push(format!("{name}: {before:.3} blocks a job became {after:.3}"));
             }
         }
