@@ -2,16 +2,19 @@
 //! the last claim left off.
 //!
 //! One claimer for each claim group. It reserves slots, claims at most that many rows, and passes
-//! them on. Wake-ups are hints: whatever happens to them, the poll finds every row; while nothing
-//! comes, one lookout polls for all of them. A claim in
+//! them on. Wake-ups are hints: whatever happens to them, the poll finds every row, and a storm of
+//! them costs no storm of claims; while nothing comes, one lookout polls for all of them. A claim in
 //! flight is never dropped, since its rows would then be held by nobody.
 
+mod gate;
 mod lookout;
 mod marks;
+mod sweeps;
 mod wake;
 
 pub use lookout::{Hints, Look, Lookout, Post, Seen};
 pub use marks::{LEVELS, Marks, Probe};
+pub use sweeps::Sweeps;
 pub use wake::{Bell, Waker};
 
 use crate::{
@@ -25,6 +28,7 @@ use crate::{
     },
     worker::{Assignment, Slots},
 };
+use gate::Gate;
 use std::{
     future::Future,
     sync::{
@@ -144,6 +148,9 @@ pub struct Claimer<S> {
 struct State {
     marks: Marks,
     waker: Waker,
+    gate: Gate,
+    /// Whether it was a wake that made it look.
+    woken: bool,
     pause: Duration,
     backlog: bool,
     failures: u32,
@@ -154,8 +161,16 @@ impl<S: ClaimSource> Claimer<S> {
     pub fn new(shared: ClaimerShared<S>, group: ClaimGroup, waker: Waker) -> Self {
         let queue_metrics = shared.metrics.queue(&group.queue);
         let pause = shared.settings.poll_interval;
-        let state =
-            State { marks: Marks::new(Instant::now()), waker, pause, backlog: false, failures: 0 };
+        let now = Instant::now();
+        let state = State {
+            marks: Marks::new(now),
+            waker,
+            gate: Gate::new(now),
+            woken: false,
+            pause,
+            backlog: false,
+            failures: 0,
+        };
         let post = Post::new(group.queue.clone(), Arc::clone(&group.kinds));
         Self { shared, group, queue_metrics, post, state: Mutex::new(state) }
     }
@@ -238,6 +253,7 @@ impl<S: ClaimSource> Claimer<S> {
     /// become as rare as they get, the lookout makes them.
     async fn rest(&self, state: &mut State) {
         state.failures = 0;
+        state.woken = false;
         self.shared.check.ok();
         if state.backlog {
             return;
@@ -246,22 +262,28 @@ impl<S: ClaimSource> Claimer<S> {
         let idle = state.pause >= self.shared.settings.poll_interval;
         state.pause = state.pause.min(self.shared.settings.poll_interval);
         let pause = state.pause.mul_f64((1.0 + jitter).max(0.0));
-        let woken = tokio::select! {
+        let shut = state.gate.shut_for(Instant::now());
+        let wake = async {
+            state.waker.woken().await;
+            sleep(shut).await;
+        };
+        state.woken = tokio::select! {
             () = self.shared.halt.cancelled() => return,
-            () = state.waker.woken() => true,
+            () = wake => true,
             () = sleep(pause), if !idle => false,
             seen = self.post.stand(), if idle => {
                 state.marks.reach(&seen);
                 false
             }
         };
-        let source = if woken { WakeSource::Notify } else { WakeSource::Poll };
+        let source = if state.woken { WakeSource::Notify } else { WakeSource::Poll };
         self.shared.metrics.daemon.woke(source);
     }
 
     /// Says once that claiming fails, and tries again ever more slowly.
     async fn complain(&self, state: &mut State, error: &ClaimError) {
         state.backlog = false;
+        state.woken = false;
         self.shared.check.failing("claims aren't answered");
         if state.failures == 0 {
             let error: &dyn std::error::Error = error;
@@ -280,7 +302,10 @@ impl State {
         let seen = jobs.iter().map(|job| (job.priority, job.seq));
         self.marks.learn(&request.probe, seen, full, horizon);
         if request.probe.is_sweep {
-            self.marks.swept(Instant::now(), took, full);
+            self.marks.swept(Instant::now(), took);
+        }
+        if self.woken && jobs.is_empty() {
+            self.gate.in_vain(Instant::now());
         }
         self.backlog = full;
         // While work arrives polls are frequent; each empty one doubles the pause.

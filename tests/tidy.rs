@@ -26,5 +26,7 @@ mod packaging;
 mod reference;
 #[path = "tidy/scan.rs"]
 mod scan;
+#[path = "tidy/transactions.rs"]
+mod transactions;
 #[path = "tidy/tree.rs"]
 mod tree;

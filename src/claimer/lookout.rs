@@ -172,7 +172,7 @@ impl<S: ClaimSource> Lookout<S> {
             let of_this = seen.iter().filter(|seen| seen.look == index);
             let found: Vec<_> = of_this.map(|seen| (seen.priority, seen.seq)).collect();
             if look.probe.is_sweep {
-                marks.swept(Instant::now(), took, false);
+                marks.swept(Instant::now(), took);
             }
             if found.is_empty() {
                 marks.learn(&look.probe, std::iter::empty(), false, horizon);

@@ -8,7 +8,7 @@ use crate::{
     config::{QueueSettings, Settings},
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{self, Doorbell, Ears, Rescuer},
+    maintenance::{self, Doorbell, Ears, Promoter, Rescuer},
     postgres::{
         Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
@@ -119,11 +119,10 @@ impl Running {
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         let horizon = Arc::new(AtomicI64::new(0));
         let leases = self.start_heartbeat(daemon, connector)?;
-        let held = Arc::clone(&self.held);
-        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&held));
+        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let verdicts = self.start_completer(settings, outcomes, &bell);
         let shared = ClaimerShared {
-            source: Arc::new(PostgresClaims::new(connector.clone(), held)),
+            source: Arc::new(PostgresClaims::new(connector.clone(), Arc::clone(&self.held))),
             settings: settings.claim.clone(),
             leases: leases.clone(),
             horizon: Arc::clone(&horizon),
@@ -392,6 +391,8 @@ impl Running {
                 while stop.run_until_cancelled(heard.notified()).await.is_some() {
                     // A failure is the canceller's to tell of: its next round meets it too.
                     maintenance::cancel_requested(&upkeep, &leases, &running).await.ok();
+                    // Told to stop or not, the loop looks at the token next.
+                    stop.run_until_cancelled(sleep(maintenance::CANCEL_REST)).await;
                 }
             }
         });
@@ -410,14 +411,21 @@ impl Running {
             let doorbell = Arc::clone(&doorbell);
             async move { doorbell.lock().await.round().await }
         });
-        let (up, ring) = (Arc::clone(upkeep), bell.clone());
+        let promoter = Promoter::new(Arc::clone(upkeep), bell.clone());
+        let promoter = Arc::new(Mutex::new(promoter));
         self.round("promoter", stop(), move || {
-            let (up, ring) = (Arc::clone(&up), ring.clone());
-            async move { maintenance::promote(&up, &ring).await }
+            let promoter = Arc::clone(&promoter);
+            async move { promoter.lock().await.round().await }
         });
         let times = LeaseTimes::new(&settings.daemon);
-        let links = (bell.clone(), Arc::clone(&self.metrics));
-        let rescuer = Arc::new(Mutex::new(Rescuer::new(Arc::clone(upkeep), times, links)));
+        let metrics = Arc::clone(&self.metrics);
+        let rescuer = Rescuer::new(
+            Arc::clone(upkeep),
+            (times, settings.database.statement_timeout),
+            bell.clone(),
+            metrics,
+        );
+        let rescuer = Arc::new(Mutex::new(rescuer));
         self.round("rescuer", stop(), move || {
             let rescuer = Arc::clone(&rescuer);
             async move { rescuer.lock().await.round().await }

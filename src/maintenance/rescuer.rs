@@ -1,9 +1,8 @@
 //! Declares daemons dead whose lease ran out, and puts their jobs back in line.
 //!
-//! Finding what a dead daemon held reads the whole table, so it is done twice for each death and not
-//! each time somebody looks: when it is noticed, and a lease later, since a claim of that daemon
-//! which was in flight may have committed after the first time. What even that misses is an
-//! invariant's business (`legwork.invariants`).
+//! There is no index on who holds a job: it would cost each job more than a scan costs each death. So
+//! scans are counted: one when a daemon is seen dead, one later for a claim of it that was in flight at
+//! the first, and one an hour for jobs whose holder nobody knows.
 
 use crate::{
     claimer::Bell,
@@ -14,77 +13,104 @@ use crate::{
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The rescuer's loop, round by round.
+/// How often jobs are looked for whose holder has no row.
+const UNKNOWN_PAUSE: Duration = Duration::from_hours(1);
+
+/// The rescuer's state.
 pub struct Rescuer {
     upkeep: Arc<Upkeep>,
     times: LeaseTimes,
     bell: Bell,
     metrics: Arc<Metrics>,
-    /// What was done for each daemon that died within the last hour; the database's list bounds it.
-    deaths: HashMap<i64, Death>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Death {
-    noticed: Instant,
-    searches: u32,
-}
-
-impl Death {
-    fn is_due(&self, now: Instant, ttl: Duration) -> bool {
-        match self.searches {
-            0 => true,
-            1 => now >= self.noticed + ttl,
-            _ => false,
-        }
-    }
+    looks: Looks,
+    next_unknown: Instant,
 }
 
 impl Rescuer {
-    /// A rescuer that has seen nobody die yet.
-    pub fn new(upkeep: Arc<Upkeep>, times: LeaseTimes, links: (Bell, Arc<Metrics>)) -> Self {
-        let (bell, metrics) = links;
-        Self { upkeep, times, bell, metrics, deaths: HashMap::new() }
+    /// Its first round looks at every daemon that died within the hour. `claim_limit` is how long a
+    /// claim may be in flight.
+    pub fn new(
+        upkeep: Arc<Upkeep>,
+        (times, claim_limit): (LeaseTimes, Duration),
+        bell: Bell,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let looks = Looks { again_after: times.ttl + claim_limit, next: HashMap::new() };
+        Self { upkeep, times, bell, metrics, looks, next_unknown: Instant::now() }
     }
 
-    /// One round; says when the next is due.
+    /// One round; gives the pause until the next.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
         let dead = self.upkeep.declare_dead(self.times.margin()).await?;
-        self.deaths.retain(|id, _| dead.iter().any(|(dead, _)| dead == id));
-        let now = Instant::now();
-        for (id, newly) in dead {
-            let new = Death { noticed: now, searches: 0 };
-            let death = *self.deaths.entry(id).or_insert(new);
-            if death.is_due(now, self.times.ttl) {
-                self.search(id, newly).await?;
-                self.deaths.insert(id, Death { searches: death.searches + 1, ..death });
+        let all: Vec<_> = dead.iter().map(|(id, _)| *id).collect();
+        for dead_one in self.looks.due(&all, Instant::now()) {
+            let newly = dead.contains(&(dead_one, true));
+            let jobs = self.rescue(dead_one).await?;
+            self.looks.looked(dead_one, jobs > 0, Instant::now());
+            if jobs > 0 || newly {
+                say(dead_one, jobs, "a daemon died; its jobs are back in line");
             }
         }
+        self.rescue_from_unknown().await?;
         Ok(self.times.interval)
     }
 
-    async fn search(&self, dead: i64, newly: bool) -> Result<(), DbError> {
+    /// Puts a holder's jobs back in line; gives how many.
+    async fn rescue(&self, holder: i64) -> Result<u64, DbError> {
         let mut rescued = 0;
         loop {
-            let batch = self.upkeep.rescue(dead).await?;
-            rescued += batch;
-            if batch == 0 {
-                break;
+            match self.upkeep.rescue(holder).await? {
+                0 => break,
+                batch => rescued += batch,
             }
-        }
-        if rescued > 0 {
-            self.metrics.daemon.rescues.increment(rescued);
             self.bell.ring_for_sweep();
         }
-        if rescued > 0 || newly {
-            tracing::warn!(
-                event = events::JOB_RESCUED,
-                daemon.id = dead,
-                jobs = rescued,
-                "a daemon died; its jobs are back in line"
+        self.metrics.daemon.rescues.increment(rescued);
+        Ok(rescued)
+    }
+
+    async fn rescue_from_unknown(&mut self) -> Result<(), DbError> {
+        if Instant::now() < self.next_unknown {
+            return Ok(());
+        }
+        for holder in self.upkeep.unknown_holders().await? {
+            let jobs = self.rescue(holder).await?;
+            say(
+                holder,
+                jobs,
+                "jobs were held by a daemon that nobody knows; they are back in line",
             );
         }
+        self.next_unknown = Instant::now() + UNKNOWN_PAUSE;
         Ok(())
+    }
+}
+
+fn say(holder: i64, jobs: u64, message: &str) {
+    tracing::warn!(event = events::JOB_RESCUED, daemon.id = holder, jobs, "{message}");
+}
+
+/// Which dead daemons to look at when. Pure but for the instants it is given.
+#[derive(Debug)]
+struct Looks {
+    again_after: Duration,
+    /// None: nothing is left to look for.
+    next: HashMap<i64, Option<Instant>>,
+}
+
+impl Looks {
+    /// Those of `dead` to look at now; who isn't in it any more is forgotten.
+    fn due(&mut self, dead: &[i64], now: Instant) -> Vec<i64> {
+        self.next.retain(|id, _| dead.contains(id));
+        let due = |id: &i64| self.next.get(id).is_none_or(|next| next.is_some_and(|at| at <= now));
+        dead.iter().copied().filter(due).collect()
+    }
+
+    /// A look is over. The first is followed by another; so is one that found something after it.
+    fn looked(&mut self, id: i64, found: bool, now: Instant) {
+        let is_first = !self.next.contains_key(&id);
+        let next = (is_first || found).then_some(now + self.again_after);
+        self.next.insert(id, next);
     }
 }
 
@@ -92,12 +118,30 @@ impl Rescuer {
 mod tests {
     use super::*;
 
+    const TTL: Duration = Duration::from_secs(30);
+
     #[tokio::test]
-    async fn the_table_is_searched_when_a_death_is_noticed_and_once_more_a_lease_later() {
-        let (noticed, ttl) = (Instant::now(), Duration::from_secs(30));
-        let due = |searches, after| {
-            Death { noticed, searches }.is_due(noticed + Duration::from_secs(after), ttl)
-        };
-        assert!(due(0, 0) && !due(1, 29) && due(1, 30) && !due(2, 3599));
+    async fn a_death_costs_two_looks_and_one_more_for_each_that_finds_a_straggler() {
+        let start = Instant::now();
+        let mut looks = Looks { again_after: TTL, next: HashMap::new() };
+        let dead = [7];
+        assert_eq!(looks.due(&dead, start), [7], "at once");
+        assert_eq!(looks.due(&dead, start), [7], "again, since the look failed");
+        looks.looked(7, true, start);
+        assert!(looks.due(&dead, start).is_empty());
+        assert_eq!(looks.due(&dead, start + TTL), [7], "a lease later");
+        looks.looked(7, true, start + TTL);
+        assert_eq!(looks.due(&dead, start + 2 * TTL), [7], "it had found a straggler");
+        looks.looked(7, false, start + 2 * TTL);
+        assert!(looks.due(&dead, start + 100 * TTL).is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_is_forgotten_by_the_database_is_forgotten_here() {
+        let now = Instant::now();
+        let mut looks = Looks { again_after: TTL, next: HashMap::new() };
+        looks.looked(7, false, now);
+        assert!(looks.due(&[], now).is_empty());
+        assert!(looks.next.is_empty());
     }
 }

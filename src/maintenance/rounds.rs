@@ -1,7 +1,6 @@
 //! One round of each maintenance loop.
 
 use crate::{
-    claimer::Bell,
     executor::Stop,
     heartbeat::Leases,
     job::QueueName,
@@ -15,14 +14,11 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// A due job waits at most this long for promotion.
-const PROMOTE_MAX: Duration = Duration::from_secs(1);
-/// Two promotions are at least this far apart.
-const PROMOTE_MIN: Duration = Duration::from_millis(10);
-/// Pause where others hold a lock on all that is due.
-const PROMOTE_CONTENDED: Duration = Duration::from_millis(250);
 /// How often cancel requests are looked for while jobs run.
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
+/// Two looks that notifications ask for are at least this far apart: any role can notify, and a
+/// storm of notifications mustn't be a storm of statements.
+pub const CANCEL_REST: Duration = Duration::from_millis(50);
 /// How often jobs are looked for whose time has passed; a claim looks by itself.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(15);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
@@ -31,19 +27,6 @@ const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 const DAYS_AHEAD: i32 = 35;
 /// How often waiting jobs are counted.
 const STATS_PAUSE: Duration = Duration::from_secs(15);
-
-/// Puts due jobs in line and sleeps until the next one is due.
-pub async fn promote(upkeep: &Upkeep, bell: &Bell) -> Result<Duration, DbError> {
-    let due = upkeep.next_due().await?.unwrap_or(PROMOTE_MAX);
-    if !due.is_zero() {
-        return Ok(due.clamp(PROMOTE_MIN, PROMOTE_MAX));
-    }
-    let promoted = upkeep.promote().await?;
-    if promoted > 0 {
-        bell.ring();
-    }
-    Ok(if promoted > 0 { Duration::ZERO } else { PROMOTE_CONTENDED })
-}
 
 /// Stops running jobs that somebody wants stopped.
 pub async fn cancel_requested(

@@ -1,11 +1,12 @@
 //! TERM, idle and busy, once and twice, with and without a database.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rstest::rstest;
+use tokio::time::Instant;
 
-use super::{Configuration, Notebook, SLACK, becomes, count, ends, enqueue, job};
+use super::{Configuration, MISSED_TICKS, Notebook, SLACK, becomes, count, ends, enqueue, job};
 use crate::support::{self, Daemon, Proxy};
 
 /// A job that runs until it is allowed to end.
@@ -57,6 +58,8 @@ fn a_running_job_finishes_within_the_grace_and_unstarted_jobs_are_given_back_unc
         let given_back = becomes(&pool, unstarted, "available").await;
         assert_eq!((given_back.attempt, given_back.rescues), (0, 0));
         assert_eq!(job(&pool, running).await.state, "running", "it has its grace");
+        let dies = async || daemon.get("/health/live").await.0 != 200;
+        assert!(!support::holds_within(MISSED_TICKS, dies).await, "it drains, and isn't live");
 
         notebook.allow("go");
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
@@ -171,7 +174,7 @@ fn a_job_whose_verdict_hangs_in_the_database_is_named_at_the_end() {
         daemon.signal(Signal::SIGTERM);
         // 2.3 s of it are the last flush.
         assert_eq!(daemon.exit(SLACK * 2).await.code(), Some(1), "{}", daemon.printed());
-        assert_eq!(daemon.logged("job.orphaned").await["job.id"], id);
+        assert_eq!(daemon.logged("job.orphaned").await["job.ids"], id.to_string());
         assert_eq!(daemon.logged("daemon.stopped").await["orphans"], 1);
         locked.rollback().await.unwrap();
         pool.close().await;
