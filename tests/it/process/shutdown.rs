@@ -140,7 +140,7 @@ fn a_black_holed_database_and_a_stubborn_program_delay_the_end_by_a_bound_only()
         ends(&child).await;
         let named = daemon.events().into_iter().any(|line| {
             let orphan = ["shutdown.orphans", "job.orphaned"].iter().any(|e| line["event"] == **e);
-            orphan && line["job.id"] == id
+            orphan && (line["job.id"] == id || line["job.ids"] == id.to_string())
         });
         assert!(named, "job {id} isn't named after {:?}:\n{}", asked.elapsed(), daemon.printed());
         pool.close().await;
