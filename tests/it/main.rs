@@ -21,3 +21,4 @@ mod schema;
 mod statements;
 mod support;
 mod transactions;
+mod traps;
