@@ -10,6 +10,7 @@ mod decisions;
 mod embedded;
 mod harness;
 mod history;
+mod hostile;
 mod insight;
 mod installations;
 mod migrations;
