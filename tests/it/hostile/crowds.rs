@@ -7,7 +7,7 @@ use crate::support;
 
 /// Blocks that a claim of a hundred jobs touches, by Postgres's own count.
 async fn blocks(session: &mut PgConnection) -> i64 {
-    let mut transaction = session.begin().await.unwrap();
+    let mut transaction = session.begin().await.expect("a transaction begins");
     let explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE claim
         (7, 'default', '{-2,-1,0,1,2}', '{0,0,0,0,0}', '{noop}', 100)";
     let plan: Value = sqlx::query_scalar(explain)
@@ -15,7 +15,7 @@ async fn blocks(session: &mut PgConnection) -> i64 {
         .fetch_one(&mut *transaction)
         .await
         .expect("the claim can be explained");
-    transaction.rollback().await.unwrap();
+    transaction.rollback().await.expect("it rolls back");
     let plan = &plan[0]["Plan"];
     assert_eq!(plan["Actual Rows"].as_f64(), Some(100.0), "{plan}");
     ["Shared Hit Blocks", "Shared Read Blocks"].iter().filter_map(|of| plan[of].as_i64()).sum()

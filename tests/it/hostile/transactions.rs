@@ -17,7 +17,7 @@ async fn two_phased() -> Postgres {
     let mut options = server::private_options();
     options.settings.push(("max_prepared_transactions".to_owned(), "4".to_owned()));
     let started = tokio::task::spawn_blocking(move || Postgres::start(&options));
-    let postgres = started.await.unwrap().expect("a private Postgres starts");
+    let postgres = started.await.expect("it doesn't panic").expect("a private Postgres starts");
     migrate::up(&postgres.url("postgres")).await.expect("the schema can be made");
     postgres
 }

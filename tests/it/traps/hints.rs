@@ -31,14 +31,14 @@ async fn storm(db: &TestDb, notify: &'static str) -> u64 {
     let forge = async || {
         let mut session = db.connect().await;
         let role = "SET ROLE legwork_read; SET synchronous_commit = off";
-        session.execute(sqlx::raw_sql(role)).await.unwrap();
+        session.execute(sqlx::raw_sql(role)).await.expect("the role can be taken on");
         let began = Instant::now();
         let mut sent = 0;
         while began.elapsed() < STORM {
-            session.execute(notify).await.unwrap();
+            session.execute(notify).await.expect("any role may notify");
             sent += 1;
         }
-        session.close().await.unwrap();
+        session.close().await.expect("the session ends");
         sent
     };
     join_all((0..4).map(|_| forge())).await.into_iter().sum()

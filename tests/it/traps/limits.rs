@@ -27,11 +27,11 @@ const NESTED_LOOP: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off
 /// How many of twenty jobs a claim with the limit 1 takes.
 async fn taken(db: &TestDb, claim: impl AsyncFnOnce(&mut sqlx::PgConnection) -> usize) -> usize {
     let mut session = db.connect().await;
-    session.execute(sqlx::raw_sql(NESTED_LOOP)).await.unwrap();
-    let mut transaction = session.begin().await.unwrap();
+    session.execute(sqlx::raw_sql(NESTED_LOOP)).await.expect("plans can be forbidden");
+    let mut transaction = session.begin().await.expect("a transaction begins");
     let taken = claim(&mut transaction).await;
-    transaction.rollback().await.unwrap();
-    session.close().await.unwrap();
+    transaction.rollback().await.expect("it rolls back");
+    session.close().await.expect("the session ends");
     taken
 }
 

@@ -16,8 +16,9 @@ async fn stands(db: &TestDb) -> String {
     let check = migrate::check(&mut session).await.expect("the schema can be looked at");
     let tables = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = 'legwork' AND c.relname IN ('job', 'finished', 'doorbell')";
-    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut session).await.unwrap();
-    session.close().await.unwrap();
+    let tables: i64 =
+        sqlx::query_scalar(tables).fetch_one(&mut session).await.expect("Postgres answers");
+    session.close().await.expect("the session ends");
     let version = match check {
         SchemaCheck::Current => migrate::EXPECTED_VERSION,
         SchemaCheck::Missing => 0,
