@@ -93,16 +93,11 @@ impl DueMark {
         if self.sweeps.is_due(now) { FAR_LEFT } else { self.at }
     }
 
-    /// A look from there found nothing that is due; when it was over and how long it took.
-    fn looked(&mut self, from: RunTime, (now, took): (Instant, Duration)) {
+    /// What a promotion from there found, when it was over and how long it took.
+    pub fn learn(&mut self, from: RunTime, promoted: &Promoted, (now, took): (Instant, Duration)) {
         if from == FAR_LEFT {
             self.sweeps.done(now, took);
         }
-    }
-
-    /// What a promotion from there found, when it was over and how long it took.
-    pub fn learn(&mut self, from: RunTime, promoted: &Promoted, (now, took): (Instant, Duration)) {
-        self.looked(from, (now, took));
         match promoted.last {
             // They came in the order of run_at: what is left of this burst is no earlier.
             Some(last) if is_full(promoted) => self.at = last,

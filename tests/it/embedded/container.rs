@@ -123,10 +123,6 @@ const OWNER_OF: &str = "LEGWORK_TEST_CONTAINER_OF";
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the test that starts this process tells it so")]
 fn an_owner() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tests have no configuration but the environment"
-    )]
     let Ok(docker) = std::env::var(OWNER_OF) else { return };
     let container = Container::start(Path::new(&docker)).unwrap();
     println!("\nserver={}", std::process::id());

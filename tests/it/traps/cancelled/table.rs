@@ -109,6 +109,8 @@ fn batch(verdict: &Verdict, kept: Retentions) -> Batch {
     let settled = IDS.map(|job| Settled {
         lease: Lease { job, token: 1, holder: HOLDER },
         queue: default_queue(),
+        kind: None,
+        origin: None,
         verdict: verdict.clone(),
         failure: matches!(verdict, Verdict::Retry { .. }).then(failed),
         attempt: 1,
