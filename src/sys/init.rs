@@ -1,11 +1,10 @@
 //! What the first process of a container owes the others, so that the daemon needn't be it.
 //!
-//! The kernel gives process 1 two duties that no other program has: it must wait for every orphan, or
-//! its zombie stays for as long as the container, and a signal that it has no handler for doesn't
-//! reach it, so that a TERM in its first milliseconds is lost. A program that a handler started leaves
-//! orphans in all innocence, and the daemon can't wait for whatever child there is: it would take the
-//! exit statuses that handlers wait for. So process 1 starts the same program once more, passes
-//! signals on and waits for everybody; it ends as that child did.
+//! A signal that process 1 has no handler for doesn't reach it, so that a TERM in its first milliseconds
+//! is lost, and a Ctrl-C for `migrate` or `enqueue`. And it must wait for every orphan, or its zombie
+//! stays for as long as the container: a daemon waits for those that its programs leave
+//! ([`adopt_orphans`](super::adopt_orphans)), but not every command is a daemon. So process 1 starts the
+//! same program once more, passes signals on and waits for everybody; it ends as that child did.
 //!
 //! It does nothing where somebody else is process 1 (`docker run --init`, systemd, a shared process
 //! namespace), and it starts nothing again: whether a daemon is restarted is its keeper's business.
