@@ -273,7 +273,10 @@ impl<S: ClaimSource> Claimer<S> {
         let shut = state.gate.shut_for(Instant::now());
         let wake = async {
             state.waker.woken().await;
-            sleep(shut).await;
+            // A sleep of nothing would still wait for the timer's next millisecond.
+            if !shut.is_zero() {
+                sleep(shut).await;
+            }
         };
         state.woken = tokio::select! {
             () = self.shared.halt.cancelled() => return,
