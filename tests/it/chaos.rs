@@ -5,4 +5,5 @@
 //! of the test's own each change of a row. The daemon is never asked. From that record alone, the
 //! [`history`], the checker decides. `docs/chaos.md` explains the rules.
 
+mod checker;
 mod history;
