@@ -3,7 +3,8 @@
 //! The cause is read from how the lease before was ended, and has to agree with what its handler
 //! said and with what was done to its daemon. A rescue, say, explains a second run only where
 //! something had happened to the first one's daemon: a daemon that stopped cleanly and left a lease
-//! to be rescued had lost a verdict. Whether two runs overlapped is another rule.
+//! to be rescued had lost a verdict. A release is its own daemon's: because it was told to stop, or
+//! because its lease had run out by its own clock. Whether two runs overlapped is another rule.
 
 use std::collections::BTreeMap;
 
@@ -95,22 +96,26 @@ fn cause(
         Some(Move::Retry) => Err("it was retried, and the run before hadn't asked for that"),
         Some(Move::Snooze) if decided == Some(Outcome::Snooze) => Ok(Cause::Snooze),
         Some(Move::Snooze) => Err("it was put off, and the run before hadn't asked for that"),
-        Some(Move::Release) => {
-            let told = view.process(before).and_then(|process| process.sigterm);
-            let told = told.filter(|line| *line < again.start);
-            told.map(|_| Cause::Interrupted)
-                .ok_or("it was given back, and nobody had told its daemon to stop")
-        }
-        Some(Move::Rescue) => {
+        Some(Move::Release) if told_to_stop(view, before, again) => Ok(Cause::Interrupted),
+        Some(how @ (Move::Release | Move::Rescue)) => {
             let boot = lease.claim.seen.holder.and_then(|holder| boots.get(&holder));
             let blow = view.blow(before, boot.copied().unwrap_or(before.start), again.start);
             let cause = if decided.is_some() { Cause::LostResult } else { Cause::LeaseLost };
-            blow.map(|_| cause).ok_or("it was rescued, and nothing had happened to its daemon")
+            blow.map(|_| cause).ok_or(match how {
+                Move::Rescue => "it was rescued, and nothing had happened to its daemon",
+                _ => "it was given back, and nothing had happened to its daemon",
+            })
         }
         Some(Move::Finish) if redriven(life) => Ok(Cause::Redrive),
         Some(Move::Finish) => Err("it had been finished"),
         _ => Err("the lease before had not been given back"),
     }
+}
+
+/// Whether the daemon of the run before was told to stop before it ran again.
+fn told_to_stop(view: &View<'_>, before: &Run<'_>, again: &Run<'_>) -> bool {
+    let told = view.process(before).and_then(|process| process.sigterm);
+    told.is_some_and(|line| line < again.start)
 }
 
 fn redriven(life: &Life<'_>) -> bool {
@@ -225,6 +230,9 @@ mod tests {
     #[case::given_back_by_a_daemon_that_goes_on(
         Story::plain().runs("u1", "d1").released("u1").does("u1", "d2", Done)
     )]
+    #[case::given_back_after_another_daemon_was_told_to_stop(
+        Story::plain().runs("u1", "d1").told_to_stop("d2").released("u1").does("u1", "d1", Done)
+    )]
     #[case::rescued_without_a_fault(
         Story::plain().runs("u1", "d1").declared_dead("d1").rescued("u1").does("u1", "d2", Done)
     )]
@@ -281,6 +289,15 @@ mod tests {
         Story::plain().runs("u1", "d1").stopped("d1").declared_dead("d1").rescued("u1")
             .continued("d1"),
         Cause::LeaseLost
+    )]
+    #[case::stood_still_and_gave_back_what_nobody_had_rescued(
+        Story::plain().runs("u1", "d1").stopped("d1").continued("d1").released("u1"),
+        Cause::LeaseLost
+    )]
+    #[case::stood_still_over_its_handlers_end_and_did_not_trust_it(
+        Story::plain().runs("u1", "d1").stopped("d1").says("u1", Retry).continued("d1")
+            .released("u1"),
+        Cause::LostResult
     )]
     #[case::started_by_a_daemon_that_woke_under_a_lost_lease(
         Story::plain().enqueued("u2").does("u2", "d1", Done).claimed("u1", "d1").stopped("d1")

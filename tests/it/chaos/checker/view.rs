@@ -227,7 +227,8 @@ fn lives(history: &History) -> BTreeMap<i64, Life<'_>> {
             Event::End { uid, job, token, outcome, .. } => {
                 let runs = &mut named(&mut lives, *job, uid).runs;
                 let ours = |run: &&mut Run<'_>| run.token == *token && run.end.is_none();
-                if let Some(run) = runs.iter_mut().find(ours) {
+                // Where a lease ran twice, more likely the newer of them.
+                if let Some(run) = runs.iter_mut().rfind(ours) {
                     run.end = Some((line, *outcome));
                 }
             }
