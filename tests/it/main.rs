@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed, and says where")]
 #![allow(clippy::disallowed_methods, reason = "tests start tasks and read clocks of their own")]
 
+mod chaos;
 mod cli;
 mod command;
 mod config;
