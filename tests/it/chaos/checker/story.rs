@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Report, Rule, check};
+use super::{Report, Rule, Violation, check};
 use crate::chaos::history::{Event, History, JobAtEnd, Op, Outcome, State, Transition, Verb};
 
 /// A history in the making.
@@ -55,10 +55,15 @@ impl Story {
         check(&self.history())
     }
 
-    /// Fails unless the checker says that this rule was broken, with lines to look at.
-    pub(super) fn breaks(&self, rule: Rule) {
+    /// Fails unless the checker says so of this rule.
+    pub(super) fn breaks(&self, rule: Rule, says: &str) {
         let report = self.report();
-        assert!(report.broken().contains(&rule), "{rule:?} should be broken: {report}");
+        let said = |violation: &&Violation| violation.rule == rule && violation.says.contains(says);
+        let found = report.violations.iter().find(said);
+        assert!(
+            found.is_some(),
+            "{rule:?} should say {says:?}, and here is what is said:\n{report}"
+        );
     }
 
     /// Fails if the checker finds anything.
