@@ -2,7 +2,7 @@
 # `.ci/run` runs these same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker golden loom bench fmt lint docs deny coverage ci tools
+.PHONY: help demo test test-docker golden chaos loom bench fmt lint docs deny coverage ci tools
 
 CARGO ?= cargo
 # Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
@@ -26,6 +26,10 @@ test-docker: ## Run every test against a container, and fail without a Docker en
 golden: ## Rewrite the golden files; look at the difference before you commit it
 	@scripts/need-postgres.sh
 	INSTA_UPDATE=always $(CARGO) test
+
+chaos: ## Kill, stop and cut off real daemons over a few seeds, and catch each bug that is seeded
+	@scripts/need-postgres.sh
+	@CARGO="$(CARGO)" scripts/chaos.sh
 
 # Without the bound it takes three minutes, and passed on 2026-11-23: LOOM_MAX_PREEMPTIONS=99 make loom
 loom: export LOOM_MAX_PREEMPTIONS ?= 3

@@ -26,5 +26,7 @@ mod packaging;
 mod reference;
 #[path = "tidy/scan.rs"]
 mod scan;
+#[path = "tidy/seeded.rs"]
+mod seeded;
 #[path = "tidy/tree.rs"]
 mod tree;

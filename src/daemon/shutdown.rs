@@ -63,6 +63,10 @@ impl Running {
         self.metrics.daemon.draining.set(1.0);
         self.supervisor.expect_ends();
         let phase = Phases { signals };
+        #[cfg(legwork_seeded_bugs)]
+        if crate::seeded::has(crate::seeded::Bug::BufferDroppedOnTerm) {
+            self.supervisor.abort("completer");
+        }
 
         self.stop_claiming.cancel();
         if !phase.wait("stop claiming", STOP_CLAIMING, self.gone("claimer[")).await {

@@ -85,9 +85,26 @@ impl Upkeep {
 
     /// Puts a batch of a dead daemon's jobs back in line; gives how many.
     pub async fn rescue(&self, dead: i64) -> Result<u64, DbError> {
+        #[cfg(legwork_seeded_bugs)]
+        if crate::seeded::has(crate::seeded::Bug::RescueByStaleList) {
+            return self.rescue_by_stale_list(dead).await;
+        }
         let statement = sqlx::query(include_str!("sql/rescue.sql")).bind(dead);
         let mut session = self.session.lock().await;
         let done = session.run_within(SCAN_LIMIT, |c| statement.execute(c).boxed()).await;
+        done.map(|done| done.rows_affected())
+    }
+
+    /// A bug, see `seeded`.
+    #[cfg(legwork_seeded_bugs)]
+    async fn rescue_by_stale_list(&self, dead: i64) -> Result<u64, DbError> {
+        const OTHERS_COME_FIRST: Duration = Duration::from_millis(300);
+        let listed = sqlx::query_scalar(include_str!("sql/seeded_rescue_list.sql")).bind(dead);
+        let listed: Vec<i64> =
+            self.session.lock().await.run(|c| listed.fetch_all(c).boxed()).await?;
+        tokio::time::sleep(OTHERS_COME_FIRST).await;
+        let statement = sqlx::query(include_str!("sql/seeded_rescue.sql")).bind(listed);
+        let done = self.session.lock().await.run(|c| statement.execute(c).boxed()).await;
         done.map(|done| done.rows_affected())
     }
 
