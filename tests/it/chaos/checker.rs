@@ -197,7 +197,7 @@ mod tests {
             events.jsonl:8 {"e":"exit","daemon":"d1","boot":null,"code":0,"took_ms":100,"bound_ms":4000}
             events.jsonl:9 {"e":"start","uid":"u1","job":100,"token":2,"attempt":2,"daemon":"d2"}
             events.jsonl:10 {"e":"end","uid":"u1","job":100,"token":2,"outcome":"ok"}
-            transitions.jsonl:3 {"seq":12,"job":100,"uid":"u1","op":"update","from":"running","to":"available","token_before":1,"token":1,"holder_before":1000,"holder":null,"holder_died":true,"attempt":1,"rescues":1,"snoozes":0,"result_token":null,"at_us":0}
+            transitions.jsonl:3 {"seq":12,"job":100,"uid":"u1","op":"update","from":"running","to":"available","token_before":1,"token":1,"holder_before":1000,"holder":null,"holder_died":true,"attempt":1,"rescues":1,"snoozes":0,"result_token":null,"at_us":3000}
         "#);
     }
 

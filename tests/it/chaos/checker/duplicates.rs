@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::harm::{NEVER, Process};
+use super::harm::{Claim, NEVER, Process};
 use super::moves::Move;
 use super::view::{Life, Line, Run, View};
 use super::{Rule, Violation};
@@ -110,7 +110,9 @@ fn cause(
         Some(Move::Release) if cut_short(view, before, again) => Ok(Cause::Interrupted),
         Some(how @ (Move::Release | Move::Rescue)) => {
             let boot = lease.claim.seen.holder.and_then(|holder| boots.get(&holder));
-            let blow = view.blow(before, boot.copied().unwrap_or(before.start), again.start);
+            let boot_began = boot.copied().unwrap_or(before.start);
+            let claim = Claim { at_us: lease.claim.seen.at_us, boot_began };
+            let blow = view.blow(before, &claim, again.start);
             let cause = if decided.is_some() { Cause::LostResult } else { Cause::LeaseLost };
             blow.map(|_| cause).ok_or(match how {
                 Move::Rescue => "it was rescued, and nothing had happened to its daemon",
@@ -276,10 +278,16 @@ mod tests {
         "was rescued, and nothing had happened",
         rescued_after_its_end().runs("u1", "d2").killed("d1").says("u1", Done).completed("u1")
     )]
+    #[case::an_outage_before_its_daemon_was_there(
+        "was rescued, and nothing had happened",
+        Story::plain().postgres(Verb::PgRestart).told_to_stop("d1").exits("d1", Some(0))
+            .started_again("d1").runs("u1", "d1").declared_dead("d1").rescued("u1")
+            .does("u1", "d2", Done)
+    )]
     #[case::postgres_had_long_recovered(
         "was rescued, and nothing had happened",
-        Story::plain().postgres(Verb::PgRestart).enqueued("u2").runs("u1", "d1").says("u1", Done)
-            .declared_dead("d1").rescued("u1").does("u1", "d2", Done)
+        Story::plain().postgres(Verb::PgRestart).enqueued("u2").later().runs("u1", "d1")
+            .says("u1", Done).declared_dead("d1").rescued("u1").does("u1", "d2", Done)
     )]
     fn a_run_without_a_cause_is_found(#[case] says: &str, #[case] story: Story) {
         story.breaks(Rule::Duplicates, says);
@@ -343,6 +351,11 @@ mod tests {
     #[case::an_outage_that_had_begun_before(
         Story::plain().claimed("u1", "d1").postgres(Verb::PgTerminate).starts("u1")
             .declared_dead("d1").rescued("u1").enqueued("u2").does("u2", "d2", Done),
+        Cause::LeaseLost
+    )]
+    #[case::an_outage_that_was_hardly_over(
+        Story::plain().postgres(Verb::PgRestart).enqueued("u2").does("u2", "d2", Done)
+            .runs("u1", "d1").declared_dead("d1").rescued("u1"),
         Cause::LeaseLost
     )]
     #[case::a_stop_that_left_a_lease_and_said_so(

@@ -8,15 +8,14 @@ use super::view::{Fate, Life, View};
 use super::{Rule, Violation};
 use crate::chaos::history::{JobAtEnd, State};
 
-/// What may stand in the reason of a job that was discarded, besides what operators write.
-const REASONS: [&str; 7] = [
+/// What may stand in the reason of a job that was discarded; no operator is part of a run.
+const REASONS: [&str; 6] = [
     "attempts_exhausted",
     "rescues_exhausted",
     "snoozes_exhausted",
     "invalid_payload",
     "permanent_error",
     "expired",
-    "discarded_by_operator",
 ];
 
 pub(super) fn violations(view: &View<'_>) -> Vec<Violation> {

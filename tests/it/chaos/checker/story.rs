@@ -21,6 +21,8 @@ pub(super) struct Story {
     reasons: BTreeMap<String, String>,
     at_end: Vec<(String, Bend)>,
     vanished: BTreeSet<String>,
+    /// The database's clock, in microseconds.
+    now_us: i64,
 }
 
 /// What a test does to a job's end.
@@ -141,7 +143,8 @@ impl Story {
     }
 
     fn noted(mut self, mut row: Transition) -> Self {
-        row.seq = self.next_seq();
+        self.now_us += 1000;
+        (row.seq, row.at_us) = (self.next_seq(), self.now_us);
         self.rows.insert(row.uid.clone(), row.clone());
         self.history.transitions.push(row);
         self
@@ -410,6 +413,12 @@ impl Story {
     /// Its row has `died_at`.
     pub(super) fn declared_dead(mut self, daemon: &str) -> Self {
         self.dead.extend(self.boots.get(daemon));
+        self
+    }
+
+    /// Ten seconds pass.
+    pub(super) fn later(mut self) -> Self {
+        self.now_us += 10_000_000;
         self
     }
 
