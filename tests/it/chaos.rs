@@ -6,8 +6,9 @@
 //! [`history`], the [`checker`] decides. `docs/chaos.md` explains the rules, ADR 0012 why it is made so
 //! and what it can't show.
 //!
-//! `LEGWORK_CHAOS_SEED` repeats a plan, `LEGWORK_CHAOS_DAEMON` runs another binary than the one
-//! just built, and `LEGWORK_CHAOS_BUG` seeds a bug into it, which then has to be caught.
+//! `LEGWORK_CHAOS_SEED` repeats a plan, `LEGWORK_CHAOS_PROFILE=standard` makes it a longer one.
+//! `LEGWORK_CHAOS_DAEMON` runs another binary than the one just built, and `LEGWORK_CHAOS_BUG` seeds
+//! a bug into it, which then has to be caught.
 
 mod checker;
 mod cluster;
@@ -37,9 +38,9 @@ use crate::support;
 
 /// How many seeds a bug may survive.
 const SEEDS_PER_BUG: u64 = 5;
-/// How long nothing may happen to any row before the rest is given up: ten leases and backoffs, on
-/// whatever machine, since what is waited for isn't an end but the next step.
-const QUIET: Duration = Duration::from_secs(20);
+/// How long nothing may happen to any row before the rest is given up: eight leases, on
+/// whatever machine, since what is waited for isn't the end but the next step.
+const QUIET: Duration = Duration::from_secs(12);
 /// How often it is looked whether something happened.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -54,16 +55,23 @@ fn a_fleet_keeps_its_promises_in_chaos_unless_a_bug_is_seeded() {
         bug.unwrap_or_else(|| panic!("LEGWORK_CHAOS_BUG={name}: no such bug"))
     });
     support::run(async |_db| match bug {
-        None => keeps_its_promises(seed).await,
+        None => keeps_its_promises(profile(), seed).await,
         Some(bug) => is_caught(bug, seed).await,
     });
 }
 
+/// What clean runs are like.
+fn profile() -> Shape {
+    let Some(name) = variable("LEGWORK_CHAOS_PROFILE") else { return Shape::SMOKE };
+    let shape = Shape::PROFILES.into_iter().find(|shape| shape.name == name);
+    shape.unwrap_or_else(|| panic!("LEGWORK_CHAOS_PROFILE={name}: no such profile"))
+}
+
 /// A run in which nothing may break.
-async fn keeps_its_promises(seed: u64) {
-    let dir = directory("clean", seed);
+async fn keeps_its_promises(shape: Shape, seed: u64) {
+    let dir = directory(shape.name, seed);
     say(&format!("LEGWORK_CHAOS_SEED={seed}, recorded in {}", dir.display()));
-    let report = check(&run(&Plan::draw(seed, Shape::SMOKE), &dir, None).await);
+    let report = check(&run(&Plan::draw(seed, shape), &dir, None).await);
     say(&report.to_string());
     let told = || format!("LEGWORK_CHAOS_SEED={seed} breaks promises; see {}", dir.display());
     assert!(report.violations.is_empty(), "{}\n{report}", told());
@@ -92,7 +100,7 @@ async fn run(plan: &Plan, dir: &Path, bug: Option<&'static str>) -> History {
     let text = serde_json::to_string_pretty(plan).expect("a plan can be written as JSON");
     fs::write(dir.join("plan.json"), text).expect("the plan can be written");
     fs::write(dir.join("handler.sh"), include_str!("chaos/handler.sh")).expect("so can a script");
-    let journal = Journal::create(dir);
+    let (opened, journal) = (Instant::now(), Journal::create(dir));
     let mut cluster = Cluster::start().await;
     let url = cluster.url().to_owned();
     let program = variable("LEGWORK_CHAOS_DAEMON").unwrap_or(env!("CARGO_BIN_EXE_legwork").into());
@@ -106,6 +114,8 @@ async fn run(plan: &Plan, dir: &Path, bug: Option<&'static str>) -> History {
         member.is_up().await;
     }
 
+    say(&format!("ready after {:.1} s", opened.elapsed().as_secs_f64()));
+
     let began = Instant::now();
     let produced =
         plan.producers.iter().map(|list| producers::produce(list, &url, began, &journal));
@@ -116,7 +126,9 @@ async fn run(plan: &Plan, dir: &Path, bug: Option<&'static str>) -> History {
         strike(&mut cluster, &plan.postgres, began, &journal),
     );
     // All is healed: each timeline ends with its daemon, and Postgres, in service.
+    say(&format!("healed after {:.1} s", began.elapsed().as_secs_f64()));
     drain(&cluster).await;
+    say(&format!("drained after {:.1} s", began.elapsed().as_secs_f64()));
     join_all(fleet.iter_mut().map(Member::quiesce)).await;
     if cluster.progress().await.1 == 0 {
         journal.note(&Event::Drained {});
@@ -131,7 +143,7 @@ async fn strike(cluster: &mut Cluster, upsets: &[Upset], began: Instant, journal
     for upset in upsets {
         // The plan's times are the workload.
         sleep_until(began + Duration::from_millis(upset.at_ms)).await;
-        cluster.strike(upset.blow, journal).await;
+        cluster.strike(*upset, journal).await;
     }
 }
 

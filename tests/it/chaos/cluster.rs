@@ -6,14 +6,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use legwork::embedded::{Halt, Postgres};
 use legwork::postgres::migrate;
 use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
 
 use super::history::{JOBS, TRANSITIONS, Verb};
 use super::journal::Journal;
-use super::plan::Blow;
+use super::plan::{Blow, Upset};
 use crate::support::{self, server};
 
 /// A server and its address.
@@ -43,22 +45,31 @@ impl Cluster {
     }
 
     /// Does this to it; it serves again when this returns.
-    pub(crate) async fn strike(&mut self, blow: Blow, journal: &Journal) {
-        match blow {
-            Blow::RestartFast => self.restart(Halt::Fast, journal).await,
-            Blow::RestartImmediate => self.restart(Halt::Immediate, journal).await,
+    pub(crate) async fn strike(&mut self, upset: Upset, journal: &Journal) {
+        let away = Duration::from_millis(upset.for_ms);
+        match upset.blow {
+            Blow::RestartFast => self.restart(Halt::Fast, away, journal).await,
+            Blow::RestartImmediate => self.restart(Halt::Immediate, away, journal).await,
             Blow::Terminate(role) => self.terminate(role, journal).await,
         }
     }
 
-    async fn restart(&mut self, how: Halt, journal: &Journal) {
+    async fn restart(&mut self, how: Halt, away: Duration, journal: &Journal) {
         journal.fault(Verb::PgRestart, None);
+        self.blocking(move |postgres| postgres.halt(how).expect("the server stops")).await;
+        // The plan's times are the workload.
+        sleep(away).await;
+        self.blocking(|postgres| postgres.resume().expect("the server starts again")).await;
+    }
+
+    /// Does something to the server on a thread that it may block.
+    async fn blocking(&mut self, work: impl FnOnce(&mut Postgres) + Send + 'static) {
         let mut postgres = self.postgres.take().expect("the server is there");
-        let restarted = tokio::task::spawn_blocking(move || {
-            postgres.restart(how).expect("the server restarts");
+        let done = tokio::task::spawn_blocking(move || {
+            work(&mut postgres);
             postgres
         });
-        self.postgres = Some(restarted.await.unwrap());
+        self.postgres = Some(done.await.unwrap());
     }
 
     async fn terminate(&self, role: &str, journal: &Journal) {

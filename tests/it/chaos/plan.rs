@@ -17,8 +17,13 @@ pub(crate) const DAEMONS: usize = 3;
 const PRODUCERS: usize = 4;
 /// Nothing is done to a daemon in the first of its milliseconds: it would only delay its start.
 const CALM_MS: u64 = 500;
-/// How long a daemon stands still: longer than lease, margin and a round of rescue.
+/// How long a daemon stands still: at least until lease, margin and a round of rescue are over.
 const HOLD_MS: RangeInclusive<u64> = 2600..=3200;
+/// How long one of three stands still: about until its lease runs out, where it is decided whether
+/// it is still its own.
+const DOUBT_MS: RangeInclusive<u64> = 1000..=2200;
+/// How long Postgres is away at one of its restarts: longer than a lease.
+const AWAY_MS: RangeInclusive<u64> = 1600..=2600;
 /// How long after its end a daemon is started again.
 const ABSENCE_MS: RangeInclusive<u64> = 0..=500;
 /// How long after it was sent a COMMIT is cut off. It takes a fraction of a millisecond, more
@@ -61,6 +66,8 @@ pub(crate) enum Harm {
 pub(crate) struct Upset {
     pub at_ms: u64,
     pub blow: Blow,
+    /// Until it is started again.
+    pub for_ms: u64,
 }
 
 /// What is done to Postgres.
@@ -158,7 +165,11 @@ fn daemons(rng: &mut Rng, shape: &Shape) -> Vec<Vec<Fault>> {
     let mut lists = vec![Vec::new(); DAEMONS];
     for (place, verb) in harms.into_iter().enumerate() {
         let nth = u64::try_from(place / DAEMONS).expect("turns can be counted");
-        let for_ms = rng.u64(if verb == Harm::Stop { HOLD_MS } else { ABSENCE_MS });
+        let for_ms = match verb {
+            Harm::Stop if rng.u32(..3) == 0 => rng.u64(DOUBT_MS),
+            Harm::Stop => rng.u64(HOLD_MS),
+            Harm::Kill | Harm::Term => rng.u64(ABSENCE_MS),
+        };
         let latest = turn_ms.saturating_sub(for_ms).max(1);
         let at_ms = CALM_MS + nth * turn_ms + rng.u64(0..latest);
         lists[place % DAEMONS].push(Fault { at_ms, verb, for_ms });
@@ -170,17 +181,19 @@ fn postgres(rng: &mut Rng, shape: &Shape) -> Vec<Upset> {
     let mut blows = Vec::new();
     for number in 0..shape.restarts {
         // Both ways in every plan that has two.
-        let fast = if number == 0 { rng.bool() } else { blows[0] == Blow::RestartImmediate };
+        let fast = if number == 1 { blows[0] == Blow::RestartImmediate } else { rng.bool() };
         blows.push(if fast { Blow::RestartFast } else { Blow::RestartImmediate });
     }
     for _ in 0..shape.terminations {
         let roles = if shape.roles.is_empty() { &ROLES } else { shape.roles };
         blows.push(Blow::Terminate(roles[rng.usize(..roles.len())]));
     }
-    let mut upsets: Vec<Upset> = blows
-        .into_iter()
-        .map(|blow| Upset { at_ms: rng.u64(CALM_MS..shape.lasts_ms), blow })
-        .collect();
+    let mut upset = |(number, blow)| {
+        // The first restart is the long one; it may come second.
+        let for_ms = if number == 0 && shape.restarts > 1 { rng.u64(AWAY_MS) } else { 0 };
+        Upset { at_ms: rng.u64(CALM_MS..shape.lasts_ms), blow, for_ms }
+    };
+    let mut upsets: Vec<Upset> = blows.into_iter().enumerate().map(&mut upset).collect();
     upsets.sort_by_key(|upset| upset.at_ms);
     upsets
 }

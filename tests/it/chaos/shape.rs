@@ -34,8 +34,8 @@ impl Shape {
     /// Some of everything.
     pub(crate) const SMOKE: Self = Self {
         name: "smoke",
-        jobs: 1000,
-        lasts_ms: 10_000,
+        jobs: 1500,
+        lasts_ms: 12_000,
         slow_percent: 15,
         slow_ms: (50, 1500),
         harms: &[Kill, Kill, Stop, Stop, Term, Term],
@@ -43,6 +43,24 @@ impl Shape {
         terminations: 4,
         roles: &[],
     };
+
+    /// The same for a minute and more: for whoever looks for what is rare.
+    pub(crate) const STANDARD: Self = Self {
+        name: "standard",
+        jobs: 6000,
+        lasts_ms: 60_000,
+        harms: &[
+            Kill, Kill, Kill, Kill, Kill, Kill, Kill, Kill, Kill, Kill, Stop, Stop, Stop, Stop,
+            Stop, Stop, Stop, Stop, Stop, Stop, Term, Term, Term, Term, Term, Term, Term, Term,
+            Term, Term,
+        ],
+        restarts: 8,
+        terminations: 60,
+        ..Self::SMOKE
+    };
+
+    /// Those that a clean run can have.
+    pub(crate) const PROFILES: [Self; 2] = [Self::SMOKE, Self::STANDARD];
 }
 
 /// A bug that a daemon built with `--cfg legwork_seeded_bugs` can be told to have.
@@ -87,6 +105,7 @@ pub(crate) const SEEDED_BUGS: [SeededBug; 5] = [
     SeededBug {
         name: "release_lowers_token",
         shape: Shape {
+            jobs: 120,
             harms: &[Term, Term, Term],
             slow_percent: 80,
             slow_ms: (500, 2000),
