@@ -44,6 +44,21 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
+    /// Every rule, in the order of reports and of `docs/chaos.md`.
+    #[cfg(test)]
+    const ALL: [Self; 10] = [
+        Self::Record,
+        Self::Lost,
+        Self::Unexpected,
+        Self::Duplicates,
+        Self::Overlap,
+        Self::Fencing,
+        Self::Transitions,
+        Self::Attempts,
+        Self::Shutdown,
+        Self::QuietEnd,
+    ];
+
     /// Its name, in reports and in `docs/chaos.md`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -182,8 +197,22 @@ mod tests {
             events.jsonl:8 {"e":"exit","daemon":"d1","boot":null,"code":0,"took_ms":100,"bound_ms":4000}
             events.jsonl:9 {"e":"start","uid":"u1","job":100,"token":2,"attempt":2,"daemon":"d2"}
             events.jsonl:10 {"e":"end","uid":"u1","job":100,"token":2,"outcome":"ok"}
-            transitions.jsonl:3 {"seq":12,"job":100,"uid":"u1","op":"update","from":"running","to":"available","token_before":1,"token":1,"holder_before":1000,"holder":null,"holder_died":true,"attempt":1,"rescues":1,"snoozes":0,"result_token":null,"at_us":0}
+            transitions.jsonl:3 {"seq":12,"job":100,"uid":"u1","op":"update","from":"running","to":"available","token_before":1,"token":1,"holder_before":1000,"holder":null,"holder_died":true,"attempt":1,"rescues":1,"snoozes":0,"result_token":null,"at_us":3000}
         "#);
+    }
+
+    #[test]
+    fn the_page_has_a_row_for_each_rule_and_each_cause() {
+        let page = include_str!("../../../docs/chaos.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let rules = Rule::ALL.map(Rule::name);
+        let causes = duplicates::Cause::ALL.map(duplicates::Cause::name);
+        for name in rules.into_iter().chain(causes) {
+            let named = |row: &&&str| {
+                row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")))
+            };
+            assert_eq!(rows.iter().filter(named).count(), 1, "{name}");
+        }
     }
 
     #[test]

@@ -74,30 +74,39 @@ mod tests {
     }
 
     #[rstest]
-    #[case::a_sixth_of_five(failed(5).does("u1", "d1", Done))]
+    #[case::a_sixth_of_five(
+        "attempt 6 of at most 5 ran",failed(5).does("u1", "d1", Done))]
     #[case::a_sixth_after_rescues(
+        "attempt 6 of at most 5 ran",
         failed(4).claimed("u1", "d1").killed("d1").declared_dead("d1").rescued("u1")
             .does("u1", "d2", Done)
     )]
-    #[case::told_the_wrong_number(Story::plain().claimed("u1", "d1").starts_as("u1", 1, 2, "d1"))]
-    #[case::told_the_first_number_again(failed(1).claimed("u1", "d1").starts_as("u1", 2, 1, "d1"))]
+    #[case::told_the_wrong_number(
+        "was told of attempt 2, and it was 1",Story::plain().claimed("u1", "d1").starts_as("u1", 1, 2, "d1"))]
+    #[case::told_the_first_number_again(
+        "was told of attempt 1, and it was 2",failed(1).claimed("u1", "d1").starts_as("u1", 2, 1, "d1"))]
     #[case::an_interruption_that_was_charged(
+        "a failure that no handler reported",
         Story::plain().runs("u1", "d1").told_to_stop("d1").retried("u1")
     )]
-    #[case::a_failure_without_a_run(Story::plain().claimed("u1", "d1").retried("u1"))]
+    #[case::a_failure_without_a_run(
+        "a failure that no handler reported",Story::plain().claimed("u1", "d1").retried("u1"))]
     #[case::a_refusal_that_was_charged(
+        "an attempt that never ran",
         Story::plain().claimed("u1", "d1").discarded("u1", "expired")
             .last_change(|change| change.attempt = 1)
     )]
     #[case::a_completion_that_was_not(
+        "its completion wasn't charged",
         Story::plain().does("u1", "d1", Done).last_change(|change| change.attempt = 0)
     )]
     #[case::a_cancellation_that_was_charged(
+        "its cancellation was charged",
         Story::plain().runs("u1", "d1").asked_to_stop("u1").cancelled("u1")
             .last_change(|change| change.attempt = 1)
     )]
-    fn an_attempt_too_many_or_wrongly_charged_is_found(#[case] story: Story) {
-        story.breaks(Rule::Attempts);
+    fn an_attempt_too_many_or_wrongly_charged_is_found(#[case] says: &str, #[case] story: Story) {
+        story.breaks(Rule::Attempts, says);
     }
 
     #[rstest]

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::harm::NEVER;
+use super::harm::{Claim, NEVER, Process};
 use super::moves::Move;
 use super::view::{Life, Line, Run, View};
 use super::{Rule, Violation};
@@ -32,6 +32,17 @@ pub(super) enum Cause {
 }
 
 impl Cause {
+    /// Every cause, for `docs/chaos.md`.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 6] = [
+        Self::Retry,
+        Self::Snooze,
+        Self::Interrupted,
+        Self::LostResult,
+        Self::LeaseLost,
+        Self::Redrive,
+    ];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Retry => "retry",
@@ -96,10 +107,12 @@ fn cause(
         Some(Move::Retry) => Err("it was retried, and the run before hadn't asked for that"),
         Some(Move::Snooze) if decided == Some(Outcome::Snooze) => Ok(Cause::Snooze),
         Some(Move::Snooze) => Err("it was put off, and the run before hadn't asked for that"),
-        Some(Move::Release) if told_to_stop(view, before, again) => Ok(Cause::Interrupted),
+        Some(Move::Release) if cut_short(view, before, again) => Ok(Cause::Interrupted),
         Some(how @ (Move::Release | Move::Rescue)) => {
             let boot = lease.claim.seen.holder.and_then(|holder| boots.get(&holder));
-            let blow = view.blow(before, boot.copied().unwrap_or(before.start), again.start);
+            let boot_began = boot.copied().unwrap_or(before.start);
+            let claim = Claim { at_us: lease.claim.seen.at_us, boot_began };
+            let blow = view.blow(before, &claim, again.start);
             let cause = if decided.is_some() { Cause::LostResult } else { Cause::LeaseLost };
             blow.map(|_| cause).ok_or(match how {
                 Move::Rescue => "it was rescued, and nothing had happened to its daemon",
@@ -112,10 +125,13 @@ fn cause(
     }
 }
 
-/// Whether the daemon of the run before was told to stop before it ran again.
-fn told_to_stop(view: &View<'_>, before: &Run<'_>, again: &Run<'_>) -> bool {
+/// Whether the run before may have been cut short: its daemon was told to stop before it ran again,
+/// and it hadn't decided by then. A stop lets handlers finish that are about to, and flushes what
+/// they decided.
+fn cut_short(view: &View<'_>, before: &Run<'_>, again: &Run<'_>) -> bool {
     let told = view.process(before).and_then(|process| process.sigterm);
-    told.is_some_and(|line| line < again.start)
+    let undecided = |told: Line| before.end.is_none_or(|(line, _)| line > told);
+    told.is_some_and(|line| line < again.start && undecided(line))
 }
 
 fn redriven(life: &Life<'_>) -> bool {
@@ -151,10 +167,12 @@ const HANDFULS_A_BLOW: usize = 3;
 fn over_budget(view: &View<'_>, reruns: &[Rerun<'_, '_>]) -> Option<Violation> {
     let by_blows = [Ok(Cause::LostResult), Ok(Cause::LeaseLost)];
     let spent = reruns.iter().filter(|rerun| by_blows.contains(&rerun.cause)).count();
-    let budget: usize = hands(view)
-        .into_iter()
-        .map(|(daemon, most)| HANDFULS_A_BLOW * most * blows(view, daemon))
-        .sum();
+    let hands = hands(view);
+    let cost = |process: &Process<'_>| {
+        let most = hands.get(process.daemon).copied().unwrap_or_default();
+        HANDFULS_A_BLOW * most * blows(view, process)
+    };
+    let budget: usize = view.processes.iter().map(cost).sum();
     (spent > budget).then(|| {
         let says =
             format!("{spent} runs are blamed on faults, which can't have cost over {budget}");
@@ -162,22 +180,19 @@ fn over_budget(view: &View<'_>, reruns: &[Rerun<'_, '_>]) -> Option<Violation> {
     })
 }
 
-/// How often something was done to a daemon that may have cost it leases.
-fn blows(view: &View<'_>, daemon: &str) -> usize {
-    let mine = view.processes.iter().filter(|process| process.daemon == daemon);
-    let failed = |code: Option<i32>| code != Some(0);
-    let deadly = mine.map(|process| {
-        let ended = process.sigkill.is_some() || process.exit.is_some_and(|e| failed(e.code));
-        usize::from(ended) + process.pauses.len()
-    });
-    deadly.sum::<usize>() + view.blows(daemon).count()
+/// How often something happened to a process that may have cost it leases.
+fn blows(view: &View<'_>, process: &Process<'_>) -> usize {
+    let failed = process.exit.is_some_and(|exit| exit.code != Some(0));
+    let deadly = usize::from(failed || process.sigkill.is_some()) + process.pauses.len();
+    let life = process.from..process.gone().unwrap_or(process.until);
+    deadly + view.blows(process.daemon).filter(|line| life.contains(line)).count()
 }
 
 /// The most runs that each daemon had at a time.
 fn hands<'h>(view: &View<'h>) -> BTreeMap<&'h str, usize> {
     let mut turns: BTreeMap<&str, Vec<(Line, bool)>> = BTreeMap::new();
     for run in view.lives.values().flat_map(|life| &life.runs) {
-        let gone = view.process(run).and_then(super::harm::Process::gone);
+        let gone = view.process(run).and_then(Process::gone);
         let end = run.end.map(|(line, _)| line).or(gone).unwrap_or(NEVER);
         turns.entry(run.daemon).or_default().extend([(run.start, true), (end, false)]);
     }
@@ -210,48 +225,72 @@ mod tests {
 
     #[rstest]
     #[case::one_lease_ran_twice(
+        "one lease ran twice",
         Story::plain().runs("u1", "d1").says("u1", Done).completed("u1").starts_as("u1", 1, 1, "d1")
     )]
     #[case::finished_before(
+        "it had been finished",
         Story::plain().does("u1", "d1", Done).starts_as("u1", 2, 1, "d2")
     )]
-    #[case::never_given_back(Story::plain().runs("u1", "d1").starts_as("u1", 2, 1, "d2"))]
+    #[case::never_given_back(
+        "had not been given back",Story::plain().runs("u1", "d1").starts_as("u1", 2, 1, "d2"))]
     #[case::retried_though_it_was_done(
+        "was retried, and the run before hadn't asked",
         Story::plain().runs("u1", "d1").says("u1", Done).retried("u1").promoted("u1")
             .does("u1", "d2", Done)
     )]
     #[case::retried_though_it_had_decided_nothing(
+        "was retried, and the run before hadn't asked",
         Story::plain().runs("u1", "d1").retried("u1").promoted("u1").does("u1", "d2", Done)
     )]
     #[case::put_off_though_it_had_failed(
+        "was put off, and the run before hadn't asked",
         Story::plain().runs("u1", "d1").says("u1", Retry).snoozed("u1").promoted("u1")
             .does("u1", "d2", Done)
     )]
     #[case::given_back_by_a_daemon_that_goes_on(
+        "was given back, and nothing had happened",
         Story::plain().runs("u1", "d1").released("u1").does("u1", "d2", Done)
     )]
     #[case::given_back_after_another_daemon_was_told_to_stop(
+        "was given back, and nothing had happened",
         Story::plain().runs("u1", "d1").told_to_stop("d2").released("u1").does("u1", "d1", Done)
     )]
+    #[case::given_back_by_a_stop_though_it_had_decided_before(
+        "was given back, and nothing had happened",
+        Story::plain().runs("u1", "d1").says("u1", Done).told_to_stop("d1").released("u1")
+            .exits("d1", Some(0)).does("u1", "d2", Done)
+    )]
     #[case::rescued_without_a_fault(
+        "was rescued, and nothing had happened",
         Story::plain().runs("u1", "d1").declared_dead("d1").rescued("u1").does("u1", "d2", Done)
     )]
     #[case::rescued_after_another_daemon_was_killed(
+        "was rescued, and nothing had happened",
         Story::plain().runs("u1", "d1").killed("d2").declared_dead("d1").rescued("u1")
             .does("u1", "d2", Done)
     )]
     #[case::a_verdict_dropped_by_a_clean_stop(
+        "was rescued, and nothing had happened",
         rescued_after_its_end().told_to_stop("d1").exits("d1", Some(0)).does("u1", "d2", Done)
     )]
     #[case::rescued_before_the_blow(
+        "was rescued, and nothing had happened",
         rescued_after_its_end().runs("u1", "d2").killed("d1").says("u1", Done).completed("u1")
     )]
-    #[case::postgres_had_long_recovered(
-        Story::plain().postgres(Verb::PgRestart).enqueued("u2").runs("u1", "d1").says("u1", Done)
-            .declared_dead("d1").rescued("u1").does("u1", "d2", Done)
+    #[case::an_outage_before_its_daemon_was_there(
+        "was rescued, and nothing had happened",
+        Story::plain().postgres(Verb::PgRestart).told_to_stop("d1").exits("d1", Some(0))
+            .started_again("d1").runs("u1", "d1").declared_dead("d1").rescued("u1")
+            .does("u1", "d2", Done)
     )]
-    fn a_run_without_a_cause_is_found(#[case] story: Story) {
-        story.breaks(Rule::Duplicates);
+    #[case::postgres_had_long_recovered(
+        "was rescued, and nothing had happened",
+        Story::plain().postgres(Verb::PgRestart).enqueued("u2").later().runs("u1", "d1")
+            .says("u1", Done).declared_dead("d1").rescued("u1").does("u1", "d2", Done)
+    )]
+    fn a_run_without_a_cause_is_found(#[case] says: &str, #[case] story: Story) {
+        story.breaks(Rule::Duplicates, says);
     }
 
     #[rstest]
@@ -314,6 +353,11 @@ mod tests {
             .declared_dead("d1").rescued("u1").enqueued("u2").does("u2", "d2", Done),
         Cause::LeaseLost
     )]
+    #[case::an_outage_that_was_hardly_over(
+        Story::plain().postgres(Verb::PgRestart).enqueued("u2").does("u2", "d2", Done)
+            .runs("u1", "d1").declared_dead("d1").rescued("u1"),
+        Cause::LeaseLost
+    )]
     #[case::a_stop_that_left_a_lease_and_said_so(
         Story::plain().runs("u1", "d1").says("u1", Done).told_to_stop("d1").exits("d1", Some(1))
             .declared_dead("d1").rescued("u1"),
@@ -344,6 +388,6 @@ mod tests {
             uids.iter().fold(story, again).drained()
         };
         with(&uids[..3]).keeps_every_rule();
-        with(&uids).breaks(Rule::Duplicates);
+        with(&uids).breaks(Rule::Duplicates, "4 runs are blamed on faults");
     }
 }

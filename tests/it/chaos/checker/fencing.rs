@@ -101,33 +101,43 @@ mod tests {
 
     #[rstest]
     #[case::a_late_result_completed_the_newer_lease(
+        "the result of token 1 ended token 2",
         two_runs().says_as("u1", 1, Done).completed_by("u1", Some(1)).says("u1", Done)
     )]
     #[case::a_late_result_without_a_token_completed_a_lease_that_failed(
+        "token 2 was completed, and its handler",
         two_runs().says_as("u1", 1, Done).completed_by("u1", None).says("u1", Retry)
     )]
     #[case::a_late_failure_gave_back_the_newer_lease(
+        "token 2 was retried, and its handler",
         two_runs().says_as("u1", 1, Retry).retried("u1").says("u1", Done)
     )]
     #[case::a_late_snooze_put_off_the_newer_lease(
+        "token 2 was put off, and its handler",
         two_runs().says_as("u1", 1, Snooze).snoozed("u1").says("u1", Done)
     )]
     #[case::a_late_discard_ended_the_newer_lease(
+        "token 2 was discarded, and its handler",
         two_runs().says_as("u1", 1, Discard).discarded("u1", "permanent_error").says("u1", Done)
     )]
-    #[case::completed_before_its_handler_decided(two_runs().completed("u1"))]
+    #[case::completed_before_its_handler_decided(
+        "token 2 was completed, and its handler",two_runs().completed("u1"))]
     #[case::discarded_before_its_handler_decided(
+        "token 2 was discarded, and its handler",
         two_runs().discarded("u1", "attempts_exhausted")
     )]
     #[case::discarded_for_another_reason(
+        "token 2 was discarded, and its handler",
         two_runs().says("u1", Retry).discarded("u1", "permanent_error")
     )]
     #[case::discarded_unstarted_for_what_only_a_handler_can_say(
+        "token 1 was discarded, and its handler",
         Story::plain().claimed("u1", "d1").discarded("u1", "permanent_error")
     )]
-    #[case::ran_under_a_claim_that_never_committed(Story::plain().starts_as("u1", 1, 1, "d1"))]
-    fn a_result_that_ended_another_lease_is_found(#[case] story: Story) {
-        story.breaks(Rule::Fencing);
+    #[case::ran_under_a_claim_that_never_committed(
+        "under token 1, which no claim gave",Story::plain().starts_as("u1", 1, 1, "d1"))]
+    fn a_result_that_ended_another_lease_is_found(#[case] says: &str, #[case] story: Story) {
+        story.breaks(Rule::Fencing, says);
     }
 
     #[rstest]

@@ -2,13 +2,26 @@
 //!
 //! A daemon's name lives on over many processes, so signals are told apart by process: from one
 //! `start` to the next. Blows to Postgres hit every daemon, or the one that is named, and last until
-//! a transaction that began after them was acknowledged.
+//! a transaction that began after them was acknowledged, and a little longer.
 
 use super::view::{Line, Run, View};
 use crate::chaos::history::{Event, History, Verb};
 
 /// The end of what never ended.
 pub(super) const NEVER: Line = Line::MAX;
+
+/// How long after Postgres is back a daemon may still find its leases lost, in microseconds: its
+/// claims work again before its heartbeat does, which waits between two tries.
+const AFTERMATH_US: i64 = 3_000_000;
+
+/// How a run came to its lease.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim {
+    /// By the database's clock.
+    pub at_us: i64,
+    /// The first run under the same boot id.
+    pub boot_began: Line,
+}
 
 /// One process of a daemon.
 #[derive(Debug)]
@@ -102,20 +115,25 @@ impl<'h> View<'h> {
     }
 
     /// What was done, before `next`, to the daemon of a run and may have cost it its lease, or its
-    /// verdict the way to the database. `boot_began` is the first run under the same boot id: who
-    /// stands still too long wakes under a new one.
-    pub(super) fn blow(&self, run: &Run<'_>, boot_began: Line, next: Line) -> Option<Line> {
+    /// verdict the way to the database. Who stands still too long wakes under a new boot id.
+    pub(super) fn blow(&self, run: &Run<'_>, claim: &Claim, next: Line) -> Option<Line> {
         let process = self.process(run)?;
-        let pause = process.pauses.iter().find(|(_, woke)| boot_began < *woke).map(|(at, _)| *at);
+        let began = claim.boot_began;
+        let pause = process.pauses.iter().find(|(_, woke)| began < *woke).map(|(at, _)| *at);
         let deadly = [process.sigkill, process.failed(), pause];
         let deadly = deadly.into_iter().flatten().find(|line| *line < next);
-        deadly.or_else(|| self.outage(run, next))
+        deadly.or_else(|| self.outage(run, claim, next))
     }
 
-    /// A blow to Postgres that wasn't over when the run began, and came before `next`.
-    fn outage(&self, run: &Run<'_>, next: Line) -> Option<Line> {
-        let blows = self.blows(run.daemon).filter(|line| *line < next);
-        blows.into_iter().find(|line| self.recovered(*line) > run.start)
+    /// A blow to Postgres before `next` that wasn't over when the run began, or hardly.
+    fn outage(&self, run: &Run<'_>, claim: &Claim, next: Line) -> Option<Line> {
+        let wore_on = |blow: &Line| {
+            let Some((recovered, at_us)) = self.recovered(*blow) else { return true };
+            recovered > run.start || claim.at_us < at_us.saturating_add(AFTERMATH_US)
+        };
+        let process = self.process(run)?;
+        let blows = self.blows(run.daemon).filter(|line| (process.from..next).contains(line));
+        blows.into_iter().find(wore_on)
     }
 
     /// The blows to Postgres that hit a daemon.
@@ -131,12 +149,16 @@ impl<'h> View<'h> {
             .map(|(at, _)| at + 1)
     }
 
-    /// The first acknowledgement to somebody who began after `blow`.
-    fn recovered(&self, blow: Line) -> Line {
+    /// The first acknowledgement to somebody who began after `blow`, and when that was by the
+    /// database's clock.
+    fn recovered(&self, blow: Line) -> Option<(Line, i64)> {
         let began_after = |uid: &String| {
             self.enqueues.get(uid.as_str()).is_some_and(|enqueue| enqueue.invoked > blow)
         };
         let answered = |event: &Event| matches!(event, Event::Ok { uid } if began_after(uid));
-        self.first(blow, answered).unwrap_or(NEVER)
+        let line = self.first(blow, answered)?;
+        let Event::Ok { uid } = &self.history.events[line - 1] else { return None };
+        let inserted = self.history.transitions.iter().find(|change| change.uid == *uid)?;
+        Some((line, inserted.at_us))
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! What a statement meant is recognised from the row before and after, never from who sent it. Each
 //! step has effects that no other has: a rescue counts itself, a retry charges the attempt and puts
-//! the job to wait, a release leaves everything as it was. What fits none is forbidden.
+//! the job to wait, a release leaves everything as it was. What fits none is forbidden. So is what
+//! only operators do to a waiting job besides cancelling it, for there are none in a run: a result
+//! that came too late and was written all the same looks just like that.
 
 use crate::chaos::history::{Op, State, Transition};
 
@@ -17,8 +19,6 @@ pub(super) enum Move {
     Redrive,
     /// Waiting, and in line now.
     Promote,
-    /// Waiting, and put off or made due by an operator.
-    Postpone,
     /// Taken by a daemon under the next token.
     Claim,
     /// Somebody asked the holder to stop.
@@ -88,6 +88,8 @@ fn redriven(before: &Transition, now: &Transition) -> Result<Move, &'static str>
 fn kept(before: &Transition, now: &Transition) -> Result<Move, &'static str> {
     if before.op != Op::Delete {
         Err("in history without having left the live table")
+    } else if before.from != Some(Running) && now.to != Some(State::Cancelled) {
+        Err("finished by a result while nobody held it")
     } else if now.token != before.token {
         Err("in history under another token than it had")
     } else if !(0..=1).contains(&(now.attempt - before.attempt)) {
@@ -129,11 +131,14 @@ fn updated(before: &Transition, now: &Transition) -> Result<Move, &'static str> 
 
 fn waited(before: &Transition, now: &Transition) -> Result<Move, &'static str> {
     let promoted = matches!(before.to, Some(Scheduled | Retryable)) && now.to == Some(Available);
-    match charges(before, now) {
-        _ if now.token != before.token => Err("took another token while it waited"),
-        (0, 0, 0) if promoted => Ok(Move::Promote),
-        (0, 0, 0 | 1) => Ok(Move::Postpone),
-        _ => Err("was charged while it waited"),
+    if now.token != before.token {
+        Err("took another token while it waited")
+    } else if charges(before, now) != (0, 0, 0) {
+        Err("was charged or put off while it waited")
+    } else if promoted {
+        Ok(Move::Promote)
+    } else {
+        Err("given back while nobody held it")
     }
 }
 

@@ -84,32 +84,39 @@ mod tests {
 
     #[rstest]
     #[case::given_back_while_it_ran(
+        "under tokens 1 and 2",
         Story::plain().runs("u1", "d1").told_to_stop("d1").released("u1").runs("u1", "d2")
             .says_as("u1", 1, Done)
     )]
     #[case::retried_while_it_ran(
+        "under tokens 1 and 2",
         Story::plain().runs("u1", "d1").retried("u1").promoted("u1").runs("u1", "d2")
             .says_as("u1", 1, Retry)
     )]
     #[case::rescued_from_a_daemon_that_lives(
+        "under tokens 1 and 2",
         Story::plain().runs("u1", "d1").rescued("u1").runs("u1", "d2").says_as("u1", 1, Done)
     )]
     #[case::taken_from_a_daemon_that_lives_and_never_ended(
+        "under tokens 1 and 2",
         Story::plain().runs("u1", "d1").rescued("u1").runs("u1", "d2").says("u1", Done)
     )]
     #[case::two_under_one_lease(
+        "under tokens 1 and 1",
         Story::plain().runs("u1", "d1").starts_as("u1", 1, 1, "d1").says("u1", Done)
     )]
     #[case::older_lease_started_last(
+        "under tokens 1 and 2",
         Story::plain().claimed("u1", "d1").told_to_stop("d1").released("u1").runs("u1", "d2")
             .starts_as("u1", 1, 1, "d1").says_as("u1", 1, Done).says("u1", Done)
     )]
     #[case::older_than_the_run_before(
+        "under tokens 1 and 3",
         Story::plain().runs("u1", "d1").told_to_stop("d1").released("u1")
             .does("u1", "d2", Retry).promoted("u1").runs("u1", "d2").says_as("u1", 1, Done)
     )]
-    fn two_at_a_time_under_a_live_lease_are_found(#[case] story: Story) {
-        story.breaks(Rule::Overlap);
+    fn two_at_a_time_under_a_live_lease_are_found(#[case] says: &str, #[case] story: Story) {
+        story.breaks(Rule::Overlap, says);
     }
 
     #[rstest]

@@ -45,18 +45,24 @@ mod tests {
     use crate::chaos::history::Outcome;
 
     #[rstest]
-    #[case::nobody_drained(Story::plain().does("u1", "d1", Outcome::Ok))]
-    #[case::a_job_in_line(Story::plain().drained())]
-    #[case::a_job_that_is_held(Story::plain().claimed("u1", "d1").drained())]
-    #[case::a_job_that_waits(Story::plain().does("u1", "d1", Outcome::Retry).drained())]
+    #[case::nobody_drained(
+        "waited for the end of all jobs in vain",Story::plain().does("u1", "d1", Outcome::Ok))]
+    #[case::a_job_in_line(
+        "it isn't finished",Story::plain().drained())]
+    #[case::a_job_that_is_held(
+        "it isn't finished",Story::plain().claimed("u1", "d1").drained())]
+    #[case::a_job_that_waits(
+        "it isn't finished",Story::plain().does("u1", "d1", Outcome::Retry).drained())]
     #[case::a_job_that_was_cut_at_commit_and_waits(
+        "it isn't finished",
         Story::plain().does("u1", "d1", Outcome::Ok).cut_at_commit("u2").inserted("u2").drained()
     )]
     #[case::a_handler_after_the_end(
+        "a handler ran after the end of all jobs",
         Story::plain().does("u1", "d1", Outcome::Ok).drained().starts_as("u1", 2, 1, "d1")
     )]
-    fn what_does_not_come_to_rest_is_found(#[case] story: Story) {
-        story.breaks(Rule::QuietEnd);
+    fn what_does_not_come_to_rest_is_found(#[case] says: &str, #[case] story: Story) {
+        story.breaks(Rule::QuietEnd, says);
     }
 
     #[test]

@@ -108,31 +108,40 @@ mod tests {
     use crate::chaos::history::Outcome;
 
     #[rstest]
-    #[case::an_end_without_a_start(Story::plain().claimed("u1", "d1").says("u1", Outcome::Ok))]
+    #[case::an_end_without_a_start(
+        "a handler ended that hadn't started",Story::plain().claimed("u1", "d1").says("u1", Outcome::Ok))]
     #[case::a_second_end(
+        "a handler ended that hadn't started",
         Story::plain().runs("u1", "d1").says("u1", Outcome::Ok).says("u1", Outcome::Ok)
     )]
-    #[case::a_signal_to_a_daemon_that_was_never_started(Story::plain().told_to_stop("d9"))]
+    #[case::a_signal_to_a_daemon_that_was_never_started(
+        "a daemon is named that was never started",Story::plain().told_to_stop("d9"))]
     #[case::a_run_on_a_daemon_that_was_never_started(
+        "a daemon is named that was never started",
         Story::plain().claimed("u1", "d1").starts_as("u1", 1, 1, "d9")
     )]
     #[case::a_job_that_the_trigger_did_not_see(
+        "the trigger has no line of it",
         Story::plain().runs("u1", "d1").says("u1", Outcome::Ok).unseen_by_the_trigger()
     )]
     #[case::two_uids_of_one_job(
+        "the files give it two uids",
         Story::plain().claimed("u1", "d1").last_change(|change| change.uid.replace_range(.., "u2"))
     )]
     #[case::a_sequence_that_falls(
+        "aren't in the order of their sequence",
         Story::plain().claimed("u1", "d1").last_change(|change| change.seq = 1)
     )]
     #[case::an_end_that_nothing_led_to(
+        "doesn't lead to its end",
         Story::plain().does("u1", "d1", Outcome::Ok).at_end("u1", |job| job.token = 7)
     )]
     #[case::an_attempt_too_many_at_the_end(
+        "doesn't lead to its end",
         Story::plain().does("u1", "d1", Outcome::Ok).at_end("u1", |job| job.attempt = 2)
     )]
-    fn files_that_disagree_are_found(#[case] story: Story) {
-        story.breaks(Rule::Record);
+    fn files_that_disagree_are_found(#[case] says: &str, #[case] story: Story) {
+        story.breaks(Rule::Record, says);
     }
 
     #[test]

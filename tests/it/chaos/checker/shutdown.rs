@@ -65,31 +65,43 @@ mod tests {
     use crate::chaos::history::Outcome;
 
     #[rstest]
-    #[case::too_slow(Story::plain().told_to_stop("d1").exits_in("d1", Some(0), 4001, 4000))]
+    #[case::too_slow(
+        "it took 4001 ms to stop",Story::plain().told_to_stop("d1").exits_in("d1", Some(0), 4001, 4000))]
     #[case::too_slow_though_it_said_so(
+        "it took 4001 ms to stop",
         Story::plain().told_to_stop("d1").exits_in("d1", Some(1), 4001, 4000)
     )]
-    #[case::never(Story::plain().told_to_stop("d1"))]
-    #[case::never_and_started_again(Story::plain().told_to_stop("d1").started_again("d1"))]
+    #[case::never(
+        "told to stop and never ended",Story::plain().told_to_stop("d1"))]
+    #[case::never_and_started_again(
+        "told to stop and never ended",Story::plain().told_to_stop("d1").started_again("d1"))]
     #[case::killed_while_it_stopped(
+        "had to be killed while it stopped",
         Story::plain().told_to_stop("d1").killed("d1")
     )]
-    #[case::an_exit_code_of_no_stop(Story::plain().told_to_stop("d1").exits("d1", Some(3)))]
-    #[case::died_of_a_signal(Story::plain().told_to_stop("d1").exits("d1", None))]
-    #[case::ended_by_itself(Story::plain().exits("d1", Some(0)))]
+    #[case::an_exit_code_of_no_stop(
+        "stopped with exit code 3",Story::plain().told_to_stop("d1").exits("d1", Some(3)))]
+    #[case::died_of_a_signal(
+        "told to stop and died of a signal",Story::plain().told_to_stop("d1").exits("d1", None))]
+    #[case::ended_by_itself(
+        "nobody had told it to",Story::plain().exits("d1", Some(0)))]
     #[case::ended_by_itself_in_its_second_life(
+        "nobody had told it to",
         Story::plain().told_to_stop("d1").exits("d1", Some(0)).started_again("d1")
             .exits("d1", Some(1))
     )]
     #[case::a_handler_that_outlived_it(
+        "at work after the daemon had ended",
         Story::plain().runs("u1", "d1").killed("d1").says("u1", Outcome::Ok)
     )]
     #[case::a_handler_that_started_after_it(
+        "at work after the daemon had ended",
         Story::plain().claimed("u1", "d1").killed("d1").starts("u1")
     )]
-    #[case::gone_without_an_end(Story::plain().started_again("d1"))]
-    fn a_daemon_that_does_not_stop_as_it_should_is_found(#[case] story: Story) {
-        story.breaks(Rule::Shutdown);
+    #[case::gone_without_an_end(
+        "nobody saw its end",Story::plain().started_again("d1"))]
+    fn a_daemon_that_does_not_stop_as_it_should_is_found(#[case] says: &str, #[case] story: Story) {
+        story.breaks(Rule::Shutdown, says);
     }
 
     #[rstest]

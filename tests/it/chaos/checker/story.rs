@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Report, Rule, check};
+use super::{Report, Rule, Violation, check};
 use crate::chaos::history::{Event, History, JobAtEnd, Op, Outcome, State, Transition, Verb};
 
 /// A history in the making.
@@ -21,6 +21,8 @@ pub(super) struct Story {
     reasons: BTreeMap<String, String>,
     at_end: Vec<(String, Bend)>,
     vanished: BTreeSet<String>,
+    /// The database's clock, in microseconds.
+    now_us: i64,
 }
 
 /// What a test does to a job's end.
@@ -55,10 +57,15 @@ impl Story {
         check(&self.history())
     }
 
-    /// Fails unless the checker says that this rule was broken, with lines to look at.
-    pub(super) fn breaks(&self, rule: Rule) {
+    /// Fails unless the checker says so of this rule.
+    pub(super) fn breaks(&self, rule: Rule, says: &str) {
         let report = self.report();
-        assert!(report.broken().contains(&rule), "{rule:?} should be broken: {report}");
+        let said = |violation: &&Violation| violation.rule == rule && violation.says.contains(says);
+        let found = report.violations.iter().find(said);
+        assert!(
+            found.is_some(),
+            "{rule:?} should say {says:?}, and here is what is said:\n{report}"
+        );
     }
 
     /// Fails if the checker finds anything.
@@ -136,7 +143,8 @@ impl Story {
     }
 
     fn noted(mut self, mut row: Transition) -> Self {
-        row.seq = self.next_seq();
+        self.now_us += 1000;
+        (row.seq, row.at_us) = (self.next_seq(), self.now_us);
         self.rows.insert(row.uid.clone(), row.clone());
         self.history.transitions.push(row);
         self
@@ -405,6 +413,12 @@ impl Story {
     /// Its row has `died_at`.
     pub(super) fn declared_dead(mut self, daemon: &str) -> Self {
         self.dead.extend(self.boots.get(daemon));
+        self
+    }
+
+    /// Ten seconds pass.
+    pub(super) fn later(mut self) -> Self {
+        self.now_us += 10_000_000;
         self
     }
 

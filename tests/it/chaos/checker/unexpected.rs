@@ -48,15 +48,20 @@ mod tests {
     use crate::chaos::history::Outcome;
 
     #[rstest]
-    #[case::nobody_enqueued_it(Story::plain().inserted("u2"))]
-    #[case::nobody_enqueued_what_ran(Story::plain().starts_as("u2", 1, 1, "d1"))]
-    #[case::rolled_back_and_there(Story::plain().rolled_back("u2").inserted("u2"))]
+    #[case::nobody_enqueued_it(
+        "nobody enqueued it",Story::plain().inserted("u2"))]
+    #[case::nobody_enqueued_what_ran(
+        "nobody enqueued it",Story::plain().starts_as("u2", 1, 1, "d1"))]
+    #[case::rolled_back_and_there(
+        "its producer rolled back",Story::plain().rolled_back("u2").inserted("u2"))]
     #[case::rolled_back_and_run(
+        "its producer rolled back",
         Story::plain().rolled_back("u2").inserted("u2").does("u2", "d1", Outcome::Ok)
     )]
-    #[case::there_twice(Story::plain().inserted_again("u1"))]
-    fn what_nobody_asked_for_is_found(#[case] story: Story) {
-        story.breaks(Rule::Unexpected);
+    #[case::there_twice(
+        "job 100 is the same enqueue",Story::plain().inserted_again("u1"))]
+    fn what_nobody_asked_for_is_found(#[case] says: &str, #[case] story: Story) {
+        story.breaks(Rule::Unexpected, says);
     }
 
     #[rstest]
