@@ -19,7 +19,8 @@ pub enum Bug {
     ReleaseLowersToken,
     /// A verdict counts as written although its statement failed: `completer/flush`.
     AckBeforeCommit,
-    /// The verdicts that wait when the daemon is told to stop are forgotten: `daemon/shutdown`.
+    /// The verdicts that wait when the daemon is told to stop are forgotten, and nobody counts them:
+    /// `daemon/shutdown`.
     BufferDroppedOnTerm,
 }
 

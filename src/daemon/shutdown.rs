@@ -104,6 +104,10 @@ impl Running {
     /// What was claimed and neither runs any more nor is known to be written down: verdicts that the
     /// completer gave up or was ended over, and those that never reached it.
     fn unwritten(&self, hung: &[Arc<RunningJob>]) -> Vec<(JobId, i64)> {
+        #[cfg(legwork_seeded_bugs)]
+        if crate::seeded::has(crate::seeded::Bug::BufferDroppedOnTerm) {
+            return Vec::new();
+        }
         let hung: HashSet<_> = hung.iter().map(|job| (job.lease.job, job.lease.token)).collect();
         let mut unwritten = self.held.jobs();
         unwritten.retain(|held| !hung.contains(held));
