@@ -1,23 +1,34 @@
-//! The steps that every job passes and that need no database: marks, verdicts, batches, COPY rows.
+//! The steps that every job passes in the daemon: claimed rows, marks, verdicts, batches, COPY rows.
 //!
 //! They exist so that an allocation or a slow path that creeps in is seen before it is felt; the
-//! allocations of each are counted beside its time. What the daemon does as a whole is measured by
-//! `legwork bench`, not here.
+//! allocations of each are counted beside its time. No step waits for a database while it is measured;
+//! a claim's rows are fetched once, from a private Postgres that lives for that moment. What the
+//! daemon does as a whole is measured by `legwork bench`, not here.
 
 #![allow(missing_docs, reason = "a benchmark has no readers of its documentation")]
 
 use divan::{AllocProfiler, Bencher, black_box, counter::ItemsCount};
 use legwork::{
-    claimer::{LEVELS, Marks},
+    claimer::{ClaimRequest, LEVELS, Marks},
     completer::{Batch, Settled},
-    config::Retentions,
+    config::{Environment, Retentions},
+    embedded::{Options, Postgres},
     job::{
         Backoff, ClaimedJob, Ending, JobError, JobId, KindName, KindPolicy, Lease, Outcome,
         QueueName, Retention, Verdict, rule,
     },
-    postgres::enqueue::{NewJob, encode_row},
+    postgres::{
+        decode_claimed_row,
+        enqueue::{NewJob, encode_row},
+        migrate,
+    },
 };
-use std::{collections::HashMap, time::Duration};
+use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgRow};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 #[global_allocator]
@@ -39,22 +50,8 @@ fn kind() -> KindName {
 }
 
 fn job(id: i64) -> ClaimedJob {
-    ClaimedJob {
-        lease: Lease { job: JobId(id), token: 1, holder: 7 },
-        seq: id,
-        priority: 0,
-        charged: 0,
-        rescues: 0,
-        snoozes: 0,
-        max_attempts: None,
-        queue: queue(),
-        kind: kind(),
-        payload: r#"{"width": 640}"#.into(),
-        timeout: None,
-        expired: false,
-        waited: Duration::ZERO,
-        metadata: None,
-    }
+    let lease = Lease { job: JobId(id), token: 1, holder: 7 };
+    ClaimedJob::new(lease, queue(), kind(), r#"{"width": 640}"#)
 }
 
 fn policy() -> KindPolicy {
@@ -66,6 +63,67 @@ fn policy() -> KindPolicy {
         max_rescues: 3,
         max_snoozes: 100,
     }
+}
+
+/// A claim of a full batch, one kind among several.
+fn request() -> ClaimRequest {
+    let kinds = ["archive", "charge", "notify", "resize"];
+    let names = kinds.iter().map(|name| KindName::new(name).expect("a name")).collect::<Vec<_>>();
+    ClaimRequest {
+        holder: 7,
+        queue: queue(),
+        kinds: Arc::from(names),
+        probe: Marks::new(Instant::now()).probe(Instant::now()),
+        most: BATCH,
+    }
+}
+
+/// The rows of such a claim, as Postgres sends them: fetched once, by whoever needs them first.
+fn claimed_rows() -> &'static [PgRow] {
+    static ROWS: OnceLock<Vec<PgRow>> = OnceLock::new();
+    ROWS.get_or_init(|| {
+        let mut options = Options::default();
+        options.search.splice(0..0, Environment::of_process().search_path());
+        let postgres = Postgres::start(&options).expect("a private Postgres starts");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let rows = runtime.block_on(claim(&postgres.url("postgres"))).expect("jobs are claimed");
+        postgres.stop().expect("it stops");
+        rows
+    })
+}
+
+async fn claim(url: &str) -> Result<Vec<PgRow>, Box<dyn std::error::Error>> {
+    migrate::up(url).await?;
+    let mut connection = PgConnection::connect(url).await?;
+    connection.execute(include_str!("hot_paths/jobs.sql")).await?;
+    let ClaimRequest { holder, queue, kinds, probe, most } = request();
+    let rows = sqlx::query(include_str!("../src/postgres/sql/claim.sql"))
+        .bind(holder)
+        .bind(queue.as_str())
+        .bind(probe.levels)
+        .bind(probe.marks)
+        .bind(kinds.iter().map(KindName::as_str).collect::<Vec<_>>())
+        .bind(i64::from(most))
+        .fetch_all(&mut connection)
+        .await?;
+    assert_eq!(rows.len(), BATCH as usize, "the claim is a full one");
+    connection.close().await?;
+    Ok(rows)
+}
+
+/// Rows of a claim as jobs; bare ones, or with metadata and limits of their own.
+#[divan::bench(args = [false, true])]
+fn claim_decode(bencher: Bencher<'_, '_>, rich: bool) {
+    let request = request();
+    let is_rich = |row: &&PgRow| {
+        decode_claimed_row(row, &request).is_ok_and(|job| job.max_attempts.is_some()) == rich
+    };
+    let rows: Vec<&PgRow> = claimed_rows().iter().filter(is_rich).collect();
+    bencher.counter(ItemsCount::new(rows.len())).bench_local(|| {
+        let decode =
+            |row: &&PgRow| decode_claimed_row(black_box(row), &request).expect("a claimed row");
+        rows.iter().map(decode).collect::<Vec<_>>()
+    });
 }
 
 /// Where a claim looks.

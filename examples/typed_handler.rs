@@ -24,22 +24,12 @@ impl TypedHandler for Sum {
 }
 
 fn job(payload: &str) -> Result<ClaimedJob, Box<dyn std::error::Error>> {
-    Ok(ClaimedJob {
-        lease: Lease { job: JobId(1), token: 1, holder: 1 },
-        seq: 1,
-        priority: 0,
-        charged: 0,
-        rescues: 0,
-        snoozes: 0,
-        max_attempts: None,
-        queue: QueueName::new("default")?,
-        kind: KindName::new("sum")?,
-        payload: payload.to_owned(),
-        timeout: None,
-        expired: false,
-        waited: Duration::ZERO,
-        metadata: None,
-    })
+    Ok(ClaimedJob::new(
+        Lease { job: JobId(1), token: 1, holder: 1 },
+        QueueName::new("default")?,
+        KindName::new("sum")?,
+        payload,
+    ))
 }
 
 #[tokio::main(flavor = "current_thread")]

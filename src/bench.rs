@@ -19,9 +19,9 @@ use crate::{
         Admin, Database, DatabaseUrl, Environment, HandlerSettings, KindSettings, MissingUrl,
         Retentions, Settings,
     },
-    daemon::{Daemon, Signals, StartError},
+    daemon::{Daemon, Signals, TrialError},
     job::{KindName, Retention},
-    postgres::{BenchSession, ConnectError, Connector, DbError, enqueue::EnqueueError, migrate},
+    postgres::{BenchSession, Connector, migrate},
 };
 use handler::{Stamping, Stamps};
 use std::{sync::Arc, time::Duration};
@@ -90,22 +90,10 @@ pub struct Progress {
 pub enum BenchError {
     /// No server was named.
     #[error(transparent)]
-    NoDatabase(#[from] MissingUrl),
-    /// The server can't be used.
+    NoDatabase(MissingUrl),
+    /// A step failed.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The schema couldn't be made.
-    #[error(transparent)]
-    Migrate(#[from] migrate::MigrateError),
-    /// The jobs couldn't be enqueued.
-    #[error(transparent)]
-    Enqueue(#[from] EnqueueError),
-    /// The database couldn't be asked.
-    #[error(transparent)]
-    Ask(#[from] DbError),
-    /// The daemon didn't start.
-    #[error(transparent)]
-    Start(#[from] StartError),
+    Trial(TrialError),
     /// The daemon ended in the middle.
     #[error("the daemon ended before its jobs did")]
     Ended,
@@ -122,6 +110,12 @@ pub enum BenchError {
     Interrupted,
 }
 
+impl<E: Into<TrialError>> From<E> for BenchError {
+    fn from(error: E) -> Self {
+        Self::Trial(error.into())
+    }
+}
+
 impl Bench {
     /// Makes the database, measures, drops the database.
     pub async fn run(
@@ -129,7 +123,7 @@ impl Bench {
         signals: &Signals,
         show: &impl Fn(Progress),
     ) -> Result<Report, BenchError> {
-        let url = self.database.url.as_ref().ok_or(MissingUrl)?;
+        let url = self.database.url.as_ref().ok_or(BenchError::NoDatabase(MissingUrl))?;
         let name = format!("legwork_bench_{:08x}", fastrand::u32(..));
         let mut server = BenchSession::new(Connector::new(url, &self.database)?);
         server.create_database(&name).await?;

@@ -3,14 +3,16 @@
 //!
 //! One claimer for each claim group. It reserves slots, claims at most that many rows, and passes
 //! them on. Wake-ups are hints: whatever happens to them, the poll finds every row, and a storm of
-//! them costs no storm of claims. A claim in flight is never dropped, since its rows would then be
-//! held by nobody.
+//! them costs no storm of claims; while nothing comes, one lookout polls for all claimers. A claim in
+//! flight is never dropped, since its rows would then be held by nobody.
 
 mod gate;
+mod lookout;
 mod marks;
 mod sweeps;
 mod wake;
 
+pub use lookout::{Hints, Look, Lookout, Post, Seen};
 pub use marks::{LEVELS, Marks, Probe};
 pub use sweeps::Sweeps;
 pub use wake::{Bell, Waker};
@@ -68,6 +70,9 @@ pub trait ClaimSource: Send + Sync + 'static {
         &self,
         request: &ClaimRequest,
     ) -> impl Future<Output = Result<Vec<ClaimedJob>, ClaimError>> + Send;
+
+    /// Looks, in one round trip, which of these groups have something in line. Takes nothing.
+    fn look(&self, looks: &[Look]) -> impl Future<Output = Result<Vec<Seen>, ClaimError>> + Send;
 }
 
 /// Kinds that are claimed together, and where they go.
@@ -124,11 +129,18 @@ const POLL_MIN: Duration = Duration::from_millis(2);
 /// Longest pause after failed claims.
 const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// Pause after so many failures in a row.
+fn failure_pause(failures: u32) -> Duration {
+    let pause = Duration::from_millis(100) * 2u32.pow(failures.min(6));
+    pause.min(FAILURE_PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
 /// One claim group's claimer.
 pub struct Claimer<S> {
     shared: ClaimerShared<S>,
     group: ClaimGroup,
     queue_metrics: Arc<QueueMetrics>,
+    post: Arc<Post>,
     /// Locked by the one task that runs; survives its restart.
     state: Mutex<State>,
 }
@@ -159,7 +171,13 @@ impl<S: ClaimSource> Claimer<S> {
             backlog: false,
             failures: 0,
         };
-        Self { shared, group, queue_metrics, state: Mutex::new(state) }
+        let post = Post::new(group.queue.clone(), Arc::clone(&group.kinds));
+        Self { shared, group, queue_metrics, post, state: Mutex::new(state) }
+    }
+
+    /// Where it waits while it has nothing to do.
+    pub fn post(&self) -> Arc<Post> {
+        Arc::clone(&self.post)
     }
 
     /// Claims until told to halt, and ends when told to stop.
@@ -231,7 +249,8 @@ impl<S: ClaimSource> Claimer<S> {
         claimed
     }
 
-    /// Waits for a wake or the next poll, unless there is more to claim right now.
+    /// Waits for a wake or the next poll, unless there is more to claim right now. Once polls have
+    /// become as rare as they get, the lookout makes them.
     async fn rest(&self, state: &mut State) {
         state.failures = 0;
         state.woken = false;
@@ -240,6 +259,7 @@ impl<S: ClaimSource> Claimer<S> {
             return;
         }
         let jitter = self.shared.settings.poll_jitter * (2.0 * fastrand::f64() - 1.0);
+        let idle = state.pause >= self.shared.settings.poll_interval;
         state.pause = state.pause.min(self.shared.settings.poll_interval);
         let pause = state.pause.mul_f64((1.0 + jitter).max(0.0));
         let shut = state.gate.shut_for(Instant::now());
@@ -250,7 +270,11 @@ impl<S: ClaimSource> Claimer<S> {
         state.woken = tokio::select! {
             () = self.shared.halt.cancelled() => return,
             () = wake => true,
-            () = sleep(pause) => false,
+            () = sleep(pause), if !idle => false,
+            seen = self.post.stand(), if idle => {
+                state.marks.reach(&seen);
+                false
+            }
         };
         let source = if state.woken { WakeSource::Notify } else { WakeSource::Poll };
         self.shared.metrics.daemon.woke(source);
@@ -266,8 +290,7 @@ impl<S: ClaimSource> Claimer<S> {
             tracing::warn!(event = events::CLAIM_FAILED, error, job.queue = %self.group.queue, "claiming failed and is tried again until it works");
         }
         state.failures = state.failures.saturating_add(1);
-        let pause = Duration::from_millis(100) * 2u32.pow(state.failures.min(6));
-        let pause = pause.min(FAILURE_PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0);
+        let pause = failure_pause(state.failures);
         // Told to stop or not, the loop looks at the token next.
         self.shared.halt.run_until_cancelled(sleep(pause)).await;
     }

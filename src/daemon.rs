@@ -6,10 +6,12 @@
 mod groups;
 mod shutdown;
 mod signals;
+mod trial;
 mod wiring;
 
 pub use shutdown::Ended;
 pub use signals::{Caught, Signals};
+pub use trial::TrialError;
 
 use crate::{
     admin::{self, AdminError, Bound},
@@ -196,7 +198,8 @@ impl Daemon {
         }
     }
 
-    fn every_kind_has_a_handler(&self) -> Result<(), StartError> {
+    /// Refuses a configuration with a kind that says `handler = "rust"` and has none here.
+    pub fn every_kind_has_a_handler(&self) -> Result<(), StartError> {
         let mut rust = self.settings.kinds.iter().filter(|k| k.handler == HandlerSettings::Rust);
         match rust.find(|kind| self.registry.get(kind.name.as_str()).is_none()) {
             Some(kind) => Err(StartError::NoHandler(kind.name.to_string())),

@@ -7,17 +7,19 @@
 
 mod handlers;
 mod samples;
+mod server;
 mod view;
 
 pub use view::{Frame, Summary};
 
 use crate::{
     config::{Admin, DatabaseUrl, Environment, Settings},
-    daemon::{Daemon, Ended, Signals, StartError},
-    embedded::{EmbeddedError, Options, Postgres},
-    postgres::{Connector, DbError, Observer, enqueue::EnqueueError, migrate},
+    daemon::{Daemon, Ended, Signals, StartError, TrialError},
+    embedded::{EmbeddedError, Options},
+    postgres::{Connector, Observer, migrate},
 };
 use samples::Sample;
+use server::Server;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,
@@ -34,53 +36,52 @@ const FRAME: Duration = Duration::from_millis(500);
 pub enum DemoError {
     /// No Postgres could be started.
     #[error(transparent)]
-    Postgres(#[from] EmbeddedError),
-    /// The schema couldn't be made.
+    Postgres(EmbeddedError),
+    /// This machine has neither Postgres's programs nor a Docker engine.
+    #[error("{lacking} (a Docker engine would do as well: {engine})")]
+    Neither {
+        /// What a private cluster lacks, and what installs it.
+        lacking: EmbeddedError,
+        /// Why there is no engine.
+        engine: String,
+    },
+    /// A step failed.
     #[error(transparent)]
-    Migrate(#[from] migrate::MigrateError),
-    /// The samples couldn't be enqueued.
-    #[error(transparent)]
-    Enqueue(#[from] EnqueueError),
-    /// The database couldn't be asked.
-    #[error(transparent)]
-    Ask(#[from] DbError),
-    /// The daemon didn't start.
-    #[error(transparent)]
-    Start(#[from] StartError),
+    Trial(TrialError),
     /// Not every sample ended as it should.
     #[error("{0} samples didn't end as they should: the summary names them")]
     Wrong(usize),
 }
 
+impl<E: Into<TrialError>> From<E> for DemoError {
+    fn from(error: E) -> Self {
+        Self::Trial(error.into())
+    }
+}
+
 /// A demo with its Postgres running.
 pub struct Demo {
-    postgres: Postgres,
+    server: Server,
     settings: Settings,
     environment: Environment,
     samples: Vec<Sample>,
 }
 
 impl Demo {
-    /// Starts the private Postgres. Blocks for about a second.
-    pub fn prepare(environment: Environment) -> Result<Self, DemoError> {
-        let mut options = Options::default();
-        options.search.splice(0..0, environment.search_path());
-        let postgres = Postgres::start(&options)?;
+    /// Starts the private Postgres, or a container where there are no programs for one, and says
+    /// which. Blocks for about a second, or for as long as the container takes.
+    pub fn prepare(environment: Environment, say: impl Fn(&str)) -> Result<Self, DemoError> {
+        let server = Server::start(Options::default(), &environment.search_path(), say)?;
         let samples = samples::all();
         let mut settings = Settings { kinds: samples::kinds(), ..Settings::default() };
-        settings.database.url = Some(DatabaseUrl::new(postgres.url("postgres")));
+        settings.database.url = Some(DatabaseUrl::new(server.url()));
         settings.admin = Admin { listen: free_port() };
-        Ok(Self { postgres, settings, environment, samples })
+        Ok(Self { server, settings, environment, samples })
     }
 
-    /// Where its database is.
-    pub fn url(&self) -> String {
-        self.postgres.url("postgres")
-    }
-
-    /// Its directory with `psql`.
+    /// The command by which a person looks into its database.
     pub fn psql(&self) -> String {
-        self.postgres.binaries().join("psql").display().to_string()
+        self.server.psql()
     }
 
     /// Where its admin port is.
@@ -96,10 +97,9 @@ impl Demo {
         signals: Signals,
         draw: impl FnMut(&Frame),
     ) -> Result<Summary, DemoError> {
-        let url = self.url();
+        let url = self.server.url();
         migrate::up(&url).await?;
-        let connector = Connector::new(&DatabaseUrl::new(url), &self.settings.database)
-            .map_err(DbError::from)?;
+        let connector = Connector::new(&DatabaseUrl::new(url), &self.settings.database)?;
         let observer = Observer::new(connector);
         let began = Instant::now();
         observer.enqueue(self.samples.iter().map(Sample::job).collect()).await?;

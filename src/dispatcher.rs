@@ -9,7 +9,8 @@ pub use limiter::Limiter;
 
 use crate::{
     completer::Settled,
-    job::{Verdict, refuse_before_running},
+    job::{ClaimedJob, DiscardReason, Verdict, refuse_before_running},
+    telemetry::events,
     worker::{Assignment, Pool, Slot, Slots},
 };
 use std::sync::Arc;
@@ -75,6 +76,7 @@ impl Dispatcher {
             match kind.and_then(|kind| refuse_before_running(&job, &kind.policy)) {
                 None => allowed.push(Assignment { job, slot }),
                 Some(reason) => {
+                    say_refused(&job, reason);
                     let metrics = kind.map(|kind| Arc::clone(&kind.metrics));
                     let verdict = Verdict::Discard { reason };
                     let settled = Settled::unstarted(&job, verdict, metrics);
@@ -113,4 +115,15 @@ impl Dispatcher {
             sleep(not_yet).await;
         }
     }
+}
+
+fn say_refused(job: &ClaimedJob, reason: DiscardReason) {
+    tracing::warn!(
+        event = events::JOB_DISCARDED,
+        job.id = job.lease.job.0,
+        job.kind = %job.kind,
+        job.queue = %job.queue,
+        reason = reason.as_str(),
+        "a job is discarded before it runs"
+    );
 }

@@ -7,12 +7,15 @@
 //! removed by [`Postgres::stop`], by `Drop`, by the kernel and a watchdog when the owner is
 //! killed, and by the next start when all of these were.
 //!
+//! Where the system has no such programs, a [`Container`] serves the demo instead.
+//!
 //! It installs nothing and holds no SQL; whoever needs a schema connects to [`Postgres::url`].
 //! `docs/adr/0006-embedded-postgres.md` has the alternatives.
 
 mod account;
 mod binaries;
 mod cluster;
+mod container;
 mod error;
 mod place;
 mod server;
@@ -27,6 +30,7 @@ use nix::sys::signal::Signal;
 use self::account::Account;
 use self::binaries::Binaries;
 use self::cluster::{Cluster, SUPERUSER};
+pub use self::container::{Container, IMAGE};
 pub use self::error::EmbeddedError;
 use self::place::Place;
 use self::server::Server;

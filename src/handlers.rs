@@ -4,7 +4,6 @@
 //! program runs. Rust handlers are code of whoever embeds the library and are registered there.
 
 mod command;
-mod metadata;
 mod noop;
 mod sleep;
 

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod claimed;
+mod metadata;
 mod name;
 mod outcome;
 mod policy;
@@ -15,6 +16,7 @@ mod verdict;
 
 pub use backoff::{Backoff, BackoffError};
 pub use claimed::{ClaimedJob, JobId, Lease};
+pub use metadata::Metadata;
 pub use name::{KindName, NameError, QueueName};
 pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome};
 pub use policy::{KindPolicy, refuse_before_running};

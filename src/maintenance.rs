@@ -14,7 +14,7 @@ pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
 pub use promoter::{DueMark, Promoter};
 pub use rescuer::Rescuer;
-pub use rounds::{CANCEL_REST, cancel_requested, prune, stats};
+pub use rounds::{CANCEL_REST, cancel_requested, expire, prune, stats};
 
 use crate::{postgres::DbError, telemetry::events};
 use std::{future::Future, time::Duration};

@@ -4,6 +4,7 @@
 //! planner's reason. The rooms that need the database say so by a trait of their own; here the
 //! traits meet Postgres. No statement is assembled from strings.
 
+mod apart;
 mod bench;
 mod claim;
 mod connect;
@@ -21,7 +22,7 @@ mod transaction;
 mod upkeep;
 
 pub use bench::BenchSession;
-pub use claim::PostgresClaims;
+pub use claim::{PostgresClaims, decode_claimed_row};
 pub use connect::{ConnectError, Connector};
 pub use held::Held;
 pub use lease::{Identity, PostgresLease};
@@ -29,4 +30,4 @@ pub use listen::{Listener, Notice};
 pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
-pub use upkeep::{PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep};
+pub use upkeep::{NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep};

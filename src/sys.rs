@@ -10,7 +10,11 @@
 mod child;
 mod descriptors;
 mod group;
+#[cfg(target_os = "linux")]
+pub mod init;
+mod orphans;
 pub mod spawner;
 
 pub use child::ChildSetup;
 pub use group::ProcessGroup;
+pub use orphans::adopt as adopt_orphans;

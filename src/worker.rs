@@ -5,6 +5,7 @@
 //! on demand; ADR 0011 says why and what a burst costs.
 
 mod handoff;
+mod lines;
 mod pool;
 mod running;
 mod slots;

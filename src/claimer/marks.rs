@@ -82,6 +82,15 @@ impl Marks {
         }
     }
 
+    /// These were seen in line, as (priority, seq): no mark may lie behind them.
+    pub fn reach(&mut self, seen: &[(i16, i64)]) {
+        for (priority, seq) in seen {
+            if let Some(level) = LEVELS.iter().position(|level| level == priority) {
+                self.marks[level] = self.marks[level].min(*seq);
+            }
+        }
+    }
+
     /// A sweep took so long. What it found is behind the marks now, so claims go on there, and the
     /// next sweep can wait even when this one didn't see the end of the line.
     pub fn swept(&mut self, now: Instant, took: Duration) {
@@ -143,6 +152,16 @@ mod tests {
         marks.learn(&sweep, [(0, 77)].into_iter(), true, 1_000_000);
         marks.swept(now, Duration::ZERO);
         assert_eq!(at_default(&marks, now), 77);
+    }
+
+    #[tokio::test]
+    async fn a_mark_goes_back_to_what_a_look_saw_and_no_further() {
+        let (mut marks, now) = swept_marks();
+        let probe = marks.probe(now);
+        marks.learn(&probe, std::iter::empty(), false, 1_000_000);
+        marks.reach(&[(0, 77), (1, 2_000_000)]);
+        let probe = marks.probe(now);
+        assert_eq!(probe.marks[2..4], [77, 1_000_000 - MARGIN]);
     }
 
     #[tokio::test]

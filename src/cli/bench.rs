@@ -6,8 +6,7 @@ use super::{
 };
 use crate::{
     bench::{Bench, BenchError, Progress, Report, Work},
-    daemon::{Caught, Signals, StartError},
-    postgres::DbError,
+    daemon::{Caught, Signals},
 };
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -90,22 +89,13 @@ fn measure(bench: &Bench) -> anyhow::Result<Report> {
             () = signals.clone().follow(caught) => unreachable!("signals are followed for ever"),
         };
         bar.finish_and_clear();
-        report.map_err(inner)
+        report.map_err(|error| match error {
+            // The step that failed is what exit codes go by.
+            BenchError::Trial(error) => error.into(),
+            BenchError::NoDatabase(error) => error.into(),
+            error => error.into(),
+        })
     })
-}
-
-/// The error of the room that failed, which is what exit codes go by.
-fn inner(error: BenchError) -> anyhow::Error {
-    match error {
-        BenchError::Connect(error) | BenchError::Ask(DbError::Connect(error)) => {
-            StartError::Connect(error).into()
-        }
-        BenchError::NoDatabase(error) => error.into(),
-        BenchError::Migrate(error) => error.into(),
-        BenchError::Enqueue(error) => error.into(),
-        BenchError::Start(error) => error.into(),
-        error => error.into(),
-    }
 }
 
 /// On standard error, and only where that is a terminal.

@@ -7,7 +7,7 @@ use super::{
     output::{print, say},
     table::Table,
 };
-use crate::config;
+use crate::{config, daemon::Daemon};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -39,6 +39,9 @@ pub(super) fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<(
 
 fn check(context: &Context) -> anyhow::Result<()> {
     let loaded = config::load(&context.source)?;
+    // What `run` would refuse as well: this program has no handlers of its own.
+    let environment = context.source.environment().clone();
+    Daemon::new(loaded.settings.clone(), environment).every_kind_has_a_handler()?;
     let file = loaded.file.map(|path| path.display().to_string());
     for warning in &loaded.warnings {
         say(&format!("warning: {warning}"));

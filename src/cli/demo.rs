@@ -27,8 +27,7 @@ pub(super) struct DemoArguments {
 pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Result<()> {
     // Somebody who watches may go on watching; a script must come to an end.
     let once = arguments.once || !std::io::stderr().is_terminal();
-    output::say("starting a private Postgres, which goes away with this program …");
-    let demo = Demo::prepare(context.source.environment().clone())?;
+    let demo = Demo::prepare(context.source.environment().clone(), output::say)?;
     introduce(&demo);
     // A sample panics on purpose: one line says so, a backtrace would frighten.
     std::panic::set_hook(Box::new(|panic| output::say(&format!("a handler panicked: {panic}"))));
@@ -46,7 +45,11 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
             () = signals.follow(caught) => unreachable!("signals are followed for ever"),
         };
         screen.leave();
-        anyhow::Ok(summary?)
+        summary.map_err(|error| match error {
+            // The step that failed is what exit codes go by.
+            DemoError::Trial(error) => anyhow::Error::from(error),
+            error => error.into(),
+        })
     })?;
     show(&summary, context)?;
     match summary.wrong.len() {
@@ -66,9 +69,8 @@ fn introduce(demo: &Demo) {
     output::say("where to look meanwhile:");
     // Shown, never sent.
     output::say(&format!(
-        "  {} '{}' -c 'SELECT id, kind, state, attempt, reason FROM legwork.jobs'",
-        demo.psql(),
-        demo.url()
+        "  {} -c 'SELECT id, kind, state, attempt, reason FROM legwork.jobs'",
+        demo.psql()
     ));
     if let Some(admin) = demo.admin() {
         output::say(&format!(

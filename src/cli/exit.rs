@@ -6,9 +6,10 @@
 use super::output::{Closed, plain_lines, say};
 use crate::{
     config::{MissingUrl, Mistakes},
-    daemon::{Ended, StartError},
+    daemon::{Ended, StartError, TrialError},
     job::JobId,
     postgres::{
+        DbError,
         enqueue::EnqueueError,
         migrate::{MigrateError, SchemaCheck},
         operations::{self, Nature, OperationError},
@@ -169,6 +170,7 @@ fn code(error: &anyhow::Error) -> Code {
         error.downcast_ref::<EnqueueError>().map(|error| of_nature(error.nature())),
         error.downcast_ref::<MigrateError>().map(of_migrating),
         error.downcast_ref::<StartError>().map(of_starting),
+        error.downcast_ref::<TrialError>().map(of_trying),
     ];
     codes.into_iter().flatten().next().unwrap_or(Code::Failed)
 }
@@ -197,6 +199,18 @@ fn of_starting(error: &StartError) -> Code {
     }
 }
 
+fn of_trying(error: &TrialError) -> Code {
+    match error {
+        TrialError::Connect(error) | TrialError::Ask(DbError::Connect(error)) => {
+            of_nature(Nature::of_connect(error))
+        }
+        TrialError::Migrate(error) => of_migrating(error),
+        TrialError::Enqueue(error) => of_nature(error.nature()),
+        TrialError::Start(error) => of_starting(error),
+        TrialError::Ask(DbError::Deadline(_) | DbError::Statement(_)) => Code::Failed,
+    }
+}
+
 fn of_migrating(error: &MigrateError) -> Code {
     match error {
         MigrateError::Connect(source) => of_nature(Nature::of_connecting(source)),
@@ -204,6 +218,6 @@ fn of_migrating(error: &MigrateError) -> Code {
         MigrateError::Locked { .. } => Code::TryAgain,
         MigrateError::Changed { .. } | MigrateError::Newer { .. } => Code::NotReady,
         MigrateError::UnknownTarget { .. } => Code::Usage,
-        _ => Code::Failed,
+        other => of_nature(operations::nature(other)),
     }
 }

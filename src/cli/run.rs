@@ -4,6 +4,7 @@ use super::{Context, exit::Unclean};
 use crate::{
     config::{self, Settings},
     daemon::{Caught, Daemon, Ended, Signals, StartError},
+    sys,
     telemetry::logs,
 };
 use anyhow::Context as _;
@@ -32,6 +33,9 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     crate::seeded::plant(context.source.environment().seeded_bug())?;
     let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone());
     let daemon = if arguments.once { daemon.once() } else { daemon };
+    if let Err(error) = sys::adopt_orphans() {
+        tracing::warn!(%error, "processes that leave their program's session will outlive their attempt");
+    }
     let ended = live(daemon, &loaded.settings);
     logs.flush(LOG_FLUSH);
     match ended? {

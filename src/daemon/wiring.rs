@@ -3,7 +3,7 @@
 use super::{Daemon, Signals, StartError, groups::groups, shutdown};
 use crate::{
     admin::{self, AdminState, Bound},
-    claimer::{Bell, ClaimGroup, Claimer, ClaimerShared},
+    claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Hints, Lookout, Post},
     completer::{Completer, Links, Verdicts, verdict_channel},
     config::{QueueSettings, Settings},
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
@@ -61,6 +61,10 @@ pub(super) struct Running {
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
+    /// Where claimers wait while they have nothing to do.
+    posts: Vec<Arc<Post>>,
+    /// Whether wake-ups arrive.
+    hints: Arc<Hints>,
 }
 
 impl Running {
@@ -84,6 +88,8 @@ impl Running {
             held: Arc::default(),
             heartbeat: None,
             queues: Vec::new(),
+            posts: Vec::new(),
+            hints: Arc::default(),
         };
         if let Some(bound) = bound {
             let state = AdminState { health: Arc::clone(health), metrics: Arc::clone(metrics) };
@@ -128,7 +134,9 @@ impl Running {
         for queue in &settings.queues {
             self.start_queue(daemon, queue, &shared, (&verdicts, &bell, &upkeep));
         }
-        let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, settings.claim.notify);
+        self.start_lookout(&shared);
+        let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
+        let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, &upkeep, &bell, (leases, doorbell));
         if settings.claim.notify {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
@@ -319,12 +327,19 @@ impl Running {
                 outbox,
             };
             let claimer = Arc::new(Claimer::new(shared.clone(), claim_group, bell.waker()));
+            self.posts.push(claimer.post());
             let name = format!("claimer[{}/{}]", queue.name, group.name);
             self.supervisor.spawn(name, ExitPolicy::Restart, move || Arc::clone(&claimer).run());
         }
         let names = kinds.iter().map(|kind| kind.name.to_string()).collect();
         self.queues.push((slots, Arc::clone(upkeep), queue.clone(), names));
         self.pools.push(pool);
+    }
+
+    fn start_lookout(&self, shared: &ClaimerShared<PostgresClaims>) {
+        let hints = Arc::clone(&self.hints);
+        let lookout = Arc::new(Lookout::new(shared.clone(), hints, self.posts.clone()));
+        self.supervisor.spawn("lookout", ExitPolicy::Restart, move || Arc::clone(&lookout).run());
     }
 
     fn pool(&self, daemon: &Daemon, queue: &QueueSettings, verdicts: &Verdicts) -> Pool {
@@ -357,6 +372,7 @@ impl Running {
             bell: bell.clone(),
             cancel: Arc::new(Notify::new()),
             check: self.health.check("listener"),
+            hints: Arc::clone(&self.hints),
             metrics: Arc::clone(&self.metrics),
         });
         let heard = Arc::clone(&ears.cancel);
@@ -418,6 +434,11 @@ impl Running {
         self.round("canceller", self.stop_cancelling.clone(), move || {
             let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
             async move { maintenance::cancel_requested(&up, &leases, &running).await }
+        });
+        let up = Arc::clone(upkeep);
+        self.round("expirer", stop(), move || {
+            let up = Arc::clone(&up);
+            async move { maintenance::expire(&up).await }
         });
         self.start_history(settings, upkeep);
     }

@@ -151,7 +151,7 @@ fn is_served(directory: &Path) -> bool {
 }
 
 /// The last bytes of an output, from the start of a line.
-fn last_words(output: &[u8]) -> String {
+pub(super) fn last_words(output: &[u8]) -> String {
     let from = output.len().saturating_sub(LAST_WORDS);
     let text = String::from_utf8_lossy(&output[from..]);
     let cut = if from == 0 { 0 } else { text.find('\n').map_or(0, |end| end + 1) };

@@ -19,6 +19,15 @@ pub enum EmbeddedError {
         /// The sentence with the command that installs it here.
         install: String,
     },
+    /// There is no program that speaks to a Docker engine.
+    #[error("there is no `docker` on the PATH")]
+    FindDocker,
+    /// The Docker engine isn't there, or can't do what it was asked.
+    #[error("{said}")]
+    Docker {
+        /// The end of what `docker` printed.
+        said: String,
+    },
     /// Postgres refuses to run as root, and there is no other user to run it as.
     #[error("Postgres refuses to run as root, and there is neither a user postgres nor nobody")]
     FindUser,

@@ -62,6 +62,27 @@ pub struct ClaimedJob {
 }
 
 impl ClaimedJob {
+    /// A job at its first attempt that has nothing but what every job has: for trying a handler without
+    /// a database.
+    pub fn new(lease: Lease, queue: QueueName, kind: KindName, payload: impl Into<String>) -> Self {
+        Self {
+            lease,
+            seq: lease.job.0,
+            priority: 0,
+            charged: 0,
+            rescues: 0,
+            snoozes: 0,
+            max_attempts: None,
+            queue,
+            kind,
+            payload: payload.into(),
+            timeout: None,
+            expired: false,
+            waited: Duration::ZERO,
+            metadata: None,
+        }
+    }
+
     /// The number of the attempt that is about to run, from 1.
     pub fn attempt(&self) -> u16 {
         self.charged.saturating_add(1)

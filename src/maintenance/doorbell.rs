@@ -4,7 +4,10 @@
 //! come slowly. All daemons read the same sequence, so an idle daemon of a busy fleet doesn't make
 //! producers ring for everybody. The same reading is what the low-water marks go by.
 
-use crate::postgres::{DbError, Upkeep};
+use crate::{
+    claimer::Hints,
+    postgres::{DbError, Upkeep},
+};
 use std::{
     sync::{
         Arc,
@@ -19,9 +22,9 @@ const RING_BELOW: f64 = 500.0;
 /// Above so many they stop; the gap keeps the mode from flapping.
 const SILENCE_ABOVE: f64 = 1000.0;
 /// How long one extension lasts: three rounds, so that a slow one doesn't end it.
-const EXTENSION: Duration = Duration::from_secs(6);
+const EXTENSION: Duration = Duration::from_secs(9);
 /// Between two readings while little happens.
-const IDLE_PAUSE: Duration = Duration::from_secs(2);
+const IDLE_PAUSE: Duration = Duration::from_secs(3);
 /// Between two readings while jobs come.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -29,22 +32,25 @@ const BUSY_PAUSE: Duration = Duration::from_millis(250);
 pub struct Doorbell {
     upkeep: Arc<Upkeep>,
     horizon: Arc<AtomicI64>,
-    enabled: bool,
+    /// Told whether producers ring; nothing where they aren't to.
+    hints: Option<Arc<Hints>>,
     last: Option<(i64, Instant)>,
     ringing: bool,
 }
 
 impl Doorbell {
-    /// With `claim.notify` off it only reads.
-    pub fn new(upkeep: Arc<Upkeep>, horizon: Arc<AtomicI64>, enabled: bool) -> Self {
-        Self { upkeep, horizon, enabled, last: None, ringing: true }
+    /// Without hints (`claim.notify` is off) it only reads.
+    pub fn new(upkeep: Arc<Upkeep>, horizon: Arc<AtomicI64>, hints: Option<Arc<Hints>>) -> Self {
+        Self { upkeep, horizon, hints, last: None, ringing: true }
     }
 
     /// One reading; says when the next is due.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
         let now = Instant::now();
-        let reached = if self.enabled && self.ringing {
-            self.upkeep.extend_doorbell(EXTENSION).await?
+        let reached = if self.hints.is_some() && self.ringing {
+            let extended = self.upkeep.extend_doorbell(EXTENSION).await;
+            self.tell(extended.is_ok());
+            extended?
         } else {
             self.upkeep.horizon().await?
         };
@@ -53,13 +59,20 @@ impl Doorbell {
         self.last = Some((reached, now));
         if rate > SILENCE_ABOVE && self.ringing {
             self.ringing = false;
-            if self.enabled {
+            self.tell(false);
+            if self.hints.is_some() {
                 self.upkeep.silence_doorbell().await?;
             }
         } else if rate < RING_BELOW {
             self.ringing = true;
         }
         Ok(if rate > 1.0 { BUSY_PAUSE } else { IDLE_PAUSE })
+    }
+
+    fn tell(&self, ringing: bool) {
+        if let Some(hints) = &self.hints {
+            hints.ringing.store(ringing, Ordering::Release);
+        }
     }
 
     fn rate(&self, reached: i64, now: Instant) -> f64 {

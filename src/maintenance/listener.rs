@@ -1,11 +1,14 @@
 //! LISTEN as a loop: rings the bell, and looks for cancel requests, when Postgres says so.
 
 use crate::{
-    claimer::Bell,
+    claimer::{Bell, Hints},
     postgres::{Connector, DbError, Listener, Notice},
     telemetry::{events, health::Check, metrics::Metrics},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +23,8 @@ pub struct Ears {
     pub cancel: Arc<Notify>,
     /// Readiness: whether wake-ups arrive.
     pub check: Check,
+    /// Told whether somebody listens.
+    pub hints: Arc<Hints>,
     /// The daemon's metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -29,6 +34,7 @@ pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationTok
     while !stop.is_cancelled() {
         let heard = stop.run_until_cancelled(hear(&connector, &ears)).await;
         ears.metrics.daemon.listener_connected.set(0.0);
+        ears.hints.heard.store(false, Ordering::Release);
         if let Some(Err(error)) = heard {
             ears.check.failing("wake-ups don't arrive; polls go on");
             say_lost(&error);
@@ -50,6 +56,8 @@ async fn hear(connector: &Connector, ears: &Ears) -> Result<(), DbError> {
     let mut listener = Listener::connect(connector).await?;
     ears.check.ok();
     ears.metrics.daemon.listener_connected.set(1.0);
+    ears.hints.heard.store(true, Ordering::Release);
+    tracing::info!(event = events::LISTENER_CONNECTED, "wake-ups arrive");
     // Whatever was announced before we listened is looked for now.
     ears.bell.ring();
     ears.cancel.notify_one();

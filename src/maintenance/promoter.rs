@@ -15,6 +15,8 @@ use tokio::time::Instant;
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Two promotions are at least this far apart.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// Pause where others hold a lock on all that is due.
+const CONTENDED: Duration = Duration::from_millis(250);
 /// How far the mark trails the last look. A transaction that is open for longer with a `run_at` that
 /// passes meanwhile waits for the next sweep. Each look walks what was promoted within the margin.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -38,16 +40,32 @@ impl Promoter {
     pub async fn round(&mut self) -> Result<Duration, DbError> {
         let started = Instant::now();
         let from = self.mark.start(started);
-        let promoted = self.upkeep.promote(from).await?;
+        let due = self.upkeep.next_due(from).await?;
+        let wait = due.wait.unwrap_or(PAUSE_MAX);
+        if !wait.is_zero() {
+            let nothing = Promoted { rows: 0, last: None, asked_at: due.asked_at };
+            self.mark.learn(from, &nothing, (Instant::now(), started.elapsed()));
+            return Ok(wait.clamp(PAUSE_MIN, PAUSE_MAX));
+        }
+        let promoted = match self.upkeep.promote(from).await {
+            Err(error) if error.blames_the_rows() => return self.promote_apart(from).await,
+            promoted => promoted?,
+        };
         self.mark.learn(from, &promoted, (Instant::now(), started.elapsed()));
-        if promoted.rows > 0 {
+        if promoted.rows == 0 {
+            return Ok(CONTENDED);
+        }
+        self.bell.ring();
+        Ok(Duration::ZERO)
+    }
+
+    /// Goes round the rows that the database refuses. The mark stays where it is, and the pause is
+    /// the longest: a row that is refused stays due.
+    async fn promote_apart(&self, from: RunTime) -> Result<Duration, DbError> {
+        if self.upkeep.promote_apart(from).await? > 0 {
             self.bell.ring();
         }
-        if is_full(&promoted) {
-            return Ok(Duration::ZERO);
-        }
-        let next = self.upkeep.next_due(self.mark.at).await?.unwrap_or(PAUSE_MAX);
-        Ok(next.clamp(PAUSE_MIN, PAUSE_MAX))
+        Ok(PAUSE_MAX)
     }
 }
 

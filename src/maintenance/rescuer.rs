@@ -41,16 +41,16 @@ impl Rescuer {
 
     /// One round; gives the pause until the next.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
-        let newly = self.upkeep.declare_dead(self.times.margin()).await?;
-        for dead in self.looks.due(&self.upkeep.dead().await?, Instant::now()) {
-            let jobs = self.rescue(dead).await?;
-            self.looks.looked(dead, jobs > 0, Instant::now());
-            if jobs > 0 || newly.contains(&dead) {
-                say(dead, jobs, "a daemon died; its jobs are back in line");
+        let dead = self.upkeep.declare_dead(self.times.margin()).await?;
+        let ids: Vec<_> = dead.iter().map(|(id, _)| *id).collect();
+        for dead_id in self.looks.due(&ids, Instant::now()) {
+            let jobs = self.rescue(dead_id).await?;
+            self.looks.looked(dead_id, jobs > 0, Instant::now());
+            if jobs > 0 || dead.contains(&(dead_id, true)) {
+                say(dead_id, jobs, "a daemon died; its jobs are back in line");
             }
         }
         self.rescue_from_unknown().await?;
-        self.upkeep.forget().await?;
         Ok(self.times.interval)
     }
 
@@ -58,9 +58,16 @@ impl Rescuer {
     async fn rescue(&self, holder: i64) -> Result<u64, DbError> {
         let mut rescued = 0;
         loop {
-            match self.upkeep.rescue(holder).await? {
-                0 => break,
-                batch => rescued += batch,
+            match self.upkeep.rescue(holder).await {
+                Ok(0) => break,
+                Ok(batch) => rescued += batch,
+                // One row that can't be changed must not keep the others with a dead daemon.
+                Err(error) if error.blames_the_rows() => {
+                    rescued += self.upkeep.rescue_apart(holder).await?;
+                    self.bell.ring_for_sweep();
+                    break;
+                }
+                Err(error) => return Err(error),
             }
             self.bell.ring_for_sweep();
         }

@@ -19,6 +19,8 @@ const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 /// Two looks that notifications ask for are at least this far apart: any role can notify, and a
 /// storm of notifications mustn't be a storm of statements.
 pub const CANCEL_REST: Duration = Duration::from_millis(50);
+/// How often jobs are looked for whose time has passed; a claim looks by itself.
+const EXPIRE_PAUSE: Duration = Duration::from_secs(15);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
@@ -40,13 +42,28 @@ pub async fn cancel_requested(
     Ok(CANCEL_PAUSE)
 }
 
-/// Makes history's next days and drops those that are past.
+/// Discards waiting jobs whose `expires_at` has passed.
+pub async fn expire(upkeep: &Upkeep) -> Result<Duration, DbError> {
+    let expired = upkeep.expire().await?;
+    if expired == 0 {
+        return Ok(EXPIRE_PAUSE);
+    }
+    tracing::warn!(
+        event = events::JOB_EXPIRED,
+        jobs = expired,
+        "jobs are discarded: nobody had started them by their expires_at"
+    );
+    Ok(Duration::ZERO)
+}
+
+/// Makes history's next days and drops those that are past; forgets daemons that died long ago.
 pub async fn prune(upkeep: &Upkeep, check: &Check) -> Result<Duration, DbError> {
     if let Err(error) = upkeep.make_partitions(DAYS_AHEAD).await {
         check.failing("history's next days can't be made");
         return Err(error);
     }
     check.ok();
+    upkeep.forget().await?;
     for name in upkeep.droppable_partitions().await? {
         match upkeep.drop_partition(name.clone()).await {
             Ok(()) => tracing::info!(
@@ -68,8 +85,8 @@ pub async fn stats(
     queues: &[(QueueName, Arc<QueueMetrics>)],
     metrics: &Metrics,
 ) -> Result<Duration, DbError> {
-    for (queue, handles) in queues {
-        let count = upkeep.count(queue).await?;
+    let names: Vec<_> = queues.iter().map(|(name, _)| name.to_string()).collect();
+    for ((_, handles), count) in queues.iter().zip(upkeep.count(names).await?) {
         #[expect(clippy::cast_precision_loss, reason = "counted to 10,000 at most")]
         handles.jobs_available.set(count.available as f64);
         handles.oldest_available_age_seconds.set(count.oldest_seconds.max(0.0));

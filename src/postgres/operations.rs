@@ -11,6 +11,7 @@ mod change;
 mod enqueue;
 mod error;
 mod jobs;
+mod lease;
 mod nature;
 mod queues;
 mod session;
@@ -22,6 +23,7 @@ pub use jobs::{
     ATTEMPTS_MAX, Attempt, Gate, JobDetail, JobFilter, JobPage, JobSummary, PAGE_MAX, explain_job,
     list_jobs, show_job,
 };
-pub use nature::{Nature, Said, is_forbidden, said};
+pub use lease::assert_lease;
+pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use queues::{QUEUES_MAX, QueueList, QueueRow, list_queues, pause_queue, resume_queue};
 pub use session::{Connection, Limit, open};

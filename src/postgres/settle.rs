@@ -236,7 +236,7 @@ async fn finish_without_history(
 }
 
 /// A CHECK that a row breaks has the same SQLSTATE, but a name.
-fn lacks_a_partition(error: &DbError) -> bool {
+pub(super) fn lacks_a_partition(error: &DbError) -> bool {
     let DbError::Statement(sqlx::Error::Database(refusal)) = error else { return false };
     refusal.code().as_deref() == Some(NO_PARTITION) && refusal.constraint().is_none()
 }

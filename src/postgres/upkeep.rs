@@ -1,7 +1,7 @@
 //! The statements of maintenance, on one session of its own: promotion, rescue, cancel requests,
 //! partitions, counts. None of them is on a job's way; each has a deadline all the same.
 
-use super::{Connector, DbError, Session};
+use super::{Connector, DbError, Session, apart, settle::lacks_a_partition};
 use crate::{
     config::Retentions,
     job::{JobId, QueueName},
@@ -29,6 +29,15 @@ pub struct Promoted {
     pub last: Option<RunTime>,
     /// When it looked.
     pub asked_at: RunTime,
+}
+
+/// When the next waiting job is due.
+#[derive(Debug, Clone, Copy)]
+pub struct NextDue {
+    /// When it was asked.
+    pub asked_at: RunTime,
+    /// How long it is from then; none where nothing waits.
+    pub wait: Option<Duration>,
 }
 
 /// How much waits in a queue.
@@ -82,24 +91,38 @@ impl Upkeep {
         Ok(Promoted { rows, last: last.map(RunTime), asked_at: RunTime(asked_at) })
     }
 
-    /// How long until the next job is due, of those from `mark` on.
-    pub async fn next_due(&self, mark: RunTime) -> Result<Option<Duration>, DbError> {
-        let statement = sqlx::query_scalar::<_, f64>(include_str!("sql/next_due.sql")).bind(mark.0);
-        let seconds =
-            self.session.lock().await.run(|c| statement.fetch_optional(c).boxed()).await?;
-        Ok(seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
+    /// Puts every due job in line, looking from `mark` on, but those that the database refuses; gives
+    /// how many. For when [`promote`](Self::promote) was refused.
+    pub async fn promote_apart(&self, mark: RunTime) -> Result<u64, DbError> {
+        let session = &mut *self.session.lock().await;
+        let (mut promoted, mut refused) = (0, 0);
+        loop {
+            let due = sqlx::query_scalar(include_str!("sql/due.sql")).bind(mark.0).bind(refused);
+            let jobs: Vec<i64> = session.run(|c| due.fetch_all(c).boxed()).await?;
+            let statement = |jobs| sqlx::query(include_str!("sql/promote_these.sql")).bind(jobs);
+            let parted = apart::all_but_the_refused(session, jobs, statement).await?;
+            promoted += parted.changed;
+            refused += i64::try_from(parted.refused.len()).unwrap_or(0);
+            if parted.changed == 0 {
+                return Ok(promoted);
+            }
+        }
     }
 
-    /// Declares daemons dead whose lease ran out; gives their ids.
-    pub async fn declare_dead(&self, margin: Duration) -> Result<Vec<i64>, DbError> {
-        let statement = sqlx::query_scalar(include_str!("sql/declare_dead.sql"));
+    /// When the next waiting job is due, of those from `mark` on.
+    pub async fn next_due(&self, mark: RunTime) -> Result<NextDue, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/next_due.sql")).bind(mark.0);
+        let (asked_at, next): (f64, Option<f64>) =
+            self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await?;
+        let pause = |s: f64| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX);
+        Ok(NextDue { asked_at: RunTime(asked_at), wait: next.map(pause) })
+    }
+
+    /// Declares daemons dead whose lease ran out. Gives these (`true`) and all that died within the
+    /// last hour.
+    pub async fn declare_dead(&self, margin: Duration) -> Result<Vec<(i64, bool)>, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/declare_dead.sql"));
         let statement = statement.bind(margin.as_secs_f64());
-        self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await
-    }
-
-    /// Daemons that died within the last hour.
-    pub async fn dead(&self) -> Result<Vec<i64>, DbError> {
-        let statement = sqlx::query_scalar(include_str!("sql/dead_daemons.sql"));
         self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await
     }
 
@@ -128,6 +151,23 @@ impl Upkeep {
         done.map(|done| done.rows_affected())
     }
 
+    /// Puts all of a dead daemon's jobs back in line but those that the database refuses; gives how
+    /// many. For when [`rescue`](Self::rescue) was refused.
+    pub async fn rescue_apart(&self, dead: i64) -> Result<u64, DbError> {
+        let session = &mut *self.session.lock().await;
+        let (mut rescued, mut after) = (0, i64::MIN);
+        loop {
+            let held = sqlx::query_scalar(include_str!("sql/held_by.sql")).bind(dead).bind(after);
+            let jobs: Vec<i64> =
+                session.run_within(SCAN_LIMIT, |c| held.fetch_all(c).boxed()).await?;
+            let Some(last) = jobs.last() else { return Ok(rescued) };
+            after = *last;
+            let these = include_str!("sql/rescue_these.sql");
+            let statement = |jobs| sqlx::query(these).bind(dead).bind(jobs);
+            rescued += apart::all_but_the_refused(session, jobs, statement).await?.changed;
+        }
+    }
+
     /// Holders of jobs that no daemon's row stands for.
     pub async fn unknown_holders(&self) -> Result<Vec<i64>, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/unknown_holders.sql"));
@@ -147,6 +187,20 @@ impl Upkeep {
         let rows: Vec<(i64, i64)> =
             self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await?;
         Ok(rows.into_iter().map(|(id, token)| (JobId(id), token)).collect())
+    }
+
+    /// Discards a batch of waiting jobs whose time has passed; gives how many.
+    pub async fn expire(&self) -> Result<i64, DbError> {
+        let session = &mut *self.session.lock().await;
+        let expire = || sqlx::query_scalar::<_, i64>(include_str!("sql/expire.sql"));
+        match session.run(|c| expire().fetch_one(c).boxed()).await {
+            Err(error) if lacks_a_partition(&error) => {
+                let make = sqlx::query(include_str!("sql/make_discard_days.sql"));
+                session.run(|c| make.execute(c).boxed()).await?;
+                session.run(|c| expire().fetch_one(c).boxed()).await
+            }
+            answer => answer,
+        }
     }
 
     /// Tells the database how long a queue's history is kept.
@@ -177,13 +231,14 @@ impl Upkeep {
         self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
     }
 
-    /// How much waits in a queue.
-    pub async fn count(&self, queue: &QueueName) -> Result<QueueCount, DbError> {
-        let statement = sqlx::query_as(include_str!("sql/queue_counts.sql"));
-        let statement = statement.bind(queue.as_str().to_owned());
-        let (available, oldest_seconds, paused) =
-            self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await?;
-        Ok(QueueCount { available, oldest_seconds, paused })
+    /// How much waits in each of these queues, in their order.
+    pub async fn count(&self, queues: Vec<String>) -> Result<Vec<QueueCount>, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/queue_counts.sql")).bind(queues);
+        let rows: Vec<(i64, f64, bool)> =
+            self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await?;
+        let count =
+            |(available, oldest_seconds, paused)| QueueCount { available, oldest_seconds, paused };
+        Ok(rows.into_iter().map(count).collect())
     }
 
     /// Whether nothing of these kinds is in line or runs.

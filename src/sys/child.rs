@@ -13,7 +13,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setsid};
 
@@ -40,6 +40,7 @@ pub struct ChildSetup {
     limits: Vec<(Resource, u64)>,
     no_new_privileges: bool,
     mask: Option<Mode>,
+    signals_unblocked: bool,
     passed: Vec<Passed>,
     close_from: Option<RawFd>,
 }
@@ -104,6 +105,13 @@ impl ChildSetup {
         self
     }
 
+    /// Lets every signal reach the child, whatever its parent's thread blocks: a mask is inherited.
+    #[must_use]
+    pub fn unblock_signals(mut self) -> Self {
+        self.signals_unblocked = true;
+        self
+    }
+
     /// Has the child find `descriptor` open under `number`, which is above those of its standard
     /// streams. Give the last number in [`close_descriptors_from`](Self::close_descriptors_from)
     /// above all of these.
@@ -145,6 +153,7 @@ impl ChildSetup {
             || self.no_new_privileges
             || !self.limits.is_empty()
             || self.mask.is_some()
+            || self.signals_unblocked
             || !self.passed.is_empty()
             || self.close_from.is_some()
     }
@@ -159,6 +168,9 @@ impl ChildSetup {
         }
         if let Some(mask) = self.mask {
             umask(mask);
+        }
+        if self.signals_unblocked {
+            SigSet::empty().thread_set_mask()?;
         }
         self.passed.iter().try_for_each(Passed::place)?;
         if let Some(first) = self.close_from {
@@ -190,8 +202,8 @@ fn before_exec(
 ) {
     // SAFETY: after the fork of a process with threads, only async-signal-safe functions may run.
     // The only caller passes `ChildSetup::run`, which makes plain system calls (setsid, setrlimit,
-    // umask, dup2, fcntl, close_range, prctl, getppid) on values that exist already: it takes no lock, allocates nothing, and
-    // its errors are bare numbers.
+    // umask, sigprocmask, dup2, fcntl, close_range, prctl, getppid) on values that exist already: it
+    // takes no lock, allocates nothing, and its errors are bare numbers.
     unsafe {
         command.pre_exec(step);
     }

@@ -6,7 +6,7 @@
 //! zombie keeps the group's number from being given to strangers), and dropping the value hands
 //! the child to the spawner's thread.
 //!
-//! It can't reach a descendant that made a session of its own.
+//! A descendant that made a session of its own is out of the group's reach; `orphans` finds it.
 
 use std::{
     io,
@@ -23,7 +23,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ChildSetup, spawner};
+use super::{
+    ChildSetup,
+    orphans::{self, Marks},
+    spawner,
+};
 
 /// The net under SIGCHLD, which somebody else's handler might swallow.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -33,6 +37,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct ProcessGroup {
     leader: Option<Child>,
     id: Pid,
+    marks: Marks,
 }
 
 impl ProcessGroup {
@@ -44,7 +49,15 @@ impl ProcessGroup {
 
     fn of(leader: Child) -> io::Result<Self> {
         let id = i32::try_from(leader.id()).map_err(io::Error::other)?;
-        Ok(Self { leader: Some(leader), id: Pid::from_raw(id) })
+        orphans::enter(leader.id());
+        Ok(Self { leader: Some(leader), id: Pid::from_raw(id), marks: Marks::new() })
+    }
+
+    /// Entries of its environment by which its descendants are known, wherever they went.
+    #[must_use]
+    pub fn marked(mut self, marks: Vec<String>) -> Self {
+        self.marks = marks;
+        self
     }
 
     /// The leader, for its pipes.
@@ -96,8 +109,9 @@ impl ProcessGroup {
     /// call it after [`ended`](Self::ended).
     pub fn reap(mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::SIGKILL);
+        spawner::sweep(std::mem::take(&mut self.marks));
         match self.leader.take() {
-            Some(mut leader) => leader.wait(),
+            Some(mut leader) => orphans::leave(leader.id(), || (leader.wait(), true)),
             None => Err(nix::errno::Errno::ECHILD.into()),
         }
     }
@@ -107,6 +121,7 @@ impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(leader) = self.leader.take() {
             self.signal(Signal::SIGKILL);
+            spawner::sweep(std::mem::take(&mut self.marks));
             spawner::reap(leader);
         }
     }

@@ -27,7 +27,7 @@ events! {
     DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; the last line but flushes.";
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.";
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.";
-    SHUTDOWN_ORPHANS = "shutdown.orphans", "Attempts were left running when the grace was over.";
+    SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each.";
     SIGNAL_RECEIVED = "signal.received", "The process got a signal.";
     TASK_FAILED = "task.failed", "A supervised task ended that should not have.";
     TASK_LISTED = "task.listed", "USR1 was sent: one task and since when it runs.";
@@ -37,9 +37,12 @@ events! {
     JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.";
     JOB_FAILED = "job.failed", "An attempt failed.";
     JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.";
+    JOB_DISCARDED = "job.discarded", "A job was discarded before it ran, or by a program that lacks a permission or is configured wrongly.";
+    JOB_EXPIRED = "job.expired", "Jobs were discarded that nobody had started in time.";
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.";
-    JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that this job's verdict was written.";
+    JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written.";
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.";
+    JOB_REFUSED = "job.refused", "The database refuses to change a job; it is left as it is.";
     CLAIM_FAILED = "claim.failed", "A claim statement failed; it is tried again.";
     FLUSH_FAILED = "flush.failed", "Verdicts could not be written; they are tried again.";
     FLUSH_ROW_REFUSED = "flush.row_refused", "The database refuses one verdict as it stands: a result is left out, then the job comes back after a minute.";

@@ -1,6 +1,6 @@
 //! The workers of one queue: started when they are needed, each running one job after another.
 
-use super::{Assignment, Handoff, Running, Slot, Summons};
+use super::{Assignment, Handoff, Running, Slot, Summons, lines};
 use crate::{
     completer::{Settled, Verdicts},
     executor::{AttemptLimits, Context, Handler, execute},
@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// What a worker needs to know of a kind.
 pub struct KindRuntime {
@@ -162,8 +163,10 @@ impl Pool {
         };
         let context = Context::new(job, limits, listed.job.token.clone());
         listed.job.follow(context.progress_so_far());
-        let started = Instant::now();
-        let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
+        lines::started(context.job());
+        let (started, span) = (Instant::now(), lines::span(context.job()));
+        let attempt = execute(kind.handler.as_ref(), &context, &listed.job.stop);
+        let ending = attempt.instrument(span.clone()).await;
         let took = started.elapsed();
         let job = context.into_job();
         drop(listed);
@@ -173,6 +176,7 @@ impl Pool {
         }
         let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
         let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
+        span.in_scope(|| lines::failed(&job, limits.max_attempts, &settled));
         self.0.verdicts.settle(settled, slot).await;
         self.0.metrics.workers_busy.decrement(1.0);
     }

@@ -83,20 +83,14 @@ fn context(payload: &str, timeout: Duration) -> Context {
 
 fn stoppable(payload: &str, timeout: Duration, token: CancellationToken) -> Context {
     let job = ClaimedJob {
-        lease: Lease { job: JobId(42), token: 7, holder: 1 },
-        seq: 1,
-        priority: 0,
         charged: 2,
-        rescues: 0,
-        snoozes: 0,
-        max_attempts: None,
-        queue: QueueName::new("mail").expect("a name"),
-        kind: KindName::new("send").expect("a name"),
-        payload: payload.to_owned(),
-        timeout: None,
-        expired: false,
-        waited: Duration::ZERO,
         metadata: Some(format!(r#"{{"traceparent":"{TRACE}","request_id":"r-1"}}"#)),
+        ..ClaimedJob::new(
+            Lease { job: JobId(42), token: 7, holder: 1 },
+            QueueName::new("mail").expect("a name"),
+            KindName::new("send").expect("a name"),
+            payload,
+        )
     };
     Context::new(job, AttemptLimits { timeout, max_attempts: 3, grace_without_lease: SHORT }, token)
 }

@@ -1,6 +1,8 @@
 //! The private Postgres against the machine's own programs: what it leaves, how it dies, what its
 //! errors say. Runs as root and as anybody else.
 
+mod container;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -216,8 +218,13 @@ fn an_owner() {
 
 /// Another process that owns a server in this base, and the server's pid.
 fn start_owner(base: &Path) -> (std::process::Child, u32) {
+    start_process("embedded::an_owner", OWNER_OF, base)
+}
+
+/// A process of this binary that runs one test, with a variable set, and the pid that it prints.
+fn start_process(test: &str, variable: &str, value: &Path) -> (std::process::Child, u32) {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
-    command.args(["--exact", "embedded::an_owner", "--nocapture"]).env(OWNER_OF, base);
+    command.args(["--exact", test, "--nocapture"]).env(variable, value);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     ChildSetup::new().death_signal(Signal::SIGKILL).apply(&mut command);
     let mut owner = spawner::spawn_blocking(command).expect("this binary runs");

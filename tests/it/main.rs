@@ -4,6 +4,7 @@
 //! built program) is made once and shared.
 
 mod chaos;
+mod children;
 mod cli;
 mod command;
 mod config;

@@ -5,7 +5,11 @@
 //! that a test can wait for one to run out.
 
 mod death;
+mod escapes;
+#[cfg(target_os = "linux")]
+mod init;
 mod lease;
+mod lines;
 mod outage;
 mod probes;
 mod shutdown;

@@ -12,9 +12,8 @@ const DEFAULTS: &str = "src/config/default.toml";
 const UNIT: &str = "systemd/legwork.service";
 const MANIFEST: &str = "deploy/kubernetes/legwork.yaml";
 const IMAGE: &str = "Dockerfile";
-
-/// What the phases of the shutdown besides grace and `cancel_grace` may take together.
-const REST_OF_SHUTDOWN_SECONDS: u64 = 9;
+const SHUTDOWN: &str = "src/daemon/shutdown.rs";
+const RUN: &str = "src/cli/run.rs";
 
 /// The value after a key, on whichever line it stands first.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
@@ -34,22 +33,54 @@ fn seconds(text: &str) -> Option<u64> {
     Some(digits.parse::<u64>().ok()? * unit)
 }
 
-fn shutdown_seconds(tree: &Tree) -> Option<u64> {
-    let defaults = tree.text(DEFAULTS)?;
-    let of = |key| value(defaults, key).and_then(seconds);
-    Some(of("grace = ")? + of("cancel_grace = ")? + REST_OF_SHUTDOWN_SECONDS)
+/// The milliseconds of a constant: `const NAME: Duration = Duration::from_millis(300);`.
+fn constant(text: &str, name: &str) -> Option<u64> {
+    let value = text.split(&format!("const {name}: Duration = Duration::from_")).nth(1)?;
+    let (unit, rest) = value.split_once('(')?;
+    let number = rest.split(')').next()?.parse::<u64>().ok()?;
+    Some(number * if unit == "millis" { 1 } else { 1000 })
 }
 
+/// What the phases of the shutdown with a limit of their own, and the last log lines, may take
+/// together, in seconds; those with a limit from the configuration are counted apart.
+fn fixed_phases(tree: &Tree) -> Option<u64> {
+    let (shutdown, run) = (tree.text(SHUTDOWN)?, tree.text(RUN)?);
+    let limits = shutdown.split("phase.wait(").skip(1).filter_map(|call| call.split(',').nth(1));
+    let named = limits.map(str::trim).filter(|limit| !limit.contains('.'));
+    let phases = named.map(|name| constant(shutdown, name)).sum::<Option<u64>>()?;
+    Some((phases + constant(run, "LOG_FLUSH")?).div_ceil(1000)).filter(|seconds| *seconds > 1)
+}
+
+/// `shutdown.grace` and `cancel_grace` as a configuration says them, in seconds.
+fn graces(configuration: &str) -> Option<u64> {
+    let of = |key| value(configuration, key)?.split(['"', '#']).next().and_then(seconds);
+    Some(of("grace = ")? + of("cancel_grace = ")?)
+}
+
+/// Who kills the daemon, the configuration that it runs then, and the key that says when.
+const KEEPERS: [(&str, &str, &str); 2] = [
+    // The unit's configuration is the operator's, and may be empty.
+    (UNIT, DEFAULTS, "TimeoutStopSec="),
+    (MANIFEST, MANIFEST, "terminationGracePeriodSeconds: "),
+];
+
 fn too_little_time(tree: &Tree) -> Vec<Finding> {
-    let Some(needed) = shutdown_seconds(tree) else {
-        return vec![Finding::new(DEFAULTS, 1, "says neither grace nor cancel_grace in seconds")];
+    let Some(fixed) = fixed_phases(tree) else {
+        return vec![Finding::new(SHUTDOWN, 1, "its phases' limits can't be added up")];
     };
     let mut findings = Vec::new();
-    for (path, key) in [(UNIT, "TimeoutStopSec="), (MANIFEST, "terminationGracePeriodSeconds: ")] {
-        let given = tree.text(path).and_then(|text| value(text, key)).and_then(seconds);
-        if given.is_none_or(|given| given < needed) {
-            let say = format!("{key}{given:?}: a whole shutdown takes up to {needed} s");
-            findings.push(Finding::new(path, 1, say));
+    for (keeper, configuration, key) in KEEPERS {
+        let Some(graces) = tree.text(configuration).and_then(graces) else {
+            let say = "says neither grace nor cancel_grace in seconds";
+            findings.push(Finding::new(configuration, 1, say));
+            continue;
+        };
+        let needed = graces + fixed;
+        let given = tree.text(keeper).and_then(|text| value(text, key)).and_then(seconds);
+        if given.is_none_or(|given| given <= needed) {
+            let given = given.map_or("nothing".to_owned(), |given| format!("{given} s"));
+            let say = format!("{key}{given}: a whole shutdown takes up to {needed} s");
+            findings.push(Finding::new(keeper, 1, say));
         }
     }
     findings
@@ -130,20 +161,48 @@ fn unit_image_and_manifest_keep_their_promises() {
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULTS, MANIFEST, Tree, UNIT, missing_settings, probes, too_little_time};
+    use super::{
+        DEFAULTS, MANIFEST, RUN, SHUTDOWN, Tree, UNIT, fixed_phases, missing_settings, probes,
+        too_little_time,
+    };
 
-    const SHUTDOWN: (&str, &str) =
-        (DEFAULTS, "[shutdown]\ngrace = \"25s\"\ncancel_grace = \"3s\"\n");
+    const DEFAULT: &str = "[shutdown]\ngrace = \"25s\"\ncancel_grace = \"3s\"\n";
+    const PHASES: &str = "const FLUSH: Duration = Duration::from_secs(2);
+        const SETTLE: Duration = Duration::from_millis(300);
+        phase.wait(\"flush\", FLUSH, work).await;
+        phase.wait(\"wait\", settings.shutdown.grace, work).await;
+        phase.wait(\"settle\", SETTLE, work).await;
+        phase.wait(\"settle again\", SETTLE, work).await;";
+    const LOGS: &str = "const LOG_FLUSH: Duration = Duration::from_millis(500);";
+
+    #[test]
+    fn phases_are_counted_as_often_as_they_are_waited_for() {
+        let found = |phases: &str| fixed_phases(&Tree::made_of(&[(SHUTDOWN, phases), (RUN, LOGS)]));
+        assert_eq!(found(PHASES), Some(4), "2 + 0.3 + 0.3 + 0.5");
+        assert_eq!(found("phase.wait(\"flush\", UNKNOWN, work)"), None);
+        assert_eq!(found(""), None);
+    }
 
     #[test]
     fn a_stop_shorter_than_the_shutdown_is_found() {
-        let found = |unit: &str, manifest: &str| {
-            too_little_time(&Tree::made_of(&[SHUTDOWN, (UNIT, unit), (MANIFEST, manifest)])).len()
+        let found = |unit: &str, defaults: &str, manifest: &str| {
+            let files = [(UNIT, unit), (DEFAULTS, defaults), (MANIFEST, manifest)];
+            let files = [&files[..], &[(SHUTDOWN, PHASES), (RUN, LOGS)]].concat();
+            too_little_time(&Tree::made_of(&files)).len()
         };
-        let long = "  terminationGracePeriodSeconds: 60";
-        assert_eq!(found("TimeoutStopSec=45", long), 0);
-        assert_eq!(found("TimeoutStopSec=36", long), 1);
-        assert_eq!(found("", "terminationGracePeriodSeconds: 30"), 2);
+        let pod = |seconds: u32, grace: u32| {
+            format!(
+                "    grace = \"{grace}s\"   # less than below\n    cancel_grace = \"3s\"\n  \
+                 terminationGracePeriodSeconds: {seconds}"
+            )
+        };
+        assert_eq!(found("TimeoutStopSec=45", DEFAULT, &pod(60, 25)), 0);
+        assert_eq!(found("TimeoutStopSec=32", DEFAULT, &pod(60, 25)), 1, "not even a second more");
+        assert_eq!(found("TimeoutStopSec=33", DEFAULT, &pod(60, 25)), 0);
+        assert_eq!(found("TimeoutStopSec=45", &DEFAULT.replace("25", "40"), &pod(60, 25)), 1);
+        assert_eq!(found("TimeoutStopSec=45", DEFAULT, &pod(60, 55)), 1, "its own configuration");
+        assert_eq!(found("", DEFAULT, &pod(30, 25)), 2);
+        assert_eq!(found("TimeoutStopSec=45", "", "terminationGracePeriodSeconds: 60"), 2);
         assert_eq!(too_little_time(&Tree::default()).len(), 1);
     }
 

@@ -15,22 +15,12 @@ const GRACE: Duration = Duration::from_secs(5);
 const SHORT_GRACE: Duration = Duration::from_secs(2);
 
 fn context(payload: &str) -> Context {
-    let job = ClaimedJob {
-        lease: Lease { job: JobId(1), token: 1, holder: 1 },
-        seq: 1,
-        priority: 0,
-        charged: 0,
-        rescues: 0,
-        snoozes: 0,
-        max_attempts: None,
-        queue: QueueName::new("q").expect("a name"),
-        kind: KindName::new("k").expect("a name"),
-        payload: payload.to_owned(),
-        timeout: None,
-        expired: false,
-        waited: Duration::ZERO,
-        metadata: None,
-    };
+    let job = ClaimedJob::new(
+        Lease { job: JobId(1), token: 1, holder: 1 },
+        QueueName::new("q").expect("a name"),
+        KindName::new("k").expect("a name"),
+        payload,
+    );
     let limits =
         AttemptLimits { timeout: LIMIT, max_attempts: 3, grace_without_lease: SHORT_GRACE };
     Context::new(job, limits, CancellationToken::new())

@@ -2,7 +2,7 @@
 //! lists. Nothing is inherited, so no secret of the daemon's leaks and no `LD_PRELOAD` gets in.
 
 use super::process::RESULT_DESCRIPTOR;
-use crate::{executor::Context, handlers::metadata::Metadata};
+use crate::{executor::Context, job::Metadata};
 use std::time::SystemTime;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
@@ -33,6 +33,13 @@ pub(super) fn of(context: &Context, listed: &[(String, String)]) -> Variables {
     let known = where_known.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let own = always.into_iter().chain(known).map(|(name, value)| (name.to_owned(), value));
     listed.iter().cloned().chain(own).collect()
+}
+
+/// What tells this attempt's processes from all others.
+pub(super) fn marks(variables: &Variables) -> Vec<String> {
+    const TELLING: [&str; 2] = ["LEGWORK_JOB_ID", "LEGWORK_LEASE_TOKEN"];
+    let telling = variables.iter().filter(|(name, _)| TELLING.contains(&name.as_str()));
+    telling.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// The deadline on the wall clock, to the millisecond, in UTC.

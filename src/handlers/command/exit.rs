@@ -4,6 +4,7 @@ use super::{output::Capture, process::RunError, results::Said};
 use crate::{
     executor::Context,
     job::{Backoff, DiscardReason, JobError, JobResult, Outcome},
+    telemetry::events,
 };
 use nix::sys::signal::Signal;
 use std::{error::Error, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
@@ -90,7 +91,7 @@ impl Ended {
 /// The program says that somebody has to mend something before any job of this kind can work.
 fn alert(context: &Context, code: i32) {
     tracing::error!(
-        event = "job.discarded",
+        event = events::JOB_DISCARDED,
         job.id = context.job().lease.job.0,
         job.kind = %context.job().kind,
         job.queue = %context.job().queue,

@@ -3,7 +3,12 @@
 //! Everything goes on at once in one future, so a program that reads nothing, writes without end
 //! or never ends holds up nobody but itself; dropping the future kills the program's group.
 
-use super::{environment::Variables, exit::Ended, output::Capture, results::Said};
+use super::{
+    environment::{self, Variables},
+    exit::Ended,
+    output::Capture,
+    results::Said,
+};
 use crate::{
     config::CommandSettings,
     executor::Context,
@@ -85,11 +90,13 @@ impl Process {
         let pipes = |source| RunError::Pipes { program: program.clone(), source };
         let (results, said) = io::pipe().map_err(pipes)?;
         let setup = setup(said.into()).map_err(pipes)?;
+        let marks = environment::marks(&variables);
         let command = command(settings, variables);
         let mut group = ProcessGroup::start(command, setup).await.map_err(|source| {
             let cwd = settings.cwd.as_ref().map(|cwd| cwd.display().to_string());
             RunError::Start { program: program.clone(), cwd, source }
         })?;
+        group = group.marked(marks);
         let pipes = Pipes::of(&mut group, results).map_err(pipes)?;
         Ok(Self { group, pipes, program })
     }

@@ -7,22 +7,10 @@ use rstest::rstest;
 const S: Duration = Duration::from_secs(1);
 
 fn job(charged: u16) -> ClaimedJob {
-    ClaimedJob {
-        lease: Lease { job: JobId(1), token: 1, holder: 1 },
-        seq: 1,
-        priority: 0,
-        charged,
-        rescues: 0,
-        snoozes: 0,
-        max_attempts: None,
-        queue: QueueName::new("default").expect("a name"),
-        kind: KindName::new("k").expect("a name"),
-        payload: "{}".into(),
-        timeout: None,
-        expired: false,
-        waited: Duration::ZERO,
-        metadata: None,
-    }
+    let lease = Lease { job: JobId(1), token: 1, holder: 1 };
+    let queue = QueueName::new("default").expect("a name");
+    let kind = KindName::new("k").expect("a name");
+    ClaimedJob { charged, ..ClaimedJob::new(lease, queue, kind, "{}") }
 }
 
 fn policy() -> KindPolicy {

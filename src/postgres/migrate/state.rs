@@ -50,7 +50,7 @@ impl fmt::Display for SchemaCheck {
             Self::Newer { found, expected } => write!(
                 f,
                 "the schema is at version {found} and this binary knows {expected}: run the newer \
-                 release, or with that release `legwork migrate down --target {expected}`"
+                 release, or with that release `legwork migrate down --to {expected}`"
             ),
         }
     }

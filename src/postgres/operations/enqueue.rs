@@ -12,6 +12,22 @@ use std::time::Duration;
 
 /// Enqueues the job, `delay` from now unless it has a `run_at` of its own. `None`: an unfinished job of
 /// its queue has its unique key, and nothing was enqueued.
+///
+/// The connection may be in a transaction of the caller's: then the job exists once that commits, and
+/// after a rollback it never did. `examples/children.rs` enqueues so from inside a handler.
+///
+/// ```no_run
+/// use legwork::{job::KindName, postgres::{enqueue::NewJob, operations::enqueue_job}};
+/// # async fn pay(pool: &sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut transaction = pool.begin().await?;
+/// sqlx::query("UPDATE orders SET paid = true WHERE id = 42").execute(&mut *transaction).await?;
+/// let mut receipt = NewJob::new(KindName::new("send_receipt")?);
+/// receipt.payload = Some(r#"{"order": 42}"#.into());
+/// enqueue_job(&mut transaction, &receipt, None).await?;
+/// transaction.commit().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn enqueue_job(
     connection: &mut Connection,
     job: &NewJob,

@@ -25,6 +25,9 @@ pub enum OperationError {
     /// The job wasn't enqueued.
     #[error("couldn't enqueue the job")]
     Enqueue(#[source] sqlx::Error),
+    /// The attempt has lost its lease, or that couldn't be looked at.
+    #[error("couldn't show that the attempt still owns its job")]
+    AssertLease(#[source] sqlx::Error),
     /// Jobs couldn't be listed.
     #[error("couldn't list jobs")]
     ListJobs(#[source] sqlx::Error),
@@ -84,7 +87,7 @@ impl OperationError {
     pub fn missing_role(&self) -> Option<&'static str> {
         let refused = self.database().filter(|error| is_forbidden(*error));
         refused.map(|_| match self {
-            Self::Enqueue(_) => roles::ENQUEUE,
+            Self::Enqueue(_) | Self::AssertLease(_) => roles::ENQUEUE,
             Self::ListJobs(_) | Self::ShowJob(_) | Self::ExplainJob(_) | Self::ListQueues(_) => {
                 roles::READ
             }
@@ -96,6 +99,7 @@ impl OperationError {
         match self {
             Self::Limit(source)
             | Self::Enqueue(source)
+            | Self::AssertLease(source)
             | Self::ListJobs(source)
             | Self::ShowJob(source)
             | Self::ExplainJob(source)

@@ -85,7 +85,31 @@ pub fn said(cause: &(dyn Error + 'static)) -> Option<Said> {
         Some(detail) => format!("{} ({})", error.message(), detail.trim_end_matches('.')),
         None => error.message().to_owned(),
     };
-    Some(Said { message, hint: postgres.and_then(PgDatabaseError::hint).map(str::to_owned) })
+    let hint = postgres.and_then(PgDatabaseError::hint).or_else(|| advice(error.code()?.as_ref()));
+    Some(Said { message, hint: hint.map(str::to_owned) })
+}
+
+/// What to do where the database doesn't say: the mistakes of the first hour, and of a fail-over.
+fn advice(code: &str) -> Option<&'static str> {
+    match code {
+        "28P01" | "28000" => Some(
+            "the role or its password is wrong, or pg_hba.conf lets it in by other means only; \
+             `legwork config show` says where the address comes from",
+        ),
+        "3D000" => Some("create the database (`createdb NAME`), then run `legwork migrate up`"),
+        "25006" => Some(
+            "the server is read-only: a standby, or one that is just taking over. Name the primary, \
+             or run it again in a moment",
+        ),
+        _ => None,
+    }
+}
+
+/// What an error means that came out of a statement.
+pub fn nature(error: &(dyn Error + 'static)) -> Nature {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let driver = causes.filter_map(|cause| cause.downcast_ref::<sqlx::Error>()).last();
+    driver.map_or(Nature::Refused, Nature::of)
 }
 
 /// Whether an error comes down to a right that the session's role doesn't have.

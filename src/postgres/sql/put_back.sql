@@ -1,7 +1,8 @@
 -- Retries and snoozes: back to waiting, with a fresh place in line for when they are due. now() twice,
 -- so that a delay of nothing is in line at once. Fence and index as finish.sql.
 UPDATE legwork.job j SET holder = NULL, run_at = now() + make_interval(secs => f.delay), ready_at = now(),
-    seq = DEFAULT, attempt = j.attempt + f.charge, snoozes = j.snoozes + f.snoozed,
+    seq = DEFAULT, attempt = least(j.attempt::int + f.charge, 32767)::smallint,
+    snoozes = least(j.snoozes::int + f.snoozed, 32767)::smallint,
     cancel_requested = false
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::float8[], $5::smallint[], $6::smallint[])
     AS f (id, token, holder, delay, charge, snoozed)

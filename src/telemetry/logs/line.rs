@@ -111,11 +111,20 @@ impl Visit for Fields {
         self.put(field.name(), value.into());
     }
 
-    /// The error and what caused it; our errors don't repeat their source in their text.
+    /// The error and what caused it. Our errors don't repeat their source in their text; the driver's
+    /// do, and what is said already isn't said again.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let causes = std::iter::successors(Some(value), |error| (*error).source());
-        let chain: Vec<_> = causes.map(ToString::to_string).collect();
-        self.text(field, chain.join(": "));
+        let mut chain = String::new();
+        for cause in causes.map(ToString::to_string) {
+            if chain.is_empty() {
+                chain = cause;
+            } else if !chain.ends_with(&cause) {
+                chain.push_str(": ");
+                chain.push_str(&cause);
+            }
+        }
+        self.text(field, chain);
     }
 }
 

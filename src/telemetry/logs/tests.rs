@@ -133,6 +133,19 @@ fn an_error_comes_with_its_causes() {
     assert_eq!(line["error.message"], "the claim failed: the connection broke");
 }
 
+#[test]
+fn a_cause_that_its_error_has_named_already_is_not_named_again() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the driver says: {0}")]
+    struct Driver(#[source] io::Error);
+    let error = Driver(io::Error::other("the connection broke"));
+    let line = json_line(|| {
+        let error: &(dyn std::error::Error + 'static) = &error;
+        tracing::warn!(error, "It failed");
+    });
+    assert_eq!(line["error"], "the driver says: the connection broke");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_storm_is_cut_and_the_next_line_of_its_place_counts_what_was_left_out() {
     let (text, losses) = written(Style::Json, "info", || {

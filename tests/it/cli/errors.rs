@@ -1,8 +1,9 @@
 //! What goes wrong, what it is called, and the exit code that scripts branch on.
 
-use super::{Ran, arrange, command, finished, legwork};
+use super::{Ran, arrange, command, finished, legwork, legwork_fed};
 use crate::support::{self, PATIENCE};
 use rstest::rstest;
+use sqlx::Connection as _;
 use std::{process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -94,7 +95,43 @@ fn a_database_of_another_name_is_exit_code_69() {
         let ran = finished(command(&url, &["job", "list"]), None).await;
         assert_eq!(ran.code, 69, "{}", ran.stderr);
         assert!(ran.stderr.contains("does not exist"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("help: create the database"), "{}", ran.stderr);
     });
+}
+
+#[test]
+fn a_server_that_is_read_only_is_exit_code_75_whatever_was_asked_of_it() {
+    support::run(async |db| {
+        let set = format!("ALTER DATABASE {} SET default_transaction_read_only = on", db.name());
+        let mut connection = db.connect().await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut connection).await.expect("it is set");
+        connection.close().await.expect("it closes");
+        let commands = [
+            &["enqueue", "k"][..],
+            &["enqueue", "--file", "-"],
+            &["queue", "pause", "q"],
+            &["migrate", "up"],
+        ];
+        for arguments in commands {
+            let ran = legwork_fed(&db, arguments, b"{\"kind\": \"k\"}\n").await;
+            assert_eq!(ran.code, 75, "{arguments:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("help: the server is read-only"), "{}", ran.stderr);
+        }
+        assert_eq!(legwork(&db, &["job", "list"]).await.code, 0, "it can be looked at");
+    });
+}
+
+#[tokio::test]
+async fn a_kind_of_somebody_elses_code_is_refused_by_the_check_and_not_only_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("legwork.toml");
+    std::fs::write(&file, "[[kind]]\nname = 'ours'\nhandler = 'rust'\n").expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    for arguments in [&["--config", file, "config", "check"][..], &["--config", file, "run"]] {
+        let ran = finished(command("postgres://127.0.0.1:1/x", arguments), None).await;
+        assert_eq!(ran.code, 78, "{}", ran.stderr);
+        assert!(ran.stderr.contains("registers no handler"), "{}", ran.stderr);
+    }
 }
 
 #[rstest]
@@ -143,6 +180,7 @@ fn a_schema_that_this_binary_cannot_work_with_is_exit_code_3_and_names_the_way_o
         )
         .await;
         says("version 999").await;
+        says("legwork migrate down --to 6").await;
     });
 }
 

@@ -81,7 +81,11 @@ fn a_drain_runs_the_shipped_pipeline_and_shares_no_sql_with_it_but_the_way_in() 
     assert!(sent("legwork claim", CLAIM) > 0, "the daemon's own claim took the jobs");
     assert!(sent("legwork completer", FINISH) > 0, "and its own completer ended them");
     let kinds = statements.iter().filter(|(who, _)| who == "legwork claim");
-    assert!(kinds.clone().any(|(_, what)| what.contains("'{noop}'")), "{:?}", kinds.last());
+    assert!(
+        kinds.clone().any(|(_, what)| what.contains("'{noop}'")),
+        "{:?}",
+        kinds.clone().next_back()
+    );
 
     let own = statements.iter().filter(|(who, _)| who.starts_with("legwork bench"));
     let touching: Vec<_> = own.filter(|(_, what)| what.contains("legwork.")).collect();

@@ -53,13 +53,13 @@ impl Line {
         let mut others = db.connect().await;
         let register =
             "INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 day')";
-        others.execute(register).await.unwrap();
+        others.execute(register).await.expect("Postgres answers");
         let setup = include_str!("../../../src/postgres/sql/claim_session.sql");
-        claims.execute(sqlx::raw_sql(setup)).await.unwrap();
+        claims.execute(sqlx::raw_sql(setup)).await.expect("Postgres answers");
         let setup = include_str!("../../../src/postgres/sql/completer_session.sql");
-        verdicts.execute(sqlx::raw_sql(setup)).await.unwrap();
+        verdicts.execute(sqlx::raw_sql(setup)).await.expect("Postgres answers");
         let setup = include_str!("../../../src/postgres/sql/indexed_session.sql");
-        others.execute(sqlx::raw_sql(setup)).await.unwrap();
+        others.execute(sqlx::raw_sql(setup)).await.expect("Postgres answers");
         let now = Instant::now();
         Self { claims, verdicts, others, marks: Marks::new(now), due: DueMark::new(now) }
     }
@@ -68,7 +68,7 @@ impl Line {
     async fn insert(&mut self) {
         let insert = "INSERT INTO legwork.job (kind, run_at, ready_at)
             SELECT 'noop', clock_timestamp(), now() - interval '1 s' FROM generate_series(1, $1)";
-        sqlx::query(insert).bind(BATCH).execute(&mut self.others).await.unwrap();
+        sqlx::query(insert).bind(BATCH).execute(&mut self.others).await.expect("Postgres answers");
     }
 
     /// Promotes until the whole batch is in line.
@@ -78,7 +78,8 @@ impl Line {
             let started = Instant::now();
             let start = self.due.start(started);
             let promote = sqlx::query_as::<_, (i64, Option<f64>, f64)>(PROMOTE).bind(start.0);
-            let (rows, last, at) = promote.fetch_one(&mut self.others).await.unwrap();
+            let (rows, last, at) =
+                promote.fetch_one(&mut self.others).await.expect("Postgres answers");
             let (rows, last) = (rows.unsigned_abs(), last.map(RunTime));
             let promoted = Promoted { rows, last, asked_at: RunTime(at) };
             self.due.learn(start, &promoted, (Instant::now(), started.elapsed()));
@@ -89,14 +90,14 @@ impl Line {
     /// Claims until the whole batch is held; gives ids and tokens.
     async fn claim(&mut self) -> (Vec<i64>, Vec<i64>) {
         let (mut ids, mut tokens) = (Vec::new(), Vec::new());
-        while ids.len() < usize::try_from(BATCH).unwrap() {
+        while ids.len() < usize::try_from(BATCH).expect("a batch has a length") {
             let horizon = self.horizon().await;
             let probe = self.marks.probe(Instant::now());
             let started = Instant::now();
             let claim = sqlx::query(CLAIM).bind(HOLDER).bind("default").bind(probe.levels.clone());
             let claim = claim.bind(probe.marks.clone()).bind(vec!["noop"]).bind(BATCH);
-            let rows = claim.fetch_all(&mut self.claims).await.unwrap();
-            let full = rows.len() >= usize::try_from(BATCH).unwrap();
+            let rows = claim.fetch_all(&mut self.claims).await.expect("Postgres answers");
+            let full = rows.len() >= usize::try_from(BATCH).expect("a batch has a length");
             let seen = rows.iter().map(|row| (row.get(3), row.get(1)));
             self.marks.learn(&probe, seen, full, horizon);
             if probe.is_sweep {
@@ -110,7 +111,7 @@ impl Line {
 
     async fn horizon(&mut self) -> i64 {
         let horizon = include_str!("../../../src/postgres/sql/horizon.sql");
-        sqlx::query_scalar(horizon).fetch_one(&mut self.others).await.unwrap()
+        sqlx::query_scalar(horizon).fetch_one(&mut self.others).await.expect("Postgres answers")
     }
 
     /// The probe of a claim that is no sweep.
@@ -128,7 +129,7 @@ impl Line {
         let n = ids.len();
         let put_back = sqlx::query(PUT_BACK).bind(ids).bind(tokens).bind(vec![HOLDER; n]);
         let put_back = put_back.bind(vec![0.001; n]).bind(vec![1i16; n]).bind(vec![0i16; n]);
-        put_back.execute(&mut self.verdicts).await.unwrap();
+        put_back.execute(&mut self.verdicts).await.expect("Postgres answers");
     }
 
     async fn finish(&mut self, (ids, tokens): (Vec<i64>, Vec<i64>)) {
@@ -136,7 +137,7 @@ impl Line {
         let finish = sqlx::query(FINISH).bind(ids).bind(tokens).bind(vec![HOLDER; n]);
         let finish = finish.bind(vec!["completed"; n]).bind(vec![None::<&str>; n]);
         let finish = finish.bind(vec![None::<&str>; n]).bind(vec![1i16; n]).bind(vec![1; n]);
-        finish.execute(&mut self.verdicts).await.unwrap();
+        finish.execute(&mut self.verdicts).await.expect("Postgres answers");
     }
 
     /// Jobs that are promoted, claimed, retried, promoted, claimed and completed.
@@ -188,7 +189,8 @@ impl Line {
     /// Where a promotion that is no sweep starts, once everything due is in line.
     async fn past_the_sweep(&mut self) -> f64 {
         let now = "SELECT date_part('epoch', clock_timestamp())";
-        let at = sqlx::query_scalar(now).fetch_one(&mut self.others).await.unwrap();
+        let at =
+            sqlx::query_scalar(now).fetch_one(&mut self.others).await.expect("Postgres answers");
         let nothing = Promoted { rows: 0, last: None, asked_at: RunTime(at) };
         let now = Instant::now();
         self.due.learn(self.due.start(now), &nothing, (now, Duration::ZERO));
@@ -198,16 +200,20 @@ impl Line {
     /// Ids, tokens and holders of what is held, as arguments.
     async fn held(&mut self) -> String {
         let held = "SELECT array_agg(id), array_agg(token) FROM legwork.job WHERE holder = 7";
-        let row = sqlx::query(held).fetch_one(&mut self.others).await.unwrap();
+        let row = sqlx::query(held).fetch_one(&mut self.others).await.expect("Postgres answers");
         let (ids, tokens): (Vec<i64>, Vec<i64>) = (row.get(0), row.get(1));
-        assert_eq!(ids.len(), usize::try_from(BATCH).unwrap(), "a whole batch is held");
+        assert_eq!(
+            ids.len(),
+            usize::try_from(BATCH).expect("a batch has a length"),
+            "a whole batch is held"
+        );
         format!("{}, {}, {}", array(&ids), array(&tokens), array(&vec![HOLDER; ids.len()]))
     }
 
     async fn end(self) {
-        self.claims.close().await.unwrap();
-        self.verdicts.close().await.unwrap();
-        self.others.close().await.unwrap();
+        self.claims.close().await.expect("the session ends");
+        self.verdicts.close().await.expect("the session ends");
+        self.others.close().await.expect("the session ends");
     }
 }
 
@@ -227,7 +233,7 @@ impl Measured {
 
     /// Fails unless the statement walked its index and never the table.
     fn assert_golden(&self, when: &str) {
-        let plan = serde_json::to_string_pretty(&self.plan).unwrap();
+        let plan = serde_json::to_string_pretty(&self.plan).expect("a plan is JSON");
         let index = format!("\"Index Name\": \"{}\"", self.index);
         assert!(plan.contains(&index), "{when}, {}:\n{plan}", self.name);
         assert!(!plan.contains("Seq Scan"), "{when}, {}:\n{plan}", self.name);
@@ -253,7 +259,7 @@ fn array(numbers: &[i64]) -> String {
 fn repeated(values: &[&str]) -> String {
     values.iter().enumerate().fold(String::new(), |mut text, (i, value)| {
         let comma = if i == 0 { "" } else { ", " };
-        let all = vec![*value; usize::try_from(BATCH).unwrap()].join(",");
+        let all = vec![*value; usize::try_from(BATCH).expect("a batch has a length")].join(",");
         write!(text, "{comma}'{{{all}}}'").expect("a String grows");
         text
     })
@@ -262,11 +268,11 @@ fn repeated(values: &[&str]) -> String {
 /// Runs a statement as it is prepared on this session, and gives its plan with what it read.
 async fn explain(session: &mut PgConnection, text: &str, types: &str, values: &str) -> Value {
     let prepare = format!("PREPARE golden ({types}) AS {text}");
-    session.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.unwrap();
+    session.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.expect("Postgres answers");
     let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE golden ({values})");
     let explained = sqlx::query_scalar::<_, Value>(AssertSqlSafe(explain)).persistent(false);
-    let plan = explained.fetch_one(&mut *session).await.unwrap();
-    session.execute("DEALLOCATE golden").await.unwrap();
+    let plan = explained.fetch_one(&mut *session).await.expect("Postgres answers");
+    session.execute("DEALLOCATE golden").await.expect("Postgres answers");
     plan[0]["Plan"].clone()
 }
 
@@ -293,10 +299,8 @@ fn plans_hold_after_churn_under_a_held_snapshot_at_three_times_the_blocks_at_mos
             after.assert_golden("pinned");
             let (name, before, after) =
                 (before.name, before.blocks_per_job(), after.blocks_per_job());
-            #[expect(clippy::print_stdout, reason = "the figures are what `make plans` is for")]
-            {
-                println!("{name}: {before:.3} blocks a job, {after:.3} under a held snapshot");
-            }
+            // The figures are what `make plans` is for.
+            println!("{name}: {before:.3} blocks a job, {after:.3} under a held snapshot");
             // A statement that reads next to nothing may read a page or two more.
             if after > (RATIO_MAX * before).max(0.05) {
                 too_much.push(format!("{name}: {before:.3} blocks a job became {after:.3}"));

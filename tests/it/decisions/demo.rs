@@ -29,14 +29,16 @@ async fn meddle(demo: &Daemon) {
         url.is_some()
     })
     .await;
-    let mut session = PgConnection::connect(&url.expect("it was found")).await.unwrap();
+    let mut session = PgConnection::connect(&url.expect("it was found"))
+        .await
+        .expect("the demo's Postgres can be reached");
     support::eventually("the trigger is there", async || {
         // Until the schema is made the statement fails as a whole.
         let made = sqlx::raw_sql(AssertSqlSafe(TURN_ROUND)).execute(&mut session).await;
         made.is_ok()
     })
     .await;
-    session.close().await.unwrap();
+    session.close().await.expect("the session ends");
 }
 
 #[test]

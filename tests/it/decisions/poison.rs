@@ -41,7 +41,7 @@ struct Ear {
 
 impl Ear {
     fn hear(&self, op: &'static str, jobs: BTreeSet<JobId>, written: bool) {
-        self.sent.lock().unwrap().push(Sent { op, jobs, written });
+        self.sent.lock().expect("nobody panics with it").push(Sent { op, jobs, written });
     }
 }
 
@@ -78,11 +78,12 @@ impl OutcomeSink for Ear {
 /// Jobs that the daemon holds, two flushes of them.
 async fn held(pool: &PgPool) -> Vec<JobId> {
     let register = "INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h')";
-    sqlx::query(register).execute(pool).await.unwrap();
+    sqlx::query(register).execute(pool).await.expect("Postgres answers");
     let insert = "INSERT INTO legwork.job (kind, holder, token)
         SELECT 'k', 7, 1 FROM generate_series(1, $1) RETURNING id";
-    let insert = sqlx::query_scalar(insert).bind(i64::try_from(2 * FLUSH).unwrap());
-    let ids: Vec<i64> = insert.fetch_all(pool).await.unwrap();
+    let insert =
+        sqlx::query_scalar(insert).bind(i64::try_from(2 * FLUSH).expect("a flush has a length"));
+    let ids: Vec<i64> = insert.fetch_all(pool).await.expect("Postgres answers");
     ids.into_iter().map(JobId).collect()
 }
 
@@ -126,7 +127,7 @@ async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
     let limits = Complete { flush_interval: Duration::from_mins(1), flush_max_rows: FLUSH };
     let completer = Completer::new(ear, inbox, (limits, HashMap::from([(queue, kept)])), links);
     Arc::new(completer).run().await;
-    std::mem::take(&mut *sent.lock().unwrap())
+    std::mem::take(&mut *sent.lock().expect("nobody panics with it"))
 }
 
 /// A trigger that raises for one id.

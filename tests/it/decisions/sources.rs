@@ -33,9 +33,10 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 
 fn add(module: &str, text: &str, tests: &mut BTreeMap<String, String>) {
     let items = items(text);
-    for item in items.iter().filter(|item| {
-        item.contains("#[test]") || item.contains("test(") || item.contains("tokio::test")
-    }) {
+    let is_test = |item: &&&str| {
+        ["#[test]", "#[rstest]", "#[tokio::test"].iter().any(|mark| item.contains(mark))
+    };
+    for item in items.iter().filter(is_test) {
         let Some(name) = name_of(item) else { continue };
         let mut whole = (*item).to_owned();
         for other in &items {

@@ -1,9 +1,14 @@
 //! The claim: what it must find, and what it must never take.
 
+use std::time::Duration;
+
 use legwork::config::{HandlerSettings, KindSettings};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
-use super::{Runner, daemon, history, insert, name, settings, value};
+use super::{
+    AT_ONCE, Runner, completed, daemon, deciding, drained, history, insert, kind, name, queue,
+    settings, value,
+};
 use crate::support;
 
 #[test]
@@ -102,6 +107,44 @@ fn a_run_at_that_no_client_can_decode_stops_nobody() {
         let waiting: Vec<i64> =
             value(&pool, "SELECT array_agg(id ORDER BY id) FROM legwork.job WHERE token = 0").await;
         assert_eq!(waiting, hostile[2..]);
+        runner.stop().await;
+        pool.close().await;
+    });
+}
+
+#[test]
+fn an_idle_daemon_of_five_queues_and_a_limited_kind_sends_four_statements_a_second() {
+    const WINDOW: Duration = Duration::from_secs(5);
+    // As Postgres counts them, its own statistics being up to a second late.
+    const COUNT: &str =
+        "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut settings = settings(&db);
+        settings.queues = ["a", "b", "c", "d", "e"].map(queue).into();
+        settings.kinds = vec![kind("ends", AT_ONCE), kind("limited", AT_ONCE)];
+        settings.kinds[1].rate_limit = Some("100/s".parse().expect("a rate"));
+        let daemon = daemon(settings)
+            .with_handler(name("ends"), deciding(|_| completed()))
+            .with_handler(name("limited"), deciding(|_| completed()));
+        let runner = Runner::start(daemon);
+        let mut counter = db.connect().await;
+        let mut count =
+            async || sqlx::query_scalar::<_, i64>(COUNT).fetch_one(&mut counter).await.unwrap();
+        support::eventually("a window has no more", async || {
+            let before = count().await;
+            // The rate is what is looked for, and a rate takes time.
+            tokio::time::sleep(WINDOW).await;
+            count().await - before <= 4 * 5 + 2
+        })
+        .await;
+        counter.close().await.unwrap();
+        // And yet every queue is looked into, without any hint: this trigger rings for nobody.
+        sqlx::query("ALTER TABLE legwork.job DISABLE TRIGGER ring").execute(&pool).await.unwrap();
+        let insert = "INSERT INTO legwork.job (queue, kind)
+            SELECT q, k FROM unnest('{a,b,c,d,e}'::text[]) q, unnest('{ends,limited}'::text[]) k";
+        sqlx::query(insert).execute(&pool).await.unwrap();
+        drained(&pool).await;
         runner.stop().await;
         pool.close().await;
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use legwork::executor::{Context, HandlerError, TypedHandler};
-use legwork::job::{DiscardReason, JobError, Outcome};
+use legwork::job::{DiscardReason, JobError, Outcome, Retention};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -195,6 +195,36 @@ fn a_failed_job_waits_for_its_backoff() {
         // Measured by another clock than the one that decides, so a little less may show.
         assert!(second - first > BACKOFF * 9 / 10, "only {:?} later", second - first);
         assert_eq!(history(&pool, id).await.attempt, 2);
+        runner.stop().await;
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_job_whose_time_has_passed_is_discarded_whoever_serves_it() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let expired = "
+            INSERT INTO legwork.job (queue, kind, run_at, expires_at) VALUES
+                ('default', 'nobody-serves', now(), now() - interval '1 minute'),
+                ('nobody-serves', 'ends', now(), now() - interval '1 minute'),
+                ('default', 'ends', now() + interval '1 hour', now() - interval '1 minute'),
+                ('default', 'ends', now(), now() - interval '1 minute')
+            RETURNING id";
+        let expired: Vec<i64> = sqlx::query_scalar(expired).fetch_all(&pool).await.unwrap();
+        let in_time = "INSERT INTO legwork.job (kind, expires_at)
+            VALUES ('nobody-serves', now() + interval '1 hour')";
+        sqlx::query(in_time).execute(&pool).await.unwrap();
+        let mut settings = settings(&db);
+        settings.kinds = vec![kind("ends", AT_ONCE)];
+        // Longer than days of history are made ahead.
+        settings.queues[0].retention.discarded = Retention::For(Duration::from_hours(60 * 24));
+        let daemon = daemon(settings).with_handler(name("ends"), deciding(|_| completed()));
+        let runner = Runner::start(daemon);
+        for id in expired {
+            assert_eq!(history(&pool, id).await, end("discarded", Some("expired"), 0));
+        }
+        assert_eq!(value::<i64>(&pool, "SELECT count(*) FROM legwork.job").await, 1);
         runner.stop().await;
         pool.close().await;
     });

@@ -23,45 +23,69 @@ const CLAIM: Statement = Statement {
     session: include_str!("../../../src/postgres/sql/claim_session.sql"),
     scans: 0,
 };
+const LOOK: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/look.sql"),
+    types: "int[], text[], smallint[], bigint[], text[]",
+    arguments: "'{0,0}', '{default,default}', '{-1,0}', '{0,0}', '{\"noop,x\",\"noop,x\"}'",
+    session: include_str!("../../../src/postgres/sql/claim_session.sql"),
+    scans: 0,
+};
+
+/// What the completer's statements have in common.
+const COMPLETER: Statement = Statement {
+    text: "",
+    types: "",
+    arguments: "",
+    session: include_str!("../../../src/postgres/sql/completer_session.sql"),
+    scans: 0,
+};
+
+/// What maintenance's statements have in common.
+const INDEXED: Statement = Statement {
+    session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
+    ..COMPLETER
+};
+
 const FINISH: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/finish.sql"),
     types: "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[]",
     arguments: "'{1}', '{1}', '{1}', '{completed}', '{null}', '{null}', '{1}', '{1}'",
-    session: include_str!("../../../src/postgres/sql/completer_session.sql"),
-    scans: 0,
+    ..COMPLETER
 };
 const FINISH_WITHOUT_HISTORY: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/finish_without_history.sql"),
     types: "bigint[], bigint[], bigint[]",
     arguments: "'{1}', '{1}', '{1}'",
-    session: include_str!("../../../src/postgres/sql/completer_session.sql"),
-    scans: 0,
+    ..COMPLETER
 };
 const PUT_BACK: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/put_back.sql"),
     types: "bigint[], bigint[], bigint[], float8[], smallint[], smallint[]",
     arguments: "'{1}', '{1}', '{1}', '{1}', '{1}', '{0}'",
-    session: include_str!("../../../src/postgres/sql/completer_session.sql"),
-    scans: 0,
+    ..COMPLETER
 };
 const RELEASE: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/release.sql"),
     types: "bigint[], bigint[], bigint[]",
     arguments: "'{1}', '{1}', '{1}'",
-    session: include_str!("../../../src/postgres/sql/completer_session.sql"),
-    scans: 0,
+    ..COMPLETER
 };
 const PROMOTE: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/promote.sql"),
     types: "float8",
     arguments: "1000000000",
-    session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
-    scans: 0,
+    ..INDEXED
 };
 const NEXT_DUE: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/next_due.sql"),
     types: "float8",
     arguments: "1000000000",
+    ..INDEXED
+};
+const EXPIRE: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/expire.sql"),
+    types: "",
+    arguments: "",
     session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
     scans: 0,
 };
@@ -69,8 +93,7 @@ const CANCEL_REQUESTS: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/cancel_requests.sql"),
     types: "bigint",
     arguments: "1",
-    session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
-    scans: 0,
+    ..INDEXED
 };
 
 /// Walks the table for want of an index on holder, once a death, and then goes by tid.
@@ -78,8 +101,8 @@ const RESCUE: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/rescue.sql"),
     types: "bigint",
     arguments: "1",
-    session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
     scans: 1,
+    ..INDEXED
 };
 
 /// How often a plan reads the whole table.
@@ -127,12 +150,14 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 
 #[rstest]
 #[case::claim(CLAIM, "Index Scan using job_ready on job")]
+#[case::look(LOOK, "using job_ready on job")]
 #[case::finish(FINISH, "Index Scan using job_pkey on job")]
 #[case::finish_without_history(FINISH_WITHOUT_HISTORY, "Index Scan using job_pkey on job")]
 #[case::put_back(PUT_BACK, "Index Scan using job_pkey on job")]
 #[case::release(RELEASE, "Index Scan using job_pkey on job")]
 #[case::promote(PROMOTE, "Index Scan using job_waiting on job")]
 #[case::next_due(NEXT_DUE, "Scan using job_waiting on job")]
+#[case::expire(EXPIRE, "Index Scan using job_expiry on job")]
 #[case::rescue(RESCUE, "Tid Scan on job")]
 #[case::cancel_requests(CANCEL_REQUESTS, "Index Scan using job_cancel on job")]
 fn a_hot_statement_walks_its_index(#[case] statement: Statement, #[case] wanted: &str) {

@@ -14,7 +14,7 @@ fn noop(db: &TestDb) -> Runner {
 
 async fn outcomes(pool: &PgPool, kind: &str) -> Vec<(String, i16, i16)> {
     let query = "SELECT outcome::text, attempt, rescues FROM legwork.finished WHERE kind = $1";
-    sqlx::query_as(query).bind(kind).fetch_all(pool).await.unwrap()
+    sqlx::query_as(query).bind(kind).fetch_all(pool).await.expect("Postgres answers")
 }
 
 #[test]

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::net::TcpListener;
 
-use super::{Configuration, MISSED_TICKS, SLACK, becomes, enqueue};
+use super::{Configuration, MISSED_TICKS, SLACK, becomes, count, enqueue};
 use crate::support::proxy::through;
 use crate::support::{self, Daemon, Proxy};
 
@@ -110,5 +110,29 @@ fn a_port_in_use_ends_the_start_with_code_78_and_is_named() {
         assert_eq!(daemon.exit(REFUSAL).await.code(), Some(78), "{}", daemon.printed());
         let message = format!("admin.listen: {listen} is in use already");
         assert!(daemon.printed().contains(&message), "{}", daemon.printed());
+    });
+}
+
+#[test]
+fn a_daemon_that_runs_once_drains_what_it_can_and_ends_with_code_0() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let arranged = "
+            INSERT INTO legwork.job (kind, queue, run_at)
+            SELECT 'noop', q, now() + d FROM unnest('{default,halted}'::text[]) q,
+                unnest('{0 s,1 h}'::interval[]) d, generate_series(1, 50);
+            SELECT legwork.pause('halted', 'nobody knows for how long')";
+        sqlx::raw_sql(arranged).execute(&pool).await.unwrap();
+        let kinds =
+            [noop()[0].clone(), "[[queue]]\nname = 'default'\n[[queue]]\nname = 'halted'\n".into()];
+        let url = db.url();
+        let text = Configuration::of(&url, &kinds).text();
+        let mut daemon = Daemon::start_with(&text, &["run", "--once"]).await;
+        assert_eq!(daemon.exit(support::PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(count(&pool, "noop", "completed").await, 50);
+        let waiting =
+            (count(&pool, "noop", "available").await, count(&pool, "noop", "scheduled").await);
+        assert_eq!(waiting, (50, 100), "of the paused queue, and for later");
+        pool.close().await;
     });
 }

@@ -6,7 +6,9 @@
 //! test that fails.
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,6 +56,9 @@ impl Daemon {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("legwork.toml");
         std::fs::write(&file, configuration).expect("the configuration can be written");
+        // The address of a server in a container holds a password, and others may not read that.
+        let own = Permissions::from_mode(0o600);
+        std::fs::set_permissions(&file, own).expect("the file is ours");
         let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
         command.arg("--config").arg(&file).args(arguments);
         Self::start_command(command, directory).await

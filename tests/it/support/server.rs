@@ -7,6 +7,7 @@
 //! own on this server; tests that need to stop a server start one of their own.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use legwork::embedded::{Options, Postgres};
@@ -21,7 +22,7 @@ enum Server {
     /// Somebody else's.
     Given { url: String },
     /// A container, removed by a shell when this process ends.
-    Docker(Container),
+    Docker(Box<Container>),
     /// A cluster of our own. Its watchdog removes it when this process ends.
     Private(Postgres),
 }
@@ -37,6 +38,14 @@ pub(crate) fn url(database: &str) -> String {
         Ok(Server::Private(postgres)) => postgres.url(database),
         Err(why) => panic!("{why}"),
     }
+}
+
+/// The `docker` of a run whose own server is a container.
+pub(crate) fn docker_of_this_run() -> Option<PathBuf> {
+    let server = SERVER.get_or_init(on_a_thread_of_its_own);
+    let path = environment("PATH").unwrap_or_default();
+    let mut programs = std::env::split_paths(&path).map(|directory| directory.join("docker"));
+    matches!(server, Ok(Server::Docker(_))).then(|| programs.find(|program| program.is_file()))?
 }
 
 /// The options of a private cluster for tests, with the programs of this machine.
@@ -111,7 +120,7 @@ fn in_docker() -> Result<Server, String> {
         let (engine, image) = (container::engine(), container::image());
         format!("the Docker engine at {engine} doesn't serve {image} ({error})")
     };
-    Container::start().map(Server::Docker).map_err(why)
+    Container::start().map(|started| Server::Docker(Box::new(started))).map_err(why)
 }
 
 fn private() -> Result<Server, String> {

@@ -131,12 +131,12 @@ fn timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all() {
         )
         .await;
         assert_eq!(limits, ["200ms", "100ms", "50ms"]);
-        let snoozed: Vec<i16> = value(
+        let put_off: Vec<i16> = value(
             &pool,
             "SELECT array_agg(snoozes ORDER BY id) FROM legwork.finished WHERE kind LIKE 'snoozes%'",
         )
         .await;
-        assert_eq!(snoozed, [1, 2]);
+        assert_eq!(put_off, [1, 2]);
         let rescued: Vec<String> = value(
             &pool,
             "SELECT array_agg(concat_ws(' ', outcome, reason) ORDER BY id) FROM legwork.finished

@@ -12,13 +12,13 @@ const ID_MAX_BYTES: usize = 256;
 
 /// The keys that Legwork knows.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Metadata {
+pub struct Metadata {
     /// A well-formed W3C `traceparent`.
-    pub(super) traceparent: Option<String>,
+    pub traceparent: Option<String>,
     /// `request_id`
-    pub(super) request_id: Option<String>,
+    pub request_id: Option<String>,
     /// `user_id`
-    pub(super) user_id: Option<String>,
+    pub user_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ struct Raw {
 
 impl Metadata {
     /// Reads the row's JSON text.
-    pub(super) fn of(json: Option<&str>) -> Self {
+    pub fn of(json: Option<&str>) -> Self {
         let Some(raw) = json.and_then(|json| serde_json::from_str::<Raw>(json).ok()) else {
             return Self::default();
         };

@@ -1,0 +1,64 @@
+//! Takes a statement about many jobs apart where the database refuses some of them.
+//!
+//! Nothing that we write breaks a rule of ours, but an operator may add a trigger or a constraint to
+//! `legwork.job`, and one row that meets it would then hold up every other for ever. So halves are
+//! tried in turn, down to the row that is to blame: it is told of and left as it is. The completer does
+//! the same with verdicts.
+
+use super::{DbError, Session};
+use crate::telemetry::events;
+use futures::FutureExt;
+use sqlx::{
+    Postgres,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Parted {
+    /// What the statements returned.
+    pub(super) rows: Vec<PgRow>,
+    /// How many jobs they changed.
+    pub(super) changed: u64,
+    /// Jobs that the database refuses.
+    pub(super) refused: Vec<i64>,
+}
+
+/// Does `statement` to all of these jobs but those that the database refuses.
+pub(super) async fn all_but_the_refused(
+    session: &mut Session,
+    jobs: Vec<i64>,
+    statement: impl Fn(Vec<i64>) -> Query<'static, Postgres, PgArguments>,
+) -> Result<Parted, DbError> {
+    let mut parted = Parted::default();
+    let mut parts = vec![jobs];
+    while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
+        let query = statement(part.clone());
+        match session.run(|connection| query.fetch_all(connection).boxed()).await {
+            Ok(rows) => {
+                parted.changed += rows.len() as u64;
+                parted.rows.extend(rows);
+            }
+            Err(error) if !error.blames_the_rows() => return Err(error),
+            Err(error) if part.len() == 1 => {
+                say_refused(part[0], &error);
+                parted.refused.extend(part);
+            }
+            Err(_) => {
+                let right = part.split_off(part.len() / 2);
+                parts.extend([right, part]);
+            }
+        }
+    }
+    Ok(parted)
+}
+
+fn say_refused(job: i64, error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(
+        event = events::JOB_REFUSED,
+        error,
+        job.id = job,
+        "the database refuses to change this job, and it is left as it is"
+    );
+}

@@ -1,0 +1,15 @@
+-- claim.sql for jobs that are named, $3, of those that are still in line: the way round a row whose
+-- update the database refuses. The same guards. Index: job_pkey.
+UPDATE legwork.job SET holder = $1, token = token + 1
+WHERE ctid = ANY (ARRAY(
+    SELECT j.ctid FROM legwork.job j
+    WHERE j.id = ANY ($3::bigint[]) AND j.queue = $2 AND j.holder IS NULL AND j.run_at <= j.ready_at
+    FOR UPDATE SKIP LOCKED
+))
+    AND EXISTS (SELECT FROM legwork.daemon d WHERE d.id = $1 AND d.died_at IS NULL)
+    AND NOT EXISTS (SELECT FROM legwork.queue q WHERE q.name = $2 AND q.paused)
+RETURNING id, seq, token, priority, attempt, rescues, snoozes, max_attempts, kind, payload::text,
+    date_part('epoch', timeout),
+    coalesce(expires_at < clock_timestamp(), false),
+    date_part('epoch', clock_timestamp() - greatest(run_at, created_at)),
+    metadata::text

@@ -1,0 +1,8 @@
+-- rescue.sql for jobs that are named, $2, of those that $1 still holds: the way round a row whose update
+-- the database refuses. Index: job_pkey.
+UPDATE legwork.job SET holder = NULL, attempt = least(attempt + 1, 32767)::smallint,
+    rescues = least(rescues + 1, 32767)::smallint
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM legwork.job WHERE id = ANY ($2::bigint[]) AND holder = $1 FOR UPDATE SKIP LOCKED
+))
+RETURNING id
