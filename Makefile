@@ -13,7 +13,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## See Legwork work: a private Postgres, sample jobs, a live page
-	@scripts/need-postgres.sh
+	@scripts/need-postgres.sh --or-docker
 	$(CARGO) run --release -- demo
 
 test: ## Run every test, against DATABASE_URL, a Docker engine or a private Postgres
@@ -21,6 +21,8 @@ test: ## Run every test, against DATABASE_URL, a Docker engine or a private Post
 	$(CARGO) test
 
 test-docker: ## Run every test against a container, and fail without a Docker engine
+	@scripts/need-docker.sh
+	@scripts/need-postgres.sh
 	LEGWORK_TEST_DOCKER=1 $(CARGO) test
 
 golden: ## Rewrite the golden files; look at the difference before you commit it

@@ -3,10 +3,10 @@
 //! Runs one attempt in place, without a database: `cargo run --example typed_handler`.
 
 use legwork::{
-    executor::{AttemptLimits, Context, HandlerError, Registry, TypedHandler, execute},
+    executor::{AttemptLimits, Context, HandlerError, Registry, StopOrder, TypedHandler, execute},
     job::{ClaimedJob, JobId, KindName, Lease, QueueName},
 };
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Adds numbers up.
@@ -46,11 +46,15 @@ fn job(payload: &str) -> Result<ClaimedJob, Box<dyn std::error::Error>> {
 #[expect(clippy::print_stdout, reason = "an example shows what it did")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let registry = Registry::default().with_typed(KindName::new("sum")?, Sum);
-    let limits = AttemptLimits { timeout: Duration::from_secs(5), max_attempts: 3 };
+    let limits = AttemptLimits {
+        timeout: Duration::from_secs(5),
+        max_attempts: 3,
+        grace_without_lease: Duration::from_secs(1),
+    };
     for payload in ["[1, 2, 39]", "[9223372036854775807, 1]", r#"{"not": "numbers"}"#] {
         let context = Context::new(job(payload)?, limits, CancellationToken::new());
         let handler = registry.get("sum").ok_or("no such kind")?;
-        let ending = execute(handler.as_ref(), &context, &OnceLock::new()).await;
+        let ending = execute(handler.as_ref(), &context, &StopOrder::default()).await;
         println!("{payload} → {ending:?}");
     }
     Ok(())

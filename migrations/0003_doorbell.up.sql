@@ -33,8 +33,8 @@ CREATE TRIGGER ring AFTER INSERT ON legwork.job FOR EACH STATEMENT EXECUTE FUNCT
 GRANT SELECT ON legwork.doorbell TO PUBLIC;
 
 COMMENT ON TABLE legwork.doorbell IS 'Whether an INSERT rings. Written by daemons, read by every producer''s statement.';
-COMMENT ON COLUMN legwork.doorbell.one_row IS 'Keeps the table at one row.';
-COMMENT ON COLUMN legwork.doorbell.until IS 'INSERTs notify until this moment.';
-COMMENT ON INDEX legwork.doorbell_pkey IS 'Keeps the table at one row.';
+COMMENT ON COLUMN legwork.doorbell.one_row IS 'Keeps the table at one row, for daemons that UPDATE it without a WHERE.';
+COMMENT ON COLUMN legwork.doorbell.until IS 'INSERTs notify until this moment. Set by daemons, read by the trigger.';
+COMMENT ON INDEX legwork.doorbell_pkey IS 'Keeps the table at one row, for daemons that UPDATE it without a WHERE.';
 COMMENT ON FUNCTION legwork.ring() IS 'Wakes idle daemons. For the trigger of the same name on legwork.job.';
 COMMENT ON TRIGGER ring ON legwork.job IS 'Wakes idle daemons, once a statement, while the doorbell is on.';

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Makes sure that a build and a private Postgres are possible: a C compiler (ring builds C) and
-# Postgres's server programs of version 14 or newer, or a Docker engine in their place.
+# Postgres's server programs of version 14 or newer. With --or-docker a Docker engine will do in
+# their place: the demo runs on either. The tests need the programs whatever server they use, since
+# some of them crash and restart a server of their own.
 #
 # Quick when both are there. Otherwise it says what it installs and does so with the system's
 # package manager. LEGWORK_NO_INSTALL=1 makes it say the command and fail instead.
 set -euo pipefail
 
 oldest=14
+or_docker=${1:-}
 
 have_compiler() { command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null; }
 
@@ -23,9 +26,11 @@ have_postgres() {
   return 1
 }
 
-have_docker() { command -v docker >/dev/null && timeout 5 docker info >/dev/null 2>&1; }
+have_docker() {
+  [ "$or_docker" = --or-docker ] && command -v docker >/dev/null && timeout 5 docker info >/dev/null 2>&1
+}
 
-have_database() { [ -n "${DATABASE_URL:-}" ] || have_postgres || have_docker; }
+have_database() { have_postgres || have_docker; }
 
 # Runs a command, or says it: as root, by sudo, or not at all.
 as_root() {

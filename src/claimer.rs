@@ -2,13 +2,17 @@
 //! the last claim left off.
 //!
 //! One claimer for each claim group. It reserves slots, claims at most that many rows, and passes
-//! them on. Wake-ups are hints: whatever happens to them, the poll finds every row. A claim in
-//! flight is never dropped, since its rows would then be held by nobody.
+//! them on. Wake-ups are hints: whatever happens to them, the poll finds every row, and a storm of
+//! them costs no storm of claims. A claim in flight is never dropped, since its rows would then be
+//! held by nobody.
 
+mod gate;
 mod marks;
+mod sweeps;
 mod wake;
 
 pub use marks::{LEVELS, Marks, Probe};
+pub use sweeps::Sweeps;
 pub use wake::{Bell, Waker};
 
 use crate::{
@@ -22,6 +26,7 @@ use crate::{
     },
     worker::{Assignment, Slots},
 };
+use gate::Gate;
 use std::{
     future::Future,
     sync::{
@@ -89,7 +94,9 @@ pub struct ClaimerShared<S> {
     pub leases: Leases,
     /// The seq sequence's last value, as it was read some time before.
     pub horizon: Arc<AtomicI64>,
-    /// Cancelled when claiming ends.
+    /// Cancelled when nothing more is to be claimed: with `stop`, or earlier.
+    pub halt: CancellationToken,
+    /// Cancelled when the claimers may end.
     pub stop: CancellationToken,
     /// The daemon's metrics.
     pub metrics: Arc<Metrics>,
@@ -104,6 +111,7 @@ impl<S> Clone for ClaimerShared<S> {
             settings: self.settings.clone(),
             leases: self.leases.clone(),
             horizon: Arc::clone(&self.horizon),
+            halt: self.halt.clone(),
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
             check: self.check.clone(),
@@ -128,6 +136,9 @@ pub struct Claimer<S> {
 struct State {
     marks: Marks,
     waker: Waker,
+    gate: Gate,
+    /// Whether it was a wake that made it look.
+    woken: bool,
     pause: Duration,
     backlog: bool,
     failures: u32,
@@ -138,15 +149,31 @@ impl<S: ClaimSource> Claimer<S> {
     pub fn new(shared: ClaimerShared<S>, group: ClaimGroup, waker: Waker) -> Self {
         let queue_metrics = shared.metrics.queue(&group.queue);
         let pause = shared.settings.poll_interval;
-        let state =
-            State { marks: Marks::new(Instant::now()), waker, pause, backlog: false, failures: 0 };
+        let now = Instant::now();
+        let state = State {
+            marks: Marks::new(now),
+            waker,
+            gate: Gate::new(now),
+            woken: false,
+            pause,
+            backlog: false,
+            failures: 0,
+        };
         Self { shared, group, queue_metrics, state: Mutex::new(state) }
     }
 
-    /// Claims until told to stop.
+    /// Claims until told to halt, and ends when told to stop.
     pub async fn run(self: Arc<Self>) {
         let mut state = self.state.lock().await;
-        while !self.shared.stop.is_cancelled() {
+        self.claim_until_halted(&mut state).await;
+        if self.shared.halt.is_cancelled() && !self.shared.stop.is_cancelled() {
+            self.shared.check.failing("told to claim nothing more");
+            self.shared.stop.cancelled().await;
+        }
+    }
+
+    async fn claim_until_halted(&self, state: &mut State) {
+        while !self.shared.halt.is_cancelled() {
             // Interest is registered before the look, so that a wake in between isn't lost.
             if state.waker.register() {
                 state.marks.sweep_now(Instant::now());
@@ -154,7 +181,7 @@ impl<S: ClaimSource> Claimer<S> {
             let most = self.group.most.min(self.shared.settings.batch);
             let reserve = self.group.slots.reserve(most, state.backlog);
             let ready = async { (self.shared.leases.current().await, reserve.await) };
-            let Some((boot, Some(mut slots))) = self.shared.stop.run_until_cancelled(ready).await
+            let Some((boot, Some(mut slots))) = self.shared.halt.run_until_cancelled(ready).await
             else {
                 return;
             };
@@ -165,14 +192,14 @@ impl<S: ClaimSource> Claimer<S> {
                 probe: state.marks.probe(Instant::now()),
                 most: slots.count(),
             };
-            let batch = match self.claim(&mut state, &request).await {
+            let batch = match self.claim(state, &request).await {
                 Ok(jobs) => jobs
                     .into_iter()
                     .map_while(|job| slots.take().map(|slot| Assignment { job, slot }))
                     .collect::<Vec<_>>(),
                 Err(error) => {
                     drop(slots);
-                    self.complain(&mut state, &error).await;
+                    self.complain(state, &error).await;
                     continue;
                 }
             };
@@ -180,7 +207,7 @@ impl<S: ClaimSource> Claimer<S> {
             if !batch.is_empty() && self.group.outbox.send(batch).await.is_err() {
                 return;
             }
-            self.rest(&mut state).await;
+            self.rest(state).await;
         }
     }
 
@@ -207,6 +234,7 @@ impl<S: ClaimSource> Claimer<S> {
     /// Waits for a wake or the next poll, unless there is more to claim right now.
     async fn rest(&self, state: &mut State) {
         state.failures = 0;
+        state.woken = false;
         self.shared.check.ok();
         if state.backlog {
             return;
@@ -214,18 +242,24 @@ impl<S: ClaimSource> Claimer<S> {
         let jitter = self.shared.settings.poll_jitter * (2.0 * fastrand::f64() - 1.0);
         state.pause = state.pause.min(self.shared.settings.poll_interval);
         let pause = state.pause.mul_f64((1.0 + jitter).max(0.0));
-        let woken = tokio::select! {
-            () = self.shared.stop.cancelled() => return,
-            () = state.waker.woken() => true,
+        let shut = state.gate.shut_for(Instant::now());
+        let wake = async {
+            state.waker.woken().await;
+            sleep(shut).await;
+        };
+        state.woken = tokio::select! {
+            () = self.shared.halt.cancelled() => return,
+            () = wake => true,
             () = sleep(pause) => false,
         };
-        let source = if woken { WakeSource::Notify } else { WakeSource::Poll };
+        let source = if state.woken { WakeSource::Notify } else { WakeSource::Poll };
         self.shared.metrics.daemon.woke(source);
     }
 
     /// Says once that claiming fails, and tries again ever more slowly.
     async fn complain(&self, state: &mut State, error: &ClaimError) {
         state.backlog = false;
+        state.woken = false;
         self.shared.check.failing("claims aren't answered");
         if state.failures == 0 {
             let error: &dyn std::error::Error = error;
@@ -235,7 +269,7 @@ impl<S: ClaimSource> Claimer<S> {
         let pause = Duration::from_millis(100) * 2u32.pow(state.failures.min(6));
         let pause = pause.min(FAILURE_PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0);
         // Told to stop or not, the loop looks at the token next.
-        self.shared.stop.run_until_cancelled(sleep(pause)).await;
+        self.shared.halt.run_until_cancelled(sleep(pause)).await;
     }
 }
 
@@ -245,7 +279,10 @@ impl State {
         let seen = jobs.iter().map(|job| (job.priority, job.seq));
         self.marks.learn(&request.probe, seen, full, horizon);
         if request.probe.is_sweep {
-            self.marks.swept(Instant::now(), took, full);
+            self.marks.swept(Instant::now(), took);
+        }
+        if self.woken && jobs.is_empty() {
+            self.gate.in_vain(Instant::now());
         }
         self.backlog = full;
         // While work arrives polls are frequent; each empty one doubles the pause.

@@ -8,6 +8,7 @@ mod batch;
 mod flush;
 mod settled;
 
+use batch::Part;
 pub use batch::{Back, Batch, Failure, Final};
 pub use flush::{Completer, Links, OutcomeSink, SinkError};
 pub use settled::{Settled, Verdicts, verdict_channel};

@@ -18,8 +18,10 @@ use crate::{
     handlers,
     job::KindName,
     postgres::{
-        ConnectError, Connector,
+        ConnectError, Connector, DbError,
         migrate::{self, SchemaCheck},
+        operations::Connection,
+        roles,
     },
     telemetry::{
         events,
@@ -29,7 +31,7 @@ use crate::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use wiring::Running;
 
 /// Why the daemon didn't start.
@@ -50,6 +52,12 @@ pub enum StartError {
     /// The schema can't be looked at.
     #[error("the schema can't be looked at")]
     CheckSchema(#[source] migrate::MigrateError),
+    /// The role may not run jobs.
+    #[error("the role that the daemon connects as may not run jobs")]
+    Rights,
+    /// What the role may do can't be looked at.
+    #[error("the rights of the daemon's role can't be looked at")]
+    CheckRights(#[source] DbError),
     /// A kind has no handler.
     #[error("[[kind]] {0:?} says handler = \"rust\", but this program registers no handler for it")]
     NoHandler(String),
@@ -59,9 +67,18 @@ pub enum StartError {
     /// The system refused a thread.
     #[error("the heartbeat's thread can't be started")]
     Thread(#[source] std::io::Error),
-    /// Told to stop before it had started.
-    #[error("stopped before it had started")]
-    Stopped,
+}
+
+impl StartError {
+    /// The role whose rights the daemon lacks, where that is why it didn't start.
+    pub fn missing_role(&self) -> Option<&'static str> {
+        let forbidden = match self {
+            Self::Rights => true,
+            Self::CheckSchema(error) => error.missing_role().is_some(),
+            _ => false,
+        };
+        forbidden.then_some(roles::DAEMON)
+    }
 }
 
 /// A daemon that is about to run.
@@ -109,27 +126,44 @@ impl Daemon {
     pub async fn run(self, signals: Signals) -> Result<Ended, StartError> {
         self.every_kind_has_a_handler()?;
         let connector = Connector::new(self.settings.database_url()?, &self.settings.database)?;
-        let notifier = Arc::new(Notifier::from(
+        let notifier = Notifier::from(
             self.environment.notify_socket().map(Into::into),
             self.environment.watchdog(std::process::id()),
-        )?);
+        )?;
         let health = Health::new(TICK);
+        // Beside the whole life: a database that is away at the start, or handlers that take their
+        // time at the end, are no reason for a probe to have the daemon killed.
+        tokio::select! {
+            ended = self.live(&signals, &connector, &notifier, &health) => ended,
+            () = beat(&health, &notifier) => unreachable!("the beat has no end"),
+        }
+    }
+
+    /// Starts, works and stops.
+    async fn live(
+        &self,
+        signals: &Signals,
+        connector: &Connector,
+        notifier: &Notifier,
+        health: &Arc<Health>,
+    ) -> Result<Ended, StartError> {
         let metrics = Arc::new(Metrics::new(&self.settings.metrics));
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(&health, &metrics, bound);
+        let mut running = Running::new(health, &metrics, bound);
 
-        let stopped = signals.asked_to_stop();
         let schema = tokio::select! {
-            schema = check_schema(&connector) => schema,
-            () = stopped => Err(StartError::Stopped),
+            schema = check_schema(connector) => schema.map(|()| true),
+            () = signals.asked_to_stop() => Ok(false),
         };
-        if let Err(error) = schema {
+        if !matches!(schema, Ok(true)) {
             running.end_admin().await;
-            return Err(error);
+            schema?;
+            // It held nothing yet, so it leaves nothing.
+            return Ok(stopped(Ended::default()));
         }
         health.check("schema").ok();
-        running.start(&self, &connector)?;
+        running.start(self, connector)?;
         health.enter(Phase::Ready);
         notifier.ready();
         tracing::info!(
@@ -139,41 +173,26 @@ impl Daemon {
             "the daemon is up"
         );
 
-        let end = self.until_the_end(&signals, &running, &health, &notifier).await;
+        let end = self.until_the_end(signals, &running).await;
         tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = end, "stopping");
         notifier.stopping();
-        let ended = running.shut_down(&self.settings, &signals).await;
-        tracing::info!(
-            event = events::DAEMON_STOPPED,
-            orphans = ended.orphans.len(),
-            clean = ended.is_clean(),
-            "the daemon has stopped"
-        );
-        Ok(ended)
+        Ok(stopped(running.shut_down(&self.settings, signals).await))
     }
 
-    /// Ticks until something ends the daemon; says what.
-    async fn until_the_end(
-        &self,
-        signals: &Signals,
-        running: &Running,
-        health: &Health,
-        notifier: &Notifier,
-    ) -> String {
-        let beat = async {
+    /// Waits until something ends the daemon; says what.
+    async fn until_the_end(&self, signals: &Signals, running: &Running) -> String {
+        let listing = async {
             loop {
-                health.tick();
-                if health.dead().is_none() {
-                    notifier.watchdog();
-                }
-                sleep(TICK.min(notifier.watchdog_interval().unwrap_or(TICK))).await;
+                signals.asked_to_list().await;
+                running.list();
             }
         };
         tokio::select! {
+            () = listing => unreachable!("listing has no end"),
+            () = running.quiet_after(signals) => unreachable!("quiet is no end"),
             () = signals.asked_to_stop() => "signal".into(),
             task = running.failure() => format!("task {task} failed"),
             () = running.idle(), if self.once => "nothing left to do".into(),
-            () = beat => unreachable!("the beat has no end"),
         }
     }
 
@@ -193,32 +212,69 @@ impl Daemon {
     }
 }
 
-/// Compares the schema with what this binary needs; waits for a database that is away, and says so
-/// once.
+/// Ticks for liveness, and for systemd's watchdog as long as the daemon counts as alive.
+async fn beat(health: &Health, notifier: &Notifier) {
+    loop {
+        health.tick();
+        if health.dead().is_none() {
+            notifier.watchdog();
+        }
+        sleep(TICK.min(notifier.watchdog_interval().unwrap_or(TICK))).await;
+    }
+}
+
+/// The last line of a daemon's life.
+fn stopped(ended: Ended) -> Ended {
+    tracing::info!(
+        event = events::DAEMON_STOPPED,
+        orphans = ended.orphans.len(),
+        clean = ended.is_clean(),
+        "the daemon has stopped"
+    );
+    ended
+}
+
+/// Waits for a database that is away, and says so once; then looks whether work can begin there.
 async fn check_schema(connector: &Connector) -> Result<(), StartError> {
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
-        match connector.connect("start").await {
-            Ok(mut connection) => {
-                return match migrate::check(&mut connection).await {
-                    Ok(SchemaCheck::Current) => Ok(()),
-                    Ok(other) => Err(StartError::Schema(other)),
-                    Err(error) => Err(StartError::CheckSchema(error)),
-                };
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut said, true) {
-                    let cause: &dyn std::error::Error = &error;
-                    tracing::warn!(
-                        event = events::DATABASE_LOST,
-                        error = cause,
-                        "the database can't be reached; trying until it can"
-                    );
-                }
-                sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                pause = (pause * 2).min(CONNECT_PAUSE_MAX);
-            }
+        let error = match look(connector).await {
+            Ok(answer) => return answer,
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut said, true) {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(
+                event = events::DATABASE_LOST,
+                error = cause,
+                "the database can't be reached; trying until it can"
+            );
         }
+        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(CONNECT_PAUSE_MAX);
     }
+}
+
+/// Whether this is a schema that the binary works with, and a role that may work on it.
+async fn may_start(connection: &mut Connection) -> Result<(), StartError> {
+    match migrate::check(connection).await {
+        Ok(SchemaCheck::Current) => {}
+        Ok(other) => return Err(StartError::Schema(other)),
+        Err(error) => return Err(StartError::CheckSchema(error)),
+    }
+    match roles::may_run_jobs(connection).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StartError::Rights),
+        Err(error) => Err(StartError::CheckRights(error)),
+    }
+}
+
+/// One look on a connection of its own, which ends with the look: a network that falls silent after
+/// the connect must not keep the daemon from ever starting.
+async fn look(connector: &Connector) -> Result<Result<(), StartError>, DbError> {
+    let mut connection = connector.connect("start").await?;
+    let limit = connector.statement_timeout();
+    let look = timeout(limit, may_start(&mut connection)).await;
+    look.map_err(|_| DbError::Deadline(limit))
 }

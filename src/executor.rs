@@ -9,5 +9,5 @@ mod context;
 mod handler;
 
 pub use attempt::execute;
-pub use context::{AttemptLimits, Context, Stop};
+pub use context::{AttemptLimits, Context, Progress, Stop, StopOrder};
 pub use handler::{Handler, HandlerError, HandlerFuture, Registry, TypedHandler};

@@ -56,7 +56,8 @@ impl LeaseTimes {
     }
 
     /// How long before the lease's end we stop our handlers, and how long after it others wait
-    /// before they take the jobs: room for a kill and for clocks that drift.
+    /// before they take the jobs. The first is the longest that a handler may take to stop, whatever
+    /// grace it asks for; the second is room for the kill itself and for clocks that drift.
     pub fn margin(&self) -> Duration {
         self.ttl / 6
     }

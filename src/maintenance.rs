@@ -6,11 +6,15 @@
 
 mod doorbell;
 mod listener;
+mod promoter;
+mod rescuer;
 mod rounds;
 
 pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
-pub use rounds::{cancel_requested, promote, prune, rescue, stats};
+pub use promoter::{DueMark, Promoter};
+pub use rescuer::Rescuer;
+pub use rounds::{CANCEL_REST, cancel_requested, prune, stats};
 
 use crate::{postgres::DbError, telemetry::events};
 use std::{future::Future, time::Duration};

@@ -14,8 +14,10 @@ mod listen;
 pub mod migrate;
 mod observe;
 pub mod operations;
+pub mod roles;
 mod session;
 mod settle;
+mod transaction;
 mod upkeep;
 
 pub use bench::BenchSession;
@@ -27,4 +29,4 @@ pub use listen::{Listener, Notice};
 pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
-pub use upkeep::{QueueCount, Upkeep};
+pub use upkeep::{PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep};

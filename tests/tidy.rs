@@ -28,5 +28,7 @@ mod reference;
 mod scan;
 #[path = "tidy/seeded.rs"]
 mod seeded;
+#[path = "tidy/transactions.rs"]
+mod transactions;
 #[path = "tidy/tree.rs"]
 mod tree;

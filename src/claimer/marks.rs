@@ -7,6 +7,7 @@
 //!
 //! Pure but for the instants it is given.
 
+use super::sweeps::Sweeps;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -15,13 +16,6 @@ pub const LEVELS: [i16; 5] = [-2, -1, 0, 1, 2];
 /// How far a mark trails what was seen. A transaction that commits after more than this many later
 /// inserts were claimed waits for the next sweep.
 pub(crate) const MARGIN: i64 = 4096;
-/// Sweeps come at least this far apart.
-const SWEEP_MIN: Duration = Duration::from_secs(1);
-/// … and at most this far: the longest that a late commit waits.
-const SWEEP_MAX: Duration = Duration::from_secs(30);
-/// Share of the time that sweeps may take: 2 %.
-const SWEEP_DUTY: u32 = 50;
-
 /// Where one claim looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
@@ -37,25 +31,25 @@ pub struct Probe {
 #[derive(Debug)]
 pub struct Marks {
     marks: [i64; LEVELS.len()],
-    next_sweep: Instant,
+    sweeps: Sweeps,
 }
 
 impl Marks {
     /// The first claim is a sweep.
     pub fn new(now: Instant) -> Self {
-        Self { marks: [0; LEVELS.len()], next_sweep: now }
+        Self { marks: [0; LEVELS.len()], sweeps: Sweeps::new(now) }
     }
 
     /// Where to look now.
     pub fn probe(&self, now: Instant) -> Probe {
-        let is_sweep = now >= self.next_sweep;
+        let is_sweep = self.sweeps.is_due(now);
         let marks = if is_sweep { vec![0; LEVELS.len()] } else { self.marks.to_vec() };
         Probe { levels: LEVELS.to_vec(), marks, is_sweep }
     }
 
     /// Asks for a sweep at the next claim: something was released, rescued or resumed.
     pub fn sweep_now(&mut self, now: Instant) {
-        self.next_sweep = now;
+        self.sweeps.ask(now);
     }
 
     /// What a claim saw: rows by (priority, seq), whether there may be more, and the sequence's last
@@ -88,22 +82,22 @@ impl Marks {
         }
     }
 
-    /// A sweep took so long; `more` says that it didn't see the end of the line.
-    pub fn swept(&mut self, now: Instant, took: Duration, more: bool) {
-        // What it found is behind the marks now, so claims go on there; the next sweep can wait.
-        let pause = (took * SWEEP_DUTY).clamp(SWEEP_MIN, SWEEP_MAX);
-        self.next_sweep = now + if more { SWEEP_MIN.max(pause) } else { pause };
+    /// A sweep took so long. What it found is behind the marks now, so claims go on there, and the
+    /// next sweep can wait even when this one didn't see the end of the line.
+    pub fn swept(&mut self, now: Instant, took: Duration) {
+        self.sweeps.done(now, took);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claimer::sweeps::SWEEP_MAX;
 
     fn swept_marks() -> (Marks, Instant) {
         let now = Instant::now();
         let mut marks = Marks::new(now);
-        marks.swept(now, Duration::ZERO, false);
+        marks.swept(now, Duration::ZERO);
         (marks, now)
     }
 
@@ -116,10 +110,10 @@ mod tests {
         let now = Instant::now();
         let mut marks = Marks::new(now);
         assert!(marks.probe(now).is_sweep);
-        marks.swept(now, Duration::from_millis(100), false);
+        marks.swept(now, Duration::from_millis(100));
         assert!(!marks.probe(now + Duration::from_secs(4)).is_sweep);
         assert!(marks.probe(now + Duration::from_secs(5)).is_sweep, "2 % of the time");
-        marks.swept(now, Duration::from_mins(1), false);
+        marks.swept(now, Duration::from_mins(1));
         assert!(marks.probe(now + SWEEP_MAX).is_sweep, "however long it takes");
     }
 
@@ -147,7 +141,7 @@ mod tests {
         marks.sweep_now(now);
         let sweep = marks.probe(now);
         marks.learn(&sweep, [(0, 77)].into_iter(), true, 1_000_000);
-        marks.swept(now, Duration::ZERO, true);
+        marks.swept(now, Duration::ZERO);
         assert_eq!(at_default(&marks, now), 77);
     }
 

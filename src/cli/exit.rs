@@ -113,7 +113,14 @@ pub(super) fn report(error: &anyhow::Error) -> Code {
 /// The error, its causes and what to do. The database's own words end the causes.
 fn described(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}");
-    let mut advice = advice(code(error)).map(str::to_owned);
+    let mut advice = missing_role(error)
+        .map(|role| {
+            format!(
+                "it takes the rights of {role}: GRANT {role} TO the role that you connect as, or \
+                 connect as one that has them"
+            )
+        })
+        .or_else(|| advice(code(error)).map(str::to_owned));
     for cause in error.chain().skip(1) {
         if let Some(said) = operations::said(cause) {
             write!(text, "\n  because: {}", said.message).ok();
@@ -126,6 +133,17 @@ fn described(error: &anyhow::Error) -> String {
         write!(text, "\n  help: {advice}").ok();
     }
     text
+}
+
+/// The role that would have been let in.
+fn missing_role(error: &anyhow::Error) -> Option<&'static str> {
+    let asked = [
+        error.downcast_ref().and_then(OperationError::missing_role),
+        error.downcast_ref().and_then(EnqueueError::missing_role),
+        error.downcast_ref().and_then(MigrateError::missing_role),
+        error.downcast_ref().and_then(StartError::missing_role),
+    ];
+    asked.into_iter().flatten().next()
 }
 
 fn advice(code: Code) -> Option<&'static str> {
@@ -167,10 +185,12 @@ fn of_nature(nature: Nature) -> Code {
 fn of_starting(error: &StartError) -> Code {
     match error {
         StartError::Schema(_) => Code::NotReady,
-        StartError::Connect(_) => Code::Unreachable,
+        StartError::Connect(error) => of_nature(Nature::of_connect(error)),
+        StartError::CheckSchema(_) if error.missing_role().is_some() => Code::Configuration,
         StartError::CheckSchema(error) => of_migrating(error),
-        StartError::Stopped | StartError::Thread(_) => Code::Failed,
+        StartError::CheckRights(_) | StartError::Thread(_) => Code::Failed,
         StartError::NoDatabase(_)
+        | StartError::Rights
         | StartError::Admin(_)
         | StartError::NoHandler(_)
         | StartError::Notifier(_) => Code::Configuration,

@@ -5,7 +5,7 @@ use crate::{
     config::Retentions,
     job::{DiscardReason, QueueName, Verdict},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 /// A job that is over.
 #[derive(Debug, Clone)]
@@ -41,6 +41,13 @@ impl Final {
         }
     }
 
+    /// The same end, leaving nothing behind.
+    pub(super) fn without_result(&self) -> Self {
+        let settled =
+            Settled { verdict: Verdict::Complete { result: None }, ..self.settled.clone() };
+        Self { settled, days: self.days }
+    }
+
     /// What the job leaves behind.
     pub fn result(&self) -> Option<&str> {
         match &self.settled.verdict {
@@ -54,6 +61,24 @@ impl Final {
     }
 }
 
+/// Which statement writes a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Final,
+    Back,
+    Release,
+}
+
+impl Part {
+    pub(super) fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Complete { .. } | Verdict::Cancel | Verdict::Discard { .. } => Self::Final,
+            Verdict::Retry { .. } | Verdict::Snooze { .. } => Self::Back,
+            Verdict::Release => Self::Release,
+        }
+    }
+}
+
 /// A job that waits again.
 #[derive(Debug, Clone)]
 pub struct Back {
@@ -63,6 +88,14 @@ pub struct Back {
     pub delay_seconds: f64,
     /// Whether this was a snooze.
     pub snoozed: bool,
+}
+
+impl Back {
+    /// A job that is over and can't be written down so.
+    pub(super) fn of_refused(row: &Final, delay: Duration) -> Self {
+        let settled = Settled { verdict: Verdict::Retry { delay }, ..row.settled.clone() };
+        Self { settled, delay_seconds: delay.as_secs_f64(), snoozed: false }
+    }
 }
 
 /// The record of a failed attempt.

@@ -1,6 +1,6 @@
 //! The completer's loop: gather, write, report.
 
-use super::{Batch, Settled};
+use super::{Back, Batch, Final, Part, Settled};
 use crate::{
     config::{Complete, Retentions},
     job::{JobId, QueueName},
@@ -60,6 +60,9 @@ pub trait OutcomeSink: Send + Sync + 'static {
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two tries of a flush: what a database that comes back costs at most.
 const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// How long a job waits whose end history refuses: time for somebody to read the error line.
+const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 
 /// Gathers verdicts and writes them.
 pub struct Completer<S> {
@@ -134,9 +137,8 @@ impl<S: OutcomeSink> Completer<S> {
                 return;
             }
             self.metrics.all.daemon.flush_pending_rows.set(count(inbox.len() + gathered.len()));
-            self.flush(Batch::sort(gathered.iter().cloned(), &self.retention)).await;
-            gathered.clear();
-            if self.give_up.is_cancelled() {
+            self.flush(gathered).await;
+            if !gathered.is_empty() {
                 return;
             }
         }
@@ -158,7 +160,9 @@ impl<S: OutcomeSink> Completer<S> {
         true
     }
 
-    async fn flush(&self, batch: Batch) {
+    /// Writes what was gathered; what is left there afterwards was given up.
+    async fn flush(&self, gathered: &mut Vec<Settled>) {
+        let batch = Batch::sort(gathered.iter().cloned(), &self.retention);
         let Batch { failures, finals, backs, releases } = batch;
         let m = &self.metrics;
         self.write(&failures, &m.record, |rows| async {
@@ -170,13 +174,36 @@ impl<S: OutcomeSink> Completer<S> {
         .await;
         let written = self.write(&finals, &m.finish, |rows| self.sink.finish(rows)).await;
         self.report("finish", finals.iter().map(|f| &f.settled), &written);
+        written.answered(Part::Final, gathered);
+        self.settle_refused(written.refused).await;
         let written = self.write(&backs, &m.back, |rows| self.sink.put_back(rows)).await;
         self.report("back", backs.iter().map(|b| &b.settled), &written);
+        written.answered(Part::Back, gathered);
         let written = self.write(&releases, &m.release, |rows| self.sink.release(rows)).await;
         self.report("release", releases.iter(), &written);
+        written.answered(Part::Release, gathered);
         if !(backs.is_empty() && releases.is_empty()) {
             (self.links.came_back)();
         }
+    }
+
+    /// What history refuses doesn't stay held by a daemon that is done with it: a result that can't be
+    /// stored is left out, and what is refused without one comes back after a while, since whatever
+    /// refuses it (a trigger, a full disk's tablespace) has to be mended first.
+    async fn settle_refused(&self, refused: Vec<&Final>) {
+        if refused.is_empty() {
+            return;
+        }
+        let (with, without): (Vec<_>, Vec<_>) =
+            refused.into_iter().partition(|row| row.result().is_some());
+        let bare: Vec<_> = with.into_iter().map(Final::without_result).collect();
+        let m = &self.metrics;
+        let written = self.write(&bare, &m.finish, |rows| self.sink.finish(rows)).await;
+        self.report("finish", bare.iter().map(|f| &f.settled), &written);
+        let refused = without.into_iter().chain(written.refused);
+        let backs: Vec<_> = refused.map(|row| Back::of_refused(row, REFUSED_PAUSE)).collect();
+        let written = self.write(&backs, &m.back, |rows| self.sink.put_back(rows)).await;
+        self.report("back", backs.iter().map(|b| &b.settled), &written);
     }
 
     /// Writes rows, all of them or, where the database refuses some, all but those: halves are
@@ -186,8 +213,9 @@ impl<S: OutcomeSink> Completer<S> {
         rows: &'r [Row],
         metrics: &FlushMetrics,
         statement: F,
-    ) -> Receipt
+    ) -> Receipt<'r, Row>
     where
+        Row: Leased,
         F: Fn(&'r [Row]) -> Written,
         Written: Future<Output = Result<Vec<JobId>, SinkError>>,
     {
@@ -204,12 +232,8 @@ impl<S: OutcomeSink> Completer<S> {
                     written.jobs.extend(jobs);
                 }
                 Err(SinkError::Refused(error)) if part.len() == 1 => {
-                    let error: &dyn std::error::Error = &*error;
-                    tracing::error!(
-                        event = events::FLUSH_ROW_REFUSED,
-                        error,
-                        "a verdict can't be written; its lease will run out"
-                    );
+                    say_refused(&*error, part[0].job());
+                    written.refused.push(&part[0]);
                 }
                 Err(SinkError::Refused(_)) => {
                     let (left, right) = part.split_at(part.len() / 2);
@@ -239,12 +263,18 @@ impl<S: OutcomeSink> Completer<S> {
     }
 
     /// Counts and tells what is durable now, and what the fence refused.
-    fn report<'s>(
+    fn report<'s, Row: Leased>(
         &self,
         op: &'static str,
         settled: impl Iterator<Item = &'s Settled>,
-        written: &Receipt,
+        written: &Receipt<'_, Row>,
     ) {
+        let refused: HashSet<_> = written.refused.iter().map(|row| row.job()).collect();
+        // What was refused isn't over yet, and what was given up is named at the daemon's end.
+        let settled = settled.filter(|settled| {
+            let id = settled.lease.job;
+            !refused.contains(&id) && (!written.gave_up || written.jobs.contains(&id))
+        });
         for settled in settled {
             let id = settled.lease.job;
             let durable = written.jobs.contains(&id) || written.uncertain;
@@ -252,27 +282,21 @@ impl<S: OutcomeSink> Completer<S> {
             if let Some(metrics) = &settled.metrics {
                 metrics.finished(end, settled.attempt);
             }
-            if written.gave_up && !written.jobs.contains(&id) {
-                tracing::warn!(
-                    event = events::JOB_ORPHANED,
-                    job.id = id.0,
-                    "a verdict could not be written before the daemon ended"
-                );
-            } else if !durable {
-                self.metrics.all.late_results(op, LateReason::LeaseLost).increment(1);
-                tracing::warn!(
-                    event = events::JOB_LATE,
-                    job.id = id.0,
-                    op,
-                    "a result came after its lease was lost and changes nothing"
-                );
-            } else {
+            if durable {
                 tracing::debug!(
                     event = events::JOB_FINISHED,
                     job.id = id.0,
                     job.attempt = settled.attempt,
                     job.outcome = end.as_str(),
                     "an attempt ended"
+                );
+            } else {
+                self.metrics.all.late_results(op, LateReason::LeaseLost).increment(1);
+                tracing::warn!(
+                    event = events::JOB_LATE,
+                    job.id = id.0,
+                    op,
+                    "a result came after its lease was lost and changes nothing"
                 );
             }
         }
@@ -283,12 +307,66 @@ fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
     tracing::warn!(event = events::FLUSH_FAILED, error, rows, "verdicts wait for the database");
 }
 
+fn say_refused(error: &(dyn std::error::Error + 'static), job: JobId) {
+    tracing::error!(
+        event = events::FLUSH_ROW_REFUSED,
+        error,
+        job.id = job.0,
+        "the database refuses a verdict as it stands"
+    );
+}
+
 /// What a statement did, over its tries and parts.
-#[derive(Debug, Default)]
-struct Receipt {
+#[derive(Debug)]
+struct Receipt<'r, Row> {
     jobs: HashSet<JobId>,
+    refused: Vec<&'r Row>,
     uncertain: bool,
     gave_up: bool,
+}
+
+impl<Row> Default for Receipt<'_, Row> {
+    fn default() -> Self {
+        Self { jobs: HashSet::new(), refused: Vec::new(), uncertain: false, gave_up: false }
+    }
+}
+
+impl<Row> Receipt<'_, Row> {
+    /// Takes out of `gathered` what the database has answered for.
+    fn answered(&self, part: Part, gathered: &mut Vec<Settled>) {
+        if !self.gave_up {
+            gathered.retain(|settled| Part::of(&settled.verdict) != part);
+        }
+    }
+}
+
+/// A row of a statement that names its job.
+trait Leased {
+    fn job(&self) -> JobId;
+}
+
+impl Leased for Settled {
+    fn job(&self) -> JobId {
+        self.lease.job
+    }
+}
+
+impl Leased for Final {
+    fn job(&self) -> JobId {
+        self.settled.lease.job
+    }
+}
+
+impl Leased for Back {
+    fn job(&self) -> JobId {
+        self.settled.lease.job
+    }
+}
+
+impl Leased for super::Failure {
+    fn job(&self) -> JobId {
+        self.settled.lease.job
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few thousand rows at most")]

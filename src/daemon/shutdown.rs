@@ -77,26 +77,37 @@ impl Running {
         phase.wait("wait for running jobs", settings.shutdown.grace, self.gone("worker[")).await;
         self.attempts.stop_all(Stop::Shutdown);
         phase.wait("cancel the rest", settings.shutdown.cancel_grace, self.gone("worker[")).await;
-        let orphans = self.end_workers(&phase).await;
+        let hung = self.end_workers(&phase).await;
         self.pools.clear();
         let flushed = phase.wait("flush verdicts", FLUSH, self.gone("completer")).await;
         self.completer_gives_up.cancel();
         phase.wait("give up flushing", SETTLE, self.gone("completer")).await;
         self.supervisor.abort("completer");
-        report(&orphans);
+        let unwritten = self.unwritten(&hung);
+        report(&hung, &unwritten);
 
         self.stop_cancelling.cancel();
         let forced = !flushed || signals.is_forced();
-        // With orphans the row isn't retired: that would let others take their jobs at once, while
-        // a handler may still be working. It is renewed no more, so their leases run out.
-        self.retire_at_end.store(orphans.is_empty(), Ordering::Release);
+        // With hung handlers the row isn't retired: that would let others take their jobs at once,
+        // while a handler is still working. It is renewed no more, so their leases run out.
+        self.retire_at_end.store(hung.is_empty(), Ordering::Release);
         self.stop_heartbeat.cancel();
         phase.wait("retire", RETIRE, self.heartbeat_ended()).await;
         self.health.enter(Phase::Stopped);
         self.stop_admin.cancel();
         phase.wait("end admin requests", ADMIN, self.gone("admin")).await;
-        let orphans: Vec<_> = orphans.into_iter().map(|job| job.lease.job).collect();
+        let hung = hung.into_iter().map(|job| job.lease.job);
+        let orphans = hung.chain(unwritten.into_iter().map(|(job, _)| job)).collect();
         Ended { orphans, forced }
+    }
+
+    /// What was claimed and neither runs any more nor is known to be written down: verdicts that the
+    /// completer gave up or was ended over, and those that never reached it.
+    fn unwritten(&self, hung: &[Arc<RunningJob>]) -> Vec<(JobId, i64)> {
+        let hung: HashSet<_> = hung.iter().map(|job| (job.lease.job, job.lease.token)).collect();
+        let mut unwritten = self.held.jobs();
+        unwritten.retain(|held| !hung.contains(held));
+        unwritten
     }
 
     async fn gone(&self, tasks: &str) {
@@ -139,10 +150,47 @@ impl Running {
     }
 }
 
-fn report(orphans: &[Arc<RunningJob>]) {
-    for job in orphans {
+/// Most bytes of ids in one line.
+const IDS_MAX_BYTES: usize = 8000;
+
+/// Names every orphan, and tells more of those whose handler didn't stop. Only ids, many a line, are
+/// certain to be there: one job a line would be a storm, which the log cuts short.
+fn report(hung: &[Arc<RunningJob>], unwritten: &[(JobId, i64)]) {
+    for job in hung {
         tracing::error!(event = events::SHUTDOWN_ORPHANS, job.id = job.lease.job.0, job.kind = %job.kind, lease.token = job.lease.token, running_seconds = job.since.elapsed().as_secs(), "a handler didn't stop; its lease is left to run out");
     }
+    for ids in lines_of(hung.iter().map(|job| job.lease.job)) {
+        tracing::error!(
+            event = events::SHUTDOWN_ORPHANS,
+            jobs = hung.len(),
+            job.ids = ids,
+            "handlers didn't stop; their leases are left to run out"
+        );
+    }
+    for ids in lines_of(unwritten.iter().map(|(job, _)| *job)) {
+        tracing::error!(
+            event = events::JOB_ORPHANED,
+            jobs = unwritten.len(),
+            job.ids = ids,
+            "no answer says that these jobs' verdicts were written; those that weren't are rescued"
+        );
+    }
+}
+
+/// The ids, separated by commas, in lines of bounded length.
+fn lines_of(jobs: impl Iterator<Item = JobId>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for JobId(id) in jobs {
+        let id = id.to_string();
+        match lines.last_mut() {
+            Some(line) if line.len() + id.len() < IDS_MAX_BYTES => {
+                line.push(',');
+                line.push_str(&id);
+            }
+            _ => lines.push(id),
+        }
+    }
+    lines
 }
 
 /// Runs phases under their deadlines.
@@ -170,5 +218,21 @@ impl Phases<'_> {
             "a phase of the shutdown is over"
         );
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_in_one_line_of_bounded_length() {
+        let jobs: Vec<_> = (i64::MAX - 5000..i64::MAX).map(JobId).collect();
+        let lines = lines_of(jobs.iter().copied());
+        assert!(lines.iter().all(|line| line.len() <= IDS_MAX_BYTES), "{}", lines.len());
+        let ids = lines.iter().flat_map(|line| line.split(','));
+        let back: Vec<_> = ids.map(|id| JobId(id.parse().expect("a number"))).collect();
+        assert_eq!(back, jobs);
+        assert_eq!(lines_of(std::iter::empty()), Vec::<String>::new());
     }
 }

@@ -1,19 +1,27 @@
-//! TERM and INT: the first drains, the second forces. HUP is said to change nothing.
+//! What the process is told from outside: TERM and INT, the first drains and the second forces; TSTP,
+//! claim nothing more; USR1, say what runs. HUP is said to change nothing.
 
-use std::io;
+use crate::telemetry::events;
+use std::{io, sync::Arc};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
 };
+use tokio_util::sync::CancellationToken;
 
 /// What was asked of the process so far. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Signals(watch::Sender<u32>);
+pub struct Signals {
+    stops: watch::Sender<u32>,
+    quiet: CancellationToken,
+    list: Arc<Notify>,
+}
 
 impl Default for Signals {
     /// Listens to nothing; for programs that stop the daemon themselves.
     fn default() -> Self {
-        Self(watch::Sender::new(0))
+        let (stops, quiet) = (watch::Sender::new(0), CancellationToken::new());
+        Self { stops, quiet, list: Arc::default() }
     }
 }
 
@@ -22,15 +30,19 @@ pub struct Caught {
     term: Signal,
     int: Signal,
     hup: Signal,
+    tstp: Signal,
+    usr1: Signal,
 }
 
 impl Caught {
-    /// From now on these signals no longer end the process by themselves.
+    /// From now on these signals no longer end or suspend the process by themselves.
     pub fn install() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
+            tstp: signal(SignalKind::from_raw(nix::libc::SIGTSTP))?,
+            usr1: signal(SignalKind::user_defined1())?,
         })
     }
 }
@@ -42,14 +54,42 @@ impl Signals {
             tokio::select! {
                 _ = caught.term.recv() => self.stop(),
                 _ = caught.int.recv() => self.stop(),
-                _ = caught.hup.recv() => tracing::warn!(event = crate::telemetry::events::SIGNAL_RECEIVED, signal = "HUP", "the configuration is read at start only: restart to change it"),
+                _ = caught.tstp.recv() => self.quiet(),
+                _ = caught.usr1.recv() => self.list(),
+                _ = caught.hup.recv() => tracing::warn!(event = events::SIGNAL_RECEIVED, signal = "HUP", "the configuration is read at start only: restart to change it"),
             }
         }
     }
 
     /// Asks the daemon to stop; asked twice, at once.
     pub fn stop(&self) {
-        self.0.send_modify(|asked| *asked = asked.saturating_add(1));
+        self.stops.send_modify(|asked| *asked = asked.saturating_add(1));
+    }
+
+    /// Asks the daemon to claim nothing more. What it has runs on, and it stays up until it is
+    /// asked to stop.
+    pub fn quiet(&self) {
+        tracing::warn!(
+            event = events::SIGNAL_RECEIVED,
+            signal = "TSTP",
+            "nothing more is claimed; running jobs go on, and TERM ends the daemon"
+        );
+        self.quiet.cancel();
+    }
+
+    /// Asks the daemon to log its tasks and running jobs.
+    pub fn list(&self) {
+        self.list.notify_one();
+    }
+
+    /// Cancelled once it was asked to be quiet.
+    pub(super) fn quieted(&self) -> &CancellationToken {
+        &self.quiet
+    }
+
+    /// Waits until it is asked for the list.
+    pub(super) async fn asked_to_list(&self) {
+        self.list.notified().await;
     }
 
     /// Waits until it was asked once.
@@ -64,11 +104,11 @@ impl Signals {
 
     /// Whether it was asked twice.
     pub fn is_forced(&self) -> bool {
-        *self.0.borrow() >= 2
+        *self.stops.borrow() >= 2
     }
 
     async fn asked(&self, times: u32) {
         // The sender lives in `self`, so the wait can't fail.
-        self.0.subscribe().wait_for(|asked| *asked >= times).await.ok();
+        self.stops.subscribe().wait_for(|asked| *asked >= times).await.ok();
     }
 }

@@ -1,20 +1,20 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
-use super::{Daemon, StartError, groups::groups, shutdown};
+use super::{Daemon, Signals, StartError, groups::groups, shutdown};
 use crate::{
     admin::{self, AdminState, Bound},
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared},
     completer::{Completer, Links, Verdicts, verdict_channel},
     config::{QueueSettings, Settings},
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
-    executor::Stop,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{self, Doorbell, Ears},
+    maintenance::{self, Doorbell, Ears, Promoter, Rescuer},
     postgres::{
         Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
     supervise::{ExitPolicy, Supervisor},
     telemetry::{
+        events,
         health::{Check, Health},
         metrics::Metrics,
     },
@@ -34,6 +34,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Running jobs that are listed, those that have run for longest: far below what the log's channel
+/// holds, so that a list doesn't cost other lines.
+const LISTED_MAX: usize = 500;
+
 /// Everything that runs, with the handles by which it is ended.
 pub(super) struct Running {
     pub(super) supervisor: Supervisor,
@@ -41,6 +45,8 @@ pub(super) struct Running {
     pub(super) metrics: Arc<Metrics>,
     /// Ends claiming and maintenance.
     pub(super) stop_claiming: CancellationToken,
+    /// Ends claiming alone; cancelled with the former.
+    pub(super) quiet: CancellationToken,
     /// Ends waiting in dispatchers.
     pub(super) stop_dispatching: CancellationToken,
     pub(super) stop_cancelling: CancellationToken,
@@ -51,6 +57,8 @@ pub(super) struct Running {
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
     pub(super) pools: Vec<Pool>,
+    /// What was claimed and isn't written down yet.
+    pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
 }
@@ -58,11 +66,13 @@ pub(super) struct Running {
 impl Running {
     /// Opens the admin port; nothing else runs yet.
     pub(super) fn new(health: &Arc<Health>, metrics: &Arc<Metrics>, bound: Option<Bound>) -> Self {
+        let stop_claiming = CancellationToken::new();
         let running = Self {
             supervisor: Supervisor::default(),
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
-            stop_claiming: CancellationToken::new(),
+            quiet: stop_claiming.child_token(),
+            stop_claiming,
             stop_dispatching: CancellationToken::new(),
             stop_cancelling: CancellationToken::new(),
             stop_heartbeat: CancellationToken::new(),
@@ -71,6 +81,7 @@ impl Running {
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
             pools: Vec::new(),
+            held: Arc::default(),
             heartbeat: None,
             queues: Vec::new(),
         };
@@ -102,14 +113,14 @@ impl Running {
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         let horizon = Arc::new(AtomicI64::new(0));
         let leases = self.start_heartbeat(daemon, connector)?;
-        let held = Arc::new(Held::default());
-        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&held));
+        let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let verdicts = self.start_completer(settings, outcomes, &bell);
         let shared = ClaimerShared {
-            source: Arc::new(PostgresClaims::new(connector.clone(), held)),
+            source: Arc::new(PostgresClaims::new(connector.clone(), Arc::clone(&self.held))),
             settings: settings.claim.clone(),
             leases: leases.clone(),
             horizon: Arc::clone(&horizon),
+            halt: self.quiet.clone(),
             stop: self.stop_claiming.clone(),
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimers"),
@@ -133,6 +144,40 @@ impl Running {
     /// Waits for a task that the daemon can't go on without.
     pub(super) async fn failure(&self) -> String {
         self.supervisor.failure().await
+    }
+
+    /// Ends claiming once it is asked for; never returns.
+    pub(super) async fn quiet_after(&self, signals: &Signals) {
+        signals.quieted().cancelled().await;
+        self.quiet.cancel();
+        std::future::pending::<()>().await;
+    }
+
+    /// Logs every task, and the running jobs that have run for longest.
+    pub(super) fn list(&self) {
+        for task in self.supervisor.tasks() {
+            let seconds = task.since.elapsed().as_secs();
+            tracing::info!(
+                event = events::TASK_LISTED,
+                task = task.name,
+                running_seconds = seconds,
+                restarts = task.restarts,
+                "a task"
+            );
+        }
+        let jobs = self.attempts.list();
+        for job in jobs.iter().take(LISTED_MAX) {
+            tracing::info!(
+                event = events::JOB_LISTED,
+                job.id = job.lease.job.0,
+                job.kind = %job.kind,
+                job.queue = %job.queue,
+                running_seconds = job.since.elapsed().as_secs(),
+                progress = job.progress(),
+                running_jobs = jobs.len(),
+                "a running job"
+            );
+        }
     }
 
     /// Waits until nothing of what is served is in line or runs.
@@ -180,7 +225,7 @@ impl Running {
         let pulse = Arc::new(Notify::new());
         self.start_pulse(&pulse);
         let reports = Reports {
-            lost: Arc::new(move |boot| running.stop_holder(boot, Stop::LeaseLost)),
+            lost: Arc::new(move |boot| running.lease_lost(boot)),
             renewed: Arc::new(move || {
                 metrics.daemon.heartbeat.refreshed();
                 check.ok();
@@ -296,6 +341,7 @@ impl Running {
             running: Arc::clone(&self.attempts),
             verdicts: verdicts.clone(),
             metrics: self.metrics.queue(&queue.name),
+            grace_without_lease: LeaseTimes::new(&daemon.settings.daemon).margin(),
         };
         Pool::new(parts, self.supervisor.clone())
     }
@@ -329,6 +375,8 @@ impl Running {
                 while stop.run_until_cancelled(heard.notified()).await.is_some() {
                     // A failure is the canceller's to tell of: its next round meets it too.
                     maintenance::cancel_requested(&upkeep, &leases, &running).await.ok();
+                    // Told to stop or not, the loop looks at the token next.
+                    stop.run_until_cancelled(sleep(maintenance::CANCEL_REST)).await;
                 }
             }
         });
@@ -347,16 +395,24 @@ impl Running {
             let doorbell = Arc::clone(&doorbell);
             async move { doorbell.lock().await.round().await }
         });
-        let (up, ring) = (Arc::clone(upkeep), bell.clone());
+        let promoter = Promoter::new(Arc::clone(upkeep), bell.clone());
+        let promoter = Arc::new(Mutex::new(promoter));
         self.round("promoter", stop(), move || {
-            let (up, ring) = (Arc::clone(&up), ring.clone());
-            async move { maintenance::promote(&up, &ring).await }
+            let promoter = Arc::clone(&promoter);
+            async move { promoter.lock().await.round().await }
         });
-        let (up, ring, metrics) = (Arc::clone(upkeep), bell.clone(), Arc::clone(&self.metrics));
         let times = LeaseTimes::new(&settings.daemon);
+        let metrics = Arc::clone(&self.metrics);
+        let rescuer = Rescuer::new(
+            Arc::clone(upkeep),
+            (times, settings.database.statement_timeout),
+            bell.clone(),
+            metrics,
+        );
+        let rescuer = Arc::new(Mutex::new(rescuer));
         self.round("rescuer", stop(), move || {
-            let (up, ring, metrics) = (Arc::clone(&up), ring.clone(), Arc::clone(&metrics));
-            async move { maintenance::rescue(&up, times, &ring, &metrics).await }
+            let rescuer = Arc::clone(&rescuer);
+            async move { rescuer.lock().await.round().await }
         });
         let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.attempts));
         self.round("canceller", self.stop_cancelling.clone(), move || {

@@ -1,15 +1,15 @@
 //! One attempt from start to ending.
 
-use super::{Context, Handler, Stop};
+use super::{Context, Handler, Stop, StopOrder};
 use crate::job::{Ending, JobError, Outcome};
 use futures::FutureExt;
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, sync::OnceLock};
-use tokio::time::{Instant, timeout_at};
+use std::{any::Any, future::Future, panic::AssertUnwindSafe, pin::Pin};
+use tokio::time::{sleep, timeout, timeout_at};
 
 /// Runs the handler until it decides, panics, is told to stop or runs out of time.
 ///
 /// `stop` says why the context's token was cancelled; it is read only after that.
-pub async fn execute(handler: &dyn Handler, context: &Context, stop: &OnceLock<Stop>) -> Ending {
+pub async fn execute(handler: &dyn Handler, context: &Context, stop: &StopOrder) -> Ending {
     let work = AssertUnwindSafe(async { handler.run(context).await }).catch_unwind();
     let mut work = std::pin::pin!(work);
     let ended = timeout_at(context.deadline(), async {
@@ -21,9 +21,17 @@ pub async fn execute(handler: &dyn Handler, context: &Context, stop: &OnceLock<S
         }
     });
     match ended.await {
-        Ok(Some(result)) => decided(result, stop.get().copied()),
-        Ok(None) => stopped(handler, work, stop.get().copied()).await,
-        Err(_) => overdue(handler, work, context).await,
+        Ok(Some(result)) => decided(result, stop.reason()),
+        Ok(None) => match in_grace((handler, context, stop), work).await {
+            Some(result) => decided(result, stop.reason()),
+            None => broken_off(stop.reason().unwrap_or(Stop::Cancelled)),
+        },
+        Err(_) => {
+            // So that it can end what it started.
+            context.cancellation().cancel();
+            let told = in_grace((handler, context, stop), work).await.and_then(last_words);
+            Ending::TimedOut { limit: context.timeout(), told }
+        }
     }
 }
 
@@ -51,29 +59,29 @@ fn broken_off(stop: Stop) -> Ending {
     }
 }
 
-/// Gives a handler that was told to stop its grace, then drops it.
-async fn stopped(
-    handler: &dyn Handler,
-    work: impl Future<Output = Caught>,
-    stop: Option<Stop>,
-) -> Ending {
-    let until = Instant::now() + handler.stop_grace();
-    match timeout_at(until, work).await {
-        Ok(result) => decided(result, stop),
-        Err(_) => broken_off(stop.unwrap_or(Stop::Cancelled)),
+/// What a handler that was told to stop says within its grace; then it is dropped. Without the lease
+/// the grace is short, however the stop began: another daemon may soon start the job.
+async fn in_grace(
+    (handler, context, stop): (&dyn Handler, &Context, &StopOrder),
+    work: Pin<&mut impl Future<Output = Caught>>,
+) -> Option<Caught> {
+    let unleased = async {
+        stop.lease_lost().await;
+        sleep(context.grace_without_lease()).await;
+    };
+    tokio::select! {
+        biased;
+        said = timeout(handler.stop_grace(), work) => said.ok(),
+        () = unleased => None,
     }
 }
 
-/// Tells a handler whose time is up to stop, so that it can end what it started.
-async fn overdue(
-    handler: &dyn Handler,
-    work: impl Future<Output = Caught>,
-    context: &Context,
-) -> Ending {
-    context.cancellation().cancel();
-    // What it says in its grace no longer counts: the attempt has timed out.
-    drop(timeout_at(Instant::now() + handler.stop_grace(), work).await);
-    Ending::TimedOut { limit: context.timeout() }
+/// What a handler whose time was up says no longer counts, but its error tells why it took so long.
+fn last_words(said: Caught) -> Option<JobError> {
+    match said.ok()? {
+        Outcome::Retry { error, .. } | Outcome::Discard { error, .. } => Some(error),
+        Outcome::Complete { .. } | Outcome::Snooze { .. } | Outcome::Cancel => None,
+    }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> JobError {

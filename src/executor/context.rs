@@ -1,7 +1,10 @@
 //! What a handler is told about its attempt: the job, its limits, and when to stop.
 
 use crate::job::ClaimedJob;
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +19,34 @@ pub enum Stop {
     LeaseLost,
 }
 
+/// What an attempt was told: the reason why it has to stop, and whether its lease is lost meanwhile.
+#[derive(Debug, Default)]
+pub struct StopOrder {
+    first: OnceLock<Stop>,
+    lost: CancellationToken,
+}
+
+impl StopOrder {
+    /// Gives the order. The first reason counts; a lost lease is heard whenever it comes.
+    pub fn give(&self, why: Stop) {
+        // A second reason changes nothing: the attempt is already stopping.
+        self.first.set(why).ok();
+        if why == Stop::LeaseLost {
+            self.lost.cancel();
+        }
+    }
+
+    /// Why it has to stop, if it has to.
+    pub fn reason(&self) -> Option<Stop> {
+        self.first.get().copied()
+    }
+
+    /// Waits until the lease is lost.
+    pub(super) async fn lease_lost(&self) {
+        self.lost.cancelled().await;
+    }
+}
+
 /// The limits under which an attempt runs.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptLimits {
@@ -23,6 +54,9 @@ pub struct AttemptLimits {
     pub timeout: Duration,
     /// Attempts that the job has in all.
     pub max_attempts: u16,
+    /// Longest that its handler may take to stop once the lease is lost, whatever grace it asks for:
+    /// soon after, another daemon may start the job.
+    pub grace_without_lease: Duration,
 }
 
 /// One attempt, as its handler sees it.
@@ -34,7 +68,22 @@ pub struct Context {
     token: CancellationToken,
     /// Made when somebody reports or asks: few handlers do, and a channel for each attempt was a
     /// tenth of what a no-op job cost the daemon.
-    progress: OnceLock<watch::Sender<Option<String>>>,
+    progress: Arc<Progress>,
+}
+
+/// How far an attempt is, in its handler's words.
+#[derive(Debug, Default)]
+pub struct Progress(OnceLock<watch::Sender<Option<String>>>);
+
+impl Progress {
+    /// What was last reported.
+    pub fn last(&self) -> Option<String> {
+        self.0.get()?.borrow().clone()
+    }
+
+    fn sender(&self) -> &watch::Sender<Option<String>> {
+        self.0.get_or_init(|| watch::Sender::new(None))
+    }
 }
 
 impl Context {
@@ -42,7 +91,7 @@ impl Context {
     pub fn new(job: ClaimedJob, limits: AttemptLimits, token: CancellationToken) -> Self {
         let far = Duration::from_hours(365 * 24);
         let deadline = Instant::now() + limits.timeout.min(far);
-        Self { job, limits, deadline, token, progress: OnceLock::new() }
+        Self { job, limits, deadline, token, progress: Arc::default() }
     }
 
     /// Gives the job back once its attempt is over.
@@ -75,6 +124,16 @@ impl Context {
         self.limits.timeout
     }
 
+    /// Longest that its handler may take to stop once the lease is lost.
+    pub(super) fn grace_without_lease(&self) -> Duration {
+        self.limits.grace_without_lease
+    }
+
+    /// Whether its time is up.
+    pub fn is_overdue(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
     /// When its time is up.
     pub fn deadline(&self) -> Instant {
         self.deadline
@@ -92,15 +151,16 @@ impl Context {
 
     /// Says how far the work is; the last word counts and is shown with the running job.
     pub fn report_progress(&self, progress: impl Into<String>) {
-        self.progress_sender().send_replace(Some(progress.into()));
+        self.progress.sender().send_replace(Some(progress.into()));
     }
 
     /// What was last reported.
     pub fn progress(&self) -> watch::Receiver<Option<String>> {
-        self.progress_sender().subscribe()
+        self.progress.sender().subscribe()
     }
 
-    fn progress_sender(&self) -> &watch::Sender<Option<String>> {
-        self.progress.get_or_init(|| watch::Sender::new(None))
+    /// The same for who only looks now and then, without a channel where nothing is reported.
+    pub fn progress_so_far(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 }

@@ -45,7 +45,9 @@ impl Command {
         };
         match ran {
             Ok(Ran::Ended(ended)) => ended.outcome(context, Slower(self.backoff)),
-            Ok(Ran::Stopped) => Outcome::Cancel,
+            // Its last words are for the record of an attempt whose time was up.
+            Ok(Ran::Stopped(ended)) if context.is_overdue() => ended.broken_off(),
+            Ok(Ran::Stopped(_)) => Outcome::Cancel,
             Err(error) => exit::not_run(&error),
         }
     }

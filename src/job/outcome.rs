@@ -145,6 +145,8 @@ pub enum Ending {
     TimedOut {
         /// The limit that it ran into.
         limit: Duration,
+        /// The handler's last words, where it had any.
+        told: Option<JobError>,
     },
     /// The handler panicked.
     Panicked(JobError),

@@ -90,15 +90,19 @@ pub fn rule(ending: Ending, job: &ClaimedJob, policy: &KindPolicy, random: f64) 
         Ending::Decided(Outcome::Discard { reason, error }) => {
             failed(Cause::Failed, error, Verdict::Discard { reason })
         }
-        Ending::TimedOut { limit } => {
-            let error =
-                JobError::new(format!("the attempt took longer than its limit of {limit:?}"));
+        Ending::TimedOut { limit, told } => {
+            let error = overdue(limit, told.as_ref());
             failed(Cause::TimedOut, error, retry(job, policy, None, random))
         }
         Ending::Panicked(error) => failed(Cause::Panicked, error, retry(job, policy, None, random)),
         Ending::Interrupted => plain(Verdict::Release),
         Ending::Refused(reason) => plain(Verdict::Discard { reason }),
     }
+}
+
+fn overdue(limit: Duration, told: Option<&JobError>) -> JobError {
+    let error = format!("the attempt took longer than its limit of {limit:?}");
+    JobError::new(told.map_or_else(|| error.clone(), |told| format!("{error}\n{told}")))
 }
 
 fn failed(cause: Cause, error: JobError, verdict: Verdict) -> Ruling {

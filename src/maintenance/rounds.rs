@@ -1,9 +1,8 @@
 //! One round of each maintenance loop.
 
 use crate::{
-    claimer::Bell,
     executor::Stop,
-    heartbeat::{LeaseTimes, Leases},
+    heartbeat::Leases,
     job::QueueName,
     postgres::{DbError, Upkeep},
     telemetry::{
@@ -15,70 +14,17 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Jobs that one statement promotes or rescues; a full one is followed by the next at once.
-const BATCH: u64 = 1000;
-/// A due job waits at most this long for promotion.
-const PROMOTE_MAX: Duration = Duration::from_secs(1);
-/// Two promotions are at least this far apart.
-const PROMOTE_MIN: Duration = Duration::from_millis(10);
 /// How often cancel requests are looked for while jobs run.
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
+/// Two looks that notifications ask for are at least this far apart: any role can notify, and a
+/// storm of notifications mustn't be a storm of statements.
+pub const CANCEL_REST: Duration = Duration::from_millis(50);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
 const DAYS_AHEAD: i32 = 35;
 /// How often waiting jobs are counted.
 const STATS_PAUSE: Duration = Duration::from_secs(15);
-
-/// Puts due jobs in line and sleeps until the next one is due.
-pub async fn promote(upkeep: &Upkeep, bell: &Bell) -> Result<Duration, DbError> {
-    let promoted = upkeep.promote().await?;
-    if promoted > 0 {
-        bell.ring();
-    }
-    if promoted >= BATCH {
-        return Ok(Duration::ZERO);
-    }
-    let next = upkeep.next_due().await?.unwrap_or(PROMOTE_MAX);
-    Ok(next.clamp(PROMOTE_MIN, PROMOTE_MAX))
-}
-
-/// Declares daemons dead whose lease ran out, and puts their jobs back in line.
-///
-/// Daemons that died in the last hour are looked at again: a claim of theirs that was in flight may
-/// have committed after the first look.
-pub async fn rescue(
-    upkeep: &Upkeep,
-    times: LeaseTimes,
-    bell: &Bell,
-    metrics: &Metrics,
-) -> Result<Duration, DbError> {
-    let newly = upkeep.declare_dead(times.margin()).await?;
-    for dead in upkeep.dead().await? {
-        let mut rescued = 0;
-        loop {
-            let batch = upkeep.rescue(dead).await?;
-            rescued += batch;
-            if batch == 0 {
-                break;
-            }
-        }
-        if rescued > 0 {
-            metrics.daemon.rescues.increment(rescued);
-            bell.ring_for_sweep();
-        }
-        if rescued > 0 || newly.contains(&dead) {
-            tracing::warn!(
-                event = events::JOB_RESCUED,
-                daemon.id = dead,
-                jobs = rescued,
-                "a daemon died; its jobs are back in line"
-            );
-        }
-    }
-    upkeep.forget().await?;
-    Ok(times.interval)
-}
 
 /// Stops running jobs that somebody wants stopped.
 pub async fn cancel_requested(

@@ -12,7 +12,10 @@ mod encode;
 pub use encode::row as encode_row;
 pub(in crate::postgres) use encode::{interval_text, timestamp_text};
 
-use super::operations::Nature;
+use super::{
+    operations::{Nature, is_forbidden},
+    roles,
+};
 use crate::job::{KindName, QueueName};
 use sqlx::postgres::{PgConnection, PgCopyIn};
 use std::time::Duration;
@@ -108,6 +111,11 @@ pub enum EnqueueError {
 const STALLED: EnqueueError = EnqueueError::Stalled { limit: STALL_TIMEOUT };
 
 impl EnqueueError {
+    /// The role whose rights the session lacks, where that is why nothing was enqueued.
+    pub fn missing_role(&self) -> Option<&'static str> {
+        is_forbidden(self).then_some(roles::ENQUEUE)
+    }
+
     /// What kind of failure it is, for whoever branches.
     pub fn nature(&self) -> Nature {
         match self {
@@ -121,7 +129,8 @@ impl EnqueueError {
     }
 }
 
-/// A COPY under way. Dropped without [`finish`](Self::finish), it enqueues nothing.
+/// A COPY under way. Dropped without [`finish`](Self::finish), or in the middle of it, it enqueues
+/// all or nothing; its connection may be left in the COPY and refuse what comes next, so it goes, too.
 #[must_use = "nothing is enqueued until `finish`"]
 pub struct EnqueueSink<'c> {
     copy: PgCopyIn<&'c mut PgConnection>,
@@ -133,7 +142,8 @@ impl<'c> EnqueueSink<'c> {
     /// Begins.
     pub async fn begin(connection: &'c mut PgConnection) -> Result<Self, EnqueueError> {
         let statement = include_str!("sql/copy_jobs.sql");
-        let copy = connection.copy_in_raw(statement).await.map_err(EnqueueError::Begin)?;
+        let begun = timeout(STALL_TIMEOUT, connection.copy_in_raw(statement)).await;
+        let copy = begun.map_err(|_| STALLED)?.map_err(EnqueueError::Begin)?;
         Ok(Self { copy, buffer: Vec::with_capacity(2 * BUFFER_BYTES), pushed: 0 })
     }
 

@@ -5,6 +5,7 @@
 //! What is claimed is noted here until its verdict is written; whatever a row says beyond that is
 //! such a claim's, and the claim session gives it back. It decides nothing and asks nobody.
 
+use crate::job::JobId;
 use std::{
     collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -29,6 +30,14 @@ impl Held {
         for (id, token) in ids.iter().zip(tokens) {
             leases.remove(&(*id, *token));
         }
+    }
+
+    /// Jobs that are still held: at the daemon's end, those whose verdict no answer confirms.
+    pub fn jobs(&self) -> Vec<(JobId, i64)> {
+        let mut jobs: Vec<_> =
+            self.lock().iter().map(|(job, token)| (JobId(*job), *token)).collect();
+        jobs.sort_unstable();
+        jobs
     }
 
     /// All of them, as two columns.

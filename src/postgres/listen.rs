@@ -29,7 +29,11 @@ const PROBE_AFTER: Duration = Duration::from_secs(10);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Hears notifications.
-pub struct Listener(PgListener);
+pub struct Listener {
+    /// There until the drop.
+    listening: Option<PgListener>,
+    connector: Connector,
+}
 
 impl Listener {
     /// Connects and listens.
@@ -39,13 +43,18 @@ impl Listener {
             .acquire_timeout(PROBE_LIMIT)
             .connect_lazy_with(connector.options("listener"));
         let listening = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
-            listener.ignore_pool_close_event(true);
-            listener.listen_all([JOBS, CANCEL]).await?;
+            let mut listening = PgListener::connect_with(&pool).await?;
+            listening.ignore_pool_close_event(true);
+            // It would connect again with no deadline of its own; `next` does it with one.
+            listening.eager_reconnect(false);
+            let mut listener = Self { listening: Some(listening), connector: connector.clone() };
+            if let Some(listening) = &mut listener.listening {
+                listening.listen_all([JOBS, CANCEL]).await?;
+            }
             Ok::<_, sqlx::Error>(listener)
         };
         match timeout(PROBE_LIMIT, listening).await {
-            Ok(Ok(listener)) => Ok(Self(listener)),
+            Ok(Ok(listener)) => Ok(listener),
             Ok(Err(source)) => {
                 let place = connector.place().to_owned();
                 Err(DbError::Connect(ConnectError::Refused { place, source }))
@@ -56,21 +65,43 @@ impl Listener {
 
     /// Waits for the next notice. Dropping this future loses nothing but time.
     pub async fn next(&mut self) -> Result<Notice, DbError> {
-        match timeout(PROBE_AFTER, self.0.try_recv()).await {
+        let Some(listening) = &mut self.listening else { return self.reconnect().await };
+        match timeout(PROBE_AFTER, listening.try_recv()).await {
             Ok(Ok(Some(notice))) if notice.channel() == CANCEL => Ok(Notice::Cancel),
             Ok(Ok(Some(_))) => Ok(Notice::Jobs),
-            Ok(Ok(None)) => Ok(Notice::Reconnected),
+            Ok(Ok(None)) => self.reconnect().await,
             Ok(Err(error)) => Err(DbError::Statement(error)),
-            Err(_) => self.probe().await,
+            Err(_) => probe(listening).await,
         }
     }
 
-    async fn probe(&mut self) -> Result<Notice, DbError> {
-        let probe = sqlx::query(include_str!("sql/probe.sql")).execute(&mut self.0);
-        match timeout(PROBE_LIMIT, probe).await {
-            Ok(Ok(_)) => Ok(Notice::Quiet),
-            Ok(Err(error)) => Err(DbError::Statement(error)),
-            Err(_) => Err(DbError::Deadline(PROBE_LIMIT)),
+    async fn reconnect(&mut self) -> Result<Notice, DbError> {
+        *self = Self::connect(&self.connector).await?;
+        Ok(Notice::Reconnected)
+    }
+}
+
+async fn probe(listening: &mut PgListener) -> Result<Notice, DbError> {
+    let probe = sqlx::query(include_str!("sql/probe.sql")).execute(listening);
+    match timeout(PROBE_LIMIT, probe).await {
+        Ok(Ok(_)) => Ok(Notice::Quiet),
+        Ok(Err(error)) => Err(DbError::Statement(error)),
+        Err(_) => Err(DbError::Deadline(PROBE_LIMIT)),
+    }
+}
+
+impl Drop for Listener {
+    /// Closes the connection at once. sqlx's listener would say UNLISTEN first, in a task of its own
+    /// that nothing ends: on a network that has gone silent that task and its socket stay until the
+    /// kernel gives up, a quarter of an hour later. So the task is born on a runtime that never
+    /// runs, and goes with it.
+    fn drop(&mut self) {
+        let listening = self.listening.take();
+        if let Ok(still) = tokio::runtime::Builder::new_current_thread().build() {
+            let inside = still.enter();
+            drop(listening);
+            drop(inside);
+            still.shutdown_background();
         }
     }
 }

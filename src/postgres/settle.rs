@@ -1,5 +1,7 @@
 //! Verdicts, as fenced single statements; failed attempts by COPY.
 
+mod inserted;
+
 use super::{Connector, DbError, Session, held::Held};
 use crate::{
     completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError},
@@ -44,7 +46,7 @@ impl Fence {
 impl PostgresOutcomes {
     /// Connects at the first verdict. Leases that are settled leave `held`.
     pub fn new(connector: Connector, held: Arc<Held>) -> Self {
-        let setup = include_str!("sql/indexed_session.sql");
+        let setup = include_str!("sql/completer_session.sql");
         Self { session: Mutex::new(Session::new(connector, "completer", Some(setup))), held }
     }
 
@@ -92,6 +94,10 @@ impl OutcomeSink for PostgresOutcomes {
                 session.run(move |connection| copy(connection, text).boxed()).await
             }
             Err(error) => Err(error),
+        };
+        let copied = match copied {
+            Err(error) if inserted::instead_of_copy(&error) => inserted::write(session, rows).await,
+            copied => copied,
         };
         match copied {
             Err(error) if error.sqlstate().as_deref() == Some(DUPLICATE) && rows.len() == 1 => {

@@ -13,6 +13,24 @@ use tokio::sync::Mutex;
 /// Rescue scans the table: 0.11 s per million rows, so this is enough for a hundred million.
 const SCAN_LIMIT: Duration = Duration::from_secs(30);
 
+/// Jobs that [`Upkeep::promote`] puts in line at once.
+pub const PROMOTED_AT_ONCE: u64 = 1000;
+
+/// An instant by the database's clock, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct RunTime(pub f64);
+
+/// What a promotion did.
+#[derive(Debug, Clone, Copy)]
+pub struct Promoted {
+    /// How many jobs were put in line.
+    pub rows: u64,
+    /// The latest `run_at` among them.
+    pub last: Option<RunTime>,
+    /// When it looked.
+    pub asked_at: RunTime,
+}
+
 /// How much waits in a queue.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QueueCount {
@@ -55,16 +73,18 @@ impl Upkeep {
         self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
     }
 
-    /// Puts due jobs in line; gives how many.
-    pub async fn promote(&self) -> Result<u64, DbError> {
-        let statement = sqlx::query(include_str!("sql/promote.sql"));
-        let done = self.session.lock().await.run(|c| statement.execute(c).boxed()).await;
-        done.map(|done| done.rows_affected())
+    /// Puts due jobs in line, at most [`PROMOTED_AT_ONCE`], looking from `mark` on.
+    pub async fn promote(&self, mark: RunTime) -> Result<Promoted, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/promote.sql")).bind(mark.0);
+        let (rows, last, asked_at): (i64, Option<f64>, f64) =
+            self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await?;
+        let rows = u64::try_from(rows).unwrap_or(0);
+        Ok(Promoted { rows, last: last.map(RunTime), asked_at: RunTime(asked_at) })
     }
 
-    /// How long until the next job is due.
-    pub async fn next_due(&self) -> Result<Option<Duration>, DbError> {
-        let statement = sqlx::query_scalar::<_, f64>(include_str!("sql/next_due.sql"));
+    /// How long until the next job is due, of those from `mark` on.
+    pub async fn next_due(&self, mark: RunTime) -> Result<Option<Duration>, DbError> {
+        let statement = sqlx::query_scalar::<_, f64>(include_str!("sql/next_due.sql")).bind(mark.0);
         let seconds =
             self.session.lock().await.run(|c| statement.fetch_optional(c).boxed()).await?;
         Ok(seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
@@ -106,6 +126,13 @@ impl Upkeep {
         let statement = sqlx::query(include_str!("sql/seeded_rescue.sql")).bind(listed);
         let done = self.session.lock().await.run(|c| statement.execute(c).boxed()).await;
         done.map(|done| done.rows_affected())
+    }
+
+    /// Holders of jobs that no daemon's row stands for.
+    pub async fn unknown_holders(&self) -> Result<Vec<i64>, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/unknown_holders.sql"));
+        let mut session = self.session.lock().await;
+        session.run_within(SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
     }
 
     /// Forgets daemons that died long ago.

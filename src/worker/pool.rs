@@ -14,6 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -42,6 +43,7 @@ struct Inner {
     verdicts: Verdicts,
     metrics: Arc<QueueMetrics>,
     supervisor: Supervisor,
+    grace_without_lease: Duration,
     numbers: AtomicU32,
 }
 
@@ -59,12 +61,15 @@ pub struct PoolParts {
     pub verdicts: Verdicts,
     /// The queue's handles.
     pub metrics: Arc<QueueMetrics>,
+    /// Longest that a handler may take to stop once its lease is lost.
+    pub grace_without_lease: Duration,
 }
 
 impl Pool {
     /// A pool without workers: the first job starts the first.
     pub fn new(parts: PoolParts, supervisor: Supervisor) -> Self {
-        let PoolParts { queue, concurrency, kinds, running, verdicts, metrics } = parts;
+        let PoolParts { queue, concurrency, kinds, running, verdicts, metrics, .. } = parts;
+        let grace_without_lease = parts.grace_without_lease;
         metrics.channel_capacity.set(f64::from(concurrency));
         let handoff = Handoff::new(concurrency);
         let numbers = AtomicU32::new(0);
@@ -76,6 +81,7 @@ impl Pool {
             verdicts,
             metrics,
             supervisor,
+            grace_without_lease,
             numbers,
         }))
     }
@@ -143,14 +149,19 @@ impl Pool {
             // The claim names the kinds that we serve, so this is a row that changed since.
             return self.release(job, slot).await;
         };
+        let names = (job.queue.clone(), job.kind.clone());
+        let Some(listed) = self.0.running.begin(job.lease, names) else {
+            return self.release(job, slot).await;
+        };
         self.0.metrics.queue_wait_seconds.record(job.waited.as_secs_f64());
         self.0.metrics.workers_busy.increment(1.0);
         let limits = AttemptLimits {
             timeout: kind.policy.timeout_of(&job),
             max_attempts: kind.policy.max_attempts_of(&job),
+            grace_without_lease: self.0.grace_without_lease,
         };
-        let listed = self.0.running.begin(job.lease, (job.queue.clone(), job.kind.clone()));
         let context = Context::new(job, limits, listed.job.token.clone());
+        listed.job.follow(context.progress_so_far());
         let started = Instant::now();
         let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
         let took = started.elapsed();

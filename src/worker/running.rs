@@ -1,21 +1,31 @@
 //! The attempts that run now, and the one way to stop them.
 
 use crate::{
-    executor::Stop,
+    executor::{Progress, Stop, StopOrder},
     job::{JobId, KindName, Lease, QueueName},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Running attempts by job. Invariant: an entry is here exactly while its handler runs, and there
-/// is never more than one of a job.
+/// Holders whose leases were lost that are remembered. Losing one takes a lease's length at least,
+/// and a job waits for its start as long as a rate limit says; nothing waits that many leases.
+const LOST_MAX: usize = 1024;
+
+/// Running attempts by job. Invariants: an entry is here exactly while its handler runs, there is
+/// never more than one of a job, and none begins under a holder whose leases were lost.
 #[derive(Debug, Default)]
 pub struct Running {
-    jobs: Mutex<HashMap<JobId, Arc<RunningJob>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: HashMap<JobId, Arc<RunningJob>>,
+    lost: VecDeque<i64>,
 }
 
 /// One attempt that runs.
@@ -32,14 +42,24 @@ pub struct RunningJob {
     /// Cancelled when it has to stop.
     pub token: CancellationToken,
     /// Why it has to.
-    pub stop: OnceLock<Stop>,
+    pub stop: StopOrder,
+    progress: OnceLock<Arc<Progress>>,
 }
 
 impl RunningJob {
-    /// The first reason counts.
+    /// From now on its progress is shown.
+    pub(super) fn follow(&self, progress: Arc<Progress>) {
+        // An attempt has one context, so this is the first time.
+        self.progress.set(progress).ok();
+    }
+
+    /// What its handler last reported.
+    pub fn progress(&self) -> Option<String> {
+        self.progress.get()?.last()
+    }
+
     fn stop(&self, why: Stop) {
-        // A second reason changes nothing: the attempt is already stopping.
-        self.stop.set(why).ok();
+        self.stop.give(why);
         self.token.cancel();
     }
 }
@@ -60,23 +80,33 @@ impl Drop for Listed {
 
 impl Running {
     /// An attempt begins; it is on the list until the entry is dropped, also when its worker is
-    /// ended where it stands.
-    pub fn begin(self: &Arc<Self>, lease: Lease, (queue, kind): (QueueName, KindName)) -> Listed {
+    /// ended where it stands. `None` when its lease was lost while it waited to begin: another
+    /// daemon may run the job by now.
+    pub fn begin(
+        self: &Arc<Self>,
+        lease: Lease,
+        (queue, kind): (QueueName, KindName),
+    ) -> Option<Listed> {
         let job = Arc::new(RunningJob {
             lease,
             queue,
             kind,
             since: Instant::now(),
             token: CancellationToken::new(),
-            stop: OnceLock::new(),
+            stop: StopOrder::default(),
+            progress: OnceLock::new(),
         });
-        self.lock().insert(lease.job, Arc::clone(&job));
-        Listed { job, running: Arc::clone(self) }
+        let mut state = self.lock();
+        if state.lost.contains(&lease.holder) {
+            return None;
+        }
+        state.jobs.insert(lease.job, Arc::clone(&job));
+        Some(Listed { job, running: Arc::clone(self) })
     }
 
     /// It ended. A newer attempt of the same job stays.
     fn end(&self, lease: Lease) {
-        let mut jobs = self.lock();
+        let jobs = &mut self.lock().jobs;
         if jobs.get(&lease.job).is_some_and(|job| job.lease == lease) {
             jobs.remove(&lease.job);
         }
@@ -84,7 +114,7 @@ impl Running {
 
     /// Stops one attempt; `false` when it isn't running.
     pub fn stop(&self, job: JobId, token: i64, why: Stop) -> bool {
-        let found = self.lock().get(&job).filter(|job| job.lease.token == token).cloned();
+        let found = self.lock().jobs.get(&job).filter(|job| job.lease.token == token).cloned();
         found.inspect(|job| job.stop(why)).is_some()
     }
 
@@ -93,24 +123,60 @@ impl Running {
         self.list().iter().for_each(|job| job.stop(why));
     }
 
-    /// Stops what runs under the lease of this holder.
-    pub fn stop_holder(&self, holder: i64, why: Stop) {
-        self.list().iter().filter(|job| job.lease.holder == holder).for_each(|job| job.stop(why));
+    /// The leases of this holder are lost: what runs under them is stopped, and nothing more begins.
+    pub fn lease_lost(&self, holder: i64) {
+        let mut state = self.lock();
+        if state.lost.len() >= LOST_MAX {
+            state.lost.pop_front();
+        }
+        state.lost.push_back(holder);
+        let held: Vec<_> =
+            state.jobs.values().filter(|job| job.lease.holder == holder).cloned().collect();
+        // Stopping wakes tasks, which mustn't find the list locked.
+        drop(state);
+        for job in held {
+            job.stop(Stop::LeaseLost);
+        }
     }
 
     /// Everything that runs, oldest first.
     pub fn list(&self) -> Vec<Arc<RunningJob>> {
-        let mut jobs: Vec<_> = self.lock().values().cloned().collect();
+        let mut jobs: Vec<_> = self.lock().jobs.values().cloned().collect();
         jobs.sort_by_key(|job| job.since);
         jobs
     }
 
     /// Whether nothing runs.
     pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().jobs.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Arc<RunningJob>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> (QueueName, KindName) {
+        (QueueName::new("q").expect("a name"), KindName::new("k").expect("a name"))
+    }
+
+    fn lease(job: i64, holder: i64) -> Lease {
+        Lease { job: JobId(job), token: 1, holder }
+    }
+
+    #[test]
+    fn a_lost_lease_stops_what_runs_and_lets_nothing_of_its_holder_begin() {
+        let running = Arc::new(Running::default());
+        let ours = running.begin(lease(1, 7), names()).expect("the lease lives");
+        let newer = running.begin(lease(2, 8), names()).expect("the lease lives");
+        running.lease_lost(7);
+        assert_eq!(ours.job.stop.reason(), Some(Stop::LeaseLost));
+        assert_eq!(newer.job.stop.reason(), None);
+        assert!(running.begin(lease(3, 7), names()).is_none(), "claimed before the loss");
+        assert!(running.begin(lease(3, 8), names()).is_some(), "claimed after it");
     }
 }

@@ -8,7 +8,7 @@ mod errors;
 mod file;
 mod goldens;
 mod paging;
-mod reference;
+pub(crate) mod reference;
 
 use crate::support::{PATIENCE, TestDb};
 use std::process::Stdio;
@@ -23,20 +23,20 @@ pub(crate) struct Ran {
 
 impl Ran {
     /// Standard output as JSON.
-    fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error} in {}\n{}", self.stdout, self.stderr))
     }
 
     /// For a command that a test only needs done.
-    fn done(self) -> Self {
+    pub(crate) fn done(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
         self
     }
 }
 
 /// `legwork` on this database, and nothing else in its environment.
-fn command(url: &str, arguments: &[&str]) -> Command {
+pub(crate) fn command(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
     command.args(arguments).env_clear().env("DATABASE_URL", url).current_dir("/");
     command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
@@ -44,7 +44,7 @@ fn command(url: &str, arguments: &[&str]) -> Command {
     command
 }
 
-async fn finished(mut command: Command, input: Option<&[u8]>) -> Ran {
+pub(crate) async fn finished(mut command: Command, input: Option<&[u8]>) -> Ran {
     if input.is_some() {
         command.stdin(Stdio::piped());
     }
@@ -67,12 +67,12 @@ async fn finished(mut command: Command, input: Option<&[u8]>) -> Ran {
 }
 
 /// Runs `legwork` on the test's database.
-async fn legwork(db: &TestDb, arguments: &[&str]) -> Ran {
+pub(crate) async fn legwork(db: &TestDb, arguments: &[&str]) -> Ran {
     finished(command(&db.url(), arguments), None).await
 }
 
 /// Runs it with this on standard input.
-async fn legwork_fed(db: &TestDb, arguments: &[&str], input: &[u8]) -> Ran {
+pub(crate) async fn legwork_fed(db: &TestDb, arguments: &[&str], input: &[u8]) -> Ran {
     finished(command(&db.url(), arguments), Some(input)).await
 }
 

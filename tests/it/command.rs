@@ -3,12 +3,15 @@
 
 use legwork::{
     config::CommandSettings,
-    executor::{AttemptLimits, Context, Handler, Stop, execute},
+    executor::{AttemptLimits, Context, Handler, Stop, StopOrder, execute},
     handlers::Command,
-    job::{Backoff, ClaimedJob, Ending, JobId, JobResult, KindName, Lease, Outcome, QueueName},
+    job::{
+        Backoff, ClaimedJob, Ending, JobError, JobId, JobResult, KindName, Lease, Outcome,
+        QueueName,
+    },
 };
 use rstest::rstest;
-use std::{fs, io::Write, path::PathBuf, process::Stdio, sync::OnceLock, time::Duration};
+use std::{fs, io::Write, path::PathBuf, process::Stdio, time::Duration};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +43,7 @@ impl Program {
     }
 
     async fn run(&self, payload: &str) -> Ending {
-        execute(&self.handler(), &context(payload, LONG), &OnceLock::new()).await
+        execute(&self.handler(), &context(payload, LONG), &StopOrder::default()).await
     }
 
     async fn outcome(&self, payload: &str) -> Outcome {
@@ -71,6 +74,7 @@ fn install(path: &PathBuf, script: &str) {
 }
 
 const LONG: Duration = Duration::from_mins(1);
+const SHORT: Duration = Duration::from_millis(100);
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn context(payload: &str, timeout: Duration) -> Context {
@@ -94,7 +98,7 @@ fn stoppable(payload: &str, timeout: Duration, token: CancellationToken) -> Cont
         waited: Duration::ZERO,
         metadata: Some(format!(r#"{{"traceparent":"{TRACE}","request_id":"r-1"}}"#)),
     };
-    Context::new(job, AttemptLimits { timeout, max_attempts: 3 }, token)
+    Context::new(job, AttemptLimits { timeout, max_attempts: 3, grace_without_lease: SHORT }, token)
 }
 
 fn error_of(outcome: &Outcome) -> &str {
@@ -273,7 +277,7 @@ async fn a_result_is_printed_or_said(#[case] script: &str, #[case] expected: Opt
 async fn progress_is_passed_on() {
     let program = Program::new(r#"echo '{"progress":"half way"}' >&3"#);
     let context = context("{}", LONG);
-    execute(&program.handler(), &context, &OnceLock::new()).await;
+    execute(&program.handler(), &context, &StopOrder::default()).await;
     assert_eq!(context.progress().borrow().as_deref(), Some("half way"));
 }
 
@@ -339,8 +343,11 @@ async fn a_program_that_cannot_be_started_is_named_and_tried_again() {
 const STUBBORN: &str = "trap '' TERM; sleep 60 & echo $! > pid.new; mv pid.new pid; wait; wait";
 
 async fn stopped(script: &str, why: Stop) -> (Ending, Program) {
-    let program = Program::new(script);
-    let (token, stop) = (CancellationToken::new(), OnceLock::new());
+    stopped_program(Program::new(script), why).await
+}
+
+async fn stopped_program(program: Program, why: Stop) -> (Ending, Program) {
+    let (token, stop) = (CancellationToken::new(), StopOrder::default());
     let context = stoppable("{}", LONG, token.clone());
     let handler = program.handler();
     let pid = program.directory.path().join("pid");
@@ -348,7 +355,7 @@ async fn stopped(script: &str, why: Stop) -> (Ending, Program) {
         while !pid.exists() {
             tokio::task::yield_now().await;
         }
-        stop.set(why).expect("set once");
+        stop.give(why);
         token.cancel();
     };
     let (ending, ()) = tokio::join!(execute(&handler, &context, &stop), stopping);
@@ -381,9 +388,22 @@ async fn a_program_gets_term_first_and_its_exit_code_no_longer_counts() {
 #[tokio::test]
 async fn a_program_that_takes_too_long_times_out() {
     let limit = Duration::from_millis(300);
-    let program = Program::new("exec sleep 60");
-    let ending = execute(&program.handler(), &context("{}", limit), &OnceLock::new()).await;
-    assert_eq!(ending, Ending::TimedOut { limit });
+    let program = Program::new("echo waiting for the relay >&2; exec sleep 60");
+    let ending = execute(&program.handler(), &context("{}", limit), &StopOrder::default()).await;
+    let told = JobError::new("killed by signal 15 (SIGTERM)\nwaiting for the relay");
+    assert_eq!(ending, Ending::TimedOut { limit, told: Some(told) });
+}
+
+#[tokio::test]
+async fn a_program_that_ignores_term_is_gone_soon_after_its_lease_whatever_its_grace() {
+    let mut program = Program::new(STUBBORN);
+    program.settings.kill_grace = LONG;
+    let started = Instant::now();
+    let (ending, program) = stopped_program(program, Stop::LeaseLost).await;
+    assert_eq!(ending, Ending::Interrupted);
+    let pid = String::from_utf8(program.left("pid")).expect("UTF-8");
+    assert!(is_gone(pid.trim()).await, "its descendant lives");
+    assert!(started.elapsed() < LONG, "it had its whole grace");
 }
 
 #[tokio::test]

@@ -3,17 +3,16 @@
 //! One binary because each would link the whole crate again; what is slow to make (a server, a
 //! built program) is made once and shared.
 
-#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed, and says where")]
-#![allow(clippy::disallowed_methods, reason = "tests start tasks and read clocks of their own")]
-
 mod chaos;
 mod cli;
 mod command;
 mod config;
+mod decisions;
 mod embedded;
 mod harness;
 mod history;
 mod insight;
+mod installations;
 mod migrations;
 mod operators;
 mod pipeline;
@@ -22,3 +21,4 @@ mod roles;
 mod schema;
 mod statements;
 mod support;
+mod transactions;

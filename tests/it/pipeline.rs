@@ -12,6 +12,7 @@ mod fences;
 mod limits;
 mod plans;
 mod requests;
+mod upkeep;
 
 use std::future::Future;
 use std::time::Duration;
@@ -29,24 +30,24 @@ use tokio::time::timeout;
 use crate::support::{self, PATIENCE, TestDb};
 
 /// The defaults on the test's database, without an admin port.
-fn settings(db: &TestDb) -> Settings {
+pub(crate) fn settings(db: &TestDb) -> Settings {
     let mut settings = Settings::default();
     settings.database.url = Some(DatabaseUrl::new(db.url()));
     settings.admin.listen = None;
     settings
 }
 
-fn name(text: &str) -> KindName {
+pub(crate) fn name(text: &str) -> KindName {
     KindName::new(text).expect("a test's kind is a name")
 }
 
 /// A queue with the default limits.
-fn queue(text: &str) -> QueueSettings {
+pub(crate) fn queue(text: &str) -> QueueSettings {
     QueueSettings::new(QueueName::new(text).expect("a name"), Retentions::default())
 }
 
 /// A kind of the test's own code that waits `backoff` after a failure, each time.
-fn kind(text: &str, backoff: Duration) -> KindSettings {
+pub(crate) fn kind(text: &str, backoff: Duration) -> KindSettings {
     let mut kind = KindSettings::new(name(text), HandlerSettings::Rust);
     kind.policy.backoff = Backoff::new(backoff, 1.0, backoff, 0.0).expect("a backoff");
     kind
@@ -55,16 +56,16 @@ fn kind(text: &str, backoff: Duration) -> KindSettings {
 /// Short enough not to be noticed.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
-fn daemon(settings: Settings) -> Daemon {
+pub(crate) fn daemon(settings: Settings) -> Daemon {
     Daemon::new(settings, Environment::of::<&str, &str>([]))
 }
 
-fn completed() -> Outcome {
+pub(crate) fn completed() -> Outcome {
     Outcome::Complete { result: None }
 }
 
 /// A handler that is a closure.
-struct Handling<F>(F);
+pub(crate) struct Handling<F>(F);
 
 impl<F> Handler for Handling<F>
 where
@@ -76,7 +77,7 @@ where
 }
 
 /// A handler that may wait.
-fn handling<F>(work: F) -> Handling<F>
+pub(crate) fn handling<F>(work: F) -> Handling<F>
 where
     F: for<'a> Fn(&'a Context) -> HandlerFuture<'a> + Send + Sync + 'static,
 {
@@ -84,7 +85,9 @@ where
 }
 
 /// A handler that decides at once.
-fn deciding(decide: impl Fn(&Context) -> Outcome + Send + Sync + 'static) -> impl Handler {
+pub(crate) fn deciding(
+    decide: impl Fn(&Context) -> Outcome + Send + Sync + 'static,
+) -> impl Handler {
     handling(move |context| {
         let outcome = decide(context);
         Box::pin(async move { outcome })
@@ -92,31 +95,36 @@ fn deciding(decide: impl Fn(&Context) -> Outcome + Send + Sync + 'static) -> imp
 }
 
 /// A daemon that runs.
-struct Runner {
+pub(crate) struct Runner {
     signals: Signals,
     task: JoinHandle<Result<Ended, StartError>>,
 }
 
 impl Runner {
     #[expect(clippy::disallowed_methods, reason = "a test has no supervisor; `stop` awaits it")]
-    fn start(daemon: Daemon) -> Self {
+    pub(crate) fn start(daemon: Daemon) -> Self {
         let signals = Signals::default();
         Self { task: tokio::spawn(daemon.run(signals.clone())), signals }
     }
 
     /// Stops it as TERM would; it must end cleanly.
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
+        let ended = self.end().await;
+        assert!(ended.is_clean(), "{ended:?}");
+    }
+
+    /// Stops it as TERM would, and says how it ended.
+    pub(crate) async fn end(self) -> Ended {
         self.signals.stop();
         let ended = timeout(PATIENCE, self.task).await.expect("the daemon ends in time");
-        let ended = ended.expect("it doesn't panic").expect("it had started");
-        assert!(ended.is_clean(), "{ended:?}");
+        ended.expect("it doesn't panic").expect("it had started")
     }
 }
 
 /// What history says of a job.
 #[derive(Debug, PartialEq, Eq)]
-struct History {
-    outcome: String,
+pub(crate) struct History {
+    pub(crate) outcome: String,
     reason: Option<String>,
     attempt: i16,
     snoozes: i16,
@@ -126,7 +134,7 @@ struct History {
 }
 
 /// Waits for a job's end.
-async fn history(pool: &PgPool, id: i64) -> History {
+pub(crate) async fn history(pool: &PgPool, id: i64) -> History {
     const LOOK: &str = "
         SELECT outcome::text, reason, attempt, snoozes, result::text, ARRAY(
             SELECT format('%s %s: %s', a.attempt, a.cause, a.error)
@@ -157,13 +165,13 @@ async fn awaited<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl Fn
 }
 
 /// Inserts a job of this kind and gives its id.
-async fn insert(pool: &PgPool, kind: &str) -> i64 {
+pub(crate) async fn insert(pool: &PgPool, kind: &str) -> i64 {
     let insert = sqlx::query_scalar("INSERT INTO legwork.job (kind) VALUES ($1) RETURNING id");
     insert.bind(kind).fetch_one(pool).await.expect("Postgres answers")
 }
 
 /// Runs one statement that gives one value.
-async fn value<T>(pool: &PgPool, statement: &'static str) -> T
+pub(crate) async fn value<T>(pool: &PgPool, statement: &'static str) -> T
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
 {
@@ -171,7 +179,7 @@ where
 }
 
 /// Waits until no unfinished job is left.
-async fn drained(pool: &PgPool) {
+pub(crate) async fn drained(pool: &PgPool) {
     support::eventually("no unfinished job is left", async || {
         value::<bool>(pool, "SELECT NOT EXISTS (SELECT FROM legwork.job)").await
     })

@@ -9,9 +9,9 @@ mod lease;
 mod outage;
 mod probes;
 mod shutdown;
+mod signals;
 mod start;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const TTL: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// What a process on a busy machine may be late by.
 const SLACK: Duration = Duration::from_secs(3);
+/// Longer than a main loop may be silent before probes take the daemon for hung: three ticks of 1 s.
+const MISSED_TICKS: Duration = Duration::from_secs(5);
 
 /// A configuration file, with what tests say differently.
 struct Configuration<'a> {
@@ -54,22 +56,21 @@ impl<'a> Configuration<'a> {
     }
 
     fn text(&self) -> String {
-        let mut text = String::new();
-        if !self.url.is_empty() {
-            writeln!(text, "[database]\nurl = '{}'", self.url).unwrap();
-            writeln!(text, "connect_timeout = '1s'").unwrap();
-            writeln!(text, "statement_timeout = '{}'", self.statement_timeout).unwrap();
-        }
+        let database = match (self.url, self.statement_timeout) {
+            ("", _) => String::new(),
+            (url, limit) => format!(
+                "[database]\nurl = '{url}'\nconnect_timeout = '1s'\nstatement_timeout = '{limit}'\n"
+            ),
+        };
         let (ttl, heartbeat) = (self.lease.0.as_millis(), self.lease.1.as_millis());
-        writeln!(text, "[daemon]\nlease_ttl = '{ttl}ms'\nheartbeat_interval = '{heartbeat}ms'")
-            .unwrap();
         let (grace, cancel_grace) = self.grace;
-        writeln!(text, "[shutdown]\ngrace = '{grace}'\ncancel_grace = '{cancel_grace}'").unwrap();
-        writeln!(text, "[admin]\nlisten = '{}'\n[log]\nformat = 'json'", self.listen).unwrap();
-        for kind in self.kinds {
-            text.push_str(kind);
-        }
-        text
+        format!(
+            "{database}[daemon]\nlease_ttl = '{ttl}ms'\nheartbeat_interval = '{heartbeat}ms'\n\
+             [shutdown]\ngrace = '{grace}'\ncancel_grace = '{cancel_grace}'\n\
+             [admin]\nlisten = '{listen}'\n[log]\nformat = 'json'\n{kinds}",
+            listen = self.listen,
+            kinds = self.kinds.concat(),
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use crate::support;
 
 /// Rows that are refused: what they try, the columns and values, and what the refusal must name.
 #[rustfmt::skip]
-const HOSTILE: &[(&str, &str, &str, &str)] = &[
+pub(crate) const HOSTILE: &[(&str, &str, &str, &str)] = &[
     ("H1 no kind",                "payload",            "'{}'",                         "\"kind\""),
     ("H1 null kind",              "kind",               "NULL",                         "\"kind\""),
     ("H1 null payload",           "kind, payload",      "'k', NULL",                    "\"payload\""),
@@ -54,7 +54,7 @@ const HOSTILE: &[(&str, &str, &str, &str)] = &[
 
 /// Rows that look odd and are legal.
 #[rustfmt::skip]
-const LEGAL: &[(&str, &str, &str)] = &[
+pub(crate) const LEGAL: &[(&str, &str, &str)] = &[
     ("the bare minimum",          "kind",               "'send_email'"),
     ("H2 1 MiB to the byte",      "kind, payload",      "'k', to_jsonb(repeat('x', 1048574))"),
     ("H3 depth 129",              "kind, payload",      "'k', (repeat('[', 129) || repeat(']', 129))::jsonb"),
@@ -156,6 +156,29 @@ fn everything_in_the_schema_says_who_needs_it() {
         for silent in [silent_relations, silent_columns, silent_functions, silent_types] {
             assert_eq!(rows(&mut session, silent).await, Vec::<String>::new(), "{silent}");
         }
+        end(session).await;
+    });
+}
+
+/// Those who need columns and indexes, as the comments call them.
+const WHO: &str = "producer|people|handler|claim|complet|rescue|promotion|prun|retry|cancel|snooze|discard|pause|why|show|\
+    heartbeat|migrator|verdict|doctor|daemon|INSERT";
+
+#[test]
+fn the_comment_of_each_column_and_index_names_who_needs_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let comments = "SELECT c.oid::regclass || coalesce('.' || a.attname, '') AS thing, d.description
+            FROM pg_description d
+            JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass
+            LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+            WHERE c.relnamespace = 'legwork'::regnamespace AND NOT c.relispartition
+                AND ((c.relkind IN ('r', 'p') AND d.objsubid > 0) OR c.relkind IN ('i', 'I'))";
+        let found = rows(&mut session, comments).await;
+        assert!(found.len() > 80, "tables have columns: {}", found.len());
+        let nobodys =
+            format!("SELECT * FROM ({comments}) c WHERE description !~ '{WHO}' ORDER BY 1");
+        assert_eq!(rows(&mut session, &nobodys).await, Vec::<String>::new());
         end(session).await;
     });
 }

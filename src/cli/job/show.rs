@@ -57,13 +57,18 @@ fn text(job: &JobDetail) -> String {
         ("unique key", job.unique_key.clone()),
         ("tags", (!tags.is_empty()).then(|| tags.join(", "))),
         ("metadata", job.metadata.as_ref().map(|json| json.get().to_owned())),
-        ("payload", Some(job.payload.get().to_owned())),
+        ("payload", job.payload.as_ref().map(|json| json.get().to_owned())),
         ("result", job.result.as_ref().map(|json| json.get().to_owned())),
+        ("hidden", (!job.hidden.is_empty()).then(|| hidden(&job.hidden))),
     ]);
     match job.failed_attempts.as_slice() {
         [] => facts,
         failed => format!("{facts}\n{}", failures(failed, &job.now)),
     }
+}
+
+fn hidden(keys: &[String]) -> String {
+    format!("{}: not for this role to read", keys.join(", ").replace('_', " "))
 }
 
 /// What the other columns leave of 100 characters.

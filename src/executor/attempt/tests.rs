@@ -2,15 +2,17 @@
 
 use super::*;
 use crate::{
-    executor::{AttemptLimits, HandlerError, HandlerFuture, Registry, TypedHandler},
+    executor::{AttemptLimits, HandlerError, HandlerFuture, Registry, StopOrder, TypedHandler},
     job::{ClaimedJob, DiscardReason, JobId, JobResult, KindName, Lease, QueueName},
 };
 use rstest::rstest;
 use std::{future::pending, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(5);
+const SHORT_GRACE: Duration = Duration::from_secs(2);
 
 fn context(payload: &str) -> Context {
     let job = ClaimedJob {
@@ -29,7 +31,8 @@ fn context(payload: &str) -> Context {
         waited: Duration::ZERO,
         metadata: None,
     };
-    let limits = AttemptLimits { timeout: LIMIT, max_attempts: 3 };
+    let limits =
+        AttemptLimits { timeout: LIMIT, max_attempts: 3, grace_without_lease: SHORT_GRACE };
     Context::new(job, limits, CancellationToken::new())
 }
 
@@ -59,8 +62,8 @@ impl Handler for Told {
 }
 
 async fn stopped(handler: &Told, why: Stop) -> Ending {
-    let (context, stop) = (context("{}"), OnceLock::new());
-    stop.set(why).expect("set once");
+    let (context, stop) = (context("{}"), StopOrder::default());
+    stop.give(why);
     context.cancellation().cancel();
     execute(handler, &context, &stop).await
 }
@@ -112,13 +115,39 @@ async fn a_handler_that_ignores_its_stop_is_dropped_after_its_grace() {
 }
 
 #[rstest]
-#[case::ignores(Told::Ignores, LIMIT + GRACE)]
-#[case::too_late_to_count(Told::Decides(complete()), LIMIT)]
+#[case::at_once(&[(0, Stop::LeaseLost)], SHORT_GRACE)]
+#[case::while_it_was_stopping_already(&[(0, Stop::Cancelled), (1, Stop::LeaseLost)], Duration::from_secs(3))]
+#[case::too_late_to_matter(&[(0, Stop::Cancelled), (4, Stop::LeaseLost)], GRACE)]
 #[tokio::test(start_paused = true)]
-async fn an_overdue_attempt_times_out(#[case] told: Told, #[case] lasts: Duration) {
+async fn without_its_lease_a_handler_has_a_short_grace(
+    #[case] orders: &[(u64, Stop)],
+    #[case] lasts: Duration,
+) {
+    let (context, stop, start) = (context("{}"), StopOrder::default(), Instant::now());
+    let give = async {
+        for (at, why) in orders {
+            tokio::time::sleep_until(start + Duration::from_secs(*at)).await;
+            stop.give(*why);
+            context.cancellation().cancel();
+        }
+    };
+    tokio::join!(execute(&Told::Ignores, &context, &stop), give);
+    assert_eq!(start.elapsed().as_secs(), lasts.as_secs());
+}
+
+#[rstest]
+#[case::ignores(Told::Ignores, LIMIT + GRACE, None)]
+#[case::too_late_to_count(Told::Decides(complete()), LIMIT, None)]
+#[case::says_why(Told::Decides(retry()), LIMIT, Some(JobError::new("broke off")))]
+#[tokio::test(start_paused = true)]
+async fn an_overdue_attempt_times_out(
+    #[case] handler: Told,
+    #[case] lasts: Duration,
+    #[case] told: Option<JobError>,
+) {
     let start = Instant::now();
-    let ending = execute(&told, &context("{}"), &OnceLock::new()).await;
-    assert_eq!(ending, Ending::TimedOut { limit: LIMIT });
+    let ending = execute(&handler, &context("{}"), &StopOrder::default()).await;
+    assert_eq!(ending, Ending::TimedOut { limit: LIMIT, told });
     assert_eq!(start.elapsed().as_secs(), lasts.as_secs());
 }
 
@@ -147,7 +176,7 @@ async fn typed(payload: &str) -> Ending {
     let kind = KindName::new("k").expect("a name");
     let registry = Registry::default().with_typed(kind, Typed);
     let handler = registry.get("k").expect("registered");
-    execute(handler.as_ref(), &context(payload), &OnceLock::new()).await
+    execute(handler.as_ref(), &context(payload), &StopOrder::default()).await
 }
 
 #[tokio::test(start_paused = true)]

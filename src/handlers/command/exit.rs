@@ -26,7 +26,7 @@ impl Slower {
     }
 }
 
-/// A program that ended by itself, with all that it left.
+/// A program that ended, with all that it left.
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
     pub(super) stdout: Capture,
@@ -55,6 +55,11 @@ impl Ended {
             }
             _ => Outcome::Retry { error: self.error(), after },
         }
+    }
+
+    /// A program that was made to end: only what it wrote tells how far it was.
+    pub(super) fn broken_off(&self) -> Outcome {
+        Outcome::Retry { error: self.error(), after: None }
     }
 
     /// What was said on descriptor 3, else standard output if that is JSON and all there.

@@ -58,7 +58,7 @@ pub(super) enum Ran {
     /// By itself.
     Ended(Box<Ended>),
     /// Because it was told to stop.
-    Stopped,
+    Stopped(Box<Ended>),
 }
 
 /// A program that runs.
@@ -113,25 +113,30 @@ impl Process {
             );
         };
         let ended = alongside(watch(group, context, settings.kill_grace), talk).await;
-        match ended.map_err(|source| RunError::Watch { program, source })? {
-            Some(status) => Ok(Ran::Ended(Box::new(Ended { status, stdout, stderr, said }))),
-            None => Ok(Ran::Stopped),
-        }
+        let End { status, stopped } =
+            ended.map_err(|source| RunError::Watch { program, source })?;
+        let ended = Box::new(Ended { status, stdout, stderr, said });
+        Ok(if stopped { Ran::Stopped(ended) } else { Ran::Ended(ended) })
     }
 }
 
-/// Talks to the program while it is watched, and until its last words where it ended by itself.
+/// How a program ended, and whether it was made to.
+struct End {
+    status: ExitStatus,
+    stopped: bool,
+}
+
+/// Talks to the program while it is watched, and until its last words.
 async fn alongside(
-    watch: impl Future<Output = io::Result<Option<ExitStatus>>>,
+    watch: impl Future<Output = io::Result<End>>,
     talk: impl Future<Output = ()>,
-) -> io::Result<Option<ExitStatus>> {
+) -> io::Result<End> {
     match select(pin!(watch), pin!(talk)).await {
-        Either::Left((ended @ Ok(Some(_)), talk)) => {
+        Either::Left((ended, talk)) => {
             // What a runaway descendant would still say is its own affair.
             drop(timeout(LAST_WORDS, talk).await);
             ended
         }
-        Either::Left((stopped, _)) => stopped,
         Either::Right(((), watch)) => watch.await,
     }
 }
@@ -182,18 +187,18 @@ async fn feed(mut pipe: Sender, payload: &str) {
     pipe.write_all(payload.as_bytes()).await.ok();
 }
 
-/// Waits for the program's end and says how it ended, or nothing where it was made to.
+/// Waits for the program's end, and makes it end where the context says stop.
 async fn watch(
     mut group: ProcessGroup,
     context: &Context,
     kill_grace: Duration,
-) -> io::Result<Option<ExitStatus>> {
+) -> io::Result<End> {
     tokio::select! {
         // The program first: an end that is there counts, even if a stop came as well.
         biased;
         ended = group.ended() => {
             ended?;
-            return group.reap().map(Some);
+            return group.reap().map(|status| End { status, stopped: false });
         }
         () = context.cancellation().cancelled() => {}
     }
@@ -202,5 +207,5 @@ async fn watch(
         group.signal(Signal::SIGKILL);
         group.ended().await?;
     }
-    group.reap().map(|_| None)
+    group.reap().map(|status| End { status, stopped: true })
 }

@@ -58,7 +58,7 @@ fn error() -> JobError {
 #[case::panic(Ending::Panicked(error()), 0, Verdict::Retry { delay: 2 * S })]
 #[case::last_panic(Ending::Panicked(error()), 2,
     Verdict::Discard { reason: DiscardReason::AttemptsExhausted })]
-#[case::timeout(Ending::TimedOut { limit: S }, 0, Verdict::Retry { delay: 2 * S })]
+#[case::timeout(Ending::TimedOut { limit: S, told: None }, 0, Verdict::Retry { delay: 2 * S })]
 #[case::cancelled(Ending::Cancelled, 2, Verdict::Cancel)]
 #[case::interrupted_at_the_last_attempt(Ending::Interrupted, 2, Verdict::Release)]
 #[case::refused(Ending::Refused(DiscardReason::Expired), 0,
@@ -75,7 +75,7 @@ fn an_ending_leads_to_a_verdict(
 fn a_failure_is_recorded_with_its_cause_and_an_interruption_is_not() {
     let cause = |ending| rule(ending, &job(0), &policy(), 0.5).failure.map(|f| f.cause);
     assert_eq!(cause(Ending::Panicked(error())), Some(Cause::Panicked));
-    assert_eq!(cause(Ending::TimedOut { limit: S }), Some(Cause::TimedOut));
+    assert_eq!(cause(Ending::TimedOut { limit: S, told: None }), Some(Cause::TimedOut));
     assert_eq!(cause(Ending::Interrupted), None);
     assert_eq!(cause(Ending::Cancelled), None);
 }

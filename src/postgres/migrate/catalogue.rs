@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
+use crate::postgres::transaction::{self, Whole};
+
 /// One migration's text, both ways.
 #[derive(Debug)]
 struct Script {
@@ -43,25 +45,35 @@ const SCRIPTS: &[Script] = &[
 /// The schema version this binary works with.
 pub const EXPECTED_VERSION: i64 = SCRIPTS[SCRIPTS.len() - 1].version;
 
-/// Roles, schema, owner and the table of versions: the three texts are one transaction.
-pub(super) const PREPARE: &str = concat!(
-    "BEGIN;\n\n",
-    include_str!("prepare.sql"),
-    "\n",
-    include_str!("become_owner.sql"),
-    "\n",
-    include_str!("versions.sql"),
-    "\nCOMMIT;\n",
-);
+/// Roles, schema, owner and the table of versions.
+pub(super) const PREPARE: Whole = Whole {
+    protects: "whoever finds schema legwork finds its table of versions, and both have one owner.",
+    statements: concat!(
+        include_str!("prepare.sql"),
+        "\n",
+        include_str!("become_owner.sql"),
+        "\n",
+        include_str!("versions.sql"),
+    ),
+};
+
+/// What each migration's transaction protects, one way and the other. sqlx's migrator begins it.
+const STEP_PROTECTS: &str = "a version is recorded exactly where everything that it makes exists.";
 
 /// Becoming the owner alone, for going down.
 pub(super) const BECOME_OWNER: &str = include_str!("become_owner.sql");
 
 /// Grants and partitions, after going up.
-pub(super) const FINISH: &str = concat!("BEGIN;\n\n", include_str!("finish.sql"), "\nCOMMIT;\n");
+pub(super) const FINISH: Whole = Whole {
+    protects: "a role has all of its grants or is as it was, and history's days have no gap.",
+    statements: include_str!("finish.sql"),
+};
 
 /// The last of it, after going down to nothing.
-pub(super) const REMOVE: &str = concat!("BEGIN;\n\n", include_str!("remove.sql"), "\nCOMMIT;\n");
+pub(super) const REMOVE: Whole = Whole {
+    protects: "a schema legwork of ours never stands without its table of versions.",
+    statements: include_str!("remove.sql"),
+};
 
 /// The table in which sqlx keeps what was applied.
 pub(super) const VERSIONS_TABLE: &str = "legwork.migration";
@@ -84,7 +96,7 @@ pub fn sql(direction: Direction) -> String {
     );
     match direction {
         Direction::Up => {
-            text.push_str(PREPARE);
+            text.push_str(&PREPARE.script());
             for migration in migrator().iter().filter(|m| m.migration_type.is_up_migration()) {
                 let version = migration.version;
                 let recorded = format!(
@@ -96,7 +108,7 @@ pub fn sql(direction: Direction) -> String {
                 push_step(&mut text, migration, &recorded);
             }
             text.push('\n');
-            text.push_str(FINISH);
+            text.push_str(&FINISH.script());
         }
         Direction::Down => {
             text.push_str(BECOME_OWNER);
@@ -108,19 +120,20 @@ pub fn sql(direction: Direction) -> String {
                 push_step(&mut text, migration, &forgotten);
             }
             text.push('\n');
-            text.push_str(REMOVE);
+            text.push_str(&REMOVE.script());
         }
     }
     text
 }
 
 fn push_step(text: &mut String, migration: &Migration, bookkeeping: &str) {
+    let statements = format!("{}\n{bookkeeping}", migration.sql.as_str());
     let _written = write!(
         text,
-        "\n-- Migration {:04}, {}\nBEGIN;\n\n{}\n{bookkeeping}\nCOMMIT;\n",
+        "\n-- Migration {:04}, {}\n{}",
         migration.version,
         migration.description,
-        migration.sql.as_str(),
+        transaction::script(STEP_PROTECTS, &statements),
     );
 }
 

@@ -5,6 +5,8 @@
 
 use thiserror::Error;
 
+use crate::postgres::{operations::is_forbidden, roles};
+
 use super::session::{CONNECT_TIMEOUT, LOCK_TIMEOUT};
 
 /// Postgres's code for "lock not available", which `lock_timeout` raises.
@@ -115,6 +117,12 @@ impl MigrateError {
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+    }
+
+    /// The role whose rights the session lacks, where that is why it failed.
+    pub fn missing_role(&self) -> Option<&'static str> {
+        let reads = matches!(self, Self::Read(_));
+        is_forbidden(self).then_some(if reads { roles::READ } else { roles::MIGRATOR })
     }
 
     /// The same, once trying again has been given up.

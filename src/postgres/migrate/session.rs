@@ -60,8 +60,7 @@ impl Session {
     }
 
     pub(super) async fn prepare(&mut self) -> Result<(), MigrateError> {
-        self.connection.execute(PREPARE).await.map_err(MigrateError::Prepare)?;
-        Ok(())
+        PREPARE.run(&mut self.connection).await.map_err(MigrateError::Prepare)
     }
 
     pub(super) async fn become_owner(&mut self) -> Result<(), MigrateError> {
@@ -82,13 +81,11 @@ impl Session {
     }
 
     pub(super) async fn finish(&mut self) -> Result<(), MigrateError> {
-        self.connection.execute(FINISH).await.map_err(MigrateError::Finish)?;
-        Ok(())
+        FINISH.run(&mut self.connection).await.map_err(MigrateError::Finish)
     }
 
     pub(super) async fn remove(&mut self) -> Result<(), MigrateError> {
-        self.connection.execute(REMOVE).await.map_err(MigrateError::Remove)?;
-        Ok(())
+        REMOVE.run(&mut self.connection).await.map_err(MigrateError::Remove)
     }
 
     pub(super) async fn versions(&mut self) -> Result<Vec<i64>, MigrateError> {

@@ -10,10 +10,10 @@ CREATE TABLE IF NOT EXISTS legwork.migration (
     execution_time bigint NOT NULL
 );
 COMMENT ON TABLE legwork.migration IS 'Applied migrations. For the migrator, and for every daemon''s check of the schema at start.';
-COMMENT ON COLUMN legwork.migration.version IS 'The migration''s number.';
-COMMENT ON COLUMN legwork.migration.description IS 'The migration''s name.';
-COMMENT ON COLUMN legwork.migration.installed_on IS 'When it was applied.';
-COMMENT ON COLUMN legwork.migration.success IS 'Always true: a migration and its row are one transaction.';
-COMMENT ON COLUMN legwork.migration.checksum IS 'SHA-384 of its text, so that a changed migration is noticed.';
-COMMENT ON COLUMN legwork.migration.execution_time IS 'How long it took, in nanoseconds; -1 where that isn''t known.';
-COMMENT ON INDEX legwork.migration_pkey IS 'One row a migration.';
+COMMENT ON COLUMN legwork.migration.version IS 'The migration''s number, for the migrator and for every daemon''s check of the schema.';
+COMMENT ON COLUMN legwork.migration.description IS 'The migration''s name, for people.';
+COMMENT ON COLUMN legwork.migration.installed_on IS 'When it was applied, for people.';
+COMMENT ON COLUMN legwork.migration.success IS 'Always true, since a migration and its row are one transaction; for the migrator, which looks at it.';
+COMMENT ON COLUMN legwork.migration.checksum IS 'SHA-384 of its text, so that the migrator notices a changed one.';
+COMMENT ON COLUMN legwork.migration.execution_time IS 'How long it took, in nanoseconds, for people; -1 where that isn''t known.';
+COMMENT ON INDEX legwork.migration_pkey IS 'One row a migration, for migrators that run at the same time.';

@@ -1,7 +1,7 @@
 //! Why an operation failed: which one, and what the database said.
 
-use super::Nature;
-use crate::postgres::ConnectError;
+use super::{Nature, is_forbidden};
+use crate::postgres::{ConnectError, roles};
 use std::time::Duration;
 
 /// An operation that failed. Display names the operation; the source has the cause.
@@ -72,14 +72,24 @@ impl OperationError {
     /// What kind of failure it is, for whoever branches.
     pub fn nature(&self) -> Nature {
         match self {
-            Self::NoAddress | Self::Connect(ConnectError::Url(_)) => Nature::Address,
-            Self::Connect(ConnectError::Refused { source, .. }) => Nature::of_connecting(source),
-            Self::Connect(ConnectError::Deadline { .. }) | Self::Silent { .. } => {
-                Nature::Unreachable
-            }
+            Self::NoAddress => Nature::Address,
+            Self::Connect(error) => Nature::of_connect(error),
+            Self::Silent { .. } => Nature::Unreachable,
             Self::TooManyJobs { .. } | Self::Decode(_) => Nature::Refused,
             other => other.database().map_or(Nature::Refused, Nature::of),
         }
+    }
+
+    /// The role whose rights the session lacks, where that is why the operation failed.
+    pub fn missing_role(&self) -> Option<&'static str> {
+        let refused = self.database().filter(|error| is_forbidden(*error));
+        refused.map(|_| match self {
+            Self::Enqueue(_) => roles::ENQUEUE,
+            Self::ListJobs(_) | Self::ShowJob(_) | Self::ExplainJob(_) | Self::ListQueues(_) => {
+                roles::READ
+            }
+            _ => roles::OPERATOR,
+        })
     }
 
     fn database(&self) -> Option<&sqlx::Error> {

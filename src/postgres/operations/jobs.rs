@@ -3,9 +3,9 @@
 //! The shapes here are the documented JSON of the command line and the HTTP API: fields are added, not
 //! renamed. Listings carry no payload; only `show` does.
 
-use super::{Connection, OperationError};
+use super::{Connection, OperationError, is_forbidden};
 use crate::job::{JobId, KindName, QueueName, State};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 /// Longest page, in jobs; at 4 KiB of tags each it is 4 MiB at worst.
@@ -116,12 +116,21 @@ pub struct JobDetail {
     pub metadata: Option<Box<RawValue>>,
     /// Why it was discarded or cancelled.
     pub reason: Option<String>,
-    /// Its input.
-    pub payload: Box<RawValue>,
+    /// Its input; absent only where it is hidden.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Box<RawValue>>,
     /// What its handler returned.
     pub result: Option<Box<RawValue>>,
     /// The newest failed attempts, oldest of them first.
     pub failed_attempts: Vec<Attempt>,
+    /// The keys of this object that the session's role may not read, so that they say nothing here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<String>,
+}
+
+/// `null` is a payload like any other; only an absent one is none.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(from).map(Some)
 }
 
 /// One failed attempt.
@@ -173,17 +182,22 @@ pub async fn list_jobs(
     Ok(page)
 }
 
-/// One job with its newest failed attempts, if there is such a job.
+/// One job with its newest failed attempts, if there is such a job. To a role that may not see what jobs
+/// are about it shows the rest, and says what is [`hidden`](JobDetail::hidden).
 pub async fn show_job(
     connection: &mut Connection,
     id: JobId,
 ) -> Result<Option<JobDetail>, OperationError> {
-    let json: Option<String> = sqlx::query_scalar(include_str!("../sql/show_job.sql"))
-        .bind(id.0)
-        .bind(ATTEMPTS_MAX)
-        .fetch_optional(connection)
-        .await
-        .map_err(OperationError::ShowJob)?;
+    let whole = sqlx::query_scalar(include_str!("../sql/show_job.sql")).bind(id.0);
+    let shown = whole.bind(ATTEMPTS_MAX).fetch_optional(&mut *connection).await;
+    let shown = match shown {
+        Err(error) if is_forbidden(&error) => {
+            let public = sqlx::query_scalar(include_str!("../sql/show_public_job.sql"));
+            public.bind(id.0).fetch_optional(connection).await
+        }
+        shown => shown,
+    };
+    let json: Option<String> = shown.map_err(OperationError::ShowJob)?;
     json.map(|json| serde_json::from_str(&json)).transpose().map_err(OperationError::Decode)
 }
 

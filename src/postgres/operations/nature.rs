@@ -3,6 +3,7 @@
 //! Callers branch on four natures rather than on some forty SQLSTATEs: the command line maps them to
 //! exit codes, the HTTP API to status codes. The wording stays with the error.
 
+use crate::postgres::ConnectError;
 use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
 use std::error::Error;
 
@@ -40,6 +41,15 @@ impl Nature {
         match Self::of(error) {
             Self::Refused => Self::Unreachable,
             other => other,
+        }
+    }
+
+    /// Of a connection that couldn't be had.
+    pub fn of_connect(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Url(_) => Self::Address,
+            ConnectError::Refused { source, .. } => Self::of_connecting(source),
+            ConnectError::Deadline { .. } => Self::Unreachable,
         }
     }
 

@@ -5,5 +5,6 @@ UPDATE legwork.job j SET holder = NULL, run_at = now() + make_interval(secs => f
     cancel_requested = false
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::float8[], $5::smallint[], $6::smallint[])
     AS f (id, token, holder, delay, charge, snoozed)
-WHERE j.id = f.id AND j.token = f.token AND j.holder IS NOT DISTINCT FROM f.holder
+WHERE j.id = ANY ($1) AND j.id = f.id AND j.token = f.token
+    AND j.holder IS NOT DISTINCT FROM f.holder
 RETURNING j.id

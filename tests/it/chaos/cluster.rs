@@ -29,7 +29,7 @@ impl Cluster {
     /// A server with the schema and the triggers.
     pub(crate) async fn start() -> Self {
         let started = tokio::task::spawn_blocking(|| Postgres::start(&server::private_options()));
-        let postgres = started.await.unwrap().expect("a private Postgres starts");
+        let postgres = started.await.expect("the thread ends").expect("a private Postgres starts");
         let url = postgres.url("postgres");
         migrate::up(&url).await.expect("the schema can be made");
         let mut session = connect(&url).await;
@@ -69,7 +69,7 @@ impl Cluster {
             work(&mut postgres);
             postgres
         });
-        self.postgres = Some(done.await.unwrap());
+        self.postgres = Some(done.await.expect("the thread ends"));
     }
 
     async fn terminate(&self, role: &str, journal: &Journal) {
@@ -111,7 +111,7 @@ impl Cluster {
     pub(crate) async fn stop(mut self) {
         let postgres = self.postgres.take().expect("the server is there");
         let stopped = tokio::task::spawn_blocking(move || postgres.stop());
-        stopped.await.unwrap().expect("the server stops");
+        stopped.await.expect("the thread ends").expect("the server stops");
     }
 }
 

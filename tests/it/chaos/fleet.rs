@@ -163,7 +163,7 @@ impl<'a> Member<'a> {
                 script.display(),
                 journal.path().display(),
             )
-            .unwrap();
+            .expect("a String grows");
         }
         text
     }

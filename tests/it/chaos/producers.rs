@@ -123,7 +123,8 @@ async fn copy(connection: &mut PgConnection, jobs: &[Job]) -> Result<(), sqlx::E
     let mut lines = String::new();
     for job in jobs {
         // No tab, newline or backslash is in any of them.
-        writeln!(lines, "{}\t{}\t{}", job.kind, job.payload(), job.max_attempts).unwrap();
+        writeln!(lines, "{}\t{}\t{}", job.kind, job.payload(), job.max_attempts)
+            .expect("a String grows");
     }
     let statement = "COPY legwork.job (kind, payload, max_attempts) FROM STDIN";
     let mut copy = connection.copy_in_raw(statement).await?;

@@ -100,11 +100,19 @@ fn a_database_of_another_name_is_exit_code_69() {
 #[rstest]
 #[case::no_database("", &[])]
 #[case::no_url("nonsense", &[])]
+#[case::unreadable("postgres:///x?port=none", &[])]
 #[case::unknown_key("postgres:///x", &[("LEGWORK_CLAIM__BACTH", "7")])]
 #[case::no_file("postgres:///x", &[("LEGWORK_CONFIG", "/nowhere/legwork.toml")])]
 #[tokio::test]
 async fn bad_configuration_is_exit_code_78(#[case] url: &str, #[case] variables: &[(&str, &str)]) {
-    for arguments in [&["job", "list"][..], &["migrate", "up"], &["enqueue", "k"]] {
+    let commands = [
+        &["job", "list"][..],
+        &["migrate", "up"],
+        &["enqueue", "k"],
+        &["run"],
+        &["bench", "drain"],
+    ];
+    for arguments in commands {
         let mut command = command(url, arguments);
         command.envs(variables.iter().copied());
         let ran = finished(command, None).await;

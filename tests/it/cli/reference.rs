@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const PAGE: &str = include_str!("../../../docs/cli.md");
 
 /// Each command that does something, with its own flags, as `--help` has them.
-async fn helped() -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) async fn helped() -> BTreeMap<String, BTreeSet<String>> {
     let mut commands = BTreeMap::new();
     let mut unseen = vec![String::new()];
     while let Some(path) = unseen.pop() {

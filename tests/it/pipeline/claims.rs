@@ -1,50 +1,10 @@
 //! The claim: what it must find, and what it must never take.
 
-use std::time::Duration;
-
 use legwork::config::{HandlerSettings, KindSettings};
-use legwork::job::Retention;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
-use tokio::time::Instant;
 
 use super::{Runner, daemon, history, insert, name, settings, value};
 use crate::support;
-
-/// The longest that two sweeps are apart, and as much again for a busy machine.
-const SWEEP_BOUND: Duration = Duration::from_secs(30);
-
-#[test]
-fn a_job_that_commits_behind_six_thousand_claimed_ones_runs_within_the_sweep_bound() {
-    support::run(async |db| {
-        let pool = db.pool().await;
-        let mut late = db.connect().await;
-        let mut transaction = late.begin().await.unwrap();
-        // Kept in history; the six thousand are not.
-        let insert =
-            "INSERT INTO legwork.job (kind, queue) VALUES ('noop', 'default') RETURNING id";
-        let id: i64 = sqlx::query_scalar(insert).fetch_one(&mut *transaction).await.unwrap();
-        let mut settings = settings(&db);
-        settings.kinds = vec![KindSettings::new(name("noop"), HandlerSettings::Noop)];
-        settings.queues[0].concurrency = 500;
-        settings.queues[0].retention.completed = Retention::None;
-        let runner = Runner::start(daemon(settings));
-        let others = "INSERT INTO legwork.job (kind) SELECT 'noop' FROM generate_series(1, 10000)";
-        sqlx::query(others).execute(&pool).await.unwrap();
-        super::drained(&pool).await;
-        transaction.commit().await.unwrap();
-        let committed = Instant::now();
-        support::eventually("the late job has run", async || {
-            let left =
-                sqlx::query_scalar::<_, i64>("SELECT count(*) FROM legwork.job WHERE id = $1");
-            left.bind(id).fetch_one(&pool).await.unwrap() == 0
-        })
-        .await;
-        assert!(committed.elapsed() < SWEEP_BOUND, "{:?}", committed.elapsed());
-        runner.stop().await;
-        late.close().await.unwrap();
-        pool.close().await;
-    });
-}
 
 #[test]
 fn a_claim_takes_no_more_than_its_limit_whatever_the_plan() {

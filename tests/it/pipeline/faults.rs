@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use legwork::config::{HandlerSettings, KindSettings};
-use legwork::job::{JobError, Outcome};
+use legwork::job::{JobError, JobResult, Outcome};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use sqlx::AssertSqlSafe;
@@ -84,9 +84,34 @@ fn a_row_that_the_database_refuses_delays_no_other(
         let left: i64 =
             value(&pool, "SELECT count(*) FROM legwork.job WHERE payload = '\"poison\"'").await;
         assert_eq!(left, refused);
+        let waits = "SELECT coalesce((SELECT holder IS NULL FROM legwork.job), true)";
+        // One whose end is refused comes back; one that may not go back stays ours, and is named.
+        if kind_name == "ends" {
+            support::eventually("nobody holds it", async || value(&pool, waits).await).await;
+        }
+        let stuck: bool = !value::<bool>(&pool, waits).await;
         // And whatever comes next is written as ever.
         let next = insert(&pool, "ends").await;
         assert_eq!(history(&pool, next).await.outcome, "completed");
+        let ended = runner.end().await;
+        assert_eq!(ended.orphans.len(), usize::from(stuck), "{ended:?}");
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_result_that_postgres_cannot_store_costs_the_result_and_not_the_job() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut settings = settings(&db);
+        settings.kinds = vec![kind("ends", AT_ONCE)];
+        // JSON, but not within what numeric holds.
+        let tiny = || Outcome::Complete { result: JobResult::new("1e-20000".into()) };
+        let daemon = daemon(settings).with_handler(name("ends"), deciding(move |_| tiny()));
+        let runner = Runner::start(daemon);
+        let id = insert(&pool, "ends").await;
+        let history = history(&pool, id).await;
+        assert_eq!((&*history.outcome, history.result, history.attempt), ("completed", None, 1));
         runner.stop().await;
         pool.close().await;
     });

@@ -1,8 +1,7 @@
 //! Daemons that die or stand still in the middle of a job, and others that take over.
 
-use std::time::Instant;
-
 use nix::sys::signal::Signal;
+use tokio::time::Instant;
 
 use super::{
     Configuration, HEARTBEAT, Notebook, SLACK, TTL, becomes, ends, enqueue, is_running, job,

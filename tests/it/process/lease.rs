@@ -74,7 +74,7 @@ struct Blocking {
 
 impl Blocking {
     fn blocked(&self) -> usize {
-        self.threads.lock().unwrap().len()
+        self.threads.lock().expect("nobody panics with it").len()
     }
 
     fn release(&self) {
@@ -85,7 +85,8 @@ impl Blocking {
 impl Handler for Blocking {
     fn run<'a>(&'a self, _context: &'a Context) -> HandlerFuture<'a> {
         Box::pin(async {
-            self.threads.lock().unwrap().insert(std::thread::current().id());
+            let this = std::thread::current().id();
+            self.threads.lock().expect("nobody panics with it").insert(this);
             while !self.released.load(Ordering::Acquire) {
                 // The workload itself: a handler that blocks its thread is what the test is about.
                 std::thread::sleep(Duration::from_millis(5));
@@ -123,7 +124,8 @@ impl Within {
     async fn end(self) -> Ended {
         self.signals.stop();
         let ended = tokio::task::spawn_blocking(move || self.thread.join());
-        let ended = ended.await.unwrap().expect("the daemon's thread doesn't panic");
+        let ended =
+            ended.await.expect("joining doesn't panic").expect("the daemon's thread doesn't panic");
         ended.expect("the daemon had started")
     }
 }

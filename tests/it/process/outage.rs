@@ -35,14 +35,15 @@ async fn all_done(pool: &PgPool, patient: i64, quick: i64) {
 /// A server and nobody else's, with the schema.
 async fn private() -> Postgres {
     let started = tokio::task::spawn_blocking(|| Postgres::start(&server::private_options()));
-    let postgres = started.await.unwrap().expect("a private Postgres starts");
+    let postgres =
+        started.await.expect("starting doesn't panic").expect("a private Postgres starts");
     migrate::up(&postgres.url("postgres")).await.expect("the schema can be made");
     postgres
 }
 
 async fn restart(mut postgres: Postgres, how: Halt) -> Postgres {
     let restarted = tokio::task::spawn_blocking(move || postgres.restart(how).map(|()| postgres));
-    restarted.await.unwrap().expect("the server restarts")
+    restarted.await.expect("restarting doesn't panic").expect("the server restarts")
 }
 
 async fn pool_of(url: &str) -> PgPool {

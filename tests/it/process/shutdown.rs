@@ -1,11 +1,12 @@
 //! TERM, idle and busy, once and twice, with and without a database.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rstest::rstest;
+use tokio::time::Instant;
 
-use super::{Configuration, Notebook, SLACK, becomes, count, ends, enqueue, job};
+use super::{Configuration, MISSED_TICKS, Notebook, SLACK, becomes, count, ends, enqueue, job};
 use crate::support::{self, Daemon, Proxy};
 
 /// A job that runs until it is allowed to end.
@@ -57,6 +58,8 @@ fn a_running_job_finishes_within_the_grace_and_unstarted_jobs_are_given_back_unc
         let given_back = becomes(&pool, unstarted, "available").await;
         assert_eq!((given_back.attempt, given_back.rescues), (0, 0));
         assert_eq!(job(&pool, running).await.state, "running", "it has its grace");
+        let dies = async || daemon.get("/health/live").await.0 != 200;
+        assert!(!support::holds_within(MISSED_TICKS, dies).await, "it drains, and isn't live");
 
         notebook.allow("go");
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
@@ -140,6 +143,40 @@ fn a_black_holed_database_and_a_stubborn_program_delay_the_end_by_a_bound_only()
             orphan && line["job.id"] == id
         });
         assert!(named, "job {id} isn't named after {:?}:\n{}", asked.elapsed(), daemon.printed());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_job_whose_verdict_hangs_in_the_database_is_named_at_the_end() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("patient", PATIENT, "")];
+        let url = db.url();
+        let configuration =
+            Configuration { statement_timeout: "30s", ..Configuration::of(&url, &kinds) };
+        let mut daemon = Daemon::start(&configuration.text()).await;
+        let id = enqueue(&pool, "patient").await;
+        notebook.says("started").await;
+        let mut locked = pool.begin().await.unwrap();
+        let lock = sqlx::query("SELECT FROM legwork.job WHERE id = $1 FOR UPDATE").bind(id);
+        lock.execute(&mut *locked).await.unwrap();
+
+        notebook.allow("go");
+        support::eventually("the verdict waits for the lock", async || {
+            let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = \
+                current_database() AND application_name = 'legwork completer' AND \
+                wait_event_type = 'Lock')";
+            sqlx::query_scalar::<_, bool>(waiting).fetch_one(&pool).await.unwrap()
+        })
+        .await;
+        daemon.signal(Signal::SIGTERM);
+        // 2.3 s of it are the last flush.
+        assert_eq!(daemon.exit(SLACK * 2).await.code(), Some(1), "{}", daemon.printed());
+        assert_eq!(daemon.logged("job.orphaned").await["job.ids"], id.to_string());
+        assert_eq!(daemon.logged("daemon.stopped").await["orphans"], 1);
+        locked.rollback().await.unwrap();
         pool.close().await;
     });
 }

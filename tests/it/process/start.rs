@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::net::TcpListener;
 
-use super::{Configuration, SLACK, becomes, enqueue};
+use super::{Configuration, MISSED_TICKS, SLACK, becomes, enqueue};
 use crate::support::proxy::through;
 use crate::support::{self, Daemon, Proxy};
 
@@ -30,7 +30,6 @@ fn a_database_that_is_away_is_told_of_once_and_waited_for() {
             drop(listener.accept().await.unwrap());
         }
         assert_eq!(daemon.count("database.lost"), 1, "{}", daemon.printed());
-        assert_eq!(daemon.get("/health/live").await.0, 200);
         let (status, reasons) = daemon.get("/health/ready").await;
         assert_eq!(status, 503);
         assert!(reasons.contains("the daemon is starting"), "{reasons}");
@@ -44,6 +43,24 @@ fn a_database_that_is_away_is_told_of_once_and_waited_for() {
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
         drop(proxy);
         pool.close().await;
+    });
+}
+
+#[test]
+fn a_daemon_that_waits_for_its_database_lives_and_stops_cleanly_when_told() {
+    support::run(async |_db| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let url = format!("postgres://nobody@{address}/nowhere?sslmode=disable");
+        let mut daemon = Daemon::start(&Configuration::of(&url, &noop()).text()).await;
+        drop(listener);
+        daemon.logged("database.lost").await;
+        let dies = async || daemon.get("/health/live").await.0 != 200;
+        assert!(!support::holds_within(MISSED_TICKS, dies).await, "no database, and not live");
+
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.logged("daemon.stopped").await["clean"], true);
     });
 }
 
@@ -68,6 +85,17 @@ fn no_database_url_ends_the_start_with_code_78_and_says_where_to_put_one() {
         for place in ["[database]", "DATABASE_URL"] {
             assert!(daemon.printed().contains(place), "{place}: {}", daemon.printed());
         }
+    });
+}
+
+/// Checked configuration leaves the parameters of a URL to the driver.
+#[test]
+fn a_database_url_that_the_driver_cannot_read_ends_the_start_with_code_78() {
+    support::run(async |_db| {
+        let (url, kinds) = ("postgres:///app?port=none", noop());
+        let mut daemon = Daemon::start(&Configuration::of(url, &kinds).text()).await;
+        assert_eq!(daemon.exit(REFUSAL).await.code(), Some(78), "{}", daemon.printed());
+        assert!(daemon.printed().contains("database URL can't be read"), "{}", daemon.printed());
     });
 }
 

@@ -1,42 +1,41 @@
 //! The one Postgres of a test run.
 //!
 //! `DATABASE_URL` if it is set, else a container if a Docker engine answers, else a private
-//! cluster. `LEGWORK_TEST_DOCKER=1` asks for the container and fails without an engine;
+//! cluster. An engine that can't serve the image (it can't pull, for one) is passed over with a
+//! line that says so. `LEGWORK_TEST_DOCKER=1` wants the container and nothing else;
 //! `LEGWORK_TEST_IMAGE` names another image than `postgres:17`. Every test has a database of its
 //! own on this server; tests that need to stop a server start one of their own.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::io::Write as _;
 use std::sync::OnceLock;
 
 use legwork::embedded::{Options, Postgres};
-use testcontainers::core::IntoContainerPort;
-use testcontainers::runners::AsyncRunner;
-use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+
+use super::container::{self, Container};
 
 /// Sessions for all the tests that run at once.
-const MAX_CONNECTIONS: &str = "400";
+pub(super) const MAX_CONNECTIONS: &str = "400";
 
 /// Where the server is, and what has to live for as long as the test run does.
 enum Server {
     /// Somebody else's.
     Given { url: String },
-    /// A container, removed by the shell when this process ends.
-    Docker { port: u16, _container: Box<ContainerAsync<GenericImage>>, _remover: Child },
+    /// A container, removed by a shell when this process ends.
+    Docker(Container),
     /// A cluster of our own. Its watchdog removes it when this process ends.
     Private(Postgres),
 }
 
-static SERVER: OnceLock<Server> = OnceLock::new();
+/// The server of this run, or why there is none: said to every test, tried once.
+static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
 
 /// The address of a database on the test run's server. Blocks while the server is being started.
 pub(crate) fn url(database: &str) -> String {
-    match SERVER.get_or_init(choose) {
-        Server::Given { url } => with_database(url, database),
-        Server::Docker { port, .. } => {
-            format!("postgres://postgres:legwork@127.0.0.1:{port}/{database}")
-        }
-        Server::Private(postgres) => postgres.url(database),
+    match SERVER.get_or_init(on_a_thread_of_its_own) {
+        Ok(Server::Given { url }) => with_database(url, database),
+        Ok(Server::Docker(container)) => container.url(database),
+        Ok(Server::Private(postgres)) => postgres.url(database),
+        Err(why) => panic!("{why}"),
     }
 }
 
@@ -51,60 +50,72 @@ pub(crate) fn private_options() -> Options {
 
 /// A variable of the test run's environment.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration but the environment")]
-fn environment(name: &str) -> Option<String> {
+pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Finds or starts the server. On a thread of its own: the callers are inside a runtime.
-fn choose() -> Server {
-    let chosen = std::thread::spawn(|| {
-        if let Some(url) = environment("DATABASE_URL") {
-            return Server::Given { url };
-        }
-        if environment("LEGWORK_TEST_DOCKER").is_some_and(|value| value == "1") {
-            return container().expect("LEGWORK_TEST_DOCKER=1 needs a Docker engine and the image");
-        }
-        if engine_answers()
-            && let Ok(server) = container()
-        {
-            return server;
-        }
-        Server::Private(Postgres::start(&private_options()).expect("a private Postgres starts"))
-    });
-    chosen.join().expect("the test run has a server")
+/// Which server a run is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// The one with this address.
+    Given(String),
+    /// A container and nothing else.
+    Docker,
+    /// A container, or a private cluster where the engine can't serve one.
+    DockerOrPrivate,
+    /// A private cluster.
+    Private,
 }
 
-/// Whether a Docker engine listens where it usually does.
-fn engine_answers() -> bool {
-    let host = environment("DOCKER_HOST").unwrap_or("unix:///var/run/docker.sock".to_owned());
-    match host.strip_prefix("unix://") {
-        Some(socket) => std::os::unix::net::UnixStream::connect(PathBuf::from(socket)).is_ok(),
-        None => true,
+/// The order. Who asks for a container by name gets one, whatever else is there.
+fn wanted(docker: Option<&str>, database_url: Option<String>, engine: bool) -> Wanted {
+    match (docker, database_url) {
+        (Some("1"), _) => Wanted::Docker,
+        (_, Some(url)) => Wanted::Given(url),
+        (_, None) if engine => Wanted::DockerOrPrivate,
+        (_, None) => Wanted::Private,
     }
 }
 
-/// Starts Postgres in a container.
-fn container() -> Result<Server, Box<dyn std::error::Error + Send + Sync>> {
-    let image = environment("LEGWORK_TEST_IMAGE").unwrap_or("postgres:17".to_owned());
-    let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
-    let request = GenericImage::new(name, tag)
-        .with_exposed_port(5432.tcp())
-        .with_env_var("POSTGRES_PASSWORD", "legwork")
-        .with_cmd(["-c", "fsync=off", "-c", &format!("max_connections={MAX_CONNECTIONS}")]);
-    // Kept for the run: the container's handle speaks to the engine through this runtime.
-    let runtime = Box::leak(Box::new(
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?,
-    ));
-    let container = Box::new(runtime.block_on(request.start())?);
-    let remover = remove_when_this_process_ends(container.id())?;
-    let port = runtime.block_on(container.get_host_port_ipv4(5432))?;
-    Ok(Server::Docker { port, _container: container, _remover: remover })
+/// Finds or starts the server. The callers are inside a runtime, and starting one blocks.
+fn on_a_thread_of_its_own() -> Result<Server, String> {
+    let engine = container::engine_answers();
+    let docker = environment("LEGWORK_TEST_DOCKER");
+    let wanted = wanted(docker.as_deref(), environment("DATABASE_URL"), engine);
+    let started = std::thread::spawn(move || start(wanted, engine));
+    started.join().unwrap_or_else(|_| Err("the thread that starts the server panicked".into()))
 }
 
-/// A test run ends without dropping its statics; this shell sees the end of its input instead.
-fn remove_when_this_process_ends(id: &str) -> std::io::Result<Child> {
-    let script = "cat >/dev/null; docker rm --force --volumes \"$1\" >/dev/null 2>&1";
-    Command::new("sh").args(["-c", script, "sh", id]).stdin(Stdio::piped()).spawn()
+/// Starts what is wanted.
+fn start(wanted: Wanted, engine: bool) -> Result<Server, String> {
+    match wanted {
+        Wanted::Given(url) => Ok(Server::Given { url }),
+        Wanted::Docker if !engine => Err(format!(
+            "LEGWORK_TEST_DOCKER=1, and no Docker engine answers at {}: start one, or name it in \
+             DOCKER_HOST",
+            container::engine()
+        )),
+        Wanted::Docker => in_docker(),
+        Wanted::DockerOrPrivate => in_docker().or_else(|why| {
+            // Past the capture of output: a passing run is to say it as well.
+            let line = format!("{why}; the tests use a private cluster instead\n");
+            std::io::stderr().write_all(line.as_bytes()).ok();
+            private()
+        }),
+        Wanted::Private => private(),
+    }
+}
+
+fn in_docker() -> Result<Server, String> {
+    let why = |error| {
+        let (engine, image) = (container::engine(), container::image());
+        format!("the Docker engine at {engine} doesn't serve {image} ({error})")
+    };
+    Container::start().map(Server::Docker).map_err(why)
+}
+
+fn private() -> Result<Server, String> {
+    Postgres::start(&private_options()).map(Server::Private).map_err(|error| error.to_string())
 }
 
 /// The same server, another database: the path of the URL replaced.
@@ -122,4 +133,27 @@ fn with_database(url: &str, database: &str) -> String {
 #[case::query("postgres:///old?host=/run/pg", "postgres:///new?host=/run/pg")]
 fn the_database_of_an_address_is_replaced(#[case] url: &str, #[case] expected: &str) {
     assert_eq!(with_database(url, "new"), expected);
+}
+
+#[rstest::rstest]
+#[case::the_address_that_is_given(None, Some("a"), true, Wanted::Given("a".into()))]
+#[case::an_engine(None, None, true, Wanted::DockerOrPrivate)]
+#[case::nothing(None, None, false, Wanted::Private)]
+#[case::docker_by_name(Some("1"), Some("a"), true, Wanted::Docker)]
+#[case::docker_by_name_without_an_engine(Some("1"), None, false, Wanted::Docker)]
+#[case::docker_not_asked_for(Some("0"), None, true, Wanted::DockerOrPrivate)]
+fn a_run_has_the_address_it_is_given_else_a_container_else_a_private_cluster(
+    #[case] docker: Option<&str>,
+    #[case] url: Option<&str>,
+    #[case] engine: bool,
+    #[case] expected: Wanted,
+) {
+    assert_eq!(wanted(docker, url.map(str::to_owned), engine), expected);
+}
+
+#[test]
+fn a_container_that_is_wanted_without_an_engine_is_refused_in_one_sentence() {
+    let why = start(Wanted::Docker, false).err().expect("there is no engine");
+    assert!(why.starts_with("LEGWORK_TEST_DOCKER=1, and no Docker engine answers at "), "{why}");
+    assert!(!why.contains('\n'), "{why}");
 }

@@ -1,0 +1,146 @@
+//! Declares daemons dead whose lease ran out, and puts their jobs back in line.
+//!
+//! There is no index on who holds a job: it would cost each job more than a scan costs each death. So
+//! scans are counted: one when a daemon is seen dead, one later for a claim of it that was in flight at
+//! the first, and one an hour for jobs whose holder nobody knows.
+
+use crate::{
+    claimer::Bell,
+    heartbeat::LeaseTimes,
+    postgres::{DbError, Upkeep},
+    telemetry::{events, metrics::Metrics},
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// How often jobs are looked for whose holder has no row.
+const UNKNOWN_PAUSE: Duration = Duration::from_hours(1);
+
+/// The rescuer's state.
+pub struct Rescuer {
+    upkeep: Arc<Upkeep>,
+    times: LeaseTimes,
+    bell: Bell,
+    metrics: Arc<Metrics>,
+    looks: Looks,
+    next_unknown: Instant,
+}
+
+impl Rescuer {
+    /// Its first round looks at every daemon that died within the hour. `claim_limit` is how long a
+    /// claim may be in flight.
+    pub fn new(
+        upkeep: Arc<Upkeep>,
+        (times, claim_limit): (LeaseTimes, Duration),
+        bell: Bell,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let looks = Looks { again_after: times.ttl + claim_limit, next: HashMap::new() };
+        Self { upkeep, times, bell, metrics, looks, next_unknown: Instant::now() }
+    }
+
+    /// One round; gives the pause until the next.
+    pub async fn round(&mut self) -> Result<Duration, DbError> {
+        let newly = self.upkeep.declare_dead(self.times.margin()).await?;
+        for dead in self.looks.due(&self.upkeep.dead().await?, Instant::now()) {
+            let jobs = self.rescue(dead).await?;
+            self.looks.looked(dead, jobs > 0, Instant::now());
+            if jobs > 0 || newly.contains(&dead) {
+                say(dead, jobs, "a daemon died; its jobs are back in line");
+            }
+        }
+        self.rescue_from_unknown().await?;
+        self.upkeep.forget().await?;
+        Ok(self.times.interval)
+    }
+
+    /// Puts a holder's jobs back in line; gives how many.
+    async fn rescue(&self, holder: i64) -> Result<u64, DbError> {
+        let mut rescued = 0;
+        loop {
+            match self.upkeep.rescue(holder).await? {
+                0 => break,
+                batch => rescued += batch,
+            }
+            self.bell.ring_for_sweep();
+        }
+        self.metrics.daemon.rescues.increment(rescued);
+        Ok(rescued)
+    }
+
+    async fn rescue_from_unknown(&mut self) -> Result<(), DbError> {
+        if Instant::now() < self.next_unknown {
+            return Ok(());
+        }
+        for holder in self.upkeep.unknown_holders().await? {
+            let jobs = self.rescue(holder).await?;
+            say(
+                holder,
+                jobs,
+                "jobs were held by a daemon that nobody knows; they are back in line",
+            );
+        }
+        self.next_unknown = Instant::now() + UNKNOWN_PAUSE;
+        Ok(())
+    }
+}
+
+fn say(holder: i64, jobs: u64, message: &str) {
+    tracing::warn!(event = events::JOB_RESCUED, daemon.id = holder, jobs, "{message}");
+}
+
+/// Which dead daemons to look at when. Pure but for the instants it is given.
+#[derive(Debug)]
+struct Looks {
+    again_after: Duration,
+    /// None: nothing is left to look for.
+    next: HashMap<i64, Option<Instant>>,
+}
+
+impl Looks {
+    /// Those of `dead` to look at now; who isn't in it any more is forgotten.
+    fn due(&mut self, dead: &[i64], now: Instant) -> Vec<i64> {
+        self.next.retain(|id, _| dead.contains(id));
+        let due = |id: &i64| self.next.get(id).is_none_or(|next| next.is_some_and(|at| at <= now));
+        dead.iter().copied().filter(due).collect()
+    }
+
+    /// A look is over. The first is followed by another; so is one that found something after it.
+    fn looked(&mut self, id: i64, found: bool, now: Instant) {
+        let is_first = !self.next.contains_key(&id);
+        let next = (is_first || found).then_some(now + self.again_after);
+        self.next.insert(id, next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_death_costs_two_looks_and_one_more_for_each_that_finds_a_straggler() {
+        let start = Instant::now();
+        let mut looks = Looks { again_after: TTL, next: HashMap::new() };
+        let dead = [7];
+        assert_eq!(looks.due(&dead, start), [7], "at once");
+        assert_eq!(looks.due(&dead, start), [7], "again, since the look failed");
+        looks.looked(7, true, start);
+        assert!(looks.due(&dead, start).is_empty());
+        assert_eq!(looks.due(&dead, start + TTL), [7], "a lease later");
+        looks.looked(7, true, start + TTL);
+        assert_eq!(looks.due(&dead, start + 2 * TTL), [7], "it had found a straggler");
+        looks.looked(7, false, start + 2 * TTL);
+        assert!(looks.due(&dead, start + 100 * TTL).is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_is_forgotten_by_the_database_is_forgotten_here() {
+        let now = Instant::now();
+        let mut looks = Looks { again_after: TTL, next: HashMap::new() };
+        looks.looked(7, false, now);
+        assert!(looks.due(&[], now).is_empty());
+        assert!(looks.next.is_empty());
+    }
+}

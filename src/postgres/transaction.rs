@@ -1,0 +1,49 @@
+//! Several statements as one transaction, together with the invariant that makes them one.
+//!
+//! Nearly everything in this room is a single statement, which Postgres makes whole by itself. What
+//! needs more says here what would be broken for others if half of it were seen or kept: a
+//! transaction without a reason can't be written down, and `tests/tidy.rs` finds one that begins
+//! elsewhere. Whether the reasons are true is held by `tests/it/transactions.rs`, which panics inside
+//! each.
+//!
+//! It takes statements that are known beforehand, and so it runs nobody's code while the transaction
+//! is open. Who gives it a connection owns that connection and must not put it back into use when
+//! [`Whole::run`] was dropped or has panicked: closing it is what rolls back.
+
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+/// Statements that take effect together or not at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole {
+    /// What is true for everybody else at every moment because these are one transaction.
+    pub(super) protects: &'static str,
+    /// The statements.
+    pub(super) statements: &'static str,
+}
+
+impl Whole {
+    /// Runs them. After an error nothing has happened and the connection is outside of a transaction,
+    /// or is broken.
+    pub(super) async fn run(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        tracing::debug!(protects = self.protects, "a transaction begins");
+        let mut transaction = connection.begin().await?;
+        match transaction.execute(self.statements).await {
+            Ok(_) => transaction.commit().await,
+            Err(error) => {
+                // The first error says what was wrong; where this fails, the connection is gone.
+                transaction.rollback().await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// The same for psql.
+    pub(super) fn script(&self) -> String {
+        script(self.protects, self.statements)
+    }
+}
+
+/// Statements as one transaction for psql, with the reason above.
+pub(super) fn script(protects: &str, statements: &str) -> String {
+    format!("-- One transaction: {protects}\nBEGIN;\n\n{statements}\nCOMMIT;\n")
+}

@@ -1,0 +1,424 @@
+//! Test 6: every configuration key, column, header, variable and flag has a test that observes its
+//! effect.
+//!
+//! What there is comes from the things themselves: the printed default file, the grants of the role
+//! that enqueues, `--help` of every command, the reference of handlers. Each needs a line here that
+//! names its test. Something new without one fails, and so does a line for something that is gone,
+//! one that names no test, and one whose test doesn't mention what it is said to observe. What the
+//! tests observe is what a user sees: a row, a line, an exit code; not the parsed setting.
+
+mod flags;
+mod keys;
+mod limits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::cli::reference::helped;
+use crate::statements::{end, rows};
+use crate::support;
+
+use super::sources;
+
+/// A key of the file, and the test that observes it.
+const KEYS: &[(&str, &str)] = &[
+    (
+        "database.url",
+        "decisions::observed::keys::the_database_is_the_url_or_the_one_in_url_file_and_plaintext_is_allowed_or_not",
+    ),
+    (
+        "database.url_file",
+        "decisions::observed::keys::the_database_is_the_url_or_the_one_in_url_file_and_plaintext_is_allowed_or_not",
+    ),
+    (
+        "database.connect_timeout",
+        "decisions::observed::keys::connect_timeout_bounds_the_wait_for_a_server_that_says_nothing",
+    ),
+    (
+        "database.statement_timeout",
+        "decisions::observed::keys::statement_timeout_bounds_a_statement_that_waits_for_a_lock",
+    ),
+    (
+        "database.allow_plaintext",
+        "decisions::observed::keys::the_database_is_the_url_or_the_one_in_url_file_and_plaintext_is_allowed_or_not",
+    ),
+    (
+        "daemon.name",
+        "decisions::observed::keys::a_daemon_has_its_name_its_threads_and_the_lease_of_its_file",
+    ),
+    (
+        "daemon.heartbeat_interval",
+        "decisions::observed::keys::a_daemon_has_its_name_its_threads_and_the_lease_of_its_file",
+    ),
+    (
+        "daemon.lease_ttl",
+        "decisions::observed::keys::a_daemon_has_its_name_its_threads_and_the_lease_of_its_file",
+    ),
+    (
+        "daemon.runtime_threads",
+        "decisions::observed::keys::a_daemon_has_its_name_its_threads_and_the_lease_of_its_file",
+    ),
+    (
+        "shutdown.grace",
+        "decisions::observed::keys::grace_and_cancel_grace_are_waited_for_and_no_longer",
+    ),
+    (
+        "shutdown.cancel_grace",
+        "decisions::observed::keys::grace_and_cancel_grace_are_waited_for_and_no_longer",
+    ),
+    (
+        "claim.poll_interval",
+        "decisions::observed::keys::poll_interval_is_how_long_an_idle_daemon_without_notify_waits",
+    ),
+    (
+        "claim.poll_jitter",
+        "decisions::observed::limits::poll_jitter_spreads_polls_and_without_it_none_comes_early",
+    ),
+    (
+        "claim.notify",
+        "decisions::observed::keys::poll_interval_is_how_long_an_idle_daemon_without_notify_waits",
+    ),
+    ("claim.batch", "decisions::observed::limits::claim_batch_is_how_many_jobs_a_statement_claims"),
+    (
+        "complete.flush_interval",
+        "decisions::observed::limits::flush_interval_is_how_long_a_verdict_waits_for_others",
+    ),
+    (
+        "complete.flush_max_rows",
+        "decisions::observed::limits::flush_max_rows_is_how_many_verdicts_a_statement_writes",
+    ),
+    (
+        "retry.max_attempts",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "retry.timeout",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    (
+        "retry.max_rescues",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    (
+        "retry.max_snoozes",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    (
+        "retry.backoff.base",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "retry.backoff.factor",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "retry.backoff.max",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "retry.backoff.jitter",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "retention.completed",
+        "decisions::observed::keys::history_is_kept_as_retention_says_for_each_outcome_and_queue",
+    ),
+    (
+        "retention.cancelled",
+        "decisions::observed::keys::history_is_kept_as_retention_says_for_each_outcome_and_queue",
+    ),
+    (
+        "retention.discarded",
+        "decisions::observed::keys::history_is_kept_as_retention_says_for_each_outcome_and_queue",
+    ),
+    (
+        "admin.listen",
+        "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
+    ),
+    (
+        "log.format",
+        "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
+    ),
+    (
+        "log.filter",
+        "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
+    ),
+    ("metrics.max_kinds", "pipeline::faults::kinds_beyond_the_configured_number_share_one_label"),
+    (
+        "queue.name",
+        "decisions::observed::keys::a_queue_has_its_name_its_concurrency_and_its_rate_limit",
+    ),
+    (
+        "queue.concurrency",
+        "decisions::observed::keys::a_queue_has_its_name_its_concurrency_and_its_rate_limit",
+    ),
+    (
+        "queue.rate_limit",
+        "decisions::observed::keys::a_queue_has_its_name_its_concurrency_and_its_rate_limit",
+    ),
+    (
+        "queue.retention",
+        "decisions::observed::keys::history_is_kept_as_retention_says_for_each_outcome_and_queue",
+    ),
+    ("kind.name", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
+    (
+        "kind.handler",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    (
+        "kind.timeout",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    (
+        "kind.max_attempts",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "kind.max_rescues",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    (
+        "kind.max_snoozes",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    (
+        "kind.backoff.base",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "kind.backoff.factor",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "kind.backoff.max",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "kind.backoff.jitter",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    (
+        "kind.rate_limit",
+        "pipeline::limits::a_limited_kind_never_starts_more_than_burst_and_rate_allow",
+    ),
+    ("kind.command", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
+    ("kind.env", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
+    ("kind.pass_env", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
+    ("kind.cwd", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
+    (
+        "kind.kill_grace",
+        "decisions::observed::keys::a_program_that_ignores_term_lives_for_kill_grace",
+    ),
+    ("kind.max_output", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
+    (
+        "kind.unsafe_shell",
+        "config::tests::mistakes::a_shell_is_allowed_by_the_key_that_says_it_is_unsafe",
+    ),
+];
+
+/// A column that a producer may write.
+const COLUMNS: &[(&str, &str)] = &[
+    ("expires_at", "pipeline::requests::an_expired_job_is_discarded_without_running"),
+    ("kind", "pipeline::requests::what_nobody_serves_waits_untouched_and_runs_once_it_is_served"),
+    (
+        "max_attempts",
+        "decisions::observed::keys::retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all",
+    ),
+    ("metadata", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
+    (
+        "payload",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    (
+        "priority",
+        "pipeline::requests::with_one_slot_jobs_run_in_order_of_priority_and_then_of_their_place_in_line",
+    ),
+    ("queue", "decisions::observed::keys::a_queue_has_its_name_its_concurrency_and_its_rate_limit"),
+    ("run_at", "pipeline::requests::a_scheduled_job_runs_when_it_is_due_and_not_before"),
+    ("tags", "cli::paging::pages_show_every_job_once"),
+    (
+        "timeout",
+        "decisions::observed::keys::timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all",
+    ),
+    ("unique_key", "pipeline::requests::a_unique_key_is_taken_until_its_job_has_finished"),
+];
+
+/// A flag of a command; of every command where none is named.
+const FLAGS: &[(&str, &str)] = &[
+    (
+        "--config",
+        "decisions::observed::flags::config_and_database_url_and_output_hold_for_every_command",
+    ),
+    (
+        "--database-url",
+        "decisions::observed::flags::config_and_database_url_and_output_hold_for_every_command",
+    ),
+    (
+        "--output",
+        "decisions::observed::flags::config_and_database_url_and_output_hold_for_every_command",
+    ),
+    (
+        "bench drain --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    (
+        "bench drain --jobs",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    (
+        "bench enqueue --jobs",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    (
+        "bench latency --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    (
+        "bench latency --jobs",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    (
+        "demo --once",
+        "decisions::demo::a_wrong_outcome_that_only_the_rows_know_of_makes_the_demo_fail",
+    ),
+    ("enqueue --delay", "cli::changes::a_delay_counts_from_the_databases_now"),
+    ("enqueue --expires-at", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("enqueue --file", "cli::file::a_hundred_thousand_jobs_arrive_each_with_its_payload"),
+    ("enqueue --max-attempts", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("enqueue --metadata", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("enqueue --priority", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("enqueue --queue", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("enqueue --run-at", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("enqueue --tag", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("enqueue --timeout", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("enqueue --unique-key", "cli::changes::every_flag_of_enqueue_reaches_its_column"),
+    ("healthcheck --ready", "cli::errors::healthcheck_asks_the_route_and_means_its_answer"),
+    ("healthcheck --url", "cli::errors::healthcheck_asks_the_route_and_means_its_answer"),
+    ("job list --after", "decisions::observed::flags::job_list_shows_what_its_filters_say"),
+    ("job list --kind", "decisions::observed::flags::job_list_shows_what_its_filters_say"),
+    ("job list --limit", "decisions::observed::flags::job_list_shows_what_its_filters_say"),
+    ("job list --queue", "decisions::observed::flags::job_list_shows_what_its_filters_say"),
+    ("job list --state", "decisions::observed::flags::job_list_shows_what_its_filters_say"),
+    ("job list --tag", "decisions::observed::flags::job_list_shows_what_its_filters_say"),
+    ("job snooze --for", "cli::changes::jobs_are_cancelled_retried_snoozed_and_discarded"),
+    ("migrate down --to", "cli::goldens::migrations_read_well"),
+    ("migrate sql --down", "cli::goldens::migrations_read_well"),
+    (
+        "queue pause --reason",
+        "decisions::observed::flags::queue_pause_keeps_its_reason_for_the_next_person",
+    ),
+    (
+        "run --once",
+        "decisions::observed::flags::run_once_ends_when_the_line_is_empty_and_run_alone_does_not",
+    ),
+];
+
+/// A variable that a program gets about its job, or a header of a request.
+const HEADERS: &[(&str, &str)] = &[
+    ("LEGWORK_ATTEMPT", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("LEGWORK_DEADLINE", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    (
+        "LEGWORK_FINAL_ATTEMPT",
+        "command::the_environment_is_legworks_and_the_files_and_nothing_else",
+    ),
+    ("LEGWORK_JOB_ID", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("LEGWORK_KIND", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("LEGWORK_LEASE_TOKEN", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("LEGWORK_MAX_ATTEMPTS", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("LEGWORK_QUEUE", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("LEGWORK_REQUEST_ID", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("LEGWORK_RESULT_FD", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("LEGWORK_USER_ID", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
+    ("TRACEPARENT", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("X-Request-ID", "admin::tests::only_a_harmless_request_id_comes_back"),
+];
+
+/// Fails unless the lines are about just what there is, and each names a test that mentions it.
+fn assert_observed(there: &BTreeSet<String>, lines: &[(&str, &str)]) {
+    assert!(there.len() > 5, "{there:?}");
+    let named: BTreeSet<String> = lines.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(named.len(), lines.len(), "each has one line");
+    let (unobserved, gone): (Vec<_>, Vec<_>) =
+        (there.difference(&named).collect(), named.difference(there).collect());
+    assert!(unobserved.is_empty(), "these need a test that observes their effect: {unobserved:?}");
+    assert!(gone.is_empty(), "these aren't there any more: {gone:?}");
+    let tests = sources::tests();
+    let mut hollow = Vec::new();
+    for (name, test) in lines {
+        let word = name.rsplit([' ', '.']).next().unwrap_or(name);
+        match tests.get(*test) {
+            None => hollow.push(format!("{name}: there is no test {test}")),
+            Some(text) if !text.contains(word) => {
+                hollow.push(format!("{name}: {test} doesn't mention it"));
+            }
+            Some(_) => {}
+        }
+    }
+    assert!(hollow.is_empty(), "{}", hollow.join("\n"));
+}
+
+#[test]
+fn every_configuration_key_has_a_test_that_observes_it() {
+    let mut keys = BTreeSet::new();
+    let mut section = String::new();
+    for line in legwork::config::default_file().lines() {
+        // Keys without a default, and sections that are lists, stand there as comments.
+        let line = line.trim_start_matches("# ").trim_start_matches('#');
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_matches(['[', ']']).to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && key.bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte))
+        {
+            keys.insert(format!("{section}.{key}"));
+        }
+    }
+    assert_observed(&keys, KEYS);
+}
+
+#[test]
+fn every_column_that_a_producer_may_write_has_a_test_that_observes_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let granted = "SELECT attname FROM pg_attribute
+            WHERE attrelid = 'legwork.job'::regclass AND attnum > 0 AND NOT attisdropped
+                AND has_column_privilege('legwork_enqueue', attrelid, attnum, 'INSERT')";
+        let columns = rows(&mut session, granted).await.into_iter().collect();
+        assert_observed(&columns, COLUMNS);
+        end(session).await;
+    });
+}
+
+#[tokio::test]
+async fn every_flag_has_a_test_that_observes_it() {
+    let commands: BTreeMap<_, _> = helped().await;
+    let of_one = commands
+        .iter()
+        .flat_map(|(command, flags)| flags.iter().map(move |flag| format!("{command} {flag}")));
+    let mut flags: BTreeSet<_> = of_one.collect();
+    let help = crate::cli::finished(crate::cli::command("", &["--help"]), None).await.done().stdout;
+    let (_, shared) = help.split_once("Options of every command:").expect("they have a head");
+    let heads = shared.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+    let words = heads.filter_map(|head| head.split(' ').next()).map(|word| format!("--{word}"));
+    flags.extend(words);
+    assert_observed(&flags, FLAGS);
+}
+
+#[test]
+fn every_variable_of_programs_and_every_header_has_a_test_that_observes_it() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut there = BTreeSet::new();
+    for page in ["handlers.md", "logs.md", "cli.md", "configuration.md", "metrics.md"] {
+        let text = std::fs::read_to_string(docs.join(page)).expect("the page is there");
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+        let variable = |word: &&str| {
+            page == "handlers.md" && (word.starts_with("LEGWORK_") || *word == "TRACEPARENT")
+        };
+        let header = |word: &&str| {
+            ["X-", "Legwork-", "webhook-"]
+                .iter()
+                .any(|start| word.strip_prefix(start).is_some_and(|rest| rest.len() > 1))
+        };
+        there.extend(words.filter(|w| variable(w) || header(w)).map(str::to_owned));
+    }
+    assert_observed(&there, HEADERS);
+}

@@ -1,0 +1,189 @@
+//! Test 8: a row that fails each batch statement delays no other row by more than one flush.
+//!
+//! The real completer and the real statements, with an ear between them: what is counted is
+//! statements and their order, so a slow machine changes nothing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use legwork::completer::{
+    Back, Completer, Failure, Final, Links, OutcomeSink, Settled, SinkError, verdict_channel,
+};
+use legwork::config::{Complete, DatabaseUrl, Retentions, Settings};
+use legwork::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName, Retention, Verdict};
+use legwork::postgres::{Connector, Held, PostgresOutcomes};
+use legwork::telemetry::{health::Health, metrics::Metrics};
+use rstest::rstest;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::support::{self, TestDb};
+
+const HOLDER: i64 = 7;
+/// Verdicts of one flush.
+const FLUSH: usize = 100;
+/// Halving a hundred down to one row and writing the other halves: twice the halvings, and the first.
+const STATEMENTS_MAX: usize = 1 + 2 * 7;
+
+/// A statement as the completer sent it.
+#[derive(Debug)]
+struct Sent {
+    op: &'static str,
+    jobs: BTreeSet<JobId>,
+    written: bool,
+}
+
+/// The real sink, and what was sent through it.
+struct Ear {
+    sink: PostgresOutcomes,
+    sent: Arc<Mutex<Vec<Sent>>>,
+}
+
+impl Ear {
+    fn hear(&self, op: &'static str, jobs: BTreeSet<JobId>, written: bool) {
+        self.sent.lock().unwrap().push(Sent { op, jobs, written });
+    }
+}
+
+impl OutcomeSink for Ear {
+    async fn record(&self, rows: &[Failure]) -> Result<(), SinkError> {
+        let jobs = rows.iter().map(|row| row.settled.lease.job).collect();
+        let done = self.sink.record(rows).await;
+        self.hear("record", jobs, done.is_ok());
+        done
+    }
+
+    async fn finish(&self, rows: &[Final]) -> Result<Vec<JobId>, SinkError> {
+        let jobs = rows.iter().map(|row| row.settled.lease.job).collect();
+        let done = self.sink.finish(rows).await;
+        self.hear("finish", jobs, done.is_ok());
+        done
+    }
+
+    async fn put_back(&self, rows: &[Back]) -> Result<Vec<JobId>, SinkError> {
+        let jobs = rows.iter().map(|row| row.settled.lease.job).collect();
+        let done = self.sink.put_back(rows).await;
+        self.hear("back", jobs, done.is_ok());
+        done
+    }
+
+    async fn release(&self, rows: &[Settled]) -> Result<Vec<JobId>, SinkError> {
+        let jobs = rows.iter().map(|row| row.lease.job).collect();
+        let done = self.sink.release(rows).await;
+        self.hear("release", jobs, done.is_ok());
+        done
+    }
+}
+
+/// Jobs that the daemon holds, two flushes of them.
+async fn held(pool: &PgPool) -> Vec<JobId> {
+    let register = "INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h')";
+    sqlx::query(register).execute(pool).await.unwrap();
+    let insert = "INSERT INTO legwork.job (kind, holder, token)
+        SELECT 'k', 7, 1 FROM generate_series(1, $1) RETURNING id";
+    let insert = sqlx::query_scalar(insert).bind(i64::try_from(2 * FLUSH).unwrap());
+    let ids: Vec<i64> = insert.fetch_all(pool).await.unwrap();
+    ids.into_iter().map(JobId).collect()
+}
+
+fn settled(job: JobId, verdict: &Verdict) -> Settled {
+    let failed = matches!(verdict, Verdict::Retry { .. });
+    let failure = FailedAttempt { cause: Cause::Failed, error: JobError::new("no") };
+    Settled {
+        lease: Lease { job, token: 1, holder: HOLDER },
+        queue: QueueName::new("default").expect("a name"),
+        verdict: verdict.clone(),
+        failure: failed.then_some(failure),
+        attempt: 1,
+        charged: true,
+        took: Duration::ZERO,
+        metrics: None,
+    }
+}
+
+/// Lets a completer of its own write all of these, a hundred a flush; gives what it sent.
+async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
+    let settings = Settings::default();
+    let url = DatabaseUrl::new(db.url());
+    let connector = Connector::new(&url, &settings.database).expect("the URL can be read");
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let held = Arc::new(Held::default());
+    let ear = Ear { sink: PostgresOutcomes::new(connector, held), sent: Arc::clone(&sent) };
+    let (verdicts, inbox) = verdict_channel();
+    for job in jobs {
+        verdicts.settle(settled(*job, verdict), ()).await;
+    }
+    drop(verdicts);
+    let one_day = Retention::For(Duration::from_hours(24));
+    let kept = Retentions { completed: one_day, cancelled: one_day, discarded: one_day };
+    let queue = QueueName::new("default").expect("a name");
+    let links = Links {
+        metrics: Arc::new(Metrics::new(&settings.metrics)),
+        check: Health::new(Duration::from_secs(1)).check("flush"),
+        came_back: Arc::new(|| {}),
+    };
+    // A flush is full before its time is up.
+    let limits = Complete { flush_interval: Duration::from_mins(1), flush_max_rows: FLUSH };
+    let completer = Completer::new(ear, inbox, (limits, HashMap::from([(queue, kept)])), links);
+    Arc::new(completer).run().await;
+    std::mem::take(&mut *sent.lock().unwrap())
+}
+
+/// A trigger that raises for one id.
+fn trigger(table: &str, event: &str, condition: &str) -> String {
+    format!(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
+         BEGIN RAISE 'this row is poison'; END $f$;
+         CREATE TRIGGER refuse BEFORE {event} ON legwork.{table} FOR EACH ROW
+         WHEN ({condition}) EXECUTE FUNCTION public.refuse()"
+    )
+}
+
+#[rstest]
+#[case::complete("finish", Verdict::Complete { result: None }, trigger("finished", "INSERT", "NEW.id = 37"))]
+#[case::retry("back", Verdict::Retry { delay: Duration::ZERO }, trigger("job", "UPDATE", "NEW.id = 37"))]
+#[case::error("record", Verdict::Retry { delay: Duration::ZERO }, trigger("failed_attempt", "INSERT", "NEW.job_id = 37"))]
+#[case::release("release", Verdict::Release, trigger("job", "UPDATE", "NEW.id = 37"))]
+fn a_row_that_fails_every_statement_delays_no_other_by_more_than_its_flush(
+    #[case] op: &'static str,
+    #[case] verdict: Verdict,
+    #[case] poison: String,
+) {
+    support::run(async move |db| {
+        let pool = db.pool().await;
+        let jobs = held(&pool).await;
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let sent = complete(&db, &jobs, &verdict).await;
+        let sent: Vec<_> = sent.iter().filter(|sent| sent.op == op).collect();
+        let poisoned = JobId(37);
+        let next: BTreeSet<_> = jobs[FLUSH..].iter().copied().collect();
+        let of_next = sent.iter().position(|sent| !sent.jobs.is_disjoint(&next));
+        let of_next = of_next.expect("the next flush came");
+        let (first, later) = sent.split_at(of_next);
+
+        let written = first.iter().filter(|sent| sent.written).flat_map(|sent| &sent.jobs);
+        let written: BTreeSet<_> = written.copied().collect();
+        let mut others: BTreeSet<_> = jobs[..FLUSH].iter().copied().collect();
+        assert!(others.remove(&poisoned));
+        assert_eq!(written, others, "all others are written before the next flush begins");
+        assert!(first.len() <= STATEMENTS_MAX, "{} statements", first.len());
+        let [later] = later else { panic!("the next flush is one statement: {later:?}") };
+        assert!(later.written && later.jobs == next, "and the poison is in it no more");
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_dropped_partition_delays_its_flush_by_the_making_of_it() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let jobs = held(&pool).await;
+        let drop = "DO $$ BEGIN EXECUTE format('DROP TABLE legwork.finished_%s',
+            to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')); END $$";
+        sqlx::raw_sql(drop).execute(&pool).await.unwrap();
+        let sent = complete(&db, &jobs, &Verdict::Complete { result: None }).await;
+        let written: Vec<_> = sent.iter().map(|sent| (sent.jobs.len(), sent.written)).collect();
+        assert_eq!(written, [(FLUSH, false), (FLUSH, true), (FLUSH, true)]);
+        pool.close().await;
+    });
+}
