@@ -44,11 +44,14 @@ impl Shape {
         roles: &[],
     };
 
-    /// The same for a minute and more: for whoever looks for what is rare.
+    /// The same for a minute and more: for whoever looks for what is rare. Some jobs take longer than
+    /// a lease and a rescue, so that a daemon which doesn't stop them in time is seen to overlap.
     pub(crate) const STANDARD: Self = Self {
         name: "standard",
         jobs: 6000,
         lasts_ms: 60_000,
+        slow_percent: 12,
+        slow_ms: (50, 4500),
         harms: &[
             Kill, Kill, Kill, Kill, Kill, Kill, Kill, Kill, Kill, Kill, Stop, Stop, Stop, Stop,
             Stop, Stop, Stop, Stop, Stop, Stop, Term, Term, Term, Term, Term, Term, Term, Term,

@@ -65,37 +65,21 @@ pub(super) struct Rerun<'v, 'h> {
 
 /// Every run that wasn't the first of its job.
 pub(super) fn reruns<'v, 'h>(view: &'v View<'h>) -> Vec<Rerun<'v, 'h>> {
-    let boots = boots(view);
     let pairs = view.lives.values().flat_map(|life| life.runs.windows(2).map(move |w| (life, w)));
     pairs
         .map(|(life, pair)| {
             let (before, again) = (&pair[0], &pair[1]);
-            let cause = cause(view, &boots, life, (before, again));
+            let cause = cause(view, life, before, again);
             Rerun { life, before, again, cause }
         })
         .collect()
 }
 
-/// The first run under each boot id.
-fn boots(view: &View<'_>) -> BTreeMap<i64, Line> {
-    let mut boots = BTreeMap::new();
-    for life in view.lives.values() {
-        for run in &life.runs {
-            let Some(holder) = life.lease(run.token).and_then(|l| l.claim.seen.holder) else {
-                continue;
-            };
-            let first = boots.entry(holder).or_insert(run.start);
-            *first = run.start.min(*first);
-        }
-    }
-    boots
-}
-
 fn cause(
     view: &View<'_>,
-    boots: &BTreeMap<i64, Line>,
     life: &Life<'_>,
-    (before, again): (&Run<'_>, &Run<'_>),
+    before: &Run<'_>,
+    again: &Run<'_>,
 ) -> Result<Cause, &'static str> {
     if before.token == again.token {
         return Err("one lease ran twice");
@@ -109,9 +93,8 @@ fn cause(
         Some(Move::Snooze) => Err("it was put off, and the run before hadn't asked for that"),
         Some(Move::Release) if cut_short(view, before, again) => Ok(Cause::Interrupted),
         Some(how @ (Move::Release | Move::Rescue)) => {
-            let boot = lease.claim.seen.holder.and_then(|holder| boots.get(&holder));
-            let boot_began = boot.copied().unwrap_or(before.start);
-            let claim = Claim { at_us: lease.claim.seen.at_us, boot_began };
+            let claim =
+                Claim { at_us: lease.claim.seen.at_us, boot_began: view.boot_began(life, before) };
             let blow = view.blow(before, &claim, again.start);
             let cause = if decided.is_some() { Cause::LostResult } else { Cause::LeaseLost };
             blow.map(|_| cause).ok_or(match how {

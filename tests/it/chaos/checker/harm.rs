@@ -4,7 +4,7 @@
 //! `start` to the next. Blows to Postgres hit every daemon, or the one that is named, and last until
 //! a transaction that began after them was acknowledged, and a little longer.
 
-use super::view::{Line, Run, View};
+use super::view::{Life, Line, Run, View};
 use crate::chaos::history::{Event, History, Verb};
 
 /// The end of what never ended.
@@ -112,6 +112,16 @@ impl<'h> View<'h> {
     pub(super) fn process(&self, run: &Run<'_>) -> Option<&Process<'h>> {
         let mut all = self.processes.iter();
         all.find(|p| p.daemon == run.daemon && (p.from..p.until).contains(&run.start))
+    }
+
+    /// The first run under the boot id that a run has its lease from.
+    pub(super) fn boot_began(&self, life: &Life<'_>, run: &Run<'_>) -> Line {
+        let holder = |life: &Life<'_>, run: &Run<'_>| life.lease(run.token)?.claim.seen.holder;
+        let Some(ours) = holder(life, run) else { return run.start };
+        let runs =
+            self.lives.values().flat_map(|life| life.runs.iter().map(move |run| (life, run)));
+        let same = runs.filter(|(life, run)| holder(life, run) == Some(ours));
+        same.map(|(_, run)| run.start).min().unwrap_or(run.start)
     }
 
     /// What was done, before `next`, to the daemon of a run and may have cost it its lease, or its

@@ -1,10 +1,11 @@
-//! Overlap: two handlers run one job at a time only after the older one's lease was lost.
+//! Overlap: two handlers run one job at a time only where the older one's daemon couldn't help it.
 //!
-//! Such a loss is a rescue from a holder that was declared dead: then the older handler may still
-//! be at work, on a daemon that stood still or was cut off, and its result will be refused. After
-//! every other end of a lease its handler must be over. A run is over at its end line; without one
-//! it is over where its process was gone, and one that its living daemon gave back is taken to be
-//! over then, since nobody saw its end.
+//! It couldn't while it stood still: then its lease was rescued, its handler may be at work yet, and
+//! the result will be refused. A daemon that is merely cut off from Postgres stops its handlers by
+//! its own clock before anybody else takes it for dead, and after every other end of a lease the
+//! handler is over as well. A run is over at its end line; without one it is over where its process
+//! was gone, and one that its living daemon gave back is taken to be over then, since nobody saw its
+//! end.
 
 use super::harm::{NEVER, Process};
 use super::moves::Move;
@@ -27,7 +28,7 @@ pub(super) fn overlaps<'v, 'h>(view: &'v View<'h>) -> Vec<Overlap<'v, 'h>> {
                 let apart =
                     over(view, life, older) < newer.start || over(view, life, newer) < older.start;
                 if !apart {
-                    let allowed = lost(life, older);
+                    let allowed = lost(life, older) && stood_still(view, life, older, newer);
                     found.push(Overlap { life, older, newer, allowed });
                 }
             }
@@ -41,11 +42,8 @@ fn over(view: &View<'_>, life: &Life<'_>, run: &Run<'_>) -> Line {
     if let Some((line, _)) = run.end {
         return line;
     }
-    let given_back = matches!(
-        life.lease(run.token).and_then(|lease| lease.ended_by()),
-        Some(Move::Retry | Move::Snooze | Move::Release | Move::Finish)
-    );
-    if given_back {
+    let ended = life.lease(run.token).and_then(|lease| lease.ended_by());
+    if ended.is_some() {
         return run.start;
     }
     view.process(run).and_then(Process::gone).map_or(NEVER, |gone| gone.max(run.start))
@@ -56,6 +54,14 @@ fn lost(life: &Life<'_>, run: &Run<'_>) -> bool {
     life.lease(run.token).and_then(|lease| lease.ended_by()) == Some(Move::Rescue)
 }
 
+/// Whether the older run's daemon stood still, under the boot id that it ran under, before the
+/// newer one began.
+fn stood_still(view: &View<'_>, life: &Life<'_>, older: &Run<'_>, newer: &Run<'_>) -> bool {
+    let began = view.boot_began(life, older);
+    let pauses = view.process(older).into_iter().flat_map(|process| &process.pauses);
+    pauses.into_iter().any(|(from, to)| *from < newer.start && began < *to)
+}
+
 pub(super) fn violations(view: &View<'_>) -> Vec<Violation> {
     let overlaps = overlaps(view);
     overlaps.iter().filter(|overlap| !overlap.allowed).map(|overlap| overlap.shown(view)).collect()
@@ -64,10 +70,14 @@ pub(super) fn violations(view: &View<'_>) -> Vec<Violation> {
 impl Overlap<'_, '_> {
     fn shown(&self, view: &View<'_>) -> Violation {
         let (older, newer) = (self.older, self.newer);
-        let says = format!(
-            "two handlers ran it at a time, under tokens {} and {}, and the older lease wasn't lost",
-            older.token, newer.token
-        );
+        let why = if lost(self.life, older) {
+            "the older one's daemon could have stopped it"
+        } else {
+            "the older lease wasn't lost"
+        };
+        let (first, second) = (older.token, newer.token);
+        let says =
+            format!("two handlers ran it at a time, under tokens {first} and {second}, and {why}");
         let end = self.life.lease(older.token).and_then(|lease| lease.end);
         let violation = self.life.breaks(Rule::Overlap, says);
         violation.run(view, older).steps(end).run(view, newer)
@@ -81,6 +91,7 @@ mod tests {
     use super::super::story::Story;
     use super::*;
     use crate::chaos::history::Outcome::{Ok as Done, Retry};
+    use crate::chaos::history::Verb;
 
     #[rstest]
     #[case::given_back_while_it_ran(
@@ -115,6 +126,16 @@ mod tests {
         Story::plain().runs("u1", "d1").told_to_stop("d1").released("u1")
             .does("u1", "d2", Retry).promoted("u1").runs("u1", "d2").says_as("u1", 1, Done)
     )]
+    #[case::not_stopped_by_a_daemon_that_was_cut_off(
+        "the older one's daemon could have stopped it",
+        Story::plain().runs("u1", "d1").postgres(Verb::PgRestart).declared_dead("d1").rescued("u1")
+            .runs("u1", "d2").says_as("u1", 1, Done).says("u1", Done)
+    )]
+    #[case::not_stopped_by_a_daemon_that_had_long_been_awake(
+        "the older one's daemon could have stopped it",
+        Story::plain().stopped("d1").continued("d1").runs("u1", "d1").postgres(Verb::PgRestart)
+            .declared_dead("d1").rescued("u1").runs("u1", "d2").says_as("u1", 1, Done)
+    )]
     fn two_at_a_time_under_a_live_lease_are_found(#[case] says: &str, #[case] story: Story) {
         story.breaks(Rule::Overlap, says);
     }
@@ -124,6 +145,17 @@ mod tests {
         Story::plain().runs("u1", "d1").stopped("d1").declared_dead("d1").rescued("u1")
             .runs("u1", "d2").says_as("u1", 1, Done).says("u1", Done).completed("u1"),
         1
+    )]
+    #[case::woke_after_another_had_begun(
+        Story::plain().enqueued("u2").does("u2", "d1", Done).claimed("u1", "d1").stopped("d1")
+            .declared_dead("d1").rescued("u1").runs("u1", "d2").continued("d1").starts_as("u1", 1, 1, "d1").says("u1", Done)
+            .completed("u1").says_as("u1", 1, Done),
+        1
+    )]
+    #[case::cut_off_and_over_in_time(
+        Story::plain().runs("u1", "d1").postgres(Verb::PgRestart).declared_dead("d1").rescued("u1")
+            .says_as("u1", 1, Done).does("u1", "d2", Done),
+        0
     )]
     #[case::killed(
         Story::plain().runs("u1", "d1").killed("d1").declared_dead("d1").rescued("u1")
