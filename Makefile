@@ -29,6 +29,10 @@ golden: ## Rewrite the golden files; look at the difference before you commit it
 	@scripts/need-postgres.sh
 	INSTA_UPDATE=always $(CARGO) test
 
+chaos: ## Kill, stop and cut off real daemons over a few seeds, and catch each bug that is seeded
+	@scripts/need-postgres.sh
+	@CARGO="$(CARGO)" scripts/chaos.sh
+
 # Two minutes; `make test` does the same with 100,000 rows. Passed on 2026-11-23.
 plans: ## Look at the plans after a million jobs under a held snapshot
 	@scripts/need-postgres.sh
