@@ -38,7 +38,7 @@ use crate::support;
 
 /// How many seeds a bug may survive.
 const SEEDS_PER_BUG: u64 = 5;
-/// How long nothing may happen to any row before the rest is given up: eight leases, on
+/// How long nothing may happen to any row before the rest is given up: six leases, on
 /// whatever machine, since what is waited for isn't the end but the next step.
 const QUIET: Duration = Duration::from_secs(12);
 /// How often it is looked whether something happened.

@@ -16,9 +16,10 @@ use super::journal::Journal;
 use super::plan::{Fault, Harm};
 use crate::support::{Daemon, PATIENCE};
 
-/// The lease. A daemon that stands still is taken over from within about 2.1 s.
-const LEASE_TTL: Duration = Duration::from_millis(1500);
-const HEARTBEAT: Duration = Duration::from_millis(300);
+/// The lease. A daemon that stands still is taken over from within about 2.8 s, and one that a busy
+/// machine holds up for a second still has it.
+const LEASE_TTL: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_millis(400);
 /// Less than the slowest jobs take, so that some are interrupted.
 const GRACE: Duration = Duration::from_secs(1);
 const CANCEL_GRACE: Duration = Duration::from_secs(1);

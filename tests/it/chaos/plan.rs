@@ -18,12 +18,12 @@ const PRODUCERS: usize = 4;
 /// Nothing is done to a daemon in the first of its milliseconds: it would only delay its start.
 const CALM_MS: u64 = 500;
 /// How long a daemon stands still: at least until lease, margin and a round of rescue are over.
-const HOLD_MS: RangeInclusive<u64> = 2600..=3200;
+const HOLD_MS: RangeInclusive<u64> = 3000..=3600;
 /// How long one of three stands still: about until its lease runs out, where it is decided whether
 /// it is still its own.
-const DOUBT_MS: RangeInclusive<u64> = 1000..=2200;
+const DOUBT_MS: RangeInclusive<u64> = 1400..=2800;
 /// How long Postgres is away at one of its restarts: longer than a lease.
-const AWAY_MS: RangeInclusive<u64> = 1600..=2600;
+const AWAY_MS: RangeInclusive<u64> = 2100..=3000;
 /// How long after its end a daemon is started again.
 const ABSENCE_MS: RangeInclusive<u64> = 0..=500;
 /// How long after it was sent a COMMIT is cut off. It takes a fraction of a millisecond, more
