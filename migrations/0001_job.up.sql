@@ -153,7 +153,7 @@ COMMENT ON INDEX legwork.job_ready IS 'For the claim: equality on queue and prio
 COMMENT ON INDEX legwork.job_waiting IS 'For promotion: rows whose run_at is ahead, in order of run_at.';
 COMMENT ON INDEX legwork.job_unique IS 'Enforces the unique key among unfinished jobs, for producers: the arbiter of their ON CONFLICT DO NOTHING.';
 COMMENT ON INDEX legwork.job_cancel IS 'For each daemon''s look, once a second, for its own cancelled jobs; almost always empty.';
-COMMENT ON INDEX legwork.job_expiry IS 'For people who look for waiting jobs that have expired. No daemon does: the claim hands them over to be discarded.';
+COMMENT ON INDEX legwork.job_expiry IS 'For maintenance, which discards waiting jobs that have expired; most jobs have no expires_at.';
 
 COMMENT ON TABLE legwork.daemon IS 'One row a running daemon: its heartbeat is the lease of every job it holds. Read by claim, rescue and why().';
 COMMENT ON COLUMN legwork.daemon.id IS 'Random 64-bit boot id, new at every start; job.holder points here. For the claim, the heartbeat and rescue.';
@@ -161,7 +161,7 @@ COMMENT ON COLUMN legwork.daemon.name IS 'Instance name from the configuration, 
 COMMENT ON COLUMN legwork.daemon.version IS 'Version of the binary, for people who roll out.';
 COMMENT ON COLUMN legwork.daemon.hostname IS 'Where it runs, for people; never an identity.';
 COMMENT ON COLUMN legwork.daemon.started_at IS 'When it registered, for people.';
-COMMENT ON COLUMN legwork.daemon.renewed_at IS 'Last heartbeat, by the database''s clock; for people and doctor.';
+COMMENT ON COLUMN legwork.daemon.renewed_at IS 'Last heartbeat, by the database''s clock; for people.';
 COMMENT ON COLUMN legwork.daemon.expires_at IS 'The daemon is alive until then unless it renews. For rescue.';
 COMMENT ON COLUMN legwork.daemon.died_at IS 'Set once, by stop or by rescue; fences every claim and verdict of this daemon from then on.';
 COMMENT ON COLUMN legwork.daemon.queues IS 'Queues it serves, for why().';

@@ -60,7 +60,7 @@ BEGIN
         SELECT d.name, d.hostname, d.died_at, d.expires_at INTO f FROM legwork.daemon d WHERE d.id = j.holder;
         RETURN QUERY SELECT 'running', NOT FOUND OR f.died_at IS NOT NULL OR f.expires_at < moment,
             CASE
-                WHEN NOT FOUND THEN format('held by unknown daemon %s, attempt %s; doctor returns such jobs', j.holder, j.attempt + 1)
+                WHEN NOT FOUND THEN format('held by unknown daemon %s, attempt %s; any live daemon puts it back in line within the hour', j.holder, j.attempt + 1)
                 WHEN f.died_at IS NOT NULL THEN format('held by daemon %s, dead since %s; waits for rescue', coalesce(f.name, j.holder::text), date_trunc('second', f.died_at))
                 WHEN f.expires_at < moment THEN format('held by daemon %s, whose heartbeat is overdue since %s', coalesce(f.name, j.holder::text), date_trunc('second', f.expires_at))
                 ELSE format('running on daemon %s%s, attempt %s', coalesce(f.name, j.holder::text), coalesce(' at ' || f.hostname, ''), j.attempt + 1)
@@ -120,7 +120,7 @@ $function$;
 
 -- Invariants that don't hold now, at most 100 rows of each; empty when all is well. `tolerance` is for what heals
 -- by itself: an overdue heartbeat, a dead daemon's jobs. Runs with the caller's rights and reads whole
--- tables: for `doctor`, not for a monitor.
+-- tables: for people, not for a monitor.
 CREATE FUNCTION legwork.invariants(tolerance interval DEFAULT '2 minutes')
 RETURNS TABLE (invariant text, id bigint, detail text)
 LANGUAGE sql STABLE
@@ -180,7 +180,7 @@ COMMENT ON VIEW legwork.jobs IS 'Live and finished jobs with their state. For pe
 COMMENT ON VIEW legwork.jobs_public IS 'legwork.jobs without payload, metadata and result. For legwork_read.';
 COMMENT ON FUNCTION legwork.why(bigint) IS 'Every gate that keeps a job from running. For people.';
 COMMENT ON FUNCTION legwork.backlog(text) IS 'Jobs in line of a queue, counted to 10,000. For autoscalers.';
-COMMENT ON FUNCTION legwork.invariants(interval) IS 'Invariants that don''t hold. For doctor.';
+COMMENT ON FUNCTION legwork.invariants(interval) IS 'Invariants that don''t hold. For people.';
 DO $comments$
 DECLARE
     col record;

@@ -222,11 +222,19 @@ impl<S: ClaimSource> Claimer<S> {
                 }
             };
             drop(slots);
-            if !batch.is_empty() && self.group.outbox.send(batch).await.is_err() {
+            if !batch.is_empty() && !self.pass_on(batch).await {
                 return;
             }
             self.rest(state).await;
         }
+    }
+
+    /// Gives a batch to the dispatcher, waiting while it has enough; `false` once it is gone.
+    async fn pass_on(&self, batch: Vec<Assignment>) -> bool {
+        let since = Instant::now();
+        let passed = self.group.outbox.send(batch).await.is_ok();
+        self.queue_metrics.channel_send_wait_seconds.record(since.elapsed().as_secs_f64());
+        passed
     }
 
     /// One claim, and what it teaches about where to look next.
@@ -277,7 +285,7 @@ impl<S: ClaimSource> Claimer<S> {
             }
         };
         let source = if state.woken { WakeSource::Notify } else { WakeSource::Poll };
-        self.shared.metrics.daemon.woke(source);
+        self.queue_metrics.woke(source);
     }
 
     /// Says once that claiming fails, and tries again ever more slowly.

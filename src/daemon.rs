@@ -19,15 +19,17 @@ use crate::{
     executor::{Handler, Registry, TypedHandler},
     handlers,
     job::KindName,
+    maintenance::Stats,
     postgres::{
-        ConnectError, Connector, DbError,
+        ConnectError, Connector, DbError, Watch,
         migrate::{self, SchemaCheck},
         operations::Connection,
         roles,
     },
     telemetry::{
         events,
-        health::{Health, Phase},
+        health::{Check, Health, Phase},
+        logs::Losses,
         metrics::Metrics,
         systemd::{Notifier, NotifierError},
     },
@@ -88,6 +90,7 @@ pub struct Daemon {
     settings: Settings,
     registry: Registry,
     environment: Environment,
+    metrics: Arc<Metrics>,
     once: bool,
 }
 
@@ -99,8 +102,21 @@ const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 impl Daemon {
     /// A daemon with these settings and the built-in handlers that they name.
     pub fn new(settings: Settings, environment: Environment) -> Self {
-        let registry = handlers::from_settings(&settings.kinds);
-        Self { settings, registry, environment, once: false }
+        let metrics = Arc::new(Metrics::new(&settings.metrics));
+        let registry = handlers::from_settings(&settings.kinds, &metrics);
+        Self { settings, registry, environment, metrics, once: false }
+    }
+
+    /// Its metrics, for programs that show them at a port of their own.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Shows in the metrics which log lines were lost.
+    #[must_use]
+    pub fn with_log_losses(self, losses: Arc<Losses>) -> Self {
+        self.metrics.observe_logs(losses);
+        self
     }
 
     /// Adds a handler of the program's own for a kind.
@@ -149,23 +165,26 @@ impl Daemon {
         notifier: &Notifier,
         health: &Arc<Health>,
     ) -> Result<Ended, StartError> {
-        let metrics = Arc::new(Metrics::new(&self.settings.metrics));
+        let metrics = &self.metrics;
         metrics.observe_runtime(&tokio::runtime::Handle::current());
+        let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(health, &metrics, bound);
+        let mut running = Running::new(health, metrics, bound);
+        let stats = self.stats(schema);
 
         let schema = tokio::select! {
-            schema = check_schema(connector) => schema.map(|()| true),
-            () = signals.asked_to_stop() => Ok(false),
+            schema = check_schema(connector, &pool) => schema.map(Some),
+            () = signals.asked_to_stop() => Ok(None),
         };
-        if !matches!(schema, Ok(true)) {
+        let Ok(Some(found)) = schema else {
             running.end_admin().await;
             schema?;
             // It held nothing yet, so it leaves nothing.
             return Ok(stopped(Ended::default()));
-        }
-        health.check("schema").ok();
-        running.start(self, connector)?;
+        };
+        stats.saw_schema(found);
+        let connector = connector.clone().watched(Watch::new(Arc::clone(metrics), pool));
+        running.start(self, &connector, stats)?;
         health.enter(Phase::Ready);
         notifier.ready();
         tracing::info!(
@@ -196,6 +215,12 @@ impl Daemon {
             task = running.failure() => format!("task {task} failed"),
             () = running.idle(), if self.once => "nothing left to do".into(),
         }
+    }
+
+    fn stats(&self, schema: Check) -> Stats {
+        let queues = self.settings.queues.iter().map(|queue| queue.name.clone());
+        let kinds = self.settings.kinds.iter().map(|kind| kind.name.to_string()).collect();
+        Stats::new(queues, kinds, Arc::clone(&self.metrics), schema)
     }
 
     /// Refuses a configuration with a kind that says `handler = "rust"` and has none here.
@@ -238,14 +263,18 @@ fn stopped(ended: Ended) -> Ended {
 }
 
 /// Waits for a database that is away, and says so once; then looks whether work can begin there.
-async fn check_schema(connector: &Connector) -> Result<(), StartError> {
+async fn check_schema(connector: &Connector, pool: &Check) -> Result<SchemaCheck, StartError> {
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
         let error = match look(connector).await {
-            Ok(answer) => return answer,
+            Ok(answer) => {
+                pool.ok();
+                return answer;
+            }
             Err(error) => error,
         };
+        pool.failing("the database can't be reached");
         if !std::mem::replace(&mut said, true) {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(
@@ -260,14 +289,14 @@ async fn check_schema(connector: &Connector) -> Result<(), StartError> {
 }
 
 /// Whether this is a schema that the binary works with, and a role that may work on it.
-async fn may_start(connection: &mut Connection) -> Result<(), StartError> {
-    match migrate::check(connection).await {
-        Ok(SchemaCheck::Current) => {}
+async fn may_start(connection: &mut Connection) -> Result<SchemaCheck, StartError> {
+    let schema = match migrate::check(connection).await {
+        Ok(SchemaCheck::Current) => SchemaCheck::Current,
         Ok(other) => return Err(StartError::Schema(other)),
         Err(error) => return Err(StartError::CheckSchema(error)),
-    }
+    };
     match roles::may_run_jobs(connection).await {
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(schema),
         Ok(false) => Err(StartError::Rights),
         Err(error) => Err(StartError::CheckRights(error)),
     }
@@ -275,7 +304,7 @@ async fn may_start(connection: &mut Connection) -> Result<(), StartError> {
 
 /// One look on a connection of its own, which ends with the look: a network that falls silent after
 /// the connect must not keep the daemon from ever starting.
-async fn look(connector: &Connector) -> Result<Result<(), StartError>, DbError> {
+async fn look(connector: &Connector) -> Result<Result<SchemaCheck, StartError>, DbError> {
     let mut connection = connector.connect("start").await?;
     let limit = connector.statement_timeout();
     let look = timeout(limit, may_start(&mut connection)).await;

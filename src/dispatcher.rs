@@ -9,8 +9,7 @@ pub use limiter::Limiter;
 
 use crate::{
     completer::Settled,
-    job::{ClaimedJob, DiscardReason, Verdict, refuse_before_running},
-    telemetry::events,
+    job::{Verdict, refuse_before_running},
     worker::{Assignment, Pool, Slot, Slots},
 };
 use std::sync::Arc;
@@ -76,7 +75,6 @@ impl Dispatcher {
             match kind.and_then(|kind| refuse_before_running(&job, &kind.policy)) {
                 None => allowed.push(Assignment { job, slot }),
                 Some(reason) => {
-                    say_refused(&job, reason);
                     let metrics = kind.map(|kind| Arc::clone(&kind.metrics));
                     let verdict = Verdict::Discard { reason };
                     let settled = Settled::unstarted(&job, verdict, metrics);
@@ -102,28 +100,21 @@ impl Dispatcher {
     async fn permitted(&self) -> Option<Slot> {
         let since = Instant::now();
         let mut limiters = self.limits.limiters.iter().peekable();
+        let mut told = None;
         loop {
             let slot = self.limits.slots.reserve(1, false).await?.take()?;
-            let not_yet = loop {
-                let Some(limiter) = limiters.peek() else { return Some(slot) };
+            let (limiter, not_yet) = loop {
+                let Some(&limiter) = limiters.peek() else { return Some(slot) };
                 match limiter.permit(since) {
                     Ok(()) => limiters.next(),
-                    Err(not_yet) => break not_yet,
+                    Err(not_yet) => break (limiter, not_yet),
                 };
             };
             drop(slot);
+            if told.replace(limiters.len()) != Some(limiters.len()) {
+                limiter.throttled();
+            }
             sleep(not_yet).await;
         }
     }
-}
-
-fn say_refused(job: &ClaimedJob, reason: DiscardReason) {
-    tracing::warn!(
-        event = events::JOB_DISCARDED,
-        job.id = job.lease.job.0,
-        job.kind = %job.kind,
-        job.queue = %job.queue,
-        reason = reason.as_str(),
-        "a job is discarded before it runs"
-    );
 }

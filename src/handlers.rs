@@ -14,17 +14,19 @@ pub use sleep::Sleep;
 use crate::{
     config::{HandlerSettings, KindSettings},
     executor::Registry,
+    telemetry::metrics::Metrics,
 };
 
 /// The registry of every kind that a built-in handler runs.
-pub fn from_settings(kinds: &[KindSettings]) -> Registry {
+pub fn from_settings(kinds: &[KindSettings], metrics: &Metrics) -> Registry {
     kinds.iter().fold(Registry::default(), |registry, kind| {
         let name = kind.name.clone();
         match &kind.handler {
             HandlerSettings::Noop => registry.with(name, Noop),
             HandlerSettings::Sleep => registry.with(name, Sleep),
             HandlerSettings::Command(settings) => {
-                registry.with(name, Command::new(settings.clone(), kind.policy.backoff))
+                let command = Command::new(settings.clone(), kind.policy.backoff);
+                registry.with(name, command.counted_in(metrics.command(&kind.name)))
             }
             HandlerSettings::Rust => registry,
         }

@@ -166,7 +166,7 @@ impl<K: LeaseKeeper> Heartbeat<K> {
                 Ok(Err(error)) if !said => {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(
-                        event = events::DATABASE_LOST,
+                        event = events::HEARTBEAT_FAILED,
                         error,
                         "can't register with the database; trying until it works"
                     );

@@ -5,7 +5,6 @@
 
 mod backoff;
 mod claimed;
-mod metadata;
 mod name;
 mod outcome;
 mod policy;
@@ -16,7 +15,6 @@ mod verdict;
 
 pub use backoff::{Backoff, BackoffError};
 pub use claimed::{ClaimedJob, JobId, Lease};
-pub use metadata::Metadata;
 pub use name::{KindName, NameError, QueueName};
 pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome};
 pub use policy::{KindPolicy, refuse_before_running};

@@ -9,12 +9,14 @@ mod listener;
 mod promoter;
 mod rescuer;
 mod rounds;
+mod stats;
 
 pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
 pub use promoter::{DueMark, Promoter};
 pub use rescuer::Rescuer;
-pub use rounds::{CANCEL_REST, cancel_requested, expire, prune, stats};
+pub use rounds::{CANCEL_REST, cancel_requested, expire, prune};
+pub use stats::Stats;
 
 use crate::{postgres::DbError, telemetry::events};
 use std::{future::Future, time::Duration};

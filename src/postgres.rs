@@ -20,6 +20,7 @@ mod session;
 mod settle;
 mod transaction;
 mod upkeep;
+mod watch;
 
 pub use bench::BenchSession;
 pub use claim::{PostgresClaims, decode_claimed_row};
@@ -30,4 +31,5 @@ pub use listen::{Listener, Notice};
 pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
-pub use upkeep::{NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep};
+pub use upkeep::{NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep, WaitingCount};
+pub use watch::Watch;

@@ -6,11 +6,12 @@
 //!
 //! It doesn't decide when the daemon stops: it says that something failed, and the daemon acts.
 
+mod census;
 mod registry;
 
 pub use registry::{Registry, TaskInfo};
 
-use crate::telemetry::events;
+use crate::telemetry::{events, metrics::Metrics};
 use futures::FutureExt;
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
@@ -43,6 +44,7 @@ pub struct Supervisor {
     registry: Arc<Registry>,
     stopping: Arc<watch::Sender<bool>>,
     failed: Arc<watch::Sender<Option<String>>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Default for Supervisor {
@@ -51,11 +53,19 @@ impl Default for Supervisor {
             registry: Arc::default(),
             stopping: Arc::new(watch::Sender::new(false)),
             failed: Arc::new(watch::Sender::new(None)),
+            metrics: None,
         }
     }
 }
 
 impl Supervisor {
+    /// A supervisor that shows its tasks, and what else lives in this runtime, in the metrics.
+    pub fn shown_in(metrics: &Arc<Metrics>) -> Self {
+        let supervisor = Self { metrics: Some(Arc::clone(metrics)), ..Self::default() };
+        metrics.at_scrape(census::of(Arc::clone(&supervisor.registry)));
+        supervisor
+    }
+
     /// Starts a task. `make` makes its future, anew for each restart.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that starts tasks")]
     pub fn spawn<Make, Task>(&self, name: impl Into<String>, policy: ExitPolicy, make: Make)
@@ -149,6 +159,10 @@ impl Supervisor {
             sleep(RESTART_PAUSE * 2u32.pow(u32::try_from(restarts.len()).unwrap_or(0))).await;
             restarts.push(now);
             self.registry.restarted(id);
+            if let Some(metrics) = &self.metrics {
+                let reason = if end.is_ok() { "exit" } else { "panic" };
+                metrics.worker_restarts(registry::component(name), reason).increment(1);
+            }
         }
     }
 }

@@ -8,4 +8,7 @@ pub mod events;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+mod origin;
 pub mod systemd;
+
+pub use origin::{Origin, Trace};

@@ -5,12 +5,11 @@
 //! on demand; ADR 0011 says why and what a burst costs.
 
 mod handoff;
-mod lines;
 mod pool;
 mod running;
 mod slots;
 
-pub use handoff::{Handoff, Summons};
+pub use handoff::{Census, Handoff, Summons};
 pub use pool::{KindRuntime, Kinds, Pool, PoolParts};
 pub use running::{Running, RunningJob};
 pub use slots::{Reserved, Slot, Slots};

@@ -33,7 +33,7 @@ pub(super) async fn observe(
     let seen = Seen::of(&request);
     let id = request_id(request.headers());
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
-    let in_flight = InFlight::enter(&metrics);
+    let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
     let mut response = if is_too_large(request.headers()) {
         Problem::BodyTooLarge.into_response()
     } else {
@@ -45,22 +45,6 @@ pub(super) async fn observe(
     span.in_scope(|| seen.log(status, took));
     response.headers_mut().insert(&REQUEST_ID, id);
     response
-}
-
-/// Counts a request out again even when its client goes away before the answer.
-struct InFlight<'a>(&'a Metrics);
-
-impl<'a> InFlight<'a> {
-    fn enter(metrics: &'a Metrics) -> Self {
-        metrics.http.in_flight.increment(1.0);
-        Self(metrics)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.http.in_flight.decrement(1.0);
-    }
 }
 
 /// What is told of a request.

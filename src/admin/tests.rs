@@ -181,7 +181,9 @@ async fn metrics_come_as_prometheus_reads_them_and_count_by_route() {
         answers.contains(&format!("legwork_http_requests_total{labels}"))
     };
     assert!(count("/health/live", 200) && count("other", 404), "{answers}");
-    assert!(answers.contains("legwork_http_requests_in_flight 1\n"));
+    assert!(
+        answers.contains("legwork_http_requests_in_flight{method=\"GET\",path=\"/metrics\"} 1\n")
+    );
     assert!(!answers.contains("no/such"));
 }
 

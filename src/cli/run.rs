@@ -31,7 +31,8 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     }
     #[cfg(legwork_seeded_bugs)]
     crate::seeded::plant(context.source.environment().seeded_bug())?;
-    let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone());
+    let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone())
+        .with_log_losses(logs.losses());
     let daemon = if arguments.once { daemon.once() } else { daemon };
     if let Err(error) = sys::adopt_orphans() {
         tracing::warn!(%error, "processes that leave their program's session will outlive their attempt");

@@ -107,6 +107,36 @@ pub struct Failure {
     pub days: i32,
 }
 
+/// What a statement writes one row for.
+pub(super) trait Row {
+    /// The verdict that it came from.
+    fn settled(&self) -> &Settled;
+}
+
+impl Row for Final {
+    fn settled(&self) -> &Settled {
+        &self.settled
+    }
+}
+
+impl Row for Back {
+    fn settled(&self) -> &Settled {
+        &self.settled
+    }
+}
+
+impl Row for Failure {
+    fn settled(&self) -> &Settled {
+        &self.settled
+    }
+}
+
+impl Row for Settled {
+    fn settled(&self) -> &Settled {
+        self
+    }
+}
+
 /// The verdicts of one flush, by statement.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -167,6 +197,8 @@ mod tests {
         Settled {
             lease: Lease { job: JobId(id), token: 1, holder: 1 },
             queue: QueueName::new("default").expect("a name"),
+            kind: None,
+            origin: None,
             verdict,
             failure: failed.then_some(FailedAttempt { cause: Cause::Failed, error }),
             attempt: 1,

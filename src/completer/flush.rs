@@ -1,9 +1,9 @@
 //! The completer's loop: gather, write, report.
 
-use super::{Back, Batch, Final, Part, Settled};
+use super::{Back, Batch, Final, Part, Settled, batch::Row};
 use crate::{
     config::{Complete, Retentions},
-    job::{JobId, QueueName},
+    job::{JobId, QueueName, Verdict},
     telemetry::{
         events,
         health::Check,
@@ -85,6 +85,8 @@ pub struct Links {
     pub check: Check,
     /// Called when jobs came back that may be claimed at once.
     pub came_back: Arc<dyn Fn() + Send + Sync>,
+    /// Whether this boot id is still the daemon's.
+    pub is_ours: Arc<dyn Fn(i64) -> bool + Send + Sync>,
 }
 
 struct Handles {
@@ -136,8 +138,10 @@ impl<S: OutcomeSink> Completer<S> {
             if gathered.is_empty() && !self.gather(inbox, gathered).await {
                 return;
             }
-            self.metrics.all.daemon.flush_pending_rows.set(count(inbox.len() + gathered.len()));
+            let pending = &self.metrics.all.daemon.flush_pending_rows;
+            pending.set(count(inbox.len() + gathered.len()));
             self.flush(gathered).await;
+            pending.set(count(inbox.len() + gathered.len()));
             if !gathered.is_empty() {
                 return;
             }
@@ -165,22 +169,24 @@ impl<S: OutcomeSink> Completer<S> {
         let batch = Batch::sort(gathered.iter().cloned(), &self.retention);
         let Batch { failures, finals, backs, releases } = batch;
         let m = &self.metrics;
-        self.write(&failures, &m.record, |rows| async {
+        self.write(("record", &m.record), &failures, |rows| async {
             self.sink
                 .record(rows)
                 .await
                 .map(|()| rows.iter().map(|f| f.settled.lease.job).collect())
         })
         .await;
-        let written = self.write(&finals, &m.finish, |rows| self.sink.finish(rows)).await;
-        self.report("finish", finals.iter().map(|f| &f.settled), &written);
+        let written =
+            self.write(("finish", &m.finish), &finals, |rows| self.sink.finish(rows)).await;
+        self.report(("finish", &m.finish), finals.iter().map(|f| &f.settled), &written);
         written.answered(Part::Final, gathered);
         self.settle_refused(written.refused).await;
-        let written = self.write(&backs, &m.back, |rows| self.sink.put_back(rows)).await;
-        self.report("back", backs.iter().map(|b| &b.settled), &written);
+        let written = self.write(("back", &m.back), &backs, |rows| self.sink.put_back(rows)).await;
+        self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
         written.answered(Part::Back, gathered);
-        let written = self.write(&releases, &m.release, |rows| self.sink.release(rows)).await;
-        self.report("release", releases.iter(), &written);
+        let written =
+            self.write(("release", &m.release), &releases, |rows| self.sink.release(rows)).await;
+        self.report(("release", &m.release), releases.iter(), &written);
         written.answered(Part::Release, gathered);
         if !(backs.is_empty() && releases.is_empty()) {
             (self.links.came_back)();
@@ -198,25 +204,25 @@ impl<S: OutcomeSink> Completer<S> {
             refused.into_iter().partition(|row| row.result().is_some());
         let bare: Vec<_> = with.into_iter().map(Final::without_result).collect();
         let m = &self.metrics;
-        let written = self.write(&bare, &m.finish, |rows| self.sink.finish(rows)).await;
-        self.report("finish", bare.iter().map(|f| &f.settled), &written);
+        let written = self.write(("finish", &m.finish), &bare, |rows| self.sink.finish(rows)).await;
+        self.report(("finish", &m.finish), bare.iter().map(|f| &f.settled), &written);
         let refused = without.into_iter().chain(written.refused);
         let backs: Vec<_> = refused.map(|row| Back::of_refused(row, REFUSED_PAUSE)).collect();
-        let written = self.write(&backs, &m.back, |rows| self.sink.put_back(rows)).await;
-        self.report("back", backs.iter().map(|b| &b.settled), &written);
+        let written = self.write(("back", &m.back), &backs, |rows| self.sink.put_back(rows)).await;
+        self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
     }
 
     /// Writes rows, all of them or, where the database refuses some, all but those: halves are
     /// tried in turn, so that one bad row costs its batch a few statements and nobody else a delay.
-    async fn write<'r, Row, Written, F>(
+    async fn write<'r, R, Written, F>(
         &self,
-        rows: &'r [Row],
-        metrics: &FlushMetrics,
+        (op, metrics): (&'static str, &FlushMetrics),
+        rows: &'r [R],
         statement: F,
-    ) -> Receipt<'r, Row>
+    ) -> Receipt<'r, R>
     where
-        Row: Leased,
-        F: Fn(&'r [Row]) -> Written,
+        R: Row,
+        F: Fn(&'r [R]) -> Written,
         Written: Future<Output = Result<Vec<JobId>, SinkError>>,
     {
         let mut written = Receipt::default();
@@ -232,7 +238,7 @@ impl<S: OutcomeSink> Completer<S> {
                     written.jobs.extend(jobs);
                 }
                 Err(SinkError::Refused(error)) if part.len() == 1 => {
-                    say_refused(&*error, part[0].job());
+                    say_refused(op, part[0].settled(), &*error);
                     written.refused.push(&part[0]);
                 }
                 Err(SinkError::Refused(_)) => {
@@ -263,13 +269,14 @@ impl<S: OutcomeSink> Completer<S> {
     }
 
     /// Counts and tells what is durable now, and what the fence refused.
-    fn report<'s, Row: Leased>(
+    fn report<'s, R: Row>(
         &self,
-        op: &'static str,
+        (op, metrics): (&'static str, &FlushMetrics),
         settled: impl Iterator<Item = &'s Settled>,
-        written: &Receipt<'_, Row>,
+        written: &Receipt<'_, R>,
     ) {
-        let refused: HashSet<_> = written.refused.iter().map(|row| row.job()).collect();
+        let refused: HashSet<_> =
+            written.refused.iter().map(|row| row.settled().lease.job).collect();
         // What was refused isn't over yet, and what was given up is named at the daemon's end.
         let settled = settled.filter(|settled| {
             let id = settled.lease.job;
@@ -279,27 +286,52 @@ impl<S: OutcomeSink> Completer<S> {
             let id = settled.lease.job;
             let durable = written.jobs.contains(&id) || written.uncertain;
             let end = if durable { settled.end() } else { AttemptEnd::Lost };
-            if let Some(metrics) = &settled.metrics {
-                metrics.finished(end, settled.attempt);
+            if let Some(job) = &settled.metrics {
+                job.finished(end, settled.attempt);
             }
             if durable {
-                tracing::debug!(
-                    event = events::JOB_FINISHED,
-                    job.id = id.0,
-                    job.attempt = settled.attempt,
-                    job.outcome = end.as_str(),
-                    "an attempt ended"
-                );
+                say_ended(settled, end);
             } else {
-                self.metrics.all.late_results(op, LateReason::LeaseLost).increment(1);
-                tracing::warn!(
-                    event = events::JOB_LATE,
-                    job.id = id.0,
-                    op,
-                    "a result came after its lease was lost and changes nothing"
-                );
+                metrics.late(self.tell_late(op, settled));
             }
         }
+    }
+
+    fn tell_late(&self, op: &'static str, settled: &Settled) -> LateReason {
+        let ours = (self.links.is_ours)(settled.lease.holder);
+        let reason = if ours { LateReason::LeaseLost } else { LateReason::DaemonLost };
+        settled.scope().say(|| {
+            tracing::warn!(
+                event = events::JOB_LATE,
+                op,
+                reason = reason.as_str(),
+                "a result came after its lease was lost and changes nothing"
+            );
+        });
+        reason
+    }
+}
+
+fn say_ended(settled: &Settled, end: AttemptEnd) {
+    if tracing::event_enabled!(tracing::Level::DEBUG) {
+        settled.scope().say(|| {
+            tracing::debug!(
+                event = events::JOB_FINISHED,
+                job.outcome = end.as_str(),
+                duration_ms = settled.took.as_secs_f64() * 1e3,
+                "an attempt ended"
+            );
+        });
+    }
+    if let Verdict::Discard { reason } = &settled.verdict {
+        settled.scope().say(|| {
+            tracing::warn!(
+                event = events::JOB_DISCARDED,
+                job.outcome = end.as_str(),
+                reason = reason.as_str(),
+                "a job is discarded: it will not run again"
+            );
+        });
     }
 }
 
@@ -307,65 +339,38 @@ fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
     tracing::warn!(event = events::FLUSH_FAILED, error, rows, "verdicts wait for the database");
 }
 
-fn say_refused(error: &(dyn std::error::Error + 'static), job: JobId) {
-    tracing::error!(
-        event = events::FLUSH_ROW_REFUSED,
-        error,
-        job.id = job.0,
-        "the database refuses a verdict as it stands"
-    );
+fn say_refused(op: &'static str, settled: &Settled, error: &(dyn std::error::Error + 'static)) {
+    settled.scope().say(|| {
+        tracing::error!(
+            event = events::FLUSH_ROW_REFUSED,
+            op,
+            error,
+            "the database refuses a verdict as it stands"
+        );
+    });
 }
 
 /// What a statement did, over its tries and parts.
 #[derive(Debug)]
-struct Receipt<'r, Row> {
+struct Receipt<'r, R> {
     jobs: HashSet<JobId>,
-    refused: Vec<&'r Row>,
+    refused: Vec<&'r R>,
     uncertain: bool,
     gave_up: bool,
 }
 
-impl<Row> Default for Receipt<'_, Row> {
+impl<R> Default for Receipt<'_, R> {
     fn default() -> Self {
         Self { jobs: HashSet::new(), refused: Vec::new(), uncertain: false, gave_up: false }
     }
 }
 
-impl<Row> Receipt<'_, Row> {
+impl<R> Receipt<'_, R> {
     /// Takes out of `gathered` what the database has answered for.
     fn answered(&self, part: Part, gathered: &mut Vec<Settled>) {
         if !self.gave_up {
             gathered.retain(|settled| Part::of(&settled.verdict) != part);
         }
-    }
-}
-
-/// A row of a statement that names its job.
-trait Leased {
-    fn job(&self) -> JobId;
-}
-
-impl Leased for Settled {
-    fn job(&self) -> JobId {
-        self.lease.job
-    }
-}
-
-impl Leased for Final {
-    fn job(&self) -> JobId {
-        self.settled.lease.job
-    }
-}
-
-impl Leased for Back {
-    fn job(&self) -> JobId {
-        self.settled.lease.job
-    }
-}
-
-impl Leased for super::Failure {
-    fn job(&self) -> JobId {
-        self.settled.lease.job
     }
 }
 

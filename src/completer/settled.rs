@@ -1,8 +1,12 @@
 //! A verdict on its way to the database, and the channel that it takes.
 
 use crate::{
-    job::{Cause, ClaimedJob, FailedAttempt, Lease, QueueName, Ruling, Verdict},
-    telemetry::metrics::{AttemptEnd, JobMetrics},
+    job::{Cause, ClaimedJob, FailedAttempt, KindName, Lease, QueueName, Ruling, Verdict},
+    telemetry::{
+        Origin,
+        logs::JobScope,
+        metrics::{AttemptEnd, JobMetrics},
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -18,6 +22,10 @@ pub struct Settled {
     pub lease: Lease,
     /// Decides how long history keeps it.
     pub queue: QueueName,
+    /// What runs it, where that is known.
+    pub kind: Option<KindName>,
+    /// Where it comes from, for log lines.
+    pub origin: Option<Arc<Origin>>,
     /// What becomes of it.
     pub verdict: Verdict,
     /// The record of the failure, where there is one.
@@ -43,6 +51,8 @@ impl Settled {
         Self {
             lease: job.lease,
             queue: job.queue.clone(),
+            kind: Some(job.kind.clone()),
+            origin: None,
             verdict: ruling.verdict,
             failure: ruling.failure,
             attempt: job.attempt(),
@@ -57,12 +67,26 @@ impl Settled {
         Self {
             lease: job.lease,
             queue: job.queue.clone(),
+            kind: Some(job.kind.clone()),
+            origin: Origin::shared(job.metadata.as_deref()),
             verdict,
             failure: None,
             attempt: job.attempt(),
             charged: false,
             took: Duration::ZERO,
             metrics,
+        }
+    }
+
+    /// Whom lines about it name.
+    pub fn scope(&self) -> JobScope {
+        JobScope {
+            id: self.lease.job,
+            kind: self.kind.clone(),
+            queue: self.queue.clone(),
+            attempt: self.attempt,
+            max_attempts: None,
+            origin: self.origin.clone(),
         }
     }
 
@@ -93,6 +117,8 @@ impl Verdicts {
         let settled = Settled {
             lease,
             queue: queue.clone(),
+            kind: None,
+            origin: None,
             verdict: Verdict::Release,
             failure: None,
             attempt: 0,

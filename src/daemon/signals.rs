@@ -52,13 +52,22 @@ impl Signals {
     pub async fn follow(self, mut caught: Caught) {
         loop {
             tokio::select! {
-                _ = caught.term.recv() => self.stop(),
-                _ = caught.int.recv() => self.stop(),
+                _ = caught.term.recv() => self.told_to_stop("TERM"),
+                _ = caught.int.recv() => self.told_to_stop("INT"),
                 _ = caught.tstp.recv() => self.quiet(),
                 _ = caught.usr1.recv() => self.list(),
                 _ = caught.hup.recv() => tracing::warn!(event = events::SIGNAL_RECEIVED, signal = "HUP", "the configuration is read at start only: restart to change it"),
             }
         }
+    }
+
+    fn told_to_stop(&self, signal: &'static str) {
+        tracing::info!(
+            event = events::SIGNAL_RECEIVED,
+            signal,
+            "told to stop; told twice, at once"
+        );
+        self.stop();
     }
 
     /// Asks the daemon to stop; asked twice, at once.

@@ -8,7 +8,7 @@ use crate::{
     config::{QueueSettings, Settings},
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{self, Doorbell, Ears, Promoter, Rescuer},
+    maintenance::{self, Doorbell, Ears, Promoter, Rescuer, Stats},
     postgres::{
         Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
@@ -72,7 +72,7 @@ impl Running {
     pub(super) fn new(health: &Arc<Health>, metrics: &Arc<Metrics>, bound: Option<Bound>) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
-            supervisor: Supervisor::default(),
+            supervisor: Supervisor::shown_in(metrics),
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
             quiet: stop_claiming.child_token(),
@@ -113,6 +113,7 @@ impl Running {
         &mut self,
         daemon: &Daemon,
         connector: &Connector,
+        stats: Stats,
     ) -> Result<(), StartError> {
         let settings = &daemon.settings;
         let bell = Bell::default();
@@ -120,7 +121,7 @@ impl Running {
         let horizon = Arc::new(AtomicI64::new(0));
         let leases = self.start_heartbeat(daemon, connector)?;
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
-        let verdicts = self.start_completer(settings, outcomes, &bell);
+        let verdicts = self.start_completer(settings, outcomes, &bell, &leases);
         let shared = ClaimerShared {
             source: Arc::new(PostgresClaims::new(connector.clone(), Arc::clone(&self.held))),
             settings: settings.claim.clone(),
@@ -138,6 +139,11 @@ impl Running {
         let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, &upkeep, &bell, (leases, doorbell));
+        let (up, stats) = (Arc::clone(&upkeep), Arc::new(stats));
+        self.round("stats", self.stop_claiming.clone(), move || {
+            let (up, stats) = (Arc::clone(&up), Arc::clone(&stats));
+            async move { stats.round(&up).await }
+        });
         if settings.claim.notify {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
@@ -267,10 +273,11 @@ impl Running {
         settings: &Settings,
         outcomes: PostgresOutcomes,
         bell: &Bell,
+        leases: &Leases,
     ) -> Verdicts {
         let (verdicts, inbox) = verdict_channel();
         let retention = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
-        let ring = bell.clone();
+        let (ring, leases) = (bell.clone(), leases.clone());
         let check = self.health.check("flush");
         check.ok();
         let completer = Arc::new(Completer::new(
@@ -281,6 +288,7 @@ impl Running {
                 metrics: Arc::clone(&self.metrics),
                 check,
                 came_back: Arc::new(move || ring.ring_for_sweep()),
+                is_ours: Arc::new(move |boot| leases.now() == Some(boot)),
             },
         ));
         self.completer_gives_up = completer.give_up();
@@ -358,7 +366,10 @@ impl Running {
             metrics: self.metrics.queue(&queue.name),
             grace_without_lease: LeaseTimes::new(&daemon.settings.daemon).margin(),
         };
-        Pool::new(parts, self.supervisor.clone())
+        let pool = Pool::new(parts, self.supervisor.clone());
+        let gauges = pool.gauges();
+        self.metrics.at_scrape(move |_| gauges());
+        pool
     }
 
     fn start_listener(
@@ -454,14 +465,6 @@ impl Running {
                 }
                 maintenance::prune(&up, &check).await
             }
-        });
-        let (up, metrics) = (Arc::clone(upkeep), Arc::clone(&self.metrics));
-        let handles = |q: &QueueSettings| (q.name.clone(), self.metrics.queue(&q.name));
-        let queues: Arc<[_]> = settings.queues.iter().map(handles).collect();
-        self.round("stats", self.stop_claiming.clone(), move || {
-            let (up, metrics, queues) =
-                (Arc::clone(&up), Arc::clone(&metrics), Arc::clone(&queues));
-            async move { maintenance::stats(&up, &queues, &metrics).await }
         });
     }
 

@@ -3,7 +3,7 @@
 //! A bucket starts empty: a daemon that restarts in a loop mustn't send a burst each time. A
 //! permit, once taken, isn't given back, so no window ever holds more starts than it may.
 
-use crate::job::RateLimit;
+use crate::{job::RateLimit, telemetry::metrics::LimiterMetrics};
 use governor::{
     Quota,
     clock::{Clock, QuantaClock},
@@ -24,7 +24,7 @@ type Bucket = governor::RateLimiter<
 pub struct Limiter {
     bucket: Bucket,
     clock: QuantaClock,
-    waits: metrics::Histogram,
+    metrics: LimiterMetrics,
 }
 
 /// A wait shorter than this is waited out in full; longer ones are looked at again in between, so
@@ -32,15 +32,20 @@ pub struct Limiter {
 const LONGEST_NAP: Duration = Duration::from_secs(1);
 
 impl Limiter {
-    /// An empty bucket. Waits are recorded in `waits`.
-    pub fn new(limit: RateLimit, waits: metrics::Histogram) -> Self {
+    /// An empty bucket.
+    pub fn new(limit: RateLimit, metrics: LimiterMetrics) -> Self {
         let clock = QuantaClock::default();
         let interval = limit.interval();
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(limit.starts));
         let bucket = Bucket::direct_with_clock(quota.allow_burst(limit.burst), clock.clone());
         // A full burst taken at once leaves the bucket empty; it can't fail on a fresh one.
         while bucket.check().is_ok() {}
-        Self { bucket, clock, waits }
+        Self { bucket, clock, metrics }
+    }
+
+    /// A start was held back by it; told once a start.
+    pub fn throttled(&self) {
+        self.metrics.throttled();
     }
 
     /// Takes a permit for a job that has waited since then, or says for how long to wait at most
@@ -48,7 +53,7 @@ impl Limiter {
     pub fn permit(&self, since: Instant) -> Result<(), Duration> {
         match self.bucket.check() {
             Ok(()) => {
-                self.waits.record(since.elapsed().as_secs_f64());
+                self.metrics.passed(since.elapsed());
                 Ok(())
             }
             Err(not_yet) => Err(not_yet.wait_time_from(self.clock.now()).min(LONGEST_NAP)),
@@ -59,6 +64,7 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Metrics;
     use governor::clock::FakeRelativeClock;
     use proptest::prelude::*;
     use std::num::NonZeroU32;
@@ -98,7 +104,7 @@ mod tests {
     #[test]
     fn a_fresh_bucket_is_empty() {
         let limit: RateLimit = "1/h burst 5".parse().expect("a limit");
-        let limiter = Limiter::new(limit, metrics::Histogram::noop());
+        let limiter = Limiter::new(limit, Metrics::default().limiter("kind:k"));
         assert_eq!(limiter.permit(Instant::now()), Err(LONGEST_NAP));
     }
 }

@@ -1,6 +1,6 @@
 //! What a handler is told about its attempt: the job, its limits, and when to stop.
 
-use crate::job::ClaimedJob;
+use crate::{job::ClaimedJob, telemetry::Origin};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -66,6 +66,7 @@ pub struct Context {
     limits: AttemptLimits,
     deadline: Instant,
     token: CancellationToken,
+    origin: Option<Arc<Origin>>,
     /// Made when somebody reports or asks: few handlers do, and a channel for each attempt was a
     /// tenth of what a no-op job cost the daemon.
     progress: Arc<Progress>,
@@ -91,7 +92,8 @@ impl Context {
     pub fn new(job: ClaimedJob, limits: AttemptLimits, token: CancellationToken) -> Self {
         let far = Duration::from_hours(365 * 24);
         let deadline = Instant::now() + limits.timeout.min(far);
-        Self { job, limits, deadline, token, progress: Arc::default() }
+        let origin = Origin::shared(job.metadata.as_deref());
+        Self { job, limits, deadline, token, origin, progress: Arc::default() }
     }
 
     /// Gives the job back once its attempt is over.
@@ -102,6 +104,11 @@ impl Context {
     /// The job.
     pub fn job(&self) -> &ClaimedJob {
         &self.job
+    }
+
+    /// The trace, the request and the user that its producer named.
+    pub fn origin(&self) -> Option<&Arc<Origin>> {
+        self.origin.as_ref()
     }
 
     /// The number of this attempt, from 1.

@@ -16,9 +16,10 @@ use crate::{
     config::CommandSettings,
     executor::{Context, Handler, HandlerFuture},
     job::{Backoff, Outcome},
+    telemetry::metrics::{CommandExit, CommandMetrics},
 };
 use exit::Slower;
-use process::{Process, Ran};
+use process::{Process, Ran, RunError};
 use std::time::Duration;
 
 /// How long a killed program may take to be gone, on top of its grace.
@@ -29,12 +30,20 @@ const KILL_MARGIN: Duration = Duration::from_secs(1);
 pub struct Command {
     settings: CommandSettings,
     backoff: Backoff,
+    exits: CommandMetrics,
 }
 
 impl Command {
     /// `backoff` is the kind's: a program that asks to slow down waits twice as long.
     pub fn new(settings: CommandSettings, backoff: Backoff) -> Self {
-        Self { settings, backoff }
+        Self { settings, backoff, exits: CommandMetrics::default() }
+    }
+
+    /// Counts how the programs end.
+    #[must_use]
+    pub fn counted_in(mut self, exits: CommandMetrics) -> Self {
+        self.exits = exits;
+        self
     }
 
     async fn attempt(&self, context: &Context) -> Outcome {
@@ -43,6 +52,9 @@ impl Command {
             Ok(process) => process.run(context, &self.settings).await,
             Err(error) => Err(error),
         };
+        if let Some(exit) = how(&ran, context) {
+            self.exits.exited(exit);
+        }
         match ran {
             Ok(Ran::Ended(ended)) => ended.outcome(context, Slower(self.backoff)),
             // Its last words are for the record of an attempt whose time was up.
@@ -50,6 +62,19 @@ impl Command {
             Ok(Ran::Stopped(_)) => Outcome::Cancel,
             Err(error) => exit::not_run(&error),
         }
+    }
+}
+
+/// How metrics call the end; nothing where it wasn't seen.
+fn how(ran: &Result<Ran, RunError>, context: &Context) -> Option<CommandExit> {
+    match ran {
+        Ok(Ran::Ended(ended)) => {
+            Some(ended.status.code().map_or(CommandExit::Signal, CommandExit::Code))
+        }
+        Ok(Ran::Stopped(_)) if context.is_overdue() => Some(CommandExit::Timeout),
+        Ok(Ran::Stopped(_)) => Some(CommandExit::Stopped),
+        Err(RunError::Pipes { .. } | RunError::Start { .. }) => Some(CommandExit::NotStarted),
+        Err(RunError::Watch { .. }) => None,
     }
 }
 

@@ -3,7 +3,11 @@
 use crate::{
     claimer::{Bell, Hints},
     postgres::{Connector, DbError, Listener, Notice},
-    telemetry::{events, health::Check, metrics::Metrics},
+    telemetry::{
+        events,
+        health::Check,
+        metrics::{Metrics, Session},
+    },
 };
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -31,8 +35,11 @@ pub struct Ears {
 
 /// Listens until told to stop; reconnects by itself. Polls go on meanwhile.
 pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationToken) {
+    let session = ears.metrics.session("listener");
     while !stop.is_cancelled() {
-        let heard = stop.run_until_cancelled(hear(&connector, &ears)).await;
+        session.connecting();
+        let heard = stop.run_until_cancelled(hear(&connector, &ears, &session)).await;
+        session.closed();
         ears.metrics.daemon.listener_connected.set(0.0);
         ears.hints.heard.store(false, Ordering::Release);
         if let Some(Err(error)) = heard {
@@ -52,9 +59,10 @@ fn say_lost(error: &(dyn std::error::Error + 'static)) {
     );
 }
 
-async fn hear(connector: &Connector, ears: &Ears) -> Result<(), DbError> {
+async fn hear(connector: &Connector, ears: &Ears, session: &Session) -> Result<(), DbError> {
     let mut listener = Listener::connect(connector).await?;
     ears.check.ok();
+    session.connected();
     ears.metrics.daemon.listener_connected.set(1.0);
     ears.hints.heard.store(true, Ordering::Release);
     tracing::info!(event = events::LISTENER_CONNECTED, "wake-ups arrive");

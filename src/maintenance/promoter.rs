@@ -18,8 +18,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Pause where others hold a lock on all that is due.
 const CONTENDED: Duration = Duration::from_millis(250);
 /// How far the mark trails the last look. A transaction that is open for longer with a `run_at` that
-/// passes meanwhile waits for the next sweep. Each look walks what was promoted within the margin.
-const MARGIN: Duration = Duration::from_secs(5);
+/// passes meanwhile waits for the next sweep. Each look walks what was promoted within the margin, which
+/// under a held snapshot is 0.15 µs a row: 1.5 ms at 10,000 promotions a second.
+const MARGIN: Duration = Duration::from_secs(1);
 /// Where a sweep starts: no `run_at` is older.
 const FAR_LEFT: RunTime = RunTime(0.0);
 
@@ -123,7 +124,7 @@ mod tests {
         let mut mark = DueMark::new(now);
         assert_eq!(mark.start(now), FAR_LEFT, "the first look is a sweep");
         mark.learn(FAR_LEFT, &promoted(3, 900.0, 1000.0), (now, NOTHING));
-        assert_eq!(mark.start(now), RunTime(995.0));
+        assert_eq!(mark.start(now), RunTime(999.0));
     }
 
     #[tokio::test]
@@ -133,7 +134,7 @@ mod tests {
         mark.learn(FAR_LEFT, &promoted(PROMOTED_AT_ONCE, 990.0, 1000.0), (now, NOTHING));
         assert_eq!(mark.start(now), RunTime(990.0), "no margin: the burst isn't over");
         mark.learn(RunTime(990.0), &promoted(1, 991.0, 1001.0), (now, NOTHING));
-        assert_eq!(mark.start(now), RunTime(996.0));
+        assert_eq!(mark.start(now), RunTime(1000.0));
     }
 
     #[tokio::test]
@@ -151,6 +152,6 @@ mod tests {
         let mut mark = DueMark::new(now);
         mark.learn(FAR_LEFT, &promoted(0, 0.0, 9_000_000.0), (now, NOTHING));
         mark.learn(mark.at, &promoted(0, 0.0, 1000.0), (now, NOTHING));
-        assert_eq!(mark.start(now), RunTime(995.0));
+        assert_eq!(mark.start(now), RunTime(999.0));
     }
 }

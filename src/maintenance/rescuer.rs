@@ -7,6 +7,7 @@
 use crate::{
     claimer::Bell,
     heartbeat::LeaseTimes,
+    job::QueueName,
     postgres::{DbError, Upkeep},
     telemetry::{events, metrics::Metrics},
 };
@@ -55,24 +56,30 @@ impl Rescuer {
     }
 
     /// Puts a holder's jobs back in line; gives how many.
-    async fn rescue(&self, holder: i64) -> Result<u64, DbError> {
+    async fn rescue(&self, holder: i64) -> Result<usize, DbError> {
         let mut rescued = 0;
         loop {
-            match self.upkeep.rescue(holder).await {
-                Ok(0) => break,
-                Ok(batch) => rescued += batch,
+            let (batch, is_last) = match self.upkeep.rescue(holder).await {
+                Ok(batch) => (batch, false),
                 // One row that can't be changed must not keep the others with a dead daemon.
                 Err(error) if error.blames_the_rows() => {
-                    rescued += self.upkeep.rescue_apart(holder).await?;
-                    self.bell.ring_for_sweep();
-                    break;
+                    (self.upkeep.rescue_apart(holder).await?, true)
                 }
                 Err(error) => return Err(error),
+            };
+            if batch.is_empty() {
+                return Ok(rescued);
             }
+            rescued += batch.len();
             self.bell.ring_for_sweep();
+            // What the database takes for a queue's name, so do we.
+            for queue in batch.iter().filter_map(|queue| QueueName::new(queue).ok()) {
+                self.metrics.queue(&queue).rescues.increment(1);
+            }
+            if is_last {
+                return Ok(rescued);
+            }
         }
-        self.metrics.daemon.rescues.increment(rescued);
-        Ok(rescued)
     }
 
     async fn rescue_from_unknown(&mut self) -> Result<(), DbError> {
@@ -92,7 +99,7 @@ impl Rescuer {
     }
 }
 
-fn say(holder: i64, jobs: u64, message: &str) {
+fn say(holder: i64, jobs: usize, message: &str) {
     tracing::warn!(event = events::JOB_RESCUED, daemon.id = holder, jobs, "{message}");
 }
 

@@ -3,16 +3,11 @@
 use crate::{
     executor::Stop,
     heartbeat::Leases,
-    job::QueueName,
     postgres::{DbError, Upkeep},
-    telemetry::{
-        events,
-        health::Check,
-        metrics::{Metrics, QueueMetrics},
-    },
+    telemetry::{events, health::Check},
     worker::Running,
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// How often cancel requests are looked for while jobs run.
 const CANCEL_PAUSE: Duration = Duration::from_secs(1);
@@ -25,8 +20,6 @@ const EXPIRE_PAUSE: Duration = Duration::from_secs(15);
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
 const DAYS_AHEAD: i32 = 35;
-/// How often waiting jobs are counted.
-const STATS_PAUSE: Duration = Duration::from_secs(15);
 
 /// Stops running jobs that somebody wants stopped.
 pub async fn cancel_requested(
@@ -58,9 +51,15 @@ pub async fn expire(upkeep: &Upkeep) -> Result<Duration, DbError> {
 
 /// Makes history's next days and drops those that are past; forgets daemons that died long ago.
 pub async fn prune(upkeep: &Upkeep, check: &Check) -> Result<Duration, DbError> {
-    if let Err(error) = upkeep.make_partitions(DAYS_AHEAD).await {
-        check.failing("history's next days can't be made");
-        return Err(error);
+    match upkeep.make_partitions(DAYS_AHEAD).await {
+        Ok(0) => {}
+        Ok(partitions) => {
+            tracing::info!(event = events::PARTITION_MADE, partitions, "days of history were made");
+        }
+        Err(error) => {
+            check.failing("history's next days can't be made");
+            return Err(error);
+        }
     }
     check.ok();
     upkeep.forget().await?;
@@ -77,21 +76,4 @@ pub async fn prune(upkeep: &Upkeep, check: &Check) -> Result<Duration, DbError> 
         }
     }
     Ok(PRUNE_PAUSE)
-}
-
-/// Counts what waits, for the metrics.
-pub async fn stats(
-    upkeep: &Upkeep,
-    queues: &[(QueueName, Arc<QueueMetrics>)],
-    metrics: &Metrics,
-) -> Result<Duration, DbError> {
-    let names: Vec<_> = queues.iter().map(|(name, _)| name.to_string()).collect();
-    for ((_, handles), count) in queues.iter().zip(upkeep.count(names).await?) {
-        #[expect(clippy::cast_precision_loss, reason = "counted to 10,000 at most")]
-        handles.jobs_available.set(count.available as f64);
-        handles.oldest_available_age_seconds.set(count.oldest_seconds.max(0.0));
-        handles.paused.set(f64::from(u8::from(count.paused)));
-    }
-    metrics.daemon.queue_stats.refreshed();
-    Ok(STATS_PAUSE)
 }

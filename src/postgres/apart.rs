@@ -28,6 +28,7 @@ pub(super) struct Parted {
 /// Does `statement` to all of these jobs but those that the database refuses.
 pub(super) async fn all_but_the_refused(
     session: &mut Session,
+    operation: &'static str,
     jobs: Vec<i64>,
     statement: impl Fn(Vec<i64>) -> Query<'static, Postgres, PgArguments>,
 ) -> Result<Parted, DbError> {
@@ -35,7 +36,7 @@ pub(super) async fn all_but_the_refused(
     let mut parts = vec![jobs];
     while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
         let query = statement(part.clone());
-        match session.run(|connection| query.fetch_all(connection).boxed()).await {
+        match session.run(operation, |connection| query.fetch_all(connection).boxed()).await {
             Ok(rows) => {
                 parted.changed += rows.len() as u64;
                 parted.rows.extend(rows);

@@ -114,7 +114,7 @@ impl BenchSession {
         )
             -> futures::future::BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {
-        self.session.run_within(STATEMENT_LIMIT, statement).await
+        self.session.run_within("bench", STATEMENT_LIMIT, statement).await
     }
 }
 

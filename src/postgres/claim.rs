@@ -83,7 +83,7 @@ impl ClaimSource for PostgresClaims {
         let Rows { looks, queues, levels, marks, kinds } = Rows::of(looks);
         let statement = sqlx::query_as::<_, (i32, i16, i64)>(include_str!("sql/look.sql"));
         let statement = statement.bind(looks).bind(queues).bind(levels).bind(marks).bind(kinds);
-        let rows = claiming.session.run(|c| statement.fetch_all(c).boxed()).await;
+        let rows = claiming.session.run("look", |c| statement.fetch_all(c).boxed()).await;
         let seen = |(look, priority, seq): (i32, i16, i64)| {
             Some(Seen { look: usize::try_from(look).ok()?, priority, seq })
         };
@@ -154,7 +154,8 @@ impl Claiming {
             let holder = self.doubts[place].holder;
             let statement = sqlx::query(include_str!("sql/release_unknown.sql"));
             let statement = statement.bind(holder).bind(ids).bind(tokens);
-            let released = self.session.run(|c| statement.execute(c).boxed()).await?;
+            let released =
+                self.session.run("release_unknown", |c| statement.execute(c).boxed()).await?;
             if released.rows_affected() > 0 {
                 tracing::warn!(
                     event = events::CLAIM_FAILED,
@@ -172,7 +173,7 @@ impl Claiming {
 async fn claim(session: &mut Session, request: &ClaimRequest) -> Result<Vec<PgRow>, DbError> {
     let request = request.clone();
     session
-        .run(move |connection| {
+        .run("claim", move |connection| {
             async move {
                 let kinds: Vec<&str> = request.kinds.iter().map(KindName::as_str).collect();
                 sqlx::query(include_str!("sql/claim.sql"))

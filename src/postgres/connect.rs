@@ -3,12 +3,13 @@
 //! Every session of ours is a dedicated connection (ADR 0001, concurrency.md); there is no pool
 //! whose borrower could inherit somebody's open transaction.
 
+use super::watch::{Reporter, Watch};
 use crate::config::{Database, DatabaseUrl};
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// Why no connection could be had.
@@ -43,6 +44,7 @@ pub struct Connector {
     place: String,
     connect_timeout: Duration,
     statement_timeout: Duration,
+    watch: Option<Arc<Watch>>,
 }
 
 impl Connector {
@@ -64,7 +66,19 @@ impl Connector {
             place: url.redacted(),
             connect_timeout: settings.connect_timeout,
             statement_timeout: settings.statement_timeout,
+            watch: None,
         })
+    }
+
+    /// Has the sessions that are made from here on report to `watch`.
+    #[must_use]
+    pub fn watched(mut self, watch: Arc<Watch>) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    pub(super) fn reporter(&self, role: &'static str) -> Option<Reporter> {
+        self.watch.as_ref().map(|watch| Reporter::new(Arc::clone(watch), role))
     }
 
     /// Where it connects to, without the password.

@@ -38,27 +38,28 @@ impl PostgresLease {
 impl LeaseKeeper for PostgresLease {
     async fn register(&mut self, boot: i64) -> Result<(), KeeperError> {
         let (who, ttl) = (self.identity.clone(), self.ttl_seconds);
-        let registered = self.session.run_within(self.limit, move |connection| {
-            async move {
-                sqlx::query(include_str!("sql/daemon_register.sql"))
-                    .bind(boot)
-                    .bind(ttl)
-                    .bind(who.name)
-                    .bind(env!("CARGO_PKG_VERSION"))
-                    .bind(who.hostname)
-                    .bind(who.queues)
-                    .bind(who.kinds)
-                    .execute(connection)
-                    .await
-            }
-            .boxed()
-        });
+        let registered =
+            self.session.run_within("daemon_register", self.limit, move |connection| {
+                async move {
+                    sqlx::query(include_str!("sql/daemon_register.sql"))
+                        .bind(boot)
+                        .bind(ttl)
+                        .bind(who.name)
+                        .bind(env!("CARGO_PKG_VERSION"))
+                        .bind(who.hostname)
+                        .bind(who.queues)
+                        .bind(who.kinds)
+                        .execute(connection)
+                        .await
+                }
+                .boxed()
+            });
         registered.await.map(drop).map_err(|error| KeeperError(error.into()))
     }
 
     async fn renew(&mut self, boot: i64) -> Result<bool, KeeperError> {
         let ttl = self.ttl_seconds;
-        let renewed = self.session.run_within(self.limit, move |connection| {
+        let renewed = self.session.run_within("daemon_renew", self.limit, move |connection| {
             sqlx::query(include_str!("sql/daemon_renew.sql"))
                 .bind(boot)
                 .bind(ttl)
@@ -69,7 +70,7 @@ impl LeaseKeeper for PostgresLease {
     }
 
     async fn retire(&mut self, boot: i64) -> Result<(), KeeperError> {
-        let retired = self.session.run_within(self.limit, move |connection| {
+        let retired = self.session.run_within("daemon_retire", self.limit, move |connection| {
             sqlx::query(include_str!("sql/daemon_retire.sql"))
                 .bind(boot)
                 .execute(connection)

@@ -41,6 +41,10 @@ impl Listener {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(PROBE_LIMIT)
+            // Without these the pool starts no task of its own beside the supervisor's: its one
+            // connection is taken for good, so there is nothing to look after.
+            .idle_timeout(None)
+            .max_lifetime(None)
             .connect_lazy_with(connector.options("listener"));
         let listening = async {
             let mut listening = PgListener::connect_with(&pool).await?;

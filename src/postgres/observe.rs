@@ -39,7 +39,12 @@ impl Observer {
     pub async fn jobs(&self) -> Result<Vec<ObservedJob>, DbError> {
         type Row = (i64, String, String, i16, Vec<String>);
         let statement = sqlx::query_as::<_, Row>(include_str!("sql/observe_jobs.sql"));
-        let rows = self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await?;
+        let rows = self
+            .session
+            .lock()
+            .await
+            .run("observe_jobs", |c| statement.fetch_all(c).boxed())
+            .await?;
         let job = |(id, state, kind, attempt, tags)| ObservedJob { id, state, kind, attempt, tags };
         Ok(rows.into_iter().map(job).collect())
     }
@@ -47,7 +52,12 @@ impl Observer {
     /// Cancels a job.
     pub async fn cancel(&self, job: i64) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/cancel_job.sql")).bind(job);
-        self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
+        self.session
+            .lock()
+            .await
+            .run("cancel_job", |c| statement.execute(c).boxed())
+            .await
+            .map(drop)
     }
 
     /// Enqueues jobs by COPY.

@@ -4,11 +4,11 @@
 //! A statement's future is never dropped in the middle by anybody else's decision: only the deadline
 //! ends it, and the connection goes with it.
 
-use super::{ConnectError, Connector};
+use super::{ConnectError, Connector, watch::Reporter};
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
-use std::time::Duration;
-use tokio::time::timeout;
+use std::{borrow::Cow, time::Duration};
+use tokio::time::{Instant, timeout};
 
 /// Why a statement failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,29 @@ impl DbError {
         match self {
             Self::Statement(sqlx::Error::Database(error)) => error.code().map(Into::into),
             Self::Statement(_) | Self::Connect(_) | Self::Deadline(_) => None,
+        }
+    }
+
+    /// What the metrics call it: SQLSTATE's class, `deadline`, or `io` for a connection that broke or
+    /// couldn't be had.
+    pub(super) fn class(&self) -> Cow<'static, str> {
+        let error = match self {
+            Self::Deadline(_) | Self::Connect(ConnectError::Deadline { .. }) => {
+                return "deadline".into();
+            }
+            Self::Connect(
+                ConnectError::Url(error) | ConnectError::Refused { source: error, .. },
+            )
+            | Self::Statement(error) => error,
+        };
+        match error {
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default();
+                code.get(..2).unwrap_or_default().to_owned().into()
+            }
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => "io".into(),
+            // A row that isn't as we expect it, or a setting: none of them has a class.
+            _ => "".into(),
         }
     }
 
@@ -58,26 +81,32 @@ pub struct Session {
     /// Settings that hold for the whole session.
     setup: Option<&'static str>,
     connection: Option<PgConnection>,
+    /// Told of each statement, where the session is one of a daemon's.
+    reporter: Option<Reporter>,
 }
 
 impl Session {
     /// Connects at its first statement. `setup` is sent after each connect.
     pub fn new(connector: Connector, role: &'static str, setup: Option<&'static str>) -> Self {
-        Self { connector, role, setup, connection: None }
+        let reporter = connector.reporter(role);
+        Self { connector, role, setup, connection: None, reporter }
     }
 
-    /// Runs one statement under the deadline of `database.statement_timeout`.
+    /// Runs one statement under the deadline of `database.statement_timeout`. `operation` is the name
+    /// of its file, by which metrics know it.
     pub async fn run<T>(
         &mut self,
+        operation: &'static str,
         statement: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {
         let limit = self.connector.statement_timeout();
-        self.run_within(limit, statement).await
+        self.run_within(operation, limit, statement).await
     }
 
     /// Runs one statement under a deadline of its own.
     pub async fn run_within<T>(
         &mut self,
+        operation: &'static str,
         limit: Duration,
         statement: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {
@@ -86,7 +115,8 @@ impl Session {
             Some(connection) => connection,
             None => self.connect(limit).await?,
         };
-        match timeout(limit, statement(&mut connection)).await {
+        let sent = Instant::now();
+        let answer = match timeout(limit, statement(&mut connection)).await {
             Ok(Ok(value)) => {
                 self.connection = Some(connection);
                 Ok(value)
@@ -98,10 +128,24 @@ impl Session {
                 Err(DbError::Statement(error))
             }
             Err(_) => Err(DbError::Deadline(limit)),
+        };
+        if let Some(reporter) = &mut self.reporter {
+            let (error, kept) = (answer.as_ref().err(), self.connection.is_some());
+            reporter.answered(operation, sent.elapsed(), error, kept);
         }
+        answer
     }
 
-    async fn connect(&self, limit: Duration) -> Result<PgConnection, DbError> {
+    async fn connect(&mut self, limit: Duration) -> Result<PgConnection, DbError> {
+        let began = Instant::now();
+        let connected = self.try_connect(limit).await;
+        if let Some(reporter) = &mut self.reporter {
+            reporter.connected(began.elapsed(), connected.as_ref().err());
+        }
+        connected
+    }
+
+    async fn try_connect(&self, limit: Duration) -> Result<PgConnection, DbError> {
         let mut connection = self.connector.connect(self.role).await?;
         if let Some(setup) = self.setup {
             match timeout(limit, sqlx::raw_sql(setup).execute(&mut connection)).await {

@@ -53,7 +53,8 @@ impl PostgresOutcomes {
     /// After an error: makes those of these days that are missing, so that the next try finds them.
     async fn judge(&self, session: &mut Session, error: DbError, days: Vec<i32>) -> SinkError {
         if lacks_a_partition(&error) {
-            let made = session.run(|connection| make_days(connection, days).boxed()).await;
+            let made =
+                session.run("make_days", |connection| make_days(connection, days).boxed()).await;
             if made.is_ok() {
                 return SinkError::Unavailable(error.into());
             }
@@ -85,13 +86,15 @@ impl PostgresOutcomes {
 impl OutcomeSink for PostgresOutcomes {
     async fn record(&self, rows: &[Failure]) -> Result<(), SinkError> {
         let session = &mut *self.session.lock().await;
-        let today = session.run(|c| {
+        let today = session.run("today", |c| {
             sqlx::query_scalar::<_, i32>(include_str!("sql/today.sql")).fetch_one(c).boxed()
         });
         let copied = match today.await {
             Ok(today) => {
                 let text = failures_as_text(rows, today);
-                session.run(move |connection| copy(connection, text).boxed()).await
+                session
+                    .run("copy_failed_attempts", move |connection| copy(connection, text).boxed())
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -118,10 +121,14 @@ impl OutcomeSink for PostgresOutcomes {
         let fence = Fence::of(rows.iter().map(|row| &row.settled));
         let leases = (fence.ids.clone(), fence.tokens.clone());
         let written = if rows.iter().all(|row| row.days.is_none()) {
-            session.run(|connection| finish_without_history(connection, fence).boxed()).await
+            session
+                .run("finish_without_history", |connection| {
+                    finish_without_history(connection, fence).boxed()
+                })
+                .await
         } else {
             let columns = History::of(&rows);
-            session.run(|connection| finish(connection, fence, columns).boxed()).await
+            session.run("finish", |connection| finish(connection, fence, columns).boxed()).await
         };
         let days = rows.iter().filter_map(|row| row.days).collect();
         self.answer(session, leases, written, days).await
@@ -136,7 +143,7 @@ impl OutcomeSink for PostgresOutcomes {
         let delays: Vec<f64> = rows.iter().map(|row| row.delay_seconds).collect();
         let charges: Vec<i16> = rows.iter().map(|row| i16::from(row.settled.charged)).collect();
         let snoozed: Vec<i16> = rows.iter().map(|row| i16::from(row.snoozed)).collect();
-        let written = session.run(move |connection| {
+        let written = session.run("put_back", move |connection| {
             sqlx::query(include_str!("sql/put_back.sql"))
                 .bind(fence.ids)
                 .bind(fence.tokens)
@@ -164,7 +171,7 @@ impl OutcomeSink for PostgresOutcomes {
         } else {
             statement
         };
-        let written = session.run(move |connection| {
+        let written = session.run("release", move |connection| {
             sqlx::query(statement)
                 .bind(fence.ids)
                 .bind(fence.tokens)

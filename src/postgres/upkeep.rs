@@ -1,12 +1,13 @@
 //! The statements of maintenance, on one session of its own: promotion, rescue, cancel requests,
 //! partitions, counts. None of them is on a job's way; each has a deadline all the same.
 
-use super::{Connector, DbError, Session, apart, settle::lacks_a_partition};
+use super::{Connector, DbError, Session, apart, migrate::SchemaCheck, settle::lacks_a_partition};
 use crate::{
     config::Retentions,
     job::{JobId, QueueName},
 };
 use futures::FutureExt;
+use sqlx::Row;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -45,10 +46,23 @@ pub struct NextDue {
 pub struct QueueCount {
     /// Jobs in line; 10,000 stands for that many or more.
     pub available: i64,
+    /// Those of them whose kind nobody asked about.
+    pub unserved: i64,
     /// How long the one that is due for longest has waited, of those counted, in seconds.
     pub oldest_seconds: f64,
     /// Whether it is paused.
     pub paused: bool,
+}
+
+/// How many jobs of a queue wait for their time, of the 10,000 over all queues that are due next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingCount {
+    /// Which queue.
+    pub queue: String,
+    /// Whether they have failed before, and wait for their backoff.
+    pub retryable: bool,
+    /// How many.
+    pub jobs: i64,
 }
 
 /// Maintenance's session.
@@ -66,27 +80,32 @@ impl Upkeep {
     /// How far the line reaches.
     pub async fn horizon(&self) -> Result<i64, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/horizon.sql"));
-        self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await
+        self.session.lock().await.run("horizon", |c| statement.fetch_one(c).boxed()).await
     }
 
     /// How far the line reaches, and producers ring for `time` from now.
     pub async fn extend_doorbell(&self, time: Duration) -> Result<i64, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/doorbell_extend.sql"));
         let statement = statement.bind(time.as_secs_f64());
-        self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await
+        self.session.lock().await.run("doorbell_extend", |c| statement.fetch_one(c).boxed()).await
     }
 
     /// Producers stop ringing.
     pub async fn silence_doorbell(&self) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/doorbell_silence.sql"));
-        self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
+        self.session
+            .lock()
+            .await
+            .run("doorbell_silence", |c| statement.execute(c).boxed())
+            .await
+            .map(drop)
     }
 
     /// Puts due jobs in line, at most [`PROMOTED_AT_ONCE`], looking from `mark` on.
     pub async fn promote(&self, mark: RunTime) -> Result<Promoted, DbError> {
         let statement = sqlx::query_as(include_str!("sql/promote.sql")).bind(mark.0);
         let (rows, last, asked_at): (i64, Option<f64>, f64) =
-            self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await?;
+            self.session.lock().await.run("promote", |c| statement.fetch_one(c).boxed()).await?;
         let rows = u64::try_from(rows).unwrap_or(0);
         Ok(Promoted { rows, last: last.map(RunTime), asked_at: RunTime(asked_at) })
     }
@@ -98,9 +117,10 @@ impl Upkeep {
         let (mut promoted, mut refused) = (0, 0);
         loop {
             let due = sqlx::query_scalar(include_str!("sql/due.sql")).bind(mark.0).bind(refused);
-            let jobs: Vec<i64> = session.run(|c| due.fetch_all(c).boxed()).await?;
+            let jobs: Vec<i64> = session.run("due", |c| due.fetch_all(c).boxed()).await?;
             let statement = |jobs| sqlx::query(include_str!("sql/promote_these.sql")).bind(jobs);
-            let parted = apart::all_but_the_refused(session, jobs, statement).await?;
+            let parted =
+                apart::all_but_the_refused(session, "promote_these", jobs, statement).await?;
             promoted += parted.changed;
             refused += i64::try_from(parted.refused.len()).unwrap_or(0);
             if parted.changed == 0 {
@@ -113,7 +133,7 @@ impl Upkeep {
     pub async fn next_due(&self, mark: RunTime) -> Result<NextDue, DbError> {
         let statement = sqlx::query_as(include_str!("sql/next_due.sql")).bind(mark.0);
         let (asked_at, next): (f64, Option<f64>) =
-            self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await?;
+            self.session.lock().await.run("next_due", |c| statement.fetch_one(c).boxed()).await?;
         let pause = |s: f64| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX);
         Ok(NextDue { asked_at: RunTime(asked_at), wait: next.map(pause) })
     }
@@ -123,48 +143,48 @@ impl Upkeep {
     pub async fn declare_dead(&self, margin: Duration) -> Result<Vec<(i64, bool)>, DbError> {
         let statement = sqlx::query_as(include_str!("sql/declare_dead.sql"));
         let statement = statement.bind(margin.as_secs_f64());
-        self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await
+        self.session.lock().await.run("declare_dead", |c| statement.fetch_all(c).boxed()).await
     }
 
-    /// Puts a batch of a dead daemon's jobs back in line; gives how many.
-    pub async fn rescue(&self, dead: i64) -> Result<u64, DbError> {
+    /// Puts a batch of a dead daemon's jobs back in line; gives the queue of each.
+    pub async fn rescue(&self, dead: i64) -> Result<Vec<String>, DbError> {
         #[cfg(legwork_seeded_bugs)]
         if crate::seeded::has(crate::seeded::Bug::RescueByStaleList) {
             return self.rescue_by_stale_list(dead).await;
         }
-        let statement = sqlx::query(include_str!("sql/rescue.sql")).bind(dead);
+        let statement = sqlx::query_scalar(include_str!("sql/rescue.sql")).bind(dead);
         let mut session = self.session.lock().await;
-        let done = session.run_within(SCAN_LIMIT, |c| statement.execute(c).boxed()).await;
-        done.map(|done| done.rows_affected())
+        session.run_within("rescue", SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
     }
 
     /// A bug, see `seeded`.
     #[cfg(legwork_seeded_bugs)]
-    async fn rescue_by_stale_list(&self, dead: i64) -> Result<u64, DbError> {
+    async fn rescue_by_stale_list(&self, dead: i64) -> Result<Vec<String>, DbError> {
         const OTHERS_COME_FIRST: Duration = Duration::from_millis(300);
         let listed = sqlx::query_scalar(include_str!("sql/seeded_rescue_list.sql")).bind(dead);
         let listed: Vec<i64> =
-            self.session.lock().await.run(|c| listed.fetch_all(c).boxed()).await?;
+            self.session.lock().await.run("seeded", |c| listed.fetch_all(c).boxed()).await?;
         tokio::time::sleep(OTHERS_COME_FIRST).await;
-        let statement = sqlx::query(include_str!("sql/seeded_rescue.sql")).bind(listed);
-        let done = self.session.lock().await.run(|c| statement.execute(c).boxed()).await;
-        done.map(|done| done.rows_affected())
+        let statement = sqlx::query_scalar(include_str!("sql/seeded_rescue.sql")).bind(listed);
+        self.session.lock().await.run("seeded", |c| statement.fetch_all(c).boxed()).await
     }
 
-    /// Puts all of a dead daemon's jobs back in line but those that the database refuses; gives how
-    /// many. For when [`rescue`](Self::rescue) was refused.
-    pub async fn rescue_apart(&self, dead: i64) -> Result<u64, DbError> {
+    /// Puts all of a dead daemon's jobs back in line but those that the database refuses; gives the
+    /// queue of each. For when [`rescue`](Self::rescue) was refused.
+    pub async fn rescue_apart(&self, dead: i64) -> Result<Vec<String>, DbError> {
         let session = &mut *self.session.lock().await;
-        let (mut rescued, mut after) = (0, i64::MIN);
+        let (mut queues, mut after) = (Vec::new(), i64::MIN);
         loop {
             let held = sqlx::query_scalar(include_str!("sql/held_by.sql")).bind(dead).bind(after);
             let jobs: Vec<i64> =
-                session.run_within(SCAN_LIMIT, |c| held.fetch_all(c).boxed()).await?;
-            let Some(last) = jobs.last() else { return Ok(rescued) };
+                session.run_within("held_by", SCAN_LIMIT, |c| held.fetch_all(c).boxed()).await?;
+            let Some(last) = jobs.last() else { return Ok(queues) };
             after = *last;
             let these = include_str!("sql/rescue_these.sql");
             let statement = |jobs| sqlx::query(these).bind(dead).bind(jobs);
-            rescued += apart::all_but_the_refused(session, jobs, statement).await?.changed;
+            let parted =
+                apart::all_but_the_refused(session, "rescue_these", jobs, statement).await?;
+            queues.extend(parted.rows.iter().filter_map(|row| row.try_get(0).ok()));
         }
     }
 
@@ -172,20 +192,29 @@ impl Upkeep {
     pub async fn unknown_holders(&self) -> Result<Vec<i64>, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/unknown_holders.sql"));
         let mut session = self.session.lock().await;
-        session.run_within(SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
+        session.run_within("unknown_holders", SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
     }
 
     /// Forgets daemons that died long ago.
     pub async fn forget(&self) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/forget_daemons.sql"));
-        self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
+        self.session
+            .lock()
+            .await
+            .run("forget_daemons", |c| statement.execute(c).boxed())
+            .await
+            .map(drop)
     }
 
     /// Running jobs of `holder` that somebody wants stopped.
     pub async fn cancel_requests(&self, holder: i64) -> Result<Vec<(JobId, i64)>, DbError> {
         let statement = sqlx::query_as(include_str!("sql/cancel_requests.sql")).bind(holder);
-        let rows: Vec<(i64, i64)> =
-            self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await?;
+        let rows: Vec<(i64, i64)> = self
+            .session
+            .lock()
+            .await
+            .run("cancel_requests", |c| statement.fetch_all(c).boxed())
+            .await?;
         Ok(rows.into_iter().map(|(id, token)| (JobId(id), token)).collect())
     }
 
@@ -193,11 +222,11 @@ impl Upkeep {
     pub async fn expire(&self) -> Result<i64, DbError> {
         let session = &mut *self.session.lock().await;
         let expire = || sqlx::query_scalar::<_, i64>(include_str!("sql/expire.sql"));
-        match session.run(|c| expire().fetch_one(c).boxed()).await {
+        match session.run("expire", |c| expire().fetch_one(c).boxed()).await {
             Err(error) if lacks_a_partition(&error) => {
                 let make = sqlx::query(include_str!("sql/make_discard_days.sql"));
-                session.run(|c| make.execute(c).boxed()).await?;
-                session.run(|c| expire().fetch_one(c).boxed()).await
+                session.run("make_discard_days", |c| make.execute(c).boxed()).await?;
+                session.run("make_discard_days", |c| expire().fetch_one(c).boxed()).await
             }
             answer => answer,
         }
@@ -210,41 +239,103 @@ impl Upkeep {
             .bind(kept.completed.days().unwrap_or(0))
             .bind(kept.cancelled.days().unwrap_or(0))
             .bind(kept.discarded.days().unwrap_or(0));
-        self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
+        self.session
+            .lock()
+            .await
+            .run("publish_queue", |c| statement.execute(c).boxed())
+            .await
+            .map(drop)
     }
 
-    /// Makes history's next days.
-    pub async fn make_partitions(&self, days: i32) -> Result<(), DbError> {
-        let statement = sqlx::query(include_str!("sql/make_partitions.sql")).bind(days);
-        self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
+    /// Makes history's next days; gives how many partitions were missing.
+    pub async fn make_partitions(&self, days: i32) -> Result<i32, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/make_partitions.sql")).bind(days);
+        self.session.lock().await.run("make_partitions", |c| statement.fetch_one(c).boxed()).await
     }
 
     /// History's days that are past.
     pub async fn droppable_partitions(&self) -> Result<Vec<String>, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/droppable_partitions.sql"));
-        self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await
+        self.session
+            .lock()
+            .await
+            .run("droppable_partitions", |c| statement.fetch_all(c).boxed())
+            .await
     }
 
     /// Drops one of them.
     pub async fn drop_partition(&self, name: String) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/drop_partition.sql")).bind(name);
-        self.session.lock().await.run(|c| statement.execute(c).boxed()).await.map(drop)
+        self.session
+            .lock()
+            .await
+            .run("drop_partition", |c| statement.execute(c).boxed())
+            .await
+            .map(drop)
     }
 
-    /// How much waits in each of these queues, in their order.
-    pub async fn count(&self, queues: Vec<String>) -> Result<Vec<QueueCount>, DbError> {
-        let statement = sqlx::query_as(include_str!("sql/queue_counts.sql")).bind(queues);
-        let rows: Vec<(i64, f64, bool)> =
-            self.session.lock().await.run(|c| statement.fetch_all(c).boxed()).await?;
-        let count =
-            |(available, oldest_seconds, paused)| QueueCount { available, oldest_seconds, paused };
+    /// How much waits in each of these queues, in their order, and how much of it is of other kinds.
+    pub async fn count(
+        &self,
+        queues: Vec<String>,
+        kinds: Vec<String>,
+    ) -> Result<Vec<QueueCount>, DbError> {
+        let statement =
+            sqlx::query_as(include_str!("sql/queue_counts.sql")).bind(queues).bind(kinds);
+        let mut session = self.session.lock().await;
+        let rows: Vec<(i64, i64, f64, bool)> =
+            session.run("queue_counts", |c| statement.fetch_all(c).boxed()).await?;
+        let count = |(available, unserved, oldest_seconds, paused)| QueueCount {
+            available,
+            unserved,
+            oldest_seconds,
+            paused,
+        };
         Ok(rows.into_iter().map(count).collect())
+    }
+
+    /// How much waits for its time.
+    pub async fn waiting(&self) -> Result<Vec<WaitingCount>, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/waiting_counts.sql"));
+        let mut session = self.session.lock().await;
+        let rows: Vec<(String, bool, i64)> =
+            session.run("waiting_counts", |c| statement.fetch_all(c).boxed()).await?;
+        let count = |(queue, retryable, jobs)| WaitingCount { queue, retryable, jobs };
+        Ok(rows.into_iter().map(count).collect())
+    }
+
+    /// How much is in line in other queues than these.
+    pub async fn outside(&self, queues: &[String]) -> Result<i64, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/unserved_counts.sql"));
+        let statement = statement.bind(queues.to_vec());
+        self.session.lock().await.run("unserved_counts", |c| statement.fetch_one(c).boxed()).await
+    }
+
+    /// Where the schema stands, as a daemon of this binary sees it while it runs.
+    pub async fn schema(&self) -> Result<SchemaCheck, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/schema_version.sql"));
+        let found = self
+            .session
+            .lock()
+            .await
+            .run("schema_version", |c| statement.fetch_one(c).boxed())
+            .await;
+        match found {
+            Ok(version) => Ok(SchemaCheck::of(version)),
+            Err(error) if is_missing(&error) => Ok(SchemaCheck::Missing),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether nothing of these kinds is in line or runs.
     pub async fn nothing_left(&self, queue: &QueueName, kinds: &[String]) -> Result<bool, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/nothing_left.sql"));
         let statement = statement.bind(queue.as_str().to_owned()).bind(kinds.to_vec());
-        self.session.lock().await.run(|c| statement.fetch_one(c).boxed()).await
+        self.session.lock().await.run("nothing_left", |c| statement.fetch_one(c).boxed()).await
     }
+}
+
+/// Whether there is no such table, or no such schema.
+fn is_missing(error: &DbError) -> bool {
+    error.sqlstate().is_some_and(|code| code == "42P01" || code == "3F000")
 }

@@ -58,6 +58,12 @@ impl Drop for Entry {
     }
 }
 
+/// What metrics call a task: `claimer[default/all]` and `worker[default]#7` without what tells one
+/// from the next.
+pub(super) fn component(name: &str) -> &str {
+    name.split(['[', '#']).next().unwrap_or_default()
+}
+
 impl Registry {
     pub(super) fn enter(self: &Arc<Self>, name: &str) -> Entry {
         let mut tasks = self.lock();
@@ -100,6 +106,19 @@ impl Registry {
                 return;
             }
         }
+    }
+
+    /// How many tasks run, by component.
+    pub(super) fn census(&self) -> BTreeMap<String, u32> {
+        let mut components = BTreeMap::new();
+        for task in self.lock().running.values() {
+            let component = component(&task.name);
+            match components.get_mut(component) {
+                Some(tasks) => *tasks += 1,
+                None => drop(components.insert(component.to_owned(), 1)),
+            }
+        }
+        components
     }
 
     pub(super) fn tasks(&self) -> Vec<TaskInfo> {

@@ -49,3 +49,39 @@ async fn an_aborted_task_leaves_the_registry() {
     supervisor.abort("hung");
     assert!(supervisor.ended("hung", Instant::now() + Duration::from_secs(1)).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_metrics_show_what_runs_what_was_started_again_and_what_nobody_owns() {
+    let metrics = Arc::new(Metrics::default());
+    let supervisor = Supervisor::shown_in(&metrics);
+    for name in ["worker[a]#0", "worker[b]#0", "claimer[a/all]"] {
+        supervisor.spawn(name, ExitPolicy::Restart, std::future::pending);
+    }
+    let mut panics = true;
+    supervisor.spawn("stats", ExitPolicy::Restart, move || {
+        let panics = std::mem::take(&mut panics);
+        async move {
+            assert!(!panics, "a bug");
+            std::future::pending::<()>().await;
+        }
+    });
+    let restarted = async || {
+        while supervisor.tasks().iter().all(|task| task.restarts == 0) {
+            // Paused time moves on only while every task waits.
+            sleep(RESTART_PAUSE).await;
+        }
+    };
+    tokio::time::timeout(RESTART_WINDOW, restarted()).await.expect("it is started again");
+    let shows = |line: &str| {
+        let text = metrics.render();
+        assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
+    };
+    shows("legwork_supervised_tasks{component=\"worker\"} 2");
+    shows("legwork_supervised_tasks{component=\"claimer\"} 1");
+    shows("legwork_worker_restarts_total{component=\"stats\",reason=\"panic\"} 1");
+    shows("legwork_worker_restarts_total{component=\"worker\",reason=\"panic\"} 0");
+    shows("legwork_unsupervised_tasks 0");
+    supervisor.abort("worker[");
+    assert!(supervisor.ended("worker[", Instant::now() + Duration::from_secs(1)).await);
+    shows("legwork_supervised_tasks{component=\"worker\"} 0");
+}

@@ -7,9 +7,11 @@
 
 mod layer;
 mod line;
+mod scope;
 mod throttle;
 mod writer;
 
+pub use scope::JobScope;
 pub use writer::{Losses, Writer};
 
 use crate::config::{Log, LogFormat};
@@ -51,7 +53,8 @@ impl Logs {
     }
 }
 
-/// Starts logging for the process: to standard output, as `[log]` says. `instance` is the boot id.
+/// Starts logging for the process: to standard output, as `[log]` says. `instance` is
+/// the daemon's name.
 pub fn init(settings: &Log, instance: &str) -> Result<Logs, LogsError> {
     let stdout = std::io::stdout();
     let terminal = stdout.is_terminal();
@@ -87,7 +90,7 @@ fn log_panics() {
         tracing::error!(
             event = super::events::PROCESS_PANICKED,
             error.message = text,
-            code.location = location.as_deref(),
+            error.stack = location.as_deref(),
             thread.name = std::thread::current().name(),
             "A thread panicked"
         );

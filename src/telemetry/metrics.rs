@@ -13,14 +13,15 @@ mod process;
 mod queue;
 mod registry;
 mod runtime;
+mod samplers;
 
 pub use catalogue::{CATALOGUE, Definition, Shape};
-pub use daemon::{DaemonMetrics, Freshness, Session, WakeSource};
+pub use daemon::{DaemonMetrics, Freshness, Session};
 pub use families::{
-    CommandExit, CommandMetrics, DbOperation, FlushMetrics, HttpMetrics, LateReason,
+    CommandExit, CommandMetrics, DbOperation, FlushMetrics, InFlight, LateReason, LimiterMetrics,
 };
 pub use job::{AttemptEnd, JobMetrics};
-pub use queue::{PollMetrics, QueueMetrics};
+pub use queue::{PollMetrics, QueueMetrics, WakeSource};
 
 use crate::{
     config,
@@ -49,10 +50,9 @@ const LAGS_PER_TICK: u32 = 10;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// What exists once a daemon: wake-ups, supervision, rescue, schema, draining.
+    /// What exists once a daemon: supervision, rescue, schema, draining.
     pub daemon: DaemonMetrics,
-    /// The admin port's own requests.
-    pub http: HttpMetrics,
+    samplers: samplers::Samplers,
     runtime: runtime::Runtime,
     losses: OnceLock<Arc<crate::telemetry::logs::Losses>>,
     max_kinds: usize,
@@ -67,6 +67,13 @@ struct Names {
     jobs: HashMap<(String, String), Arc<JobMetrics>>,
 }
 
+impl Default for Metrics {
+    /// As the defaults of `[metrics]` have it.
+    fn default() -> Self {
+        Self::new(&config::Settings::default().metrics)
+    }
+}
+
 impl Metrics {
     /// An empty set of metrics.
     pub fn new(settings: &config::Metrics) -> Self {
@@ -74,7 +81,7 @@ impl Metrics {
         let registry = Registry::new();
         Self {
             daemon: DaemonMetrics::new(&registry),
-            http: HttpMetrics::new(&registry),
+            samplers: samplers::Samplers::default(),
             runtime: runtime::Runtime::default(),
             losses: OnceLock::new(),
             max_kinds: settings.max_kinds,
@@ -119,9 +126,9 @@ impl Metrics {
         FlushMetrics::new(&self.registry, op)
     }
 
-    /// How long jobs wait for a limiter, named as the configuration names it.
-    pub fn limiter(&self, limiter: &str) -> ::metrics::Histogram {
-        self.registry.histogram(&catalogue::RATE_LIMIT_WAIT, &[limiter])
+    /// The handles of a limiter, named as the configuration names it.
+    pub fn limiter(&self, limiter: &str) -> LimiterMetrics {
+        LimiterMetrics::new(&self.registry, limiter)
     }
 
     /// One of the daemon's own database sessions.
@@ -130,22 +137,19 @@ impl Metrics {
     }
 
     /// Tasks of one component that the supervisor owns.
-    pub fn supervised_tasks(&self, component: &'static str) -> ::metrics::Gauge {
+    pub fn supervised_tasks(&self, component: &str) -> ::metrics::Gauge {
         self.registry.gauge(&catalogue::SUPERVISED_TASKS, &[component])
     }
 
     /// A component that was started again.
-    pub fn worker_restarts(
-        &self,
-        component: &'static str,
-        reason: &'static str,
-    ) -> ::metrics::Counter {
+    pub fn worker_restarts(&self, component: &str, reason: &'static str) -> ::metrics::Counter {
         self.registry.counter(&catalogue::WORKER_RESTARTS, &[component, reason])
     }
 
-    /// Results that a fence refused.
-    pub fn late_results(&self, op: &'static str, reason: LateReason) -> ::metrics::Counter {
-        self.registry.counter(&catalogue::LATE_RESULTS, &[op, reason.as_str()])
+    /// Has `sample` set gauges at each scrape: for what a room knows at any moment and would
+    /// otherwise have to tell at each change. It reads memory only, and waits for nobody.
+    pub fn at_scrape(&self, sample: impl Fn(&Self) + Send + Sync + 'static) {
+        self.samplers.add(sample);
     }
 
     /// Takes the counters of the log writer, so that lost lines show here.
@@ -160,6 +164,7 @@ impl Metrics {
 
     /// Everything in Prometheus' text format. Reads memory and `/proc`, nothing else.
     pub fn render(&self) -> String {
+        self.samplers.take(self);
         self.daemon.show_ages();
         if let Some(losses) = self.losses.get() {
             self.daemon.log_lines_dropped.absolute(losses.dropped());

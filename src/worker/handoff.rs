@@ -28,6 +28,17 @@ pub enum Summons {
     StartWorker,
 }
 
+/// Who and what is there at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Census {
+    /// Workers that were started and haven't ended.
+    pub workers: usize,
+    /// Those of them that wait for a job.
+    pub idle: usize,
+    /// Jobs that wait for a worker.
+    pub jobs: usize,
+}
+
 /// The hand-off of one queue. Invariant: no job lies inside while a worker could take it and none
 /// is on the way.
 #[derive(Debug)]
@@ -95,9 +106,11 @@ impl<T> Handoff<T> {
         Take { handoff: self, ticket: None, summoned }
     }
 
-    /// How many jobs lie inside.
-    pub fn depth(&self) -> usize {
-        self.lock().jobs.len()
+    /// Who and what is there now.
+    pub fn census(&self) -> Census {
+        let state = self.lock();
+        let workers = state.workers as usize;
+        Census { workers, idle: state.sleepers.len(), jobs: state.jobs.len() }
     }
 
     /// Takes everything out, to be released.

@@ -1,12 +1,16 @@
 //! The workers of one queue: started when they are needed, each running one job after another.
 
-use super::{Assignment, Handoff, Running, Slot, Summons, lines};
+use super::{Assignment, Handoff, Running, Slot, Summons, running::Listed};
 use crate::{
     completer::{Settled, Verdicts},
     executor::{AttemptLimits, Context, Handler, execute},
     job::{ClaimedJob, Ending, KindName, KindPolicy, QueueName, Verdict, rule},
     supervise::{ExitPolicy, Supervisor},
-    telemetry::metrics::{JobMetrics, QueueMetrics},
+    telemetry::{
+        events,
+        logs::JobScope,
+        metrics::{JobMetrics, QueueMetrics},
+    },
 };
 use std::{
     collections::HashMap,
@@ -17,7 +21,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-use tracing::Instrument;
 
 /// What a worker needs to know of a kind.
 pub struct KindRuntime {
@@ -103,9 +106,14 @@ impl Pool {
         &self.0.verdicts
     }
 
-    /// Jobs that wait for a worker.
-    pub fn depth(&self) -> usize {
-        self.0.handoff.depth()
+    /// Shows the pool in its queue's gauges whenever it is called; keeps no pool alive.
+    pub fn gauges(&self) -> impl Fn() + Send + Sync + use<> {
+        let pool = Arc::downgrade(&self.0);
+        move || {
+            if let Some(pool) = pool.upgrade() {
+                pool.show();
+            }
+        }
     }
 
     /// Nothing more comes: gives back what no worker has taken, and lets workers end.
@@ -155,7 +163,7 @@ impl Pool {
             return self.release(job, slot).await;
         };
         self.0.metrics.queue_wait_seconds.record(job.waited.as_secs_f64());
-        self.0.metrics.workers_busy.increment(1.0);
+        let in_flight = kind.metrics.in_flight();
         let limits = AttemptLimits {
             timeout: kind.policy.timeout_of(&job),
             max_attempts: kind.policy.max_attempts_of(&job),
@@ -163,21 +171,68 @@ impl Pool {
         };
         let context = Context::new(job, limits, listed.job.token.clone());
         listed.job.follow(context.progress_so_far());
-        lines::started(context.job());
-        let (started, span) = (Instant::now(), lines::span(context.job()));
-        let attempt = execute(kind.handler.as_ref(), &context, &listed.job.stop);
-        let ending = attempt.instrument(span.clone()).await;
-        let took = started.elapsed();
-        let job = context.into_job();
-        drop(listed);
-        kind.metrics.duration_seconds.record(took.as_secs_f64());
-        if matches!(ending, Ending::Panicked(_)) {
-            kind.metrics.panics.increment(1);
-        }
-        let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
-        let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
-        span.in_scope(|| lines::failed(&job, limits.max_attempts, &settled));
+        let settled = about(&context).over(attempt(kind, context, listed)).await;
         self.0.verdicts.settle(settled, slot).await;
-        self.0.metrics.workers_busy.decrement(1.0);
+        drop(in_flight);
     }
+}
+
+impl Inner {
+    fn show(&self) {
+        #[expect(clippy::cast_precision_loss, reason = "workers and jobs are far below 2^52")]
+        let count = |count: usize| count as f64;
+        let census = self.handoff.census();
+        let (stopping, oldest) = self.running.census(&self.queue);
+        let age = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        self.metrics.channel_depth.set(count(census.jobs));
+        self.metrics.workers_idle.set(count(census.idle));
+        self.metrics.workers_stopping.set(count(stopping));
+        let busy = census.workers.saturating_sub(census.idle + stopping);
+        self.metrics.workers_busy.set(count(busy));
+        self.metrics.oldest_running_age_seconds.set(age);
+    }
+}
+
+/// Whom lines about the attempt name.
+fn about(context: &Context) -> JobScope {
+    let job = context.job();
+    JobScope {
+        id: job.lease.job,
+        kind: Some(job.kind.clone()),
+        queue: job.queue.clone(),
+        attempt: context.attempt(),
+        max_attempts: Some(context.max_attempts()),
+        origin: context.origin().cloned(),
+    }
+}
+
+/// Runs the handler and rules on how it ended.
+async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settled {
+    tracing::debug!(event = events::JOB_STARTED, "an attempt starts");
+    let started = Instant::now();
+    let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
+    let took = started.elapsed();
+    let origin = context.origin().cloned();
+    let job = context.into_job();
+    drop(listed);
+    kind.metrics.duration_seconds.record(took.as_secs_f64());
+    if matches!(ending, Ending::Panicked(_)) {
+        kind.metrics.panics.increment(1);
+    }
+    let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
+    let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
+    tell_of_failure(&settled);
+    Settled { origin, ..settled }
+}
+
+fn tell_of_failure(settled: &Settled) {
+    let Some(failure) = &settled.failure else { return };
+    tracing::warn!(
+        event = events::JOB_FAILED,
+        job.outcome = settled.end().as_str(),
+        duration_ms = settled.took.as_secs_f64() * 1e3,
+        error.type = failure.cause.as_str(),
+        error.message = failure.error.as_str(),
+        "an attempt failed"
+    );
 }

@@ -146,6 +146,14 @@ impl Running {
         jobs
     }
 
+    /// Of this queue: how many attempts were told to stop, and since when the oldest runs.
+    pub fn census(&self, queue: &QueueName) -> (usize, Option<Instant>) {
+        let state = self.lock();
+        let of_queue = || state.jobs.values().filter(|job| job.queue == *queue);
+        let stopping = of_queue().filter(|job| job.token.is_cancelled()).count();
+        (stopping, of_queue().map(|job| job.since).min())
+    }
+
     /// Whether nothing runs.
     pub fn is_empty(&self) -> bool {
         self.lock().jobs.is_empty()

@@ -6,6 +6,7 @@
 //! single room promises on its own is tested in that room.
 
 mod claims;
+mod counts;
 mod endings;
 mod faults;
 mod fences;
@@ -54,7 +55,7 @@ pub(crate) fn kind(text: &str, backoff: Duration) -> KindSettings {
 }
 
 /// Short enough not to be noticed.
-const AT_ONCE: Duration = Duration::from_millis(1);
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 
 pub(crate) fn daemon(settings: Settings) -> Daemon {
     Daemon::new(settings, Environment::of::<&str, &str>([]))
@@ -125,12 +126,12 @@ impl Runner {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct History {
     pub(crate) outcome: String,
-    reason: Option<String>,
-    attempt: i16,
-    snoozes: i16,
-    result: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) attempt: i16,
+    pub(crate) snoozes: i16,
+    pub(crate) result: Option<String>,
     /// `attempt cause: error` of each failed attempt, in order.
-    failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
 }
 
 /// Waits for a job's end.
@@ -154,7 +155,10 @@ pub(crate) async fn history(pool: &PgPool, id: i64) -> History {
 }
 
 /// Waits until there is something, and gives it.
-async fn awaited<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn awaited<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
     let mut found = None;
     support::eventually(what, async || {
         found = look().await;

@@ -10,6 +10,7 @@ mod escapes;
 mod init;
 mod lease;
 mod lines;
+mod metrics;
 mod outage;
 mod probes;
 mod shutdown;
@@ -26,29 +27,29 @@ use tempfile::TempDir;
 use crate::support;
 
 /// The lease of [`Configuration`]'s default.
-const TTL: Duration = Duration::from_secs(2);
+pub(crate) const TTL: Duration = Duration::from_secs(2);
 /// Its heartbeat.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// What a process on a busy machine may be late by.
-const SLACK: Duration = Duration::from_secs(3);
+pub(crate) const SLACK: Duration = Duration::from_secs(3);
 /// Longer than a main loop may be silent before probes take the daemon for hung: three ticks of 1 s.
 const MISSED_TICKS: Duration = Duration::from_secs(5);
 
 /// A configuration file, with what tests say differently.
-struct Configuration<'a> {
-    url: &'a str,
+pub(crate) struct Configuration<'a> {
+    pub(crate) url: &'a str,
     /// `lease_ttl` and `heartbeat_interval`.
-    lease: (Duration, Duration),
+    pub(crate) lease: (Duration, Duration),
     /// `grace` and `cancel_grace`.
-    grace: (&'a str, &'a str),
-    statement_timeout: &'a str,
-    listen: &'a str,
+    pub(crate) grace: (&'a str, &'a str),
+    pub(crate) statement_timeout: &'a str,
+    pub(crate) listen: &'a str,
     /// `[[kind]]`s.
-    kinds: &'a [String],
+    pub(crate) kinds: &'a [String],
 }
 
 impl<'a> Configuration<'a> {
-    fn of(url: &'a str, kinds: &'a [String]) -> Self {
+    pub(crate) fn of(url: &'a str, kinds: &'a [String]) -> Self {
         Self {
             url,
             lease: (TTL, HEARTBEAT),
@@ -59,7 +60,7 @@ impl<'a> Configuration<'a> {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let database = match (self.url, self.statement_timeout) {
             ("", _) => String::new(),
             (url, limit) => format!(
@@ -79,21 +80,21 @@ impl<'a> Configuration<'a> {
 }
 
 /// A directory in which programs run and a file in it, `notes`, to which they append lines.
-struct Notebook {
+pub(crate) struct Notebook {
     directory: TempDir,
 }
 
 impl Notebook {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory can be made") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A kind that runs this script, with further keys for its section.
-    fn kind(&self, name: &str, script: &str, keys: &str) -> String {
+    pub(crate) fn kind(&self, name: &str, script: &str, keys: &str) -> String {
         let (file, cwd) = (self.path(name), self.directory.path());
         std::fs::write(&file, script).expect("a script can be written");
         format!(
@@ -105,13 +106,13 @@ impl Notebook {
     }
 
     /// The lines so far.
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.path("notes")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
     /// Waits for a line that starts so and gives the rest of it.
-    async fn says(&self, start: &str) -> String {
+    pub(crate) async fn says(&self, start: &str) -> String {
         let mut rest = None;
         support::eventually(&format!("the notebook says {start:?}"), async || {
             let lines = self.lines();
@@ -123,36 +124,36 @@ impl Notebook {
     }
 
     /// Makes a file that scripts wait for.
-    fn allow(&self, name: &str) {
+    pub(crate) fn allow(&self, name: &str) {
         std::fs::write(self.path(name), "").expect("a file can be made");
     }
 }
 
 /// What is known of a job.
 #[derive(Debug, PartialEq, Eq)]
-struct Job {
-    state: String,
-    attempt: i16,
-    rescues: i16,
-    reason: Option<String>,
+pub(crate) struct Job {
+    pub(crate) state: String,
+    pub(crate) attempt: i16,
+    pub(crate) rescues: i16,
+    pub(crate) reason: Option<String>,
 }
 
 /// Enqueues a job.
-async fn enqueue(pool: &PgPool, kind: &str) -> i64 {
+pub(crate) async fn enqueue(pool: &PgPool, kind: &str) -> i64 {
     let statement = "INSERT INTO legwork.job (kind) VALUES ($1) RETURNING id";
     let inserted = sqlx::query_scalar(statement).bind(kind).fetch_one(pool).await;
     inserted.expect("a job can be enqueued")
 }
 
 /// Enqueues many.
-async fn enqueue_many(pool: &PgPool, kind: &str, count: i32) {
+pub(crate) async fn enqueue_many(pool: &PgPool, kind: &str, count: i32) {
     let statement = "INSERT INTO legwork.job (kind) SELECT $1 FROM generate_series(1, $2)";
     let inserted = sqlx::query(statement).bind(kind).bind(count).execute(pool).await;
     inserted.expect("jobs can be enqueued");
 }
 
 /// Looks a job up; there is exactly one of an id, unfinished or finished.
-async fn job(pool: &PgPool, id: i64) -> Job {
+pub(crate) async fn job(pool: &PgPool, id: i64) -> Job {
     let statement = "SELECT state, attempt, rescues, reason FROM legwork.jobs WHERE id = $1";
     let found = sqlx::query_as::<_, (String, i16, i16, Option<String>)>(statement).bind(id);
     let mut found = found.fetch_all(pool).await.expect("jobs can be read");
@@ -162,7 +163,7 @@ async fn job(pool: &PgPool, id: i64) -> Job {
 }
 
 /// Waits until a job is in this state.
-async fn becomes(pool: &PgPool, id: i64, state: &str) -> Job {
+pub(crate) async fn becomes(pool: &PgPool, id: i64, state: &str) -> Job {
     support::eventually(&format!("job {id} is {state}"), async || {
         job(pool, id).await.state == state
     })
@@ -171,7 +172,7 @@ async fn becomes(pool: &PgPool, id: i64, state: &str) -> Job {
 }
 
 /// How many jobs of a kind are in this state.
-async fn count(pool: &PgPool, kind: &str, state: &str) -> i64 {
+pub(crate) async fn count(pool: &PgPool, kind: &str, state: &str) -> i64 {
     let statement = "SELECT count(*) FROM legwork.jobs WHERE kind = $1 AND state = $2";
     let counted = sqlx::query_scalar(statement).bind(kind).bind(state).fetch_one(pool).await;
     counted.expect("jobs can be counted")

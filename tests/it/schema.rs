@@ -162,7 +162,7 @@ fn everything_in_the_schema_says_who_needs_it() {
 
 /// Those who need columns and indexes, as the comments call them.
 const WHO: &str = "producer|people|handler|claim|complet|rescue|promotion|prun|retry|cancel|snooze|discard|pause|why|show|\
-    heartbeat|migrator|verdict|doctor|daemon|INSERT";
+    heartbeat|migrator|verdict|daemon|INSERT";
 
 #[test]
 fn the_comment_of_each_column_and_index_names_who_needs_it() {

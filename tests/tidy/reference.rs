@@ -5,7 +5,7 @@
 
 use crate::{
     layers::{is_test, rows, ticked},
-    scan::{Rust, is_name},
+    scan::{Literal, Rust, is_name},
     tree::{Finding, Tree, clean, line_at},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const TASKS: &str = "docs/concurrency.md";
 const KEYS: &str = "src/config/default.toml";
 const KEYS_PAGE: &str = "docs/configuration.md";
+const EVENTS: &str = "src/telemetry/events.rs";
 const METRICS_PAGE: &str = "docs/metrics.md";
 
 /// Calls whose first argument is a task's name.
@@ -144,6 +145,45 @@ fn undocumented_metrics(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// The catalogue's events: constant and line of each.
+fn events(tree: &Tree) -> Vec<(String, usize)> {
+    let text = tree.text(EVENTS).unwrap_or_default();
+    let rust = Rust::of(text).without_tests();
+    let constant = |literal: &Literal| {
+        let before = rust.code[..literal.at].trim_end().strip_suffix('=')?.trim_end();
+        let start = before.rfind(|c| !is_name(c)).map_or(0, |at| at + 1);
+        Some((before[start..].to_owned(), line_at(text, literal.at)))
+    };
+    rust.literals.iter().filter_map(constant).collect()
+}
+
+/// Events that nothing logs, and events that are logged by another name than the catalogue's.
+fn events_out_of_step(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut used = BTreeSet::new();
+    let known = events(tree);
+    let production = tree.under("src/", ".rs").filter(|f| !is_test(&f.path) && f.path != EVENTS);
+    for file in production {
+        let rust = Rust::of(&file.text).without_tests();
+        for (name, _) in &known {
+            if rust.names(&format!("events::{name}")).next().is_some() {
+                used.insert(name.clone());
+            }
+        }
+        for literal in &rust.literals {
+            let before = rust.code[..literal.at].trim_end();
+            if before.strip_suffix('=').is_some_and(|code| code.trim_end().ends_with(" event")) {
+                let say = format!("`{}`: use the constant of {EVENTS}", literal.text);
+                findings.push(Finding::new(&file.path, line_at(&file.text, literal.at), say));
+            }
+        }
+    }
+    for (name, line) in known.iter().filter(|(name, _)| !used.contains(name)) {
+        findings.push(Finding::new(EVENTS, *line, format!("nothing logs `{name}`")));
+    }
+    findings
+}
+
 /// The name of a series is its metric's, with what a histogram appends.
 fn base(series: &str) -> &str {
     let endings = ["_bucket", "_count", "_sum"];
@@ -185,13 +225,20 @@ fn every_metric_has_a_row_in_the_reference_and_every_row_a_metric() {
 }
 
 #[test]
+fn every_event_of_the_catalogue_is_logged_and_no_other() {
+    clean(&events_out_of_step(&Tree::of_the_repository()));
+}
+
+#[test]
 fn alerts_and_dashboards_ask_only_for_metrics_that_exist() {
     clean(&unknown_series(&Tree::of_the_repository()));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Tree, tasks, undocumented_keys, undocumented_metrics, unknown_series};
+    use super::{
+        Tree, events_out_of_step, tasks, undocumented_keys, undocumented_metrics, unknown_series,
+    };
 
     const PAGE: &str =
         "| task | owner |\n|---|---|\n| `claimer[queue/group]` | a |\n| `signals` | b |\n";
@@ -236,6 +283,19 @@ mod tests {
         assert_eq!(found("| `legwork_jobs_claimed_total` | counter |"), 0);
         assert_eq!(found(""), 1);
         assert_eq!(found("| `legwork_jobs_claimed_total` |\n| `legwork_gone_total` |"), 1);
+    }
+
+    #[test]
+    fn an_event_that_nothing_logs_or_that_has_another_name_is_found() {
+        let catalogue =
+            ("src/telemetry/events.rs", "events! { JOB_LATE = \"job.late\", \"It is late.\"; }");
+        let found = |code: &str| {
+            events_out_of_step(&Tree::made_of(&[catalogue, ("src/worker.rs", code)])).len()
+        };
+        assert_eq!(found("warn!(event = events::JOB_LATE, op, \"late\")"), 0);
+        assert_eq!(found("warn!(event = events::JOB_LATER, op, \"late\")"), 1);
+        let both = "warn!(event = events::JOB_LATE); warn!( event = \"job.lost\", \"lost\")";
+        assert_eq!(found(both), 1);
     }
 
     #[test]

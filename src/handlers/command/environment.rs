@@ -2,7 +2,7 @@
 //! lists. Nothing is inherited, so no secret of the daemon's leaks and no `LD_PRELOAD` gets in.
 
 use super::process::RESULT_DESCRIPTOR;
-use crate::{executor::Context, job::Metadata};
+use crate::executor::Context;
 use std::time::SystemTime;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ pub(super) type Variables = Vec<(String, String)>;
 /// Legwork's own variables come last: the file can't make a program believe another attempt's.
 pub(super) fn of(context: &Context, listed: &[(String, String)]) -> Variables {
     let job = context.job();
-    let metadata = Metadata::of(job.metadata.as_deref());
+    let origin = context.origin();
     let always = [
         ("LEGWORK_JOB_ID", job.lease.job.to_string()),
         ("LEGWORK_KIND", job.kind.to_string()),
@@ -26,9 +26,10 @@ pub(super) fn of(context: &Context, listed: &[(String, String)]) -> Variables {
     ];
     let where_known = [
         ("LEGWORK_DEADLINE", deadline(context)),
-        ("LEGWORK_REQUEST_ID", metadata.request_id),
-        ("LEGWORK_USER_ID", metadata.user_id),
-        ("TRACEPARENT", metadata.traceparent),
+        ("LEGWORK_REQUEST_ID", origin.and_then(|origin| origin.request_id.clone())),
+        ("LEGWORK_USER_ID", origin.and_then(|origin| origin.user_id.clone())),
+        ("TRACEPARENT", origin.and_then(|origin| origin.traceparent.clone())),
+        ("TRACESTATE", origin.and_then(|origin| origin.tracestate.clone())),
     ];
     let known = where_known.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let own = always.into_iter().chain(known).map(|(name, value)| (name.to_owned(), value));

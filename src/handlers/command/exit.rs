@@ -38,7 +38,7 @@ pub(super) struct Ended {
 impl Ended {
     /// What it decided by its exit code.
     pub(super) fn outcome(self, context: &Context, slower: Slower) -> Outcome {
-        self.report_nonsense(context);
+        self.report_nonsense();
         let discard = |reason, error| Outcome::Discard { reason, error };
         let after = self.said.retry_after;
         match self.status.code() {
@@ -51,7 +51,7 @@ impl Ended {
                 Outcome::Retry { error: self.error(), after: Some(after) }
             }
             Some(code @ (NO_PERMISSION | BAD_CONFIGURATION)) => {
-                alert(context, code);
+                alert(code);
                 discard(DiscardReason::PermanentError, self.error())
             }
             _ => Outcome::Retry { error: self.error(), after },
@@ -76,11 +76,9 @@ impl Ended {
         JobError::new(format!("{}\n{}", in_words(self.status), told.trim_end()).trim_end())
     }
 
-    fn report_nonsense(&self, context: &Context) {
+    fn report_nonsense(&self) {
         if self.said.malformed > 0 {
             tracing::debug!(
-                job.id = context.job().lease.job.0,
-                job.kind = %context.job().kind,
                 lines = self.said.malformed,
                 "the program wrote lines to descriptor 3 that make no sense; they were ignored",
             );
@@ -89,12 +87,9 @@ impl Ended {
 }
 
 /// The program says that somebody has to mend something before any job of this kind can work.
-fn alert(context: &Context, code: i32) {
+fn alert(code: i32) {
     tracing::error!(
-        event = events::JOB_DISCARDED,
-        job.id = context.job().lease.job.0,
-        job.kind = %context.job().kind,
-        job.queue = %context.job().queue,
+        event = events::COMMAND_FAILED,
         exit.code = code,
         "the program lacks a permission or is configured wrongly; the job is discarded",
     );
@@ -102,6 +97,8 @@ fn alert(context: &Context, code: i32) {
 
 /// A program that couldn't be run: its file may be on its way, so the attempt is worth another.
 pub(super) fn not_run(error: &RunError) -> Outcome {
+    let said: &dyn Error = error;
+    tracing::error!(event = events::COMMAND_FAILED, error = said, "the program wasn't run");
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Outcome::Retry { error: JobError::new(format!("{error}{cause}")), after: None }
 }

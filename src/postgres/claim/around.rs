@@ -82,7 +82,7 @@ async fn claimable(
         .bind(request.probe.marks.clone())
         .bind(kinds)
         .bind(i64::try_from(most).unwrap_or(i64::MAX));
-    session.run(|connection| query.fetch_all(connection).boxed()).await
+    session.run("claimable", |connection| query.fetch_all(connection).boxed()).await
 }
 
 async fn take(
@@ -95,5 +95,5 @@ async fn take(
         let query = sqlx::query(include_str!("../sql/claim_these.sql"));
         query.bind(holder).bind(queue.clone()).bind(part)
     };
-    apart::all_but_the_refused(session, jobs, statement).await
+    apart::all_but_the_refused(session, "claim_these", jobs, statement).await
 }

@@ -35,6 +35,27 @@ pub enum SchemaCheck {
     },
 }
 
+impl SchemaCheck {
+    /// What a schema of this version is to this binary.
+    pub fn of(found: i64) -> Self {
+        let expected = EXPECTED_VERSION;
+        match found.cmp(&expected) {
+            std::cmp::Ordering::Less => Self::Older { found, expected },
+            std::cmp::Ordering::Equal => Self::Current,
+            std::cmp::Ordering::Greater => Self::Newer { found, expected },
+        }
+    }
+
+    /// The newest version applied; 0 is no schema.
+    pub fn version(self) -> i64 {
+        match self {
+            Self::Missing => 0,
+            Self::Current => EXPECTED_VERSION,
+            Self::Older { found, .. } | Self::Newer { found, .. } => found,
+        }
+    }
+}
+
 impl fmt::Display for SchemaCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -100,12 +121,7 @@ pub async fn check(connection: &mut PgConnection) -> Result<SchemaCheck, Migrate
         .fetch_one(connection)
         .await
         .map_err(MigrateError::Read)?;
-    let (found, expected) = (newest.unwrap_or(0), EXPECTED_VERSION);
-    Ok(match found.cmp(&expected) {
-        std::cmp::Ordering::Less => SchemaCheck::Older { found, expected },
-        std::cmp::Ordering::Equal => SchemaCheck::Current,
-        std::cmp::Ordering::Greater => SchemaCheck::Newer { found, expected },
-    })
+    Ok(SchemaCheck::of(newest.unwrap_or(0)))
 }
 
 /// The applied versions, oldest first; none where there is no schema.

@@ -19,7 +19,9 @@ pub(super) fn instead_of_copy(error: &DbError) -> bool {
 /// Writes them, all or none.
 pub(super) async fn write(session: &mut Session, rows: &[Failure]) -> Result<(), DbError> {
     let columns = Columns::of(rows);
-    session.run(move |connection| insert(connection, columns).boxed()).await
+    session
+        .run("insert_failed_attempts", move |connection| insert(connection, columns).boxed())
+        .await
 }
 
 /// What INSERT takes.

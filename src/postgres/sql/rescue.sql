@@ -6,3 +6,4 @@ UPDATE legwork.job SET holder = NULL, attempt = least(attempt + 1, 32767)::small
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM legwork.job WHERE holder = $1 LIMIT 1000 FOR UPDATE SKIP LOCKED
 ))
+RETURNING queue::text

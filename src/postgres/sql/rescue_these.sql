@@ -5,4 +5,4 @@ UPDATE legwork.job SET holder = NULL, attempt = least(attempt + 1, 32767)::small
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM legwork.job WHERE id = ANY ($2::bigint[]) AND holder = $1 FOR UPDATE SKIP LOCKED
 ))
-RETURNING id
+RETURNING queue::text

@@ -2,3 +2,4 @@
 UPDATE legwork.job SET holder = NULL, attempt = least(attempt + 1, 32767)::smallint,
     rescues = least(rescues + 1, 32767)::smallint
 WHERE id = ANY ($1::bigint[])
+RETURNING queue::text

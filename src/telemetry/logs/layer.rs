@@ -1,10 +1,12 @@
 //! Collects what `tracing` knows of an event, its spans included, and hands over one line.
 //!
-//! Fields of the event win over those of its spans, inner spans over outer ones, so that a line
-//! inside a job's span names the job without repeating it at each call.
+//! Fields of the event win over those of its spans, inner spans over outer ones, and all of them over
+//! what is known of the job, so that a line inside an attempt names the job without repeating it at
+//! each call.
 
 use super::{
     line::{Fields, Line, Style},
+    scope,
     throttle::Throttle,
     writer::Writer,
 };
@@ -61,6 +63,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
                 fields.add_missing(outer);
             }
         }
+        scope::add_to(&mut fields);
         let line = Line::now(event.metadata(), &self.instance, fields);
         self.writer.write(line.render(self.style));
     }

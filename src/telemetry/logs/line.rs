@@ -23,11 +23,12 @@ pub(super) const VALUE_MAX_BYTES: usize = 8 * 1024;
 /// nearly every character has to be escaped.
 const LINE_MAX_BYTES: usize = 16 * 1024;
 /// The fields that come first, in this order; others follow as they were recorded.
-pub(super) const ORDER: [&str; 15] = [
+pub(super) const ORDER: [&str; 16] = [
     "trace_id",
     "span_id",
     "trace_flags",
     "request_id",
+    "user_id",
     "event",
     "job.id",
     "job.kind",
@@ -63,6 +64,13 @@ impl Fields {
         }
     }
 
+    /// Sets a field that isn't known yet.
+    pub(super) fn put_missing(&mut self, name: &'static str, value: impl FnOnce() -> Value) {
+        if self.0.iter().all(|(known, _)| *known != name) {
+            self.0.push((name, value()));
+        }
+    }
+
     /// Takes what isn't known yet. A span's message is its own.
     pub(super) fn add_missing(&mut self, outer: &Self) {
         for (name, value) in &outer.0 {
@@ -77,22 +85,22 @@ impl Fields {
         Some(self.0.remove(at).1)
     }
 
-    fn text(&mut self, field: &Field, mut text: String) {
+    fn text(&mut self, name: &'static str, mut text: String) {
         if text.len() > VALUE_MAX_BYTES {
             text.truncate(text.floor_char_boundary(VALUE_MAX_BYTES));
             text.push('…');
         }
-        self.put(field.name(), Value::String(text));
+        self.put(name, Value::String(text));
     }
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, format!("{value:?}"));
+        self.text(field.name(), format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, value.to_owned());
+        self.text(field.name(), value.to_owned());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -112,7 +120,7 @@ impl Visit for Fields {
     }
 
     /// The error and what caused it. Our errors don't repeat their source in their text; the driver's
-    /// do, and what is said already isn't said again.
+    /// do, and what is said already isn't said again. Short for `error.message`: `error`.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let causes = std::iter::successors(Some(value), |error| (*error).source());
         let mut chain = String::new();
@@ -124,7 +132,8 @@ impl Visit for Fields {
                 chain.push_str(&cause);
             }
         }
-        self.text(field, chain);
+        let name = if field.name() == "error" { "error.message" } else { field.name() };
+        self.text(name, chain);
     }
 }
 

@@ -77,14 +77,16 @@ catalogue! {
         "Time from when a job was due until its attempt started.";
     JOB_ATTEMPTS = "legwork_job_attempts", Histogram(ATTEMPTS), ["queue", "kind"],
         "Number of the attempt that finished a job.";
-    JOBS_IN_FLIGHT = "legwork_jobs_in_flight", Gauge, ["queue"],
+    JOBS_IN_FLIGHT = "legwork_jobs_in_flight", Gauge, ["queue", "kind"],
         "Attempts running now in this daemon.";
+    JOB_OLDEST_RUNNING = "legwork_job_oldest_running_age_seconds", Gauge, ["queue"],
+        "How long the attempt that runs longest in this daemon has run; 0 when none runs.";
     JOB_PANICS = "legwork_job_panics_total", Counter, ["queue", "kind"],
         "Handler panics that were caught.";
     UNSERVED_JOBS = "legwork_unserved_jobs", Gauge, [],
         "Due jobs of queues and kinds that this daemon doesn't serve, counted up to a bound.";
     QUEUE_JOBS = "legwork_queue_jobs", Gauge, ["queue", "state"],
-        "Unfinished jobs in the database, counted up to a bound; see legwork_queue_stats_age_seconds.";
+        "Jobs that wait in the database, counted up to a bound.";
     QUEUE_OLDEST_AVAILABLE = "legwork_queue_oldest_available_age_seconds", Gauge, ["queue"],
         "How long the oldest due job has been waiting; 0 when none waits.";
     QUEUE_PAUSED = "legwork_queue_paused", Gauge, ["queue"],
@@ -100,9 +102,13 @@ catalogue! {
         "Most claimed jobs that may wait for a worker in this daemon.";
     CHANNEL_DEPTH = "legwork_channel_depth", Gauge, ["queue"],
         "Claimed jobs that wait for a worker in this daemon.";
+    CHANNEL_SEND_WAIT = "legwork_channel_send_wait_seconds", Histogram(STATEMENT_SECONDS), ["queue"],
+        "Time that a claimer waited until its dispatcher took a batch.";
     RATE_LIMIT_WAIT = "legwork_rate_limit_wait_seconds", Histogram(JOB_SECONDS), ["limiter"],
         "Time that a claimed job waited for a rate limit.";
-    NOTIFY_WAKEUPS = "legwork_notify_wakeups_total", Counter, ["source"],
+    RATE_LIMIT_THROTTLED = "legwork_rate_limit_throttled_total", Counter, ["limiter"],
+        "Starts that a rate limit held back.";
+    NOTIFY_WAKEUPS = "legwork_notify_wakeups_total", Counter, ["queue", "source"],
         "What made the claimers look for work.";
     LISTENER_CONNECTED = "legwork_listener_connected", Gauge, [],
         "Whether wake-ups can arrive by LISTEN: 1 or 0.";
@@ -123,7 +129,7 @@ catalogue! {
         "Tasks that the supervisor owns.";
     UNSUPERVISED_TASKS = "legwork_unsupervised_tasks", Gauge, [],
         "Live tasks of the runtime that the supervisor doesn't own; a steady rise is a leak.";
-    RESCUES = "legwork_rescues_total", Counter, [],
+    RESCUES = "legwork_rescues_total", Counter, ["queue"],
         "Jobs that this daemon returned after their daemon died.";
     LATE_RESULTS = "legwork_late_results_total", Counter, ["op", "reason"],
         "Results that a fence refused because the lease was no longer ours.";
@@ -136,7 +142,7 @@ catalogue! {
     HTTP_DURATION = "legwork_http_request_duration_seconds", Histogram(HTTP_SECONDS),
         ["method", "path"],
         "Duration of a request of the admin port.";
-    HTTP_IN_FLIGHT = "legwork_http_requests_in_flight", Gauge, [],
+    HTTP_IN_FLIGHT = "legwork_http_requests_in_flight", Gauge, ["method", "path"],
         "Requests that the admin port is answering now.";
     DB_CONNECTIONS = "legwork_db_connections", Gauge, ["role", "state"],
         "The daemon's own database sessions.";

@@ -1,32 +1,19 @@
-//! What exists once a daemon: wake-ups, supervision, rescue, schema, draining, sessions and ages.
+//! What exists once a daemon: supervision, rescue, schema, draining, sessions and ages.
 
 use super::{catalogue as c, registry::Registry};
 use metrics::{Counter, Gauge, Histogram};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
-/// What made a claimer look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WakeSource {
-    /// A notification from the database.
-    Notify,
-    /// The net under it.
-    Poll,
-}
-
 /// Handles that exist once.
 #[derive(Debug)]
 pub struct DaemonMetrics {
-    wakeups_notify: Counter,
-    wakeups_poll: Counter,
     /// 1 while LISTEN is up.
     pub listener_connected: Gauge,
     /// Verdicts that aren't yet durable.
     pub flush_pending_rows: Gauge,
     /// Live tasks that the supervisor doesn't own.
     pub unsupervised_tasks: Gauge,
-    /// Jobs returned after their daemon died.
-    pub rescues: Counter,
     /// Due jobs that this daemon doesn't serve.
     pub unserved_jobs: Gauge,
     /// Version of the schema in the database.
@@ -49,15 +36,11 @@ impl DaemonMetrics {
     pub(super) fn new(registry: &Registry) -> Self {
         let counter = |metric| registry.counter(metric, &[]);
         let gauge = |metric| registry.gauge(metric, &[]);
-        let wakeups = |source| registry.counter(&c::NOTIFY_WAKEUPS, &[source]);
         registry.gauge(&c::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]).set(1.0);
         Self {
-            wakeups_notify: wakeups("notify"),
-            wakeups_poll: wakeups("poll"),
             listener_connected: gauge(&c::LISTENER_CONNECTED),
             flush_pending_rows: gauge(&c::FLUSH_PENDING),
             unsupervised_tasks: gauge(&c::UNSUPERVISED_TASKS),
-            rescues: counter(&c::RESCUES),
             unserved_jobs: gauge(&c::UNSERVED_JOBS),
             schema_version: gauge(&c::SCHEMA_VERSION),
             schema_version_expected: gauge(&c::SCHEMA_EXPECTED),
@@ -67,14 +50,6 @@ impl DaemonMetrics {
             queue_stats: Freshness::new(gauge(&c::QUEUE_STATS_AGE)),
             log_lines_dropped: counter(&c::LOG_LINES_DROPPED),
             log_lines_suppressed: counter(&c::LOG_LINES_SUPPRESSED),
-        }
-    }
-
-    /// A claimer woke up.
-    pub fn woke(&self, source: WakeSource) {
-        match source {
-            WakeSource::Notify => self.wakeups_notify.increment(1),
-            WakeSource::Poll => self.wakeups_poll.increment(1),
         }
     }
 

@@ -10,6 +10,8 @@ pub struct FlushMetrics {
     rows: Histogram,
     ok: (Histogram, Counter),
     error: (Histogram, Counter),
+    lease_lost: Counter,
+    daemon_lost: Counter,
 }
 
 impl FlushMetrics {
@@ -20,7 +22,22 @@ impl FlushMetrics {
             (duration, registry.counter(&c::FLUSH_ROWS_TOTAL, &labels))
         };
         let rows = registry.histogram(&c::FLUSH_ROWS, &[op]);
-        Self { rows, ok: ended("ok"), error: ended("error") }
+        let late = |why: LateReason| registry.counter(&c::LATE_RESULTS, &[op, why.as_str()]);
+        Self {
+            rows,
+            ok: ended("ok"),
+            error: ended("error"),
+            lease_lost: late(LateReason::LeaseLost),
+            daemon_lost: late(LateReason::DaemonLost),
+        }
+    }
+
+    /// A fence refused a result.
+    pub fn late(&self, reason: LateReason) {
+        match reason {
+            LateReason::LeaseLost => self.lease_lost.increment(1),
+            LateReason::DaemonLost => self.daemon_lost.increment(1),
+        }
     }
 
     /// A statement that wrote `rows`, or tried to.
@@ -33,13 +50,9 @@ impl FlushMetrics {
     }
 }
 
-/// Handles of one statement.
+/// The handle of one statement.
 #[derive(Debug, Clone)]
-pub struct DbOperation {
-    ok: Histogram,
-    error: Histogram,
-    errors: Vec<(&'static str, Counter)>,
-}
+pub struct DbOperation(Histogram);
 
 /// Classes of SQLSTATE that have a series of their own, and what stands for the rest: `io` is a
 /// connection that broke, `deadline` one that we gave up on.
@@ -48,24 +61,12 @@ const SQLSTATE_CLASSES: [&str; 14] =
 
 impl DbOperation {
     pub(super) fn new(registry: &Registry, operation: &'static str) -> Self {
-        let duration = |result| registry.histogram(&c::DB_OPERATION, &[operation, result]);
-        let error = |class| (class, registry.counter(&c::DB_ERRORS, &[operation, class]));
-        let errors = SQLSTATE_CLASSES.into_iter().chain([OTHER]).map(error).collect();
-        Self { ok: duration("ok"), error: duration("error"), errors }
+        Self(registry.histogram(&c::DB_OPERATION, &[operation, "ok"]))
     }
 
     /// It answered.
     pub fn succeeded(&self, took: Duration) {
-        self.ok.record(took.as_secs_f64());
-    }
-
-    /// It failed. `class` is SQLSTATE's first two characters, `io`, or `deadline`.
-    pub fn failed(&self, class: &str, took: Duration) {
-        self.error.record(took.as_secs_f64());
-        let known = self.errors.iter().find(|(name, _)| *name == class);
-        if let Some((_, counter)) = known.or(self.errors.last()) {
-            counter.increment(1);
-        }
+        self.0.record(took.as_secs_f64());
     }
 }
 
@@ -97,13 +98,27 @@ pub enum CommandExit {
     Signal,
     /// We ended it: its time was up.
     Timeout,
+    /// We ended it for another reason: cancel, shutdown, a lease that was lost.
+    Stopped,
     /// It couldn't be started.
     NotStarted,
 }
 
 impl CommandExit {
-    const LABELS: [&str; 11] =
-        ["0", "64", "65", "69", "75", "77", "78", "signal", "timeout", "not_started", OTHER];
+    const LABELS: [&str; 12] = [
+        "0",
+        "64",
+        "65",
+        "69",
+        "75",
+        "77",
+        "78",
+        "signal",
+        "timeout",
+        "stopped",
+        "not_started",
+        OTHER,
+    ];
 
     /// The label's value: codes without a meaning of their own are `other`.
     pub fn as_str(self) -> &'static str {
@@ -118,13 +133,14 @@ impl CommandExit {
             Self::Code(_) => OTHER,
             Self::Signal => "signal",
             Self::Timeout => "timeout",
+            Self::Stopped => "stopped",
             Self::NotStarted => "not_started",
         }
     }
 }
 
-/// Handles of one command kind.
-#[derive(Debug, Clone)]
+/// Handles of one command kind; the default counts nothing.
+#[derive(Debug, Clone, Default)]
 pub struct CommandMetrics {
     exits: Vec<(&'static str, Counter)>,
 }
@@ -143,16 +159,46 @@ impl CommandMetrics {
     }
 }
 
-/// Handles of the admin port.
-#[derive(Debug)]
-pub struct HttpMetrics {
-    /// Requests that are being answered.
-    pub in_flight: Gauge,
+/// Handles of one rate limiter.
+#[derive(Debug, Clone)]
+pub struct LimiterMetrics {
+    wait_seconds: Histogram,
+    throttled: Counter,
 }
 
-impl HttpMetrics {
-    pub(super) fn new(registry: &Registry) -> Self {
-        Self { in_flight: registry.gauge(&c::HTTP_IN_FLIGHT, &[]) }
+impl LimiterMetrics {
+    pub(super) fn new(registry: &Registry, limiter: &str) -> Self {
+        Self {
+            wait_seconds: registry.histogram(&c::RATE_LIMIT_WAIT, &[limiter]),
+            throttled: registry.counter(&c::RATE_LIMIT_THROTTLED, &[limiter]),
+        }
+    }
+
+    /// It let a job start that had waited so long.
+    pub fn passed(&self, waited: Duration) {
+        self.wait_seconds.record(waited.as_secs_f64());
+    }
+
+    /// It held a start back.
+    pub fn throttled(&self) {
+        self.throttled.increment(1);
+    }
+}
+
+/// Something that is under way, from when it is made until it is dropped, however it ends.
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl InFlight {
+    pub(super) fn enter(gauge: &Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 
@@ -163,6 +209,21 @@ pub(super) fn method_label(method: &str) -> &'static str {
 }
 
 impl super::Metrics {
+    /// A statement failed. `class` is SQLSTATE's first two characters, `io`, or `deadline`. A series
+    /// begins with its first error: thirty statements times fifteen classes would be a long page.
+    pub fn db_failed(&self, operation: &'static str, class: &str, took: Duration) {
+        let class = SQLSTATE_CLASSES.into_iter().find(|known| *known == class).unwrap_or(OTHER);
+        self.registry.counter(&c::DB_ERRORS, &[operation, class]).increment(1);
+        let duration = self.registry.histogram(&c::DB_OPERATION, &[operation, "error"]);
+        duration.record(took.as_secs_f64());
+    }
+
+    /// A request of the admin port is being answered. `route` is the template, never the path.
+    pub fn http_in_flight(&self, method: &str, route: &str) -> InFlight {
+        let labels = [method_label(method), route];
+        InFlight::enter(&self.registry.gauge(&c::HTTP_IN_FLIGHT, &labels))
+    }
+
     /// A request of the admin port was answered. `route` is the template, never the path.
     pub fn http_answered(&self, method: &str, route: &str, status: u16, took: Duration) {
         let method = method_label(method);

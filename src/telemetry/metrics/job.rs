@@ -1,8 +1,8 @@
 //! What is counted once a kind in a queue: how attempts ended and how long they took.
 
-use super::{catalogue as c, registry::Registry};
+use super::{InFlight, catalogue as c, registry::Registry};
 use crate::job::Verdict;
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 
 /// What became of an attempt; the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,7 @@ impl AttemptEnd {
 pub struct JobMetrics {
     finished: [Counter; AttemptEnd::ALL.len()],
     attempts: Histogram,
+    in_flight: Gauge,
     /// Seconds that the handler ran.
     pub duration_seconds: Histogram,
     /// Handler panics that were caught.
@@ -87,10 +88,16 @@ impl JobMetrics {
             |end: AttemptEnd| registry.counter(&c::JOBS_FINISHED, &[queue, kind, end.as_str()]);
         Self {
             finished: AttemptEnd::ALL.map(finished),
+            in_flight: registry.gauge(&c::JOBS_IN_FLIGHT, &[queue, kind]),
             attempts: registry.histogram(&c::JOB_ATTEMPTS, &[queue, kind]),
             duration_seconds: registry.histogram(&c::JOB_DURATION, &[queue, kind]),
             panics: registry.counter(&c::JOB_PANICS, &[queue, kind]),
         }
+    }
+
+    /// An attempt runs until what this gives is dropped.
+    pub fn in_flight(&self) -> InFlight {
+        InFlight::enter(&self.in_flight)
     }
 
     /// An attempt ended. Call it once its verdict is committed, or refused.

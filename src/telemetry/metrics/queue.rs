@@ -4,6 +4,15 @@ use super::{catalogue as c, registry::Registry};
 use metrics::{Counter, Gauge, Histogram};
 use std::{sync::Arc, time::Duration};
 
+/// What made a claimer look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WakeSource {
+    /// A notification from the database.
+    Notify,
+    /// The net under it.
+    Poll,
+}
+
 /// Handles of one queue.
 #[derive(Debug)]
 pub struct QueueMetrics {
@@ -12,13 +21,17 @@ pub struct QueueMetrics {
     pub poll: PollMetrics,
     /// Seconds from due to started.
     pub queue_wait_seconds: Histogram,
-    /// Attempts that run now.
-    pub jobs_in_flight: Gauge,
+    /// Seconds that the attempt which runs longest has run; 0 when none runs.
+    pub oldest_running_age_seconds: Gauge,
+    wakeups_notify: Counter,
+    wakeups_poll: Counter,
+    /// Seconds that a claimer waited for room before its dispatcher.
+    pub channel_send_wait_seconds: Histogram,
     /// Most claimed jobs that may wait for a worker.
     pub channel_capacity: Gauge,
     /// Claimed jobs that wait for a worker.
     pub channel_depth: Gauge,
-    /// Workers that run a job.
+    /// Workers that have a job.
     pub workers_busy: Gauge,
     /// Workers that wait for one.
     pub workers_idle: Gauge,
@@ -30,24 +43,28 @@ pub struct QueueMetrics {
     pub jobs_scheduled: Gauge,
     /// Jobs that wait for their backoff.
     pub jobs_retryable: Gauge,
-    /// Jobs that some daemon holds.
-    pub jobs_running: Gauge,
     /// Seconds that the oldest due job has waited; 0 when none waits.
     pub oldest_available_age_seconds: Gauge,
     /// 1 while the queue is paused.
     pub paused: Gauge,
+    /// Jobs returned after their daemon died.
+    pub rescues: Counter,
 }
 
 impl QueueMetrics {
     pub(super) fn new(registry: &Registry, queue: &str) -> Self {
         let gauge = |metric| registry.gauge(metric, &[queue]);
         let workers = |state| registry.gauge(&c::WORKERS, &[queue, state]);
+        let wakeups = |source| registry.counter(&c::NOTIFY_WAKEUPS, &[queue, source]);
         let jobs = |state| registry.gauge(&c::QUEUE_JOBS, &[queue, state]);
         Self {
             label: queue.into(),
             poll: PollMetrics::new(registry, queue),
             queue_wait_seconds: registry.histogram(&c::JOB_QUEUE_WAIT, &[queue]),
-            jobs_in_flight: gauge(&c::JOBS_IN_FLIGHT),
+            oldest_running_age_seconds: gauge(&c::JOB_OLDEST_RUNNING),
+            wakeups_notify: wakeups("notify"),
+            wakeups_poll: wakeups("poll"),
+            channel_send_wait_seconds: registry.histogram(&c::CHANNEL_SEND_WAIT, &[queue]),
             channel_capacity: gauge(&c::CHANNEL_CAPACITY),
             channel_depth: gauge(&c::CHANNEL_DEPTH),
             workers_busy: workers("busy"),
@@ -56,9 +73,17 @@ impl QueueMetrics {
             jobs_available: jobs("available"),
             jobs_scheduled: jobs("scheduled"),
             jobs_retryable: jobs("retryable"),
-            jobs_running: jobs("running"),
             oldest_available_age_seconds: gauge(&c::QUEUE_OLDEST_AVAILABLE),
             paused: gauge(&c::QUEUE_PAUSED),
+            rescues: registry.counter(&c::RESCUES, &[queue]),
+        }
+    }
+
+    /// A claimer of the queue woke up.
+    pub fn woke(&self, source: WakeSource) {
+        match source {
+            WakeSource::Notify => self.wakeups_notify.increment(1),
+            WakeSource::Poll => self.wakeups_poll.increment(1),
         }
     }
 }

@@ -19,13 +19,15 @@ fn kind(name: &str) -> KindName {
 fn touch_everything(metrics: &Metrics) {
     metrics.job(&queue("q"), &kind("k")).finished(AttemptEnd::Completed, 1);
     metrics.command(&kind("k")).exited(CommandExit::Signal);
-    metrics.db_operation("claim").failed("XX", Duration::ZERO);
+    metrics.db_operation("claim").succeeded(Duration::ZERO);
+    metrics.db_failed("claim", "XX", Duration::ZERO);
+    drop(metrics.http_in_flight("GET", "/metrics"));
     metrics.flush("final").flushed(3, Duration::ZERO, true);
-    metrics.limiter("kind:k").record(0.0);
+    metrics.limiter("kind:k").throttled();
     metrics.session("heartbeat").connected();
     metrics.supervised_tasks("claimer").set(1.0);
     metrics.worker_restarts("claimer", "panic").increment(1);
-    metrics.late_results("final", LateReason::LeaseLost).increment(1);
+    metrics.flush("final").late(LateReason::LeaseLost);
     metrics.http_answered("GET", "/metrics", 200, Duration::ZERO);
     metrics.observe_runtime(&tokio::runtime::Handle::current());
 }
@@ -137,16 +139,16 @@ fn queues_beyond_the_limit_are_counted_as_other() {
 #[test]
 fn two_daemons_in_one_process_count_apart() {
     let (one, two) = (metrics(200), metrics(200));
-    one.daemon.rescues.increment(3);
-    assert_eq!(shown(&one.render(), "legwork_rescues_total "), "3");
-    assert_eq!(shown(&two.render(), "legwork_rescues_total "), "0");
+    one.daemon.draining.set(1.0);
+    assert_eq!(shown(&one.render(), "legwork_draining "), "1");
+    assert_eq!(shown(&two.render(), "legwork_draining "), "0");
 }
 
 #[test]
 fn unknown_methods_and_classes_make_no_series_of_their_own() {
     let metrics = metrics(200);
     metrics.http_answered("BREW", "/metrics", 405, Duration::ZERO);
-    metrics.db_operation("claim").failed("ZZ", Duration::ZERO);
+    metrics.db_failed("claim", "ZZ", Duration::ZERO);
     let text = metrics.render();
     assert!(!text.contains("BREW") && !text.contains("ZZ"));
     let series = "legwork_db_errors_total{operation=\"claim\",sqlstate_class=\"other\"}";
@@ -157,7 +159,8 @@ fn unknown_methods_and_classes_make_no_series_of_their_own() {
 fn every_exit_of_a_program_is_counted_under_a_label_that_exists() {
     let metrics = metrics(200);
     let command = metrics.command(&kind("k"));
-    let ways = [CommandExit::Signal, CommandExit::Timeout, CommandExit::NotStarted];
+    let ways =
+        [CommandExit::Signal, CommandExit::Timeout, CommandExit::Stopped, CommandExit::NotStarted];
     let codes = [0, 1, 64, 65, 69, 75, 77, 78, 255].map(CommandExit::Code);
     for exit in ways.into_iter().chain(codes) {
         command.exited(exit);
@@ -166,7 +169,7 @@ fn every_exit_of_a_program_is_counted_under_a_label_that_exists() {
     let counts = lines(&text, "legwork_command_exits_total{").map(|line| {
         line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u32>().ok()).unwrap()
     });
-    assert_eq!(counts.sum::<u32>(), 12);
+    assert_eq!(counts.sum::<u32>(), 13);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,6 +193,31 @@ async fn the_lag_of_the_event_loop_is_measured_until_the_end() {
     tokio::join!(metrics.run(cancel.clone()), stop);
     let measured = value(&metrics.render(), "legwork_event_loop_lag_seconds_count ");
     assert!((24.0..=25.0).contains(&measured), "{measured}");
+}
+
+#[test]
+fn what_is_sampled_is_as_it_is_when_somebody_asks() {
+    let metrics = metrics(200);
+    let depth = Arc::new(std::sync::atomic::AtomicU32::new(3));
+    let (seen, queue) = (Arc::clone(&depth), metrics.queue(&queue("q")));
+    metrics.at_scrape(move |_| {
+        queue.channel_depth.set(f64::from(seen.load(std::sync::atomic::Ordering::Relaxed)));
+    });
+    let series = "legwork_channel_depth{queue=\"q\"}";
+    assert_eq!(shown(&metrics.render(), series), "3");
+    depth.store(0, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(shown(&metrics.render(), series), "0");
+}
+
+#[test]
+fn what_is_in_flight_is_counted_until_it_is_dropped() {
+    let metrics = metrics(200);
+    let job = metrics.job(&queue("q"), &kind("k"));
+    let series = "legwork_jobs_in_flight{queue=\"q\",kind=\"k\"}";
+    let (one, two) = (job.in_flight(), job.in_flight());
+    assert_eq!(shown(&metrics.render(), series), "2");
+    drop((one, two));
+    assert_eq!(shown(&metrics.render(), series), "0");
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod by_hand {
         assert_eq!(first, Some((1, Summons::StartWorker)), "it came, and more is waiting");
         let second = handoff.take(true).now_or_never().flatten();
         assert_eq!(second, Some((2, Summons::Nobody)), "two workers are all there may be");
-        assert_eq!(handoff.depth(), 2);
+        assert_eq!(handoff.census().jobs, 2);
     }
 
     #[test]
@@ -85,7 +85,7 @@ mod loom_models {
             let only = worker(&handoff, true);
             // It may be asleep, awake or between the two; the job has to be taken all the same.
             assert_eq!(handoff.put([2]), Summons::Nobody);
-            while handoff.depth() > 0 {
+            while handoff.census().jobs > 0 {
                 thread::yield_now();
             }
             handoff.close();

@@ -75,16 +75,29 @@ impl Line {
     async fn promote(&mut self) {
         let mut jobs = 0;
         while jobs < BATCH.unsigned_abs() {
-            let started = Instant::now();
-            let start = self.due.start(started);
-            let promote = sqlx::query_as::<_, (i64, Option<f64>, f64)>(PROMOTE).bind(start.0);
-            let (rows, last, at) =
-                promote.fetch_one(&mut self.others).await.expect("Postgres answers");
-            let (rows, last) = (rows.unsigned_abs(), last.map(RunTime));
-            let promoted = Promoted { rows, last, asked_at: RunTime(at) };
-            self.due.learn(start, &promoted, (Instant::now(), started.elapsed()));
-            jobs += rows;
+            jobs += self.promote_once().await.rows;
         }
+    }
+
+    async fn promote_once(&mut self) -> Promoted {
+        let started = Instant::now();
+        let start = self.due.start(started);
+        let promote = sqlx::query_as::<_, (i64, Option<f64>, f64)>(PROMOTE).bind(start.0);
+        let (rows, last, at) = promote.fetch_one(&mut self.others).await.expect("Postgres answers");
+        let (rows, last) = (rows.unsigned_abs(), last.map(RunTime));
+        let promoted = Promoted { rows, last, asked_at: RunTime(at) };
+        self.due.learn(start, &promoted, (Instant::now(), started.elapsed()));
+        promoted
+    }
+
+    /// Looks until the promoter's mark, which trails its looks by a margin, has left the churn behind.
+    async fn leave_the_churn_behind(&mut self) {
+        let churned = self.promote_once().await.asked_at;
+        support::eventually("the mark has left the churn behind", async || {
+            self.promote_once().await;
+            RunTime(self.past_the_sweep().await) > churned
+        })
+        .await;
     }
 
     /// Claims until the whole batch is held; gives ids and tokens.
@@ -155,6 +168,7 @@ impl Line {
 
     /// One batch more, each statement explained while it runs.
     async fn measure(&mut self) -> Vec<Measured> {
+        self.leave_the_churn_behind().await;
         let start = self.past_the_sweep().await;
         self.insert().await;
         let promote = explain(&mut self.others, PROMOTE, "float8", &format!("{start}")).await;
@@ -301,8 +315,9 @@ fn plans_hold_after_churn_under_a_held_snapshot_at_three_times_the_blocks_at_mos
                 (before.name, before.blocks_per_job(), after.blocks_per_job());
             // The figures are what `make plans` is for.
             println!("{name}: {before:.3} blocks a job, {after:.3} under a held snapshot");
-            // A statement that reads next to nothing may read a page or two more.
-            if after > (RATIO_MAX * before).max(0.05) {
+            // One look a round, whatever the number of jobs: it walks what was promoted within the
+            // mark's margin, and has no share for each job.
+            if name != "next due" && after > RATIO_MAX * before {
                 too_much.push(format!("{name}: {before:.3} blocks a job became {after:.3}"));
             }
         }

@@ -93,6 +93,8 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
     Settled {
         lease: Lease { job, token: 1, holder: HOLDER },
         queue: QueueName::new("default").expect("a name"),
+        kind: None,
+        origin: None,
         verdict: verdict.clone(),
         failure: failed.then_some(failure),
         attempt: 1,
@@ -122,6 +124,7 @@ async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
         metrics: Arc::new(Metrics::new(&settings.metrics)),
         check: Health::new(Duration::from_secs(1)).check("flush"),
         came_back: Arc::new(|| {}),
+        is_ours: Arc::new(|_| true),
     };
     // A flush is full before its time is up.
     let limits = Complete { flush_interval: Duration::from_mins(1), flush_max_rows: FLUSH };

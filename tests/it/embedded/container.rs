@@ -37,12 +37,12 @@ impl Docker {
     /// One that does this. A shell writes it, since a file that this process has open for writing
     /// could be inherited by what another test starts just now, and couldn't be run.
     fn that(does: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir().expect("a directory can be made");
         let program = format!("#!/bin/sh\nhome={}\n{does}\n", home.path().display());
         let write = r#"printf %s "$1" > "$2" && chmod 755 "$2""#;
         let mut shell = Command::new("sh");
         let written = shell.args(["-c", write, "sh", &program]).arg(home.path().join("docker"));
-        assert!(written.status().unwrap().success());
+        assert!(written.status().expect("a shell runs").success());
         Self(home)
     }
 
@@ -121,6 +121,7 @@ const OWNER_OF: &str = "LEGWORK_TEST_CONTAINER_OF";
 /// Not a test of its own: the process that the next test kills. Without the variable it has nothing
 /// to do.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test that starts this process tells it so")]
 fn an_owner() {
     let Ok(docker) = std::env::var(OWNER_OF) else { return };
     let container = Container::start(Path::new(&docker)).unwrap();

@@ -30,9 +30,9 @@ fn as_process_1() -> Option<Vec<&'static str>> {
 
 /// Starts `legwork run` as process 1.
 async fn start(words: &[&str], configuration: &str) -> Daemon {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a directory can be made");
     let file = directory.path().join("legwork.toml");
-    std::fs::write(&file, configuration).unwrap();
+    std::fs::write(&file, configuration).expect("the configuration can be written");
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).arg(env!("CARGO_BIN_EXE_legwork"));
     command.arg("--config").arg(&file).arg("run");
@@ -48,7 +48,11 @@ fn children(of: Pid) -> Vec<(Pid, char)> {
         let (state, parent) = (fields.next()?.chars().next()?, fields.next()?.parse().ok()?);
         (Pid::from_raw(parent) == of).then_some((Pid::from_raw(pid), state))
     };
-    std::fs::read_dir("/proc").unwrap().flatten().filter_map(stat).collect()
+    std::fs::read_dir("/proc")
+        .expect("processes can be listed")
+        .flatten()
+        .filter_map(stat)
+        .collect()
 }
 
 #[rstest]

@@ -1,41 +1,142 @@
-//! What an operator reads of an attempt that failed, and of a job that never ran.
+//! Log lines of a job: from the producer's INSERT to the line and to the program's environment.
 
 use nix::sys::signal::Signal;
+use rstest::rstest;
+use serde_json::Value;
 
-use super::{Configuration, Notebook, SLACK};
+use super::{Configuration, Notebook, SLACK, becomes};
 use crate::support::{self, Daemon};
 
-#[test]
-fn a_failed_attempt_is_told_with_its_job_its_request_and_its_error() {
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN: &str = "00f067aa0ba902b7";
+
+/// Says what it was told, and fails.
+const TELLS: &str =
+    "echo \"$TRACEPARENT $TRACESTATE $LEGWORK_REQUEST_ID $LEGWORK_USER_ID\" >> notes\nexit 1";
+
+/// The producer's session, and the columns that it writes.
+const BY_METADATA: [&str; 1] =
+    [r#"INSERT INTO legwork.job (kind, max_attempts, metadata) VALUES ('tells', 1, '{
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "vendor=1", "request_id": "r-1", "user_id": 42}')"#];
+const BY_THE_SESSION: [&str; 3] = [
+    "SET LOCAL legwork.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'",
+    "SET LOCAL legwork.request_id = 'r-1'",
+    "INSERT INTO legwork.job (kind, max_attempts) VALUES ('tells', 1)",
+];
+
+#[rstest]
+#[case::named_in_the_row(&BY_METADATA, "vendor=1 r-1 42")]
+#[case::set_in_the_session(&BY_THE_SESSION, " r-1 ")]
+fn the_producers_trace_and_request_are_in_every_line_and_in_the_environment(
+    #[case] producer: &[&'static str],
+    #[case] rest: &str,
+) {
     support::run(async |db| {
         let pool = db.pool().await;
         let notebook = Notebook::new();
-        let kinds = [notebook.kind("fails", "echo the relay is down >&2; exit 1", "")];
-        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
-        let insert = "INSERT INTO legwork.job (kind, max_attempts, metadata) VALUES
-            ('fails', 1, '{\"request_id\": \"r-7\", \"user_id\": 42}') RETURNING id";
-        let id: i64 = sqlx::query_scalar(insert).fetch_one(&pool).await.unwrap();
-        let line = daemon.logged("job.failed").await;
-        for (field, value) in [
-            ("job.id", serde_json::json!(id)),
-            ("job.kind", "fails".into()),
-            ("job.queue", "default".into()),
-            ("job.attempt", 1.into()),
-            ("job.max_attempts", 1.into()),
-            ("job.outcome", "discarded".into()),
-            ("request_id", "r-7".into()),
-            ("user_id", "42".into()),
-            ("error.type", "failed".into()),
-            ("error.message", "exit code 1\nthe relay is down".into()),
-        ] {
-            assert_eq!(line[field], value, "{field} of {line}");
+        let (url, kinds) = (db.url(), [notebook.kind("tells", TELLS, "")]);
+        let configuration = Configuration::of(&url, &kinds).text();
+        let configuration = configuration
+            .replace("format = 'json'", "format = 'json'\nfilter = 'info,legwork=debug'");
+        let mut daemon = Daemon::start(&configuration).await;
+        let mut session = pool.begin().await.unwrap();
+        for statement in producer {
+            sqlx::query(*statement).execute(&mut *session).await.expect("the producer may");
         }
+        session.commit().await.unwrap();
+        let id: i64 = {
+            let found = sqlx::query_scalar("SELECT max(id) FROM legwork.jobs").fetch_one(&pool);
+            found.await.unwrap()
+        };
+        becomes(&pool, id, "discarded").await;
 
-        let insert = "INSERT INTO legwork.job (kind, attempt, max_attempts) VALUES
-            ('fails', 2, 2) RETURNING id";
+        let told = notebook.says(&format!("00-{TRACE}-{SPAN}-01")).await;
+        assert_eq!(told, rest.trim());
+        for event in ["job.started", "job.failed", "job.finished", "job.discarded"] {
+            let line = daemon.logged(event).await;
+            for (field, value) in [
+                ("trace_id", Value::from(TRACE)),
+                ("span_id", SPAN.into()),
+                ("trace_flags", "01".into()),
+                ("request_id", "r-1".into()),
+                ("job.id", id.into()),
+                ("job.kind", "tells".into()),
+                ("job.queue", "default".into()),
+                ("job.attempt", 1.into()),
+            ] {
+                assert_eq!(line[field], value, "{field} of {line}");
+            }
+        }
+        let failed = daemon.logged("job.failed").await;
+        assert_eq!(
+            (&failed["job.max_attempts"], &failed["error.type"]),
+            (&1.into(), &"failed".into())
+        );
+        assert!(failed["error.message"].as_str().unwrap().starts_with("exit code 1"), "{failed}");
+        assert_eq!(daemon.logged("job.discarded").await["reason"], "attempts_exhausted");
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_daemons_life_is_told_event_by_event() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let (url, kinds) = (db.url(), [notebook.kind("misconfigured", "exit 78", "")]);
+        let made = "SELECT legwork.make_partitions(today, today)
+            FROM (SELECT (now() AT TIME ZONE 'UTC')::date + 20 AS today) t";
+        let drop = "DO $$ BEGIN EXECUTE format('DROP TABLE legwork.finished_%s',
+            to_char((now() AT TIME ZONE 'UTC')::date + 20, 'YYYYMMDD')); END $$";
+        for statement in [made, drop, "SELECT legwork.pause('default')"] {
+            sqlx::query(statement).execute(&pool).await.expect("the test may");
+        }
+        let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
+        assert_eq!(daemon.logged("queue.paused").await["job.queue"], "default");
+        assert_eq!(daemon.logged("partition.made").await["partitions"], 1);
+        let statements = [
+            "INSERT INTO legwork.job (kind) VALUES ('misconfigured')",
+            "SELECT legwork.resume('default')",
+        ];
+        for statement in statements {
+            sqlx::query(statement).execute(&pool).await.expect("the test may");
+        }
+        let alert = daemon.logged("command.failed").await;
+        assert_eq!((&alert["level"], &alert["exit.code"]), (&"ERROR".into(), &78.into()));
+        assert_eq!(alert["job.kind"], "misconfigured");
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.logged("signal.received").await["signal"], "TERM");
+        for event in
+            ["schema.checked", "database.connected", "listener.connected", "health.changed"]
+        {
+            assert!(daemon.count(event) > 0, "{event} in\n{}", daemon.printed());
+        }
+        let sessions =
+            daemon.events().into_iter().filter(|line| line["event"] == "database.connected");
+        let mut sessions: Vec<_> = sessions.map(|line| line["session"].to_string()).collect();
+        sessions.sort();
+        assert_eq!(sessions, ["\"claim\"", "\"completer\"", "\"heartbeat\"", "\"maintenance\""]);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_job_that_is_discarded_before_it_runs_is_told_of() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("exhausted", "exit 1", "")];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let insert = "INSERT INTO legwork.job (kind, attempt, max_attempts, metadata) VALUES
+            ('exhausted', 2, 2, '{\"request_id\": \"r-7\"}') RETURNING id";
         let id: i64 = sqlx::query_scalar(insert).fetch_one(&pool).await.unwrap();
         let line = daemon.logged("job.discarded").await;
         assert_eq!((&line["job.id"], &line["reason"]), (&id.into(), &"attempts_exhausted".into()));
+        assert_eq!(line["request_id"], "r-7");
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
         pool.close().await;

@@ -1,8 +1,12 @@
 //! Health and metrics on the real port, and what a process holds after much work.
 
 use nix::sys::signal::Signal;
+use rstest::rstest;
+use sqlx::{Connection, PgConnection};
 
 use super::{Configuration, SLACK, becomes, count, enqueue, enqueue_many};
+use crate::statements::{end, execute};
+use crate::support::database::administrator_url;
 use crate::support::{self, Daemon, Proxy};
 
 #[test]
@@ -36,6 +40,153 @@ fn readiness_names_its_reasons_and_liveness_does_not_ask_the_database() {
         .await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
+/// One reason for which a daemon isn't ready: how it comes about on the server, and how it goes.
+struct Trouble {
+    check: &'static str,
+    reason: &'static str,
+    begins: &'static [&'static str],
+    ends: &'static [&'static str],
+}
+
+const CLAIMERS: Trouble = Trouble {
+    check: "claimers",
+    reason: "claims aren't answered",
+    begins: &["ALTER TABLE legwork.queue RENAME TO hidden"],
+    ends: &["ALTER TABLE legwork.hidden RENAME TO queue"],
+};
+const HEARTBEAT: Trouble = Trouble {
+    check: "heartbeat",
+    reason: "nothing reported for",
+    begins: &["ALTER TABLE legwork.daemon RENAME TO hidden"],
+    ends: &["ALTER TABLE legwork.hidden RENAME TO daemon"],
+};
+const SCHEMA: Trouble = Trouble {
+    check: "schema",
+    reason: "run `legwork migrate up`",
+    begins: &[
+        "CREATE TABLE public.set_aside AS
+         SELECT * FROM legwork.migration ORDER BY version DESC LIMIT 1",
+        "DELETE FROM legwork.migration WHERE version = (SELECT version FROM public.set_aside)",
+    ],
+    ends: &["INSERT INTO legwork.migration SELECT * FROM public.set_aside"],
+};
+/// Verdicts fail for the moment, not for their rows: a lock that isn't to be had.
+const FLUSH: Trouble = Trouble {
+    check: "flush",
+    reason: "verdicts can't be written",
+    begins: &[
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
+         AS $$ BEGIN RAISE lock_not_available; END $$",
+        "CREATE TRIGGER refuse BEFORE DELETE ON legwork.job FOR EACH STATEMENT
+         EXECUTE FUNCTION public.refuse()",
+        "INSERT INTO legwork.job (kind) VALUES ('noop')",
+    ],
+    ends: &["DROP TRIGGER refuse ON legwork.job"],
+};
+
+#[rstest]
+#[case::claimers(&CLAIMERS)]
+#[case::heartbeat(&HEARTBEAT)]
+#[case::schema(&SCHEMA)]
+#[case::flush(&FLUSH)]
+fn each_reason_of_readiness_comes_true_and_goes_again(#[case] trouble: &Trouble) {
+    support::run(async |db| {
+        let mut operator = db.connect().await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let is_ready = async |daemon: &Daemon| daemon.get("/health/ready").await.0 == 200;
+        support::eventually("the daemon is ready", async || is_ready(&daemon).await).await;
+        // The first job makes the sessions that are made when they are needed.
+        execute(&mut operator, "INSERT INTO legwork.job (kind) VALUES ('noop')").await;
+
+        for statement in trouble.begins {
+            execute(&mut operator, statement).await;
+        }
+        let said = format!("[-]{} failed: ", trouble.check);
+        support::eventually(&format!("readiness says {said:?}"), async || {
+            let (status, text) = daemon.get("/health/ready").await;
+            let line = text.lines().find(|line| line.starts_with(&said));
+            status == 503 && line.is_some_and(|line| line.contains(trouble.reason))
+        })
+        .await;
+        assert_eq!(daemon.get("/health/live").await.0, 200);
+        for statement in trouble.ends {
+            execute(&mut operator, statement).await;
+        }
+        support::eventually("the daemon is ready again", async || is_ready(&daemon).await).await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        end(operator).await;
+    });
+}
+
+#[rstest]
+#[case::pool("maintenance", "[-]pool failed: down: maintenance")]
+#[case::listener("listener", "[-]listener failed: wake-ups don't arrive; polls go on")]
+fn a_session_that_cannot_come_back_is_a_reason_until_it_can(
+    #[case] role: &str,
+    #[case] reason: &str,
+) {
+    support::run(async |db| {
+        // Beside the database: nobody can close one that he is in.
+        let mut operator = PgConnection::connect(&administrator_url().await).await.unwrap();
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        support::eventually("the daemon is ready", async || {
+            daemon.get("/health/ready").await.0 == 200
+        })
+        .await;
+        let allow = |yes: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {yes}", db.name());
+        execute(&mut operator, &allow(false)).await;
+        let terminate = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = '{}' AND application_name = 'legwork {role}'",
+            db.name()
+        );
+        execute(&mut operator, &terminate).await;
+        support::eventually(&format!("readiness says {reason:?}"), async || {
+            let (status, text) = daemon.get("/health/ready").await;
+            status == 503 && text.lines().any(|line| line == reason)
+        })
+        .await;
+        assert_eq!(daemon.get("/health/live").await.0, 200);
+        execute(&mut operator, &allow(true)).await;
+        support::eventually("the daemon is ready again", async || {
+            daemon.get("/health/ready").await.0 == 200
+        })
+        .await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        end(operator).await;
+    });
+}
+
+#[test]
+fn a_day_of_history_that_cannot_be_made_is_a_reason_from_the_start() {
+    support::run(async |db| {
+        let mut operator = db.connect().await;
+        let name = "legwork.make_partitions(date, date)";
+        execute(&mut operator, &format!("ALTER FUNCTION {name} RENAME TO hidden")).await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        support::eventually("readiness names the partition", async || {
+            let (status, text) = daemon.get("/health/ready").await;
+            let line = "[-]partition failed: history's next days can't be made";
+            status == 503 && text.lines().any(|other| other == line)
+        })
+        .await;
+        let back = "ALTER FUNCTION legwork.hidden(date, date) RENAME TO make_partitions";
+        execute(&mut operator, back).await;
+        support::eventually("the daemon is ready", async || {
+            daemon.get("/health/ready").await.0 == 200
+        })
+        .await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        end(operator).await;
     });
 }
 

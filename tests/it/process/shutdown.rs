@@ -138,9 +138,10 @@ fn a_black_holed_database_and_a_stubborn_program_delay_the_end_by_a_bound_only()
         // The phases' own limits are 9.3 s in all with this grace.
         assert_eq!(daemon.exit(Duration::from_secs(12)).await.code(), Some(1));
         ends(&child).await;
+        let ids = id.to_string();
         let named = daemon.events().into_iter().any(|line| {
             let orphan = ["shutdown.orphans", "job.orphaned"].iter().any(|e| line["event"] == **e);
-            orphan && line["job.id"] == id
+            orphan && line["job.ids"] == ids
         });
         assert!(named, "job {id} isn't named after {:?}:\n{}", asked.elapsed(), daemon.printed());
         pool.close().await;
@@ -174,7 +175,8 @@ fn a_job_whose_verdict_hangs_in_the_database_is_named_at_the_end() {
         daemon.signal(Signal::SIGTERM);
         // 2.3 s of it are the last flush.
         assert_eq!(daemon.exit(SLACK * 2).await.code(), Some(1), "{}", daemon.printed());
-        assert_eq!(daemon.logged("job.orphaned").await["job.ids"], id.to_string());
+        let ids = id.to_string();
+        assert_eq!(daemon.logged("job.orphaned").await["job.ids"], ids);
         assert_eq!(daemon.logged("daemon.stopped").await["orphans"], 1);
         locked.rollback().await.unwrap();
         pool.close().await;

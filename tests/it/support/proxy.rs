@@ -1,14 +1,18 @@
 //! A network between a daemon and its Postgres that fails when a test says so.
 //!
 //! A server that is stopped refuses at once; what hurts is a network that says nothing. The proxy
-//! carries bytes between a port of its own and the server's socket or address, and has three
-//! verbs: [`blackhole`](Proxy::blackhole), [`heal`](Proxy::heal) and [`reset`](Proxy::reset). What
-//! was under way when the black hole opened arrives after it has healed, ends of connections too,
-//! as it does where a network repeats its packets. It looks into no byte.
+//! carries bytes between a port of its own and the server's socket or address, and has five
+//! verbs: [`blackhole`](Proxy::blackhole), [`heal`](Proxy::heal), [`reset`](Proxy::reset),
+//! [`strand`](Proxy::strand) and [`swallow`](Proxy::swallow). What was under way when the black hole
+//! opened arrives after it has healed, ends of connections too, as it does where a network repeats
+//! its packets; what a stranded connection sends is gone. It looks into no byte unless told to
+//! swallow one statement.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -20,6 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub(crate) struct Proxy {
     url: String,
     state: watch::Sender<State>,
+    stranded: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -29,6 +34,26 @@ struct State {
     blackholed: bool,
     /// Connections that are older than the last reset are gone.
     resets: u32,
+    /// Connections that are older than this are silent for ever.
+    strands: u32,
+    /// What the next statement to be swallowed has in it.
+    swallow: Option<&'static str>,
+}
+
+/// A connection that nothing arrives on, until its client has closed it.
+struct Stranded(Arc<AtomicUsize>);
+
+impl Stranded {
+    fn counted_in(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Stranded {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Where the server is.
@@ -54,8 +79,10 @@ impl Proxy {
     pub(crate) fn on(listener: TcpListener, url: &str) -> Self {
         let at = listener.local_addr().expect("the port is open");
         let state = watch::Sender::new(State::default());
-        let accepting = tokio::spawn(accept(listener, target(url), state.subscribe()));
-        Self { url: through(url, at), state, accepting }
+        let stranded = Arc::default();
+        let network = Network { state: state.clone(), stranded: Arc::clone(&stranded) };
+        let accepting = tokio::spawn(accept(listener, target(url), network));
+        Self { url: through(url, at), state, stranded, accepting }
     }
 
     /// The address of the same database, through the proxy.
@@ -77,6 +104,34 @@ impl Proxy {
     pub(crate) fn reset(&self) {
         self.state.send_modify(|state| state.resets += 1);
     }
+
+    /// On every connection that is open now nothing arrives any more, in either direction, and nobody
+    /// is told; new ones are carried. A firewall that has forgotten its connections does this.
+    pub(crate) fn strand(&self) {
+        self.state.send_modify(|state| state.strands += 1);
+    }
+
+    /// The next statement with this in it doesn't arrive, and its connection is stranded.
+    pub(crate) fn swallow(&self, text: &'static str) {
+        self.state.send_modify(|state| state.swallow = Some(text));
+    }
+
+    /// Whether the statement to be swallowed was met.
+    pub(crate) fn has_swallowed(&self) -> bool {
+        self.state.borrow().swallow.is_none()
+    }
+
+    /// How many stranded connections their clients haven't closed.
+    pub(crate) fn stranded(&self) -> usize {
+        self.stranded.load(Ordering::Acquire)
+    }
+}
+
+/// What every connection goes by.
+#[derive(Clone)]
+struct Network {
+    state: watch::Sender<State>,
+    stranded: Arc<AtomicUsize>,
 }
 
 impl Drop for Proxy {
@@ -119,59 +174,87 @@ impl Target {
 }
 
 /// Takes connections for ever. They end with this task.
-async fn accept(listener: TcpListener, target: Target, state: watch::Receiver<State>) {
+async fn accept(listener: TcpListener, target: Target, network: Network) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(carry(client, target.clone(), state.clone()));
+        connections.spawn(carry(client, target.clone(), network.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// Carries one connection until an end of it closes or it is reset.
-async fn carry(mut client: TcpStream, target: Target, state: watch::Receiver<State>) {
-    let resets = state.borrow().resets;
-    let mut changes = state.clone();
-    let reset = changes.wait_for(|state| state.resets != resets);
-    let was_reset = tokio::select! {
-        _ = reset => true,
-        () = between(&mut client, target, state) => false,
+/// Carries one connection until an end of it closes, it is reset or stranded.
+async fn carry(mut client: TcpStream, target: Target, network: Network) {
+    let mut changes = network.state.subscribe();
+    let State { resets, strands, .. } = *changes.borrow_and_update();
+    let ended = changes.wait_for(|state| state.resets != resets || state.strands != strands);
+    let was_ended = tokio::select! {
+        ended = ended => ended.map(|state| *state).ok(),
+        swallowed = between(&mut client, target, &network) => swallowed.then(State::default),
     };
-    if was_reset {
+    match was_ended {
         // A connection that ended meanwhile can't be reset, and needn't.
-        client.set_zero_linger().ok();
+        Some(state) if state.resets > resets => drop(client.set_zero_linger()),
+        Some(_) => {
+            let _stranded = Stranded::counted_in(&network.stranded);
+            // Whatever the client still sends, until it closes or resets the connection.
+            tokio::io::copy(&mut client, &mut tokio::io::sink()).await.ok();
+        }
+        None => {}
     }
 }
 
-/// Carries both directions. A server that refuses ends the client's connection.
-async fn between(client: &mut TcpStream, target: Target, mut state: watch::Receiver<State>) {
+/// Carries both directions; `true` when a statement was swallowed. A server that refuses ends the
+/// client's connection.
+async fn between(client: &mut TcpStream, target: Target, network: &Network) -> bool {
+    let mut state = network.state.subscribe();
     if state.wait_for(|state| !state.blackholed).await.is_err() {
-        return;
+        return false;
     }
-    let Ok(server) = target.connect().await else { return };
+    let Ok(server) = target.connect().await else { return false };
     let (from_server, to_server) = tokio::io::split(server);
     let (from_client, to_client) = client.split();
-    tokio::join!(
-        pump(from_client, to_server, state.clone()),
-        pump(from_server, to_client, state.clone()),
-    );
+    let answers = pump(from_server, to_client, network, false);
+    let asked = pump(from_client, to_server, network, true);
+    let (mut asked, mut answers) = (std::pin::pin!(asked), std::pin::pin!(answers));
+    tokio::select! {
+        swallowed = &mut asked => if swallowed { true } else { answers.await },
+        _ = &mut answers => asked.await,
+    }
 }
 
-/// Carries one direction.
+/// Carries one direction; `true` when it has met what was to be swallowed.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut state: watch::Receiver<State>,
-) {
+    network: &Network,
+    asks: bool,
+) -> bool {
     let mut buffer = vec![0; 16 * 1024];
+    let mut state = network.state.subscribe();
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
         if state.wait_for(|state| !state.blackholed).await.is_err() {
-            return;
+            return false;
+        }
+        if asks && swallows(network, &buffer[..read]) {
+            return true;
         }
         if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
             // The other side may be gone already.
             to.shutdown().await.ok();
-            return;
+            return false;
         }
     }
+}
+
+/// Whether this is the statement to be swallowed; it is so once.
+fn swallows(network: &Network, bytes: &[u8]) -> bool {
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    network.state.send_if_modified(|state| {
+        let found = state.swallow.is_some_and(holds);
+        if found {
+            state.swallow = None;
+        }
+        found
+    })
 }

@@ -43,6 +43,8 @@ fn settled(number: i64) -> Settled {
     Settled {
         lease: Lease { job: JobId(number), token: 1, holder: 1 },
         queue: QueueName::new("default").expect("a name"),
+        kind: None,
+        origin: None,
         verdict: Verdict::Release,
         failure: None,
         attempt: 1,
@@ -59,6 +61,7 @@ async fn flushed(limits: Complete, pauses: &[u64]) -> Vec<usize> {
         metrics: Arc::new(Metrics::new(&Settings::default().metrics)),
         check: Health::new(Duration::from_secs(1)).check("flush"),
         came_back: Arc::new(|| {}),
+        is_ours: Arc::new(|_| true),
     };
     let sizes = Sizes::default();
     let completer = Completer::new(sizes.clone(), inbox, (limits, HashMap::new()), links);
@@ -139,7 +142,7 @@ fn claim_batch_is_how_many_jobs_a_statement_claims() {
 async fn last_claim(pool: &PgPool) -> Option<f64> {
     let began = "SELECT extract(epoch FROM query_start)::float8 FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'legwork claim'
-            AND state = 'idle' AND query LIKE '%SET holder = $1%'";
+            AND state = 'idle' AND query LIKE '-- Which claim groups have%'";
     sqlx::query_scalar(began).fetch_optional(pool).await.expect("Postgres answers")
 }
 

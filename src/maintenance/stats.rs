@@ -1,0 +1,135 @@
+//! Looks at what nobody tells the daemon: how much waits, which queues are paused, and where the
+//! schema stands.
+//!
+//! It exists so that neither a scrape nor a probe has to ask the database. What it finds is as old as
+//! `legwork_queue_stats_age_seconds` says. Counting is bounded, and jobs that run aren't counted: to
+//! find them would mean to read the whole table (ADR 0001), and each daemon knows its own.
+
+use crate::{
+    job::QueueName,
+    postgres::{DbError, QueueCount, Upkeep, migrate::SchemaCheck},
+    telemetry::{
+        events,
+        health::Check,
+        metrics::{Metrics, QueueMetrics},
+    },
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// How often it looks.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// What this daemon serves, and what it last saw of it.
+pub struct Stats {
+    queues: Vec<Queue>,
+    kinds: Vec<String>,
+    /// The version of the schema that was told of.
+    version: AtomicI64,
+    metrics: Arc<Metrics>,
+    schema: Check,
+}
+
+struct Queue {
+    name: QueueName,
+    metrics: Arc<QueueMetrics>,
+    paused: AtomicBool,
+}
+
+impl Stats {
+    /// For these queues and kinds. `schema` fails while the schema isn't one to work with.
+    pub fn new(
+        queues: impl IntoIterator<Item = QueueName>,
+        kinds: Vec<String>,
+        metrics: Arc<Metrics>,
+        schema: Check,
+    ) -> Self {
+        let queue = |name: QueueName| Queue {
+            metrics: metrics.queue(&name),
+            name,
+            paused: AtomicBool::new(false),
+        };
+        let queues = queues.into_iter().map(queue).collect();
+        Self { queues, kinds, version: AtomicI64::new(0), metrics, schema }
+    }
+
+    /// Takes note of where the schema stands. A newer one is none of a running daemon's business:
+    /// migrations leave the binary before them able to work.
+    pub fn saw_schema(&self, found: SchemaCheck) {
+        let version = found.version();
+        let daemon = &self.metrics.daemon;
+        daemon.schema_version.set(count(version));
+        daemon.schema_version_expected.set(count(crate::postgres::migrate::EXPECTED_VERSION));
+        match found {
+            SchemaCheck::Current | SchemaCheck::Newer { .. } => self.schema.ok(),
+            SchemaCheck::Missing | SchemaCheck::Older { .. } => {
+                self.schema.failing(found.to_string());
+            }
+        }
+        if self.version.swap(version, Relaxed) == version {
+            return;
+        }
+        let event = events::SCHEMA_CHECKED;
+        if found == SchemaCheck::Current {
+            tracing::info!(event, schema.version = version, "{found}");
+        } else {
+            tracing::warn!(event, schema.version = version, "{found}");
+        }
+    }
+
+    /// One look at everything.
+    pub async fn round(&self, upkeep: &Upkeep) -> Result<Duration, DbError> {
+        self.saw_schema(upkeep.schema().await?);
+        let names: Vec<_> = self.queues.iter().map(|queue| queue.name.to_string()).collect();
+        let mut unserved = upkeep.outside(&names).await?;
+        let counts = upkeep.count(names, self.kinds.clone()).await?;
+        for (queue, counted) in self.queues.iter().zip(counts) {
+            unserved += counted.unserved;
+            queue.show(counted);
+        }
+        self.show_waiting(upkeep).await?;
+        self.metrics.daemon.unserved_jobs.set(count(unserved));
+        self.metrics.daemon.queue_stats.refreshed();
+        Ok(PAUSE)
+    }
+
+    async fn show_waiting(&self, upkeep: &Upkeep) -> Result<(), DbError> {
+        let waiting = upkeep.waiting().await?;
+        for queue in &self.queues {
+            let of = |retryable: bool| {
+                let here = waiting.iter().filter(|w| w.queue == queue.name.as_str());
+                count(here.filter(|w| w.retryable == retryable).map(|w| w.jobs).sum())
+            };
+            queue.metrics.jobs_scheduled.set(of(false));
+            queue.metrics.jobs_retryable.set(of(true));
+        }
+        Ok(())
+    }
+}
+
+impl Queue {
+    fn show(&self, counted: QueueCount) {
+        self.metrics.jobs_available.set(count(counted.available));
+        self.metrics.oldest_available_age_seconds.set(counted.oldest_seconds.max(0.0));
+        self.metrics.paused.set(f64::from(u8::from(counted.paused)));
+        match (self.paused.swap(counted.paused, Relaxed), counted.paused) {
+            (false, true) => {
+                tracing::info!(event = events::QUEUE_PAUSED, job.queue = %self.name, "a queue is paused");
+            }
+            (true, false) => {
+                tracing::info!(event = events::QUEUE_RESUMED, job.queue = %self.name, "a queue is resumed");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counted to a bound far below 2^52")]
+fn count(jobs: i64) -> f64 {
+    jobs as f64
+}
