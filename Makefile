@@ -2,7 +2,7 @@
 # `.ci/run` runs these same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker golden plans loom bench fmt lint docs deny coverage ci tools
+.PHONY: help demo test test-docker golden chaos plans loom bench fmt lint docs deny coverage ci tools
 
 CARGO ?= cargo
 # Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
@@ -28,6 +28,10 @@ test-docker: ## Run every test against a container, and fail without a Docker en
 golden: ## Rewrite the golden files; look at the difference before you commit it
 	@scripts/need-postgres.sh
 	INSTA_UPDATE=always $(CARGO) test
+
+chaos: ## Kill, stop and cut off real daemons over a few seeds, and catch each bug that is seeded
+	@scripts/need-postgres.sh
+	@CARGO="$(CARGO)" scripts/chaos.sh
 
 # Two minutes; `make test` does the same with 100,000 rows. Passed on 2026-11-23.
 plans: ## Look at the plans after a million jobs under a held snapshot

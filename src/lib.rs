@@ -8,6 +8,8 @@ pub mod job;
 
 // Layer 1: what every room may name.
 pub mod config;
+#[cfg(legwork_seeded_bugs)]
+pub mod seeded;
 pub mod supervise;
 pub mod sys;
 pub mod telemetry;

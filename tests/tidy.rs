@@ -26,6 +26,8 @@ mod packaging;
 mod reference;
 #[path = "tidy/scan.rs"]
 mod scan;
+#[path = "tidy/seeded.rs"]
+mod seeded;
 #[path = "tidy/transactions.rs"]
 mod transactions;
 #[path = "tidy/tree.rs"]

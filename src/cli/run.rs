@@ -29,6 +29,8 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    #[cfg(legwork_seeded_bugs)]
+    crate::seeded::plant(context.source.environment().seeded_bug())?;
     let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone())
         .with_log_losses(logs.losses());
     let daemon = if arguments.once { daemon.once() } else { daemon };

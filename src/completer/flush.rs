@@ -248,6 +248,11 @@ impl<S: OutcomeSink> Completer<S> {
                 Err(SinkError::Unavailable(error)) => {
                     say_waiting(&*error, part.len());
                     self.links.check.failing("verdicts can't be written");
+                    #[cfg(legwork_seeded_bugs)]
+                    if crate::seeded::has(crate::seeded::Bug::AckBeforeCommit) {
+                        written.uncertain = true;
+                        continue;
+                    }
                     if self.give_up.run_until_cancelled(sleep(pause)).await.is_none() {
                         written.gave_up = true;
                         return written;

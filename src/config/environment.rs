@@ -100,6 +100,12 @@ impl Environment {
         self.raw("NO_COLOR").is_some_and(|value| !value.is_empty())
     }
 
+    /// Which bug this process is to have, of those that its build can have (`SEEDED_BUG`).
+    #[cfg(legwork_seeded_bugs)]
+    pub fn seeded_bug(&self) -> Option<&str> {
+        self.text("SEEDED_BUG")
+    }
+
     /// Where systemd put the service's credentials (`CREDENTIALS_DIRECTORY`).
     pub fn credentials_directory(&self) -> Option<PathBuf> {
         self.raw("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from)

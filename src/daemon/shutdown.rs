@@ -63,6 +63,10 @@ impl Running {
         self.metrics.daemon.draining.set(1.0);
         self.supervisor.expect_ends();
         let phase = Phases { signals };
+        #[cfg(legwork_seeded_bugs)]
+        if crate::seeded::has(crate::seeded::Bug::BufferDroppedOnTerm) {
+            self.supervisor.abort("completer");
+        }
 
         self.stop_claiming.cancel();
         if !phase.wait("stop claiming", STOP_CLAIMING, self.gone("claimer[")).await {
@@ -100,6 +104,10 @@ impl Running {
     /// What was claimed and neither runs any more nor is known to be written down: verdicts that the
     /// completer gave up or was ended over, and those that never reached it.
     fn unwritten(&self, hung: &[Arc<RunningJob>]) -> Vec<(JobId, i64)> {
+        #[cfg(legwork_seeded_bugs)]
+        if crate::seeded::has(crate::seeded::Bug::BufferDroppedOnTerm) {
+            return Vec::new();
+        }
         let hung: HashSet<_> = hung.iter().map(|job| (job.lease.job, job.lease.token)).collect();
         let mut unwritten = self.held.jobs();
         unwritten.retain(|held| !hung.contains(held));

@@ -164,8 +164,15 @@ impl OutcomeSink for PostgresOutcomes {
         let session = &mut *self.session.lock().await;
         let fence = Fence::of(rows.into_iter());
         let leases = (fence.ids.clone(), fence.tokens.clone());
+        let statement = include_str!("sql/release.sql");
+        #[cfg(legwork_seeded_bugs)]
+        let statement = if crate::seeded::has(crate::seeded::Bug::ReleaseLowersToken) {
+            include_str!("sql/seeded_release.sql")
+        } else {
+            statement
+        };
         let written = session.run("release", move |connection| {
-            sqlx::query(include_str!("sql/release.sql"))
+            sqlx::query(statement)
                 .bind(fence.ids)
                 .bind(fence.tokens)
                 .bind(fence.holders)
@@ -203,7 +210,14 @@ async fn finish(
     fence: Fence,
     history: History,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    sqlx::query(include_str!("sql/finish.sql"))
+    let statement = include_str!("sql/finish.sql");
+    #[cfg(legwork_seeded_bugs)]
+    let statement = if crate::seeded::has(crate::seeded::Bug::FinishWithoutToken) {
+        include_str!("sql/seeded_finish.sql")
+    } else {
+        statement
+    };
+    sqlx::query(statement)
         .bind(fence.ids)
         .bind(fence.tokens)
         .bind(fence.holders)

@@ -148,9 +148,25 @@ impl Upkeep {
 
     /// Puts a batch of a dead daemon's jobs back in line; gives the queue of each.
     pub async fn rescue(&self, dead: i64) -> Result<Vec<String>, DbError> {
+        #[cfg(legwork_seeded_bugs)]
+        if crate::seeded::has(crate::seeded::Bug::RescueByStaleList) {
+            return self.rescue_by_stale_list(dead).await;
+        }
         let statement = sqlx::query_scalar(include_str!("sql/rescue.sql")).bind(dead);
         let mut session = self.session.lock().await;
         session.run_within("rescue", SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
+    }
+
+    /// A bug, see `seeded`.
+    #[cfg(legwork_seeded_bugs)]
+    async fn rescue_by_stale_list(&self, dead: i64) -> Result<Vec<String>, DbError> {
+        const OTHERS_COME_FIRST: Duration = Duration::from_millis(300);
+        let listed = sqlx::query_scalar(include_str!("sql/seeded_rescue_list.sql")).bind(dead);
+        let listed: Vec<i64> =
+            self.session.lock().await.run("seeded", |c| listed.fetch_all(c).boxed()).await?;
+        tokio::time::sleep(OTHERS_COME_FIRST).await;
+        let statement = sqlx::query_scalar(include_str!("sql/seeded_rescue.sql")).bind(listed);
+        self.session.lock().await.run("seeded", |c| statement.fetch_all(c).boxed()).await
     }
 
     /// Puts all of a dead daemon's jobs back in line but those that the database refuses; gives the
