@@ -18,6 +18,17 @@ pub enum ConnectError {
     /// The URL can't be read.
     #[error("the database URL can't be read")]
     Url(#[source] sqlx::Error),
+    /// It would go over a network as plain text, which nobody has allowed.
+    #[error(
+        "{place} is on another machine, and sslmode={mode} lets passwords and payloads cross the \
+         network in plain text: use verify-full, or set allow_plaintext = true under [database]"
+    )]
+    Plaintext {
+        /// Where, without the password.
+        place: String,
+        /// What the URL or `PGSSLMODE` says.
+        mode: &'static str,
+    },
     /// The server refused, or isn't there.
     #[error("can't connect to {place}")]
     Refused {
@@ -48,22 +59,29 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Reads the URL.
+    /// Reads the URL. Whatever connects to Postgres comes by here, so that this is the one place where
+    /// it is decided what may go over a network without TLS: nothing, unless `allow_plaintext` says so.
     pub fn new(url: &DatabaseUrl, settings: &Database) -> Result<Self, ConnectError> {
-        let mut options = PgConnectOptions::from_str(url.expose())
+        let options = PgConnectOptions::from_str(url.expose())
             .map_err(ConnectError::Url)?
             .disable_statement_logging();
         let remote = options.get_socket().is_none() && !is_local(options.get_host());
-        // sqlx's default, `prefer`, falls back to plaintext without a word.
-        if remote
-            && !settings.allow_plaintext
-            && matches!(options.get_ssl_mode(), PgSslMode::Prefer)
-        {
-            options = options.ssl_mode(PgSslMode::VerifyFull);
-        }
+        let place = url.redacted();
+        let options = match (remote && !settings.allow_plaintext, options.get_ssl_mode()) {
+            // sqlx's default, `prefer`, falls back to plaintext without a word.
+            (true, PgSslMode::Prefer) => options.ssl_mode(PgSslMode::VerifyFull),
+            // sqlx takes `allow` for `disable`.
+            (true, PgSslMode::Disable) => {
+                return Err(ConnectError::Plaintext { place, mode: "disable" });
+            }
+            (true, PgSslMode::Allow) => {
+                return Err(ConnectError::Plaintext { place, mode: "allow" });
+            }
+            _ => options,
+        };
         Ok(Self {
             options,
-            place: url.redacted(),
+            place,
             connect_timeout: settings.connect_timeout,
             statement_timeout: settings.statement_timeout,
             watch: None,
@@ -117,7 +135,7 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
 }
 
 fn is_local(host: &str) -> bool {
-    host == "localhost"
+    host.eq_ignore_ascii_case("localhost")
         || host.starts_with('/')
         || host
             .trim_matches(['[', ']'])

@@ -40,6 +40,7 @@ impl DbError {
             Self::Deadline(_) | Self::Connect(ConnectError::Deadline { .. }) => {
                 return "deadline".into();
             }
+            Self::Connect(ConnectError::Plaintext { .. }) => return "".into(),
             Self::Connect(
                 ConnectError::Url(error) | ConnectError::Refused { source: error, .. },
             )

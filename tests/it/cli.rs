@@ -8,6 +8,7 @@ mod errors;
 mod file;
 mod goldens;
 mod paging;
+mod plaintext;
 pub(crate) mod reference;
 
 use crate::support::{PATIENCE, TestDb};

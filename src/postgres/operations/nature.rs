@@ -47,7 +47,7 @@ impl Nature {
     /// Of a connection that couldn't be had.
     pub fn of_connect(error: &ConnectError) -> Self {
         match error {
-            ConnectError::Url(_) => Self::Address,
+            ConnectError::Url(_) | ConnectError::Plaintext { .. } => Self::Address,
             ConnectError::Refused { source, .. } => Self::of_connecting(source),
             ConnectError::Deadline { .. } => Self::Unreachable,
         }
