@@ -41,6 +41,7 @@ impl DbError {
                 return "deadline".into();
             }
             Self::Connect(ConnectError::Plaintext { .. }) => return "".into(),
+            Self::Connect(ConnectError::NoTls { .. }) => return "io".into(),
             Self::Connect(
                 ConnectError::Url(error) | ConnectError::Refused { source: error, .. },
             )

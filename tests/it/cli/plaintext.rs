@@ -84,6 +84,27 @@ async fn the_librarys_migrator_talks_no_plaintext_to_another_machine_either() {
     }
 }
 
+/// Ended rather than tried again: somebody has to change a file, and is told which.
+#[rstest]
+#[case::migrate(&["migrate", "up"])]
+#[case::enqueue(&["enqueue", "k"])]
+#[case::queue(&["queue", "list"])]
+#[case::bench(&["bench", "enqueue"])]
+#[case::run(&["run"])]
+#[tokio::test]
+async fn a_server_elsewhere_without_tls_is_exit_code_78_and_the_way_out_is_named(
+    #[case] arguments: &[&str],
+) {
+    let server = Server::start().await;
+    let mut command = command(&server.url, arguments);
+    command.env("LEGWORK_ADMIN__LISTEN", "127.0.0.1:0");
+    let (ran, _) = tokio::join!(finished(command, None), server.heard());
+    assert_eq!(ran.code, 78, "{}", ran.stderr);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("offers no TLS") && said.contains("allow_plaintext = true"), "{said}");
+    assert!(!said.contains("hunter2") && !said.contains("is the server running"), "{said}");
+}
+
 /// The driver reads this variable, whatever a URL says.
 #[tokio::test]
 async fn a_mode_from_the_environment_is_held_to_the_same_rule() {
