@@ -11,6 +11,7 @@ mod demo;
 mod enqueue;
 mod exit;
 mod healthcheck;
+mod interrupt;
 mod job;
 mod migrate;
 mod moment;

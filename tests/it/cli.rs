@@ -7,6 +7,7 @@ mod changes;
 mod errors;
 mod file;
 mod goldens;
+mod interrupted;
 mod paging;
 mod plaintext;
 pub(crate) mod reference;
