@@ -21,7 +21,7 @@ use crate::{
     },
     daemon::{Daemon, Signals, TrialError},
     job::{KindName, Retention},
-    postgres::{BenchSession, Connector, migrate},
+    postgres::{BenchSession, Connector, migrate::Migrator},
 };
 use handler::{Stamping, Stamps};
 use std::{sync::Arc, time::Duration};
@@ -175,7 +175,8 @@ impl Bed<'_> {
         signals: &Signals,
         show: &impl Fn(Progress),
     ) -> Result<Report, BenchError> {
-        or_stopped(signals, async { Ok(migrate::up(self.url.expose()).await?) }).await?;
+        let migrator = Migrator::new(self.connector.clone());
+        or_stopped(signals, async { Ok(migrator.up().await?) }).await?;
         match self.bench.work {
             Work::Drain => Box::pin(drain::measure(self, signals, show)).await,
             Work::Latency => Box::pin(latency::measure(self, signals, show)).await,

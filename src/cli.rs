@@ -11,6 +11,7 @@ mod demo;
 mod enqueue;
 mod exit;
 mod healthcheck;
+mod interrupt;
 mod job;
 mod migrate;
 mod moment;
@@ -25,7 +26,7 @@ use self::{
     output::Output,
 };
 use crate::{
-    config::{Database, Environment, MissingUrl, Source},
+    config::{Database, Environment, Source},
     postgres::{
         migrate::{self as schema, SchemaCheck},
         operations::{self, Connection, Limit, OperationError},
@@ -108,12 +109,6 @@ impl Context {
             output::say(&format!("warning: {warning}"));
         }
         Ok(loaded.settings.database)
-    }
-
-    /// The database's address, for the migrator.
-    fn address(&self) -> anyhow::Result<String> {
-        let database = self.database()?;
-        Ok(database.url.ok_or(MissingUrl)?.expose().to_owned())
     }
 
     /// A session on a schema that this binary knows.

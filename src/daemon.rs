@@ -44,7 +44,7 @@ pub enum StartError {
     /// No database was named.
     #[error(transparent)]
     NoDatabase(#[from] MissingUrl),
-    /// The URL can't be used.
+    /// The URL can't be used, or its server not as it must be.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The admin port can't be opened.
@@ -272,6 +272,8 @@ async fn check_schema(connector: &Connector, pool: &Check) -> Result<SchemaCheck
                 pool.ok();
                 return answer;
             }
+            // The server is there and has answered: no waiting turns TLS on.
+            Err(DbError::Connect(error @ ConnectError::NoTls { .. })) => return Err(error.into()),
             Err(error) => error,
         };
         pool.failing("the database can't be reached");

@@ -16,7 +16,7 @@ use crate::{
     config::{Admin, DatabaseUrl, Environment, Settings},
     daemon::{Daemon, Ended, Signals, StartError, TrialError},
     embedded::{EmbeddedError, Options},
-    postgres::{Connector, Observer, migrate},
+    postgres::{Connector, Observer, migrate::Migrator},
 };
 use samples::Sample;
 use server::Server;
@@ -98,8 +98,8 @@ impl Demo {
         draw: impl FnMut(&Frame),
     ) -> Result<Summary, DemoError> {
         let url = self.server.url();
-        migrate::up(&url).await?;
         let connector = Connector::new(&DatabaseUrl::new(url), &self.settings.database)?;
+        Migrator::new(connector.clone()).up().await?;
         let observer = Observer::new(connector);
         let began = Instant::now();
         observer.enqueue(self.samples.iter().map(Sample::job).collect()).await?;

@@ -213,8 +213,8 @@ fn of_trying(error: &TrialError) -> Code {
 
 fn of_migrating(error: &MigrateError) -> Code {
     match error {
-        MigrateError::Connect(source) => of_nature(Nature::of_connecting(source)),
-        MigrateError::ConnectTimeout => Code::Unreachable,
+        MigrateError::Connect(error) => of_nature(Nature::of_connect(error)),
+        MigrateError::Silent { .. } => Code::Unreachable,
         MigrateError::Locked { .. } => Code::TryAgain,
         MigrateError::Changed { .. } | MigrateError::Newer { .. } => Code::NotReady,
         MigrateError::UnknownTarget { .. } => Code::Usage,

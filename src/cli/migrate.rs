@@ -3,8 +3,13 @@
 //! It only calls the migrator and says what that did; the daemon never migrates by itself.
 
 use super::{Context, exit::WrongSchema, moment::rfc3339, output::print, table::Table};
-use crate::postgres::migrate::{
-    self, Applied, Direction, MigrationState, MigrationStatus, SchemaCheck,
+use crate::config::MissingUrl;
+use crate::postgres::{
+    Connector,
+    migrate::{
+        self, Applied, Direction, MigrateError, MigrationState, MigrationStatus, Migrator,
+        SchemaCheck,
+    },
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -56,13 +61,19 @@ pub(super) async fn run(command: MigrateCommand, context: &Context) -> anyhow::R
     }
 }
 
+fn migrator(context: &Context) -> anyhow::Result<Migrator> {
+    let database = context.database()?;
+    let url = database.url.as_ref().ok_or(MissingUrl)?;
+    Ok(Migrator::new(Connector::new(url, &database).map_err(MigrateError::from)?))
+}
+
 async fn up(context: &Context) -> anyhow::Result<()> {
-    let applied = migrate::up(&context.address()?).await?;
+    let applied = migrator(context)?.up().await?;
     say_done(applied, "applied", context)
 }
 
 async fn down(to: i64, context: &Context) -> anyhow::Result<()> {
-    let applied = migrate::down(&context.address()?, to).await?;
+    let applied = migrator(context)?.down(to).await?;
     say_done(applied, "took back", context)
 }
 
@@ -82,7 +93,7 @@ fn say_done(applied: Applied, verb: &str, context: &Context) -> anyhow::Result<(
 }
 
 async fn status(context: &Context) -> anyhow::Result<()> {
-    let status = migrate::status(&context.address()?).await?;
+    let status = migrator(context)?.status().await?;
     let newer = status.iter().any(|m| matches!(m.state, MigrationState::Unknown { .. }));
     let fit = status.iter().all(|m| matches!(m.state, MigrationState::Applied { .. }));
     let lines: Vec<Line> = status.into_iter().map(line).collect();

@@ -18,6 +18,27 @@ pub enum ConnectError {
     /// The URL can't be read.
     #[error("the database URL can't be read")]
     Url(#[source] sqlx::Error),
+    /// It would go over a network as plain text, which nobody has allowed.
+    #[error(
+        "{place} is on another machine, and sslmode={mode} lets passwords and payloads cross the \
+         network in plain text: use verify-full, or set allow_plaintext = true under [database]"
+    )]
+    Plaintext {
+        /// Where, without the password.
+        place: String,
+        /// What the URL or `PGSSLMODE` says.
+        mode: &'static str,
+    },
+    /// The server answered that it has no TLS, and the connection must have it.
+    #[error(
+        "{place} offers no TLS, and without it passwords and payloads would cross the network in \
+         plain text: turn it on there (ssl = on), or, where nobody in between can listen, set \
+         allow_plaintext = true under [database] and ask for none in the URL's sslmode"
+    )]
+    NoTls {
+        /// Where, without the password.
+        place: String,
+    },
     /// The server refused, or isn't there.
     #[error("can't connect to {place}")]
     Refused {
@@ -48,22 +69,29 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Reads the URL.
+    /// Reads the URL. Whatever connects to Postgres comes by here, so that this is the one place where
+    /// it is decided what may go over a network without TLS: nothing, unless `allow_plaintext` says so.
     pub fn new(url: &DatabaseUrl, settings: &Database) -> Result<Self, ConnectError> {
-        let mut options = PgConnectOptions::from_str(url.expose())
+        let options = PgConnectOptions::from_str(url.expose())
             .map_err(ConnectError::Url)?
             .disable_statement_logging();
         let remote = options.get_socket().is_none() && !is_local(options.get_host());
-        // sqlx's default, `prefer`, falls back to plaintext without a word.
-        if remote
-            && !settings.allow_plaintext
-            && matches!(options.get_ssl_mode(), PgSslMode::Prefer)
-        {
-            options = options.ssl_mode(PgSslMode::VerifyFull);
-        }
+        let place = url.redacted();
+        let options = match (remote && !settings.allow_plaintext, options.get_ssl_mode()) {
+            // sqlx's default, `prefer`, falls back to plaintext without a word.
+            (true, PgSslMode::Prefer) => options.ssl_mode(PgSslMode::VerifyFull),
+            // sqlx takes `allow` for `disable`.
+            (true, PgSslMode::Disable) => {
+                return Err(ConnectError::Plaintext { place, mode: "disable" });
+            }
+            (true, PgSslMode::Allow) => {
+                return Err(ConnectError::Plaintext { place, mode: "allow" });
+            }
+            _ => options,
+        };
         Ok(Self {
             options,
-            place: url.redacted(),
+            place,
             connect_timeout: settings.connect_timeout,
             statement_timeout: settings.statement_timeout,
             watch: None,
@@ -102,6 +130,7 @@ impl Connector {
         let options = self.options(role);
         match timeout(self.connect_timeout, open(&options)).await {
             Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) if is_without_tls(&error) => Err(ConnectError::NoTls { place: place() }),
             Ok(Err(source)) => Err(ConnectError::Refused { place: place(), source }),
             Err(_) => Err(ConnectError::Deadline { place: place(), limit: self.connect_timeout }),
         }
@@ -116,8 +145,14 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     Ok(connection)
 }
 
+/// Whether the server said that it has no TLS. The driver has no variant for it, only a text; a test
+/// with such a server holds us to it.
+fn is_without_tls(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Tls(why) if why.to_string() == "server does not support TLS")
+}
+
 fn is_local(host: &str) -> bool {
-    host == "localhost"
+    host.eq_ignore_ascii_case("localhost")
         || host.starts_with('/')
         || host
             .trim_matches(['[', ']'])

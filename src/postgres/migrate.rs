@@ -14,7 +14,9 @@ mod error;
 mod session;
 mod state;
 
-use tokio::time::sleep;
+use crate::config::{DatabaseUrl, Settings};
+use crate::postgres::Connector;
+use tokio::time::{sleep, timeout};
 
 pub use catalogue::{Direction, EXPECTED_VERSION, sql};
 pub use error::MigrateError;
@@ -31,55 +33,90 @@ pub struct Applied {
     pub now_at: i64,
 }
 
-/// Applies every migration that is missing, then grants what roles lack and makes history's
-/// partitions for the next five weeks.
-///
-/// Can be run at any time, while daemons work and beside another migrator.
+/// [`Migrator::up`] at an address, with `[database]` as it is by default: another machine is talked
+/// to by TLS or not at all.
 pub async fn up(url: &str) -> Result<Applied, MigrateError> {
-    run(url, Task::Up).await
+    by_default(url)?.up().await
 }
 
-/// Takes back every migration above `target`, newest first. With `target` 0 the schema is removed and
-/// the unfinished jobs in it are lost; the roles stay, because they are the cluster's.
+/// [`Migrator::down`] at an address, with `[database]` as it is by default.
 pub async fn down(url: &str, target: i64) -> Result<Applied, MigrateError> {
-    if target != 0 && !catalogue::is_known(target) {
-        return Err(MigrateError::UnknownTarget { target, newest: EXPECTED_VERSION });
-    }
-    run(url, Task::Down { target }).await
+    by_default(url)?.down(target).await
 }
 
-/// Every migration this binary or the database knows, oldest first, and where each stands.
+/// [`Migrator::status`] at an address, with `[database]` as it is by default.
 pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
-    let mut session = Session::open(url).await?;
-    state::status(session.connection()).await
+    by_default(url)?.status().await
+}
+
+fn by_default(url: &str) -> Result<Migrator, MigrateError> {
+    Ok(Migrator::new(Connector::new(&DatabaseUrl::new(url), &Settings::default().database)?))
+}
+
+/// Migrates one database.
+#[derive(Debug, Clone)]
+pub struct Migrator {
+    connector: Connector,
+}
+
+impl Migrator {
+    /// It connects when it is asked for something.
+    pub fn new(connector: Connector) -> Self {
+        Self { connector }
+    }
+
+    /// Applies every migration that is missing, then grants what roles lack and makes history's
+    /// partitions for the next five weeks.
+    ///
+    /// Can be run at any time, while daemons work and beside another migrator.
+    pub async fn up(&self) -> Result<Applied, MigrateError> {
+        self.run(Task::Up).await
+    }
+
+    /// Takes back every migration above `target`, newest first. With `target` 0 the schema is removed
+    /// and the unfinished jobs in it are lost; the roles stay, because they are the cluster's.
+    pub async fn down(&self, target: i64) -> Result<Applied, MigrateError> {
+        if target != 0 && !catalogue::is_known(target) {
+            return Err(MigrateError::UnknownTarget { target, newest: EXPECTED_VERSION });
+        }
+        self.run(Task::Down { target }).await
+    }
+
+    /// Every migration this binary or the database knows, oldest first, and where each stands.
+    pub async fn status(&self) -> Result<Vec<MigrationStatus>, MigrateError> {
+        let mut session = Session::open(&self.connector).await?;
+        let limit = self.connector.statement_timeout();
+        let looked = timeout(limit, state::status(session.connection())).await;
+        looked.map_err(|_| MigrateError::Silent { limit })?
+    }
+
+    /// Does the task, again from the start while a lock is in the way. Each try has a session of its
+    /// own: what a failed one had locked or left open ends with it.
+    async fn run(&self, task: Task) -> Result<Applied, MigrateError> {
+        let mut tries = 1;
+        loop {
+            let session = Session::open(&self.connector).await?;
+            let done = match task {
+                Task::Up => go_up(session).await,
+                Task::Down { target } => go_down(session, target).await,
+            };
+            match done {
+                Err(error) if error.is_lock_timeout() && tries < LOCK_ATTEMPTS => {
+                    tracing::info!(tries, "migration is waiting for a lock");
+                    sleep(LOCK_PAUSE).await;
+                    tries += 1;
+                }
+                Err(error) if error.is_lock_timeout() => return Err(error.after_tries(tries)),
+                done => return done,
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Task {
     Up,
     Down { target: i64 },
-}
-
-/// Does the task, again from the start while a lock is in the way. Each try has a session of its own:
-/// what a failed one had locked or left open ends with it.
-async fn run(url: &str, task: Task) -> Result<Applied, MigrateError> {
-    let mut tries = 1;
-    loop {
-        let session = Session::open(url).await?;
-        let done = match task {
-            Task::Up => go_up(session).await,
-            Task::Down { target } => go_down(session, target).await,
-        };
-        match done {
-            Err(error) if error.is_lock_timeout() && tries < LOCK_ATTEMPTS => {
-                tracing::info!(tries, "migration is waiting for a lock");
-                sleep(LOCK_PAUSE).await;
-                tries += 1;
-            }
-            Err(error) if error.is_lock_timeout() => return Err(error.after_tries(tries)),
-            done => return done,
-        }
-    }
 }
 
 async fn go_up(mut session: Session) -> Result<Applied, MigrateError> {

@@ -40,6 +40,8 @@ impl DbError {
             Self::Deadline(_) | Self::Connect(ConnectError::Deadline { .. }) => {
                 return "deadline".into();
             }
+            Self::Connect(ConnectError::Plaintext { .. }) => return "".into(),
+            Self::Connect(ConnectError::NoTls { .. }) => return "io".into(),
             Self::Connect(
                 ConnectError::Url(error) | ConnectError::Refused { source: error, .. },
             )

@@ -7,7 +7,9 @@ mod changes;
 mod errors;
 mod file;
 mod goldens;
+mod interrupted;
 mod paging;
+mod plaintext;
 pub(crate) mod reference;
 
 use crate::support::{PATIENCE, TestDb};

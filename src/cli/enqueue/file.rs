@@ -4,7 +4,7 @@
 //! wrong line ends it, nothing is enqueued, and the rest is read only to name further mistakes.
 
 use super::{
-    super::{Context, output::say},
+    super::{Context, interrupt::unless_interrupted, output::say},
     line,
     lines::{LINE_MAX_BYTES, Lines, Read},
 };
@@ -47,6 +47,11 @@ fn listed(mistakes: &[(u64, String)]) -> String {
     text
 }
 
+/// Ctrl-C before the end of the COPY.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; nothing was enqueued")]
+struct Interrupted;
+
 /// How many there are now.
 #[derive(Serialize)]
 struct Count {
@@ -72,14 +77,28 @@ pub(super) async fn enqueue(path: &Path, context: &Context) -> anyhow::Result<()
     })
 }
 
-/// Sends every line; stops sending at the first mistake and goes on reading for others.
+/// One COPY of all lines. A signal while they are sent leaves it unfinished, which its connection's end
+/// undoes; once the end is sent, its answer is waited for, so that nobody is told the wrong thing.
 async fn stream<R: AsyncRead + Unpin>(
-    mut lines: Lines<BufReader<R>>,
+    lines: Lines<BufReader<R>>,
     context: &Context,
     bar: &ProgressBar,
 ) -> anyhow::Result<u64> {
     let mut session = context.connect(Limit::Bulk).await?;
     let mut sink = Some(EnqueueSink::begin(session.connection()).await?);
+    let mistakes = unless_interrupted(send(lines, &mut sink, bar), Interrupted).await?;
+    match sink {
+        Some(sink) if mistakes.is_empty() => sink.finish().await.map_err(in_lines),
+        _ => Err(WrongLines(mistakes).into()),
+    }
+}
+
+/// Sends every line; stops sending at the first mistake and goes on reading for others.
+async fn send<R: AsyncRead + Unpin>(
+    mut lines: Lines<BufReader<R>>,
+    sink: &mut Option<EnqueueSink<'_>>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Vec<(u64, String)>> {
     let mut mistakes = Vec::new();
     let mut empty = None;
     while mistakes.len() < MISTAKES_MAX {
@@ -97,7 +116,7 @@ async fn stream<R: AsyncRead + Unpin>(
         if let Some(number) = empty.take() {
             mistakes.push((number, "is empty".to_owned()));
         }
-        match (parsed, &mut sink) {
+        match (parsed, sink.as_mut()) {
             (Ok(job), Some(sink)) if mistakes.is_empty() => sink.push(&job).await?,
             (Ok(_), _) => {}
             (Err(why), _) => mistakes.push((lines.number(), why)),
@@ -113,10 +132,7 @@ async fn stream<R: AsyncRead + Unpin>(
         }
     }
     mistakes.truncate(MISTAKES_MAX);
-    match sink {
-        Some(sink) if mistakes.is_empty() => sink.finish().await.map_err(in_lines),
-        _ => Err(WrongLines(mistakes).into()),
-    }
+    Ok(mistakes)
 }
 
 /// A row that only the database could refuse, by its line.

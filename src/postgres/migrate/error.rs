@@ -5,9 +5,10 @@
 
 use thiserror::Error;
 
-use crate::postgres::{operations::is_forbidden, roles};
+use crate::postgres::{ConnectError, operations::is_forbidden, roles};
+use std::time::Duration;
 
-use super::session::{CONNECT_TIMEOUT, LOCK_TIMEOUT};
+use super::session::LOCK_TIMEOUT;
 
 /// Postgres's code for "lock not available", which `lock_timeout` raises.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -17,11 +18,18 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub enum MigrateError {
     /// No session could be had.
     #[error("couldn't connect to the database to migrate it")]
-    Connect(#[source] sqlx::Error),
+    Connect(#[from] ConnectError),
 
-    /// The server took the connection and said nothing.
-    #[error("couldn't connect to the database to migrate it within {} s", CONNECT_TIMEOUT.as_secs())]
-    ConnectTimeout,
+    /// The server took the connection and said nothing more.
+    #[error("the database didn't answer within {limit:?}")]
+    Silent {
+        /// How long was waited.
+        limit: Duration,
+    },
+
+    /// The session's limits couldn't be set.
+    #[error("couldn't limit the session that migrates")]
+    Limit(#[source] sqlx::Error),
 
     /// Roles, schema or owner couldn't be made ready.
     #[error("couldn't prepare roles and schema for the migrations")]
@@ -157,6 +165,6 @@ mod tests {
     #[test]
     fn what_is_no_lock_is_not_tried_again() {
         assert!(!MigrateError::Finish(sqlx::Error::PoolClosed).is_lock_timeout());
-        assert!(!MigrateError::ConnectTimeout.is_lock_timeout());
+        assert!(!MigrateError::Silent { limit: Duration::ZERO }.is_lock_timeout());
     }
 }

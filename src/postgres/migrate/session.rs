@@ -4,19 +4,15 @@
 //! the advisory lock by which migrators take turns, which dies with the connection however the
 //! process ends. So the connection is never a pool's and never outlives the work.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Executor as _};
+use sqlx::{Executor as _, postgres::PgConnection};
 use tokio::time::timeout;
 
 use super::catalogue::{self, BECOME_OWNER, EXPECTED_VERSION, FINISH, PREPARE, REMOVE};
 use super::error::MigrateError;
 use super::state;
-
-/// How long to wait for a session. A server that answers at all answers within this.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::postgres::Connector;
 
 /// How long one statement waits for a lock. Everything that queues behind a waiting ALTER TABLE waits
 /// with it, producers too, so this is what a migration may cost them.
@@ -35,23 +31,16 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) async fn open(url: &str) -> Result<Self, MigrateError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(MigrateError::Connect)?
-            .application_name("legwork migrate")
-            .disable_statement_logging();
-        let mut connection = timeout(CONNECT_TIMEOUT, options.connect())
-            .await
-            .map_err(|_elapsed| MigrateError::ConnectTimeout)?
-            .map_err(MigrateError::Connect)?;
+    pub(super) async fn open(connector: &Connector) -> Result<Self, MigrateError> {
+        let mut connection = connector.connect("migrate").await?;
         // Set after connecting, since a pooler refuses it as a startup parameter.
-        sqlx::query(
-            "SELECT set_config('lock_timeout', $1, false), set_config('statement_timeout', '0', false)",
-        )
-        .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
-        .execute(&mut connection)
-        .await
-        .map_err(MigrateError::Connect)?;
+        let limiting = sqlx::query(include_str!("../sql/limit_session.sql"))
+            .bind("0")
+            .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
+            .execute(&mut connection);
+        let limit = connector.statement_timeout();
+        let limited = timeout(limit, limiting).await;
+        limited.map_err(|_| MigrateError::Silent { limit })?.map_err(MigrateError::Limit)?;
         Ok(Self { connection })
     }
 

@@ -14,7 +14,7 @@ pub enum Nature {
     Unreachable,
     /// The same thing may work in a moment.
     Temporary,
-    /// The address itself can't be right.
+    /// The address itself can't be right, or what is asked for there.
     Address,
     /// The database understood and said no.
     Refused,
@@ -47,7 +47,9 @@ impl Nature {
     /// Of a connection that couldn't be had.
     pub fn of_connect(error: &ConnectError) -> Self {
         match error {
-            ConnectError::Url(_) => Self::Address,
+            ConnectError::Url(_) | ConnectError::Plaintext { .. } | ConnectError::NoTls { .. } => {
+                Self::Address
+            }
             ConnectError::Refused { source, .. } => Self::of_connecting(source),
             ConnectError::Deadline { .. } => Self::Unreachable,
         }

@@ -107,6 +107,7 @@ fn a_daemons_life_is_told_event_by_event() {
         let alert = daemon.logged("command.failed").await;
         assert_eq!((&alert["level"], &alert["exit.code"]), (&"ERROR".into(), &78.into()));
         assert_eq!(alert["job.kind"], "misconfigured");
+        assert_eq!(daemon.logged("queue.resumed").await["job.queue"], "default");
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(daemon.logged("signal.received").await["signal"], "TERM");

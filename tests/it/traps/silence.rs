@@ -153,3 +153,21 @@ fn trap_7_leases_are_counted_from_when_the_renewal_was_sent_while_every_other_th
     thread.join().expect("it doesn't panic").expect("it had a runtime");
     drop(leases);
 }
+
+#[test]
+fn trap_6_a_migrator_whose_question_is_lost_before_it_changes_anything_ends_with_code_69() {
+    support::run(async |db| {
+        for (arguments, statement) in
+            [(&["migrate", "status"][..], "legwork.migration"), (&["migrate", "up"], "set_config")]
+        {
+            let proxy = Proxy::before(&db.url()).await;
+            proxy.swallow(statement);
+            let mut command = cli::command(proxy.url(), arguments);
+            command.env("LEGWORK_DATABASE__STATEMENT_TIMEOUT", "1s");
+            let ran = cli::finished(command, None).await;
+            assert!(proxy.has_swallowed(), "{arguments:?}");
+            assert_eq!(ran.code, 69, "{arguments:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("didn't answer within"), "{}", ran.stderr);
+        }
+    });
+}
