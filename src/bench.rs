@@ -170,12 +170,16 @@ struct Bed<'b> {
 }
 
 impl Bed<'_> {
+    fn database(&self) -> Database {
+        Database { url: Some(self.url.clone()), ..self.bench.database.clone() }
+    }
+
     async fn measure(
         &self,
         signals: &Signals,
         show: &impl Fn(Progress),
     ) -> Result<Report, BenchError> {
-        or_stopped(signals, async { Ok(migrate::up(self.url.expose()).await?) }).await?;
+        or_stopped(signals, async { Ok(migrate::up(self.database()).await?) }).await?;
         match self.bench.work {
             Work::Drain => Box::pin(drain::measure(self, signals, show)).await,
             Work::Latency => Box::pin(latency::measure(self, signals, show)).await,

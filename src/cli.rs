@@ -25,7 +25,7 @@ use self::{
     output::Output,
 };
 use crate::{
-    config::{Database, Environment, MissingUrl, Source},
+    config::{Database, Environment, Source},
     postgres::{
         migrate::{self as schema, SchemaCheck},
         operations::{self, Connection, Limit, OperationError},
@@ -108,12 +108,6 @@ impl Context {
             output::say(&format!("warning: {warning}"));
         }
         Ok(loaded.settings.database)
-    }
-
-    /// The database's address, for the migrator.
-    fn address(&self) -> anyhow::Result<String> {
-        let database = self.database()?;
-        Ok(database.url.ok_or(MissingUrl)?.expose().to_owned())
     }
 
     /// A session on a schema that this binary knows.

@@ -128,7 +128,11 @@ fn described(error: &anyhow::Error) -> String {
             advice = said.hint.or(advice);
             break;
         }
-        write!(text, "\n  because: {cause}").ok();
+        let cause = cause.to_string();
+        // The driver's errors repeat their cause, ours don't.
+        if !text.ends_with(&cause) {
+            write!(text, "\n  because: {cause}").ok();
+        }
     }
     if let Some(advice) = advice {
         write!(text, "\n  help: {advice}").ok();
@@ -214,7 +218,8 @@ fn of_trying(error: &TrialError) -> Code {
 fn of_migrating(error: &MigrateError) -> Code {
     match error {
         MigrateError::Connect(source) => of_nature(Nature::of_connecting(source)),
-        MigrateError::ConnectTimeout => Code::Unreachable,
+        MigrateError::ConnectTimeout { .. } => Code::Unreachable,
+        MigrateError::NoAddress | MigrateError::Address(_) => Code::Configuration,
         MigrateError::Locked { .. } => Code::TryAgain,
         MigrateError::Changed { .. } | MigrateError::Newer { .. } => Code::NotReady,
         MigrateError::UnknownTarget { .. } => Code::Usage,

@@ -57,12 +57,12 @@ pub(super) async fn run(command: MigrateCommand, context: &Context) -> anyhow::R
 }
 
 async fn up(context: &Context) -> anyhow::Result<()> {
-    let applied = migrate::up(&context.address()?).await?;
+    let applied = migrate::up(context.database()?).await?;
     say_done(applied, "applied", context)
 }
 
 async fn down(to: i64, context: &Context) -> anyhow::Result<()> {
-    let applied = migrate::down(&context.address()?, to).await?;
+    let applied = migrate::down(context.database()?, to).await?;
     say_done(applied, "took back", context)
 }
 
@@ -82,7 +82,7 @@ fn say_done(applied: Applied, verb: &str, context: &Context) -> anyhow::Result<(
 }
 
 async fn status(context: &Context) -> anyhow::Result<()> {
-    let status = migrate::status(&context.address()?).await?;
+    let status = migrate::status(context.database()?).await?;
     let newer = status.iter().any(|m| matches!(m.state, MigrationState::Unknown { .. }));
     let fit = status.iter().all(|m| matches!(m.state, MigrationState::Applied { .. }));
     let lines: Vec<Line> = status.into_iter().map(line).collect();

@@ -54,11 +54,11 @@ impl Connector {
             .map_err(ConnectError::Url)?
             .disable_statement_logging();
         let remote = options.get_socket().is_none() && !is_local(options.get_host());
-        // sqlx's default, `prefer`, falls back to plaintext without a word.
-        if remote
-            && !settings.allow_plaintext
-            && matches!(options.get_ssl_mode(), PgSslMode::Prefer)
-        {
+        // sqlx's default, `prefer`, falls back to plaintext without a word; so do `allow` and
+        // `disable`, which no checked URL says and the variable PGSSLMODE may.
+        let mode = options.get_ssl_mode();
+        let plain = matches!(mode, PgSslMode::Prefer | PgSslMode::Allow | PgSslMode::Disable);
+        if remote && !settings.allow_plaintext && plain {
             options = options.ssl_mode(PgSslMode::VerifyFull);
         }
         Ok(Self {
@@ -96,6 +96,11 @@ impl Connector {
         self.options.clone().application_name(&format!("legwork {role}"))
     }
 
+    /// How long a connection attempt may take, for whoever makes one of these options itself.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
     /// A connection that shows as `legwork ROLE` in `pg_stat_activity`.
     pub async fn connect(&self, role: &str) -> Result<PgConnection, ConnectError> {
         let place = || self.place.clone();
@@ -123,4 +128,30 @@ fn is_local(host: &str) -> bool {
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()
             .is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[rstest::rstest]
+    #[case::says_nothing("postgres://u@192.0.2.1/app", false, "VerifyFull")]
+    #[case::says_what_a_variable_may(
+        "postgres://u@192.0.2.1/app?sslmode=disable",
+        false,
+        "VerifyFull"
+    )]
+    #[case::says_require("postgres://u@192.0.2.1/app?sslmode=require", false, "Require")]
+    #[case::plaintext_is_allowed("postgres://u@192.0.2.1/app?sslmode=disable", true, "Disable")]
+    #[case::this_machine("postgres://u@127.0.0.1/app?sslmode=disable", false, "Disable")]
+    fn what_leaves_this_machine_is_encrypted(
+        #[case] url: &str,
+        #[case] allow_plaintext: bool,
+        #[case] mode: &str,
+    ) {
+        let settings = Database { allow_plaintext, ..Settings::default().database };
+        let connector = Connector::new(&DatabaseUrl::new(url), &settings).unwrap();
+        assert_eq!(format!("{:?}", connector.options("cli").get_ssl_mode()), mode);
+    }
 }

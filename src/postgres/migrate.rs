@@ -14,6 +14,7 @@ mod error;
 mod session;
 mod state;
 
+use crate::config::{Database, DatabaseUrl, Settings};
 use tokio::time::sleep;
 
 pub use catalogue::{Direction, EXPECTED_VERSION, sql};
@@ -31,26 +32,44 @@ pub struct Applied {
     pub now_at: i64,
 }
 
+/// Which database, and how it may be talked to. A URL alone has the defaults: TLS wherever it leads
+/// off this machine.
+#[derive(Debug, Clone)]
+pub struct Address(Database);
+
+impl From<Database> for Address {
+    fn from(database: Database) -> Self {
+        Self(database)
+    }
+}
+
+impl<T: AsRef<str> + ?Sized> From<&T> for Address {
+    fn from(url: &T) -> Self {
+        let url = Some(DatabaseUrl::new(url.as_ref()));
+        Self(Database { url, ..Settings::default().database })
+    }
+}
+
 /// Applies every migration that is missing, then grants what roles lack and makes history's
 /// partitions for the next five weeks.
 ///
 /// Can be run at any time, while daemons work and beside another migrator.
-pub async fn up(url: &str) -> Result<Applied, MigrateError> {
-    run(url, Task::Up).await
+pub async fn up(at: impl Into<Address>) -> Result<Applied, MigrateError> {
+    run(&at.into(), Task::Up).await
 }
 
 /// Takes back every migration above `target`, newest first. With `target` 0 the schema is removed and
 /// the unfinished jobs in it are lost; the roles stay, because they are the cluster's.
-pub async fn down(url: &str, target: i64) -> Result<Applied, MigrateError> {
+pub async fn down(at: impl Into<Address>, target: i64) -> Result<Applied, MigrateError> {
     if target != 0 && !catalogue::is_known(target) {
         return Err(MigrateError::UnknownTarget { target, newest: EXPECTED_VERSION });
     }
-    run(url, Task::Down { target }).await
+    run(&at.into(), Task::Down { target }).await
 }
 
 /// Every migration this binary or the database knows, oldest first, and where each stands.
-pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
-    let mut session = Session::open(url).await?;
+pub async fn status(at: impl Into<Address>) -> Result<Vec<MigrationStatus>, MigrateError> {
+    let mut session = Session::open(&at.into()).await?;
     state::status(session.connection()).await
 }
 
@@ -62,10 +81,10 @@ enum Task {
 
 /// Does the task, again from the start while a lock is in the way. Each try has a session of its own:
 /// what a failed one had locked or left open ends with it.
-async fn run(url: &str, task: Task) -> Result<Applied, MigrateError> {
+async fn run(at: &Address, task: Task) -> Result<Applied, MigrateError> {
     let mut tries = 1;
     loop {
-        let session = Session::open(url).await?;
+        let session = Session::open(at).await?;
         let done = match task {
             Task::Up => go_up(session).await,
             Task::Down { target } => go_down(session, target).await,

@@ -5,9 +5,10 @@
 
 use thiserror::Error;
 
-use crate::postgres::{operations::is_forbidden, roles};
+use crate::postgres::{connect::ConnectError, operations::is_forbidden, roles};
+use std::time::Duration;
 
-use super::session::{CONNECT_TIMEOUT, LOCK_TIMEOUT};
+use super::session::LOCK_TIMEOUT;
 
 /// Postgres's code for "lock not available", which `lock_timeout` raises.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -19,9 +20,20 @@ pub enum MigrateError {
     #[error("couldn't connect to the database to migrate it")]
     Connect(#[source] sqlx::Error),
 
+    /// The settings name no database.
+    #[error("no database was named to migrate")]
+    NoAddress,
+
+    /// The URL can't be read.
+    #[error("couldn't make out which database to migrate")]
+    Address(#[source] ConnectError),
+
     /// The server took the connection and said nothing.
-    #[error("couldn't connect to the database to migrate it within {} s", CONNECT_TIMEOUT.as_secs())]
-    ConnectTimeout,
+    #[error("couldn't connect to the database to migrate it within {limit:?}")]
+    ConnectTimeout {
+        /// `database.connect_timeout`.
+        limit: Duration,
+    },
 
     /// Roles, schema or owner couldn't be made ready.
     #[error("couldn't prepare roles and schema for the migrations")]
@@ -157,6 +169,7 @@ mod tests {
     #[test]
     fn what_is_no_lock_is_not_tried_again() {
         assert!(!MigrateError::Finish(sqlx::Error::PoolClosed).is_lock_timeout());
-        assert!(!MigrateError::ConnectTimeout.is_lock_timeout());
+        let late = MigrateError::ConnectTimeout { limit: Duration::from_secs(5) };
+        assert!(!late.is_lock_timeout());
     }
 }

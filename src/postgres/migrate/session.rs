@@ -4,19 +4,16 @@
 //! the advisory lock by which migrators take turns, which dies with the connection however the
 //! process ends. So the connection is never a pool's and never outlives the work.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::time::timeout;
 
 use super::catalogue::{self, BECOME_OWNER, EXPECTED_VERSION, FINISH, PREPARE, REMOVE};
 use super::error::MigrateError;
-use super::state;
-
-/// How long to wait for a session. A server that answers at all answers within this.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use super::{Address, state};
+use crate::postgres::connect::Connector;
 
 /// How long one statement waits for a lock. Everything that queues behind a waiting ALTER TABLE waits
 /// with it, producers too, so this is what a migration may cost them.
@@ -35,14 +32,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) async fn open(url: &str) -> Result<Self, MigrateError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(MigrateError::Connect)?
-            .application_name("legwork migrate")
-            .disable_statement_logging();
-        let mut connection = timeout(CONNECT_TIMEOUT, options.connect())
+    pub(super) async fn open(Address(database): &Address) -> Result<Self, MigrateError> {
+        let url = database.url.as_ref().ok_or(MigrateError::NoAddress)?;
+        let connector = Connector::new(url, database).map_err(MigrateError::Address)?;
+        let limit = connector.connect_timeout();
+        let mut connection = timeout(limit, connector.options("migrate").connect())
             .await
-            .map_err(|_elapsed| MigrateError::ConnectTimeout)?
+            .map_err(|_elapsed| MigrateError::ConnectTimeout { limit })?
             .map_err(MigrateError::Connect)?;
         // Set after connecting, since a pooler refuses it as a startup parameter.
         sqlx::query(
