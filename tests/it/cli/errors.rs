@@ -119,6 +119,7 @@ async fn nothing_is_said_in_plain_text_to_another_host(
         tokio::join!(finished(command, None), sent_to_a_server_without_tls(&listener));
     assert_eq!((ran.code, sent), (69, Vec::new()), "{}", ran.stderr);
     assert!(ran.stderr.contains("server does not support TLS"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("help: what leaves this machine"), "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("server does not support TLS").count(), 1, "said once");
 }
 
