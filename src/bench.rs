@@ -170,6 +170,10 @@ struct Bed<'b> {
 }
 
 impl Bed<'_> {
+    fn database(&self) -> Database {
+        Database { url: Some(self.url.clone()), ..self.bench.database.clone() }
+    }
+
     async fn measure(
         &self,
         signals: &Signals,

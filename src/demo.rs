@@ -13,7 +13,7 @@ mod view;
 pub use view::{Frame, Summary};
 
 use crate::{
-    config::{Admin, DatabaseUrl, Environment, Settings},
+    config::{Admin, DatabaseUrl, Environment, QueueSettings, Settings},
     daemon::{Daemon, Ended, Signals, StartError, TrialError},
     embedded::{EmbeddedError, Options},
     postgres::{Connector, Observer, migrate::Migrator},
@@ -74,6 +74,7 @@ impl Demo {
         let server = Server::start(Options::default(), &environment.search_path(), say)?;
         let samples = samples::all();
         let mut settings = Settings { kinds: samples::kinds(), ..Settings::default() };
+        settings.queues.push(QueueSettings::new(samples::programs(), settings.retention));
         settings.database.url = Some(DatabaseUrl::new(server.url()));
         settings.admin = Admin { listen: free_port() };
         Ok(Self { server, settings, environment, samples })

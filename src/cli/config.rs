@@ -57,7 +57,10 @@ fn check(context: &Context) -> anyhow::Result<()> {
 fn show(context: &Context) -> anyhow::Result<()> {
     let loaded = config::load(&context.source)?;
     context.output.show(&loaded.show(), |shown| {
-        let mut table = Table::new().text("KEY", 60).text("VALUE", 60).text("SOURCE", 60);
+        // A URL or a place of which the end is missing would be no answer.
+        let whole = usize::MAX;
+        let columns = Table::new().text("KEY", whole).text("VALUE", whole).text("SOURCE", whole);
+        let mut table = columns.uncut();
         for line in *shown {
             table.row([line.key.clone(), line.value.clone(), line.source.clone()]);
         }

@@ -30,7 +30,12 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
     let demo = Demo::prepare(context.source.environment().clone(), output::say)?;
     introduce(&demo);
     // A sample panics on purpose: one line says so, a backtrace would frighten.
-    std::panic::set_hook(Box::new(|panic| output::say(&format!("a handler panicked: {panic}"))));
+    let terminal = std::io::stderr().is_terminal();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Over the line that changes, which is drawn again below.
+        let start = if terminal { "\r\x1b[2K" } else { "" };
+        output::say(&format!("{start}a handler panicked: {panic}"));
+    }));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

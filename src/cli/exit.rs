@@ -128,7 +128,11 @@ fn described(error: &anyhow::Error) -> String {
             advice = said.hint.or(advice);
             break;
         }
-        write!(text, "\n  because: {cause}").ok();
+        let cause = cause.to_string();
+        // The driver's errors repeat their cause, ours don't.
+        if !text.ends_with(&cause) {
+            write!(text, "\n  because: {cause}").ok();
+        }
     }
     if let Some(advice) = advice {
         write!(text, "\n  help: {advice}").ok();

@@ -19,6 +19,7 @@ const CUT_MIN: usize = 8;
 pub(super) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
+    width_max: usize,
 }
 
 struct Column {
@@ -30,7 +31,13 @@ struct Column {
 impl Table {
     /// An empty one.
     pub(super) fn new() -> Self {
-        Self { columns: Vec::new(), rows: Vec::new() }
+        Self { columns: Vec::new(), rows: Vec::new(), width_max: WIDTH_MAX }
+    }
+
+    /// However wide it gets: where half a cell would be no answer.
+    pub(super) fn uncut(mut self) -> Self {
+        self.width_max = usize::MAX;
+        self
     }
 
     /// A column of text, cut at `most` characters.
@@ -73,7 +80,7 @@ impl Table {
         let needs = |at: usize| lines.iter().map(|l| l[at].chars().count()).max().unwrap_or(0);
         let columns = self.columns.iter().enumerate();
         let mut widths: Vec<usize> = columns.map(|(at, c)| needs(at).min(c.most)).collect();
-        while widths.iter().sum::<usize>() + GAP.len() * (widths.len() - 1) > WIDTH_MAX {
+        while widths.iter().sum::<usize>() + GAP.len() * (widths.len() - 1) > self.width_max {
             let text = widths.iter_mut().zip(&self.columns).filter(|(_, column)| !column.right);
             match text.map(|(width, _)| width).filter(|width| **width > CUT_MIN).max() {
                 Some(widest) => *widest -= 1,
@@ -121,6 +128,17 @@ mod tests {
         assert_eq!(row.chars().count(), WIDTH_MAX);
         let cells: Vec<usize> = row.split(GAP).map(|cell| cell.chars().count()).collect();
         assert_eq!(cells, [19, 33, 33, 9]);
+    }
+
+    #[test]
+    fn an_uncut_table_shows_all_however_wide() {
+        let mut table = Table::new().text("KEY", usize::MAX).text("SOURCE", usize::MAX).uncut();
+        table.row(["k".repeat(128), "s".repeat(200)]);
+        assert!(table.render().ends_with(&format!(
+            "{}{GAP}{}\n",
+            "k".repeat(128),
+            "s".repeat(200)
+        )));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{CommandSettings, HandlerSettings, KindSettings},
-    job::{Backoff, KindName, State},
+    job::{Backoff, KindName, QueueName, State},
     postgres::{ObservedJob, enqueue::NewJob},
 };
 use std::time::Duration;
@@ -25,12 +25,16 @@ pub(super) struct Sample {
 /// The tag of the sample that the demo cancels once it runs.
 const CANCELLED: &str = "cancelled";
 
+/// Kinds that are programs; their jobs have a queue of their own, so that there are two to watch.
+const PROGRAMS: [&str; 2] = ["echo", "fails"];
+
 impl Sample {
     /// Its row.
     pub(super) fn job(&self) -> NewJob {
         NewJob {
             payload: Some(self.payload.into()),
             tags: vec![self.name.clone()],
+            queue: PROGRAMS.contains(&self.kind).then(programs),
             run_at: self.delay.map(|delay| OffsetDateTime::now_utc() + delay),
             ..NewJob::new(kind(self.kind))
         }
@@ -40,6 +44,11 @@ impl Sample {
 /// A name that is known to be one.
 pub(super) fn kind(name: &str) -> KindName {
     KindName::new(name).unwrap_or_else(|error| unreachable!("{name}: {error}"))
+}
+
+/// The queue of the programs.
+pub(super) fn programs() -> QueueName {
+    QueueName::new("programs").unwrap_or_else(|error| unreachable!("programs: {error}"))
 }
 
 /// Every sample.
@@ -107,6 +116,7 @@ pub(super) fn kinds() -> Vec<KindSettings> {
 pub(super) fn trickle() -> Vec<NewJob> {
     let mut jobs = vec![NewJob::new(kind("noop")); 5];
     jobs.push(NewJob { payload: Some(r#"{"seconds":0.4}"#.into()), ..NewJob::new(kind("sleep")) });
+    jobs.push(NewJob { queue: Some(programs()), ..NewJob::new(kind("echo")) });
     jobs
 }
 

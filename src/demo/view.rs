@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 pub struct Frame {
     /// Jobs by state, in the order of a job's life.
     pub states: Vec<(&'static str, usize)>,
+    /// Unfinished jobs by queue.
+    pub queues: BTreeMap<String, usize>,
     /// What runs: kind and id.
     pub running: Vec<(String, i64)>,
     /// Jobs that are over.
@@ -29,13 +31,18 @@ impl Frame {
     ) -> Self {
         let count = |state: State| rows.iter().filter(|row| row.state == state.as_str()).count();
         let states: Vec<_> = State::ALL.map(|state| (state.as_str(), count(state))).into();
-        let over = State::ALL.into_iter().filter(|state| state.is_final());
-        let finished: usize = over.map(count).sum();
+        let over: Vec<_> = State::ALL.into_iter().filter(|state| state.is_final()).collect();
+        let mut queues = BTreeMap::new();
+        for row in rows {
+            let unfinished = over.iter().all(|state| row.state != state.as_str());
+            *queues.entry(row.queue.clone()).or_default() += usize::from(unfinished);
+        }
+        let finished: usize = over.into_iter().map(count).sum();
         let runs = |row: &&ObservedJob| row.state == State::Running.as_str();
         let running = rows.iter().filter(runs).map(|row| (row.kind.clone(), row.id)).collect();
         #[expect(clippy::cast_precision_loss, reason = "a demo's handful of jobs")]
         let rate = finished.saturating_sub(before) as f64 / gap.as_secs_f64();
-        Self { states, running, finished, rate, elapsed }
+        Self { states, queues, running, finished, rate, elapsed }
     }
 }
 
@@ -46,7 +53,9 @@ impl fmt::Display for Frame {
         for (state, count) in &self.states {
             write!(f, "  {state} {count}")?;
         }
-        write!(f, "  | {:.0}/s | running:", self.rate)?;
+        write!(f, "  | {:.0}/s | queues:", self.rate)?;
+        self.queues.iter().try_for_each(|(queue, jobs)| write!(f, " {queue} {jobs}"))?;
+        write!(f, " | running:")?;
         let few = self.running.iter().take(4);
         few.clone().try_for_each(|(kind, id)| write!(f, " {kind}#{id}"))?;
         if self.running.is_empty() { write!(f, " nothing") } else { Ok(()) }
@@ -104,6 +113,7 @@ mod tests {
         let row = |(id, sample): (i64, &Sample)| ObservedJob {
             id,
             state: sample.ends.as_str().into(),
+            queue: "default".into(),
             kind: "k".into(),
             attempt: sample.attempts,
             tags: vec![sample.name.clone()],
@@ -116,6 +126,14 @@ mod tests {
         let summary = Summary::of(&super::super::samples::all(), &rows(), Duration::ZERO);
         assert_eq!(summary.wrong, Vec::<String>::new());
         assert_eq!(summary.by_outcome["available"], 1, "the kind that nobody serves");
+    }
+
+    #[test]
+    fn a_frame_tells_each_queue_what_is_left_in_it() {
+        let mut rows = rows();
+        rows[0].queue = "programs".into();
+        let frame = Frame::of(&rows, 0, Duration::from_secs(1), Duration::ZERO).to_string();
+        assert!(frame.contains("| queues: default 1 programs 0 | running: nothing"), "{frame}");
     }
 
     #[test]

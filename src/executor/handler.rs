@@ -54,8 +54,12 @@ impl<E: std::error::Error> From<E> for HandlerError {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(inner) = cause {
-            text.push_str(": ");
-            text.push_str(&inner.to_string());
+            let inner_text = inner.to_string();
+            // Many libraries say their cause themselves, the database's driver among them.
+            if !text.ends_with(&inner_text) {
+                text.push_str(": ");
+                text.push_str(&inner_text);
+            }
             cause = inner.source();
         }
         Self::Retry(JobError::new(text), None)

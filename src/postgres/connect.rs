@@ -159,3 +159,24 @@ fn is_local(host: &str) -> bool {
             .parse::<std::net::IpAddr>()
             .is_ok_and(|ip| ip.is_loopback())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[rstest::rstest]
+    #[case::says_nothing("postgres://u@192.0.2.1/app", false, "VerifyFull")]
+    #[case::says_require("postgres://u@192.0.2.1/app?sslmode=require", false, "Require")]
+    #[case::plaintext_is_allowed("postgres://u@192.0.2.1/app?sslmode=disable", true, "Disable")]
+    #[case::this_machine("postgres://u@127.0.0.1/app?sslmode=disable", false, "Disable")]
+    fn what_leaves_this_machine_is_encrypted(
+        #[case] url: &str,
+        #[case] allow_plaintext: bool,
+        #[case] mode: &str,
+    ) {
+        let settings = Database { allow_plaintext, ..Settings::default().database };
+        let connector = Connector::new(&DatabaseUrl::new(url), &settings).unwrap();
+        assert_eq!(format!("{:?}", connector.options("cli").get_ssl_mode()), mode);
+    }
+}

@@ -14,6 +14,8 @@ pub struct ObservedJob {
     pub id: i64,
     /// Where it stands.
     pub state: String,
+    /// Its lane.
+    pub queue: String,
     /// What runs it.
     pub kind: String,
     /// Charged attempts.
@@ -37,7 +39,7 @@ impl Observer {
 
     /// Every job, up to 20,000.
     pub async fn jobs(&self) -> Result<Vec<ObservedJob>, DbError> {
-        type Row = (i64, String, String, i16, Vec<String>);
+        type Row = (i64, String, String, String, i16, Vec<String>);
         let statement = sqlx::query_as::<_, Row>(include_str!("sql/observe_jobs.sql"));
         let rows = self
             .session
@@ -45,7 +47,14 @@ impl Observer {
             .await
             .run("observe_jobs", |c| statement.fetch_all(c).boxed())
             .await?;
-        let job = |(id, state, kind, attempt, tags)| ObservedJob { id, state, kind, attempt, tags };
+        let job = |(id, state, queue, kind, attempt, tags)| ObservedJob {
+            id,
+            state,
+            queue,
+            kind,
+            attempt,
+            tags,
+        };
         Ok(rows.into_iter().map(job).collect())
     }
 

@@ -21,7 +21,9 @@ pub(super) async fn show(id: JobId, context: &Context) -> anyhow::Result<()> {
 pub(super) async fn why(id: JobId, context: &Context) -> anyhow::Result<()> {
     let mut session = context.connect(Limit::Statement).await?;
     let gates = session.within(async |c| operations::explain_job(c, id).await).await?;
-    context.output.show(&gates, |gates| gates.iter().map(line).collect())
+    context.output.show(&gates, |gates| gates.iter().map(line).collect())?;
+    let missing = gates.iter().any(|gate| gate.gate == "exists" && gate.blocking);
+    if missing { Err(NoSuchJob(id).into()) } else { Ok(()) }
 }
 
 fn line(gate: &Gate) -> String {

@@ -4,6 +4,7 @@
 
 use super::{Given, Warnings, section};
 use crate::config::{
+    keys::closest,
     mistakes::Mistakes,
     reader::Reader,
     secret,
@@ -13,6 +14,27 @@ use std::net::IpAddr;
 
 /// The credential's name in `$CREDENTIALS_DIRECTORY`.
 const CREDENTIAL: &str = "database-url";
+/// What may stand behind the question mark; `options[…]` as well. A spelling stands for the one before
+/// its `=`, and the driver obeys each of them.
+const PARAMETERS: [(&str, &str); 17] = [
+    ("sslmode", "sslmode"),
+    ("ssl-mode", "sslmode"),
+    ("sslrootcert", "sslrootcert"),
+    ("ssl-root-cert", "sslrootcert"),
+    ("ssl-ca", "sslrootcert"),
+    ("sslcert", "sslcert"),
+    ("ssl-cert", "sslcert"),
+    ("sslkey", "sslkey"),
+    ("ssl-key", "sslkey"),
+    ("statement-cache-capacity", "statement-cache-capacity"),
+    ("host", "host"),
+    ("hostaddr", "host"),
+    ("port", "port"),
+    ("dbname", "dbname"),
+    ("user", "user"),
+    ("password", "password"),
+    ("options", "options"),
+];
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 pub(super) fn database(
@@ -128,6 +150,7 @@ fn check(url: &str, allow_plaintext: bool) -> Result<(), String> {
                     : as %3A and @ as %40"
             .into());
     }
+    parameters(url)?;
     let mode = parameter(url, "sslmode").or_else(|| parameter(url, "ssl-mode"));
     match mode {
         Some(mode) if !SSL_MODES.contains(&mode) => {
@@ -141,6 +164,42 @@ fn check(url: &str, allow_plaintext: bool) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Each parameter is one that has its effect, and stands there once: of two, the check might look at
+/// the one and the driver obey the other.
+fn parameters(url: &str) -> Result<(), String> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let mut seen = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let known = PARAMETERS.iter().find(|(name, _)| *name == key).map(|(_, meant)| *meant);
+        let Some(meant) = known.or_else(|| key.starts_with("options[").then_some("options[…]"))
+        else {
+            return Err(unknown_parameter(key));
+        };
+        if value.is_empty() {
+            return Err(format!("its parameter {meant} has no value"));
+        }
+        if seen.contains(&meant) && meant != "options[…]" {
+            return Err(format!("its parameter {meant} is given twice"));
+        }
+        seen.push(meant);
+    }
+    Ok(())
+}
+
+/// A key is shown if it looks like one: what stands there might be the end of a password.
+fn unknown_parameter(key: &str) -> String {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if key.is_empty() || key.len() > 32 || !key.chars().all(word) {
+        return "behind its ? stand parameters of the form name=value; in a password, write ? as \
+                %3F and & as %26"
+            .into();
+    }
+    let names = PARAMETERS.iter().map(|(name, _)| *name);
+    let near = closest(key, names, 0.6).map(|near| format!("; did you mean {near}?"));
+    format!("its parameter {key} has no effect here: leave it out{}", near.unwrap_or_default())
 }
 
 fn escapes_are_whole(text: &str) -> bool {

@@ -153,6 +153,20 @@ const FILES: &[(&str, &str)] = &[
         "url that goes off this machine in plain text",
         "[database]\nurl = \"postgres://db.example/x?sslmode=prefer\"\n",
     ),
+    (
+        "url with a parameter that nothing obeys",
+        "[database]\nurl = \"postgres://h/x?target_session_attrs=read-write\"\n",
+    ),
+    ("url with a misspelt parameter", "[database]\nurl = \"postgres://h/x?sslmod=require\"\n"),
+    (
+        "url with two words for one parameter",
+        "[database]\nurl = \"postgres://h/x?sslmode=require&ssl-mode=disable\"\n",
+    ),
+    (
+        "url with a parameter in disguise",
+        "[database]\nurl = \"postgres://h/x?ss%6Cmode=disable\"\n",
+    ),
+    ("url with a parameter without a value", "[database]\nurl = \"postgres://h/x?sslmode\"\n"),
     ("url with two hosts", "[database]\nurl = \"postgres://a,b/x\"\n"),
     ("url and url_file", "[database]\nurl = \"postgres:///x\"\nurl_file = \"/run/secret\"\n"),
     ("url_file that doesn't exist", "[database]\nurl_file = \"/nowhere/url\"\n"),

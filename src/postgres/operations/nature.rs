@@ -77,10 +77,19 @@ pub struct Said {
     pub hint: Option<String>,
 }
 
+/// What to do about a server that TLS can't be had with.
+const NO_TLS: &str = "what leaves this machine goes by TLS, and the server's name and certificate are \
+                      checked: sslrootcert in the URL names another authority. Where the network \
+                      itself can be trusted, set allow_plaintext = true under [database]";
+
 /// What the database said, where this cause of an error is its answer: without the driver's words round
 /// it, which name the line of the server's source.
 pub fn said(cause: &(dyn Error + 'static)) -> Option<Said> {
-    let error = cause.downcast_ref::<sqlx::Error>()?.as_database_error()?;
+    let error = cause.downcast_ref::<sqlx::Error>()?;
+    if let sqlx::Error::Tls(why) = error {
+        return Some(Said { message: why.to_string(), hint: Some(NO_TLS.to_owned()) });
+    }
+    let error = error.as_database_error()?;
     let postgres = error.try_downcast_ref::<PgDatabaseError>();
     let detail = postgres.and_then(PgDatabaseError::detail);
     let message = match detail {

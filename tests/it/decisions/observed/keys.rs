@@ -430,6 +430,10 @@ fn connect_timeout_bounds_the_wait_for_a_server_that_says_nothing() {
         let mut hasty = command(&url, &["job", "list"]);
         hasty.env("LEGWORK_DATABASE__CONNECT_TIMEOUT", "100ms");
         assert_eq!(finished(hasty, None).await.code, 69, "database.connect_timeout");
+        let mut hasty = command(&url, &["migrate", "status"]);
+        hasty.env("LEGWORK_DATABASE__CONNECT_TIMEOUT", "100ms");
+        let ran = finished(hasty, None).await;
+        assert!(ran.stderr.contains("within 100ms"), "of the migrator: {}", ran.stderr);
         assert!(patient.try_wait().expect("it can be asked").is_none(), "it still waits");
         patient.kill().await.expect("it can be ended");
     });
