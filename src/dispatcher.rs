@@ -12,16 +12,21 @@ use crate::{
     job::{Verdict, refuse_before_running},
     worker::{Assignment, Pool, Slot, Slots},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, mpsc},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Batches that may wait between a claimer and its dispatcher. Claims then overlap with running and
 /// completing: 4 beat 1 when it was measured, more gained nothing.
 pub const BATCH_CAPACITY: usize = 4;
+
+/// Longest that a claimed job waits for its limiter here. Then it goes back to its place in line, where a
+/// pause, a cancel and its expiry reach it and other daemons may take it; the next claim brings it
+/// back. It costs a kind that can't start once in that time one statement each time.
+const STAY_MAX: Duration = Duration::from_secs(5);
 
 /// One claim group's way from claim to worker.
 pub struct Dispatcher {
@@ -72,24 +77,41 @@ impl Dispatcher {
         let mut allowed = Vec::with_capacity(batch.len());
         for Assignment { job, slot } in batch {
             let kind = self.pool.kind(&job.kind);
-            match kind.and_then(|kind| refuse_before_running(&job, &kind.policy)) {
-                None => allowed.push(Assignment { job, slot }),
-                Some(reason) => {
-                    let metrics = kind.map(|kind| Arc::clone(&kind.metrics));
-                    let verdict = Verdict::Discard { reason };
-                    let settled = Settled::unstarted(&job, verdict, metrics);
-                    self.pool.verdicts().settle(settled, slot).await;
+            let refused = kind.and_then(|kind| refuse_before_running(&job, &kind.policy));
+            let verdict = match refused {
+                _ if job.cancel_requested => Verdict::Cancel,
+                Some(reason) => Verdict::Discard { reason },
+                None => {
+                    allowed.push(Assignment { job, slot });
+                    continue;
                 }
-            }
+            };
+            let metrics = kind.map(|kind| Arc::clone(&kind.metrics));
+            let settled = Settled::unstarted(&job, verdict, metrics);
+            self.pool.verdicts().settle(settled, slot).await;
         }
         allowed
     }
 
-    /// Waits for the limiters before each job; once told to stop, gives the rest back.
+    /// Waits for the limiters before each job; gives back what may not start in time, and once told to
+    /// stop the rest.
     async fn one_by_one(&self, jobs: Vec<Assignment>) {
+        let since = Instant::now();
         for Assignment { job, slot: waiting } in jobs {
-            match self.stop.run_until_cancelled(self.permitted()).await.flatten() {
-                Some(slot) => self.pool.give([Assignment { job, slot }]),
+            let left = job.expires_in.unwrap_or(Duration::MAX);
+            let permitted = async {
+                if since.elapsed() >= left {
+                    return None;
+                }
+                timeout_at(since + left.min(STAY_MAX), self.permitted()).await.ok().flatten()
+            };
+            match self.stop.run_until_cancelled(permitted).await {
+                Some(Some(slot)) => self.pool.give([Assignment { job, slot }]),
+                Some(None) => {
+                    // Not counted as an end: it is as it was, and comes again at once.
+                    let settled = Settled::unstarted(&job, Verdict::Release, None);
+                    self.pool.verdicts().settle(settled, waiting).await;
+                }
                 None => self.pool.release(job, waiting).await,
             }
         }

@@ -135,3 +135,47 @@ fn a_kind_of_one_start_an_hour_does_not_keep_the_only_slot_of_its_queue() {
         pool.close().await;
     });
 }
+
+#[test]
+fn a_job_that_waits_for_its_limit_is_within_reach_of_expiry_cancel_and_pause() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut settings = settings(&db);
+        settings.queues.push(queue("paused"));
+        let limited = |text| {
+            let mut kind = KindSettings::new(name(text), HandlerSettings::Noop);
+            kind.rate_limit = Some("1/h".parse().unwrap());
+            kind
+        };
+        settings.kinds = ["expires", "cancelled", "paused"].map(limited).into();
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "INSERT INTO legwork.job (kind, queue, expires_at) VALUES
+             ('expires', 'default', now() + interval '2 seconds'), ('cancelled', 'default', NULL),
+             ('paused', 'paused', NULL) RETURNING id",
+        )
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+        let runner = Runner::start(daemon(settings));
+        support::eventually("all were claimed and wait for their limits", async || {
+            value(&pool, "SELECT bool_and(holder IS NOT NULL) FROM legwork.job").await
+        })
+        .await;
+        let cancel = sqlx::query_scalar("SELECT legwork.cancel($1)").bind(ids[1]);
+        assert_eq!(cancel.fetch_one(&pool).await.ok(), Some("requested".to_owned()));
+        assert!(value::<bool>(&pool, "SELECT legwork.pause('paused')").await);
+        for (id, outcome, reason) in
+            [(ids[0], "discarded", "expired"), (ids[1], "cancelled", "cancel_requested")]
+        {
+            let found = super::history(&pool, id).await;
+            assert_eq!((found.outcome.as_str(), found.attempt), (outcome, 0));
+            assert_eq!(found.reason.as_deref(), Some(reason));
+        }
+        support::eventually("what is paused is held by nobody", async || {
+            value(&pool, "SELECT bool_and(holder IS NULL) FROM legwork.job").await
+        })
+        .await;
+        runner.stop().await;
+        pool.close().await;
+    });
+}
