@@ -325,7 +325,7 @@ impl Running {
         });
         for group in groups(queue, kinds, daemon.settings.claim.batch) {
             let of_kind = group.kinds.iter().find_map(|kind| of_kinds.get(kind));
-            let limiters: Vec<_> = of_queue.iter().chain(of_kind).cloned().collect();
+            let limiters: Vec<_> = of_kind.into_iter().chain(&of_queue).cloned().collect();
             // Limited jobs are claimed into a waiting room; the queue's slots are for those that run.
             let room = match limiters.as_slice() {
                 [] => slots.clone(),
