@@ -111,9 +111,11 @@ impl Dispatcher {
             match self.stop.run_until_cancelled(permitted).await {
                 Some(Some(slot)) => self.pool.give([Assignment { job, slot }]),
                 Some(None) => {
-                    // Not counted as an end: it is as it was, and comes again at once.
-                    let settled = Settled::unstarted(&job, Verdict::Release, None);
-                    self.pool.verdicts().settle(settled, waiting).await;
+                    // Not counted as an end: it is as it was, and comes again at once. Its place here
+                    // is free once it is back in line, or those behind it would be claimed before it.
+                    let mut settled = Settled::unstarted(&job, Verdict::Release, None);
+                    settled.keeps = Some(Arc::new(waiting));
+                    self.pool.verdicts().settle(settled, ()).await;
                 }
                 None => self.pool.release(job, waiting).await,
             }

@@ -179,3 +179,27 @@ fn a_job_that_waits_for_its_limit_is_within_reach_of_expiry_cancel_and_pause() {
         pool.close().await;
     });
 }
+
+#[test]
+fn jobs_that_wait_for_their_limit_keep_their_place_in_line() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut settings = settings(&db);
+        let mut limited = KindSettings::new(name("limited"), HandlerSettings::Noop);
+        limited.rate_limit = Some("1/h".parse().unwrap());
+        settings.kinds = vec![limited];
+        let insert = "INSERT INTO legwork.job (kind) SELECT 'limited' FROM generate_series(1, 10)";
+        sqlx::query(insert).execute(&pool).await.unwrap();
+        let runner = Runner::start(daemon(settings));
+        support::eventually("the first went back and was claimed again", async || {
+            value(&pool, "SELECT max(token) >= 2 FROM legwork.job").await
+        })
+        .await;
+        runner.stop().await;
+        let claimed: Vec<bool> =
+            value(&pool, "SELECT array_agg(token > 0 ORDER BY seq) FROM legwork.job").await;
+        assert_eq!(claimed.iter().filter(|claimed| **claimed).count(), 1, "{claimed:?}");
+        assert!(claimed[0], "the first in line alone was taken, twice");
+        pool.close().await;
+    });
+}
