@@ -12,16 +12,21 @@ use crate::{
     job::{Verdict, refuse_before_running},
     worker::{Assignment, Pool, Slot, Slots},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, mpsc},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Batches that may wait between a claimer and its dispatcher. Claims then overlap with running and
 /// completing: 4 beat 1 when it was measured, more gained nothing.
 pub const BATCH_CAPACITY: usize = 4;
+
+/// Longest that a claimed job waits for its limiter here. Then it goes back to its place in line, where a
+/// pause, a cancel and its expiry reach it and other daemons may take it; the next claim brings it
+/// back. It costs a kind that can't start once in that time one statement each time.
+const STAY_MAX: Duration = Duration::from_secs(5);
 
 /// One claim group's way from claim to worker.
 pub struct Dispatcher {
@@ -35,7 +40,8 @@ pub struct Dispatcher {
 
 /// What each start of a group waits for.
 pub struct Limits {
-    /// The queue's and the kind's; none where neither has a limit.
+    /// The kind's and then the queue's, so that a kind that waits takes none of its queue's permits;
+    /// none where neither has a limit.
     pub limiters: Vec<Arc<Limiter>>,
     /// The queue's slots. A job that waits for a limiter holds none of them, or a kind of one start
     /// an hour could keep a whole queue from running for that hour.
@@ -57,12 +63,13 @@ impl Dispatcher {
     /// Runs until its claimer is gone and every batch has gone somewhere.
     pub async fn run(self: Arc<Self>) {
         let mut inbox = self.inbox.lock().await;
+        let mut turn = Turn::default();
         while let Some(batch) = inbox.recv().await {
             let allowed = self.gate(batch).await;
             if self.limits.limiters.is_empty() && !self.stop.is_cancelled() {
                 self.pool.give(allowed);
             } else {
-                self.one_by_one(allowed).await;
+                self.one_by_one(allowed, &mut turn).await;
             }
         }
     }
@@ -72,49 +79,114 @@ impl Dispatcher {
         let mut allowed = Vec::with_capacity(batch.len());
         for Assignment { job, slot } in batch {
             let kind = self.pool.kind(&job.kind);
-            match kind.and_then(|kind| refuse_before_running(&job, &kind.policy)) {
-                None => allowed.push(Assignment { job, slot }),
-                Some(reason) => {
-                    let metrics = kind.map(|kind| Arc::clone(&kind.metrics));
-                    let verdict = Verdict::Discard { reason };
-                    let settled = Settled::unstarted(&job, verdict, metrics);
-                    self.pool.verdicts().settle(settled, slot).await;
+            let refused = kind.and_then(|kind| refuse_before_running(&job, &kind.policy));
+            let verdict = match refused {
+                _ if job.cancel_requested => Verdict::Cancel,
+                Some(reason) => Verdict::Discard { reason },
+                None => {
+                    allowed.push(Assignment { job, slot });
+                    continue;
                 }
-            }
+            };
+            let metrics = kind.map(|kind| Arc::clone(&kind.metrics));
+            let settled = Settled::unstarted(&job, verdict, metrics);
+            self.pool.verdicts().settle(settled, slot).await;
         }
         allowed
     }
 
-    /// Waits for the limiters before each job; once told to stop, gives the rest back.
-    async fn one_by_one(&self, jobs: Vec<Assignment>) {
+    /// Waits for the limiters before each job; gives back what may not start in time, and once told to
+    /// stop the rest.
+    async fn one_by_one(&self, jobs: Vec<Assignment>, turn: &mut Turn) {
+        let since = Instant::now();
         for Assignment { job, slot: waiting } in jobs {
-            match self.stop.run_until_cancelled(self.permitted()).await.flatten() {
-                Some(slot) => self.pool.give([Assignment { job, slot }]),
+            let left = job.expires_in.unwrap_or(Duration::MAX);
+            let permitted = async {
+                if since.elapsed() >= left {
+                    return None;
+                }
+                let until = since + left.min(STAY_MAX);
+                timeout_at(until, self.limits.permitted(turn)).await.ok().flatten()
+            };
+            match self.stop.run_until_cancelled(permitted).await {
+                Some(Some(slot)) => self.pool.give([Assignment { job, slot }]),
+                Some(None) => {
+                    // Not counted as an end: it is as it was, and comes again at once. Its place here
+                    // is free once it is back in line, or those behind it would be claimed before it.
+                    let mut settled = Settled::unstarted(&job, Verdict::Release, None);
+                    settled.keeps = Some(Arc::new(waiting));
+                    self.pool.verdicts().settle(settled, ()).await;
+                }
                 None => self.pool.release(job, waiting).await,
             }
         }
     }
+}
 
-    /// A slot first and then the permits, so that a permit never ages and no window holds more
-    /// starts than it may; the slot goes back while a limiter says not yet.
-    async fn permitted(&self) -> Option<Slot> {
+/// How far the next start of a group has come. It outlives the job that waits for it: a permit that was
+/// taken isn't given back, so it mustn't be lost either.
+#[derive(Debug, Default)]
+struct Turn {
+    /// How many of the limiters have given their permit.
+    passed: usize,
+    /// Which limiter was told that it holds the start back.
+    told: Option<usize>,
+}
+
+impl Limits {
+    /// A slot first and then the permits, so that the last permit never ages; the slot goes back while
+    /// a limiter says not yet. It may be dropped while it waits.
+    async fn permitted(&self, turn: &mut Turn) -> Option<Slot> {
         let since = Instant::now();
-        let mut limiters = self.limits.limiters.iter().peekable();
-        let mut told = None;
         loop {
-            let slot = self.limits.slots.reserve(1, false).await?.take()?;
-            let (limiter, not_yet) = loop {
-                let Some(&limiter) = limiters.peek() else { return Some(slot) };
-                match limiter.permit(since) {
-                    Ok(()) => limiters.next(),
-                    Err(not_yet) => break (limiter, not_yet),
+            let slot = self.slots.reserve(1, false).await?.take()?;
+            let not_yet = loop {
+                let Some(limiter) = self.limiters.get(turn.passed) else {
+                    *turn = Turn::default();
+                    return Some(slot);
                 };
+                match limiter.permit(since) {
+                    Ok(()) => turn.passed += 1,
+                    Err(not_yet) => {
+                        if turn.told.replace(turn.passed) != Some(turn.passed) {
+                            limiter.throttled();
+                        }
+                        break not_yet;
+                    }
+                }
             };
             drop(slot);
-            if told.replace(limiters.len()) != Some(limiters.len()) {
-                limiter.throttled();
-            }
             sleep(not_yet).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_permit_that_was_taken_is_kept_for_the_next_job_where_its_job_goes_back() {
+        let limiter = |limit: &str| {
+            let metrics = Metrics::default().limiter("kind:k");
+            Arc::new(Limiter::new(limit.parse().expect("a limit"), metrics))
+        };
+        let (free, shut) = (limiter("1000000000/s"), limiter("1/h"));
+        let slots = Slots::new(1);
+        let (mut turn, since) = (Turn::default(), Instant::now());
+        let limits = Limits { limiters: vec![Arc::clone(&free), shut], slots: slots.clone() };
+        for _ in 0..2 {
+            let gone = timeout(Duration::ZERO, limits.permitted(&mut turn)).await;
+            assert!(gone.is_err(), "the second limiter holds it back");
+            assert_eq!((turn.passed, turn.told), (1, Some(1)));
+            assert_eq!(slots.in_use(), 0, "who waits holds no slot");
+        }
+        let limits = Limits { limiters: vec![limiter("1/h"), free], slots };
+        let slot = timeout(Duration::ZERO, limits.permitted(&mut turn)).await;
+        assert!(slot.is_ok_and(|slot| slot.is_some()), "the first isn't asked again");
+        assert_eq!((turn.passed, turn.told), (0, None), "the next start begins anew");
+        assert!(since.elapsed() < Duration::from_secs(1), "nobody waited");
     }
 }

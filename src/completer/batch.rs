@@ -205,6 +205,7 @@ mod tests {
             charged: failed,
             took: Duration::ZERO,
             metrics: None,
+            keeps: None,
         }
     }
 

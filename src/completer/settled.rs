@@ -8,7 +8,7 @@ use crate::{
         metrics::{AttemptEnd, JobMetrics},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// Verdicts that may wait: eight full flushes, enough to ride out one slow commit. A full channel
@@ -38,6 +38,8 @@ pub struct Settled {
     pub took: Duration,
     /// Where it is counted once it is durable.
     pub metrics: Option<Arc<JobMetrics>>,
+    /// Dropped once it is written: a slot that mustn't be free before.
+    pub keeps: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Settled {
@@ -59,6 +61,7 @@ impl Settled {
             charged,
             took,
             metrics: Some(metrics),
+            keeps: None,
         }
     }
 
@@ -75,6 +78,7 @@ impl Settled {
             charged: false,
             took: Duration::ZERO,
             metrics,
+            keeps: None,
         }
     }
 
@@ -125,6 +129,7 @@ impl Verdicts {
             charged: false,
             took: Duration::ZERO,
             metrics: None,
+            keeps: None,
         };
         self.settle(settled, ()).await;
     }

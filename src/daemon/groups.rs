@@ -16,8 +16,6 @@ pub(super) struct Group {
     pub(super) name: String,
     /// The kinds.
     pub(super) kinds: Arc<[KindName]>,
-    /// The kind's own limit.
-    pub(super) limit: Option<RateLimit>,
     /// Most that one claim may take.
     pub(super) most: u32,
 }
@@ -32,12 +30,11 @@ pub(super) fn groups(queue: &QueueSettings, kinds: &[KindSettings], batch: u32) 
     let mut groups = Vec::new();
     if !free.is_empty() {
         let kinds = free.iter().map(|kind| kind.name.clone()).collect();
-        groups.push(Group { name: "all".into(), kinds, limit: None, most: of_queue });
+        groups.push(Group { name: "all".into(), kinds, most: of_queue });
     }
     groups.extend(limited.iter().map(|kind| Group {
         name: kind.name.to_string(),
         kinds: [kind.name.clone()].into(),
-        limit: kind.rate_limit,
         most: within_a_second(kind.rate_limit).min(of_queue),
     }));
     groups

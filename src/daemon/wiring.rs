@@ -5,9 +5,10 @@ use crate::{
     admin::{self, AdminState, Bound},
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Hints, Lookout, Post},
     completer::{Completer, Links, Verdicts, verdict_channel},
-    config::{QueueSettings, Settings},
+    config::{KindSettings, QueueSettings, Settings},
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     heartbeat::{self, LeaseTimes, Leases, Reports},
+    job::KindName,
     maintenance::{self, Doorbell, Ears, Promoter, Rescuer, Stats},
     postgres::{
         Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
@@ -21,6 +22,7 @@ use crate::{
     worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
 };
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64},
@@ -132,8 +134,9 @@ impl Running {
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimers"),
         };
+        let of_kinds = self.limiters_of(&settings.kinds);
         for queue in &settings.queues {
-            self.start_queue(daemon, queue, &shared, (&verdicts, &bell, &upkeep));
+            self.start_queue(daemon, (queue, &of_kinds), &shared, (&verdicts, &bell, &upkeep));
         }
         self.start_lookout(&shared);
         let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
@@ -297,25 +300,32 @@ impl Running {
         verdicts
     }
 
+    /// One for each limited kind, however many queues its jobs come from: the limit is the daemon's.
+    fn limiters_of(&self, kinds: &[KindSettings]) -> HashMap<KindName, Arc<Limiter>> {
+        let limiter = |kind: &KindSettings| {
+            let limit = kind.rate_limit?;
+            let waits = self.metrics.limiter(&format!("kind:{}", kind.name));
+            Some((kind.name.clone(), Arc::new(Limiter::new(limit, waits))))
+        };
+        kinds.iter().filter_map(limiter).collect()
+    }
+
     fn start_queue(
         &mut self,
         daemon: &Daemon,
-        queue: &QueueSettings,
+        (queue, of_kinds): (&QueueSettings, &HashMap<KindName, Arc<Limiter>>),
         shared: &ClaimerShared<PostgresClaims>,
         (verdicts, bell, upkeep): (&Verdicts, &Bell, &Arc<Upkeep>),
     ) {
         let kinds = &daemon.settings.kinds;
         let pool = self.pool(daemon, queue, verdicts);
         let slots = Slots::new(queue.concurrency);
-        let waits = |name: &str| self.metrics.limiter(name);
-        let of_queue = queue
-            .rate_limit
-            .map(|limit| Arc::new(Limiter::new(limit, waits(&format!("queue:{}", queue.name)))));
+        let of_queue = queue.rate_limit.map(|limit| {
+            Arc::new(Limiter::new(limit, self.metrics.limiter(&format!("queue:{}", queue.name))))
+        });
         for group in groups(queue, kinds, daemon.settings.claim.batch) {
-            let of_kind = group
-                .limit
-                .map(|limit| Arc::new(Limiter::new(limit, waits(&format!("kind:{}", group.name)))));
-            let limiters: Vec<_> = of_queue.iter().cloned().chain(of_kind).collect();
+            let of_kind = group.kinds.iter().find_map(|kind| of_kinds.get(kind));
+            let limiters: Vec<_> = of_kind.into_iter().chain(&of_queue).cloned().collect();
             // Limited jobs are claimed into a waiting room; the queue's slots are for those that run.
             let room = match limiters.as_slice() {
                 [] => slots.clone(),
@@ -351,7 +361,7 @@ impl Running {
     }
 
     fn pool(&self, daemon: &Daemon, queue: &QueueSettings, verdicts: &Verdicts) -> Pool {
-        let runtime = |kind: &crate::config::KindSettings| {
+        let runtime = |kind: &KindSettings| {
             let handler = Arc::clone(daemon.registry.get(kind.name.as_str())?);
             let metrics = self.metrics.job(&queue.name, &kind.name);
             Some((kind.name.clone(), KindRuntime { policy: kind.policy.clone(), handler, metrics }))

@@ -38,8 +38,9 @@ impl Limiter {
         let interval = limit.interval();
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(limit.starts));
         let bucket = Bucket::direct_with_clock(quota.allow_burst(limit.burst), clock.clone());
-        // A full burst taken at once leaves the bucket empty; it can't fail on a fresh one.
-        while bucket.check().is_ok() {}
+        // A full burst taken at once leaves the bucket empty; it can't fail on a fresh one. Start by
+        // start, a rate of a start a nanosecond would refill it as fast as it is emptied.
+        bucket.check_n(limit.burst).ok();
         Self { bucket, clock, metrics }
     }
 
@@ -99,6 +100,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_rate_beyond_any_clock_makes_a_limiter_like_any_other() {
+        let limit: RateLimit = "4000000000/s burst 4000000000".parse().expect("a limit");
+        let limiter = Limiter::new(limit, Metrics::default().limiter("kind:k"));
+        while limiter.permit(Instant::now()).is_err() {}
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub struct ClaimedJob {
     pub timeout: Option<Duration>,
     /// Whether `expires_at` had passed when it was claimed.
     pub expired: bool,
+    /// How much time was left until then, where the row has an `expires_at`.
+    pub expires_in: Option<Duration>,
+    /// Whether somebody wanted it stopped before it was claimed: under an attempt that was interrupted,
+    /// or while it waited for a rate limit.
+    pub cancel_requested: bool,
     /// How long it had been due when it was claimed.
     pub waited: Duration,
     /// `metadata` as JSON text, where the row has any.
@@ -78,6 +83,8 @@ impl ClaimedJob {
             payload: payload.into(),
             timeout: None,
             expired: false,
+            expires_in: None,
+            cancel_requested: false,
             waited: Duration::ZERO,
             metadata: None,
         }

@@ -220,6 +220,8 @@ pub fn decode_claimed_row(row: &PgRow, request: &ClaimRequest) -> Result<Claimed
         expired: row.try_get_unchecked(11)?,
         waited: seconds(row.try_get_unchecked(12)?),
         metadata: row.try_get_unchecked(13)?,
+        cancel_requested: row.try_get_unchecked(14)?,
+        expires_in: row.try_get_unchecked::<Option<f64>, _>(15)?.map(seconds),
     })
 }
 

@@ -12,4 +12,5 @@ RETURNING id, seq, token, priority, attempt, rescues, snoozes, max_attempts, kin
     date_part('epoch', timeout),
     coalesce(expires_at < clock_timestamp(), false),
     date_part('epoch', clock_timestamp() - greatest(run_at, created_at)),
-    metadata::text
+    metadata::text, cancel_requested,
+    date_part('epoch', expires_at) - date_part('epoch', clock_timestamp())

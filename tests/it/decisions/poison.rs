@@ -101,6 +101,7 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
         charged: true,
         took: Duration::ZERO,
         metrics: None,
+        keeps: None,
     }
 }
 

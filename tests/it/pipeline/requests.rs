@@ -110,6 +110,25 @@ fn a_running_job_that_is_cancelled_is_told_and_ends_by_what_its_handler_did() {
 }
 
 #[test]
+fn a_job_whose_cancel_outlived_its_attempt_does_not_run_again() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut settings = settings(&db);
+        settings.kinds = vec![kind("stopped", AT_ONCE)];
+        let id = insert(&pool, "stopped").await;
+        let asked = "UPDATE legwork.job SET cancel_requested = true";
+        sqlx::query(asked).execute(&pool).await.unwrap();
+        let handler = deciding(|_| panic!("it must not run"));
+        let runner = Runner::start(daemon(settings).with_handler(name("stopped"), handler));
+        let found = history(&pool, id).await;
+        assert_eq!((found.outcome.as_str(), found.attempt), ("cancelled", 0));
+        assert_eq!(found.reason.as_deref(), Some("cancel_requested"));
+        runner.stop().await;
+        pool.close().await;
+    });
+}
+
+#[test]
 fn an_expired_job_is_discarded_without_running() {
     support::run(async |db| {
         let pool = db.pool().await;

@@ -51,6 +51,7 @@ fn settled(number: i64) -> Settled {
         charged: false,
         took: Duration::ZERO,
         metrics: None,
+        keeps: None,
     }
 }
 

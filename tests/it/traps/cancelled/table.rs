@@ -117,6 +117,7 @@ fn batch(verdict: &Verdict, kept: Retentions) -> Batch {
         charged: true,
         took: Duration::ZERO,
         metrics: None,
+        keeps: None,
     });
     Batch::sort(settled, &HashMap::from([(default_queue(), kept)]))
 }
