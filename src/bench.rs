@@ -170,10 +170,6 @@ struct Bed<'b> {
 }
 
 impl Bed<'_> {
-    fn database(&self) -> Database {
-        Database { url: Some(self.url.clone()), ..self.bench.database.clone() }
-    }
-
     async fn measure(
         &self,
         signals: &Signals,
