@@ -88,41 +88,6 @@ async fn a_database_that_says_nothing_is_exit_code_69_in_bounded_time() {
     assert!(took < Duration::from_secs(10), "took {took:?}");
 }
 
-/// What a client sends that was told "no TLS here" by somebody on the way.
-async fn sent_to_a_server_without_tls(listener: &TcpListener) -> Vec<u8> {
-    let (mut stream, _) = listener.accept().await.expect("a client");
-    let mut request = [0; 8];
-    stream.read_exact(&mut request).await.expect("it asks for TLS first");
-    stream.write_all(b"N").await.expect("it is answered");
-    let mut more = Vec::new();
-    stream.read_to_end(&mut more).await.expect("it goes");
-    more
-}
-
-#[rstest]
-#[case::a_command(&["job", "list"], &[])]
-#[case::migrating(&["migrate", "up"], &[])]
-#[case::looking_at_migrations(&["migrate", "status"], &[])]
-#[case::a_variable_of_the_driver(&["job", "list"], &[("PGSSLMODE", "disable")])]
-#[case::a_variable_while_migrating(&["migrate", "up"], &[("PGSSLMODE", "prefer")])]
-#[tokio::test]
-async fn nothing_is_said_in_plain_text_to_another_host(
-    #[case] arguments: &[&str],
-    #[case] variables: &[(&str, &str)],
-) {
-    // This machine, by an address that isn't a loopback one.
-    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
-    let port = listener.local_addr().expect("bound").port();
-    let mut command = command(&format!("postgres://app:hunter2@0.0.0.0:{port}/app"), arguments);
-    command.envs(variables.iter().copied());
-    let (ran, sent) =
-        tokio::join!(finished(command, None), sent_to_a_server_without_tls(&listener));
-    assert_eq!((ran.code, sent), (69, Vec::new()), "{}", ran.stderr);
-    assert!(ran.stderr.contains("server does not support TLS"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("help: what leaves this machine"), "{}", ran.stderr);
-    assert_eq!(ran.stderr.matches("server does not support TLS").count(), 1, "said once");
-}
-
 #[test]
 fn a_database_of_another_name_is_exit_code_69() {
     support::run(async |db| {
