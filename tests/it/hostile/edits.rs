@@ -91,7 +91,7 @@ const PRESETS: &[(&str, &str, &str)] = &[
     ("snoozes", "32767", "completed"),
     ("snoozes", "-32768", "completed"),
     ("holder", "4711", "completed"),
-    ("cancel_requested", "true", "completed"),
+    ("cancel_requested", "true", "cancelled"),
     ("ready_at", "'infinity'", "completed"),
     ("ready_at", "'-infinity'", "completed"),
     ("created_at", "'-infinity'", "completed"),
