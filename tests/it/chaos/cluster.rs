@@ -57,7 +57,7 @@ impl Cluster {
     async fn restart(&mut self, how: Halt, away: Duration, journal: &Journal) {
         journal.fault(Verb::PgRestart, None);
         self.blocking(move |postgres| postgres.halt(how).expect("the server stops")).await;
-        // The plan's times are the workload.
+        // How long the server is away is the fault itself: the plan says it.
         sleep(away).await;
         self.blocking(|postgres| postgres.resume().expect("the server starts again")).await;
     }

@@ -88,23 +88,16 @@ impl<'a> Member<'a> {
         for fault in faults {
             // The plan's times are the workload.
             sleep_until(began + Duration::from_millis(fault.at_ms)).await;
-            let pause = Duration::from_millis(fault.for_ms);
             match fault.verb {
-                Harm::Kill => {
-                    self.end(Verb::Sigkill, Signal::SIGKILL).await;
-                    sleep(pause).await;
-                    self.start().await;
-                }
-                Harm::Term => {
-                    self.end(Verb::Sigterm, Signal::SIGTERM).await;
-                    sleep(pause).await;
-                    self.start().await;
-                }
-                Harm::Stop => {
-                    self.signal(Verb::Sigstop, Signal::SIGSTOP);
-                    sleep(pause).await;
-                    self.signal(Verb::Sigcont, Signal::SIGCONT);
-                }
+                Harm::Kill => self.end(Verb::Sigkill, Signal::SIGKILL).await,
+                Harm::Term => self.end(Verb::Sigterm, Signal::SIGTERM).await,
+                Harm::Stop => self.signal(Verb::Sigstop, Signal::SIGSTOP),
+            }
+            // How long it is away is the fault itself, and nothing tells of its end.
+            sleep(Duration::from_millis(fault.for_ms)).await;
+            match fault.verb {
+                Harm::Kill | Harm::Term => self.start().await,
+                Harm::Stop => self.signal(Verb::Sigcont, Signal::SIGCONT),
             }
         }
     }

@@ -86,6 +86,7 @@ async fn whole(connection: &mut PgConnection, transaction: &Transaction) -> Know
             answer = commit.execute(connection) => {
                 if answer.is_ok() { Known::Committed } else { Known::Nothing }
             }
+            // Not a wait: the plan says when the connection is cut, before or after the answer.
             () = sleep(Duration::from_micros(after_us)) => Known::Nothing,
         },
     }
