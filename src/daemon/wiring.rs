@@ -1,5 +1,7 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
+mod upkeep;
+
 use super::{Daemon, Signals, StartError, groups::groups, shutdown};
 use crate::{
     admin::{self, AdminState, Bound},
@@ -9,16 +11,12 @@ use crate::{
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     heartbeat::{self, LeaseTimes, Leases, Reports},
     job::KindName,
-    maintenance::{self, Doorbell, Ears, Promoter, Rescuer, Stats},
+    maintenance::{Doorbell, Stats},
     postgres::{
         Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
     supervise::{ExitPolicy, Supervisor},
-    telemetry::{
-        events,
-        health::{Check, Health},
-        metrics::Metrics,
-    },
+    telemetry::{events, health::Health, metrics::Metrics},
     worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
 };
 use std::{
@@ -31,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, Notify, mpsc},
+    sync::{Notify, mpsc},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -380,112 +378,5 @@ impl Running {
         let gauges = pool.gauges();
         self.metrics.at_scrape(move |_| gauges());
         pool
-    }
-
-    fn start_listener(
-        &self,
-        connector: &Connector,
-        upkeep: &Arc<Upkeep>,
-        bell: &Bell,
-        leases: &Leases,
-    ) {
-        let ears = Arc::new(Ears {
-            bell: bell.clone(),
-            cancel: Arc::new(Notify::new()),
-            check: self.health.check("listener"),
-            hints: Arc::clone(&self.hints),
-            metrics: Arc::clone(&self.metrics),
-        });
-        let heard = Arc::clone(&ears.cancel);
-        let (connector, stop) = (connector.clone(), self.stop_claiming.clone());
-        self.supervisor.spawn("listener", ExitPolicy::Restart, move || {
-            maintenance::listen(connector.clone(), Arc::clone(&ears), stop.clone())
-        });
-        // A cancel that was announced is looked for at once; the canceller's own rounds are the net.
-        let (upkeep, leases) = (Arc::clone(upkeep), leases.clone());
-        let (running, stop) = (Arc::clone(&self.attempts), self.stop_cancelling.clone());
-        self.supervisor.spawn("canceller[notified]", ExitPolicy::Restart, move || {
-            let (upkeep, leases, running) =
-                (Arc::clone(&upkeep), leases.clone(), Arc::clone(&running));
-            let (heard, stop) = (Arc::clone(&heard), stop.clone());
-            async move {
-                while stop.run_until_cancelled(heard.notified()).await.is_some() {
-                    // A failure is the canceller's to tell of: its next round meets it too.
-                    maintenance::cancel_requested(&upkeep, &leases, &running).await.ok();
-                    // Told to stop or not, the loop looks at the token next.
-                    stop.run_until_cancelled(sleep(maintenance::CANCEL_REST)).await;
-                }
-            }
-        });
-    }
-
-    fn start_maintenance(
-        &self,
-        settings: &Settings,
-        upkeep: &Arc<Upkeep>,
-        bell: &Bell,
-        (leases, doorbell): (Leases, Doorbell),
-    ) {
-        let stop = || self.stop_claiming.clone();
-        let doorbell = Arc::new(Mutex::new(doorbell));
-        self.round("poller", stop(), move || {
-            let doorbell = Arc::clone(&doorbell);
-            async move { doorbell.lock().await.round().await }
-        });
-        let promoter = Promoter::new(Arc::clone(upkeep), bell.clone());
-        let promoter = Arc::new(Mutex::new(promoter));
-        self.round("promoter", stop(), move || {
-            let promoter = Arc::clone(&promoter);
-            async move { promoter.lock().await.round().await }
-        });
-        let times = LeaseTimes::new(&settings.daemon);
-        let metrics = Arc::clone(&self.metrics);
-        let rescuer = Rescuer::new(
-            Arc::clone(upkeep),
-            (times, settings.database.statement_timeout),
-            bell.clone(),
-            metrics,
-        );
-        let rescuer = Arc::new(Mutex::new(rescuer));
-        self.round("rescuer", stop(), move || {
-            let rescuer = Arc::clone(&rescuer);
-            async move { rescuer.lock().await.round().await }
-        });
-        let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.attempts));
-        self.round("canceller", self.stop_cancelling.clone(), move || {
-            let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
-            async move { maintenance::cancel_requested(&up, &leases, &running).await }
-        });
-        let up = Arc::clone(upkeep);
-        self.round("expirer", stop(), move || {
-            let up = Arc::clone(&up);
-            async move { maintenance::expire(&up).await }
-        });
-        self.start_history(settings, upkeep);
-    }
-
-    fn start_history(&self, settings: &Settings, upkeep: &Arc<Upkeep>) {
-        let (up, check): (_, Check) = (Arc::clone(upkeep), self.health.check("partition"));
-        let kept: Vec<_> = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
-        self.round("pruner", self.stop_claiming.clone(), move || {
-            let (up, check, kept) = (Arc::clone(&up), check.clone(), kept.clone());
-            async move {
-                for (queue, retention) in &kept {
-                    up.publish(queue, *retention).await?;
-                }
-                maintenance::prune(&up, &check).await
-            }
-        });
-    }
-
-    /// A maintenance loop as a task.
-    fn round<Round, Work>(&self, name: &'static str, stop: CancellationToken, round: Round)
-    where
-        Round: FnMut() -> Work + Send + Clone + 'static,
-        Work: Future<Output = Result<Duration, crate::postgres::DbError>> + Send + 'static,
-    {
-        self.supervisor.spawn(name, ExitPolicy::Restart, move || {
-            maintenance::every(name, stop.clone(), round.clone())
-        });
     }
 }

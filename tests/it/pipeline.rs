@@ -8,7 +8,7 @@
 mod claims;
 mod counts;
 mod endings;
-mod faults;
+pub(crate) mod faults;
 mod fences;
 mod limits;
 mod plans;

@@ -17,6 +17,7 @@ use legwork::telemetry::{health::Health, metrics::Metrics};
 use rstest::rstest;
 use sqlx::{AssertSqlSafe, PgPool};
 
+use crate::pipeline::faults::trigger;
 use crate::support::{self, TestDb};
 
 const HOLDER: i64 = 7;
@@ -132,16 +133,6 @@ async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
     let completer = Completer::new(ear, inbox, (limits, HashMap::from([(queue, kept)])), links);
     Arc::new(completer).run().await;
     std::mem::take(&mut *sent.lock().expect("nobody panics with it"))
-}
-
-/// A trigger that raises for one id.
-fn trigger(table: &str, event: &str, condition: &str) -> String {
-    format!(
-        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
-         BEGIN RAISE 'this row is poison'; END $f$;
-         CREATE TRIGGER refuse BEFORE {event} ON legwork.{table} FOR EACH ROW
-         WHEN ({condition}) EXECUTE FUNCTION public.refuse()"
-    )
 }
 
 #[rstest]

@@ -15,7 +15,7 @@ use super::{
 use crate::support::{self, Daemon};
 
 /// A trigger that raises for what meets the condition.
-fn trigger(table: &str, event: &str, condition: &str) -> String {
+pub(crate) fn trigger(table: &str, event: &str, condition: &str) -> String {
     format!(
         "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
          BEGIN RAISE 'this row is poison'; END $f$;

@@ -9,6 +9,21 @@ use crate::statements::{end, execute};
 use crate::support::database::administrator_url;
 use crate::support::{self, Daemon, Proxy};
 
+/// Waits until the daemon is ready.
+async fn is_ready(daemon: &Daemon) {
+    support::eventually("the daemon is ready", async || daemon.get("/health/ready").await.0 == 200)
+        .await;
+}
+
+/// Waits until it isn't, for a reason whose line is this.
+async fn is_unready(daemon: &Daemon, line: &str) {
+    support::eventually(&format!("readiness says {line:?}"), async || {
+        let (status, text) = daemon.get("/health/ready").await;
+        status == 503 && text.lines().any(|other| other == line)
+    })
+    .await;
+}
+
 #[test]
 fn readiness_names_its_reasons_and_liveness_does_not_ask_the_database() {
     support::run(async |db| {
@@ -34,10 +49,7 @@ fn readiness_names_its_reasons_and_liveness_does_not_ask_the_database() {
         assert_eq!(daemon.get("/health/live").await.0, 200);
 
         proxy.heal();
-        support::eventually("the daemon is ready again", async || {
-            daemon.get("/health/ready").await.0 == 200
-        })
-        .await;
+        is_ready(&daemon).await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
@@ -97,8 +109,7 @@ fn each_reason_of_readiness_comes_true_and_goes_again(#[case] trouble: &Trouble)
         let mut operator = db.connect().await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
         let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
-        let is_ready = async |daemon: &Daemon| daemon.get("/health/ready").await.0 == 200;
-        support::eventually("the daemon is ready", async || is_ready(&daemon).await).await;
+        is_ready(&daemon).await;
         // The first job makes the sessions that are made when they are needed.
         execute(&mut operator, "INSERT INTO legwork.job (kind) VALUES ('noop')").await;
 
@@ -116,7 +127,7 @@ fn each_reason_of_readiness_comes_true_and_goes_again(#[case] trouble: &Trouble)
         for statement in trouble.ends {
             execute(&mut operator, statement).await;
         }
-        support::eventually("the daemon is ready again", async || is_ready(&daemon).await).await;
+        is_ready(&daemon).await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(operator).await;
@@ -135,10 +146,7 @@ fn a_session_that_cannot_come_back_is_a_reason_until_it_can(
         let mut operator = PgConnection::connect(&administrator_url().await).await.unwrap();
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
         let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
-        support::eventually("the daemon is ready", async || {
-            daemon.get("/health/ready").await.0 == 200
-        })
-        .await;
+        is_ready(&daemon).await;
         let allow = |yes: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {yes}", db.name());
         execute(&mut operator, &allow(false)).await;
         let terminate = format!(
@@ -147,17 +155,10 @@ fn a_session_that_cannot_come_back_is_a_reason_until_it_can(
             db.name()
         );
         execute(&mut operator, &terminate).await;
-        support::eventually(&format!("readiness says {reason:?}"), async || {
-            let (status, text) = daemon.get("/health/ready").await;
-            status == 503 && text.lines().any(|line| line == reason)
-        })
-        .await;
+        is_unready(&daemon, reason).await;
         assert_eq!(daemon.get("/health/live").await.0, 200);
         execute(&mut operator, &allow(true)).await;
-        support::eventually("the daemon is ready again", async || {
-            daemon.get("/health/ready").await.0 == 200
-        })
-        .await;
+        is_ready(&daemon).await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(operator).await;
@@ -172,18 +173,11 @@ fn a_day_of_history_that_cannot_be_made_is_a_reason_from_the_start() {
         execute(&mut operator, &format!("ALTER FUNCTION {name} RENAME TO hidden")).await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
         let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
-        support::eventually("readiness names the partition", async || {
-            let (status, text) = daemon.get("/health/ready").await;
-            let line = "[-]partition failed: history's next days can't be made";
-            status == 503 && text.lines().any(|other| other == line)
-        })
-        .await;
+        let line = "[-]partition failed: history's next days can't be made";
+        is_unready(&daemon, line).await;
         let back = "ALTER FUNCTION legwork.hidden(date, date) RENAME TO make_partitions";
         execute(&mut operator, back).await;
-        support::eventually("the daemon is ready", async || {
-            daemon.get("/health/ready").await.0 == 200
-        })
-        .await;
+        is_ready(&daemon).await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(operator).await;
