@@ -62,7 +62,7 @@ events! {
     ADMIN_LISTENING = "admin.listening", "The admin port is open.";
     ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.";
     ADMIN_REQUEST = "admin.request", "The admin port answered a request.";
-    HEALTH_CHANGED = "health.changed", "A check of readiness began to fail, or recovered.";
+    HEALTH_CHANGED = "health.changed", "A check of readiness (`check`) failed (WARN, with its `reason`), or is well again (INFO).";
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ impl Health {
     }
 
     fn add(&self, name: &'static str, max_age: Option<Duration>) -> Check {
-        let report = Report { at: Instant::now(), failing: Some("nothing reported yet".into()) };
+        let failing = Some("nothing reported yet".into());
+        let report = Report { at: Instant::now(), failing, told: None };
         let state = Arc::new(State { name, max_age, report: Mutex::new(report) });
         self.inner().checks.push(Arc::clone(&state));
         Check(state)
@@ -140,6 +141,8 @@ struct State {
 struct Report {
     at: Instant,
     failing: Option<String>,
+    /// Whether the log last said that it is well; nothing where it has said neither.
+    told: Option<bool>,
 }
 
 impl State {
@@ -174,18 +177,23 @@ impl Check {
         self.say(Some(&reason.into()));
     }
 
+    /// Each change is one line; that the reason of a failure is another is none.
     fn say(&self, failing: Option<&str>) {
         let mut report = self.0.report();
-        let changed = report.failing.is_some() != failing.is_some();
-        *report = Report { at: Instant::now(), failing: failing.map(str::to_owned) };
+        let told = report.told.replace(failing.is_none());
+        report.at = Instant::now();
+        report.failing = failing.map(str::to_owned);
         drop(report);
-        if changed {
-            tracing::info!(
-                event = super::events::HEALTH_CHANGED,
-                check = self.0.name,
-                reason = failing,
-                "A check of readiness changed"
-            );
+        let (event, check) = (super::events::HEALTH_CHANGED, self.0.name);
+        match (told, failing) {
+            (None | Some(true), Some(reason)) => {
+                tracing::warn!(event, check, reason, "readiness: {check} failed: {reason}");
+            }
+            (None, None) => tracing::info!(event, check, "readiness: {check} is well"),
+            (Some(false), None) => {
+                tracing::info!(event, check, "readiness: {check} is well again");
+            }
+            (Some(true), None) | (Some(false), Some(_)) => {}
         }
     }
 }

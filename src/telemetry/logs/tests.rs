@@ -238,3 +238,31 @@ fn the_document_lists_the_ordered_fields_in_their_order() {
     let listed: Vec<_> = rows.filter_map(|row| row.split('`').next()).skip(8).collect();
     assert_eq!(listed, ORDER);
 }
+
+#[test]
+fn readiness_says_in_words_and_once_what_failed_and_what_is_well_again() {
+    let health = crate::telemetry::health::Health::new(Duration::from_secs(1));
+    let (text, _) = written(Style::Json, "info", || {
+        let (pool, partition) = (health.check("pool"), health.check("partition"));
+        pool.ok();
+        pool.ok();
+        pool.failing("down: claim");
+        pool.failing("down: claim, completer");
+        pool.ok();
+        partition.failing("history's next days can't be made");
+    });
+    let said = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["event"], "health.changed");
+        let words = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+        [words("level"), words("message"), words("check"), words("reason")]
+    };
+    let unmade = "history's next days can't be made";
+    let expected = [
+        ["INFO", "readiness: pool is well", "pool", ""],
+        ["WARN", "readiness: pool failed: down: claim", "pool", "down: claim"],
+        ["INFO", "readiness: pool is well again", "pool", ""],
+        ["WARN", &format!("readiness: partition failed: {unmade}"), "partition", unmade],
+    ];
+    assert_eq!(text.lines().map(said).collect::<Vec<_>>(), expected);
+}
