@@ -1,7 +1,9 @@
--- For maintenance, whose statements walk an index and nothing else. A plan that is made just after
--- VACUUM or ANALYZE of a drained table expects about no rows, scans all of it, and is kept until the
--- next ANALYZE. Where a scan is the only way (rescue)
--- it is still taken; without JIT, which the cost of a way that is closed would call for each time.
+-- For the sessions `maintenance` and `survey`, whose statements walk an index. A plan that is made just
+-- after VACUUM or ANALYZE of a drained table expects about no rows, scans all of it, and is kept until the
+-- next ANALYZE. Where a scan is the only way (rescue, unknown holders) it is still taken; without JIT,
+-- which the cost of a way that is closed would call for each time. With scans open on `survey`, rescue
+-- would then scan a second time for each batch, comparing every row with 1,000 places, and the counts
+-- would read the whole table (tests/it/pipeline/plans.rs).
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET enable_hashjoin = off;

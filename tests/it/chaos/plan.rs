@@ -81,7 +81,8 @@ pub(crate) enum Blow {
 }
 
 /// The roles of the daemon's sessions, each with its own way to be hurt.
-const ROLES: [&str; 6] = ["", "claim", "completer", "heartbeat", "listener", "maintenance"];
+const ROLES: [&str; 7] =
+    ["", "claim", "completer", "heartbeat", "listener", "maintenance", "survey"];
 
 /// What a producer does at a time.
 #[derive(Debug, Clone, Serialize)]

@@ -40,7 +40,7 @@ const COMPLETER: Statement = Statement {
     scans: 0,
 };
 
-/// What maintenance's statements have in common.
+/// What the statements of both maintenance sessions have in common.
 const INDEXED: Statement = Statement {
     session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
     ..COMPLETER
@@ -105,6 +105,26 @@ const RESCUE: Statement = Statement {
     ..INDEXED
 };
 
+const HELD_BY: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/held_by.sql"),
+    types: "bigint, bigint",
+    arguments: "1, 0",
+    ..INDEXED
+};
+const UNKNOWN_HOLDERS: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/unknown_holders.sql"),
+    scans: 1,
+    ..INDEXED
+};
+const QUEUE_COUNTS: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/queue_counts.sql"),
+    types: "text[], text[]",
+    arguments: "'{default}', '{noop}'",
+    ..INDEXED
+};
+const WAITING_COUNTS: Statement =
+    Statement { text: include_str!("../../../src/postgres/sql/waiting_counts.sql"), ..INDEXED };
+
 /// How often a plan reads the whole table.
 fn scans(plan: &str) -> usize {
     plan.matches("Seq Scan on job").count()
@@ -159,6 +179,10 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 #[case::next_due(NEXT_DUE, "Scan using job_waiting on job")]
 #[case::expire(EXPIRE, "Index Scan using job_expiry on job")]
 #[case::rescue(RESCUE, "Tid Scan on job")]
+#[case::held_by(HELD_BY, "Index Scan using job_pkey on job")]
+#[case::unknown_holders(UNKNOWN_HOLDERS, "Seq Scan on job")]
+#[case::queue_counts(QUEUE_COUNTS, "Scan using job_ready on job")]
+#[case::waiting_counts(WAITING_COUNTS, "Scan using job_waiting on job")]
 #[case::cancel_requests(CANCEL_REQUESTS, "Index Scan using job_cancel on job")]
 fn a_hot_statement_walks_its_index(#[case] statement: Statement, #[case] wanted: &str) {
     support::run(async move |db| {

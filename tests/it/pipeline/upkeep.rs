@@ -1,9 +1,15 @@
-//! Promotion and rescue on rows that a mark or a death could leave behind.
+//! Promotion and rescue on rows that a mark or a death could leave behind, and beside one another.
+
+use std::time::Duration;
 
 use legwork::config::{HandlerSettings, KindSettings};
+use legwork::job::Outcome;
 use sqlx::{Connection, PgPool};
+use tokio::sync::mpsc;
 
-use super::{Runner, daemon, drained, name, settings};
+use super::{
+    AT_ONCE, Runner, daemon, drained, handling, history, insert, kind, name, settings, value,
+};
 use crate::support::{self, TestDb};
 
 fn noop(db: &TestDb) -> Runner {
@@ -57,6 +63,68 @@ fn a_scheduled_job_that_commits_behind_the_promoters_mark_runs_with_the_next_swe
         assert_eq!(outcomes(&pool, "noop").await.len(), 2);
         runner.stop().await;
         late.close().await.unwrap();
+        pool.close().await;
+    });
+}
+
+/// A rescue that waits: the trigger of an operator, for an advisory lock that the test holds.
+const WAITS: &str = "
+    CREATE FUNCTION public.waits() RETURNS trigger LANGUAGE plpgsql AS $f$
+    BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $f$;
+    CREATE TRIGGER waits BEFORE UPDATE ON legwork.job FOR EACH ROW WHEN (OLD.holder = 4711)
+    EXECUTE FUNCTION public.waits()";
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'legwork %' AND wait_event = 'advisory'";
+
+#[test]
+fn a_rescue_that_takes_long_delays_no_promotion_and_no_cancel() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut lock = db.connect().await;
+        for statement in [WAITS, "SELECT pg_advisory_lock(7)"] {
+            sqlx::raw_sql(statement).execute(&mut lock).await.unwrap();
+        }
+        let mut settings = settings(&db);
+        let noop = KindSettings::new(name("noop"), HandlerSettings::Noop);
+        settings.kinds = vec![noop, kind("stops", AT_ONCE)];
+        let (starts, mut started) = mpsc::channel(1);
+        let stops = handling(move |context| {
+            starts.try_send(()).unwrap();
+            Box::pin(async {
+                context.cancellation().cancelled().await;
+                Outcome::Cancel
+            })
+        });
+        let runner = Runner::start(daemon(settings).with_handler(name("stops"), stops));
+        let running = insert(&pool, "stops").await;
+        started.recv().await.unwrap();
+
+        let lost = insert(&pool, "lost").await;
+        let dead =
+            "INSERT INTO legwork.daemon (id, expires_at) VALUES (4711, now() - interval '1 h')";
+        let held = "UPDATE legwork.job SET holder = 4711, token = 1 WHERE kind = 'lost'";
+        for statement in [held, dead] {
+            sqlx::query(statement).execute(&pool).await.unwrap();
+        }
+        support::eventually("the rescue waits", async || value::<i64>(&pool, WAITING).await == 1)
+            .await;
+        let due = "INSERT INTO legwork.job (kind, run_at) VALUES ('noop', now() + interval '1 s')";
+        sqlx::query(due).execute(&pool).await.unwrap();
+        let cancel = sqlx::query_scalar::<_, String>("SELECT legwork.cancel($1)").bind(running);
+        assert_eq!(cancel.fetch_one(&pool).await.unwrap(), "requested");
+        // A third of what the rescue's statement may take: only beside it can both be done by then.
+        let both = "SELECT count(*) FROM legwork.finished";
+        let done = async || value::<i64>(&pool, both).await == 2;
+        assert!(support::holds_within(Duration::from_secs(10), done).await, "they waited with it");
+        assert_eq!(history(&pool, running).await.outcome, "cancelled");
+        assert_eq!(value::<i64>(&pool, WAITING).await, 1, "the rescue still waits");
+
+        lock.close().await.unwrap();
+        let rescued = "SELECT count(*) FROM legwork.job WHERE holder IS NULL AND rescues = 1";
+        support::eventually("the job is rescued", async || value::<i64>(&pool, rescued).await == 1)
+            .await;
+        assert_eq!(value::<i64>(&pool, "SELECT id FROM legwork.job").await, lost);
+        runner.stop().await;
         pool.close().await;
     });
 }

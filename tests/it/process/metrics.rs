@@ -124,6 +124,7 @@ fn expected() -> Vec<(&'static str, f64)> {
         (r#"legwork_db_connections{role="heartbeat",state="connected"}"#, 1.0),
         (r#"legwork_db_connections{role="listener",state="connected"}"#, 1.0),
         (r#"legwork_db_connections{role="maintenance",state="connected"}"#, 1.0),
+        (r#"legwork_db_connections{role="survey",state="connected"}"#, 1.0),
         (r#"legwork_supervised_tasks{component="completer"}"#, 1.0),
         (r#"legwork_supervised_tasks{component="claimer"}"#, 4.0),
         ("legwork_unsupervised_tasks", 0.0),

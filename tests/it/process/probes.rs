@@ -136,6 +136,7 @@ fn each_reason_of_readiness_comes_true_and_goes_again(#[case] trouble: &Trouble)
 
 #[rstest]
 #[case::pool("maintenance", "[-]pool failed: down: maintenance")]
+#[case::survey("survey", "[-]pool failed: down: survey")]
 #[case::listener("listener", "[-]listener failed: wake-ups don't arrive; polls go on")]
 fn a_session_that_cannot_come_back_is_a_reason_until_it_can(
     #[case] role: &str,
