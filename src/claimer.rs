@@ -21,6 +21,7 @@ use crate::{
     config::Claim,
     heartbeat::Leases,
     job::{ClaimedJob, KindName, QueueName},
+    supervise,
     telemetry::{
         events,
         health::Check,
@@ -186,12 +187,13 @@ impl<S: ClaimSource> Claimer<S> {
         self.claim_until_halted(&mut state).await;
         if self.shared.halt.is_cancelled() && !self.shared.stop.is_cancelled() {
             self.shared.check.failing("told to claim nothing more");
-            self.shared.stop.cancelled().await;
+            supervise::waiting(self.shared.stop.cancelled()).await;
         }
     }
 
     async fn claim_until_halted(&self, state: &mut State) {
         while !self.shared.halt.is_cancelled() {
+            supervise::step();
             // Interest is registered before the look, so that a wake in between isn't lost.
             if state.waker.register() {
                 state.marks.sweep_now(Instant::now());
@@ -199,8 +201,8 @@ impl<S: ClaimSource> Claimer<S> {
             let most = self.group.most.min(self.shared.settings.batch);
             let reserve = self.group.slots.reserve(most, state.backlog);
             let ready = async { (self.shared.leases.current().await, reserve.await) };
-            let Some((boot, Some(mut slots))) = self.shared.halt.run_until_cancelled(ready).await
-            else {
+            let ready = supervise::waiting(self.shared.halt.run_until_cancelled(ready));
+            let Some((boot, Some(mut slots))) = ready.await else {
                 return;
             };
             let request = ClaimRequest {
@@ -225,14 +227,15 @@ impl<S: ClaimSource> Claimer<S> {
             if !batch.is_empty() && !self.pass_on(batch).await {
                 return;
             }
-            self.rest(state).await;
+            supervise::waiting(self.rest(state)).await;
         }
     }
 
     /// Gives a batch to the dispatcher, waiting while it has enough; `false` once it is gone.
     async fn pass_on(&self, batch: Vec<Assignment>) -> bool {
         let since = Instant::now();
-        let passed = self.group.outbox.send(batch).await.is_ok();
+        // A batch that waits here is nobody else's, so the watchdog mustn't end this.
+        let passed = supervise::waiting(self.group.outbox.send(batch)).await.is_ok();
         self.queue_metrics.channel_send_wait_seconds.record(since.elapsed().as_secs_f64());
         passed
     }

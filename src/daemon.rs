@@ -26,6 +26,7 @@ use crate::{
         operations::Connection,
         roles,
     },
+    supervise::Supervisor,
     telemetry::{
         events,
         health::{Check, Health, Phase},
@@ -149,11 +150,14 @@ impl Daemon {
             self.environment.watchdog(std::process::id()),
         )?;
         let health = Health::new(TICK);
+        let (supervisor, loops) = (Supervisor::shown_in(&self.metrics), health.check("loops"));
         // Beside the whole life: a database that is away at the start, or handlers that take their
         // time at the end, are no reason for a probe to have the daemon killed.
         tokio::select! {
-            ended = self.live(&signals, &connector, &notifier, &health) => ended,
-            () = beat(&health, &notifier) => unreachable!("the beat has no end"),
+            ended = self.live(&signals, &connector, &notifier, (&health, &supervisor)) => ended,
+            () = beat(&health, &notifier, || supervisor.tell_late(&loops)) => {
+                unreachable!("the beat has no end")
+            }
         }
     }
 
@@ -163,13 +167,13 @@ impl Daemon {
         signals: &Signals,
         connector: &Connector,
         notifier: &Notifier,
-        health: &Arc<Health>,
+        (health, supervisor): (&Arc<Health>, &Supervisor),
     ) -> Result<Ended, StartError> {
         let metrics = &self.metrics;
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(health, metrics, bound);
+        let mut running = Running::new(supervisor, (health, metrics), bound);
         let stats = self.stats(schema);
 
         let schema = tokio::select! {
@@ -240,10 +244,12 @@ impl Daemon {
     }
 }
 
-/// Ticks for liveness, and for systemd's watchdog as long as the daemon counts as alive.
-async fn beat(health: &Health, notifier: &Notifier) {
+/// Ticks for liveness, and for systemd's watchdog as long as the daemon counts as alive; and has every
+/// other loop looked at.
+async fn beat(health: &Health, notifier: &Notifier, look: impl Fn()) {
     loop {
         health.tick();
+        look();
         if health.dead().is_none() {
             notifier.watchdog();
         }

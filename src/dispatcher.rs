@@ -10,9 +10,10 @@ pub use limiter::Limiter;
 use crate::{
     completer::Settled,
     job::{Verdict, refuse_before_running},
+    supervise,
     worker::{Assignment, Pool, Slot, Slots},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, mpsc},
     time::{Instant, sleep, timeout_at},
@@ -26,16 +27,25 @@ pub const BATCH_CAPACITY: usize = 4;
 /// Longest that a claimed job waits for its limiter here. Then it goes back to its place in line, where a
 /// pause, a cancel and its expiry reach it and other daemons may take it; the next claim brings it
 /// back. It costs a kind that can't start once in that time one statement each time.
-const STAY_MAX: Duration = Duration::from_secs(5);
+pub const STAY_MAX: Duration = Duration::from_secs(5);
 
 /// One claim group's way from claim to worker.
 pub struct Dispatcher {
     /// Locked by the one task that runs, so that a restarted one finds it again.
-    inbox: Mutex<mpsc::Receiver<Vec<Assignment>>>,
+    desk: Mutex<Desk>,
     limits: Limits,
     pool: Pool,
     /// Cancelled when nothing new may start.
     stop: CancellationToken,
+}
+
+/// What lies before the one task that runs. A job that is claimed and known to nobody would never run:
+/// so it lies here until the step that gives it away, whatever becomes of the task.
+struct Desk {
+    inbox: mpsc::Receiver<Vec<Assignment>>,
+    /// Jobs that may run, in their order, and wait for the limiters.
+    allowed: VecDeque<Assignment>,
+    turn: Turn,
 }
 
 /// What each start of a group waits for.
@@ -57,19 +67,22 @@ impl Dispatcher {
         pool: Pool,
         stop: CancellationToken,
     ) -> Self {
-        Self { inbox: Mutex::new(inbox), limits, pool, stop }
+        let desk = Desk { inbox, allowed: VecDeque::new(), turn: Turn::default() };
+        Self { desk: Mutex::new(desk), limits, pool, stop }
     }
 
     /// Runs until its claimer is gone and every batch has gone somewhere.
     pub async fn run(self: Arc<Self>) {
-        let mut inbox = self.inbox.lock().await;
-        let mut turn = Turn::default();
-        while let Some(batch) = inbox.recv().await {
-            let allowed = self.gate(batch).await;
+        let Desk { inbox, allowed, turn } = &mut *self.desk.lock().await;
+        loop {
+            // First what a task that failed has left.
+            self.one_by_one(allowed, turn).await;
+            let Some(batch) = supervise::waiting(inbox.recv()).await else { return };
+            let jobs = self.gate(batch).await;
             if self.limits.limiters.is_empty() && !self.stop.is_cancelled() {
-                self.pool.give(allowed);
+                self.pool.give(jobs);
             } else {
-                self.one_by_one(allowed, &mut turn).await;
+                allowed.extend(jobs);
             }
         }
     }
@@ -97,10 +110,11 @@ impl Dispatcher {
 
     /// Waits for the limiters before each job; gives back what may not start in time, and once told to
     /// stop the rest.
-    async fn one_by_one(&self, jobs: Vec<Assignment>, turn: &mut Turn) {
+    async fn one_by_one(&self, jobs: &mut VecDeque<Assignment>, turn: &mut Turn) {
         let since = Instant::now();
-        for Assignment { job, slot: waiting } in jobs {
-            let left = job.expires_in.unwrap_or(Duration::MAX);
+        while let Some(next) = jobs.front() {
+            supervise::step();
+            let left = next.job.expires_in.unwrap_or(Duration::MAX);
             let permitted = async {
                 if since.elapsed() >= left {
                     return None;
@@ -108,7 +122,9 @@ impl Dispatcher {
                 let until = since + left.min(STAY_MAX);
                 timeout_at(until, self.limits.permitted(turn)).await.ok().flatten()
             };
-            match self.stop.run_until_cancelled(permitted).await {
+            let permitted = self.stop.run_until_cancelled(permitted).await;
+            let Some(Assignment { job, slot: waiting }) = jobs.pop_front() else { return };
+            match permitted {
                 Some(Some(slot)) => self.pool.give([Assignment { job, slot }]),
                 Some(None) => {
                     // Not counted as an end: it is as it was, and comes again at once. Its place here
@@ -164,8 +180,58 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::metrics::Metrics;
+    use crate::{
+        completer::verdict_channel,
+        job::{ClaimedJob, JobId, KindName, Lease, QueueName},
+        supervise::Supervisor,
+        telemetry::metrics::Metrics,
+        worker::{Kinds, PoolParts},
+    };
     use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn jobs_that_wait_for_a_limiter_outlive_the_task_that_held_them() {
+        let (queue, kind) = (QueueName::new("q").expect("a name"), KindName::new("k"));
+        let kind = kind.expect("a name");
+        let metrics = Metrics::default();
+        let (verdicts, mut inbox) = verdict_channel();
+        let parts = PoolParts {
+            queue: queue.clone(),
+            concurrency: 3,
+            kinds: Kinds::default(),
+            running: Arc::default(),
+            verdicts,
+            metrics: metrics.queue(&queue),
+            grace_without_lease: Duration::ZERO,
+        };
+        let pool = Pool::new(parts, Supervisor::default());
+        let shut = Limiter::new("1/h".parse().expect("a limit"), metrics.limiter("kind:k"));
+        let limits = Limits { limiters: vec![Arc::new(shut)], slots: Slots::new(3) };
+        let (outbox, batches) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let dispatcher = Arc::new(Dispatcher::new(batches, limits, pool, stop.clone()));
+
+        let mut places = Slots::new(3).reserve(3, false).await.expect("three are free");
+        let job = |id| {
+            let lease = Lease { job: JobId(id), token: 1, holder: 1 };
+            ClaimedJob::new(lease, queue.clone(), kind.clone(), "{}")
+        };
+        let batch: Vec<_> = (1..=3)
+            .filter_map(|id| Some(Assignment { job: job(id), slot: places.take()? }))
+            .collect();
+        outbox.send(batch).await.expect("it is there");
+        drop(outbox);
+        let ended = timeout(Duration::from_millis(10), Arc::clone(&dispatcher).run()).await;
+        assert!(ended.is_err(), "they wait for the limiter");
+        stop.cancel();
+        dispatcher.run().await;
+        let mut released = Vec::new();
+        while let Ok(settled) = inbox.try_recv() {
+            assert_eq!(settled.verdict, Verdict::Release);
+            released.push(settled.lease.job.0);
+        }
+        assert_eq!(released, [1, 2, 3]);
+    }
 
     #[tokio::test]
     async fn a_permit_that_was_taken_is_kept_for_the_next_job_where_its_job_goes_back() {

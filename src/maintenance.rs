@@ -18,7 +18,7 @@ pub use rescuer::Rescuer;
 pub use rounds::{CANCEL_REST, cancel_requested, expire, prune};
 pub use stats::Stats;
 
-use crate::{postgres::DbError, telemetry::events};
+use crate::{postgres::DbError, supervise, telemetry::events};
 use std::{future::Future, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +61,6 @@ where
         };
         let spread = pause.mul_f64(0.9 + fastrand::f64() / 5.0);
         // Told to stop or not, the loop looks at the token next.
-        stop.run_until_cancelled(sleep(spread)).await;
+        supervise::waiting(stop.run_until_cancelled(sleep(spread))).await;
     }
 }

@@ -27,7 +27,7 @@ pub use claim::{PostgresClaims, decode_claimed_row};
 pub use connect::{ConnectError, Connector};
 pub use held::Held;
 pub use lease::{Identity, PostgresLease};
-pub use listen::{Listener, Notice};
+pub use listen::{LISTEN_STEP_MAX, Listener, Notice};
 pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;

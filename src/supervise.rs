@@ -2,18 +2,22 @@
 //!
 //! A task that ends when nobody asked it to is a fault, and its policy says what follows: start it
 //! again within a budget, or shut the daemon down. Panics are caught here, so that one loop's bug
-//! can't take another loop along. The registry tells who runs, for how long and how often again.
+//! can't take another loop along. The registry tells who runs, for how long and how often again. A
+//! loop with a limit for its steps is started again when it stands still, too.
 //!
 //! It doesn't decide when the daemon stops: it says that something failed, and the daemon acts.
 
 mod census;
 mod registry;
+mod steps;
 
 pub use registry::{Registry, TaskInfo};
+pub use steps::{step, waiting};
 
-use crate::telemetry::{events, metrics::Metrics};
+use crate::telemetry::{events, health::Check, metrics::Metrics};
 use futures::FutureExt;
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use steps::Steps;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout_at},
@@ -37,6 +41,9 @@ pub const RESTART_BUDGET: usize = 5;
 pub const RESTART_WINDOW: Duration = Duration::from_mins(1);
 /// Wait before the first restart; it doubles with each further one in the window.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// Loops that a reason of readiness names.
+const LATE_NAMED: usize = 5;
 
 /// Owns every task of one daemon. Clones share it.
 #[derive(Debug, Clone)]
@@ -67,21 +74,66 @@ impl Supervisor {
     }
 
     /// Starts a task. `make` makes its future, anew for each restart.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts tasks")]
     pub fn spawn<Make, Task>(&self, name: impl Into<String>, policy: ExitPolicy, make: Make)
     where
         Make: FnMut() -> Task + Send + 'static,
         Task: Future<Output = ()> + Send + 'static,
     {
-        let name = name.into();
-        let entry = self.registry.enter(&name);
+        self.start(name.into(), policy, None, make);
+    }
+
+    /// Starts a loop with a watchdog. A step of it, see [`step`] and [`waiting`], that takes longer than
+    /// `limit` is a reason of readiness; one that takes three times as long is ended where it stands, as
+    /// if the loop had failed. So the limit is longer than every deadline in a step.
+    pub fn spawn_watched<Make, Task>(
+        &self,
+        name: impl Into<String>,
+        policy: ExitPolicy,
+        limit: Duration,
+        make: Make,
+    ) where
+        Make: FnMut() -> Task + Send + 'static,
+        Task: Future<Output = ()> + Send + 'static,
+    {
+        self.start(name.into(), policy, Some(Steps::new(limit)), make);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts tasks")]
+    fn start<Make, Task>(
+        &self,
+        name: String,
+        policy: ExitPolicy,
+        steps: Option<Arc<Steps>>,
+        make: Make,
+    ) where
+        Make: FnMut() -> Task + Send + 'static,
+        Task: Future<Output = ()> + Send + 'static,
+    {
+        let entry = self.registry.enter(&name, steps.clone());
         let supervisor = self.clone();
         let id = entry.id();
         let task = tokio::spawn(async move {
-            supervisor.keep(&name, id, policy, make).await;
+            supervisor.keep((&name, id), policy, steps, make).await;
             drop(entry);
         });
         self.registry.owns(id, task.abort_handle());
+    }
+
+    /// Tells readiness of the loops that have been in one step for too long.
+    pub fn tell_late(&self, check: &Check) {
+        let late = self.registry.late();
+        if late.is_empty() {
+            return check.ok();
+        }
+        let named = late
+            .iter()
+            .take(LATE_NAMED)
+            .map(|(name, taken)| format!("{name} has been in one step for {} s", taken.as_secs()));
+        let mut reason = named.collect::<Vec<_>>().join(", ");
+        if let Some(more) = late.len().checked_sub(LATE_NAMED).filter(|more| *more > 0) {
+            reason = format!("{reason}, and {more} more");
+        }
+        check.failing(reason);
     }
 
     /// From now on tasks may end.
@@ -117,53 +169,125 @@ impl Supervisor {
         self.registry.tasks()
     }
 
-    async fn keep<Make, Task>(&self, name: &str, id: u64, policy: ExitPolicy, mut make: Make)
-    where
+    async fn keep<Make, Task>(
+        &self,
+        (name, id): (&str, u64),
+        policy: ExitPolicy,
+        steps: Option<Arc<Steps>>,
+        mut make: Make,
+    ) where
         Make: FnMut() -> Task,
         Task: Future<Output = ()>,
     {
         let mut restarts: Vec<Instant> = Vec::new();
         loop {
-            let end = AssertUnwindSafe(async { make().await }).catch_unwind().await;
-            if *self.stopping.borrow() && end.is_ok() {
+            let end = live(&mut make, steps.as_ref()).await;
+            if *self.stopping.borrow() && end == End::Returned {
                 return;
             }
-            let how = if end.is_ok() { "ended" } else { "panicked" };
+            if let End::Stalled(stood) = end {
+                // The time in which it stood still doesn't count, or who stands still again and again
+                // would never use its budget up.
+                for at in &mut restarts {
+                    *at += stood;
+                }
+            }
             let now = Instant::now();
             restarts.retain(|at| now.duration_since(*at) < RESTART_WINDOW);
             if policy == ExitPolicy::Log {
-                tracing::error!(
-                    event = events::TASK_FAILED,
-                    task = name,
-                    how,
-                    "a task {how}; the daemon goes on without it"
-                );
+                end.say_failed(name, "; the daemon goes on without it");
                 return;
             }
             if policy == ExitPolicy::Shutdown || restarts.len() >= RESTART_BUDGET {
-                tracing::error!(
-                    event = events::TASK_FAILED,
-                    task = name,
-                    how,
-                    "a task {how} that the daemon can't go on without"
-                );
+                end.say_failed(name, " that the daemon can't go on without");
                 self.failed.send_replace(Some(name.to_owned()));
                 return;
             }
-            tracing::warn!(
-                event = events::TASK_RESTARTED,
-                task = name,
-                how,
-                "a task {how} and is started again"
-            );
+            end.say_restarted(name);
             sleep(RESTART_PAUSE * 2u32.pow(u32::try_from(restarts.len()).unwrap_or(0))).await;
             restarts.push(now);
             self.registry.restarted(id);
             if let Some(metrics) = &self.metrics {
-                let reason = if end.is_ok() { "exit" } else { "panic" };
-                metrics.worker_restarts(registry::component(name), reason).increment(1);
+                metrics.worker_restarts(registry::component(name), end.reason()).increment(1);
             }
         }
+    }
+}
+
+/// Runs a task to its end, whichever that is.
+async fn live<Make, Task>(make: &mut Make, steps: Option<&Arc<Steps>>) -> End
+where
+    Make: FnMut() -> Task,
+    Task: Future<Output = ()>,
+{
+    let life = async {
+        let life = async { make().await };
+        let Some(steps) = steps else {
+            life.await;
+            return None;
+        };
+        steps.watch(life).await.map(End::Stalled)
+    };
+    match AssertUnwindSafe(life).catch_unwind().await {
+        Ok(stalled) => stalled.unwrap_or(End::Returned),
+        Err(_) => End::Panicked,
+    }
+}
+
+/// How a task came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Returned,
+    Panicked,
+    /// Its last step took this long and was ended.
+    Stalled(Duration),
+}
+
+impl End {
+    fn how(self) -> &'static str {
+        match self {
+            Self::Returned => "ended",
+            Self::Panicked => "panicked",
+            Self::Stalled(_) => "stalled",
+        }
+    }
+
+    /// What the metrics call it.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Returned => "exit",
+            Self::Panicked => "panic",
+            Self::Stalled(_) => "stalled",
+        }
+    }
+
+    fn step_seconds(self) -> Option<u64> {
+        match self {
+            Self::Stalled(stood) => Some(stood.as_secs()),
+            Self::Returned | Self::Panicked => None,
+        }
+    }
+
+    fn say_restarted(self, name: &str) {
+        tracing::warn!(
+            event = events::TASK_RESTARTED,
+            task = name,
+            how = self.how(),
+            step_seconds = self.step_seconds(),
+            "a task {} and is started again",
+            self.how()
+        );
+    }
+
+    fn say_failed(self, name: &str, then: &str) {
+        tracing::error!(
+            event = events::TASK_FAILED,
+            task = name,
+            how = self.how(),
+            step_seconds = self.step_seconds(),
+            "a task {}{then}",
+            self.how()
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     listener::Bound,
     routes::{AdminState, router},
 };
-use crate::telemetry::events;
+use crate::{supervise, telemetry::events};
 use axum::{Router, extract::ConnectInfo};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use hyper::server::conn::http1;
@@ -39,6 +39,8 @@ const CONNECTION_MAX_AGE: Duration = Duration::from_mins(5);
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the loop rests after the system refused a connection (descriptors are used up).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often the loop goes round though nobody asks, for its watchdog.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// Serves the port until `shutdown`, then ends the open requests within two seconds.
 pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken) {
@@ -50,8 +52,10 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
     let router = router(state);
     let mut open = FuturesUnordered::new();
     loop {
+        supervise::step();
         tokio::select! {
             () = shutdown.cancelled() => break,
+            () = sleep(ROUND) => {}
             accepted = bound.listener.accept(), if open.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, peer)) => open.push(connection(stream, peer, &router, &shutdown)),
                 Err(error) => refused(&error).await,

@@ -11,6 +11,7 @@
 use super::{ClaimError, ClaimSource, ClaimerShared, Marks, Probe, failure_pause};
 use crate::{
     job::{KindName, QueueName},
+    supervise,
     telemetry::events,
 };
 use std::{
@@ -137,7 +138,11 @@ impl<S: ClaimSource> Lookout<S> {
         let mut posts = self.posts.lock().await;
         let mut failures = 0;
         let mut pause = self.pause();
-        while self.shared.halt.run_until_cancelled(sleep(pause)).await.is_some() {
+        let rest = async |pause| {
+            let rest = self.shared.halt.run_until_cancelled(sleep(pause));
+            supervise::waiting(rest).await.is_some()
+        };
+        while rest(pause).await {
             pause = match self.round(&mut posts).await {
                 Ok(()) => {
                     failures = 0;
@@ -146,7 +151,7 @@ impl<S: ClaimSource> Lookout<S> {
                 Err(error) => self.complain(&error, &mut failures),
             };
         }
-        self.shared.stop.cancelled().await;
+        supervise::waiting(self.shared.stop.cancelled()).await;
     }
 
     fn pause(&self) -> Duration {

@@ -4,6 +4,7 @@ use super::{Back, Batch, Final, Part, Settled, batch::Row};
 use crate::{
     config::{Complete, Retentions},
     job::{JobId, QueueName, Verdict},
+    supervise,
     telemetry::{
         events,
         health::Check,
@@ -133,14 +134,15 @@ impl<S: OutcomeSink> Completer<S> {
     pub async fn run(self: Arc<Self>) {
         let mut inbox = self.inbox.lock().await;
         let (inbox, gathered) = &mut *inbox;
+        // What a task that failed, or stood still, had gathered is written first.
+        let mut again = !gathered.is_empty();
         loop {
-            // What a task that failed had gathered is written first.
-            if gathered.is_empty() && !self.gather(inbox, gathered).await {
+            if !again && !supervise::waiting(self.gather(inbox, gathered)).await {
                 return;
             }
             let pending = &self.metrics.all.daemon.flush_pending_rows;
             pending.set(count(inbox.len() + gathered.len()));
-            self.flush(gathered).await;
+            self.flush(gathered, std::mem::take(&mut again)).await;
             pending.set(count(inbox.len() + gathered.len()));
             if !gathered.is_empty() {
                 return;
@@ -164,12 +166,13 @@ impl<S: OutcomeSink> Completer<S> {
         true
     }
 
-    /// Writes what was gathered; what is left there afterwards was given up.
-    async fn flush(&self, gathered: &mut Vec<Settled>) {
+    /// Writes what was gathered; what is left there afterwards was given up. A flush that is made
+    /// `again` can't tell what the one before it wrote from what another daemon took.
+    async fn flush(&self, gathered: &mut Vec<Settled>, again: bool) {
         let batch = Batch::sort(gathered.iter().cloned(), &self.retention);
         let Batch { failures, finals, backs, releases } = batch;
         let m = &self.metrics;
-        self.write(("record", &m.record), &failures, |rows| async {
+        self.write(("record", &m.record), &failures, again, |rows| async {
             self.sink
                 .record(rows)
                 .await
@@ -177,15 +180,18 @@ impl<S: OutcomeSink> Completer<S> {
         })
         .await;
         let written =
-            self.write(("finish", &m.finish), &finals, |rows| self.sink.finish(rows)).await;
+            self.write(("finish", &m.finish), &finals, again, |rows| self.sink.finish(rows)).await;
         self.report(("finish", &m.finish), finals.iter().map(|f| &f.settled), &written);
+        // They stay among what was gathered for as long as this may still fail.
+        self.settle_refused(written.refused.clone(), again).await;
         written.answered(Part::Final, gathered);
-        self.settle_refused(written.refused).await;
-        let written = self.write(("back", &m.back), &backs, |rows| self.sink.put_back(rows)).await;
+        let written =
+            self.write(("back", &m.back), &backs, again, |rows| self.sink.put_back(rows)).await;
         self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
         written.answered(Part::Back, gathered);
-        let written =
-            self.write(("release", &m.release), &releases, |rows| self.sink.release(rows)).await;
+        let written = self
+            .write(("release", &m.release), &releases, again, |rows| self.sink.release(rows))
+            .await;
         self.report(("release", &m.release), releases.iter(), &written);
         written.answered(Part::Release, gathered);
         if !(backs.is_empty() && releases.is_empty()) {
@@ -196,7 +202,7 @@ impl<S: OutcomeSink> Completer<S> {
     /// What history refuses doesn't stay held by a daemon that is done with it: a result that can't be
     /// stored is left out, and what is refused without one comes back after a while, since whatever
     /// refuses it (a trigger, a full disk's tablespace) has to be mended first.
-    async fn settle_refused(&self, refused: Vec<&Final>) {
+    async fn settle_refused(&self, refused: Vec<&Final>, again: bool) {
         if refused.is_empty() {
             return;
         }
@@ -204,11 +210,13 @@ impl<S: OutcomeSink> Completer<S> {
             refused.into_iter().partition(|row| row.result().is_some());
         let bare: Vec<_> = with.into_iter().map(Final::without_result).collect();
         let m = &self.metrics;
-        let written = self.write(("finish", &m.finish), &bare, |rows| self.sink.finish(rows)).await;
+        let written =
+            self.write(("finish", &m.finish), &bare, again, |rows| self.sink.finish(rows)).await;
         self.report(("finish", &m.finish), bare.iter().map(|f| &f.settled), &written);
         let refused = without.into_iter().chain(written.refused);
         let backs: Vec<_> = refused.map(|row| Back::of_refused(row, REFUSED_PAUSE)).collect();
-        let written = self.write(("back", &m.back), &backs, |rows| self.sink.put_back(rows)).await;
+        let written =
+            self.write(("back", &m.back), &backs, again, |rows| self.sink.put_back(rows)).await;
         self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
     }
 
@@ -218,6 +226,7 @@ impl<S: OutcomeSink> Completer<S> {
         &self,
         (op, metrics): (&'static str, &FlushMetrics),
         rows: &'r [R],
+        again: bool,
         statement: F,
     ) -> Receipt<'r, R>
     where
@@ -225,10 +234,11 @@ impl<S: OutcomeSink> Completer<S> {
         F: Fn(&'r [R]) -> Written,
         Written: Future<Output = Result<Vec<JobId>, SinkError>>,
     {
-        let mut written = Receipt::default();
+        let mut written = Receipt { uncertain: again, ..Receipt::default() };
         let mut parts = if rows.is_empty() { vec![] } else { vec![rows] };
         let mut pause = RETRY_MIN;
         while let Some(part) = parts.pop() {
+            supervise::step();
             let started = Instant::now();
             let result = statement(part).await;
             metrics.flushed(part.len(), started.elapsed(), result.is_ok());

@@ -2,6 +2,7 @@
 
 use crate::{
     job::{Cause, ClaimedJob, FailedAttempt, KindName, Lease, QueueName, Ruling, Verdict},
+    supervise,
     telemetry::{
         Origin,
         logs::JobScope,
@@ -110,7 +111,7 @@ impl Verdicts {
     pub async fn settle<Slot>(&self, settled: Settled, slot: Slot) {
         // Refused only when the completer is gone, at the very end: the lease then runs out, and
         // the job is among the orphans that shutdown names.
-        drop(self.0.send(settled).await);
+        drop(supervise::waiting(self.0.send(settled)).await);
         drop(slot);
     }
 }

@@ -1,5 +1,6 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
+mod steps;
 mod upkeep;
 
 use super::{Daemon, Signals, StartError, groups::groups, shutdown};
@@ -15,7 +16,7 @@ use crate::{
     postgres::{
         Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
-    supervise::{ExitPolicy, Supervisor},
+    supervise::{self, ExitPolicy, Supervisor},
     telemetry::{events, health::Health, metrics::Metrics},
     worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
 };
@@ -69,10 +70,14 @@ pub(super) struct Running {
 
 impl Running {
     /// Opens the admin port; nothing else runs yet.
-    pub(super) fn new(health: &Arc<Health>, metrics: &Arc<Metrics>, bound: Option<Bound>) -> Self {
+    pub(super) fn new(
+        supervisor: &Supervisor,
+        (health, metrics): (&Arc<Health>, &Arc<Metrics>),
+        bound: Option<Bound>,
+    ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
-            supervisor: Supervisor::shown_in(metrics),
+            supervisor: supervisor.clone(),
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
             quiet: stop_claiming.child_token(),
@@ -96,7 +101,8 @@ impl Running {
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.
-            running.supervisor.spawn("admin", ExitPolicy::Shutdown, move || {
+            let limit = steps::OF_MEMORY;
+            supervisor.spawn_watched("admin", ExitPolicy::Shutdown, limit, move || {
                 let (bound, state, stop) = (bound.take(), state.clone(), stop.clone());
                 async move {
                     if let Some(bound) = bound {
@@ -121,7 +127,8 @@ impl Running {
         let horizon = Arc::new(AtomicI64::new(0));
         let leases = self.start_heartbeat(daemon, connector)?;
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
-        let verdicts = self.start_completer(settings, outcomes, &bell, &leases);
+        let limit = steps::of_statements(connector);
+        let verdicts = self.start_completer(settings, (outcomes, limit), &bell, &leases);
         let shared = ClaimerShared {
             source: Arc::new(PostgresClaims::new(connector.clone(), Arc::clone(&self.held))),
             settings: settings.claim.clone(),
@@ -134,14 +141,16 @@ impl Running {
         };
         let of_kinds = self.limiters_of(&settings.kinds);
         for queue in &settings.queues {
-            self.start_queue(daemon, (queue, &of_kinds), &shared, (&verdicts, &bell, &upkeep));
+            let shared = (&shared, limit);
+            self.start_queue(daemon, (queue, &of_kinds), shared, (&verdicts, &bell, &upkeep));
         }
-        self.start_lookout(&shared);
+        self.start_lookout(&shared, limit);
         let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
-        self.start_maintenance(settings, &upkeep, &bell, (leases, doorbell));
+        self.start_maintenance(settings, connector, (&upkeep, &bell), (leases, doorbell));
         let (up, stats) = (Arc::clone(&upkeep), Arc::new(stats));
-        self.round("stats", self.stop_claiming.clone(), move || {
+        let limit = steps::of_survey(connector);
+        self.round(("stats", limit), self.stop_claiming.clone(), move || {
             let (up, stats) = (Arc::clone(&up), Arc::clone(&stats));
             async move { stats.round(&up).await }
         });
@@ -149,9 +158,10 @@ impl Running {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop_heartbeat.clone());
-        self.supervisor.spawn("metrics", ExitPolicy::Restart, move || {
+        let limit = steps::OF_MEMORY;
+        self.supervisor.spawn_watched("metrics", ExitPolicy::Restart, limit, move || {
             let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
-            async move { metrics.run(stop).await }
+            async move { metrics.run(stop, supervise::step).await }
         });
         Ok(())
     }
@@ -260,19 +270,25 @@ impl Running {
         Ok(leases)
     }
 
-    /// A task that wakes with the heartbeat, and one of the runtime's threads with it.
+    /// A task that wakes with the heartbeat, and one of the runtime's threads with it. So its watchdog
+    /// is the heartbeat's thread's as well.
     fn start_pulse(&self, pulse: &Arc<Notify>) {
         let (pulse, stop) = (Arc::clone(pulse), self.stop_heartbeat.clone());
-        self.supervisor.spawn("pulse", ExitPolicy::Restart, move || {
+        let limit = steps::OF_MEMORY;
+        self.supervisor.spawn_watched("pulse", ExitPolicy::Restart, limit, move || {
             let (pulse, stop) = (Arc::clone(&pulse), stop.clone());
-            async move { while stop.run_until_cancelled(pulse.notified()).await.is_some() {} }
+            async move {
+                while stop.run_until_cancelled(pulse.notified()).await.is_some() {
+                    supervise::step();
+                }
+            }
         });
     }
 
     fn start_completer(
         &mut self,
         settings: &Settings,
-        outcomes: PostgresOutcomes,
+        (outcomes, limit): (PostgresOutcomes, Duration),
         bell: &Bell,
         leases: &Leases,
     ) -> Verdicts {
@@ -293,8 +309,9 @@ impl Running {
             },
         ));
         self.completer_gives_up = completer.give_up();
-        self.supervisor
-            .spawn("completer", ExitPolicy::Restart, move || Arc::clone(&completer).run());
+        self.supervisor.spawn_watched("completer", ExitPolicy::Restart, limit, move || {
+            Arc::clone(&completer).run()
+        });
         verdicts
     }
 
@@ -312,7 +329,7 @@ impl Running {
         &mut self,
         daemon: &Daemon,
         (queue, of_kinds): (&QueueSettings, &HashMap<KindName, Arc<Limiter>>),
-        shared: &ClaimerShared<PostgresClaims>,
+        (shared, step_limit): (&ClaimerShared<PostgresClaims>, Duration),
         (verdicts, bell, upkeep): (&Verdicts, &Bell, &Arc<Upkeep>),
     ) {
         let kinds = &daemon.settings.kinds;
@@ -334,7 +351,10 @@ impl Running {
             let stop = self.stop_dispatching.clone();
             let dispatcher = Arc::new(Dispatcher::new(inbox, limits, pool.clone(), stop));
             let name = format!("dispatcher[{}/{}]", queue.name, group.name);
-            self.supervisor.spawn(name, ExitPolicy::Restart, move || Arc::clone(&dispatcher).run());
+            let limit = steps::OF_MEMORY;
+            self.supervisor.spawn_watched(name, ExitPolicy::Restart, limit, move || {
+                Arc::clone(&dispatcher).run()
+            });
             let claim_group = ClaimGroup {
                 queue: queue.name.clone(),
                 kinds: group.kinds,
@@ -345,17 +365,21 @@ impl Running {
             let claimer = Arc::new(Claimer::new(shared.clone(), claim_group, bell.waker()));
             self.posts.push(claimer.post());
             let name = format!("claimer[{}/{}]", queue.name, group.name);
-            self.supervisor.spawn(name, ExitPolicy::Restart, move || Arc::clone(&claimer).run());
+            self.supervisor.spawn_watched(name, ExitPolicy::Restart, step_limit, move || {
+                Arc::clone(&claimer).run()
+            });
         }
         let names = kinds.iter().map(|kind| kind.name.to_string()).collect();
         self.queues.push((slots, Arc::clone(upkeep), queue.clone(), names));
         self.pools.push(pool);
     }
 
-    fn start_lookout(&self, shared: &ClaimerShared<PostgresClaims>) {
+    fn start_lookout(&self, shared: &ClaimerShared<PostgresClaims>, limit: Duration) {
         let hints = Arc::clone(&self.hints);
         let lookout = Arc::new(Lookout::new(shared.clone(), hints, self.posts.clone()));
-        self.supervisor.spawn("lookout", ExitPolicy::Restart, move || Arc::clone(&lookout).run());
+        self.supervisor.spawn_watched("lookout", ExitPolicy::Restart, limit, move || {
+            Arc::clone(&lookout).run()
+        });
     }
 
     fn pool(&self, daemon: &Daemon, queue: &QueueSettings, verdicts: &Verdicts) -> Pool {

@@ -3,6 +3,7 @@
 use crate::{
     claimer::{Bell, Hints},
     postgres::{Connector, DbError, Listener, Notice},
+    supervise,
     telemetry::{
         events,
         health::Check,
@@ -37,6 +38,7 @@ pub struct Ears {
 pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationToken) {
     let session = ears.metrics.session("listener");
     while !stop.is_cancelled() {
+        supervise::step();
         session.connecting();
         let heard = stop.run_until_cancelled(hear(&connector, &ears, &session)).await;
         session.closed();
@@ -70,6 +72,8 @@ async fn hear(connector: &Connector, ears: &Ears, session: &Session) -> Result<(
     ears.bell.ring();
     ears.cancel.notify_one();
     loop {
+        // Silence is probed, so that hearing is a step like any other.
+        supervise::step();
         match listener.next().await? {
             Notice::Jobs => ears.bell.ring(),
             Notice::Cancel => ears.cancel.notify_one(),

@@ -6,6 +6,7 @@ use super::{Connector, DbError, Session, held::Held};
 use crate::{
     claimer::{ClaimError, ClaimRequest, ClaimSource, Look, Seen},
     job::{ClaimedJob, JobId, KindName, Lease},
+    supervise,
     telemetry::events,
 };
 use around::Refused;
@@ -30,6 +31,9 @@ struct Claiming {
     session: Session,
     /// One a boot id at most.
     doubts: Vec<Doubt>,
+    /// Whose claim is in flight. Found there by the next one, it is a claim whose claimer was ended
+    /// before it had its answer.
+    in_flight: Option<i64>,
     refused: Refused,
 }
 
@@ -46,17 +50,21 @@ impl PostgresClaims {
     pub fn new(connector: Connector, held: Arc<Held>) -> Self {
         let setup = include_str!("sql/claim_session.sql");
         let session = Session::new(connector, "claim", Some(setup));
-        let claiming = Claiming { session, doubts: Vec::new(), refused: Refused::default() };
+        let (doubts, refused) = (Vec::new(), Refused::default());
+        let claiming = Claiming { session, doubts, in_flight: None, refused };
         Self { claiming: Mutex::new(claiming), held }
     }
 }
 
 impl ClaimSource for PostgresClaims {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, ClaimError> {
-        let claiming = &mut *self.claiming.lock().await;
+        let claiming = &mut *supervise::waiting(self.claiming.lock()).await;
         let failed = |error: DbError| ClaimError(error.into());
         claiming.release_unknown(&self.held).await.map_err(failed)?;
-        let rows = match claiming.claim(request).await {
+        claiming.in_flight = Some(request.holder);
+        let claimed = claiming.claim(request).await;
+        claiming.in_flight = None;
+        let rows = match claimed {
             Ok(rows) => rows,
             Err(error) => {
                 if leaves_doubt(&error) {
@@ -76,7 +84,7 @@ impl ClaimSource for PostgresClaims {
     }
 
     async fn look(&self, looks: &[Look]) -> Result<Vec<Seen>, ClaimError> {
-        let claiming = &mut *self.claiming.lock().await;
+        let claiming = &mut *supervise::waiting(self.claiming.lock()).await;
         let failed = |error: DbError| ClaimError(error.into());
         // While nobody claims, it is the looks that give back what a lost claim took.
         claiming.release_unknown(&self.held).await.map_err(failed)?;
@@ -148,6 +156,9 @@ impl Claiming {
 
     /// Gives back what lost claims took. No claim is in flight meanwhile: the session is ours.
     async fn release_unknown(&mut self, held: &Held) -> Result<(), DbError> {
+        if let Some(holder) = self.in_flight.take() {
+            self.doubt(holder);
+        }
         let due = |doubt: &Doubt| doubt.since.elapsed() >= LOOKS[doubt.looks];
         while let Some(place) = self.doubts.iter().position(due) {
             let (ids, tokens) = held.columns();

@@ -3,7 +3,10 @@
 //! Every session of ours is a dedicated connection (ADR 0001, concurrency.md); there is no pool
 //! whose borrower could inherit somebody's open transaction.
 
-use super::watch::{Reporter, Watch};
+use super::{
+    upkeep::SCAN_LIMIT,
+    watch::{Reporter, Watch},
+};
 use crate::config::{Database, DatabaseUrl};
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
@@ -117,6 +120,17 @@ impl Connector {
     /// How long one statement may take.
     pub fn statement_timeout(&self) -> Duration {
         self.statement_timeout
+    }
+
+    /// The longest that a statement of a session can keep a loop in one step: connecting, the session's
+    /// settings and the statement are a step each.
+    pub fn step_max(&self) -> Duration {
+        self.connect_timeout.max(self.statement_timeout)
+    }
+
+    /// The same of the session that surveys the table.
+    pub fn survey_step_max(&self) -> Duration {
+        self.step_max().max(SCAN_LIMIT)
     }
 
     /// The options, for the listener, which makes its own connection.

@@ -28,6 +28,9 @@ const PROBE_AFTER: Duration = Duration::from_secs(10);
 /// How long LISTEN and probes may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
+/// The longest that [`Listener::connect`] or [`Listener::next`] may take.
+pub const LISTEN_STEP_MAX: Duration = PROBE_AFTER.saturating_add(PROBE_LIMIT);
+
 /// Hears notifications.
 pub struct Listener {
     /// There until the drop.

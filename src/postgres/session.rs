@@ -1,10 +1,12 @@
 //! A dedicated connection that heals itself: every statement has a deadline, and a connection that
 //! missed one, or failed in a way that leaves doubt, is closed rather than used again.
 //!
-//! A statement's future is never dropped in the middle by anybody else's decision: only the deadline
-//! ends it, and the connection goes with it.
+//! A statement's future is dropped in the middle by its deadline, and by the supervisor where a loop has
+//! stood still for far longer than any deadline; the connection goes with it. Each answer is a step of
+//! the loop that asked, so that a loop may send as many statements as it likes.
 
 use super::{ConnectError, Connector, watch::Reporter};
+use crate::supervise;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use std::{borrow::Cow, time::Duration};
@@ -112,6 +114,7 @@ impl Session {
         limit: Duration,
         statement: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {
+        supervise::step();
         // Taken out for the time of the statement: whatever goes wrong, nobody finds it half used.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -131,6 +134,7 @@ impl Session {
             }
             Err(_) => Err(DbError::Deadline(limit)),
         };
+        supervise::step();
         if let Some(reporter) = &mut self.reporter {
             let (error, kept) = (answer.as_ref().err(), self.connection.is_some());
             reporter.answered(operation, sent.elapsed(), error, kept);
@@ -141,6 +145,7 @@ impl Session {
     async fn connect(&mut self, limit: Duration) -> Result<PgConnection, DbError> {
         let began = Instant::now();
         let connected = self.try_connect(limit).await;
+        supervise::step();
         if let Some(reporter) = &mut self.reporter {
             reporter.connected(began.elapsed(), connected.as_ref().err());
         }
@@ -149,6 +154,7 @@ impl Session {
 
     async fn try_connect(&self, limit: Duration) -> Result<PgConnection, DbError> {
         let mut connection = self.connector.connect(self.role).await?;
+        supervise::step();
         if let Some(setup) = self.setup {
             match timeout(limit, sqlx::raw_sql(setup).execute(&mut connection)).await {
                 Ok(Ok(_)) => {}

@@ -9,14 +9,15 @@ use super::{Connector, DbError, Session, apart, migrate::SchemaCheck, settle::la
 use crate::{
     config::Retentions,
     job::{JobId, QueueName},
+    supervise,
 };
 use futures::FutureExt;
 use sqlx::Row;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Rescue scans the table: 0.11 s per million rows, so this is enough for a hundred million.
-const SCAN_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const SCAN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Jobs that [`Upkeep::promote`] puts in line at once.
 pub const PROMOTED_AT_ONCE: u64 = 1000;
@@ -86,35 +87,40 @@ impl Upkeep {
         Self { brief: Mutex::new(brief), survey: Mutex::new(survey) }
     }
 
+    // Whoever waits for his turn stands still by right: it is the one before him whose step must end.
+
+    async fn brief(&self) -> MutexGuard<'_, Session> {
+        supervise::waiting(self.brief.lock()).await
+    }
+
+    async fn survey(&self) -> MutexGuard<'_, Session> {
+        supervise::waiting(self.survey.lock()).await
+    }
+
     /// How far the line reaches.
     pub async fn horizon(&self) -> Result<i64, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/horizon.sql"));
-        self.brief.lock().await.run("horizon", |c| statement.fetch_one(c).boxed()).await
+        self.brief().await.run("horizon", |c| statement.fetch_one(c).boxed()).await
     }
 
     /// How far the line reaches, and producers ring for `time` from now.
     pub async fn extend_doorbell(&self, time: Duration) -> Result<i64, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/doorbell_extend.sql"));
         let statement = statement.bind(time.as_secs_f64());
-        self.brief.lock().await.run("doorbell_extend", |c| statement.fetch_one(c).boxed()).await
+        self.brief().await.run("doorbell_extend", |c| statement.fetch_one(c).boxed()).await
     }
 
     /// Producers stop ringing.
     pub async fn silence_doorbell(&self) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/doorbell_silence.sql"));
-        self.brief
-            .lock()
-            .await
-            .run("doorbell_silence", |c| statement.execute(c).boxed())
-            .await
-            .map(drop)
+        self.brief().await.run("doorbell_silence", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
     /// Puts due jobs in line, at most [`PROMOTED_AT_ONCE`], looking from `mark` on.
     pub async fn promote(&self, mark: RunTime) -> Result<Promoted, DbError> {
         let statement = sqlx::query_as(include_str!("sql/promote.sql")).bind(mark.0);
         let (rows, last, asked_at): (i64, Option<f64>, f64) =
-            self.brief.lock().await.run("promote", |c| statement.fetch_one(c).boxed()).await?;
+            self.brief().await.run("promote", |c| statement.fetch_one(c).boxed()).await?;
         let rows = u64::try_from(rows).unwrap_or(0);
         Ok(Promoted { rows, last: last.map(RunTime), asked_at: RunTime(asked_at) })
     }
@@ -122,7 +128,7 @@ impl Upkeep {
     /// Puts every due job in line, looking from `mark` on, but those that the database refuses; gives
     /// how many. For when [`promote`](Self::promote) was refused.
     pub async fn promote_apart(&self, mark: RunTime) -> Result<u64, DbError> {
-        let session = &mut *self.brief.lock().await;
+        let session = &mut *self.brief().await;
         let (mut promoted, mut refused) = (0, 0);
         loop {
             let due = sqlx::query_scalar(include_str!("sql/due.sql")).bind(mark.0).bind(refused);
@@ -142,7 +148,7 @@ impl Upkeep {
     pub async fn next_due(&self, mark: RunTime) -> Result<NextDue, DbError> {
         let statement = sqlx::query_as(include_str!("sql/next_due.sql")).bind(mark.0);
         let (asked_at, next): (f64, Option<f64>) =
-            self.brief.lock().await.run("next_due", |c| statement.fetch_one(c).boxed()).await?;
+            self.brief().await.run("next_due", |c| statement.fetch_one(c).boxed()).await?;
         let pause = |s: f64| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX);
         Ok(NextDue { asked_at: RunTime(asked_at), wait: next.map(pause) })
     }
@@ -152,7 +158,7 @@ impl Upkeep {
     pub async fn declare_dead(&self, margin: Duration) -> Result<Vec<(i64, bool)>, DbError> {
         let statement = sqlx::query_as(include_str!("sql/declare_dead.sql"));
         let statement = statement.bind(margin.as_secs_f64());
-        self.brief.lock().await.run("declare_dead", |c| statement.fetch_all(c).boxed()).await
+        self.brief().await.run("declare_dead", |c| statement.fetch_all(c).boxed()).await
     }
 
     /// Puts a batch of a dead daemon's jobs back in line; gives the queue of each.
@@ -162,7 +168,7 @@ impl Upkeep {
             return self.rescue_by_stale_list(dead).await;
         }
         let statement = sqlx::query_scalar(include_str!("sql/rescue.sql")).bind(dead);
-        let mut session = self.survey.lock().await;
+        let mut session = self.survey().await;
         session.run_within("rescue", SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
     }
 
@@ -172,16 +178,16 @@ impl Upkeep {
         const OTHERS_COME_FIRST: Duration = Duration::from_millis(300);
         let listed = sqlx::query_scalar(include_str!("sql/seeded_rescue_list.sql")).bind(dead);
         let listed: Vec<i64> =
-            self.survey.lock().await.run("seeded", |c| listed.fetch_all(c).boxed()).await?;
+            self.survey().await.run("seeded", |c| listed.fetch_all(c).boxed()).await?;
         tokio::time::sleep(OTHERS_COME_FIRST).await;
         let statement = sqlx::query_scalar(include_str!("sql/seeded_rescue.sql")).bind(listed);
-        self.survey.lock().await.run("seeded", |c| statement.fetch_all(c).boxed()).await
+        self.survey().await.run("seeded", |c| statement.fetch_all(c).boxed()).await
     }
 
     /// Puts all of a dead daemon's jobs back in line but those that the database refuses; gives the
     /// queue of each. For when [`rescue`](Self::rescue) was refused.
     pub async fn rescue_apart(&self, dead: i64) -> Result<Vec<String>, DbError> {
-        let session = &mut *self.survey.lock().await;
+        let session = &mut *self.survey().await;
         let (mut queues, mut after) = (Vec::new(), i64::MIN);
         loop {
             let held = sqlx::query_scalar(include_str!("sql/held_by.sql")).bind(dead).bind(after);
@@ -200,36 +206,27 @@ impl Upkeep {
     /// Holders of jobs that no daemon's row stands for.
     pub async fn unknown_holders(&self) -> Result<Vec<i64>, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/unknown_holders.sql"));
-        let mut session = self.survey.lock().await;
+        let mut session = self.survey().await;
         session.run_within("unknown_holders", SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
     }
 
     /// Forgets daemons that died long ago.
     pub async fn forget(&self) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/forget_daemons.sql"));
-        self.survey
-            .lock()
-            .await
-            .run("forget_daemons", |c| statement.execute(c).boxed())
-            .await
-            .map(drop)
+        self.survey().await.run("forget_daemons", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
     /// Running jobs of `holder` that somebody wants stopped.
     pub async fn cancel_requests(&self, holder: i64) -> Result<Vec<(JobId, i64)>, DbError> {
         let statement = sqlx::query_as(include_str!("sql/cancel_requests.sql")).bind(holder);
-        let rows: Vec<(i64, i64)> = self
-            .brief
-            .lock()
-            .await
-            .run("cancel_requests", |c| statement.fetch_all(c).boxed())
-            .await?;
+        let rows: Vec<(i64, i64)> =
+            self.brief().await.run("cancel_requests", |c| statement.fetch_all(c).boxed()).await?;
         Ok(rows.into_iter().map(|(id, token)| (JobId(id), token)).collect())
     }
 
     /// Discards a batch of waiting jobs whose time has passed; gives how many.
     pub async fn expire(&self) -> Result<i64, DbError> {
-        let session = &mut *self.brief.lock().await;
+        let session = &mut *self.brief().await;
         let expire = || sqlx::query_scalar::<_, i64>(include_str!("sql/expire.sql"));
         match session.run("expire", |c| expire().fetch_one(c).boxed()).await {
             Err(error) if lacks_a_partition(&error) => {
@@ -248,39 +245,25 @@ impl Upkeep {
             .bind(kept.completed.days().unwrap_or(0))
             .bind(kept.cancelled.days().unwrap_or(0))
             .bind(kept.discarded.days().unwrap_or(0));
-        self.survey
-            .lock()
-            .await
-            .run("publish_queue", |c| statement.execute(c).boxed())
-            .await
-            .map(drop)
+        self.survey().await.run("publish_queue", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
     /// Makes history's next days; gives how many partitions were missing.
     pub async fn make_partitions(&self, days: i32) -> Result<i32, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/make_partitions.sql")).bind(days);
-        self.survey.lock().await.run("make_partitions", |c| statement.fetch_one(c).boxed()).await
+        self.survey().await.run("make_partitions", |c| statement.fetch_one(c).boxed()).await
     }
 
     /// History's days that are past.
     pub async fn droppable_partitions(&self) -> Result<Vec<String>, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/droppable_partitions.sql"));
-        self.survey
-            .lock()
-            .await
-            .run("droppable_partitions", |c| statement.fetch_all(c).boxed())
-            .await
+        self.survey().await.run("droppable_partitions", |c| statement.fetch_all(c).boxed()).await
     }
 
     /// Drops one of them.
     pub async fn drop_partition(&self, name: String) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/drop_partition.sql")).bind(name);
-        self.survey
-            .lock()
-            .await
-            .run("drop_partition", |c| statement.execute(c).boxed())
-            .await
-            .map(drop)
+        self.survey().await.run("drop_partition", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
     /// How much waits in each of these queues, in their order, and how much of it is of other kinds.
@@ -291,7 +274,7 @@ impl Upkeep {
     ) -> Result<Vec<QueueCount>, DbError> {
         let statement =
             sqlx::query_as(include_str!("sql/queue_counts.sql")).bind(queues).bind(kinds);
-        let mut session = self.survey.lock().await;
+        let mut session = self.survey().await;
         let rows: Vec<(i64, i64, f64, bool)> =
             session.run("queue_counts", |c| statement.fetch_all(c).boxed()).await?;
         let count = |(available, unserved, oldest_seconds, paused)| QueueCount {
@@ -306,7 +289,7 @@ impl Upkeep {
     /// How much waits for its time.
     pub async fn waiting(&self) -> Result<Vec<WaitingCount>, DbError> {
         let statement = sqlx::query_as(include_str!("sql/waiting_counts.sql"));
-        let mut session = self.survey.lock().await;
+        let mut session = self.survey().await;
         let rows: Vec<(String, bool, i64)> =
             session.run("waiting_counts", |c| statement.fetch_all(c).boxed()).await?;
         let count = |(queue, retryable, jobs)| WaitingCount { queue, retryable, jobs };
@@ -317,18 +300,14 @@ impl Upkeep {
     pub async fn outside(&self, queues: &[String]) -> Result<i64, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/unserved_counts.sql"));
         let statement = statement.bind(queues.to_vec());
-        self.survey.lock().await.run("unserved_counts", |c| statement.fetch_one(c).boxed()).await
+        self.survey().await.run("unserved_counts", |c| statement.fetch_one(c).boxed()).await
     }
 
     /// Where the schema stands, as a daemon of this binary sees it while it runs.
     pub async fn schema(&self) -> Result<SchemaCheck, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/schema_version.sql"));
-        let found = self
-            .survey
-            .lock()
-            .await
-            .run("schema_version", |c| statement.fetch_one(c).boxed())
-            .await;
+        let found =
+            self.survey().await.run("schema_version", |c| statement.fetch_one(c).boxed()).await;
         match found {
             Ok(version) => Ok(SchemaCheck::of(version)),
             Err(error) if is_missing(&error) => Ok(SchemaCheck::Missing),
@@ -340,7 +319,7 @@ impl Upkeep {
     pub async fn nothing_left(&self, queue: &QueueName, kinds: &[String]) -> Result<bool, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/nothing_left.sql"));
         let statement = statement.bind(queue.as_str().to_owned()).bind(kinds.to_vec());
-        self.survey.lock().await.run("nothing_left", |c| statement.fetch_one(c).boxed()).await
+        self.survey().await.run("nothing_left", |c| statement.fetch_one(c).boxed()).await
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn of(registry: Arc<Registry>) -> impl Fn(&Metrics) + Send + Sync {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         for component in running.keys().filter(|name| !seen.contains_key(*name)).collect::<Vec<_>>()
         {
-            for reason in ["panic", "exit"] {
+            for reason in ["panic", "exit", "stalled"] {
                 // Shows a component that was never started again, as 0.
                 metrics.worker_restarts(component, reason).increment(0);
             }

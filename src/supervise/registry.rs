@@ -1,8 +1,10 @@
-//! Which tasks run: the list behind shutdown's waiting, the metrics and the leak check.
+//! Which tasks run: the list behind shutdown's waiting, the metrics, the leak check and readiness.
 
+use super::Steps;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
@@ -25,6 +27,7 @@ struct Task {
     name: String,
     since: Instant,
     restarts: u32,
+    steps: Option<Arc<Steps>>,
     abort: Option<AbortHandle>,
 }
 
@@ -65,11 +68,12 @@ pub(super) fn component(name: &str) -> &str {
 }
 
 impl Registry {
-    pub(super) fn enter(self: &Arc<Self>, name: &str) -> Entry {
+    pub(super) fn enter(self: &Arc<Self>, name: &str, steps: Option<Arc<Steps>>) -> Entry {
         let mut tasks = self.lock();
         tasks.next += 1;
         let id = tasks.next;
-        let task = Task { name: name.into(), since: Instant::now(), restarts: 0, abort: None };
+        let (name, since) = (name.into(), Instant::now());
+        let task = Task { name, since, restarts: 0, steps, abort: None };
         tasks.running.insert(id, task);
         Entry { registry: Arc::clone(self), id }
     }
@@ -119,6 +123,12 @@ impl Registry {
             }
         }
         components
+    }
+
+    /// Which loops have been in one step for longer than they may, and for how long.
+    pub(super) fn late(&self) -> Vec<(String, Duration)> {
+        let late = |task: &Task| Some((task.name.clone(), task.steps.as_ref()?.late()?));
+        self.lock().running.values().filter_map(late).collect()
     }
 
     pub(super) fn tasks(&self) -> Vec<TaskInfo> {

@@ -29,9 +29,9 @@ events! {
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.";
     SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each.";
     SIGNAL_RECEIVED = "signal.received", "The process got a signal.";
-    TASK_FAILED = "task.failed", "A supervised task ended that should not have.";
+    TASK_FAILED = "task.failed", "A supervised task ended, panicked or stalled (`how`) that should not have.";
     TASK_LISTED = "task.listed", "USR1 was sent: one task and since when it runs.";
-    TASK_RESTARTED = "task.restarted", "The supervisor started a task again.";
+    TASK_RESTARTED = "task.restarted", "The supervisor started a task again that had ended, panicked or stalled (`how`).";
     PROCESS_PANICKED = "process.panicked", "A thread panicked; handlers' panics included.";
     JOB_STARTED = "job.started", "An attempt started.";
     JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.";

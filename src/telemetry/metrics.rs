@@ -181,8 +181,8 @@ impl Metrics {
         self.registry.upkeep();
     }
 
-    /// Measures the event loop's lag and ticks each second until `cancel`.
-    pub async fn run(&self, cancel: CancellationToken) {
+    /// Measures the event loop's lag and ticks each second until `cancel`. Calls `went_round` each time.
+    pub async fn run(&self, cancel: CancellationToken, went_round: impl Fn()) {
         let mut timer = interval_at(tokio::time::Instant::now() + LAG_INTERVAL, LAG_INTERVAL);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for round in 1_u32.. {
@@ -190,6 +190,7 @@ impl Metrics {
                 () = cancel.cancelled() => return,
                 due = timer.tick() => due,
             };
+            went_round();
             self.daemon.event_loop_lag.record(due.elapsed().as_secs_f64());
             if round % LAGS_PER_TICK == 0 {
                 self.tick();

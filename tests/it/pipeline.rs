@@ -13,6 +13,7 @@ mod fences;
 mod limits;
 mod plans;
 mod requests;
+mod stalls;
 mod upkeep;
 
 use std::future::Future;

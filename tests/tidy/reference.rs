@@ -17,8 +17,8 @@ const EVENTS: &str = "src/telemetry/events.rs";
 const METRICS_PAGE: &str = "docs/metrics.md";
 
 /// Calls whose first argument is a task's name.
-const NAMING_CALLS: [&str; 5] =
-    ["spawn(", "self.round(", "task_name(", "TaskName::new(", "TaskName::from("];
+const NAMING_CALLS: [&str; 6] =
+    ["spawn(", "spawn_watched(", "self.round((", "task_name(", "TaskName::new(", "TaskName::from("];
 
 /// `claimer[mail/a]` and `worker[{queue}]#{n}` without what differs from one to the next.
 fn stem(name: &str) -> &str {

@@ -1,13 +1,13 @@
 //! The tasks beside the jobs' way: the listener and the rounds of maintenance.
 
-use super::Running;
+use super::{Running, steps};
 use crate::{
     claimer::Bell,
     config::Settings,
     heartbeat::{LeaseTimes, Leases},
     maintenance::{self, Doorbell, Ears, Promoter, Rescuer},
     postgres::{Connector, DbError, Upkeep},
-    supervise::ExitPolicy,
+    supervise::{self, ExitPolicy},
     telemetry::health::Check,
 };
 use std::{sync::Arc, time::Duration};
@@ -34,18 +34,24 @@ impl Running {
         });
         let heard = Arc::clone(&ears.cancel);
         let (connector, stop) = (connector.clone(), self.stop_claiming.clone());
-        self.supervisor.spawn("listener", ExitPolicy::Restart, move || {
-            maintenance::listen(connector.clone(), Arc::clone(&ears), stop.clone())
-        });
+        let limit = steps::of_statements(&connector);
+        self.supervisor.spawn_watched(
+            "listener",
+            ExitPolicy::Restart,
+            steps::OF_LISTENER,
+            move || maintenance::listen(connector.clone(), Arc::clone(&ears), stop.clone()),
+        );
         // A cancel that was announced is looked for at once; the canceller's own rounds are the net.
         let (upkeep, leases) = (Arc::clone(upkeep), leases.clone());
         let (running, stop) = (Arc::clone(&self.attempts), self.stop_cancelling.clone());
-        self.supervisor.spawn("canceller[notified]", ExitPolicy::Restart, move || {
+        let name = "canceller[notified]";
+        self.supervisor.spawn_watched(name, ExitPolicy::Restart, limit, move || {
             let (upkeep, leases, running) =
                 (Arc::clone(&upkeep), leases.clone(), Arc::clone(&running));
             let (heard, stop) = (Arc::clone(&heard), stop.clone());
             async move {
-                while stop.run_until_cancelled(heard.notified()).await.is_some() {
+                let told = || supervise::waiting(stop.run_until_cancelled(heard.notified()));
+                while told().await.is_some() {
                     // A failure is the canceller's to tell of: its next round meets it too.
                     maintenance::cancel_requested(&upkeep, &leases, &running).await.ok();
                     // Told to stop or not, the loop looks at the token next.
@@ -58,19 +64,20 @@ impl Running {
     pub(super) fn start_maintenance(
         &self,
         settings: &Settings,
-        upkeep: &Arc<Upkeep>,
-        bell: &Bell,
+        connector: &Connector,
+        (upkeep, bell): (&Arc<Upkeep>, &Bell),
         (leases, doorbell): (Leases, Doorbell),
     ) {
         let stop = || self.stop_claiming.clone();
+        let (brief, survey) = (steps::of_statements(connector), steps::of_survey(connector));
         let doorbell = Arc::new(Mutex::new(doorbell));
-        self.round("poller", stop(), move || {
+        self.round(("poller", brief), stop(), move || {
             let doorbell = Arc::clone(&doorbell);
             async move { doorbell.lock().await.round().await }
         });
         let promoter = Promoter::new(Arc::clone(upkeep), bell.clone());
         let promoter = Arc::new(Mutex::new(promoter));
-        self.round("promoter", stop(), move || {
+        self.round(("promoter", brief), stop(), move || {
             let promoter = Arc::clone(&promoter);
             async move { promoter.lock().await.round().await }
         });
@@ -83,27 +90,27 @@ impl Running {
             metrics,
         );
         let rescuer = Arc::new(Mutex::new(rescuer));
-        self.round("rescuer", stop(), move || {
+        self.round(("rescuer", survey), stop(), move || {
             let rescuer = Arc::clone(&rescuer);
             async move { rescuer.lock().await.round().await }
         });
         let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.attempts));
-        self.round("canceller", self.stop_cancelling.clone(), move || {
+        self.round(("canceller", brief), self.stop_cancelling.clone(), move || {
             let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
             async move { maintenance::cancel_requested(&up, &leases, &running).await }
         });
         let up = Arc::clone(upkeep);
-        self.round("expirer", stop(), move || {
+        self.round(("expirer", brief), stop(), move || {
             let up = Arc::clone(&up);
             async move { maintenance::expire(&up).await }
         });
-        self.start_history(settings, upkeep);
+        self.start_history(settings, upkeep, survey);
     }
 
-    fn start_history(&self, settings: &Settings, upkeep: &Arc<Upkeep>) {
+    fn start_history(&self, settings: &Settings, upkeep: &Arc<Upkeep>, limit: Duration) {
         let (up, check): (_, Check) = (Arc::clone(upkeep), self.health.check("partition"));
         let kept: Vec<_> = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
-        self.round("pruner", self.stop_claiming.clone(), move || {
+        self.round(("pruner", limit), self.stop_claiming.clone(), move || {
             let (up, check, kept) = (Arc::clone(&up), check.clone(), kept.clone());
             async move {
                 for (queue, retention) in &kept {
@@ -114,17 +121,17 @@ impl Running {
         });
     }
 
-    /// A maintenance loop as a task.
+    /// A maintenance loop as a task, with the limit of its steps.
     pub(super) fn round<Round, Work>(
         &self,
-        name: &'static str,
+        (name, limit): (&'static str, Duration),
         stop: CancellationToken,
         round: Round,
     ) where
         Round: FnMut() -> Work + Send + Clone + 'static,
         Work: Future<Output = Result<Duration, DbError>> + Send + 'static,
     {
-        self.supervisor.spawn(name, ExitPolicy::Restart, move || {
+        self.supervisor.spawn_watched(name, ExitPolicy::Restart, limit, move || {
             maintenance::every(name, stop.clone(), round.clone())
         });
     }

@@ -190,7 +190,7 @@ async fn the_lag_of_the_event_loop_is_measured_until_the_end() {
         tokio::time::sleep(LAG_INTERVAL * 25).await;
         cancel.cancel();
     };
-    tokio::join!(metrics.run(cancel.clone()), stop);
+    tokio::join!(metrics.run(cancel.clone(), || {}), stop);
     let measured = value(&metrics.render(), "legwork_event_loop_lag_seconds_count ");
     assert!((24.0..=25.0).contains(&measured), "{measured}");
 }

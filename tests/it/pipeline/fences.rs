@@ -12,32 +12,43 @@ use legwork::job::{
 };
 use legwork::postgres::{Connector, Held, PostgresClaims, PostgresOutcomes};
 use rstest::rstest;
+use sqlx::PgPool;
 
 use super::{insert, name, value};
 use crate::support::{self, TestDb};
 
-const HOLDER: i64 = 4711;
+pub(super) const HOLDER: i64 = 4711;
 
-fn connector(db: &TestDb) -> Connector {
+pub(super) fn connector(db: &TestDb) -> Connector {
     let settings = Settings::default().database;
     Connector::new(&DatabaseUrl::new(db.url()), &settings).expect("the URL can be read")
 }
 
-async fn claim(claims: &PostgresClaims) -> ClaimedJob {
-    let request = ClaimRequest {
+/// Everything in line.
+pub(super) fn request() -> ClaimRequest {
+    ClaimRequest {
         holder: HOLDER,
         queue: QueueName::new("default").expect("a name"),
         kinds: [name("fenced")].into(),
         probe: Probe { levels: LEVELS.to_vec(), marks: vec![0; LEVELS.len()], is_sweep: true },
         most: 10,
-    };
-    let mut jobs = claims.claim(&request).await.expect("it claims");
+    }
+}
+
+pub(super) async fn claim(claims: &PostgresClaims) -> ClaimedJob {
+    let mut jobs = claims.claim(&request()).await.expect("it claims");
     assert_eq!(jobs.len(), 1);
     jobs.remove(0)
 }
 
+/// Makes the row of the daemon that holds what is claimed here.
+pub(super) async fn register(pool: &PgPool) {
+    let row = "INSERT INTO legwork.daemon (id, expires_at) VALUES ($1, now() + interval '1 h')";
+    sqlx::query(row).bind(HOLDER).execute(pool).await.expect("Postgres answers");
+}
+
 /// A verdict as the completer gets it.
-fn settled(job: &ClaimedJob, verdict: Verdict) -> Settled {
+pub(super) fn settled(job: &ClaimedJob, verdict: Verdict) -> Settled {
     let failed = matches!(verdict, Verdict::Retry { .. });
     let failure = FailedAttempt { cause: Cause::Failed, error: JobError::new("late") };
     Settled {
@@ -74,9 +85,7 @@ fn a_verdict_under_an_older_token_changes_nothing(#[case] verdict: Verdict) {
         (SELECT jsonb_agg(f) FROM legwork.finished f))::text";
     support::run(async move |db| {
         let pool = db.pool().await;
-        let register =
-            "INSERT INTO legwork.daemon (id, expires_at) VALUES ($1, now() + interval '1 h')";
-        sqlx::query(register).bind(HOLDER).execute(&pool).await.unwrap();
+        register(&pool).await;
         insert(&pool, "fenced").await;
         let held = Arc::new(Held::default());
         let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));

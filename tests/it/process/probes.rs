@@ -134,6 +134,36 @@ fn each_reason_of_readiness_comes_true_and_goes_again(#[case] trouble: &Trouble)
     });
 }
 
+/// Longer than any loop of this configuration may be in one step: 2 s for a statement, and 6 s.
+const LATE_AFTER: f64 = 8.0;
+
+#[test]
+fn a_lock_that_statements_wait_for_makes_no_loop_late_and_has_none_started_again() {
+    support::run(async |db| {
+        let mut operator = db.connect().await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        is_ready(&daemon).await;
+        execute(&mut operator, "BEGIN; LOCK TABLE legwork.job").await;
+        is_unready(&daemon, "[-]claimers failed: claims aren't answered").await;
+        // A deadline of 2 s each: so many have passed only after longer than a loop may be late.
+        support::eventually("looks have missed their deadline for that long", async || {
+            let text = daemon.get("/health/ready?verbose").await.1;
+            assert!(text.lines().any(|line| line == "[+]loops ok"), "{text}");
+            let labels = [r#"operation="look""#, r#"sqlstate_class="deadline""#];
+            let missed = daemon.metric("legwork_db_errors_total", &labels).await;
+            missed.is_finite() && missed * 2.0 > LATE_AFTER
+        })
+        .await;
+        execute(&mut operator, "ROLLBACK").await;
+        is_ready(&daemon).await;
+        assert_eq!(daemon.count("task.restarted"), 0, "{}", daemon.printed());
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        end(operator).await;
+    });
+}
+
 #[rstest]
 #[case::pool("maintenance", "[-]pool failed: down: maintenance")]
 #[case::survey("survey", "[-]pool failed: down: survey")]
