@@ -48,14 +48,11 @@ fn escapes_are_storable(json: &str) -> bool {
 
 /// The UTF-16 unit of the escape behind a backslash (of one without a number, its letter) and what follows.
 fn escaped(text: &str) -> (u32, &str) {
-    let number = text.strip_prefix('u').and_then(|text| text.split_at_checked(4));
-    match number {
-        Some((digits, behind)) => (u32::from_str_radix(digits, 16).unwrap_or_default(), behind),
-        None => {
-            let mut letters = text.chars();
-            (letters.next().map_or(0, u32::from), letters.as_str())
-        }
+    if let Some((digits, behind)) = text.strip_prefix('u').and_then(|u| u.split_at_checked(4)) {
+        return (u32::from_str_radix(digits, 16).unwrap_or_default(), behind);
     }
+    let mut letters = text.chars();
+    (letters.next().map_or(0, u32::from), letters.as_str())
 }
 
 /// An attempt's error as it is kept: bounded, and free of what Postgres text can't hold.
