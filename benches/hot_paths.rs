@@ -61,7 +61,7 @@ fn policy() -> KindPolicy {
             .expect("2 s is below an hour"),
         timeout: Duration::from_mins(5),
         max_rescues: 3,
-        max_snoozes: 100,
+        max_snoozes: None,
     }
 }
 

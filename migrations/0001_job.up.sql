@@ -31,7 +31,8 @@ CREATE DOMAIN legwork.attempt_timeout AS interval
 CREATE DOMAIN legwork.key AS text
     CONSTRAINT unique_key_is_1_to_512_bytes CHECK (octet_length(value) BETWEEN 1 AND 512);
 CREATE DOMAIN legwork.tags AS text[]
-    CONSTRAINT tags_are_at_most_4_kib_rendered CHECK (octet_length(value::text) <= 4096);
+    CONSTRAINT tags_are_at_most_4_kib_rendered CHECK (octet_length(value::text) <= 4096)
+    CONSTRAINT tags_are_a_list_without_lists_in_it CHECK (coalesce(array_ndims(value), 1) = 1);
 CREATE DOMAIN legwork.metadata AS jsonb
     CONSTRAINT metadata_is_an_object_of_at_most_16_kib_rendered
     CHECK (jsonb_typeof(value) = 'object' AND octet_length(value::text) <= 16384);

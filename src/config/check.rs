@@ -180,7 +180,7 @@ fn policy(reader: &mut Reader<'_>, at: At<'_>, default: &KindPolicy) -> KindPoli
         backoff: backoff(reader, at, &default.backoff),
         timeout: reader.duration(at, "timeout", default.timeout),
         max_rescues: reader.count(at, "max_rescues", default.max_rescues),
-        max_snoozes: reader.count(at, "max_snoozes", default.max_snoozes),
+        max_snoozes: reader.cap(at, "max_snoozes", default.max_snoozes),
     }
 }
 

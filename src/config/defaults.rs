@@ -109,6 +109,6 @@ fn retry() -> KindPolicy {
         backoff: Backoff::new(Duration::from_secs(2), 2.0, hour, 0.2).expect("2 s is below 1 h"),
         timeout: Duration::from_mins(5),
         max_rescues: 3,
-        max_snoozes: 100,
+        max_snoozes: None,
     }
 }

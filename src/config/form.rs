@@ -81,6 +81,7 @@ impl Form {
             Self::Duration { .. } => "a duration",
             Self::Size { .. } => "a size",
             Self::Count { .. } => "a whole number",
+            Self::Cap { .. } => "a whole number or \"none\"",
             Self::Number { .. } => "a number",
             Self::Concurrency => "a number of jobs",
             Self::Retention => "a retention",
@@ -104,7 +105,9 @@ impl Form {
             Self::Count { .. } | Self::Number { .. } => {
                 format!("write {}, without quotes", self.range())
             }
-            Self::Concurrency | Self::Retention => format!("write {}", self.range()),
+            Self::Concurrency | Self::Retention | Self::Cap { .. } => {
+                format!("write {}", self.range())
+            }
             Self::RateLimit => {
                 "write \"100/s\", \"30/m\" or \"5/h burst 2\", or leave the key out".into()
             }
@@ -123,6 +126,7 @@ impl Form {
             }
             Self::Size { min, max } => format!("{} to {}", size_text(min), size_text(max)),
             Self::Count { min, max } => format!("{min} to {max}"),
+            Self::Cap { min, max } => format!("{min} to {max}, or \"none\""),
             Self::Number { min, max } => format!("{min:?} to {max:?}"),
             Self::Concurrency => format!("1 to {CONCURRENCY_MAX}, \"cpus\" or \"N*cpus\""),
             Self::Retention => {

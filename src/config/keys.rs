@@ -21,6 +21,8 @@ pub(super) enum Form {
     Size { min: u64, max: u64 },
     /// A whole number.
     Count { min: u64, max: u64 },
+    /// A whole number, or `none` for no bound.
+    Cap { min: u64, max: u64 },
     /// A number.
     Number { min: f64, max: f64 },
     /// A number, `cpus` or `N*cpus`.
@@ -92,6 +94,8 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
+const SNOOZES: Form = Form::Cap { min: 0, max: 10_000 };
+
 /// All of them, in the order of `default.toml`.
 pub(super) const KEYS: &[Key] = &[
     key("database.url", Form::Url),
@@ -114,7 +118,7 @@ pub(super) const KEYS: &[Key] = &[
     count("retry.max_attempts", 1, 1000),
     time("retry.timeout", 1, 30 * DAY),
     count("retry.max_rescues", 0, 1000),
-    count("retry.max_snoozes", 0, 10_000),
+    key("retry.max_snoozes", SNOOZES),
     time("retry.backoff.base", 0, 30 * DAY),
     number("retry.backoff.factor", 1.0, 10.0),
     time("retry.backoff.max", 0, 30 * DAY),
@@ -135,7 +139,7 @@ pub(super) const KEYS: &[Key] = &[
     key("kind.timeout", time("", 1, 30 * DAY).form),
     count("kind.max_attempts", 1, 1000),
     count("kind.max_rescues", 0, 1000),
-    count("kind.max_snoozes", 0, 10_000),
+    key("kind.max_snoozes", SNOOZES),
     time("kind.backoff.base", 0, 30 * DAY),
     number("kind.backoff.factor", 1.0, 10.0),
     time("kind.backoff.max", 0, 30 * DAY),

@@ -177,7 +177,9 @@ fn read(text: &str, form: Form, place: &str) -> Result<ValueKind, String> {
     let as_text = || ValueKind::String(text.to_owned());
     Ok(match form {
         Form::Switch => text.parse().map_or_else(|_| as_text(), ValueKind::Boolean),
-        Form::Count { .. } => text.parse().map_or_else(|_| as_text(), ValueKind::I64),
+        Form::Count { .. } | Form::Cap { .. } => {
+            text.parse().map_or_else(|_| as_text(), ValueKind::I64)
+        }
         Form::Number { .. } => text.parse().map_or_else(|_| as_text(), ValueKind::Float),
         Form::Words | Form::Pairs => match DeValue::parse(text) {
             Ok(value) => converted(value.get_ref(), place)?,

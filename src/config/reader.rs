@@ -145,6 +145,26 @@ impl<'a> Reader<'a> {
         self.read(at, key, parse).unwrap_or(fallback)
     }
 
+    /// A bound; `None` where it is `"none"`.
+    pub(super) fn cap<T: TryFrom<u64>>(
+        &mut self,
+        at: At<'_>,
+        key: &str,
+        fallback: Option<T>,
+    ) -> Option<T> {
+        let parse = |value: &ValueKind, form| match value {
+            ValueKind::String(text) if text == "none" => Ok(None),
+            ValueKind::I64(number) => {
+                let fits = |number: &u64| matches!(form, Form::Cap { min, max } if (min..=max).contains(number));
+                let number = u64::try_from(*number).ok().filter(fits);
+                let number = number.and_then(|number| T::try_from(number).ok());
+                number.map(Some).ok_or_else(|| out_of_range(value, form))
+            }
+            _ => Err(isnt(value, form)),
+        };
+        self.read(at, key, parse).unwrap_or(fallback)
+    }
+
     pub(super) fn number(&mut self, at: At<'_>, key: &str, fallback: f64) -> f64 {
         let parse = |value: &ValueKind, form| {
             let number = match value {

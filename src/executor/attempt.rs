@@ -48,6 +48,8 @@ fn decided(result: Caught, stop: Option<Stop>) -> Ending {
     match (result, stop) {
         (Ok(outcome), Some(stop)) if unfinished(&outcome) => broken_off(stop),
         (Ok(outcome), _) => Ending::Decided(outcome),
+        // Told to break off, it broke: that is the interruption's doing and no attempt's.
+        (Err(_), Some(stop @ (Stop::Shutdown | Stop::LeaseLost))) => broken_off(stop),
         (Err(panic), _) => Ending::Panicked(panic_text(panic.as_ref())),
     }
 }

@@ -1,5 +1,6 @@
 //! What a handler decided, and how an attempt ended where it didn't get to decide.
 
+use serde_json::value::RawValue;
 use std::{fmt, time::Duration};
 
 /// Longest error text kept of an attempt, in bytes.
@@ -10,10 +11,11 @@ pub(crate) const ERROR_MAX_BYTES: usize = 8 * 1024;
 pub struct JobResult(String);
 
 impl JobResult {
-    /// Accepts JSON that Postgres can store: no `\u0000` and no lone surrogate, which jsonb refuses.
+    /// Accepts JSON, however deep and with numbers of any size: a result is handed through and not read.
+    /// `\u0000` and lone surrogates, which JSON allows and jsonb refuses, are none.
     pub fn new(json: String) -> Option<Self> {
-        let value: serde_json::Value = serde_json::from_str(&json).ok()?;
-        (!holds_nul(&value)).then_some(Self(json))
+        serde_json::from_str::<&RawValue>(&json).ok()?;
+        escapes_are_storable(&json).then_some(Self(json))
     }
 
     /// The JSON text.
@@ -22,15 +24,35 @@ impl JobResult {
     }
 }
 
-fn holds_nul(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::String(text) => text.contains('\0'),
-        serde_json::Value::Array(items) => items.iter().any(holds_nul),
-        serde_json::Value::Object(map) => {
-            map.iter().any(|(key, item)| key.contains('\0') || holds_nul(item))
+/// Whether every escape of a JSON text stands for characters that Postgres can store.
+fn escapes_are_storable(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let (unit, behind) = escaped(&rest[at + 1..]);
+        rest = behind;
+        match unit {
+            0 | 0xDC00..=0xDFFF => return false,
+            0xD800..=0xDBFF => {
+                let Some(low) = rest.strip_prefix('\\') else { return false };
+                let (low, behind) = escaped(low);
+                if !(0xDC00..=0xDFFF).contains(&low) {
+                    return false;
+                }
+                rest = behind;
+            }
+            _ => {}
         }
-        _ => false,
     }
+    true
+}
+
+/// The UTF-16 unit of the escape behind a backslash (of one without a number, its letter) and what follows.
+fn escaped(text: &str) -> (u32, &str) {
+    if let Some((digits, behind)) = text.strip_prefix('u').and_then(|u| u.split_at_checked(4)) {
+        return (u32::from_str_radix(digits, 16).unwrap_or_default(), behind);
+    }
+    let mut letters = text.chars();
+    (letters.next().map_or(0, u32::from), letters.as_str())
 }
 
 /// An attempt's error as it is kept: bounded, and free of what Postgres text can't hold.
@@ -161,6 +183,7 @@ pub enum Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     #[test]
     fn an_error_of_100_mb_keeps_its_head_and_its_tail() {
@@ -172,8 +195,29 @@ mod tests {
     #[test]
     fn nul_never_reaches_the_database() {
         assert_eq!(JobError::new("a\0b").as_str(), "a\u{2400}b");
-        assert_eq!(JobResult::new(r#"{"a":["\u0000"]}"#.into()), None);
-        assert_eq!(JobResult::new(r#""\ud800""#.into()), None);
-        assert!(JobResult::new(r#"{"a":1}"#.into()).is_some());
+    }
+
+    #[rstest]
+    #[case::object(r#"{"a":1}"#, true)]
+    #[case::huge_number("1e200000", true)]
+    #[case::escaped_backslash_before_u(r#""\\u0000""#, true)]
+    #[case::pair(r#""\ud83d\ude00""#, true)]
+    #[case::other_escapes(r#"["\n\"\\\/", "\u0041"]"#, true)]
+    #[case::nul(r#"{"a":["\u0000"]}"#, false)]
+    #[case::nul_in_a_key(r#"{"\u0000":1}"#, false)]
+    #[case::lone_high(r#""\ud800""#, false)]
+    #[case::high_before_a_letter(r#""\ud800x\udc00""#, false)]
+    #[case::high_before_another(r#""\ud800\ud800""#, false)]
+    #[case::lone_low(r#""\udc00""#, false)]
+    #[case::no_json("{", false)]
+    #[case::two_values("1 2", false)]
+    fn a_result_is_json_that_postgres_stores(#[case] json: &str, #[case] accepted: bool) {
+        assert_eq!(JobResult::new(json.to_owned()).is_some(), accepted);
+    }
+
+    #[test]
+    fn a_result_may_be_deeper_than_anything_parsed_here() {
+        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+        assert!(JobResult::new(deep).is_some());
     }
 }

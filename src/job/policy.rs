@@ -16,8 +16,8 @@ pub struct KindPolicy {
     pub timeout: Duration,
     /// How many dead daemons a job may leave behind.
     pub max_rescues: u16,
-    /// How often a job may be put off.
-    pub max_snoozes: u16,
+    /// How often a job may be put off; without a number, as often as it takes.
+    pub max_snoozes: Option<u16>,
 }
 
 impl KindPolicy {

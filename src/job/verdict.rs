@@ -8,6 +8,10 @@ use std::time::Duration;
 /// Longest delay that a handler may ask for; the same limit as a backoff's.
 pub(crate) const DELAY_MAX: Duration = super::backoff::BACKOFF_MAX;
 
+/// Shortest snooze, unless the kind's backoff begins with less: a job that is put off as often as it takes
+/// mustn't run in a circle.
+const SNOOZE_MIN: Duration = Duration::from_secs(1);
+
 /// What becomes of the job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -83,7 +87,7 @@ pub fn rule(ending: Ending, job: &ClaimedJob, policy: &KindPolicy, random: f64) 
     match ending {
         Ending::Decided(Outcome::Complete { result }) => plain(Verdict::Complete { result }),
         Ending::Decided(Outcome::Cancel) | Ending::Cancelled => plain(Verdict::Cancel),
-        Ending::Decided(Outcome::Snooze { delay }) => plain(snooze(job, policy, delay)),
+        Ending::Decided(Outcome::Snooze { delay }) => plain(snooze(job, policy, delay, random)),
         Ending::Decided(Outcome::Retry { error, after }) => {
             failed(Cause::Failed, error, retry(job, policy, after, random))
         }
@@ -117,13 +121,15 @@ fn retry(job: &ClaimedJob, policy: &KindPolicy, after: Option<Duration>, random:
     Verdict::Retry { delay: delay.min(DELAY_MAX) }
 }
 
-fn snooze(job: &ClaimedJob, policy: &KindPolicy, delay: Option<Duration>) -> Verdict {
-    if job.snoozes >= policy.max_snoozes {
+fn snooze(job: &ClaimedJob, policy: &KindPolicy, delay: Option<Duration>, random: f64) -> Verdict {
+    if policy.max_snoozes.is_some_and(|most| job.snoozes >= most) {
         return Verdict::Discard { reason: DiscardReason::SnoozesExhausted };
     }
-    // Without jitter: a handler that names no delay gets the kind's first wait as it stands.
-    let delay = delay.unwrap_or_else(|| policy.backoff.delay(1, 0.5));
-    Verdict::Snooze { delay: delay.min(DELAY_MAX) }
+    // What says "not now" without a time waits ever longer, as what fails does.
+    let nth = job.snoozes.saturating_add(1);
+    let delay = delay.unwrap_or_else(|| policy.backoff.delay(nth, random));
+    let least = SNOOZE_MIN.min(policy.backoff.base());
+    Verdict::Snooze { delay: delay.max(least).min(DELAY_MAX) }
 }
 
 #[cfg(test)]

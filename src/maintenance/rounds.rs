@@ -44,7 +44,7 @@ pub async fn expire(upkeep: &Upkeep) -> Result<Duration, DbError> {
     tracing::warn!(
         event = events::JOB_EXPIRED,
         jobs = expired,
-        "jobs are discarded: nobody had started them by their expires_at"
+        "jobs that waited are discarded: their expires_at has passed"
     );
     Ok(Duration::ZERO)
 }

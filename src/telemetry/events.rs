@@ -38,7 +38,7 @@ events! {
     JOB_FAILED = "job.failed", "An attempt failed.";
     JOB_DISCARDED = "job.discarded", "A job was discarded: it will not run again.";
     JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.";
-    JOB_EXPIRED = "job.expired", "Jobs were discarded that nobody had started in time.";
+    JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.";
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.";
     JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written.";
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.";

@@ -46,6 +46,7 @@ pub(crate) const HOSTILE: &[(&str, &str, &str, &str)] = &[
     ("H8 a path as queue",        "kind, queue",        "'k', 'a/b'",                   "queue_is_1_to_128_of_letters_digits_dot_colon_dash_underscore"),
     ("H11 empty key",             "kind, unique_key",   "'k', ''",                      "unique_key_is_1_to_512_bytes"),
     ("H11 513 bytes of key",      "kind, unique_key",   "'k', repeat('k', 513)",        "unique_key_is_1_to_512_bytes"),
+    ("a list in the tags",        "kind, tags",         "'k', '{{a},{b}}'", "tags_are_a_list_without_lists_in_it"),
     ("4 KiB of tags and more",    "kind, tags",         "'k', array_fill('tag'::text, ARRAY[1024])", "tags_are_at_most_4_kib_rendered"),
     ("metadata that isn't an object","kind, metadata",  "'k', '[]'",                    "metadata_is_an_object_of_at_most_16_kib_rendered"),
     ("16 KiB of metadata and more","kind, metadata",    "'k', jsonb_build_object('a', repeat('x', 16384))", "metadata_is_an_object_of_at_most_16_kib_rendered"),

@@ -87,9 +87,11 @@ fn discard() -> Outcome {
 #[case::lease_lost(Told::Decides(Outcome::Cancel), Stop::LeaseLost, Ending::Interrupted)]
 #[case::ignores_cancel(Told::Ignores, Stop::Cancelled, Ending::Cancelled)]
 #[case::ignores_shutdown(Told::Ignores, Stop::Shutdown, Ending::Interrupted)]
-#[case::panics(
+#[case::shutdown_and_panics(Told::Panics, Stop::Shutdown, Ending::Interrupted)]
+#[case::lease_lost_and_panics(Told::Panics, Stop::LeaseLost, Ending::Interrupted)]
+#[case::cancelled_and_panics(
     Told::Panics,
-    Stop::Shutdown,
+    Stop::Cancelled,
     Ending::Panicked(JobError::new("panic: while stopping"))
 )]
 #[tokio::test(start_paused = true)]

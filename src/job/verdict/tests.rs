@@ -19,7 +19,7 @@ fn policy() -> KindPolicy {
         backoff: Backoff::new(2 * S, 2.0, 60 * S, 0.0).expect("a backoff"),
         timeout: 5 * S,
         max_rescues: 3,
-        max_snoozes: 2,
+        max_snoozes: Some(2),
     }
 }
 
@@ -68,8 +68,35 @@ fn a_failure_is_recorded_with_its_cause_and_an_interruption_is_not() {
     assert_eq!(cause(Ending::Cancelled), None);
 }
 
+/// The verdict on a job that was put off so often before.
+fn put_off(snoozes: u16, delay: Option<Duration>, policy: &KindPolicy) -> Verdict {
+    let job = ClaimedJob { snoozes, ..job(0) };
+    rule(Ending::Decided(Outcome::Snooze { delay }), &job, policy, 0.5).verdict
+}
+
+#[rstest]
+#[case::first(0, 2)]
+#[case::second(1, 4)]
+#[case::fifth(4, 32)]
+#[case::very_often(9999, 60)]
+fn a_snooze_without_a_time_grows_by_the_backoff_and_never_ends(
+    #[case] snoozes: u16,
+    #[case] seconds: u32,
+) {
+    let policy = KindPolicy { max_snoozes: None, ..policy() };
+    assert_eq!(put_off(snoozes, None, &policy), Verdict::Snooze { delay: S * seconds });
+}
+
 #[test]
-fn a_job_can_not_be_put_off_for_ever() {
+fn a_snooze_of_nothing_takes_a_second_unless_the_backoff_begins_with_less() {
+    assert_eq!(put_off(0, Some(Duration::ZERO), &policy()), Verdict::Snooze { delay: S });
+    let backoff = Backoff::new(S / 20, 2.0, S, 0.0).expect("a backoff");
+    let quick = KindPolicy { backoff, ..policy() };
+    assert_eq!(put_off(0, Some(Duration::ZERO), &quick), Verdict::Snooze { delay: S / 20 });
+}
+
+#[test]
+fn a_job_is_put_off_as_often_as_its_kind_allows() {
     let mut job = job(0);
     job.snoozes = 2;
     let ending = Ending::Decided(Outcome::Snooze { delay: Some(S) });

@@ -89,7 +89,7 @@ fn every_ending_leaves_the_history_that_its_rule_says() {
         settings.kinds = expected.keys().map(|text| kind(text, AT_ONCE)).collect();
         for kind in &mut settings.kinds {
             kind.policy.max_attempts = 3;
-            kind.policy.max_snoozes = 2;
+            kind.policy.max_snoozes = Some(2);
         }
         let daemon = daemon(settings)
             .with_handler(name("completes"), deciding(|_| completed()))
