@@ -11,6 +11,7 @@ mod endings;
 pub(crate) mod faults;
 mod fences;
 mod limits;
+mod load;
 mod plans;
 mod requests;
 mod upkeep;

@@ -65,8 +65,11 @@ fn a_moment_and_an_age_are_blotted_out_and_nothing_else() {
 
 /// One job in each state, one with everything, one that failed twice.
 const JOBS: &str = r#"
-    INSERT INTO legwork.daemon (id, name, expires_at, queues, kinds)
-        VALUES (7, 'alpha', now() + interval '1 hour', '{default}', '{send_email}');
+    -- Renewed in the future, so that its figures are 0 s old however long the test takes.
+    INSERT INTO legwork.daemon (id, name, renewed_at, expires_at, queues, kinds, limits, load)
+        VALUES (7, 'alpha', now() + interval '1 hour', now() + interval '2 hours', '{default}', '{send_email}',
+            '{"queues": {"default": {"slots": 10}}, "kinds": {"send_email": {"rate": "5/s", "burst": 1}}}',
+            '{"queues": {"default": {"in_use": 10, "waiting": 3}}, "kinds": {"send_email": {"waiting": 3}}}');
     INSERT INTO legwork.job (kind) VALUES ('send_email');
     INSERT INTO legwork.job (kind, queue, run_at) VALUES ('nightly', 'reports', now() + interval '3 hours');
     INSERT INTO legwork.job (kind, holder, token) VALUES ('resize', 7, 1);
@@ -95,6 +98,7 @@ fn jobs_and_queues_read_well() {
             ("job_show_running", &["job", "show", "3"]),
             ("job_show_missing", &["job", "show", "99"]),
             ("job_why_scheduled", &["job", "why", "2"]),
+            ("job_why_waiting_json", &["job", "why", "1", "--output", "json"]),
             ("job_why_finished_json", &["job", "why", "5", "--output", "json"]),
             ("queue_pause", &["queue", "pause", "reports", "--reason", "month's end"]),
             ("queue_pause_again", &["queue", "pause", "reports", "--output", "json"]),

@@ -13,7 +13,7 @@ use legwork::heartbeat::LeaseKeeper;
 use legwork::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName, Retention, Verdict};
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
 use legwork::postgres::{
-    BenchSession, Connector, Held, Identity, Observer, PostgresClaims, PostgresLease,
+    BenchSession, Connector, Held, Identity, Load, Observer, PostgresClaims, PostgresLease,
     PostgresOutcomes, RunTime, Upkeep, operations,
 };
 
@@ -49,11 +49,12 @@ impl Rooms {
             queues: Vec::new(),
             kinds: Vec::new(),
         };
+        let load = Load { queues: Vec::new(), kinds: Vec::new() };
         let session = operations::open(&database, operations::Limit::Statement).await;
         Self {
             claims: PostgresClaims::new(connector.clone(), Arc::clone(&held)),
             outcomes: PostgresOutcomes::new(connector.clone(), held),
-            lease: PostgresLease::new(connector.clone(), who, Duration::from_secs(30)),
+            lease: PostgresLease::new(connector.clone(), who, load, Duration::from_secs(30)),
             upkeep: Upkeep::new(connector.clone()),
             operations: session.expect("the database can be reached"),
             database,
