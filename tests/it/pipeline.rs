@@ -7,6 +7,7 @@
 
 mod claims;
 mod counts;
+mod deaths;
 mod endings;
 pub(crate) mod faults;
 mod fences;

@@ -63,7 +63,7 @@ fn a_moment_and_an_age_are_blotted_out_and_nothing_else() {
     assert_eq!(blotted("at 2026-11-23 11:46:20+00, due now"), "at DAY CLOCK, due AGE");
 }
 
-/// One job in each state, one with everything, one that failed twice.
+/// One job in each state, one with everything, one that failed in three ways.
 const JOBS: &str = r#"
     -- Renewed in the future, so that its figures are 0 s old however long the test takes.
     INSERT INTO legwork.daemon (id, name, renewed_at, expires_at, queues, kinds, limits, load)
@@ -73,12 +73,14 @@ const JOBS: &str = r#"
     INSERT INTO legwork.job (kind) VALUES ('send_email');
     INSERT INTO legwork.job (kind, queue, run_at) VALUES ('nightly', 'reports', now() + interval '3 hours');
     INSERT INTO legwork.job (kind, holder, token) VALUES ('resize', 7, 1);
-    INSERT INTO legwork.job (kind, run_at, attempt, max_attempts, priority, unique_key, timeout, expires_at, tags, metadata, payload)
-        VALUES ('charge', now() + interval '3 hours', 2, 5, -1, 'invoice 7', '30 s', now() + interval '5 days',
+    INSERT INTO legwork.job (kind, run_at, attempt, rescues, max_attempts, priority, unique_key, timeout, expires_at, tags, metadata, payload)
+        VALUES ('charge', now() + interval '3 hours', 3, 1, 5, -1, 'invoice 7', '30 s', now() + interval '5 days',
             '{billing,eu}', '{"user_id": "42"}', '{"amount": 12.50}');
     INSERT INTO legwork.failed_attempt (job_id, token, failed_at, duration_ms, drop_after, attempt, cause, error)
-        VALUES (4, 1, now() - interval '3 hours', 1200, current_date + 1, 1, 'failed', 'connection refused'),
-            (4, 2, now() - interval '2 hours', 30000, current_date + 1, 2, 'timed_out',
+        VALUES (4, 1, now() - interval '4 hours', NULL, current_date + 1, 1, 'daemon_died',
+             'daemon beta (boot id 8) died while it ran or held this job'),
+            (4, 2, now() - interval '3 hours', 1200, current_date + 1, 2, 'failed', 'connection refused'),
+            (4, 3, now() - interval '2 hours', 30000, current_date + 1, 3, 'timed_out',
              E'no answer after 30 s\nfrom billing.example');
     INSERT INTO legwork.job (kind) VALUES ('forget');
     SELECT legwork.cancel(5);

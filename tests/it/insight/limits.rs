@@ -129,14 +129,14 @@ fn a_held_job_of_a_limited_kind_may_be_one_that_waits_inside_its_daemon() {
 }
 
 async fn publish(session: &mut PgConnection, id: i64, (name, seconds, limits, load): &Daemon) {
-    let json = |value: &Option<&str>| value.map_or("NULL".to_owned(), |json| format!("'{json}'"));
+    let json = |value: Option<&str>| value.map_or("NULL".to_owned(), |json| format!("'{json}'"));
     // A lease of 30 s, so that half of one has passed after 15.
     let insert = format!(
         "INSERT INTO legwork.daemon (id, name, renewed_at, expires_at, queues, kinds, limits, load)
          VALUES ({id}, '{name}', clock_timestamp() - interval '{seconds} s',
              clock_timestamp() + interval '{left} s', '{{default}}', '{{mail,other}}', {}, {})",
-        json(limits),
-        json(load),
+        json(*limits),
+        json(*load),
         left = 30 - seconds
     );
     execute(session, &insert).await;
