@@ -136,7 +136,7 @@ COMMENT ON COLUMN legwork.job.holder IS 'Boot id of the daemon that runs the job
 COMMENT ON COLUMN legwork.job.run_at IS 'Not before this moment. Set by producers, and by retry and snooze.';
 COMMENT ON COLUMN legwork.job.ready_at IS 'In line when run_at <= ready_at; raised by promotion. For the claim.';
 COMMENT ON COLUMN legwork.job.created_at IS 'When the producer''s transaction began, for people and latency metrics.';
-COMMENT ON COLUMN legwork.job.expires_at IS 'A job not started by then is discarded with reason expired. Set by producers.';
+COMMENT ON COLUMN legwork.job.expires_at IS 'A job not started by then is discarded with reason expired, or unknown_kind_expired where no live daemon serves it. Set by producers.';
 COMMENT ON COLUMN legwork.job.priority IS '-2 to 2, lower runs first. Set by producers.';
 COMMENT ON COLUMN legwork.job.attempt IS 'Charged executions that ended; a handler sees attempt + 1. For the verdict.';
 COMMENT ON COLUMN legwork.job.rescues IS 'How many daemons died with this job in hand. For the next claimer, which caps it.';

@@ -30,7 +30,7 @@ const FIRST: &str = "first: attempt 3, token 4, holder 7, unknown ms, 30 days, d
 const SECOND: &str = "second: attempt 1, token 4, holder 7, unknown ms, 3 days, daemon_died: \
                       daemon web-1 (boot id 7) died while it ran or held this job";
 
-fn upkeep(url: String) -> Upkeep {
+pub(super) fn upkeep(url: String) -> Upkeep {
     let url = DatabaseUrl::new(url);
     let database = Database { url: Some(url.clone()), ..Settings::default().database };
     Upkeep::new(Connector::new(&url, &database).expect("the URL can be read"))

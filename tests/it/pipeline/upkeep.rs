@@ -1,9 +1,12 @@
 //! Promotion and rescue on rows that a mark or a death could leave behind.
 
+use std::time::Duration;
+
 use legwork::config::{HandlerSettings, KindSettings};
 use sqlx::{Connection, PgPool};
 
-use super::{Runner, daemon, drained, name, settings};
+use super::deaths::upkeep;
+use super::{Runner, daemon, drained, name, settings, value};
 use crate::support::{self, TestDb};
 
 fn noop(db: &TestDb) -> Runner {
@@ -57,6 +60,26 @@ fn a_scheduled_job_that_commits_behind_the_promoters_mark_runs_with_the_next_swe
         assert_eq!(outcomes(&pool, "noop").await.len(), 2);
         runner.stop().await;
         late.close().await.unwrap();
+        pool.close().await;
+    });
+}
+
+#[test]
+fn nothing_expires_before_its_daemon_is_registered() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let expired = "INSERT INTO legwork.job (kind, expires_at) VALUES ('noop', '2001-01-01')";
+        sqlx::query(expired).execute(&pool).await.unwrap();
+        let (_publisher, leases) = legwork::heartbeat::leases();
+        let pause = legwork::maintenance::expire(&upkeep(db.url()), &leases).await.unwrap();
+        assert!(pause > Duration::ZERO, "it is asked again");
+        let left: i64 = value(&pool, "SELECT count(*) FROM legwork.job").await;
+        assert_eq!(left, 1, "its own kinds would seem to be nobody's");
+        let runner = noop(&db);
+        drained(&pool).await;
+        let reason: String = value(&pool, "SELECT reason FROM legwork.finished").await;
+        assert_eq!(reason, "expired");
+        runner.stop().await;
         pool.close().await;
     });
 }
