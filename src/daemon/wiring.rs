@@ -328,7 +328,8 @@ impl Running {
         });
         for GroupLane { group, room } in groups {
             let of_kind = group.kinds.iter().find_map(|kind| of_kinds.get(kind));
-            let limiters: Vec<_> = of_kind.into_iter().chain(&of_queue).cloned().collect();
+            let mut limiters: Vec<_> = of_kind.into_iter().chain(&of_queue).cloned().collect();
+            limiters.sort_by_key(|limiter| limiter.interval());
             let limits = Limits { limiters, slots: slots.clone() };
             let (outbox, inbox) = mpsc::channel(BATCH_CAPACITY);
             let stop = self.stop_dispatching.clone();
