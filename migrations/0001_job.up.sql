@@ -99,7 +99,9 @@ CREATE TABLE legwork.daemon (
     expires_at timestamptz NOT NULL,
     died_at    timestamptz,
     queues     text[] NOT NULL DEFAULT '{}',
-    kinds      text[] NOT NULL DEFAULT '{}'
+    kinds      text[] NOT NULL DEFAULT '{}',
+    limits     jsonb,
+    load       jsonb
 )
 -- One row a daemon, rewritten at each heartbeat: free space keeps those updates HOT.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
@@ -135,7 +137,7 @@ COMMENT ON COLUMN legwork.job.holder IS 'Boot id of the daemon that runs the job
 COMMENT ON COLUMN legwork.job.run_at IS 'Not before this moment. Set by producers, and by retry and snooze.';
 COMMENT ON COLUMN legwork.job.ready_at IS 'In line when run_at <= ready_at; raised by promotion. For the claim.';
 COMMENT ON COLUMN legwork.job.created_at IS 'When the producer''s transaction began, for people and latency metrics.';
-COMMENT ON COLUMN legwork.job.expires_at IS 'A job not started by then is discarded with reason expired. Set by producers.';
+COMMENT ON COLUMN legwork.job.expires_at IS 'A job not started by then is discarded with reason expired, or unknown_kind_expired where no live daemon serves it. Set by producers.';
 COMMENT ON COLUMN legwork.job.priority IS '-2 to 2, lower runs first. Set by producers.';
 COMMENT ON COLUMN legwork.job.attempt IS 'Charged executions that ended; a handler sees attempt + 1. For the verdict.';
 COMMENT ON COLUMN legwork.job.rescues IS 'How many daemons died with this job in hand. For the next claimer, which caps it.';
@@ -167,6 +169,8 @@ COMMENT ON COLUMN legwork.daemon.expires_at IS 'The daemon is alive until then u
 COMMENT ON COLUMN legwork.daemon.died_at IS 'Set once, by stop or by rescue; fences every claim and verdict of this daemon from then on.';
 COMMENT ON COLUMN legwork.daemon.queues IS 'Queues it serves, for why().';
 COMMENT ON COLUMN legwork.daemon.kinds IS 'Kinds it serves, for why().';
+COMMENT ON COLUMN legwork.daemon.limits IS 'What it starts at most, for why() and people: {"queues": {"default": {"slots": 10, "rate": "100/s", "burst": 20}}, "kinds": {"send_email": {"rate": "5/s", "burst": 1}}}; a queue without rate and a kind that isn''t there have no rate limit. Null: not published.';
+COMMENT ON COLUMN legwork.daemon.load IS 'At renewed_at, for why() and people: slots in use of each queue, and claimed jobs that wait for a rate limit of their queue or kind: {"queues": {"default": {"in_use": 10, "waiting": 3}}, "kinds": {"send_email": {"waiting": 3}}}. Slots that are reserved for a claim in flight count as in use. Null: not published.';
 COMMENT ON INDEX legwork.daemon_pkey IS 'For heartbeat and for the claim''s proof that its daemon is alive.';
 
 COMMENT ON TABLE legwork.queue IS 'What is decided for a queue at run time or published by daemons; a queue needs no row here.';

@@ -28,6 +28,97 @@ CREATE VIEW legwork.jobs_public AS
         finished_at, expires_at, timeout, cancel_requested, holder, token, unique_key, tags, reason
     FROM legwork.jobs;
 
+-- Each live daemon that could run a job of this queue and kind, with what it last said of itself. `known`
+-- is false where it said nothing, and where more than half of a lease has passed since: a renewal is
+-- missing then, and the figures are history.
+CREATE FUNCTION legwork.serving(queue text, kind text)
+RETURNS TABLE (id bigint, daemon text, known boolean, seconds bigint, slots integer, in_use integer, queue_limit text,
+    queue_waiting integer, kind_limit text, kind_waiting integer)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT d.id, coalesce(d.name, d.id::text),
+        d.load IS NOT NULL AND d.limits IS NOT NULL
+            AND clock_timestamp() < d.renewed_at + (d.expires_at - d.renewed_at) / 2,
+        greatest(0, extract(epoch FROM clock_timestamp() - d.renewed_at))::bigint,
+        (of_queue.most ->> 'slots')::integer, (of_queue.now ->> 'in_use')::integer,
+        (of_queue.most ->> 'rate') || format(' (burst %s)', of_queue.most ->> 'burst'),
+        (of_queue.now ->> 'waiting')::integer,
+        (of_kind.most ->> 'rate') || format(' (burst %s)', of_kind.most ->> 'burst'),
+        (of_kind.now ->> 'waiting')::integer
+    FROM legwork.daemon d,
+        LATERAL (SELECT d.limits #> ARRAY['queues', serving.queue], d.load #> ARRAY['queues', serving.queue])
+            AS of_queue (most, now),
+        LATERAL (SELECT d.limits #> ARRAY['kinds', serving.kind], d.load #> ARRAY['kinds', serving.kind])
+            AS of_kind (most, now)
+    WHERE d.died_at IS NULL AND d.expires_at > clock_timestamp()
+        AND serving.queue = ANY (d.queues) AND serving.kind = ANY (d.kinds)
+$function$;
+
+-- The gate of slots, no row where nobody serves the job. It blocks where every daemon says, and said just
+-- now, that its slots are taken.
+CREATE FUNCTION legwork.slots_gate(queue text, kind text)
+RETURNS TABLE (gate text, blocking boolean, detail text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT 'slots', s.all_taken, CASE
+            WHEN s.all_taken THEN format('all %s slots of queue %s are taken on every daemon that serves it (%s%s)',
+                s.slots, slots_gate.queue, s.named, s.more)
+            WHEN s.free > 0 THEN format('queue %s has %s free of %s slots (%s%s)', slots_gate.queue, s.free, s.slots,
+                s.named, s.more)
+            ELSE format('whether queue %s has free slots isn''t known (%s%s)', slots_gate.queue, s.named, s.more) END
+    FROM (
+        SELECT count(*) AS daemons, bool_and(coalesce(d.known AND d.in_use >= d.slots, false)) AS all_taken,
+            sum(d.slots) FILTER (WHERE d.known) AS slots,
+            sum(greatest(0, d.slots - d.in_use)) FILTER (WHERE d.known) AS free,
+            string_agg(d.daemon || CASE
+                WHEN d.slots IS NULL OR d.in_use IS NULL THEN ' doesn''t say'
+                ELSE format(': %s of %s, %s s ago%s', d.in_use, d.slots, d.seconds,
+                    CASE WHEN d.known THEN '' ELSE ' and no word since' END) END, '; ' ORDER BY d.place)
+                FILTER (WHERE d.place <= 5) AS named,
+            CASE WHEN count(*) > 5 THEN format('; and %s more', count(*) - 5) ELSE '' END AS more
+        FROM (SELECT o.*, row_number() OVER (ORDER BY o.daemon) AS place
+            FROM legwork.serving(slots_gate.queue, slots_gate.kind) o) d
+    ) s
+    WHERE s.daemons > 0
+$function$;
+
+-- The gate of each rate limit, the kind's and then the queue's; no row where nobody limits. `ahead` and
+-- `ahead_of_kind` count the line before the job. It blocks where every daemon limits and either said just
+-- now that jobs wait for the limit, or jobs that need it are ahead. A job that waits for its limit inside
+-- a daemon goes back to its place in line after 5 s, so one that is in line may just have waited.
+CREATE FUNCTION legwork.rate_limit_gates(queue text, kind text, ahead bigint, ahead_of_kind bigint)
+RETURNS TABLE (gate text, blocking boolean, detail text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT 'rate limit',
+        bool_and(d.most IS NOT NULL) AND (d.ahead > 0 OR bool_and(coalesce(d.known AND d.waiting > 0, false))),
+        format('%s starts %s%s%s', d.whose,
+            string_agg(CASE
+                WHEN d.most IS NULL THEN format('without a limit on %s', d.daemon)
+                WHEN d.waiting IS NULL THEN format('at most %s on %s, which doesn''t say how many wait for it', d.most, d.daemon)
+                WHEN NOT d.known THEN format('at most %s on %s, where %s waited for it %s s ago and no word since', d.most,
+                    d.daemon, d.waiting, d.seconds)
+                ELSE format('at most %s on %s, where %s wait%s for it (%s s ago)', d.most, d.daemon, d.waiting,
+                    CASE d.waiting WHEN 1 THEN 's' ELSE '' END, d.seconds)
+                END, '; ' ORDER BY d.place) FILTER (WHERE d.place <= 5),
+            CASE WHEN count(*) > 5 THEN format('; and on %s more', count(*) - 5) ELSE '' END,
+            CASE WHEN d.ahead > 0 THEN format('; ahead of it in line: %s', d.ahead) ELSE '' END)
+    FROM (
+        SELECT l.*, o.daemon, o.known, o.seconds, row_number() OVER (PARTITION BY l.rank ORDER BY o.daemon) AS place
+        FROM legwork.serving(rate_limit_gates.queue, rate_limit_gates.kind) o,
+            LATERAL (VALUES
+                (1, 'kind ' || rate_limit_gates.kind, o.kind_limit, o.kind_waiting, rate_limit_gates.ahead_of_kind),
+                (2, 'queue ' || rate_limit_gates.queue, o.queue_limit, o.queue_waiting, rate_limit_gates.ahead)
+            ) AS l (rank, whose, most, waiting, ahead)
+    ) d
+    GROUP BY d.rank, d.whose, d.ahead
+    HAVING count(d.most) > 0
+    ORDER BY d.rank
+$function$;
+
 -- Every gate between a job and its handler, one row each, in the order in which they are passed. The ones
 -- with `blocking` keep it from running now.
 CREATE FUNCTION legwork.why(id bigint) RETURNS TABLE (gate text, blocking boolean, detail text)
@@ -39,6 +130,8 @@ DECLARE
     j legwork.job;
     f record;
     n bigint;
+    ahead bigint := 0;
+    ahead_of_kind bigint := 0;
     moment constant timestamptz := clock_timestamp();
 BEGIN
     SELECT * INTO j FROM legwork.job l WHERE l.id = why.id;
@@ -65,6 +158,14 @@ BEGIN
                 WHEN f.expires_at < moment THEN format('held by daemon %s, whose heartbeat is overdue since %s', coalesce(f.name, j.holder::text), date_trunc('second', f.expires_at))
                 ELSE format('running on daemon %s%s, attempt %s', coalesce(f.name, j.holder::text), coalesce(' at ' || f.hostname, ''), j.attempt + 1)
             END;
+        -- What waits inside a daemon for a rate limit is held like what runs, and the daemon tells only how many.
+        RETURN QUERY SELECT 'rate limit', false,
+            format('%s starts at most %s on %s, where %s waited %s s ago; a job that waits there is held, so this may be one of them',
+                l.whose, l.most, o.daemon, coalesce(l.waiting::text, 'an unknown number'), o.seconds)
+        FROM legwork.serving(j.queue, j.kind) o,
+            LATERAL (VALUES ('kind ' || j.kind, o.kind_limit, o.kind_waiting),
+                ('queue ' || j.queue, o.queue_limit, o.queue_waiting)) AS l (whose, most, waiting)
+        WHERE o.id = j.holder AND l.most IS NOT NULL AND l.waiting IS DISTINCT FROM 0;
         RETURN;
     END IF;
 
@@ -98,12 +199,15 @@ BEGIN
     END IF;
 
     IF j.run_at <= j.ready_at THEN
-        SELECT count(*) INTO n FROM (
-            SELECT FROM legwork.job o WHERE o.queue = j.queue AND o.holder IS NULL AND o.run_at <= o.ready_at
-                AND (o.priority, o.seq) < (j.priority, j.seq) LIMIT line_limit) ahead;
+        SELECT count(*), count(*) FILTER (WHERE o.kind = j.kind) INTO ahead, ahead_of_kind FROM (
+            SELECT l.kind FROM legwork.job l WHERE l.queue = j.queue AND l.holder IS NULL AND l.run_at <= l.ready_at
+                AND (l.priority, l.seq) < (j.priority, j.seq) LIMIT line_limit) o;
         RETURN QUERY SELECT 'line', false, format('%s%s jobs of queue %s are ahead of it',
-            CASE WHEN n = line_limit THEN 'at least ' ELSE '' END, n, j.queue);
+            CASE WHEN ahead = line_limit THEN 'at least ' ELSE '' END, ahead, j.queue);
     END IF;
+
+    RETURN QUERY SELECT * FROM legwork.slots_gate(j.queue, j.kind);
+    RETURN QUERY SELECT * FROM legwork.rate_limit_gates(j.queue, j.kind, ahead, ahead_of_kind);
 END
 $function$;
 
@@ -174,10 +278,16 @@ UNION ALL
     FROM legwork.doorbell HAVING pg_catalog.count(*) <> 1)
 $function$;
 
-REVOKE ALL ON FUNCTION legwork.why(bigint), legwork.backlog(text), legwork.invariants(interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION legwork.serving(text, text), legwork.slots_gate(text, text),
+    legwork.rate_limit_gates(text, text, bigint, bigint), legwork.why(bigint), legwork.backlog(text),
+    legwork.invariants(interval)
+FROM PUBLIC;
 
 COMMENT ON VIEW legwork.jobs IS 'Live and finished jobs with their state. For people and the admin API.';
 COMMENT ON VIEW legwork.jobs_public IS 'legwork.jobs without payload, metadata and result. For legwork_read.';
+COMMENT ON FUNCTION legwork.serving(text, text) IS 'What the daemons that could run a job last said of their slots and rate limits. For why() alone.';
+COMMENT ON FUNCTION legwork.slots_gate(text, text) IS 'The gate of slots. For why() alone.';
+COMMENT ON FUNCTION legwork.rate_limit_gates(text, text, bigint, bigint) IS 'The gates of rate limits. For why() alone.';
 COMMENT ON FUNCTION legwork.why(bigint) IS 'Every gate that keeps a job from running. For people.';
 COMMENT ON FUNCTION legwork.backlog(text) IS 'Jobs in line of a queue, counted to 10,000. For autoscalers.';
 COMMENT ON FUNCTION legwork.invariants(interval) IS 'Invariants that don''t hold. For people.';

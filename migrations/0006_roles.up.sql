@@ -26,7 +26,7 @@ BEGIN
                 format('SELECT, DELETE, INSERT (%s), UPDATE (holder, token, seq, run_at, ready_at, attempt, rescues, snoozes, '
                     'cancel_requested) ON legwork.job', producer_columns),
                 'SELECT ON SEQUENCE legwork.job_seq_seq',
-                'SELECT, INSERT, DELETE, UPDATE (name, version, hostname, renewed_at, expires_at, died_at, queues, kinds) '
+                'SELECT, INSERT, DELETE, UPDATE (name, version, hostname, renewed_at, expires_at, died_at, queues, kinds, limits, load) '
                     'ON legwork.daemon',
                 'SELECT, INSERT, DELETE, UPDATE (paused, paused_at, reason, retention_completed, retention_cancelled, '
                     'retention_discarded) ON legwork.queue',

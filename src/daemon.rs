@@ -4,6 +4,7 @@
 //! is `shutdown`, an ordered list. Nothing imports this room but the command line.
 
 mod groups;
+mod lanes;
 mod shutdown;
 mod signals;
 mod trial;

@@ -50,8 +50,7 @@ struct Desk {
 
 /// What each start of a group waits for.
 pub struct Limits {
-    /// The kind's and then the queue's, so that a kind that waits takes none of its queue's permits;
-    /// none where neither has a limit.
+    /// The kind's and the queue's, the looser one first; none where neither has a limit.
     pub limiters: Vec<Arc<Limiter>>,
     /// The queue's slots. A job that waits for a limiter holds none of them, or a kind of one start
     /// an hour could keep a whole queue from running for that hour.
@@ -139,120 +138,56 @@ impl Dispatcher {
     }
 }
 
-/// How far the next start of a group has come. It outlives the job that waits for it: a permit that was
-/// taken isn't given back, so it mustn't be lost either.
+/// What the next start of a group has met so far. It outlives the job that waits for it: the one that
+/// comes in its place is the same start to a limiter that has held it back.
 #[derive(Debug, Default)]
 struct Turn {
-    /// How many of the limiters have given their permit.
-    passed: usize,
-    /// Which limiter was told that it holds the start back.
-    told: Option<usize>,
+    /// Limiters that were told that they hold the start back.
+    told: Vec<usize>,
 }
 
 impl Limits {
-    /// A slot first and then the permits, so that the last permit never ages; the slot goes back while
-    /// a limiter says not yet. It may be dropped while it waits.
+    /// A slot first and then the permits, so that no permit ages; the slot goes back while a limiter
+    /// says not yet. It may be dropped while it waits.
     async fn permitted(&self, turn: &mut Turn) -> Option<Slot> {
         let since = Instant::now();
         loop {
             let slot = self.slots.reserve(1, false).await?.take()?;
-            let not_yet = loop {
-                let Some(limiter) = self.limiters.get(turn.passed) else {
+            match self.permits(turn) {
+                Ok(()) => {
                     *turn = Turn::default();
+                    self.limiters.iter().for_each(|limiter| limiter.passed(since));
                     return Some(slot);
-                };
-                match limiter.permit(since) {
-                    Ok(()) => turn.passed += 1,
-                    Err(not_yet) => {
-                        if turn.told.replace(turn.passed) != Some(turn.passed) {
-                            limiter.throttled();
-                        }
-                        break not_yet;
-                    }
                 }
-            };
-            drop(slot);
-            sleep(not_yet).await;
+                Err(not_yet) => {
+                    drop(slot);
+                    sleep(not_yet).await;
+                }
+            }
+        }
+    }
+
+    /// Every permit of one start at one instant, or none and for how long to wait at most.
+    ///
+    /// Another group that shares a limiter may be quicker between the look and the taking. What this one
+    /// has taken by then is lost: a start less than allowed, where a permit that is kept for a later
+    /// moment would be a start more. The looser limit comes first, so that what is lost is the cheaper.
+    fn permits(&self, turn: &mut Turn) -> Result<(), Duration> {
+        let mut longest = None;
+        for (place, limiter) in self.limiters.iter().enumerate() {
+            let Err(not_yet) = limiter.ready() else { continue };
+            if !turn.told.contains(&place) {
+                turn.told.push(place);
+                limiter.throttled();
+            }
+            longest = longest.max(Some(not_yet));
+        }
+        match longest {
+            Some(not_yet) => Err(not_yet),
+            None => self.limiters.iter().try_for_each(|limiter| limiter.take()),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        completer::verdict_channel,
-        job::{ClaimedJob, JobId, KindName, Lease, QueueName},
-        supervise::Supervisor,
-        telemetry::metrics::Metrics,
-        worker::{Kinds, PoolParts},
-    };
-    use tokio::time::timeout;
-
-    #[tokio::test]
-    async fn jobs_that_wait_for_a_limiter_outlive_the_task_that_held_them() {
-        let (queue, kind) = (QueueName::new("q").expect("a name"), KindName::new("k"));
-        let kind = kind.expect("a name");
-        let metrics = Metrics::default();
-        let (verdicts, mut inbox) = verdict_channel();
-        let parts = PoolParts {
-            queue: queue.clone(),
-            concurrency: 3,
-            kinds: Kinds::default(),
-            running: Arc::default(),
-            verdicts,
-            metrics: metrics.queue(&queue),
-            grace_without_lease: Duration::ZERO,
-        };
-        let pool = Pool::new(parts, Supervisor::default());
-        let shut = Limiter::new("1/h".parse().expect("a limit"), metrics.limiter("kind:k"));
-        let limits = Limits { limiters: vec![Arc::new(shut)], slots: Slots::new(3) };
-        let (outbox, batches) = mpsc::channel(1);
-        let stop = CancellationToken::new();
-        let dispatcher = Arc::new(Dispatcher::new(batches, limits, pool, stop.clone()));
-
-        let mut places = Slots::new(3).reserve(3, false).await.expect("three are free");
-        let job = |id| {
-            let lease = Lease { job: JobId(id), token: 1, holder: 1 };
-            ClaimedJob::new(lease, queue.clone(), kind.clone(), "{}")
-        };
-        let batch: Vec<_> = (1..=3)
-            .filter_map(|id| Some(Assignment { job: job(id), slot: places.take()? }))
-            .collect();
-        outbox.send(batch).await.expect("it is there");
-        drop(outbox);
-        let ended = timeout(Duration::from_millis(10), Arc::clone(&dispatcher).run()).await;
-        assert!(ended.is_err(), "they wait for the limiter");
-        stop.cancel();
-        dispatcher.run().await;
-        let mut released = Vec::new();
-        while let Ok(settled) = inbox.try_recv() {
-            assert_eq!(settled.verdict, Verdict::Release);
-            released.push(settled.lease.job.0);
-        }
-        assert_eq!(released, [1, 2, 3]);
-    }
-
-    #[tokio::test]
-    async fn a_permit_that_was_taken_is_kept_for_the_next_job_where_its_job_goes_back() {
-        let limiter = |limit: &str| {
-            let metrics = Metrics::default().limiter("kind:k");
-            Arc::new(Limiter::new(limit.parse().expect("a limit"), metrics))
-        };
-        let (free, shut) = (limiter("1000000000/s"), limiter("1/h"));
-        let slots = Slots::new(1);
-        let (mut turn, since) = (Turn::default(), Instant::now());
-        let limits = Limits { limiters: vec![Arc::clone(&free), shut], slots: slots.clone() };
-        for _ in 0..2 {
-            let gone = timeout(Duration::ZERO, limits.permitted(&mut turn)).await;
-            assert!(gone.is_err(), "the second limiter holds it back");
-            assert_eq!((turn.passed, turn.told), (1, Some(1)));
-            assert_eq!(slots.in_use(), 0, "who waits holds no slot");
-        }
-        let limits = Limits { limiters: vec![limiter("1/h"), free], slots };
-        let slot = timeout(Duration::ZERO, limits.permitted(&mut turn)).await;
-        assert!(slot.is_ok_and(|slot| slot.is_some()), "the first isn't asked again");
-        assert_eq!((turn.passed, turn.told), (0, None), "the next start begins anew");
-        assert!(since.elapsed() < Duration::from_secs(1), "nobody waited");
-    }
-}
+mod tests;

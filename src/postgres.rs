@@ -26,7 +26,7 @@ pub use bench::BenchSession;
 pub use claim::{PostgresClaims, decode_claimed_row};
 pub use connect::{ConnectError, Connector};
 pub use held::Held;
-pub use lease::{Identity, PostgresLease};
+pub use lease::{Identity, Load, PostgresLease, QueueLoad, WaitingRoom};
 pub use listen::{LISTEN_STEP_MAX, Listener, Notice};
 pub use observe::{ObservedJob, Observer};
 pub use session::{DbError, Session};

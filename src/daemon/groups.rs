@@ -18,6 +18,8 @@ pub(super) struct Group {
     pub(super) kinds: Arc<[KindName]>,
     /// Most that one claim may take.
     pub(super) most: u32,
+    /// Whether it is one kind with a limit of its own.
+    pub(super) is_limited: bool,
 }
 
 /// The groups of one queue; none where no kind is served.
@@ -30,12 +32,13 @@ pub(super) fn groups(queue: &QueueSettings, kinds: &[KindSettings], batch: u32) 
     let mut groups = Vec::new();
     if !free.is_empty() {
         let kinds = free.iter().map(|kind| kind.name.clone()).collect();
-        groups.push(Group { name: "all".into(), kinds, most: of_queue });
+        groups.push(Group { name: "all".into(), kinds, most: of_queue, is_limited: false });
     }
     groups.extend(limited.iter().map(|kind| Group {
         name: kind.name.to_string(),
         kinds: [kind.name.clone()].into(),
         most: within_a_second(kind.rate_limit).min(of_queue),
+        is_limited: true,
     }));
     groups
 }

@@ -3,7 +3,11 @@
 mod steps;
 mod upkeep;
 
-use super::{Daemon, Signals, StartError, groups::groups, shutdown};
+use super::{
+    Daemon, Signals, StartError,
+    lanes::{GroupLane, Lane, lanes, load},
+    shutdown,
+};
 use crate::{
     admin::{self, AdminState, Bound},
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Hints, Lookout, Post},
@@ -14,7 +18,7 @@ use crate::{
     job::KindName,
     maintenance::{Doorbell, Stats},
     postgres::{
-        Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
+        Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
     supervise::{self, ExitPolicy, Supervisor},
     telemetry::{events, health::Health, metrics::Metrics},
@@ -125,7 +129,8 @@ impl Running {
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         let horizon = Arc::new(AtomicI64::new(0));
-        let leases = self.start_heartbeat(daemon, connector)?;
+        let lanes = lanes(settings);
+        let leases = self.start_heartbeat(daemon, connector, load(&lanes, settings))?;
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let limit = steps::of_statements(connector);
         let verdicts = self.start_completer(settings, (outcomes, limit), &bell, &leases);
@@ -140,9 +145,9 @@ impl Running {
             check: self.health.check("claimers"),
         };
         let of_kinds = self.limiters_of(&settings.kinds);
-        for queue in &settings.queues {
+        for lane in lanes {
             let shared = (&shared, limit);
-            self.start_queue(daemon, (queue, &of_kinds), shared, (&verdicts, &bell, &upkeep));
+            self.start_queue(daemon, (lane, &of_kinds), shared, (&verdicts, &bell, &upkeep));
         }
         self.start_lookout(&shared, limit);
         let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
@@ -233,6 +238,7 @@ impl Running {
         &mut self,
         daemon: &Daemon,
         connector: &Connector,
+        load: Load,
     ) -> Result<Leases, StartError> {
         let settings = &daemon.settings;
         let identity = Identity {
@@ -242,7 +248,7 @@ impl Running {
             kinds: settings.kinds.iter().map(|kind| kind.name.to_string()).collect(),
         };
         let times = LeaseTimes::new(&settings.daemon);
-        let keeper = PostgresLease::new(connector.clone(), identity, times.ttl);
+        let keeper = PostgresLease::new(connector.clone(), identity, load, times.ttl);
         let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
         let check = self.health.fresh_check("heartbeat", times.ttl);
@@ -328,24 +334,19 @@ impl Running {
     fn start_queue(
         &mut self,
         daemon: &Daemon,
-        (queue, of_kinds): (&QueueSettings, &HashMap<KindName, Arc<Limiter>>),
+        (lane, of_kinds): (Lane, &HashMap<KindName, Arc<Limiter>>),
         (shared, step_limit): (&ClaimerShared<PostgresClaims>, Duration),
         (verdicts, bell, upkeep): (&Verdicts, &Bell, &Arc<Upkeep>),
     ) {
-        let kinds = &daemon.settings.kinds;
-        let pool = self.pool(daemon, queue, verdicts);
-        let slots = Slots::new(queue.concurrency);
+        let Lane { queue, slots, groups } = lane;
+        let pool = self.pool(daemon, &queue, verdicts);
         let of_queue = queue.rate_limit.map(|limit| {
             Arc::new(Limiter::new(limit, self.metrics.limiter(&format!("queue:{}", queue.name))))
         });
-        for group in groups(queue, kinds, daemon.settings.claim.batch) {
+        for GroupLane { group, room } in groups {
             let of_kind = group.kinds.iter().find_map(|kind| of_kinds.get(kind));
-            let limiters: Vec<_> = of_kind.into_iter().chain(&of_queue).cloned().collect();
-            // Limited jobs are claimed into a waiting room; the queue's slots are for those that run.
-            let room = match limiters.as_slice() {
-                [] => slots.clone(),
-                _ => Slots::new(group.most.min(queue.concurrency)),
-            };
+            let mut limiters: Vec<_> = of_kind.into_iter().chain(&of_queue).cloned().collect();
+            limiters.sort_by_key(|limiter| limiter.interval());
             let limits = Limits { limiters, slots: slots.clone() };
             let (outbox, inbox) = mpsc::channel(BATCH_CAPACITY);
             let stop = self.stop_dispatching.clone();
@@ -359,7 +360,7 @@ impl Running {
                 queue: queue.name.clone(),
                 kinds: group.kinds,
                 most: group.most,
-                slots: room,
+                slots: room.unwrap_or_else(|| slots.clone()),
                 outbox,
             };
             let claimer = Arc::new(Claimer::new(shared.clone(), claim_group, bell.waker()));
@@ -369,8 +370,8 @@ impl Running {
                 Arc::clone(&claimer).run()
             });
         }
-        let names = kinds.iter().map(|kind| kind.name.to_string()).collect();
-        self.queues.push((slots, Arc::clone(upkeep), queue.clone(), names));
+        let names = daemon.settings.kinds.iter().map(|kind| kind.name.to_string()).collect();
+        self.queues.push((slots, Arc::clone(upkeep), queue, names));
         self.pools.push(pool);
     }
 

@@ -16,6 +16,8 @@ const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 pub const CANCEL_REST: Duration = Duration::from_millis(50);
 /// How often jobs are looked for whose time has passed; a claim looks by itself.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(15);
+/// How soon the expirer looks again for a daemon that isn't registered.
+const UNREGISTERED_PAUSE: Duration = Duration::from_secs(1);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
 /// Days of history that are made ahead.
@@ -35,8 +37,12 @@ pub async fn cancel_requested(
     Ok(CANCEL_PAUSE)
 }
 
-/// Discards waiting jobs whose `expires_at` has passed.
-pub async fn expire(upkeep: &Upkeep) -> Result<Duration, DbError> {
+/// Discards waiting jobs whose `expires_at` has passed. Not before this daemon is registered: jobs that
+/// expired while it was away would seem to be of kinds that nobody serves.
+pub async fn expire(upkeep: &Upkeep, leases: &Leases) -> Result<Duration, DbError> {
+    if leases.now().is_none() {
+        return Ok(UNREGISTERED_PAUSE);
+    }
     let expired = upkeep.expire().await?;
     if expired == 0 {
         return Ok(EXPIRE_PAUSE);

@@ -21,12 +21,26 @@ pub(super) struct Parted {
     pub(super) rows: Vec<PgRow>,
     /// How many jobs they changed.
     pub(super) changed: u64,
-    /// Jobs that the database refuses.
-    pub(super) refused: Vec<i64>,
+    /// Jobs that the database refuses, each with why.
+    pub(super) refused: Vec<(i64, DbError)>,
 }
 
-/// Does `statement` to all of these jobs but those that the database refuses.
+/// Does `statement` to all of these jobs but those that the database refuses, and tells of those.
 pub(super) async fn all_but_the_refused(
+    session: &mut Session,
+    operation: &'static str,
+    jobs: Vec<i64>,
+    statement: impl Fn(Vec<i64>) -> Query<'static, Postgres, PgArguments>,
+) -> Result<Parted, DbError> {
+    let parted = take_apart(session, operation, jobs, statement).await?;
+    for (job, error) in &parted.refused {
+        say_refused(*job, error);
+    }
+    Ok(parted)
+}
+
+/// The same for one who knows another statement for the refused.
+pub(super) async fn take_apart(
     session: &mut Session,
     operation: &'static str,
     jobs: Vec<i64>,
@@ -42,10 +56,7 @@ pub(super) async fn all_but_the_refused(
                 parted.rows.extend(rows);
             }
             Err(error) if !error.blames_the_rows() => return Err(error),
-            Err(error) if part.len() == 1 => {
-                say_refused(part[0], &error);
-                parted.refused.extend(part);
-            }
+            Err(error) if part.len() == 1 => parted.refused.push((part[0], error)),
             Err(_) => {
                 let right = part.split_off(part.len() / 2);
                 parts.extend([right, part]);

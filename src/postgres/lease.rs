@@ -1,5 +1,9 @@
 //! The daemon's row, on a connection that only the heartbeat uses.
 
+mod load;
+
+pub use load::{Load, QueueLoad, WaitingRoom};
+
 use super::{Connector, Session};
 use crate::heartbeat::{KeeperError, LeaseKeeper};
 use futures::FutureExt;
@@ -22,22 +26,24 @@ pub struct Identity {
 pub struct PostgresLease {
     session: Session,
     identity: Identity,
+    load: Load,
     ttl_seconds: f64,
     limit: Duration,
 }
 
 impl PostgresLease {
     /// Connects at the first call. A statement may take a third of the ttl, so that a connection
-    /// that hangs leaves time for another.
-    pub fn new(connector: Connector, identity: Identity, ttl: Duration) -> Self {
+    /// that hangs leaves time for another. `load` is read at each call.
+    pub fn new(connector: Connector, identity: Identity, load: Load, ttl: Duration) -> Self {
         let session = Session::new(connector, "heartbeat", None);
-        Self { session, identity, ttl_seconds: ttl.as_secs_f64(), limit: ttl / 3 }
+        Self { session, identity, load, ttl_seconds: ttl.as_secs_f64(), limit: ttl / 3 }
     }
 }
 
 impl LeaseKeeper for PostgresLease {
     async fn register(&mut self, boot: i64) -> Result<(), KeeperError> {
         let (who, ttl) = (self.identity.clone(), self.ttl_seconds);
+        let (limits, load) = (self.load.limits(), self.load.now());
         let registered =
             self.session.run_within("daemon_register", self.limit, move |connection| {
                 async move {
@@ -49,6 +55,8 @@ impl LeaseKeeper for PostgresLease {
                         .bind(who.hostname)
                         .bind(who.queues)
                         .bind(who.kinds)
+                        .bind(limits)
+                        .bind(load)
                         .execute(connection)
                         .await
                 }
@@ -58,11 +66,12 @@ impl LeaseKeeper for PostgresLease {
     }
 
     async fn renew(&mut self, boot: i64) -> Result<bool, KeeperError> {
-        let ttl = self.ttl_seconds;
+        let (ttl, load) = (self.ttl_seconds, self.load.now());
         let renewed = self.session.run_within("daemon_renew", self.limit, move |connection| {
             sqlx::query(include_str!("sql/daemon_renew.sql"))
                 .bind(boot)
                 .bind(ttl)
+                .bind(load)
                 .fetch_optional(connection)
                 .boxed()
         });

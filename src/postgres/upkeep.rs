@@ -5,6 +5,8 @@
 //! or waits for a table's lock: a job is promoted and cancelled on time while a rescue reads millions of
 //! rows.
 
+mod rescue;
+
 use super::{Connector, DbError, Session, apart, migrate::SchemaCheck, settle::lacks_a_partition};
 use crate::{
     config::Retentions,
@@ -12,7 +14,6 @@ use crate::{
     supervise,
 };
 use futures::FutureExt;
-use sqlx::Row;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -159,48 +160,6 @@ impl Upkeep {
         let statement = sqlx::query_as(include_str!("sql/declare_dead.sql"));
         let statement = statement.bind(margin.as_secs_f64());
         self.brief().await.run("declare_dead", |c| statement.fetch_all(c).boxed()).await
-    }
-
-    /// Puts a batch of a dead daemon's jobs back in line; gives the queue of each.
-    pub async fn rescue(&self, dead: i64) -> Result<Vec<String>, DbError> {
-        #[cfg(legwork_seeded_bugs)]
-        if crate::seeded::has(crate::seeded::Bug::RescueByStaleList) {
-            return self.rescue_by_stale_list(dead).await;
-        }
-        let statement = sqlx::query_scalar(include_str!("sql/rescue.sql")).bind(dead);
-        let mut session = self.survey().await;
-        session.run_within("rescue", SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
-    }
-
-    /// A bug, see `seeded`.
-    #[cfg(legwork_seeded_bugs)]
-    async fn rescue_by_stale_list(&self, dead: i64) -> Result<Vec<String>, DbError> {
-        const OTHERS_COME_FIRST: Duration = Duration::from_millis(300);
-        let listed = sqlx::query_scalar(include_str!("sql/seeded_rescue_list.sql")).bind(dead);
-        let listed: Vec<i64> =
-            self.survey().await.run("seeded", |c| listed.fetch_all(c).boxed()).await?;
-        tokio::time::sleep(OTHERS_COME_FIRST).await;
-        let statement = sqlx::query_scalar(include_str!("sql/seeded_rescue.sql")).bind(listed);
-        self.survey().await.run("seeded", |c| statement.fetch_all(c).boxed()).await
-    }
-
-    /// Puts all of a dead daemon's jobs back in line but those that the database refuses; gives the
-    /// queue of each. For when [`rescue`](Self::rescue) was refused.
-    pub async fn rescue_apart(&self, dead: i64) -> Result<Vec<String>, DbError> {
-        let session = &mut *self.survey().await;
-        let (mut queues, mut after) = (Vec::new(), i64::MIN);
-        loop {
-            let held = sqlx::query_scalar(include_str!("sql/held_by.sql")).bind(dead).bind(after);
-            let jobs: Vec<i64> =
-                session.run_within("held_by", SCAN_LIMIT, |c| held.fetch_all(c).boxed()).await?;
-            let Some(last) = jobs.last() else { return Ok(queues) };
-            after = *last;
-            let these = include_str!("sql/rescue_these.sql");
-            let statement = |jobs| sqlx::query(these).bind(dead).bind(jobs);
-            let parted =
-                apart::all_but_the_refused(session, "rescue_these", jobs, statement).await?;
-            queues.extend(parted.rows.iter().filter_map(|row| row.try_get(0).ok()));
-        }
     }
 
     /// Holders of jobs that no daemon's row stands for.

@@ -42,6 +42,7 @@ events! {
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.";
     JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written.";
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.";
+    RESCUE_UNRECORDED = "rescue.unrecorded", "Jobs of a dead daemon were returned to the line, and history didn't take the records of their attempts.";
     JOB_REFUSED = "job.refused", "The database refuses to change a job; it is left as it is.";
     CLAIM_FAILED = "claim.failed", "A claim statement failed; it is tried again.";
     FLUSH_FAILED = "flush.failed", "Verdicts could not be written; they are tried again.";

@@ -1,7 +1,10 @@
 //! History's days: made ahead, made on demand, and dropped when past.
 
+use std::collections::BTreeSet;
+
 use crate::statements::{end, execute, refused, rows, session_as, value};
 use crate::support;
+use legwork::job::DiscardReason;
 
 const COUNT: &str = "SELECT count(*) FROM pg_class WHERE relnamespace = 'legwork'::regnamespace
     AND relispartition AND relkind = 'r'";
@@ -171,4 +174,26 @@ fn the_same_attempt_is_recorded_once() {
         assert_eq!(refused(&mut session, insert).await.code, "23505");
         end(session).await;
     });
+}
+
+/// Reasons that statements write, and the statements.
+const REASONS_OF_STATEMENTS: &[(&str, &str)] = &[
+    ("unknown_kind_expired", include_str!("../../src/postgres/sql/expire.sql")),
+    ("discarded_by_operator", include_str!("../../migrations/0004_functions.up.sql")),
+    ("cancelled_while_waiting", include_str!("../../migrations/0004_functions.up.sql")),
+];
+
+#[test]
+fn every_reason_that_a_job_can_end_for_is_documented_and_nothing_else_is() {
+    let page = include_str!("../../docs/sql.md");
+    let table = page.split("| reason | of a job that was |\n|---|---|\n").nth(1).expect("a table");
+    let rows = table.lines().take_while(|line| line.starts_with("| `"));
+    let documented: BTreeSet<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    for (reason, statement) in REASONS_OF_STATEMENTS {
+        assert!(statement.contains(&format!("'{reason}'")), "{reason} is written");
+    }
+    let of_statements = REASONS_OF_STATEMENTS.iter().map(|(reason, _)| *reason);
+    let of_handlers = DiscardReason::ALL.into_iter().map(DiscardReason::as_str);
+    let written = of_handlers.chain(of_statements).chain(["cancel_requested"]);
+    assert_eq!(documented, written.collect::<BTreeSet<_>>());
 }

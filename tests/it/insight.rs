@@ -1,5 +1,7 @@
 //! What people and autoscalers read: the view, `why()`, `backlog()` and `invariants()`.
 
+mod limits;
+
 use sqlx::postgres::PgConnection;
 
 use crate::statements::{end, execute, rows, session_as, value};
@@ -80,7 +82,7 @@ fn why_names_the_gates_of_a_job_in_their_order() {
         daemon(&mut session, 8, "'{default}'", "'{mail}'").await;
         assert_eq!(
             rows(&mut session, &gates).await,
-            ["pause|f", "queue|f", "kind|f", "run_at|f", "line|f"]
+            ["pause|f", "queue|f", "kind|f", "run_at|f", "line|f", "slots|f"]
         );
         execute(&mut session, "UPDATE legwork.daemon SET died_at = now() WHERE id = 8").await;
         assert_eq!(

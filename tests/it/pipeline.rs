@@ -7,10 +7,12 @@
 
 mod claims;
 mod counts;
+mod deaths;
 mod endings;
 pub(crate) mod faults;
 mod fences;
 mod limits;
+mod load;
 mod plans;
 mod requests;
 mod stalls;

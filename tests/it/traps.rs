@@ -18,7 +18,7 @@
 //! can show it. What rows may hold is in `hostile`.
 
 mod cancelled;
-mod hints;
+pub(crate) mod hints;
 mod limits;
 mod migrating;
 mod port;

@@ -28,7 +28,7 @@ pub(super) async fn why(id: JobId, context: &Context) -> anyhow::Result<()> {
 
 fn line(gate: &Gate) -> String {
     let mark = if gate.blocking { "blocked" } else { "passes" };
-    format!("{mark:<7}  {:<8}  {}\n", gate.gate, plain_lines(&gate.detail))
+    format!("{mark:<7}  {:<10}  {}\n", gate.gate, plain_lines(&gate.detail))
 }
 
 fn text(job: &JobDetail) -> String {

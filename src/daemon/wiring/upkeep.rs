@@ -94,15 +94,15 @@ impl Running {
             let rescuer = Arc::clone(&rescuer);
             async move { rescuer.lock().await.round().await }
         });
+        let (up, registered) = (Arc::clone(upkeep), leases.clone());
+        self.round(("expirer", brief), stop(), move || {
+            let (up, leases) = (Arc::clone(&up), registered.clone());
+            async move { maintenance::expire(&up, &leases).await }
+        });
         let (up, running) = (Arc::clone(upkeep), Arc::clone(&self.attempts));
         self.round(("canceller", brief), self.stop_cancelling.clone(), move || {
             let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
             async move { maintenance::cancel_requested(&up, &leases, &running).await }
-        });
-        let up = Arc::clone(upkeep);
-        self.round(("expirer", brief), stop(), move || {
-            let up = Arc::clone(&up);
-            async move { maintenance::expire(&up).await }
         });
         self.start_history(settings, upkeep, survey);
     }

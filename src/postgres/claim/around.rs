@@ -35,9 +35,9 @@ impl Refused {
         self.0.len() >= MOST
     }
 
-    fn add(&mut self, jobs: &[i64]) {
+    fn add(&mut self, jobs: impl Iterator<Item = i64>) {
         let now = Instant::now();
-        self.0.extend(jobs.iter().map(|job| (*job, now)));
+        self.0.extend(jobs.map(|job| (job, now)));
     }
 
     fn has(&self, job: i64) -> bool {
@@ -61,7 +61,7 @@ pub(super) async fn claim(
         jobs.truncate(wanted);
         let Parted { rows, refused: more, .. } = take(session, request, jobs).await?;
         let is_stuck = rows.is_empty() && more.is_empty();
-        refused.add(&more);
+        refused.add(more.iter().map(|(job, _)| *job));
         claimed.extend(rows);
         if is_all || is_stuck {
             break;

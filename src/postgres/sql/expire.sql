@@ -2,7 +2,8 @@
 -- discards the others of their kind that it meets, but nobody claims from a paused queue or a kind that
 -- nobody serves. Index: job_expiry. now() is stable and so an index condition. The fence is that nobody
 -- holds them, under a row lock; who is being claimed just now is skipped.
--- Kept as long as daemons published for the queue, else 30 days, as legwork.discard() does.
+-- The reason tells those that nobody could have started, because no live daemon serves their queue and
+-- kind, from those that weren't in time. Kept as long as daemons published for the queue, else 30 days, as legwork.discard() does.
 WITH d AS (
     DELETE FROM legwork.job WHERE holder IS NULL AND ctid = ANY (ARRAY(
         SELECT ctid FROM legwork.job
@@ -18,7 +19,10 @@ WITH d AS (
     INSERT INTO legwork.finished (id, token, run_at, created_at, drop_after, outcome, priority, attempt,
         rescues, snoozes, max_attempts, queue, kind, payload, timeout, unique_key, tags, metadata, reason)
     SELECT id, token, run_at, created_at, ((now() + keep) AT TIME ZONE 'UTC')::date, 'discarded', priority,
-        attempt, rescues, snoozes, max_attempts, queue, kind, payload, timeout, unique_key, tags, metadata, 'expired'
+        attempt, rescues, snoozes, max_attempts, queue, kind, payload, timeout, unique_key, tags, metadata,
+        CASE WHEN EXISTS (SELECT FROM legwork.daemon a
+            WHERE a.died_at IS NULL AND k.queue = ANY (a.queues) AND k.kind = ANY (a.kinds))
+        THEN 'expired' ELSE 'unknown_kind_expired' END
     FROM k WHERE keep > interval '0'
 )
 SELECT count(*) FROM d

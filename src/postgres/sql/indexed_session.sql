@@ -9,3 +9,6 @@ SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET jit = off;
+-- Below the statements' own deadline: who waits for a table that somebody has locked is told so, and
+-- keeps its connection. Rows that are locked are skipped or short.
+SET lock_timeout = '3s';

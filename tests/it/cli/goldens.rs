@@ -63,19 +63,24 @@ fn a_moment_and_an_age_are_blotted_out_and_nothing_else() {
     assert_eq!(blotted("at 2026-11-23 11:46:20+00, due now"), "at DAY CLOCK, due AGE");
 }
 
-/// One job in each state, one with everything, one that failed twice.
+/// One job in each state, one with everything, one that failed in three ways.
 const JOBS: &str = r#"
-    INSERT INTO legwork.daemon (id, name, expires_at, queues, kinds)
-        VALUES (7, 'alpha', now() + interval '1 hour', '{default}', '{send_email}');
+    -- Renewed in the future, so that its figures are 0 s old however long the test takes.
+    INSERT INTO legwork.daemon (id, name, renewed_at, expires_at, queues, kinds, limits, load)
+        VALUES (7, 'alpha', now() + interval '1 hour', now() + interval '2 hours', '{default}', '{send_email}',
+            '{"queues": {"default": {"slots": 10}}, "kinds": {"send_email": {"rate": "5/s", "burst": 1}}}',
+            '{"queues": {"default": {"in_use": 10, "waiting": 3}}, "kinds": {"send_email": {"waiting": 3}}}');
     INSERT INTO legwork.job (kind) VALUES ('send_email');
     INSERT INTO legwork.job (kind, queue, run_at) VALUES ('nightly', 'reports', now() + interval '3 hours');
     INSERT INTO legwork.job (kind, holder, token) VALUES ('resize', 7, 1);
-    INSERT INTO legwork.job (kind, run_at, attempt, max_attempts, priority, unique_key, timeout, expires_at, tags, metadata, payload)
-        VALUES ('charge', now() + interval '3 hours', 2, 5, -1, 'invoice 7', '30 s', now() + interval '5 days',
+    INSERT INTO legwork.job (kind, run_at, attempt, rescues, max_attempts, priority, unique_key, timeout, expires_at, tags, metadata, payload)
+        VALUES ('charge', now() + interval '3 hours', 3, 1, 5, -1, 'invoice 7', '30 s', now() + interval '5 days',
             '{billing,eu}', '{"user_id": "42"}', '{"amount": 12.50}');
     INSERT INTO legwork.failed_attempt (job_id, token, failed_at, duration_ms, drop_after, attempt, cause, error)
-        VALUES (4, 1, now() - interval '3 hours', 1200, current_date + 1, 1, 'failed', 'connection refused'),
-            (4, 2, now() - interval '2 hours', 30000, current_date + 1, 2, 'timed_out',
+        VALUES (4, 1, now() - interval '4 hours', NULL, current_date + 1, 1, 'daemon_died',
+             'daemon beta (boot id 8) died while it ran or held this job'),
+            (4, 2, now() - interval '3 hours', 1200, current_date + 1, 2, 'failed', 'connection refused'),
+            (4, 3, now() - interval '2 hours', 30000, current_date + 1, 3, 'timed_out',
              E'no answer after 30 s\nfrom billing.example');
     INSERT INTO legwork.job (kind) VALUES ('forget');
     SELECT legwork.cancel(5);
@@ -95,6 +100,7 @@ fn jobs_and_queues_read_well() {
             ("job_show_running", &["job", "show", "3"]),
             ("job_show_missing", &["job", "show", "99"]),
             ("job_why_scheduled", &["job", "why", "2"]),
+            ("job_why_waiting_json", &["job", "why", "1", "--output", "json"]),
             ("job_why_finished_json", &["job", "why", "5", "--output", "json"]),
             ("queue_pause", &["queue", "pause", "reports", "--reason", "month's end"]),
             ("queue_pause_again", &["queue", "pause", "reports", "--output", "json"]),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     AT_ONCE, History, Runner, completed, daemon, deciding, handling, history, insert, kind, name,
-    settings, value,
+    queue, settings, value,
 };
 use crate::support;
 
@@ -200,29 +200,52 @@ fn a_failed_job_waits_for_its_backoff() {
     });
 }
 
+/// A job that has expired: its queue, its kind, when it is due, and the reason that it is discarded for.
+const EXPIRED: &[(&str, &str, &str, &str)] = &[
+    ("default", "nobody-serves", "0 s", "unknown_kind_expired"),
+    ("nobody-serves", "ends", "0 s", "unknown_kind_expired"),
+    ("default", "served-by-the-dead", "0 s", "unknown_kind_expired"),
+    ("default", "served-elsewhere", "0 s", "expired"),
+    ("elsewhere", "served-elsewhere", "0 s", "expired"),
+    ("paused", "ends", "0 s", "expired"),
+    ("default", "ends", "1 h", "expired"),
+    ("default", "ends", "0 s", "expired"),
+];
+
 #[test]
-fn a_job_whose_time_has_passed_is_discarded_whoever_serves_it() {
+fn a_job_whose_time_has_passed_is_discarded_whoever_serves_it_and_says_where_nobody_does() {
     support::run(async |db| {
         let pool = db.pool().await;
-        let expired = "
-            INSERT INTO legwork.job (queue, kind, run_at, expires_at) VALUES
-                ('default', 'nobody-serves', now(), now() - interval '1 minute'),
-                ('nobody-serves', 'ends', now(), now() - interval '1 minute'),
-                ('default', 'ends', now() + interval '1 hour', now() - interval '1 minute'),
-                ('default', 'ends', now(), now() - interval '1 minute')
-            RETURNING id";
-        let expired: Vec<i64> = sqlx::query_scalar(expired).fetch_all(&pool).await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO legwork.daemon (id, expires_at, died_at, queues, kinds) VALUES
+                (1, now(), now(), '{default}', '{served-by-the-dead}'),
+                (2, now() + interval '1 h', NULL, '{default,elsewhere}', '{served-elsewhere}');
+             SELECT legwork.pause('paused')",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let mut expired = Vec::new();
+        for (queue, kind, delay, reason) in EXPIRED {
+            let job = sqlx::query_scalar(
+                "INSERT INTO legwork.job (queue, kind, run_at, expires_at)
+                 VALUES ($1, $2, now() + $3::interval, now() - interval '1 minute') RETURNING id",
+            );
+            let id: i64 = job.bind(queue).bind(kind).bind(delay).fetch_one(&pool).await.unwrap();
+            expired.push((id, *reason));
+        }
         let in_time = "INSERT INTO legwork.job (kind, expires_at)
             VALUES ('nobody-serves', now() + interval '1 hour')";
         sqlx::query(in_time).execute(&pool).await.unwrap();
         let mut settings = settings(&db);
         settings.kinds = vec![kind("ends", AT_ONCE)];
+        settings.queues.push(queue("paused"));
         // Longer than days of history are made ahead.
         settings.queues[0].retention.discarded = Retention::For(Duration::from_hours(60 * 24));
         let daemon = daemon(settings).with_handler(name("ends"), deciding(|_| completed()));
         let runner = Runner::start(daemon);
-        for id in expired {
-            assert_eq!(history(&pool, id).await, end("discarded", Some("expired"), 0));
+        for (id, reason) in expired {
+            assert_eq!(history(&pool, id).await, end("discarded", Some(reason), 0));
         }
         assert_eq!(value::<i64>(&pool, "SELECT count(*) FROM legwork.job").await, 1);
         runner.stop().await;

@@ -7,6 +7,7 @@ use legwork::job::Outcome;
 use sqlx::{Connection, PgPool};
 use tokio::sync::mpsc;
 
+use super::deaths::upkeep;
 use super::{
     AT_ONCE, Runner, daemon, drained, handling, history, insert, kind, name, settings, value,
 };
@@ -124,6 +125,26 @@ fn a_rescue_that_takes_long_delays_no_promotion_and_no_cancel() {
         support::eventually("the job is rescued", async || value::<i64>(&pool, rescued).await == 1)
             .await;
         assert_eq!(value::<i64>(&pool, "SELECT id FROM legwork.job").await, lost);
+        runner.stop().await;
+        pool.close().await;
+    });
+}
+
+#[test]
+fn nothing_expires_before_its_daemon_is_registered() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let expired = "INSERT INTO legwork.job (kind, expires_at) VALUES ('noop', '2001-01-01')";
+        sqlx::query(expired).execute(&pool).await.unwrap();
+        let (_publisher, leases) = legwork::heartbeat::leases();
+        let pause = legwork::maintenance::expire(&upkeep(db.url()), &leases).await.unwrap();
+        assert!(pause > Duration::ZERO, "it is asked again");
+        let left: i64 = value(&pool, "SELECT count(*) FROM legwork.job").await;
+        assert_eq!(left, 1, "its own kinds would seem to be nobody's");
+        let runner = noop(&db);
+        drained(&pool).await;
+        let reason: String = value(&pool, "SELECT reason FROM legwork.finished").await;
+        assert_eq!(reason, "expired");
         runner.stop().await;
         pool.close().await;
     });

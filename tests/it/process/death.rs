@@ -37,6 +37,9 @@ fn a_killed_daemons_job_is_rescued_in_bound_charged_once_and_its_program_died_wi
 
         let rescued = becomes(&pool, id, "completed").await;
         assert_eq!((rescued.attempt, rescued.rescues), (2, 1));
+        let record = "SELECT format('%s %s', attempt, cause) FROM legwork.failed_attempt";
+        let records: Vec<String> = sqlx::query_scalar(record).fetch_all(&pool).await.unwrap();
+        assert_eq!(records, ["1 daemon_died"], "the death is in the job's history");
         assert!(!notebook.lines().contains(&"ended 1".to_owned()));
         support::eventually("the rescue is counted", async || {
             (second.metric("legwork_rescues_total", &[]).await - 1.0).abs() < f64::EPSILON

@@ -173,7 +173,7 @@ fn trap_10_a_table_that_refuses_copy_loses_no_record_of_what_failed() {
 }
 
 /// The database's address for a session that takes on this role.
-fn as_role(db: &TestDb, role: &str) -> String {
+pub(crate) fn as_role(db: &TestDb, role: &str) -> String {
     let url = db.url();
     let sign = if url.contains('?') { '&' } else { '?' };
     format!("{url}{sign}options=-crole%3D{role}")

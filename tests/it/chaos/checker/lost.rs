@@ -9,13 +9,14 @@ use super::{Rule, Violation};
 use crate::chaos::history::{JobAtEnd, State};
 
 /// What may stand in the reason of a job that was discarded; no operator is part of a run.
-const REASONS: [&str; 6] = [
+const REASONS: [&str; 7] = [
     "attempts_exhausted",
     "rescues_exhausted",
     "snoozes_exhausted",
     "invalid_payload",
     "permanent_error",
     "expired",
+    "unknown_kind_expired",
 ];
 
 pub(super) fn violations(view: &View<'_>) -> Vec<Violation> {

@@ -13,7 +13,7 @@ use legwork::heartbeat::LeaseKeeper;
 use legwork::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName, Retention, Verdict};
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
 use legwork::postgres::{
-    BenchSession, Connector, Held, Identity, Observer, PostgresClaims, PostgresLease,
+    BenchSession, Connector, Held, Identity, Load, Observer, PostgresClaims, PostgresLease,
     PostgresOutcomes, RunTime, Upkeep, operations,
 };
 
@@ -49,11 +49,12 @@ impl Rooms {
             queues: Vec::new(),
             kinds: Vec::new(),
         };
+        let load = Load { queues: Vec::new(), kinds: Vec::new() };
         let session = operations::open(&database, operations::Limit::Statement).await;
         Self {
             claims: PostgresClaims::new(connector.clone(), Arc::clone(&held)),
             outcomes: PostgresOutcomes::new(connector.clone(), held),
-            lease: PostgresLease::new(connector.clone(), who, Duration::from_secs(30)),
+            lease: PostgresLease::new(connector.clone(), who, load, Duration::from_secs(30)),
             upkeep: Upkeep::new(connector.clone()),
             operations: session.expect("the database can be reached"),
             database,
@@ -236,9 +237,9 @@ pub(super) const OPERATIONS: &[Writes] = &[
         run: |r| async { done(r.upkeep.promote_apart(RunTime(0.0)).await) }.boxed() },
     Writes { name: "a declaration of death", arrange: EXPIRED, told: DAEMON, before: "1 daemons, renewed f, died 0", after: "1 daemons, renewed f, died 1",
         run: |r| async { done(r.upkeep.declare_dead(Duration::ZERO).await) }.boxed() },
-    Writes { name: "a rescue", arrange: HELD, told: JOBS, before: THREE_HELD, after: "3 live, 0 held, 3 claims, 3 charged, 0 finished, 0 failed",
+    Writes { name: "a rescue", arrange: HELD, told: JOBS, before: THREE_HELD, after: "3 live, 0 held, 3 claims, 3 charged, 0 finished, 3 failed",
         run: |r| async { done(r.upkeep.rescue(HOLDER).await) }.boxed() },
-    Writes { name: "a rescue taken apart", arrange: HELD, told: JOBS, before: THREE_HELD, after: "3 live, 0 held, 3 claims, 3 charged, 0 finished, 0 failed",
+    Writes { name: "a rescue taken apart", arrange: HELD, told: JOBS, before: THREE_HELD, after: "3 live, 0 held, 3 claims, 3 charged, 0 finished, 3 failed",
         run: |r| async { done(r.upkeep.rescue_apart(HOLDER).await) }.boxed() },
     Writes { name: "forgetting a daemon", arrange: DEAD_FOR_LONG, told: DAEMON, before: "1 daemons, renewed f, died 1", after: "0 daemons, renewed , died 0",
         run: |r| async { done(r.upkeep.forget().await) }.boxed() },
