@@ -71,6 +71,15 @@ BEGIN
                 coalesce(first_day::text, 'null'), coalesce(last_day::text, 'null'), days_per_call),
             HINT = 'Call it several times for a longer range.';
     END IF;
+    -- Looks before it locks: who finds everything there waits for nobody, and anybody can take that lock.
+    IF NOT EXISTS (
+        SELECT FROM unnest(ARRAY['finished', 'failed_attempt']) AS p (name)
+        CROSS JOIN generate_series(0, last_day - first_day) AS d (ahead)
+        WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'legwork'::regnamespace AND c.relispartition
+            AND c.relname = p.name || '_' || to_char(first_day + d.ahead, 'YYYYMMDD'))
+    ) THEN
+        RETURN 0;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('legwork.partitions', 0));
     FOREACH parent IN ARRAY ARRAY['finished', 'failed_attempt'] LOOP
         FOR offset_days IN 0 .. last_day - first_day LOOP

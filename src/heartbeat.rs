@@ -72,7 +72,7 @@ impl LeaseTimes {
 pub struct Reports {
     /// Called with the boot id whose leases are lost; runs on the heartbeat's own thread.
     pub lost: Arc<dyn Fn(i64) + Send + Sync>,
-    /// Called after each renewal.
+    /// Called after each registration and renewal.
     pub renewed: Arc<dyn Fn() + Send + Sync>,
     /// Notified several times a second, for a task of the daemon's runtime to wait on.
     pub pulse: Arc<Notify>,
@@ -137,6 +137,7 @@ impl<K: LeaseKeeper> Heartbeat<K> {
         while !stop.is_cancelled() {
             let Some((boot, sent)) = self.register().await else { return };
             self.publisher.publish(Some(boot));
+            (self.reports.renewed)();
             let kept = self.keep(boot, sent).await;
             self.publisher.publish(None);
             if kept {
@@ -180,7 +181,7 @@ impl<K: LeaseKeeper> Heartbeat<K> {
 
     /// Renews until told to stop (`true`) or until the lease is lost (`false`).
     async fn keep(&mut self, boot: i64, registered: Instant) -> bool {
-        let mut confirmed = registered;
+        let (mut confirmed, mut said) = (registered, false);
         let mut next = confirmed + self.times.interval;
         loop {
             let pause = sleep_until(next);
@@ -191,18 +192,20 @@ impl<K: LeaseKeeper> Heartbeat<K> {
             let sent = Instant::now();
             match timeout_at(limit, self.keeper.renew(boot)).await {
                 Ok(Ok(true)) => {
-                    confirmed = sent;
+                    (confirmed, said) = (sent, false);
                     next = sent + self.times.interval;
                     (self.reports.renewed)();
                 }
                 Ok(Ok(false)) | Err(_) => return false,
                 Ok(Err(error)) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(
-                        event = events::HEARTBEAT_FAILED,
-                        error,
-                        "a renewal failed and is tried again"
-                    );
+                    if !std::mem::replace(&mut said, true) {
+                        let error: &dyn std::error::Error = &error;
+                        tracing::warn!(
+                            event = events::HEARTBEAT_FAILED,
+                            error,
+                            "a renewal failed and is tried again until the lease is lost"
+                        );
+                    }
                     next = Instant::now() + RETRY_PAUSE;
                     if next >= limit {
                         sleep_until(limit).await;

@@ -7,6 +7,7 @@
 mod doorbell;
 mod listener;
 mod promoter;
+mod pruner;
 mod rescuer;
 mod rounds;
 mod stats;
@@ -14,8 +15,9 @@ mod stats;
 pub use doorbell::Doorbell;
 pub use listener::{Ears, listen};
 pub use promoter::{DueMark, Promoter};
+pub use pruner::Pruner;
 pub use rescuer::Rescuer;
-pub use rounds::{CANCEL_REST, cancel_requested, expire, prune};
+pub use rounds::{CANCEL_REST, cancel_requested, expire};
 pub use stats::Stats;
 
 use crate::{postgres::DbError, supervise, telemetry::events};

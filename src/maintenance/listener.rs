@@ -17,8 +17,10 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Pause before connecting again.
+/// Pause before connecting again; it doubles up to [`RECONNECT_PAUSE_MAX`].
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// What a database that comes back costs at most in wake-ups that don't arrive; polls go on.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What hears.
 pub struct Ears {
@@ -37,28 +39,35 @@ pub struct Ears {
 /// Listens until told to stop; reconnects by itself. Polls go on meanwhile.
 pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationToken) {
     let session = ears.metrics.session("listener");
+    let mut pause = RECONNECT_PAUSE;
     while !stop.is_cancelled() {
         supervise::step();
         session.connecting();
         let heard = stop.run_until_cancelled(hear(&connector, &ears, &session)).await;
         session.closed();
         ears.metrics.daemon.listener_connected.set(0.0);
-        ears.hints.heard.store(false, Ordering::Release);
+        // Whether it was heard by until now: what fails again and again is told of once.
+        let was_heard = ears.hints.heard.swap(false, Ordering::AcqRel);
         if let Some(Err(error)) = heard {
             ears.check.failing("wake-ups don't arrive; polls go on");
-            say_lost(&error);
+            pause = if was_heard { RECONNECT_PAUSE } else { (pause * 2).min(RECONNECT_PAUSE_MAX) };
+            say_lost(&error, was_heard);
             // Told to stop or not, the loop looks at the token next.
-            stop.run_until_cancelled(sleep(RECONNECT_PAUSE)).await;
+            supervise::waiting(stop.run_until_cancelled(sleep(pause))).await;
         }
     }
 }
 
-fn say_lost(error: &(dyn std::error::Error + 'static)) {
-    tracing::warn!(
-        event = events::LISTENER_LOST,
-        error,
-        "the listener lost its connection; polls go on"
-    );
+fn say_lost(error: &(dyn std::error::Error + 'static), was_heard: bool) {
+    if was_heard {
+        tracing::warn!(
+            event = events::LISTENER_LOST,
+            error,
+            "the listener lost its connection; polls go on, and it is tried again until it works"
+        );
+    } else {
+        tracing::debug!(event = events::LISTENER_LOST, error, "the listener can't connect");
+    }
 }
 
 async fn hear(connector: &Connector, ears: &Ears, session: &Session) -> Result<(), DbError> {

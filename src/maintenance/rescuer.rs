@@ -46,7 +46,13 @@ impl Rescuer {
         let ids: Vec<_> = dead.iter().map(|(id, _)| *id).collect();
         for dead_id in self.looks.due(&ids, Instant::now()) {
             let jobs = self.rescue(dead_id).await?;
-            self.looks.looked(dead_id, jobs > 0, Instant::now());
+            // A row that somebody had locked was skipped: it is looked for again in the next round.
+            let found = match (jobs > 0, self.upkeep.holds(dead_id).await?) {
+                (_, true) => Found::Locked,
+                (true, false) => Found::Some,
+                (false, false) => Found::Nothing,
+            };
+            self.looks.looked(dead_id, found, Instant::now());
             if jobs > 0 || dead.contains(&(dead_id, true)) {
                 say(dead_id, jobs, "a daemon died; its jobs are back in line");
             }
@@ -103,6 +109,17 @@ fn say(holder: i64, jobs: usize, message: &str) {
     tracing::warn!(event = events::JOB_RESCUED, daemon.id = holder, jobs, "{message}");
 }
 
+/// What a look at a dead daemon's jobs came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It holds nothing.
+    Nothing,
+    /// It held jobs, and they are back in line.
+    Some,
+    /// It still holds a job that somebody has locked.
+    Locked,
+}
+
 /// Which dead daemons to look at when. Pure but for the instants it is given.
 #[derive(Debug)]
 struct Looks {
@@ -120,9 +137,13 @@ impl Looks {
     }
 
     /// A look is over. The first is followed by another; so is one that found something after it.
-    fn looked(&mut self, id: i64, found: bool, now: Instant) {
+    fn looked(&mut self, id: i64, found: Found, now: Instant) {
         let is_first = !self.next.contains_key(&id);
-        let next = (is_first || found).then_some(now + self.again_after);
+        let next = match found {
+            Found::Locked => Some(now),
+            Found::Some => Some(now + self.again_after),
+            Found::Nothing => is_first.then_some(now + self.again_after),
+        };
         self.next.insert(id, next);
     }
 }
@@ -140,20 +161,31 @@ mod tests {
         let dead = [7];
         assert_eq!(looks.due(&dead, start), [7], "at once");
         assert_eq!(looks.due(&dead, start), [7], "again, since the look failed");
-        looks.looked(7, true, start);
+        looks.looked(7, Found::Some, start);
         assert!(looks.due(&dead, start).is_empty());
         assert_eq!(looks.due(&dead, start + TTL), [7], "a lease later");
-        looks.looked(7, true, start + TTL);
+        looks.looked(7, Found::Some, start + TTL);
         assert_eq!(looks.due(&dead, start + 2 * TTL), [7], "it had found a straggler");
-        looks.looked(7, false, start + 2 * TTL);
+        looks.looked(7, Found::Nothing, start + 2 * TTL);
         assert!(looks.due(&dead, start + 100 * TTL).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_somebody_has_locked_is_looked_for_in_each_round() {
+        let start = Instant::now();
+        let mut looks = Looks { again_after: TTL, next: HashMap::new() };
+        looks.looked(7, Found::Locked, start);
+        assert_eq!(looks.due(&[7], start), [7]);
+        looks.looked(7, Found::Some, start);
+        assert!(looks.due(&[7], start).is_empty());
+        assert_eq!(looks.due(&[7], start + TTL), [7], "and once more");
     }
 
     #[tokio::test]
     async fn who_is_forgotten_by_the_database_is_forgotten_here() {
         let now = Instant::now();
         let mut looks = Looks { again_after: TTL, next: HashMap::new() };
-        looks.looked(7, false, now);
+        looks.looked(7, Found::Nothing, now);
         assert!(looks.due(&[], now).is_empty());
         assert!(looks.next.is_empty());
     }

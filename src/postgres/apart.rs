@@ -25,6 +25,13 @@ pub(super) struct Parted {
     pub(super) refused: Vec<(i64, DbError)>,
 }
 
+impl Parted {
+    /// What one statement did by itself.
+    pub(super) fn of(rows: Vec<PgRow>) -> Self {
+        Self { changed: rows.len() as u64, rows, refused: Vec::new() }
+    }
+}
+
 /// Does `statement` to all of these jobs but those that the database refuses, and tells of those.
 pub(super) async fn all_but_the_refused(
     session: &mut Session,

@@ -5,9 +5,10 @@
 //! or waits for a table's lock: a job is promoted and cancelled on time while a rescue reads millions of
 //! rows.
 
+mod expiry;
 mod rescue;
 
-use super::{Connector, DbError, Session, apart, migrate::SchemaCheck, settle::lacks_a_partition};
+use super::{Connector, DbError, Session, apart, migrate::SchemaCheck};
 use crate::{
     config::Retentions,
     job::{JobId, QueueName},
@@ -183,20 +184,6 @@ impl Upkeep {
         Ok(rows.into_iter().map(|(id, token)| (JobId(id), token)).collect())
     }
 
-    /// Discards a batch of waiting jobs whose time has passed; gives how many.
-    pub async fn expire(&self) -> Result<i64, DbError> {
-        let session = &mut *self.brief().await;
-        let expire = || sqlx::query_scalar::<_, i64>(include_str!("sql/expire.sql"));
-        match session.run("expire", |c| expire().fetch_one(c).boxed()).await {
-            Err(error) if lacks_a_partition(&error) => {
-                let make = sqlx::query(include_str!("sql/make_discard_days.sql"));
-                session.run("make_discard_days", |c| make.execute(c).boxed()).await?;
-                session.run("make_discard_days", |c| expire().fetch_one(c).boxed()).await
-            }
-            answer => answer,
-        }
-    }
-
     /// Tells the database how long a queue's history is kept.
     pub async fn publish(&self, queue: &QueueName, kept: Retentions) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/publish_queue.sql"))
@@ -211,6 +198,20 @@ impl Upkeep {
     pub async fn make_partitions(&self, days: i32) -> Result<i32, DbError> {
         let statement = sqlx::query_scalar(include_str!("sql/make_partitions.sql")).bind(days);
         self.survey().await.run("make_partitions", |c| statement.fetch_one(c).boxed()).await
+    }
+
+    /// Partitions of history that aren't there, of those for jobs that are kept for so many days from
+    /// today on.
+    pub async fn missing_days(&self, days: &[i32]) -> Result<Vec<String>, DbError> {
+        let statement =
+            sqlx::query_scalar(include_str!("sql/missing_days.sql")).bind(days.to_vec());
+        self.survey().await.run("missing_days", |c| statement.fetch_all(c).boxed()).await
+    }
+
+    /// Makes history's partitions for jobs that are kept for so many days from today on.
+    pub async fn make_days(&self, days: &[i32]) -> Result<(), DbError> {
+        let statement = sqlx::query(include_str!("sql/make_days.sql")).bind(days.to_vec());
+        self.survey().await.run("make_days", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
     /// History's days that are past.

@@ -178,7 +178,7 @@ fn the_same_attempt_is_recorded_once() {
 
 /// Reasons that statements write, and the statements.
 const REASONS_OF_STATEMENTS: &[(&str, &str)] = &[
-    ("unknown_kind_expired", include_str!("../../src/postgres/sql/expire.sql")),
+    ("unknown_kind_expired", include_str!("../../src/postgres/sql/expire_these.sql")),
     ("discarded_by_operator", include_str!("../../migrations/0004_functions.up.sql")),
     ("cancelled_while_waiting", include_str!("../../migrations/0004_functions.up.sql")),
 ];

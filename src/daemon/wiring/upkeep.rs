@@ -5,10 +5,9 @@ use crate::{
     claimer::Bell,
     config::Settings,
     heartbeat::{LeaseTimes, Leases},
-    maintenance::{self, Doorbell, Ears, Promoter, Rescuer},
+    maintenance::{self, Doorbell, Ears, Promoter, Pruner, Rescuer},
     postgres::{Connector, DbError, Upkeep},
     supervise::{self, ExitPolicy},
-    telemetry::health::Check,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -108,16 +107,12 @@ impl Running {
     }
 
     fn start_history(&self, settings: &Settings, upkeep: &Arc<Upkeep>, limit: Duration) {
-        let (up, check): (_, Check) = (Arc::clone(upkeep), self.health.check("partition"));
-        let kept: Vec<_> = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        let kept = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        let pruner = Pruner::new(Arc::clone(upkeep), self.health.check("partition"), kept);
+        let pruner = Arc::new(Mutex::new(pruner));
         self.round(("pruner", limit), self.stop_claiming.clone(), move || {
-            let (up, check, kept) = (Arc::clone(&up), check.clone(), kept.clone());
-            async move {
-                for (queue, retention) in &kept {
-                    up.publish(queue, *retention).await?;
-                }
-                maintenance::prune(&up, &check).await
-            }
+            let pruner = Arc::clone(&pruner);
+            async move { pruner.lock().await.round().await }
         });
     }
 

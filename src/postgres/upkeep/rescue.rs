@@ -45,6 +45,13 @@ impl Upkeep {
         }
     }
 
+    /// Whether a dead daemon still holds a job, locked or not.
+    pub async fn holds(&self, dead: i64) -> Result<bool, DbError> {
+        let statement = sqlx::query_scalar(include_str!("../sql/holds.sql")).bind(dead);
+        let mut session = self.survey().await;
+        session.run_within("holds", SCAN_LIMIT, |c| statement.fetch_one(c).boxed()).await
+    }
+
     /// A bug, see `seeded`.
     #[cfg(legwork_seeded_bugs)]
     async fn rescue_by_stale_list(&self, dead: i64) -> Result<Vec<String>, DbError> {

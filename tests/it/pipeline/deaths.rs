@@ -103,6 +103,25 @@ fn a_rescue_records_the_attempt_that_the_death_cost_and_history_cannot_hold_it_u
     });
 }
 
+#[test]
+fn a_job_that_somebody_has_locked_is_known_to_be_left_until_it_is_rescued() {
+    support::run(async |db| {
+        let pool = arranged(&db, "").await;
+        let mut other = db.connect().await;
+        let mut locked = other.begin().await.unwrap();
+        locked.execute("SELECT FROM legwork.job WHERE kind = 'first' FOR SHARE").await.unwrap();
+        let upkeep = upkeep(db.url());
+        assert_eq!(upkeep.rescue(7).await.expect("the others are rescued").len(), 2);
+        assert!(upkeep.rescue(7).await.expect("none can be had").is_empty());
+        assert!(upkeep.holds(7).await.expect("it says so"), "one is left");
+        locked.rollback().await.unwrap();
+        assert_eq!(upkeep.rescue(7).await.expect("it is rescued").len(), 1);
+        assert!(!upkeep.holds(7).await.expect("it says so"), "none is left");
+        other.close().await.unwrap();
+        pool.close().await;
+    });
+}
+
 /// A job that may not go back at all, and a record that history refuses, in one batch.
 #[test]
 fn a_rescue_that_is_taken_apart_loses_the_records_of_the_refused_alone() {

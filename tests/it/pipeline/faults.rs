@@ -29,6 +29,28 @@ fn check(table: &str, condition: &str) -> String {
     format!("ALTER TABLE legwork.{table} ADD CONSTRAINT refuse CHECK ({condition})")
 }
 
+#[test]
+fn a_row_that_history_refuses_keeps_no_other_from_expiring() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let poison = trigger("finished", "INSERT", "NEW.kind = 'poison'");
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let rows = "INSERT INTO legwork.job (kind, queue, expires_at)
+            SELECT CASE n WHEN 37 THEN 'poison' ELSE 'nobodys' END, 'nobodys', now() - interval '1 s'
+            FROM generate_series(1, 100) n";
+        sqlx::query(rows).execute(&pool).await.unwrap();
+        let runner = Runner::start(daemon(settings(&db)));
+        support::eventually("all but one are discarded", async || {
+            value::<i64>(&pool, "SELECT count(*) FROM legwork.finished").await == 99
+        })
+        .await;
+        let left: Vec<String> = value(&pool, "SELECT array_agg(kind::text) FROM legwork.job").await;
+        assert_eq!(left, ["poison"]);
+        runner.stop().await;
+        pool.close().await;
+    });
+}
+
 #[rstest]
 #[case::a_history_row("ends", trigger("finished", "INSERT", "NEW.payload = '\"poison\"'"), 1)]
 #[case::a_history_row_by_check("ends", check("finished", "payload <> '\"poison\"'"), 1)]

@@ -82,12 +82,17 @@ const NEXT_DUE: Statement = Statement {
     arguments: "1000000000",
     ..INDEXED
 };
-const EXPIRE: Statement = Statement {
-    text: include_str!("../../../src/postgres/sql/expire.sql"),
-    types: "",
-    arguments: "",
-    session: include_str!("../../../src/postgres/sql/indexed_session.sql"),
-    scans: 0,
+const EXPIRED: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/expired.sql"),
+    types: "bigint",
+    arguments: "0",
+    ..INDEXED
+};
+const EXPIRE_THESE: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/expire_these.sql"),
+    types: "bigint[]",
+    arguments: "'{1,2,3}'",
+    ..INDEXED
 };
 const CANCEL_REQUESTS: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/cancel_requests.sql"),
@@ -177,7 +182,8 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 #[case::release(RELEASE, "Index Scan using job_pkey on job")]
 #[case::promote(PROMOTE, "Index Scan using job_waiting on job")]
 #[case::next_due(NEXT_DUE, "Scan using job_waiting on job")]
-#[case::expire(EXPIRE, "Index Scan using job_expiry on job")]
+#[case::expired(EXPIRED, "Index Scan using job_expiry on job")]
+#[case::expire_these(EXPIRE_THESE, "Index Scan using job_pkey on job")]
 #[case::rescue(RESCUE, "Tid Scan on job")]
 #[case::held_by(HELD_BY, "Index Scan using job_pkey on job")]
 #[case::unknown_holders(UNKNOWN_HOLDERS, "Seq Scan on job")]

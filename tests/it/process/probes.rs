@@ -196,22 +196,54 @@ fn a_session_that_cannot_come_back_is_a_reason_until_it_can(
     });
 }
 
+/// Whoever drops a day by hand, in a database where none can be made.
+const DAYS_GONE: &str = "
+    ALTER FUNCTION legwork.make_partitions(date, date) RENAME TO hidden;
+    DO $$ DECLARE part regclass; BEGIN
+        FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'legwork.finished'::regclass
+        LOOP EXECUTE format('DROP TABLE %s', part); END LOOP;
+    END $$";
+
 #[test]
-fn a_day_of_history_that_cannot_be_made_is_a_reason_from_the_start() {
+fn a_day_of_history_that_is_missing_and_cannot_be_made_is_a_reason() {
     support::run(async |db| {
         let mut operator = db.connect().await;
-        let name = "legwork.make_partitions(date, date)";
-        execute(&mut operator, &format!("ALTER FUNCTION {name} RENAME TO hidden")).await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
         let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
-        let line = "[-]partition failed: history's next days can't be made";
-        is_unready(&daemon, line).await;
+        is_ready(&daemon).await;
+        execute(&mut operator, DAYS_GONE).await;
+        support::eventually("readiness names the day", async || {
+            let (status, text) = daemon.get("/health/ready").await;
+            let names = |line: &str| {
+                line.starts_with("[-]partition failed: history's finished_")
+                    && line.ends_with(" is missing and can't be made")
+            };
+            status == 503 && text.lines().any(names)
+        })
+        .await;
         let back = "ALTER FUNCTION legwork.hidden(date, date) RENAME TO make_partitions";
         execute(&mut operator, back).await;
         is_ready(&daemon).await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(operator).await;
+    });
+}
+
+#[test]
+fn who_locks_the_makers_lock_or_a_queues_row_keeps_no_daemon_from_being_ready() {
+    support::run(async |db| {
+        let mut other = db.connect().await;
+        execute(&mut other, "SELECT pg_advisory_lock(hashtextextended('legwork.partitions', 0))")
+            .await;
+        execute(&mut other, "BEGIN").await;
+        execute(&mut other, "SELECT legwork.pause('default')").await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        is_ready(&daemon).await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        end(other).await;
     });
 }
 

@@ -1,14 +1,12 @@
--- Discards waiting jobs whose expires_at has passed, 1,000 at a time, whoever serves them or not: a claim
--- discards the others of their kind that it meets, but nobody claims from a paused queue or a kind that
--- nobody serves. Index: job_expiry. now() is stable and so an index condition. The fence is that nobody
--- holds them, under a row lock; who is being claimed just now is skipped.
+-- Discards those of the jobs $1 that still wait and whose expires_at has passed. The fence is that nobody
+-- holds them, under a row lock; who is being claimed or changed just now is skipped. Index: job_pkey; coalesce keeps
+-- the planner from walking all of job_expiry for each part of a batch that is taken apart.
 -- The reason tells those that nobody could have started, because no live daemon serves their queue and
 -- kind, from those that weren't in time. Kept as long as daemons published for the queue, else 30 days, as legwork.discard() does.
 WITH d AS (
     DELETE FROM legwork.job WHERE holder IS NULL AND ctid = ANY (ARRAY(
         SELECT ctid FROM legwork.job
-        WHERE holder IS NULL AND expires_at IS NOT NULL AND expires_at < now()
-        ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+        WHERE id = ANY ($1::bigint[]) AND holder IS NULL AND coalesce(expires_at < now(), false) FOR UPDATE SKIP LOCKED
     ))
     RETURNING *
 ), k AS (
@@ -25,4 +23,4 @@ WITH d AS (
         THEN 'expired' ELSE 'unknown_kind_expired' END
     FROM k WHERE keep > interval '0'
 )
-SELECT count(*) FROM d
+SELECT id FROM d
