@@ -11,10 +11,10 @@ mod child;
 mod descriptors;
 mod group;
 #[cfg(target_os = "linux")]
+mod guard;
+#[cfg(target_os = "linux")]
 pub mod init;
-mod orphans;
 pub mod spawner;
 
 pub use child::ChildSetup;
 pub use group::ProcessGroup;
-pub use orphans::adopt as adopt_orphans;

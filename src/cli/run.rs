@@ -4,7 +4,6 @@ use super::{Context, exit::Unclean};
 use crate::{
     config::{self, Settings},
     daemon::{Caught, Daemon, Ended, Signals, StartError},
-    sys,
     telemetry::logs,
 };
 use anyhow::Context as _;
@@ -34,9 +33,6 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone())
         .with_log_losses(logs.losses());
     let daemon = if arguments.once { daemon.once() } else { daemon };
-    if let Err(error) = sys::adopt_orphans() {
-        tracing::warn!(%error, "processes that leave their program's session will outlive their attempt");
-    }
     let ended = live(daemon, &loaded.settings);
     logs.flush(LOG_FLUSH);
     match ended? {

@@ -18,6 +18,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setsid};
 
 use super::descriptors::{self, Passed};
+#[cfg(target_os = "linux")]
+use super::guard;
 
 /// Which process group a child belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +29,8 @@ enum Group {
     Inherited,
     /// A group of its own, in the parent's session.
     Own,
-    /// A session, and thereby a group, of its own.
-    Session,
+    /// A session, and thereby a group, of its own; on Linux behind a guard.
+    GuardedSession,
 }
 
 /// How a child process is set up before its program starts. The default changes nothing.
@@ -60,12 +62,13 @@ impl ChildSetup {
     }
 
     /// Puts the child at the head of its own session: as [`own_process_group`], without a
-    /// controlling terminal. The later call of the two wins.
+    /// controlling terminal. On Linux the process that is started is then a [`guard`](super::guard),
+    /// and the program its child. The later call of the two wins.
     ///
     /// [`own_process_group`]: Self::own_process_group
     #[must_use]
-    pub fn own_session(mut self) -> Self {
-        self.group = Group::Session;
+    pub(super) fn guarded_session(mut self) -> Self {
+        self.group = Group::GuardedSession;
         self
     }
 
@@ -148,7 +151,7 @@ impl ChildSetup {
 
     /// Whether a step is left that `std` can't do: without one, `std` may use `posix_spawn`.
     fn needs_a_step_before_exec(&self) -> bool {
-        self.group == Group::Session
+        self.group == Group::GuardedSession
             || self.death_signal.is_some()
             || self.no_new_privileges
             || !self.limits.is_empty()
@@ -160,7 +163,12 @@ impl ChildSetup {
 
     /// The child's side: system calls only, in an order that can't undo itself.
     fn run(&self, parent: Pid) -> io::Result<()> {
-        if self.group == Group::Session {
+        #[cfg(target_os = "linux")]
+        let parent = match self.group {
+            Group::GuardedSession => guard::stand_between(parent)?,
+            Group::Inherited | Group::Own => parent,
+        };
+        if self.group == Group::GuardedSession {
             setsid()?;
         }
         for (resource, amount) in &self.limits {
@@ -203,7 +211,8 @@ fn before_exec(
     // SAFETY: after the fork of a process with threads, only async-signal-safe functions may run.
     // The only caller passes `ChildSetup::run`, which makes plain system calls (setsid, setrlimit,
     // umask, sigprocmask, dup2, fcntl, close_range, prctl, getppid) on values that exist already: it
-    // takes no lock, allocates nothing, and its errors are bare numbers.
+    // takes no lock, allocates nothing, and its errors are bare numbers. The guard, which it may fork
+    // and which never returns from here, keeps to the same.
     unsafe {
         command.pre_exec(step);
     }
@@ -235,9 +244,9 @@ mod tests {
     #[case::unchanged(ChildSetup::new(), PID_IS_GROUP, "inherited")]
     #[case::group(ChildSetup::new().own_process_group(), PID_IS_GROUP, "own")]
     #[case::group_in_the_session(ChildSetup::new().own_process_group(), PID_IS_SESSION, "inherited")]
-    #[case::session(ChildSetup::new().own_session(), PID_IS_SESSION, "own")]
+    #[case::session(ChildSetup::new().guarded_session(), PID_IS_SESSION, "own")]
     #[case::the_later_of_the_two(
-        ChildSetup::new().own_session().own_process_group(),
+        ChildSetup::new().guarded_session().own_process_group(),
         PID_IS_SESSION,
         "inherited"
     )]

@@ -1,12 +1,14 @@
-//! A child program with its process group, that is always killed as a whole and always reaped.
+//! A child program with all that it starts, which is always killed as a whole and always reaped.
 //!
 //! Two things go wrong with a bare child. Its descendants live on when it ends or is killed, and
 //! run outside every lease. And whoever stops waiting for it (a future that is dropped) leaves a
-//! zombie. So the group is signalled as one, its rest is killed *before* its leader is reaped (a
-//! zombie keeps the group's number from being given to strangers), and dropping the value hands
-//! the child to the spawner's thread.
+//! zombie. So on Linux the program has a [`guard`](super::guard), which is what is signalled and
+//! waited for here and which ends only after every descendant; and dropping the value hands it to the
+//! spawner's thread.
 //!
-//! A descendant that made a session of its own is out of the group's reach; `orphans` finds it.
+//! Elsewhere there is the process group alone, whose rest is killed before its leader is reaped (a
+//! zombie keeps the group's number from being given to strangers). A descendant that made a session of
+//! its own is out of its reach, and nothing ends with the daemon.
 
 use std::{
     io,
@@ -14,58 +16,44 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
 
-use super::{
-    ChildSetup,
-    orphans::{self, Marks},
-    spawner,
-};
+use super::{ChildSetup, spawner};
 
 /// The net under SIGCHLD, which somebody else's handler might swallow.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// A running child at the head of its own session and group.
+/// A running program at the head of its own session and group.
 #[derive(Debug)]
 pub struct ProcessGroup {
+    /// The guard; the program itself where there are no guards.
     leader: Option<Child>,
     id: Pid,
-    marks: Marks,
 }
 
 impl ProcessGroup {
-    /// Starts the command from the spawner's thread.
+    /// Starts the command from the spawner's thread. It and all that it starts die with this process.
     pub async fn start(mut command: Command, setup: ChildSetup) -> io::Result<Self> {
-        setup.own_session().apply(&mut command);
+        setup.guarded_session().death_signal(Signal::SIGKILL).apply(&mut command);
         spawner::on_the_thread(move || command.spawn().and_then(Self::of)).await?
     }
 
     fn of(leader: Child) -> io::Result<Self> {
         let id = i32::try_from(leader.id()).map_err(io::Error::other)?;
-        orphans::enter(leader.id());
-        Ok(Self { leader: Some(leader), id: Pid::from_raw(id), marks: Marks::new() })
+        Ok(Self { leader: Some(leader), id: Pid::from_raw(id) })
     }
 
-    /// Entries of its environment by which its descendants are known, wherever they went.
-    #[must_use]
-    pub fn marked(mut self, marks: Vec<String>) -> Self {
-        self.marks = marks;
-        self
-    }
-
-    /// The leader, for its pipes.
+    /// The child that was started, for its pipes.
     pub fn leader(&mut self) -> Option<&mut Child> {
         self.leader.as_mut()
     }
 
-    /// Returns once the leader has ended; it isn't reaped by that.
+    /// Returns once the program has ended, and on Linux everything that it started; it isn't reaped by
+    /// that.
     pub async fn ended(&mut self) -> io::Result<()> {
         let mut deaths = signal(SignalKind::child())?;
         while !self.has_ended()? {
@@ -99,19 +87,29 @@ impl ProcessGroup {
         }
     }
 
-    /// Sends a signal to the whole group.
-    pub fn signal(&self, signal: Signal) {
-        // The group may be gone already, and that is what the sender is after.
-        killpg(self.id, signal).ok();
+    /// Asks the program's group to end, by TERM.
+    pub fn terminate(&self) {
+        // Here as below: who is gone already is what the sender is after. The guard passes it on.
+        #[cfg(target_os = "linux")]
+        nix::sys::signal::kill(self.id, Signal::SIGTERM).ok();
+        #[cfg(not(target_os = "linux"))]
+        nix::sys::signal::killpg(self.id, Signal::SIGTERM).ok();
     }
 
-    /// Kills what is left of the group and returns how its leader ended. Waits for the leader:
-    /// call it after [`ended`](Self::ended).
+    /// Kills the program's group, and on Linux whoever escaped from it.
+    pub fn kill(&self) {
+        #[cfg(target_os = "linux")]
+        super::guard::end(self.id);
+        #[cfg(not(target_os = "linux"))]
+        nix::sys::signal::killpg(self.id, Signal::SIGKILL).ok();
+    }
+
+    /// Kills what is left and returns how the program ended. Waits for it: call it after
+    /// [`ended`](Self::ended).
     pub fn reap(mut self) -> io::Result<ExitStatus> {
-        self.signal(Signal::SIGKILL);
-        spawner::sweep(std::mem::take(&mut self.marks));
+        self.kill();
         match self.leader.take() {
-            Some(mut leader) => orphans::leave(leader.id(), || (leader.wait(), true)),
+            Some(mut leader) => leader.wait(),
             None => Err(nix::errno::Errno::ECHILD.into()),
         }
     }
@@ -120,9 +118,11 @@ impl ProcessGroup {
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(leader) = self.leader.take() {
-            self.signal(Signal::SIGKILL);
-            spawner::sweep(std::mem::take(&mut self.marks));
+            self.kill();
             spawner::reap(leader);
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -2,9 +2,9 @@
 //!
 //! A signal that process 1 has no handler for doesn't reach it, so that a TERM in its first milliseconds
 //! is lost, and a Ctrl-C for `migrate` or `enqueue`. And it must wait for every orphan, or its zombie
-//! stays for as long as the container: a daemon waits for those that its programs leave
-//! ([`adopt_orphans`](super::adopt_orphans)), but not every command is a daemon. So process 1 starts the
-//! same program once more, passes signals on and waits for everybody; it ends as that child did.
+//! stays for as long as the container: guards wait for those that programs leave, but when a daemon
+//! or a guard is killed, its own children are nobody's. So process 1 starts the same program once more, passes
+//! signals on and waits for everybody; it ends as that child did.
 //!
 //! It does nothing where somebody else is process 1 (`docker run --init`, systemd, a shared process
 //! namespace), and it starts nothing again: whether a daemon is restarted is its keeper's business.

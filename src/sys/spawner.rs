@@ -15,7 +15,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::orphans::{self, Marks};
 use tokio::sync::{Semaphore, oneshot};
 
 /// Starts that may wait for the thread at once. A start takes 1 to 2 ms, so the last of them waits
@@ -37,16 +36,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Children that were killed and that nobody waits for. As many as there are processes at most.
 static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
-
-/// How often what programs left behind is looked after while no attempt has just ended.
-const LOOK_AROUND: Duration = Duration::from_secs(1);
-
-/// Looks that are made for what one attempt left: its group dies within a few milliseconds, and only
-/// then is what escaped it given to us.
-const SWEEPS: u32 = 30;
-
-/// Attempts that ended a moment ago, with the looks that are left for each.
-static ENDED: Mutex<Vec<(Marks, u32)>> = Mutex::new(Vec::new());
 
 /// Starts a child from the immortal thread and hands it to the caller's runtime.
 ///
@@ -79,18 +68,6 @@ pub(super) async fn on_the_thread<T: Send + 'static>(
 /// Has a killed child reaped once it has ended, so that it leaves no zombie. Doesn't block.
 pub(super) fn reap(child: Child) {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(child);
-    wake();
-}
-
-/// Has what bears these marks killed, where orphans are adopted. Doesn't block.
-pub(super) fn sweep(marks: Marks) {
-    if orphans::is_adopting() {
-        ENDED.lock().unwrap_or_else(PoisonError::into_inner).push((marks, SWEEPS));
-        wake();
-    }
-}
-
-fn wake() {
     // Wakes the thread if it sleeps; with a full channel it is awake and looks after each errand.
     let errands = ERRANDS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(way) = errands.as_ref() {
@@ -132,7 +109,6 @@ fn serve(errands: &Receiver<Errand>) {
     let mut left = 0;
     loop {
         let errand = match left {
-            0 if orphans::is_adopting() => errands.recv_timeout(LOOK_AROUND),
             0 => errands.recv().map_err(|_| RecvTimeoutError::Disconnected),
             _ => errands.recv_timeout(LOOK_AGAIN),
         };
@@ -142,36 +118,14 @@ fn serve(errands: &Receiver<Errand>) {
             Err(RecvTimeoutError::Disconnected) => return,
         }
         // An errand that comes in between makes one look more and none less.
-        left = bury() + look_after_orphans();
+        left = bury();
     }
-}
-
-/// Gives the number of attempts for which there are looks left.
-fn look_after_orphans() -> usize {
-    if !orphans::is_adopting() {
-        return 0;
-    }
-    let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
-    let marked: Vec<Marks> = ended.iter().map(|(marks, _)| marks.clone()).collect();
-    ended.retain_mut(|(_, looks)| {
-        *looks -= 1;
-        *looks > 0
-    });
-    let left = ended.len();
-    drop(ended);
-    orphans::look_after(&marked);
-    left
 }
 
 /// Reaps what has ended and says how many have not.
 fn bury() -> usize {
     let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
-    left.retain_mut(|child| {
-        orphans::leave(child.id(), || {
-            let runs = matches!(child.try_wait(), Ok(None));
-            (runs, !runs)
-        })
-    });
+    left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     left.len()
 }
 

@@ -11,7 +11,13 @@ use legwork::{
     },
 };
 use rstest::rstest;
-use std::{fs, io::Write, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -291,14 +297,29 @@ async fn an_output_bomb_is_cut_in_the_middle() {
     assert!(error.ends_with("last"));
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_runaway_descendant_that_keeps_the_pipes_open_holds_nothing_up() {
+async fn a_runaway_descendant_that_keeps_the_pipes_open_ends_with_its_program() {
     let program = Program::new(
-        "setsid sh -c 'echo $$ > pid.new; mv pid.new pid; exec sleep 60' &\n\
+        "setsid sh -c 'echo $$ > pid.new; mv pid.new pid; exec sleep 100' &\n\
         while ! [ -e pid ]; do :; done; echo 5",
     );
-    let started = Instant::now();
     assert_eq!(word(&program.outcome("{}").await), "complete");
+    let pid = String::from_utf8(program.left("pid")).expect("UTF-8");
+    assert!(!Path::new("/proc").join(pid.trim()).exists(), "it outlived its attempt");
+}
+
+/// The program's guard is killed before it could end the runaway, which keeps the pipes.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_runaway_descendant_that_outlives_the_guard_holds_nothing_up() {
+    let program = Program::new(
+        "setsid sh -c 'echo $$ > pid.new; mv pid.new pid; exec sleep 60' &\n\
+        while ! [ -e pid ]; do :; done; kill -KILL $PPID; exec sleep 60",
+    );
+    let started = Instant::now();
+    let outcome = program.outcome("{}").await;
+    assert_eq!(error_of(&outcome), "killed by signal 9 (SIGKILL)");
     assert!(started.elapsed() < Duration::from_secs(30));
     let pid = String::from_utf8(program.left("pid")).expect("UTF-8");
     let runaway = nix::unistd::Pid::from_raw(pid.trim().parse().expect("a number"));
@@ -316,6 +337,8 @@ async fn a_descendant_in_the_group_ends_with_its_program() {
 #[rstest]
 #[case::by_kill("kill -KILL $$", "killed by signal 9 (SIGKILL)")]
 #[case::by_segv("kill -SEGV $$", "killed by signal 11 (SIGSEGV)")]
+#[case::by_quit_which_also_ends_guards("kill -QUIT $$", "killed by signal 3 (SIGQUIT)")]
+#[case::by_a_real_time_signal("kill -40 $$", "killed by signal 40")]
 #[tokio::test]
 async fn a_killed_program_is_tried_again(#[case] script: &str, #[case] error: &str) {
     let outcome = Program::new(script).outcome("{}").await;

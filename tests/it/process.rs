@@ -5,6 +5,7 @@
 //! that a test can wait for one to run out.
 
 mod death;
+#[cfg(target_os = "linux")]
 mod escapes;
 #[cfg(target_os = "linux")]
 mod init;
@@ -121,6 +122,20 @@ impl Notebook {
         })
         .await;
         rest.expect("the line was found").trim().to_owned()
+    }
+
+    /// The processes that work in its directory, which is where every program starts.
+    #[cfg(target_os = "linux")]
+    fn inhabitants(&self) -> Vec<String> {
+        let processes = std::fs::read_dir("/proc").expect("processes can be listed").flatten();
+        let works_here = |process: &std::fs::DirEntry| {
+            let place = std::fs::read_link(process.path().join("cwd"));
+            place.is_ok_and(|place| place == self.directory.path())
+        };
+        processes
+            .filter(works_here)
+            .map(|process| process.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     /// Makes a file that scripts wait for.

@@ -36,13 +36,6 @@ pub(super) fn of(context: &Context, listed: &[(String, String)]) -> Variables {
     listed.iter().cloned().chain(own).collect()
 }
 
-/// What tells this attempt's processes from all others.
-pub(super) fn marks(variables: &Variables) -> Vec<String> {
-    const TELLING: [&str; 2] = ["LEGWORK_JOB_ID", "LEGWORK_LEASE_TOKEN"];
-    let telling = variables.iter().filter(|(name, _)| TELLING.contains(&name.as_str()));
-    telling.map(|(name, value)| format!("{name}={value}")).collect()
-}
-
 /// The deadline on the wall clock, to the millisecond, in UTC.
 #[expect(
     clippy::disallowed_methods,

@@ -3,19 +3,14 @@
 //! Everything goes on at once in one future, so a program that reads nothing, writes without end
 //! or never ends holds up nobody but itself; dropping the future kills the program's group.
 
-use super::{
-    environment::{self, Variables},
-    exit::Ended,
-    output::Capture,
-    results::Said,
-};
+use super::{environment::Variables, exit::Ended, output::Capture, results::Said};
 use crate::{
     config::CommandSettings,
     executor::Context,
     sys::{ChildSetup, ProcessGroup},
 };
 use futures::future::{Either, select};
-use nix::sys::{resource::Resource, signal::Signal, stat::Mode};
+use nix::sys::{resource::Resource, stat::Mode};
 use std::{
     io::{self, PipeReader},
     os::fd::OwnedFd,
@@ -33,8 +28,8 @@ use tokio::{
 /// The descriptor on which a program says more than an exit code can.
 pub(super) const RESULT_DESCRIPTOR: i32 = 3;
 
-/// How long output is still read after the program has ended and its group was killed. Only a
-/// descendant that left the group can hold a pipe open that long.
+/// How long output is still read after the program has ended and its descendants were killed. Only who
+/// was handed a pipe without being one of them, or can't be killed, holds it open that long.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Files that a program makes are its user's alone unless it says otherwise.
@@ -90,13 +85,11 @@ impl Process {
         let pipes = |source| RunError::Pipes { program: program.clone(), source };
         let (results, said) = io::pipe().map_err(pipes)?;
         let setup = setup(said.into()).map_err(pipes)?;
-        let marks = environment::marks(&variables);
         let command = command(settings, variables);
         let mut group = ProcessGroup::start(command, setup).await.map_err(|source| {
             let cwd = settings.cwd.as_ref().map(|cwd| cwd.display().to_string());
             RunError::Start { program: program.clone(), cwd, source }
         })?;
-        group = group.marked(marks);
         let pipes = Pipes::of(&mut group, results).map_err(pipes)?;
         Ok(Self { group, pipes, program })
     }
@@ -176,11 +169,10 @@ fn command(settings: &CommandSettings, variables: Variables) -> std::process::Co
     command
 }
 
-/// What a program may not do: outlive the daemon, gain privileges, leave a core with a payload in
-/// it, make files that others can read, or inherit a descriptor beside the four that are its own.
+/// What a program may not do: gain privileges, leave a core with a payload in it, make files that
+/// others can read, or inherit a descriptor beside the four that are its own.
 fn setup(results: OwnedFd) -> io::Result<ChildSetup> {
     ChildSetup::new()
-        .death_signal(Signal::SIGKILL)
         .no_new_privileges()
         .limit(Resource::RLIMIT_CORE, 0)
         .umask(PRIVATE)
@@ -209,9 +201,9 @@ async fn watch(
         }
         () = context.cancellation().cancelled() => {}
     }
-    group.signal(Signal::SIGTERM);
+    group.terminate();
     if timeout(kill_grace, group.ended()).await.is_err() {
-        group.signal(Signal::SIGKILL);
+        group.kill();
         group.ended().await?;
     }
     group.reap().map(|status| End { status, stopped: true })

@@ -9,12 +9,13 @@ use tokio::process::Command;
 use super::{Configuration, Notebook, SLACK, becomes, enqueue};
 use crate::support::{self, Daemon};
 
-/// A program that leaves others behind, outside its process group and with nothing in their environment
-/// by which the daemon would know and end them. They outlive it, and somebody has to wait for them.
+/// A program that leaves others behind in sessions of their own and kills its guard, which would have
+/// ended them. They outlive both, and somebody has to wait for them.
 const LEAVES_ORPHANS: &str = "for n in 1 2 3; do
-  setsid env -i sh -c \"touch away$n; while [ ! -e go ]; do sleep 0.02; done; echo orphan >> notes\" &
+  setsid sh -c \"touch away$n; while [ ! -e go ]; do sleep 0.02; done; echo orphan >> notes\" &
 done
-until [ -e away1 ] && [ -e away2 ] && [ -e away3 ]; do sleep 0.02; done";
+until [ -e away1 ] && [ -e away2 ] && [ -e away3 ]; do sleep 0.02; done
+kill -KILL $PPID";
 
 /// `unshare`, which runs a program as process 1, if this machine allows it.
 fn as_process_1() -> Option<Vec<&'static str>> {
@@ -66,22 +67,21 @@ fn process_1_leaves_no_zombie_passes_signals_on_and_ends_as_the_daemon_did(
     support::run(async |db| {
         let pool = db.pool().await;
         let notebook = Notebook::new();
-        let kinds = [notebook.kind("leaves", LEAVES_ORPHANS, "")];
+        let kinds = [notebook.kind("leaves", LEAVES_ORPHANS, "max_attempts = 1")];
         let mut unshare = start(&words, &Configuration::of(&db.url(), &kinds).text()).await;
         unshare.logged("daemon.started").await;
         let first = children(unshare.pid())[0].0;
         let daemon = children(first)[0].0;
 
         let id = enqueue(&pool, "leaves").await;
-        becomes(&pool, id, "completed").await;
-        support::eventually("the daemon has the orphans", async || children(daemon).len() == 3)
-            .await;
+        becomes(&pool, id, "discarded").await;
+        support::eventually("process 1 has the orphans", async || children(first).len() == 4).await;
         notebook.allow("go");
         support::eventually("orphans that ended are waited for", async || {
-            children(daemon).is_empty()
+            children(first).iter().map(|child| child.0).eq([daemon])
         })
         .await;
-        assert!(children(first).iter().map(|child| child.0).eq([daemon]));
+        assert!(children(daemon).is_empty());
         let orphans = notebook.lines().iter().filter(|line| line.starts_with("orphan")).count();
         assert_eq!(orphans, 3);
 
