@@ -38,7 +38,8 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
         tracing::warn!(%error, "processes that leave their program's session will outlive their attempt");
     }
     let ended = live(daemon, &loaded.settings);
-    logs.flush(LOG_FLUSH);
+    let left = ended.as_ref().map_or(LOG_FLUSH, Ended::time_left);
+    logs.flush(LOG_FLUSH.min(left));
     match ended? {
         ended if ended.is_clean() => Ok(()),
         ended => Err(Unclean(ended).into()),

@@ -33,6 +33,15 @@ const FILES: &[(&str, &str)] = &[
     ("duration of zero", "[claim]\npoll_interval = \"0s\"\n"),
     ("duration that overflows", "[shutdown]\ngrace = \"99999999999999999999d\"\n"),
     ("duration out of range", "[shutdown]\ngrace = \"2d\"\ncancel_grace = \"11m\"\n"),
+    (
+        "stop timeout shorter than a shutdown",
+        "[shutdown]\ngrace = \"40s\"\ncancel_grace = \"1500ms\"\nstop_timeout = \"44s\"\n",
+    ),
+    ("stop timeout shorter than a default", "[shutdown]\nstop_timeout = \"30s\"\n"),
+    (
+        "no contradiction of a stop timeout out of a mistake",
+        "[shutdown]\ngrace = \"x\"\nstop_timeout = \"1s\"\n",
+    ),
     ("batch of zero and of 1001", "[claim]\nbatch = 0\n[complete]\nflush_max_rows = 2001\n"),
     ("negative count", "[claim]\nbatch = -1\n"),
     ("number that fits nowhere", "[claim]\nbatch = 99999999999999999999\n"),
@@ -195,6 +204,7 @@ const OVER: &[Over] = &[
     ("a new name for a queue", &[("LEGWORK_QUEUE__MAIL_EU__NAME", "x")], &[]),
     ("a list that isn't one", &[("LEGWORK_KIND__C__COMMAND", "/bin/ls")], &[]),
     ("variable against a default", &[("LEGWORK_DAEMON__LEASE_TTL", "1s")], &[]),
+    ("stop timeout against a default", &[("LEGWORK_SHUTDOWN__STOP_TIMEOUT", "30s")], &[]),
     ("wrong flag", &[], &[("claim.batch", "0"), ("queues", "a=x"), ("kind.a-b.timeout", "5")]),
     ("a queue twice", &[], &[("queues", "a=1,a=2")]),
     ("queues without numbers", &[], &[("queues", "a,b")]),
@@ -288,6 +298,13 @@ fn a_program_must_be_executable_and_not_replaceable_by_others() {
     let loaded = with_mode(0o755).expect("right");
     let root = nix::unistd::geteuid().is_root();
     assert_eq!(loaded.warnings.is_empty(), root, "{:?}", loaded.warnings);
+}
+
+#[test]
+fn a_stop_timeout_that_just_suffices_is_right() {
+    let with = |timeout: &str| format!("[shutdown]\nstop_timeout = \"{timeout}\"\n");
+    super::load_text(with("31s")).expect("25 s + 3 s + 2 s + 1 s");
+    super::load_text(with("30999ms")).expect_err("one millisecond is missing");
 }
 
 #[test]
