@@ -67,6 +67,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
         },
     };
+    warnings.extend(kind::cut_short(reader, &settings));
     Checked { settings, url_place, warnings }
 }
 

@@ -114,6 +114,17 @@ pub struct Daemon {
     pub runtime_threads: usize,
 }
 
+impl Daemon {
+    /// A lease's end is kept apart from its neighbours by this part of it: once it can't be renewed,
+    /// handlers have as long to stop, and others wait as long before they take the jobs.
+    pub const MARGINS_PER_LEASE: u32 = 6;
+
+    /// How long a handler may take to stop once its lease is lost, whatever grace it asks for.
+    pub fn margin(&self) -> Duration {
+        self.lease_ttl / Self::MARGINS_PER_LEASE
+    }
+}
+
 /// `[shutdown]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shutdown {

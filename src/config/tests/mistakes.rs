@@ -300,6 +300,29 @@ fn a_program_must_be_executable_and_not_replaceable_by_others() {
     assert_eq!(loaded.warnings.is_empty(), root, "{:?}", loaded.warnings);
 }
 
+/// The warnings of a command with this `kill_grace`, in a file that begins so.
+fn warned(sections: &str, kill_grace: &str) -> Vec<String> {
+    let text = format!(
+        "{sections}[[kind]]\nname = \"a\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\n{kill_grace}"
+    );
+    super::load_text(&text).expect("right").warnings
+}
+
+#[test]
+fn a_kill_grace_that_a_lost_lease_or_a_shutdown_cuts_short_is_warned_of() {
+    let asked = |seconds: u32| format!("kill_grace = \"{seconds}s\"\n");
+    let both = "[[kind]] \"a\".kill_grace: it is 30s, but the program is killed once its lease is lost after \
+                daemon.lease_ttl / 6 = 5s, and at shutdown after shutdown.cancel_grace = 3s";
+    assert_eq!(warned("", &asked(30)), [both]);
+    let at_the_end = "[[kind]] \"a\".kill_grace: it is 5s, but the program is killed at shutdown after \
+                      shutdown.cancel_grace = 3s";
+    assert_eq!(warned("", &asked(5)), [at_the_end]);
+    assert_eq!(warned("", &asked(3)), [""; 0]);
+    let room = "[daemon]\nlease_ttl = \"3m\"\n[shutdown]\ncancel_grace = \"30s\"\n";
+    assert_eq!(warned(room, &asked(30)), [""; 0]);
+    assert_eq!(warned("", ""), [""; 0], "who asked for nothing is told nothing");
+}
+
 #[test]
 fn a_stop_timeout_that_just_suffices_is_right() {
     let with = |timeout: &str| format!("[shutdown]\nstop_timeout = \"{timeout}\"\n");
