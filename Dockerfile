@@ -17,7 +17,7 @@ USER 65532:65532
 WORKDIR /tmp
 EXPOSE 9464
 # As process 1 it has a child be the daemon, waits for orphans and passes signals on: no init is needed.
-# TERM drains: see shutdown.grace, and give `docker stop --time` more than that.
+# TERM drains: give `docker stop --time` more than shutdown.grace + shutdown.cancel_grace + 3 s.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
     CMD ["/usr/bin/legwork", "healthcheck"]

@@ -36,8 +36,9 @@ use crate::{
         systemd::{Notifier, NotifierError},
     },
 };
+use shutdown::Budget;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use wiring::Running;
 
 /// Why the daemon didn't start.
@@ -200,9 +201,10 @@ impl Daemon {
         );
 
         let end = self.until_the_end(signals, &running).await;
+        let budget = Budget::new(&self.settings.shutdown, Instant::now());
         tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = end, "stopping");
-        notifier.stopping();
-        Ok(stopped(running.shut_down(&self.settings, signals).await))
+        notifier.stopping(budget.left(Instant::now()));
+        Ok(stopped(running.shut_down(budget, signals).await))
     }
 
     /// Waits until something ends the daemon; says what.

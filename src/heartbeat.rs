@@ -59,7 +59,7 @@ impl LeaseTimes {
     /// before they take the jobs. The first is the longest that a handler may take to stop, whatever
     /// grace it asks for; the second is room for the kill itself and for clocks that drift.
     pub fn margin(&self) -> Duration {
-        self.ttl / 6
+        self.ttl / config::Daemon::MARGINS_PER_LEASE
     }
 
     /// How long after a renewal was sent its lease counts for us.

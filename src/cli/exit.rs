@@ -3,7 +3,7 @@
 //! Scripts, systemd and Kubernetes branch on these numbers, so each error is mapped here and nowhere
 //! else. The message goes to standard error: the error, its causes, and what to do about it.
 
-use super::output::{Closed, plain_lines, say};
+use super::output::{Closed, plain_lines, say, say_within};
 use crate::{
     config::{MissingUrl, Mistakes},
     daemon::{Ended, StartError, TrialError},
@@ -98,6 +98,9 @@ impl NotReady {
     }
 }
 
+/// How long a daemon's last words may take: the bound of its end holds whoever reads them.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Reports the error, once, and says what it means.
 pub(super) fn report(error: &anyhow::Error) -> Code {
     if error.is::<Closed>() {
@@ -106,6 +109,7 @@ pub(super) fn report(error: &anyhow::Error) -> Code {
     match error.downcast_ref::<Mistakes>() {
         // Each mistake reads as an error of its own already.
         Some(mistakes) => say(&plain_lines(&mistakes.to_string())),
+        None if error.is::<Unclean>() => say_within(LAST_WORDS, plain_lines(&described(error))),
         None => say(&plain_lines(&described(error))),
     }
     code(error)

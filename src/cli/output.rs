@@ -8,6 +8,9 @@ use serde::Serialize;
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
+    sync::mpsc::sync_channel,
+    thread,
+    time::Duration,
 };
 
 /// How results are printed.
@@ -60,6 +63,20 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 /// Says something to whoever watches. Where standard error is gone there is nobody to tell.
 pub(super) fn say(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// The same, from a thread of its own, so that a reader who doesn't read holds the process up for no
+/// longer than this.
+pub(super) fn say_within(limit: Duration, text: String) {
+    let (done, said) = sync_channel(1);
+    let say_it = move || {
+        say(&text);
+        // Whoever asked may have stopped waiting.
+        done.try_send(()).ok();
+    };
+    if thread::Builder::new().name("last-words".into()).spawn(say_it).is_ok() {
+        said.recv_timeout(limit).ok();
+    }
 }
 
 /// The text with control characters made visible, so that no row can drive the terminal.

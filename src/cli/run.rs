@@ -34,7 +34,8 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
         .with_log_losses(logs.losses());
     let daemon = if arguments.once { daemon.once() } else { daemon };
     let ended = live(daemon, &loaded.settings);
-    logs.flush(LOG_FLUSH);
+    let left = ended.as_ref().map_or(LOG_FLUSH, Ended::time_left);
+    logs.flush(LOG_FLUSH.min(left));
     match ended? {
         ended if ended.is_clean() => Ok(()),
         ended => Err(Unclean(ended).into()),

@@ -67,6 +67,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
         },
     };
+    warnings.extend(kind::cut_short(reader, &settings));
     Checked { settings, url_place, warnings }
 }
 
@@ -111,10 +112,28 @@ fn daemon(reader: &mut Reader<'_>, environment: &Environment, default: Daemon) -
 
 fn shutdown(reader: &mut Reader<'_>, default: &Shutdown) -> Shutdown {
     let at = section("shutdown");
-    Shutdown {
+    let shutdown = Shutdown {
         grace: reader.duration(at, "grace", default.grace),
         cancel_grace: reader.duration(at, "cancel_grace", default.cancel_grace),
+        stop_timeout: reader.duration_if_given(at, "stop_timeout"),
+    };
+    let sound = reader.sound(at, &["grace", "cancel_grace", "stop_timeout"]);
+    let short = shutdown.stop_timeout.filter(|given| sound && *given < shutdown.bound());
+    if let Some(given) = short {
+        let why = format!(
+            "the daemon would be killed after {}, and a whole shutdown takes up to grace = {} + \
+             cancel_grace = {} + {} for the last verdicts + {} for the rest = {}: lower grace, or \
+             raise stop_timeout together with TimeoutStopSec or terminationGracePeriodSeconds",
+            duration_text(given),
+            duration_text(shutdown.grace),
+            duration_text(shutdown.cancel_grace),
+            duration_text(Shutdown::FLUSH),
+            duration_text(Shutdown::LAST),
+            duration_text(shutdown.bound()),
+        );
+        reader.refuse(at, "stop_timeout", &why);
     }
+    shutdown
 }
 
 fn claim(reader: &mut Reader<'_>, default: &Claim) -> Claim {

@@ -31,6 +31,7 @@ impl Default for Settings {
             shutdown: Shutdown {
                 grace: Duration::from_secs(25),
                 cancel_grace: Duration::from_secs(3),
+                stop_timeout: None,
             },
             claim: Claim {
                 poll_interval: Duration::from_millis(250),

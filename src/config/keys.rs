@@ -109,6 +109,7 @@ pub(super) const KEYS: &[Key] = &[
     count("daemon.runtime_threads", 0, 1024),
     time("shutdown.grace", 0, DAY),
     time("shutdown.cancel_grace", 0, 10 * MINUTE),
+    time("shutdown.stop_timeout", 1000, 2 * DAY),
     time("claim.poll_interval", 10, MINUTE),
     number("claim.poll_jitter", 0.0, 0.9),
     key("claim.notify", Form::Switch),

@@ -116,12 +116,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn duration(&mut self, at: At<'_>, key: &str, fallback: Duration) -> Duration {
+        self.duration_if_given(at, key).unwrap_or(fallback)
+    }
+
+    pub(super) fn duration_if_given(&mut self, at: At<'_>, key: &str) -> Option<Duration> {
         let parse = |value: &ValueKind, form| {
             let time = parsed(value, form, form::duration)?;
             let inside = matches!(form, Form::Duration { min, max } if (min..=max).contains(&time));
             within(inside, value, form).map(|()| time)
         };
-        self.read(at, key, parse).unwrap_or(fallback)
+        self.read(at, key, parse)
     }
 
     pub(super) fn size(&mut self, at: At<'_>, key: &str, fallback: usize) -> usize {

@@ -114,6 +114,17 @@ pub struct Daemon {
     pub runtime_threads: usize,
 }
 
+impl Daemon {
+    /// A lease's end is kept apart from its neighbours by this part of it: once it can't be renewed,
+    /// handlers have as long to stop, and others wait as long before they take the jobs.
+    pub const MARGINS_PER_LEASE: u32 = 6;
+
+    /// How long a handler may take to stop once its lease is lost, whatever grace it asks for.
+    pub fn margin(&self) -> Duration {
+        self.lease_ttl / Self::MARGINS_PER_LEASE
+    }
+}
+
 /// `[shutdown]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shutdown {
@@ -121,6 +132,21 @@ pub struct Shutdown {
     pub grace: Duration,
     /// How long cancelled ones may take to stop.
     pub cancel_grace: Duration,
+    /// After how long whoever stops the daemon kills it, where that is known.
+    pub stop_timeout: Option<Duration>,
+}
+
+impl Shutdown {
+    /// For the last verdicts, once nothing runs any more. No key: what a database that answers takes
+    /// doesn't depend on the jobs, and with one that doesn't no length would do.
+    pub const FLUSH: Duration = Duration::from_secs(2);
+    /// For everything after that: the daemon's row, open admin requests, the last log lines.
+    pub const LAST: Duration = Duration::from_secs(1);
+
+    /// How long after it was told to stop the process is gone, whatever hangs.
+    pub fn bound(&self) -> Duration {
+        self.grace + self.cancel_grace + Self::FLUSH + Self::LAST
+    }
 }
 
 /// `[claim]`

@@ -1,12 +1,15 @@
 //! How the daemon ends: an ordered list of phases, each with a deadline and a log line.
 //!
-//! Whatever handlers, database or disk do, the list comes to its end: a phase that isn't done by its
-//! deadline is left behind, and a second signal cuts all of them short. What can't be given back is
-//! named, job by job, before the process ends.
+//! Whatever handlers, database or disk do, the list comes to its end within one bound, which `budget`
+//! shares out: a phase that isn't done by its deadline is left behind, and a second signal cuts all of
+//! them short. What can't be given back is named, job by job, before the process ends.
+
+mod budget;
+
+pub(super) use budget::Budget;
 
 use super::{Signals, wiring::Running};
 use crate::{
-    config::Settings,
     executor::Stop,
     job::JobId,
     telemetry::{events, health::Phase},
@@ -18,7 +21,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// How the daemon ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +30,7 @@ pub struct Ended {
     pub orphans: Vec<JobId>,
     /// A second signal, or a phase that didn't end in time.
     pub forced: bool,
+    last_lines_by: Option<Instant>,
 }
 
 impl Ended {
@@ -34,71 +38,75 @@ impl Ended {
     pub fn is_clean(&self) -> bool {
         self.orphans.is_empty() && !self.forced
     }
+
+    /// What its bound leaves for the last log lines to be written.
+    pub fn time_left(&self) -> Duration {
+        let left = |by: Instant| by.saturating_duration_since(Instant::now());
+        self.last_lines_by.map_or(Duration::MAX, left)
+    }
 }
 
-/// For the claim in flight; a database that is black-holed doesn't answer at all.
-const STOP_CLAIMING: Duration = Duration::from_secs(2);
-/// For batches and hand-offs to be given back.
-const RELEASE: Duration = Duration::from_secs(1);
-/// For the last flush.
-const FLUSH: Duration = Duration::from_secs(2);
-/// For futures that were ended where they stood, and for what is left once we gave up.
-const SETTLE: Duration = Duration::from_millis(300);
-/// For the daemon's row.
-const RETIRE: Duration = Duration::from_millis(1200);
-/// For open admin requests.
-const ADMIN: Duration = Duration::from_millis(500);
 /// What any phase still gets after a second signal: ten of them stay under three seconds.
 const FORCED: Duration = Duration::from_millis(150);
 
 /// A deadline for something small.
 pub(super) fn soon() -> Instant {
-    Instant::now() + ADMIN
+    Instant::now() + budget::ADMIN
 }
 
 impl Running {
     /// Goes through the list.
-    pub(super) async fn shut_down(mut self, settings: &Settings, signals: &Signals) -> Ended {
+    pub(super) async fn shut_down(mut self, budget: Budget, signals: &Signals) -> Ended {
         self.health.enter(Phase::Draining);
         self.metrics.daemon.draining.set(1.0);
         self.supervisor.expect_ends();
-        let phase = Phases { signals };
+        let phase = Phases { signals, budget };
         #[cfg(legwork_seeded_bugs)]
         if crate::seeded::has(crate::seeded::Bug::BufferDroppedOnTerm) {
             self.supervisor.abort("completer");
         }
 
         self.stop_claiming.cancel();
-        if !phase.wait("stop claiming", STOP_CLAIMING, self.gone("claimer[")).await {
+        if !phase.wait("stop claiming", budget.claiming(), self.gone("claimer[")).await {
             self.supervisor.abort("claimer[");
         }
         self.stop_dispatching.cancel();
-        phase.wait("release unstarted", RELEASE, self.release_unstarted()).await;
-        phase.wait("wait for running jobs", settings.shutdown.grace, self.gone("worker[")).await;
+        let until = budget.releasing(Instant::now());
+        phase.wait("release unstarted", until, self.release_unstarted()).await;
+        phase.wait("wait for running jobs", budget.running(), self.gone("worker[")).await;
         self.attempts.stop_all(Stop::Shutdown);
-        phase.wait("cancel the rest", settings.shutdown.cancel_grace, self.gone("worker[")).await;
+        let until = budget.cancelled(Instant::now());
+        phase.wait("cancel the rest", until, self.gone("worker[")).await;
         let hung = self.end_workers(&phase).await;
         self.pools.clear();
-        let flushed = phase.wait("flush verdicts", FLUSH, self.gone("completer")).await;
+        let flushed = phase.wait("flush verdicts", budget.flushing(), self.gone("completer")).await;
         self.completer_gives_up.cancel();
-        phase.wait("give up flushing", SETTLE, self.gone("completer")).await;
+        let until = budget.settled(Instant::now());
+        phase.wait("give up flushing", until, self.gone("completer")).await;
         self.supervisor.abort("completer");
         let unwritten = self.unwritten(&hung);
         report(&hung, &unwritten);
 
-        self.stop_cancelling.cancel();
         let forced = !flushed || signals.is_forced();
         // With hung handlers the row isn't retired: that would let others take their jobs at once,
         // while a handler is still working. It is renewed no more, so their leases run out.
         self.retire_at_end.store(hung.is_empty(), Ordering::Release);
-        self.stop_heartbeat.cancel();
-        phase.wait("retire", RETIRE, self.heartbeat_ended()).await;
-        self.health.enter(Phase::Stopped);
-        self.stop_admin.cancel();
-        phase.wait("end admin requests", ADMIN, self.gone("admin")).await;
+        self.end_the_rest(&phase).await;
         let hung = hung.into_iter().map(|job| job.lease.job);
         let orphans = hung.chain(unwritten.into_iter().map(|(job, _)| job)).collect();
-        Ended { orphans, forced }
+        Ended { orphans, forced, last_lines_by: Some(budget.logged()) }
+    }
+
+    /// What no job needs any more.
+    async fn end_the_rest(&mut self, phase: &Phases<'_>) {
+        self.stop_cancelling.cancel();
+        self.stop_heartbeat.cancel();
+        let until = phase.budget.retired(Instant::now());
+        phase.wait("retire", until, self.heartbeat_ended()).await;
+        self.health.enter(Phase::Stopped);
+        self.stop_admin.cancel();
+        let until = phase.budget.answered(Instant::now());
+        phase.wait("end admin requests", until, self.gone("admin")).await;
     }
 
     /// What was claimed and neither runs any more nor is known to be written down: verdicts that the
@@ -131,7 +139,8 @@ impl Running {
     async fn end_workers(&self, phase: &Phases<'_>) -> Vec<Arc<RunningJob>> {
         let cut_off = self.attempts.list();
         self.supervisor.abort("worker[");
-        phase.wait("end handlers", SETTLE, self.gone("worker[")).await;
+        let until = phase.budget.settled(Instant::now());
+        phase.wait("end handlers", until, self.gone("worker[")).await;
         let hung: HashSet<_> = self.attempts.list().iter().map(|job| job.lease).collect();
         let (hung, ended): (Vec<_>, Vec<_>) =
             cut_off.into_iter().partition(|job| hung.contains(&job.lease));
@@ -141,7 +150,8 @@ impl Running {
                     pool.verdicts().release(job.lease, &job.queue).await;
                 }
             };
-            phase.wait("release interrupted", RELEASE, give_back).await;
+            let until = phase.budget.interrupted(Instant::now());
+            phase.wait("release interrupted", until, give_back).await;
         }
         hung
     }
@@ -200,18 +210,21 @@ fn lines_of(jobs: impl Iterator<Item = JobId>) -> Vec<String> {
 /// Runs phases under their deadlines.
 struct Phases<'s> {
     signals: &'s Signals,
+    budget: Budget,
 }
 
 impl Phases<'_> {
     /// `false` when the deadline or a second signal came first.
-    async fn wait(&self, name: &str, limit: Duration, work: impl Future<Output = ()>) -> bool {
+    async fn wait(&self, name: &str, until: Instant, work: impl Future<Output = ()>) -> bool {
         let started = Instant::now();
         let mut work = std::pin::pin!(work);
         let done = tokio::select! {
             biased;
             () = &mut work => true,
-            () = sleep(limit) => false,
-            () = self.signals.forced() => tokio::time::timeout(FORCED, work).await.is_ok(),
+            () = sleep_until(until) => false,
+            () = self.signals.forced() => {
+                timeout_at(until.min(Instant::now() + FORCED), work).await.is_ok()
+            }
         };
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(

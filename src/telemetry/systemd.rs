@@ -7,6 +7,7 @@
 use sd_notify::NotifyState;
 use std::{
     ffi::OsString,
+    fmt::Display,
     io,
     os::{
         linux::net::SocketAddrExt,
@@ -56,28 +57,30 @@ impl Notifier {
 
     /// The daemon is up.
     pub fn ready(&self) {
-        self.send(&NotifyState::Ready);
+        self.send(NotifyState::Ready);
     }
 
-    /// The daemon stops.
-    pub fn stopping(&self) {
-        self.send(&NotifyState::Stopping);
+    /// The daemon stops, and is gone after this time: a unit whose `TimeoutStopSec` is shorter isn't
+    /// to kill it before. `sd-notify`'s word for it ends at 71 minutes, and a grace at a day.
+    pub fn stopping(&self, within: Duration) {
+        let extension = format!("EXTEND_TIMEOUT_USEC={}", within.as_micros());
+        self.send(format!("{}\n{extension}", NotifyState::Stopping));
     }
 
     /// The daemon is alive. Call it only while it is: from the loop that liveness looks at.
     pub fn watchdog(&self) {
-        self.send(&NotifyState::Watchdog);
+        self.send(NotifyState::Watchdog);
     }
 
     /// One line for `systemctl status`.
     pub fn status(&self, text: &str) {
         // A line break would start a message of its own.
         let line = text.replace(|c: char| c.is_control(), " ");
-        self.send(&NotifyState::Status(&line));
+        self.send(NotifyState::Status(&line));
     }
 
     /// A notice that doesn't arrive changes nothing here: systemd acts on its absence.
-    fn send(&self, notice: &NotifyState<'_>) {
+    fn send(&self, notice: impl Display) {
         if let Some(socket) = &self.socket {
             drop(socket.send(format!("{notice}\n").as_bytes()));
         }
@@ -120,11 +123,16 @@ mod tests {
         notifier.ready();
         notifier.watchdog();
         notifier.status("running 3\nREADY=1");
-        notifier.stopping();
+        notifier.stopping(Duration::from_hours(2));
         let heard = [(); 4].map(|()| received(&server));
         assert_eq!(
             heard,
-            ["READY=1\n", "WATCHDOG=1\n", "STATUS=running 3 READY=1\n", "STOPPING=1\n"]
+            [
+                "READY=1\n",
+                "WATCHDOG=1\n",
+                "STATUS=running 3 READY=1\n",
+                "STOPPING=1\nEXTEND_TIMEOUT_USEC=7200000000\n"
+            ]
         );
     }
 

@@ -4,6 +4,7 @@
 //! it from `legwork.jobs`: never from what the daemon says of itself. Leases are short here, so
 //! that a test can wait for one to run out.
 
+pub(crate) mod bound;
 mod death;
 #[cfg(target_os = "linux")]
 mod escapes;

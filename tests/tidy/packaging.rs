@@ -12,8 +12,9 @@ const DEFAULTS: &str = "src/config/default.toml";
 const UNIT: &str = "systemd/legwork.service";
 const MANIFEST: &str = "deploy/kubernetes/legwork.yaml";
 const IMAGE: &str = "Dockerfile";
-const SHUTDOWN: &str = "src/daemon/shutdown.rs";
-const RUN: &str = "src/cli/run.rs";
+const SETTINGS: &str = "src/config/settings.rs";
+/// Tells the daemon how long whoever stops it waits.
+const STOP_TIMEOUT: &str = "LEGWORK_SHUTDOWN__STOP_TIMEOUT";
 
 /// The value after a key, on whichever line it stands first.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
@@ -41,14 +42,24 @@ fn constant(text: &str, name: &str) -> Option<u64> {
     Some(number * if unit == "millis" { 1 } else { 1000 })
 }
 
-/// What the phases of the shutdown with a limit of their own, and the last log lines, may take
-/// together, in seconds; those with a limit from the configuration are counted apart.
-fn fixed_phases(tree: &Tree) -> Option<u64> {
-    let (shutdown, run) = (tree.text(SHUTDOWN)?, tree.text(RUN)?);
-    let limits = shutdown.split("phase.wait(").skip(1).filter_map(|call| call.split(',').nth(1));
-    let named = limits.map(str::trim).filter(|limit| !limit.contains('.'));
-    let phases = named.map(|name| constant(shutdown, name)).sum::<Option<u64>>()?;
-    Some((phases + constant(run, "LOG_FLUSH")?).div_ceil(1000)).filter(|seconds| *seconds > 1)
+/// What a shutdown may take beside the graces, in seconds.
+fn rest_of_a_shutdown(tree: &Tree) -> Option<u64> {
+    let settings = tree.text(SETTINGS)?;
+    Some((constant(settings, "FLUSH")? + constant(settings, "LAST")?).div_ceil(1000))
+}
+
+/// What the daemon is told of its keeper's limit: `Environment=NAME=45s`, or a name and a value in
+/// the line below.
+fn told(keeper: &str) -> Option<u64> {
+    let after = keeper.lines().skip_while(|line| !is_setting_of_stop_timeout(line));
+    let words: Vec<_> = after.take(2).flat_map(|line| line.split([' ', '='])).collect();
+    let value = words.iter().skip_while(|word| **word != STOP_TIMEOUT).skip(1);
+    let value = value.copied().find(|word| !word.is_empty() && *word != "value:")?;
+    seconds(value.trim_matches('"'))
+}
+
+fn is_setting_of_stop_timeout(line: &str) -> bool {
+    !line.trim().starts_with('#') && line.contains(STOP_TIMEOUT)
 }
 
 /// `shutdown.grace` and `cancel_grace` as a configuration says them, in seconds.
@@ -65,8 +76,8 @@ const KEEPERS: [(&str, &str, &str); 2] = [
 ];
 
 fn too_little_time(tree: &Tree) -> Vec<Finding> {
-    let Some(fixed) = fixed_phases(tree) else {
-        return vec![Finding::new(SHUTDOWN, 1, "its phases' limits can't be added up")];
+    let Some(fixed) = rest_of_a_shutdown(tree) else {
+        return vec![Finding::new(SETTINGS, 1, "it has no FLUSH and LAST of a shutdown")];
     };
     let mut findings = Vec::new();
     for (keeper, configuration, key) in KEEPERS {
@@ -78,8 +89,13 @@ fn too_little_time(tree: &Tree) -> Vec<Finding> {
         let needed = graces + fixed;
         let given = tree.text(keeper).and_then(|text| value(text, key)).and_then(seconds);
         if given.is_none_or(|given| given <= needed) {
-            let given = given.map_or("nothing".to_owned(), |given| format!("{given} s"));
-            let say = format!("{key}{given}: a whole shutdown takes up to {needed} s");
+            let say = format!("{key}{given:?}: a whole shutdown takes up to {needed} s");
+            findings.push(Finding::new(keeper, 1, say));
+        }
+        let told = tree.text(keeper).and_then(told);
+        if told != given {
+            let say =
+                format!("{STOP_TIMEOUT} is {told:?} s, and {key}{given:?}: both are the limit");
             findings.push(Finding::new(keeper, 1, say));
         }
     }
@@ -162,47 +178,57 @@ fn unit_image_and_manifest_keep_their_promises() {
 #[cfg(test)]
 mod tests {
     use super::{
-        DEFAULTS, MANIFEST, RUN, SHUTDOWN, Tree, UNIT, fixed_phases, missing_settings, probes,
-        too_little_time,
+        DEFAULTS, MANIFEST, SETTINGS, STOP_TIMEOUT, Tree, UNIT, missing_settings, probes,
+        rest_of_a_shutdown, told, too_little_time,
     };
 
     const DEFAULT: &str = "[shutdown]\ngrace = \"25s\"\ncancel_grace = \"3s\"\n";
-    const PHASES: &str = "const FLUSH: Duration = Duration::from_secs(2);
-        const SETTLE: Duration = Duration::from_millis(300);
-        phase.wait(\"flush\", FLUSH, work).await;
-        phase.wait(\"wait\", settings.shutdown.grace, work).await;
-        phase.wait(\"settle\", SETTLE, work).await;
-        phase.wait(\"settle again\", SETTLE, work).await;";
-    const LOGS: &str = "const LOG_FLUSH: Duration = Duration::from_millis(500);";
+    const REST: &str = "pub const FLUSH: Duration = Duration::from_secs(2);
+        pub const LAST: Duration = Duration::from_millis(1000);";
 
     #[test]
-    fn phases_are_counted_as_often_as_they_are_waited_for() {
-        let found = |phases: &str| fixed_phases(&Tree::made_of(&[(SHUTDOWN, phases), (RUN, LOGS)]));
-        assert_eq!(found(PHASES), Some(4), "2 + 0.3 + 0.3 + 0.5");
-        assert_eq!(found("phase.wait(\"flush\", UNKNOWN, work)"), None);
-        assert_eq!(found(""), None);
+    fn the_rest_of_a_shutdown_is_read_from_the_code() {
+        let found = |text: &str| rest_of_a_shutdown(&Tree::made_of(&[(SETTINGS, text)]));
+        assert_eq!(found(REST), Some(3));
+        assert_eq!(found("pub const FLUSH: Duration = Duration::from_secs(2);"), None);
+    }
+
+    #[test]
+    fn what_the_daemon_is_told_is_read_from_unit_and_manifest() {
+        assert_eq!(told("Environment=LEGWORK_SHUTDOWN__STOP_TIMEOUT=45s\nA=b"), Some(45));
+        let manifest = "- name: LEGWORK_SHUTDOWN__STOP_TIMEOUT\n  value: \"60s\"\n- name: B";
+        assert_eq!(told(manifest), Some(60));
+        assert_eq!(told("# LEGWORK_SHUTDOWN__STOP_TIMEOUT=45s\n"), None);
+        assert_eq!(told("Environment=LEGWORK_SHUTDOWN__STOP_TIMEOUT=\n"), None);
     }
 
     #[test]
     fn a_stop_shorter_than_the_shutdown_is_found() {
         let found = |unit: &str, defaults: &str, manifest: &str| {
-            let files = [(UNIT, unit), (DEFAULTS, defaults), (MANIFEST, manifest)];
-            let files = [&files[..], &[(SHUTDOWN, PHASES), (RUN, LOGS)]].concat();
+            let files =
+                [(UNIT, unit), (DEFAULTS, defaults), (MANIFEST, manifest), (SETTINGS, REST)];
             too_little_time(&Tree::made_of(&files)).len()
         };
         let pod = |seconds: u32, grace: u32| {
             format!(
                 "    grace = \"{grace}s\"   # less than below\n    cancel_grace = \"3s\"\n  \
-                 terminationGracePeriodSeconds: {seconds}"
+                 terminationGracePeriodSeconds: {seconds}\n - name: {STOP_TIMEOUT}\n   value: \
+                 {seconds}s\n"
             )
         };
-        assert_eq!(found("TimeoutStopSec=45", DEFAULT, &pod(60, 25)), 0);
-        assert_eq!(found("TimeoutStopSec=32", DEFAULT, &pod(60, 25)), 1, "not even a second more");
-        assert_eq!(found("TimeoutStopSec=33", DEFAULT, &pod(60, 25)), 0);
-        assert_eq!(found("TimeoutStopSec=45", &DEFAULT.replace("25", "40"), &pod(60, 25)), 1);
-        assert_eq!(found("TimeoutStopSec=45", DEFAULT, &pod(60, 55)), 1, "its own configuration");
+        let unit = |seconds: u32| {
+            format!("TimeoutStopSec={seconds}\nEnvironment={STOP_TIMEOUT}={seconds}s")
+        };
+        assert_eq!(found(&unit(45), DEFAULT, &pod(60, 25)), 0);
+        assert_eq!(found(&unit(31), DEFAULT, &pod(60, 25)), 1, "not even a second more");
+        assert_eq!(found(&unit(32), DEFAULT, &pod(60, 25)), 0);
+        assert_eq!(found(&unit(45), &DEFAULT.replace("25", "42"), &pod(60, 25)), 1);
+        assert_eq!(found(&unit(45), DEFAULT, &pod(60, 55)), 1, "its own configuration");
         assert_eq!(found("", DEFAULT, &pod(30, 25)), 2);
-        assert_eq!(found("TimeoutStopSec=45", "", "terminationGracePeriodSeconds: 60"), 2);
+        assert_eq!(found(&unit(45), "", "terminationGracePeriodSeconds: 60"), 2);
+        assert_eq!(found("TimeoutStopSec=45", DEFAULT, &pod(60, 25)), 1, "it isn't told");
+        let stale = unit(45).replace("=45s", "=50s");
+        assert_eq!(found(&stale, DEFAULT, &pod(60, 25)), 1, "it is told something else");
         assert_eq!(too_little_time(&Tree::default()).len(), 1);
     }
 

@@ -4,9 +4,10 @@ use super::{Given, Warnings, command, policy, unnamed};
 use crate::{
     config::{
         file::Item,
+        form::duration_text,
         keys::{COMMAND_KEYS, HANDLERS},
         reader::{At, Reader},
-        settings::{HandlerSettings, KindSettings},
+        settings::{CommandSettings, HandlerSettings, KindSettings, Settings},
     },
     job::{KindName, KindPolicy},
 };
@@ -37,6 +38,36 @@ fn one(
     let rate_limit = reader.rate_limit(at, "rate_limit");
     let handler = handler(reader, given, item, warnings);
     Some(KindSettings { name: name?, handler: handler?, policy, rate_limit })
+}
+
+/// Where a kind asks for a `kill_grace` that isn't always granted. It is no mistake: it holds on cancel
+/// and at the deadline, and leases and the end of the daemon are kept whatever it says.
+pub(super) fn cut_short(reader: &Reader<'_>, settings: &Settings) -> Vec<String> {
+    let Settings { daemon, shutdown, kinds, .. } = settings;
+    let limits = [
+        ("once its lease is lost", "daemon.lease_ttl / 6", daemon.margin()),
+        ("at shutdown", "shutdown.cancel_grace", shutdown.cancel_grace),
+    ];
+    let warning = |kind: &KindSettings| {
+        let HandlerSettings::Command(CommandSettings { kill_grace, .. }) = kind.handler else {
+            return None;
+        };
+        let at = At { section: "kind", item: Some(kind.name.as_str()) };
+        reader.raw(at, "kill_grace")?;
+        let shorter = limits.iter().filter(|(_, _, limit)| *limit < kill_grace);
+        let shorter: Vec<_> = shorter
+            .map(|(when, key, limit)| format!("{when} after {key} = {}", duration_text(*limit)))
+            .collect();
+        (!shorter.is_empty()).then(|| {
+            format!(
+                "{}: it is {}, but the program is killed {}",
+                at.label("kill_grace"),
+                duration_text(kill_grace),
+                shorter.join(", and ")
+            )
+        })
+    };
+    kinds.iter().filter_map(warning).collect()
 }
 
 fn handler(

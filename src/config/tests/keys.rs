@@ -21,6 +21,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("daemon.runtime_threads", "7"),
     ("shutdown.grace", "7s"),
     ("shutdown.cancel_grace", "7s"),
+    ("shutdown.stop_timeout", "70s"),
     ("claim.poll_interval", "7s"),
     ("claim.poll_jitter", "0.7"),
     ("claim.notify", "false"),

@@ -33,6 +33,15 @@ const FILES: &[(&str, &str)] = &[
     ("duration of zero", "[claim]\npoll_interval = \"0s\"\n"),
     ("duration that overflows", "[shutdown]\ngrace = \"99999999999999999999d\"\n"),
     ("duration out of range", "[shutdown]\ngrace = \"2d\"\ncancel_grace = \"11m\"\n"),
+    (
+        "stop timeout shorter than a shutdown",
+        "[shutdown]\ngrace = \"40s\"\ncancel_grace = \"1500ms\"\nstop_timeout = \"44s\"\n",
+    ),
+    ("stop timeout shorter than a default", "[shutdown]\nstop_timeout = \"30s\"\n"),
+    (
+        "no contradiction of a stop timeout out of a mistake",
+        "[shutdown]\ngrace = \"x\"\nstop_timeout = \"1s\"\n",
+    ),
     ("batch of zero and of 1001", "[claim]\nbatch = 0\n[complete]\nflush_max_rows = 2001\n"),
     ("negative count", "[claim]\nbatch = -1\n"),
     ("number that fits nowhere", "[claim]\nbatch = 99999999999999999999\n"),
@@ -195,6 +204,7 @@ const OVER: &[Over] = &[
     ("a new name for a queue", &[("LEGWORK_QUEUE__MAIL_EU__NAME", "x")], &[]),
     ("a list that isn't one", &[("LEGWORK_KIND__C__COMMAND", "/bin/ls")], &[]),
     ("variable against a default", &[("LEGWORK_DAEMON__LEASE_TTL", "1s")], &[]),
+    ("stop timeout against a default", &[("LEGWORK_SHUTDOWN__STOP_TIMEOUT", "30s")], &[]),
     ("wrong flag", &[], &[("claim.batch", "0"), ("queues", "a=x"), ("kind.a-b.timeout", "5")]),
     ("a queue twice", &[], &[("queues", "a=1,a=2")]),
     ("queues without numbers", &[], &[("queues", "a,b")]),
@@ -288,6 +298,36 @@ fn a_program_must_be_executable_and_not_replaceable_by_others() {
     let loaded = with_mode(0o755).expect("right");
     let root = nix::unistd::geteuid().is_root();
     assert_eq!(loaded.warnings.is_empty(), root, "{:?}", loaded.warnings);
+}
+
+/// The warnings of a command with this `kill_grace`, in a file that begins so.
+fn warned(sections: &str, kill_grace: &str) -> Vec<String> {
+    let text = format!(
+        "{sections}[[kind]]\nname = \"a\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\n{kill_grace}"
+    );
+    super::load_text(&text).expect("right").warnings
+}
+
+#[test]
+fn a_kill_grace_that_a_lost_lease_or_a_shutdown_cuts_short_is_warned_of() {
+    let asked = |seconds: u32| format!("kill_grace = \"{seconds}s\"\n");
+    let both = "[[kind]] \"a\".kill_grace: it is 30s, but the program is killed once its lease is lost after \
+                daemon.lease_ttl / 6 = 5s, and at shutdown after shutdown.cancel_grace = 3s";
+    assert_eq!(warned("", &asked(30)), [both]);
+    let at_the_end = "[[kind]] \"a\".kill_grace: it is 5s, but the program is killed at shutdown after \
+                      shutdown.cancel_grace = 3s";
+    assert_eq!(warned("", &asked(5)), [at_the_end]);
+    assert_eq!(warned("", &asked(3)), [""; 0]);
+    let room = "[daemon]\nlease_ttl = \"3m\"\n[shutdown]\ncancel_grace = \"30s\"\n";
+    assert_eq!(warned(room, &asked(30)), [""; 0]);
+    assert_eq!(warned("", ""), [""; 0], "who asked for nothing is told nothing");
+}
+
+#[test]
+fn a_stop_timeout_that_just_suffices_is_right() {
+    let with = |timeout: &str| format!("[shutdown]\nstop_timeout = \"{timeout}\"\n");
+    super::load_text(with("31s")).expect("25 s + 3 s + 2 s + 1 s");
+    super::load_text(with("30999ms")).expect_err("one millisecond is missing");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::history::{Event, Verb};
 use super::journal::Journal;
 use super::plan::{Fault, Harm};
+use crate::process::bound::SCHEDULING;
 use crate::support::{Daemon, PATIENCE};
 
 /// The lease. A daemon that stands still is taken over from within about 2.8 s, and one that a busy
@@ -25,9 +26,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 /// Jobs at once in each daemon.
 const CONCURRENCY: u32 = 10;
-/// The deadlines of the phases of a shutdown that no setting changes, docs/concurrency.md, with the
-/// second that P7 adds for the process to be gone.
-const PHASES: Duration = Duration::from_millis(9_800);
+/// What P7 adds to the graces: 2 s for the last verdicts, 1 s for the rest.
+const REST: Duration = Duration::from_secs(3);
 
 /// What all daemons of a run share.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl<'a> Member<'a> {
     async fn end(&mut self, verb: Verb, signal: Signal) {
         self.signal(verb, signal);
         let (asked, name) = (Instant::now(), self.name());
-        let bound = GRACE + CANCEL_GRACE + PHASES;
+        let bound = GRACE + CANCEL_GRACE + REST + SCHEDULING;
         let mut process = self.process.take().expect("it runs");
         // The bound is the checker's to judge; what never ends fails here.
         let status = process.exit(bound + PATIENCE).await;

@@ -67,6 +67,10 @@ const KEYS: &[(&str, &str)] = &[
         "decisions::observed::keys::grace_and_cancel_grace_are_waited_for_and_no_longer",
     ),
     (
+        "shutdown.stop_timeout",
+        "process::start::a_stop_timeout_shorter_than_a_whole_shutdown_is_refused",
+    ),
+    (
         "claim.poll_interval",
         "decisions::observed::keys::poll_interval_is_how_long_an_idle_daemon_without_notify_waits",
     ),

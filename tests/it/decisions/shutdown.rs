@@ -18,7 +18,8 @@ use sqlx::postgres::PgPool;
 use tokio::process::Command;
 use tokio::sync::watch;
 
-use crate::support::{self, Daemon, PATIENCE, Proxy};
+use crate::process::bound::{BOUND, SCHEDULING};
+use crate::support::{self, Daemon, Proxy};
 
 /// More verdicts than the completer takes: 512 in its flush and 4,096 in its channel.
 const VERDICTS: i32 = 5000;
@@ -69,8 +70,7 @@ fn the_end_is_bounded_and_names_its_orphans_whatever_hangs_at_once() {
         })
         .await;
         daemon.signal(Signal::SIGTERM);
-        // Only there to end the test: nothing of what hangs would end by itself within a day.
-        daemon.exit(PATIENCE).await;
+        daemon.exit(BOUND + SCHEDULING).await;
 
         let stopped = daemon.logged("daemon.stopped").await;
         assert_eq!(stopped["clean"], false);

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::time::Instant;
 
+use super::bound::{BOUND, GRACE, SCHEDULING};
 use super::{Configuration, MISSED_TICKS, Notebook, SLACK, becomes, count, ends, enqueue, job};
 use crate::support::{self, Daemon, Proxy};
 
@@ -19,7 +20,7 @@ const ENDLESS: &str = "echo started $$ >> notes
 while :; do sleep 0.05; done";
 
 /// A job that runs for ever and doesn't care what it is told.
-const STUBBORN: &str = "trap '' TERM
+pub(super) const STUBBORN: &str = "trap '' TERM
 echo started $$ >> notes
 while :; do sleep 0.05; done";
 
@@ -124,7 +125,7 @@ fn a_black_holed_database_and_a_stubborn_program_delay_the_end_by_a_bound_only()
         // The default lease and statement timeout: neither may be what ends the waiting.
         let configuration = Configuration {
             lease: (Duration::from_secs(30), Duration::from_secs(5)),
-            grace: ("500ms", "500ms"),
+            grace: GRACE,
             statement_timeout: "10s",
             ..Configuration::of(proxy.url(), &kinds)
         };
@@ -135,8 +136,7 @@ fn a_black_holed_database_and_a_stubborn_program_delay_the_end_by_a_bound_only()
         proxy.blackhole();
         daemon.signal(Signal::SIGTERM);
         let asked = Instant::now();
-        // The phases' own limits are 9.3 s in all with this grace.
-        assert_eq!(daemon.exit(Duration::from_secs(12)).await.code(), Some(1));
+        assert_eq!(daemon.exit(BOUND + SCHEDULING).await.code(), Some(1));
         ends(&child).await;
         let ids = id.to_string();
         let named = daemon.events().into_iter().any(|line| {
@@ -155,8 +155,11 @@ fn a_job_whose_verdict_hangs_in_the_database_is_named_at_the_end() {
         let notebook = Notebook::new();
         let kinds = [notebook.kind("patient", PATIENT, "")];
         let url = db.url();
-        let configuration =
-            Configuration { statement_timeout: "30s", ..Configuration::of(&url, &kinds) };
+        let configuration = Configuration {
+            statement_timeout: "30s",
+            grace: GRACE,
+            ..Configuration::of(&url, &kinds)
+        };
         let mut daemon = Daemon::start(&configuration.text()).await;
         let id = enqueue(&pool, "patient").await;
         notebook.says("started").await;
@@ -173,8 +176,7 @@ fn a_job_whose_verdict_hangs_in_the_database_is_named_at_the_end() {
         })
         .await;
         daemon.signal(Signal::SIGTERM);
-        // 2.3 s of it are the last flush.
-        assert_eq!(daemon.exit(SLACK * 2).await.code(), Some(1), "{}", daemon.printed());
+        assert_eq!(daemon.exit(BOUND + SCHEDULING).await.code(), Some(1), "{}", daemon.printed());
         let ids = id.to_string();
         assert_eq!(daemon.logged("job.orphaned").await["job.ids"], ids);
         assert_eq!(daemon.logged("daemon.stopped").await["orphans"], 1);

@@ -100,6 +100,25 @@ fn a_database_url_that_the_driver_cannot_read_ends_the_start_with_code_78() {
 }
 
 #[test]
+fn a_stop_timeout_shorter_than_a_whole_shutdown_is_refused() {
+    support::run(async |db| {
+        let (url, kinds) = (db.url(), noop());
+        let enough = Configuration::of(&url, &kinds).text();
+        // 20 s and 2 s of grace, and 3 s.
+        let enough = enough.replace("[shutdown]\n", "[shutdown]\nstop_timeout = '25s'\n");
+        let mut daemon = Daemon::start(&enough.replace("'25s'", "'24s'")).await;
+        assert_eq!(daemon.exit(REFUSAL).await.code(), Some(78), "{}", daemon.printed());
+        for figure in ["24s", "grace = 20s", "cancel_grace = 2s", "25s", "TimeoutStopSec"] {
+            assert!(daemon.printed().contains(figure), "{figure}: {}", daemon.printed());
+        }
+        let mut daemon = Daemon::start(&enough).await;
+        daemon.logged("daemon.started").await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
+#[test]
 fn a_port_in_use_ends_the_start_with_code_78_and_is_named() {
     support::run(async |db| {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
