@@ -5,7 +5,7 @@
 
 use super::output::{Closed, plain_lines, say};
 use crate::{
-    config::{MissingUrl, Mistakes},
+    config::{Log, MissingUrl, Mistakes},
     daemon::{Ended, StartError, TrialError},
     job::JobId,
     postgres::{
@@ -14,8 +14,9 @@ use crate::{
         migrate::{MigrateError, SchemaCheck},
         operations::{self, Nature, OperationError},
     },
+    telemetry::logs::{LastWords, say_last},
 };
-use std::{fmt::Write as _, process::ExitCode, time::Duration};
+use std::{fmt::Write as _, io::IsTerminal as _, process::ExitCode, time::Duration};
 
 /// The exit codes; there are no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,20 @@ pub(super) enum Code {
     TryAgain = 75,
     /// The configuration is wrong (`EX_CONFIG`); systemd doesn't restart on it.
     Configuration = 78,
+}
+
+impl Code {
+    /// What programs that read the log call it.
+    fn sort(self) -> &'static str {
+        match self {
+            Self::Ok | Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NotReady => "schema",
+            Self::Unreachable => "unreachable",
+            Self::TryAgain => "temporary",
+            Self::Configuration => "configuration",
+        }
+    }
 }
 
 impl From<Code> for ExitCode {
@@ -106,38 +121,79 @@ pub(super) fn report(error: &anyhow::Error) -> Code {
     match error.downcast_ref::<Mistakes>() {
         // Each mistake reads as an error of its own already.
         Some(mistakes) => say(&plain_lines(&mistakes.to_string())),
-        None => say(&plain_lines(&described(error))),
+        None => say(&plain_lines(&Described::of(error).text())),
     }
     code(error)
 }
 
-/// The error, its causes and what to do. The database's own words end the causes.
-fn described(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error}");
-    let mut advice = missing_role(error)
-        .map(|role| {
-            format!(
-                "it takes the rights of {role}: GRANT {role} TO the role that you connect as, or \
-                 connect as one that has them"
-            )
-        })
-        .or_else(|| advice(code(error)).map(str::to_owned));
-    for cause in error.chain().skip(1) {
-        if let Some(said) = operations::said(cause) {
-            write!(text, "\n  because: {}", said.message).ok();
-            advice = said.hint.or(advice);
-            break;
+/// Reports why a daemon ends, in the form of its log: a supervisor reads both streams as one. People
+/// at a terminal get the text as well.
+pub(super) fn report_daemon(error: &anyhow::Error, log: &Log, instance: &str) -> Code {
+    let logged = say_last(&last_words(error), log, instance);
+    if !logged || std::io::stderr().is_terminal() {
+        report(error);
+    }
+    code(error)
+}
+
+fn last_words(error: &anyhow::Error) -> Vec<LastWords> {
+    let code = code(error);
+    let words = |error, place, help| {
+        let (sort, exit_code) = (code.sort(), code as u8);
+        LastWords { error, sort, place, help, exit_code }
+    };
+    match error.downcast_ref::<Mistakes>() {
+        Some(mistakes) => {
+            mistakes.iter().map(|one| words(one.message.clone(), one.place.clone(), None)).collect()
         }
-        let cause = cause.to_string();
-        // The driver's errors repeat their cause, ours don't.
-        if !text.ends_with(&cause) {
-            write!(text, "\n  because: {cause}").ok();
+        None => {
+            let Described { chain, help } = Described::of(error);
+            vec![words(chain.join(": "), None, help)]
         }
     }
-    if let Some(advice) = advice {
-        write!(text, "\n  help: {advice}").ok();
+}
+
+/// An error in words.
+struct Described {
+    /// What failed, then each cause. The database's own words end the causes.
+    chain: Vec<String>,
+    /// What to do.
+    help: Option<String>,
+}
+
+impl Described {
+    fn of(error: &anyhow::Error) -> Self {
+        let mut chain = vec![error.to_string()];
+        let mut help = missing_role(error)
+            .map(|role| {
+                format!(
+                    "it takes the rights of {role}: GRANT {role} TO the role that you connect as, \
+                     or connect as one that has them"
+                )
+            })
+            .or_else(|| advice(code(error)).map(str::to_owned));
+        for cause in error.chain().skip(1) {
+            if let Some(said) = operations::said(cause) {
+                chain.push(said.message);
+                help = said.hint.or(help);
+                break;
+            }
+            let cause = cause.to_string();
+            // The driver's errors repeat their cause, ours don't.
+            if !chain.last().is_some_and(|said| said.ends_with(&cause)) {
+                chain.push(cause);
+            }
+        }
+        Self { chain, help }
     }
-    text
+
+    fn text(&self) -> String {
+        let mut text = format!("error: {}", self.chain.join("\n  because: "));
+        if let Some(help) = &self.help {
+            write!(text, "\n  help: {help}").ok();
+        }
+        text
+    }
 }
 
 /// The role that would have been let in.

@@ -50,7 +50,11 @@ pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
 }
 
 fn by_default(url: &str) -> Result<Migrator, MigrateError> {
-    Ok(Migrator::new(Connector::new(&DatabaseUrl::new(url), &Settings::default().database)?))
+    let url = DatabaseUrl::new(url);
+    let mut database = Settings::default().database;
+    let asked = url.read().ok().and_then(|address| address.connect_timeout());
+    database.connect_timeout = asked.unwrap_or(database.connect_timeout);
+    Ok(Migrator::new(Connector::new(&url, &database)?))
 }
 
 /// Migrates one database.
