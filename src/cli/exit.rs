@@ -5,13 +5,13 @@
 
 use super::output::{Closed, plain_lines, say};
 use crate::{
-    config::{Log, MissingUrl, Mistakes},
+    config::{Log, MissingUrl, Mistake, Mistakes},
     daemon::{Ended, StartError, TrialError},
     job::JobId,
     postgres::{
         DbError,
         enqueue::EnqueueError,
-        migrate::{MigrateError, SchemaCheck},
+        migrate::{Lost, MigrateError, SchemaCheck},
         operations::{self, Nature, OperationError},
     },
     telemetry::logs::{LastWords, say_last},
@@ -142,15 +142,12 @@ fn last_words(error: &anyhow::Error) -> Vec<LastWords> {
         let (sort, exit_code) = (code.sort(), code as u8);
         LastWords { error, sort, place, help, exit_code }
     };
-    match error.downcast_ref::<Mistakes>() {
-        Some(mistakes) => {
-            mistakes.iter().map(|one| words(one.message.clone(), one.place.clone(), None)).collect()
-        }
-        None => {
-            let Described { chain, help } = Described::of(error);
-            vec![words(chain.join(": "), None, help)]
-        }
+    if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
+        let one = |mistake: &Mistake| words(mistake.message.clone(), mistake.place.clone(), None);
+        return mistakes.iter().map(one).collect();
     }
+    let Described { chain, help } = Described::of(error);
+    vec![words(chain.join(": "), None, help)]
 }
 
 /// An error in words.
@@ -274,8 +271,10 @@ fn of_trying(error: &TrialError) -> Code {
 fn of_migrating(error: &MigrateError) -> Code {
     match error {
         MigrateError::Connect(error) => of_nature(Nature::of_connect(error)),
-        MigrateError::Silent { .. } => Code::Unreachable,
-        MigrateError::Locked { .. } => Code::TryAgain,
+        MigrateError::Silent { .. } | MigrateError::Lost(Lost::Server(_)) => Code::Unreachable,
+        MigrateError::Lost(Lost::Session | Lost::Answer) | MigrateError::Locked { .. } => {
+            Code::TryAgain
+        }
         MigrateError::Changed { .. } | MigrateError::Newer { .. } => Code::NotReady,
         MigrateError::UnknownTarget { .. } => Code::Usage,
         other => of_nature(operations::nature(other)),
