@@ -113,7 +113,7 @@ fn address(
 ) -> Option<Address> {
     let read = url.read();
     let mut wrong: Vec<String> = match &read {
-        Ok(address) => address.files().iter().filter_map(|file| unusable(file)).collect(),
+        Ok(address) => address.files().iter().filter_map(unusable).collect(),
         Err(mistakes) => mistakes.clone(),
     };
     if let Ok(address) = &read

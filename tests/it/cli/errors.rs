@@ -231,6 +231,52 @@ fn a_reader_that_went_away_is_no_failure() {
     });
 }
 
+#[test]
+fn what_was_done_is_not_called_a_failure_because_nobody_can_read_of_it() {
+    support::run(async |db| {
+        let file = b"{\"kind\": \"k\"}\n{\"kind\": \"k\"}\n";
+        let cases: [(&[&str], &str); 4] = [
+            (&["enqueue", "k"], "enqueued job 1"),
+            (&["--output", "json", "enqueue", "--file", "-"], "enqueued 2 jobs"),
+            (&["queue", "pause", "q"], "queue q is paused"),
+            (&["job", "cancel", "1"], "cancelled"),
+        ];
+        for (arguments, done) in cases {
+            let mut command = command(&db.url(), arguments);
+            let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+            let ran = finished(
+                {
+                    command.stdout(full);
+                    command
+                },
+                Some(file),
+            )
+            .await;
+            assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("No space left"), "{}", ran.stderr);
+            assert!(ran.stderr.contains(done), "{}", ran.stderr);
+        }
+        assert_eq!(super::live_jobs(&db).await, 2);
+        // What only tells something has failed if it can't.
+        let mut list = command(&db.url(), &["job", "list"]);
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+        list.stdout(full);
+        assert_eq!(finished(list, None).await.code, 1);
+    });
+}
+
+#[test]
+fn an_exit_code_that_answers_is_the_same_where_nobody_reads_the_rest() {
+    support::run(async |db| {
+        legwork(&db, &["migrate", "down", "--to", "3"]).await.done();
+        let mut command = command(&db.url(), &["migrate", "status"]);
+        let mut child = command.spawn().expect("the binary runs");
+        drop(child.stdout.take());
+        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends");
+        assert_eq!(output.expect("it can be waited for").status.code(), Some(3));
+    });
+}
+
 /// A server that answers one request with this, or says nothing where that is nothing.
 async fn asked(answer: &str, arguments: &[&str]) -> (Ran, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
