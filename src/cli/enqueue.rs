@@ -33,6 +33,9 @@ const PAYLOAD_MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// `legwork enqueue`
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "legwork enqueue [OPTIONS] KIND [JSON|-]\n       legwork enqueue --file FILE"
+)]
 pub(super) struct EnqueueArguments {
     /// What runs the job
     #[arg(required_unless_present = "file", conflicts_with = "file")]

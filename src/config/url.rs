@@ -22,6 +22,9 @@ const NAME_MAX_BYTES: usize = 63;
 /// Longest name that DNS can carry, in bytes.
 const HOST_MAX_BYTES: usize = 253;
 
+/// Parameters that say where a URL leads.
+const PLACES: [&str; 5] = ["host", "hostaddr", "port", "dbname", "user"];
+
 /// A connection URL, whose password no `Debug`, log line or page shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
@@ -44,7 +47,7 @@ impl DatabaseUrl {
         if reading.mistakes.is_empty() { Ok(reading.address()) } else { Err(reading.mistakes) }
     }
 
-    /// The URL with its password blotted out.
+    /// The URL with its password blotted out, and of its parameters those that say where it leads.
     pub fn redacted(&self) -> String {
         let Some((scheme, rest)) = self.0.split_once("://") else { return "…".into() };
         let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -52,7 +55,7 @@ impl DatabaseUrl {
         if tail.contains('@') {
             return format!("{scheme}://…");
         }
-        let path = tail.split('?').next().unwrap_or_default();
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let shown = match authority.rsplit_once('@') {
             Some((user, host)) => {
                 let name = user.split(':').next().unwrap_or_default();
@@ -61,7 +64,12 @@ impl DatabaseUrl {
             }
             None => authority.into(),
         };
-        format!("{scheme}://{shown}{path}")
+        let places = query.split('&').filter(|pair| {
+            PLACES.iter().any(|name| pair.split_once('=').is_some_and(|(key, _)| key == *name))
+        });
+        let places = places.collect::<Vec<_>>().join("&");
+        let sign = if places.is_empty() { "" } else { "?" };
+        format!("{scheme}://{shown}{path}{sign}{places}")
     }
 
     /// Whether a password stands in it.

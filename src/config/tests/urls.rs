@@ -92,6 +92,13 @@ fn the_urls_connect_timeout_holds_unless_the_configuration_says_another() {
 }
 
 #[test]
+fn what_is_shown_of_a_url_says_where_it_leads_and_no_secret() {
+    let url = "postgres://u:canary@/x?host=/run/pg&password=canary&port=6000&options=-c%20a=b";
+    let shown = DatabaseUrl::new(url).redacted();
+    assert_eq!(shown, "postgres://u:…@/x?host=/run/pg&port=6000");
+}
+
+#[test]
 fn ssl_true_is_sslmode_require() {
     let address = DatabaseUrl::new("postgres://h/x?ssl=true").read().expect("right");
     assert_eq!(address.driver_url(), "postgres:///?dbname=x&host=h&sslmode=require");

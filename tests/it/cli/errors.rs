@@ -331,3 +331,11 @@ fn to_ask_why_of_a_job_that_is_not_there_is_answered_and_is_exit_code_1() {
         assert!(ran.stderr.starts_with("error: there is no job 7"), "{}", ran.stderr);
     });
 }
+
+#[tokio::test]
+async fn who_enqueues_without_a_kind_is_told_of_both_ways() {
+    let ran = finished(command("", &["enqueue"]), None).await;
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("enqueue [OPTIONS] KIND [JSON|-]"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("legwork enqueue --file FILE"), "{}", ran.stderr);
+}
