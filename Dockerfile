@@ -3,12 +3,14 @@
 
 FROM rust:1.94-slim-bookworm AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY src ./src
 COPY migrations ./migrations
 # Cargo wants every target that Cargo.toml names to have a file.
 COPY tests ./tests
 COPY benches ./benches
+# The commit for `legwork --version` and the metrics: --build-arg LEGWORK_COMMIT=$(git rev-parse HEAD)
+ARG LEGWORK_COMMIT=
 RUN cargo build --release --locked --bin legwork
 
 FROM gcr.io/distroless/cc-debian12:nonroot

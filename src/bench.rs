@@ -129,7 +129,7 @@ impl Bench {
         server.create_database(&name).await?;
         let bed = self.bed(with_database(url, &name));
         let measured = match bed {
-            Ok(bed) => bed.measure(signals, show).await,
+            Ok(bed) => Box::pin(bed.measure(signals, show)).await,
             Err(error) => Err(error),
         };
         server.drop_database(&name).await?;

@@ -48,8 +48,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
         }
     };
     let context = Context::new(global, environment);
+    let is_daemon = matches!(command, Command::Run(_));
     match dispatch(command, &context) {
         Ok(()) => Code::Ok,
+        Err(error) if is_daemon => {
+            let (log, instance) = crate::config::logging(&context.source);
+            exit::report_daemon(&error, &log, &instance)
+        }
         Err(error) => exit::report(&error),
     }
     .into()

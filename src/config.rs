@@ -21,16 +21,17 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod url;
 
 pub use environment::Environment;
 pub use mistakes::{Mistake, Mistakes};
 pub use settings::{
-    Admin, Claim, CommandSettings, Complete, Daemon, Database, DatabaseUrl, HandlerSettings,
-    KindSettings, Log, LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings,
-    Shutdown,
+    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, KindSettings, Log,
+    LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings, Shutdown,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};
+pub use url::{Address, DatabaseUrl};
 
 use self::{
     check::{Checked, Given},
@@ -70,6 +71,19 @@ pub fn default_file() -> &'static str {
 
 /// Reads, merges and checks everything that a source names.
 pub fn load(source: &Source) -> Result<Loaded, Mistakes> {
+    let (loaded, mistakes) = examine(source)?;
+    mistakes.unless_any(|| loaded)
+}
+
+/// `[log]` and the daemon's name as far as they can be made out, for one that refuses to start and
+/// has to say so in the form that its log's readers expect.
+pub fn logging(source: &Source) -> (Log, String) {
+    let settings = examine(source).map(|(loaded, _)| loaded.settings).unwrap_or_default();
+    (settings.log, settings.daemon.name)
+}
+
+/// What holds where the source is right, and what is wrong.
+fn examine(source: &Source) -> Result<(Loaded, Mistakes), Mistakes> {
     let mut mistakes = Mistakes::default();
     let text = source.read(&mut mistakes);
     let broken = mistakes.iter().next().is_some();
@@ -92,7 +106,7 @@ pub fn load(source: &Source) -> Result<Loaded, Mistakes> {
     let shown = showing.all(queues, kinds);
     let Checked { settings, warnings, .. } = checked;
     let file = text.and_then(|text| text.path);
-    reader.mistakes.unless_any(|| Loaded { settings, warnings, file, shown })
+    Ok((Loaded { settings, warnings, file, shown }, reader.mistakes))
 }
 
 /// The layers, lowest first, and the lists' entries.

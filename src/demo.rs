@@ -104,7 +104,12 @@ impl Demo {
         let observer = Observer::new(connector);
         let began = Instant::now();
         observer.enqueue(self.samples.iter().map(Sample::job).collect()).await?;
-        let daemon = self.daemon().run(signals.clone());
+        let daemon = async {
+            let ended = self.daemon().run(signals.clone()).await;
+            // Without a daemon, one that couldn't start included, there is nothing to watch.
+            signals.stop();
+            ended
+        };
         let watch = async {
             let watched = self.watch(once, &observer, &signals, draw).await;
             signals.stop();

@@ -4,6 +4,7 @@
 //! memory: neither a scrape nor a health check ever asks the database. It decides nothing; what it
 //! counts and shows is handed in by the rooms where it happens.
 
+pub mod build;
 pub mod events;
 pub mod health;
 pub mod logs;

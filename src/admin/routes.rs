@@ -1,7 +1,7 @@
 //! What the port answers.
 
 use super::{health, problem::Problem, request};
-use crate::telemetry::{health::Health, metrics::Metrics};
+use crate::telemetry::{build, health::Health, metrics::Metrics};
 use axum::{
     Router,
     extract::{ConnectInfo, State},
@@ -52,6 +52,6 @@ async fn version(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
     if !peer.ip().to_canonical().is_loopback() {
         return Problem::NotFound.into_response();
     }
-    let body = json!({ "name": "legwork", "version": env!("CARGO_PKG_VERSION") });
+    let body = json!({ "name": "legwork", "version": build::VERSION, "commit": build::COMMIT });
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

@@ -263,6 +263,7 @@ async fn the_version_is_told_on_the_machine_itself() {
     let answer = served(state(), async |at| get(at, "/version", "").await).await;
     let told: serde_json::Value = serde_json::from_str(body(&answer)).unwrap();
     assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(told["commit"], env!("LEGWORK_COMMIT"));
 }
 
 #[rstest]

@@ -12,6 +12,7 @@ use super::{
     bench, config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue,
     run,
 };
+use crate::telemetry::build;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 #[command(
     name = "legwork",
     version,
+    long_version = build::LONG_VERSION,
     about = "A background-job daemon for Postgres: insert a row, Legwork does the rest.",
     after_help = "Exit codes: 0 ok · 1 failed · 2 usage · 3 not ready, or a schema that this binary \
                   can't work with · 69 database unreachable · 75 try again · 78 bad configuration",

@@ -33,6 +33,9 @@ const PAYLOAD_MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// `legwork enqueue`
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "legwork enqueue [OPTIONS] KIND [JSON|-]\n       legwork enqueue --file FILE"
+)]
 pub(super) struct EnqueueArguments {
     /// What runs the job
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -129,10 +132,11 @@ async fn one(arguments: EnqueueArguments, context: &Context) -> anyhow::Result<(
     let mut session = context.connect(Limit::Statement).await?;
     let id = session.within(async |c| operations::enqueue_job(c, &job, delay).await).await?;
     let enqueued = Enqueued { id: id.map(|id| id.0), enqueued: id.is_some() };
-    context.output.show(&enqueued, |enqueued| match enqueued.id {
+    context.output.show_done(&enqueued, |enqueued| match enqueued.id {
         Some(id) => format!("enqueued job {id}"),
         None => "not enqueued: an unfinished job of the queue has this unique key".into(),
-    })
+    });
+    Ok(())
 }
 
 /// The payload as JSON text: from the argument, or from standard input where that is `-`.

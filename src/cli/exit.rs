@@ -5,17 +5,18 @@
 
 use super::output::{Closed, plain_lines, say, say_within};
 use crate::{
-    config::{MissingUrl, Mistakes},
+    config::{Log, MissingUrl, Mistake, Mistakes},
     daemon::{Ended, StartError, TrialError},
     job::JobId,
     postgres::{
         DbError,
         enqueue::EnqueueError,
-        migrate::{MigrateError, SchemaCheck},
+        migrate::{Lost, MigrateError, SchemaCheck},
         operations::{self, Nature, OperationError},
     },
+    telemetry::logs::{LastWords, say_last},
 };
-use std::{fmt::Write as _, process::ExitCode, time::Duration};
+use std::{fmt::Write as _, io::IsTerminal as _, process::ExitCode, time::Duration};
 
 /// The exit codes; there are no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,20 @@ pub(super) enum Code {
     TryAgain = 75,
     /// The configuration is wrong (`EX_CONFIG`); systemd doesn't restart on it.
     Configuration = 78,
+}
+
+impl Code {
+    /// What programs that read the log call it.
+    fn sort(self) -> &'static str {
+        match self {
+            Self::Ok | Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NotReady => "schema",
+            Self::Unreachable => "unreachable",
+            Self::TryAgain => "temporary",
+            Self::Configuration => "configuration",
+        }
+    }
 }
 
 impl From<Code> for ExitCode {
@@ -109,39 +124,79 @@ pub(super) fn report(error: &anyhow::Error) -> Code {
     match error.downcast_ref::<Mistakes>() {
         // Each mistake reads as an error of its own already.
         Some(mistakes) => say(&plain_lines(&mistakes.to_string())),
-        None if error.is::<Unclean>() => say_within(LAST_WORDS, plain_lines(&described(error))),
-        None => say(&plain_lines(&described(error))),
+        None if error.is::<Unclean>() => {
+            say_within(LAST_WORDS, plain_lines(&Described::of(error).text()));
+        }
+        None => say(&plain_lines(&Described::of(error).text())),
     }
     code(error)
 }
 
-/// The error, its causes and what to do. The database's own words end the causes.
-fn described(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error}");
-    let mut advice = missing_role(error)
-        .map(|role| {
-            format!(
-                "it takes the rights of {role}: GRANT {role} TO the role that you connect as, or \
-                 connect as one that has them"
-            )
-        })
-        .or_else(|| advice(code(error)).map(str::to_owned));
-    for cause in error.chain().skip(1) {
-        if let Some(said) = operations::said(cause) {
-            write!(text, "\n  because: {}", said.message).ok();
-            advice = said.hint.or(advice);
-            break;
-        }
-        let cause = cause.to_string();
-        // The driver's errors repeat their cause, ours don't.
-        if !text.ends_with(&cause) {
-            write!(text, "\n  because: {cause}").ok();
-        }
+/// Reports why a daemon ends, in the form of its log: a supervisor reads both streams as one. People
+/// at a terminal get the text as well.
+pub(super) fn report_daemon(error: &anyhow::Error, log: &Log, instance: &str) -> Code {
+    let logged = say_last(&last_words(error), log, instance);
+    if !logged || std::io::stderr().is_terminal() {
+        report(error);
     }
-    if let Some(advice) = advice {
-        write!(text, "\n  help: {advice}").ok();
+    code(error)
+}
+
+fn last_words(error: &anyhow::Error) -> Vec<LastWords> {
+    let code = code(error);
+    let words = |error, place, help| {
+        let (sort, exit_code) = (code.sort(), code as u8);
+        LastWords { error, sort, place, help, exit_code }
+    };
+    if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
+        let one = |mistake: &Mistake| words(mistake.message.clone(), mistake.place.clone(), None);
+        return mistakes.iter().map(one).collect();
     }
-    text
+    let Described { chain, help } = Described::of(error);
+    vec![words(chain.join(": "), None, help)]
+}
+
+/// An error in words.
+struct Described {
+    /// What failed, then each cause. The database's own words end the causes.
+    chain: Vec<String>,
+    /// What to do.
+    help: Option<String>,
+}
+
+impl Described {
+    fn of(error: &anyhow::Error) -> Self {
+        let mut chain = vec![error.to_string()];
+        let mut help = missing_role(error)
+            .map(|role| {
+                format!(
+                    "it takes the rights of {role}: GRANT {role} TO the role that you connect as, \
+                     or connect as one that has them"
+                )
+            })
+            .or_else(|| advice(code(error)).map(str::to_owned));
+        for cause in error.chain().skip(1) {
+            if let Some(said) = operations::said(cause) {
+                chain.push(said.message);
+                help = said.hint.or(help);
+                break;
+            }
+            let cause = cause.to_string();
+            // The driver's errors repeat their cause, ours don't.
+            if !chain.last().is_some_and(|said| said.ends_with(&cause)) {
+                chain.push(cause);
+            }
+        }
+        Self { chain, help }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("error: {}", self.chain.join("\n  because: "));
+        if let Some(help) = &self.help {
+            write!(text, "\n  help: {help}").ok();
+        }
+        text
+    }
 }
 
 /// The role that would have been let in.
@@ -222,8 +277,10 @@ fn of_trying(error: &TrialError) -> Code {
 fn of_migrating(error: &MigrateError) -> Code {
     match error {
         MigrateError::Connect(error) => of_nature(Nature::of_connect(error)),
-        MigrateError::Silent { .. } => Code::Unreachable,
-        MigrateError::Locked { .. } => Code::TryAgain,
+        MigrateError::Silent { .. } | MigrateError::Lost(Lost::Server(_)) => Code::Unreachable,
+        MigrateError::Lost(Lost::Session | Lost::Answer) | MigrateError::Locked { .. } => {
+            Code::TryAgain
+        }
         MigrateError::Changed { .. } | MigrateError::Newer { .. } => Code::NotReady,
         MigrateError::UnknownTarget { .. } => Code::Usage,
         other => of_nature(operations::nature(other)),

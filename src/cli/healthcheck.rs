@@ -78,9 +78,11 @@ pub(super) async fn run(arguments: &HealthcheckArguments, context: &Context) -> 
             return Err(NotReady::late(&arguments.url.authority, seconds).into());
         }
     };
-    context.output.show(&answer, |answer| super::output::plain_lines(answer.body.trim_end()))?;
+    let text = |answer: &Answer| super::output::plain_lines(answer.body.trim_end());
+    let shown = context.output.show(&answer, text);
     match answer.status {
-        200..=299 => Ok(()),
+        // How the daemon is is what the exit code tells, whoever reads the answer.
+        200..=299 => shown,
         status => Err(NotReady::status(route, status).into()),
     }
 }

@@ -48,6 +48,21 @@ impl Output {
     }
 }
 
+impl Output {
+    /// The same for what a command has changed, which has its effect whether or not anybody can read
+    /// of it: a failure here would have a script do it again. Where it can't be written, it is said to
+    /// whoever watches.
+    pub(super) fn show_done<T: Serialize>(self, value: &T, text: impl Fn(&T) -> String) {
+        if let Err(error) = self.show(value, &text) {
+            let why = error.root_cause();
+            say(&format!(
+                "warning: standard output can't be written to ({why}); this was done:\n{}",
+                text(value).trim_end()
+            ));
+        }
+    }
+}
+
 /// Writes text that is printed in either form, such as a configuration file.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let newline = if text.ends_with('\n') { "" } else { "\n" };

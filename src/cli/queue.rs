@@ -52,25 +52,26 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
     match command {
         QueueCommand::List => {
             let list = session.within(async |c| operations::list_queues(c).await).await?;
-            context.output.show(&list, table)
+            context.output.show(&list, table)?;
         }
         QueueCommand::Pause { name, reason } => {
             let pausing = async |c: &mut operations::Connection| {
                 operations::pause_queue(c, &name, reason.as_deref()).await
             };
             let changed = session.within(pausing).await?;
-            switched(&Switched { queue: name.to_string(), paused: true, changed }, context)
+            switched(&Switched { queue: name.to_string(), paused: true, changed }, context);
         }
         QueueCommand::Resume { name } => {
             let changed =
                 session.within(async |c| operations::resume_queue(c, &name).await).await?;
-            switched(&Switched { queue: name.to_string(), paused: false, changed }, context)
+            switched(&Switched { queue: name.to_string(), paused: false, changed }, context);
         }
     }
+    Ok(())
 }
 
-fn switched(switched: &Switched, context: &Context) -> anyhow::Result<()> {
-    context.output.show(switched, |switched| {
+fn switched(switched: &Switched, context: &Context) {
+    context.output.show_done(switched, |switched| {
         let Switched { queue, paused, changed } = switched;
         let state = if *paused { "paused" } else { "running" };
         if *changed {
@@ -78,7 +79,7 @@ fn switched(switched: &Switched, context: &Context) -> anyhow::Result<()> {
         } else {
             format!("queue {queue} was {state} already")
         }
-    })
+    });
 }
 
 fn table(list: &QueueList) -> String {

@@ -3,6 +3,7 @@
 //! It can only be had from `config`'s checks or, for the library, from the defaults; what it holds
 //! is immutable while the daemon runs.
 
+use super::url::DatabaseUrl;
 use crate::job::{KindName, KindPolicy, QueueName, RateLimit, Retention};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -47,44 +48,6 @@ impl Settings {
     /// Where the queue is, or what to do about its absence.
     pub fn database_url(&self) -> Result<&DatabaseUrl, MissingUrl> {
         self.database.url.as_ref().ok_or(MissingUrl)
-    }
-}
-
-/// A connection URL, whose password no `Debug`, log line or page shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// Wraps a URL that `config` has looked at.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self(url.into())
-    }
-
-    /// The URL with its password, for connecting.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// The URL with its password blotted out.
-    pub fn redacted(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else { return "…".into() };
-        let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let shown = match authority.rsplit_once('@') {
-            Some((user, host)) => {
-                let name = user.split(':').next().unwrap_or_default();
-                let secret = if user.contains(':') { ":…" } else { "" };
-                format!("{name}{secret}@{host}")
-            }
-            None => authority.into(),
-        };
-        let path = tail.split('?').next().unwrap_or_default();
-        format!("{scheme}://{shown}{path}")
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.redacted())
     }
 }
 

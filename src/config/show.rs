@@ -73,7 +73,22 @@ impl Showing<'_> {
         Shown { key: "database.url".into(), value, source }
     }
 
+    /// The URL's own limit, where nothing else was said.
+    fn connect_timeout(&self, key: &Key) -> Option<Shown> {
+        let (of_url, source) = (self.settings.database.url.as_ref()?, self.url_place?);
+        let limit = of_url.read().ok()?.connect_timeout()?;
+        let holds = limit == self.settings.database.connect_timeout;
+        let value = format!("{:?}", form::duration_text(limit));
+        holds.then(|| Shown { key: key.path.into(), value, source: source.to_owned() })
+    }
+
     fn one(&self, at: At<'_>, key: &Key) -> Option<Shown> {
+        if key.path == "database.connect_timeout"
+            && self.reader.place(at, key.name()) == Some(DEFAULT)
+            && let Some(shown) = self.connect_timeout(key)
+        {
+            return Some(shown);
+        }
         let own = self.reader.raw(at, key.name());
         let heir = INHERITED.iter().find(|(path, _)| *path == key.path).and_then(|(_, from)| {
             let (section, name) = from.split_once('.')?;

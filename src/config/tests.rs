@@ -6,6 +6,7 @@ mod mistakes;
 mod precedence;
 mod random;
 mod secrets;
+mod urls;
 
 use super::{Environment, Loaded, Mistakes, Source, load};
 use std::path::PathBuf;

@@ -46,19 +46,119 @@ impl Frame {
     }
 }
 
+/// Kinds and ids that a line names of what runs; a demo's programs run four at a time.
+const RUNNING_SHOWN: usize = 4;
+
 impl fmt::Display for Frame {
-    /// One line, for a terminal and for a pipe alike.
+    /// One line of any length, for a pipe.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>5.1}s", self.elapsed.as_secs_f64())?;
-        for (state, count) in &self.states {
-            write!(f, "  {state} {count}")?;
+        f.write_str(&self.line(Detail::ALL[0]))
+    }
+}
+
+/// What a line has room for.
+#[derive(Debug, Clone, Copy)]
+struct Detail {
+    queues: bool,
+    /// How many of the jobs that run are named; otherwise they are among the counts alone.
+    running: usize,
+    /// States in which no job is.
+    empty_states: bool,
+    rate: bool,
+    names: Names,
+}
+
+/// How the states are called.
+#[derive(Debug, Clone, Copy)]
+enum Names {
+    Whole,
+    Short,
+    /// Short, and close together.
+    Dense,
+}
+
+impl Detail {
+    const WHOLE: Self = Self {
+        queues: true,
+        running: RUNNING_SHOWN,
+        empty_states: true,
+        rate: true,
+        names: Names::Whole,
+    };
+    const FILLED: Self = Self { empty_states: false, ..Self::WHOLE };
+    const LONE: Self = Self { queues: false, running: 0, ..Self::FILLED };
+    /// From the most to the least. What a job's life is about, the states, goes last.
+    const ALL: [Self; 8] = [
+        Self::WHOLE,
+        Self::FILLED,
+        Self { queues: false, ..Self::FILLED },
+        Self { running: 1, ..Self::LONE },
+        Self::LONE,
+        Self { names: Names::Short, ..Self::LONE },
+        Self { names: Names::Short, rate: false, ..Self::LONE },
+        Self { names: Names::Dense, rate: false, ..Self::LONE },
+    ];
+}
+
+/// As much of a state's name as tells it from the others.
+fn short(state: &'static str) -> &'static str {
+    match state {
+        "scheduled" => "sched",
+        "available" => "avail",
+        "running" => "run",
+        "retryable" => "retry",
+        "completed" => "compl",
+        "cancelled" => "canc",
+        "discarded" => "disc",
+        other => other,
+    }
+}
+
+impl Frame {
+    /// One line of at most so many columns, with as much in it as fits. States that no job is in go
+    /// first, then the queues, then what runs by name; then names are shortened, at last the line is.
+    pub fn fitted(&self, columns: usize) -> String {
+        let fits = |line: &String| line.chars().count() <= columns;
+        let lines = Detail::ALL.map(|detail| self.line(detail));
+        let [.., least] = &lines;
+        match lines.iter().find(|line| fits(line)) {
+            Some(line) => line.clone(),
+            None if columns == 0 => String::new(),
+            None => least.chars().take(columns - 1).chain(['…']).collect(),
         }
-        write!(f, "  | {:.0}/s | queues:", self.rate)?;
-        self.queues.iter().try_for_each(|(queue, jobs)| write!(f, " {queue} {jobs}"))?;
-        write!(f, " | running:")?;
-        let few = self.running.iter().take(4);
-        few.clone().try_for_each(|(kind, id)| write!(f, " {kind}#{id}"))?;
-        if self.running.is_empty() { write!(f, " nothing") } else { Ok(()) }
+    }
+
+    fn line(&self, detail: Detail) -> String {
+        let seconds = self.elapsed.as_secs_f64();
+        let states = self.states.iter().filter(|(_, count)| detail.empty_states || *count > 0);
+        let states = states.map(|(state, count)| match detail.names {
+            Names::Whole => format!("  {state} {count}"),
+            Names::Short => format!("  {} {count}", short(state)),
+            Names::Dense => format!(" {} {count}", short(state)),
+        });
+        let rate = format!("  | {:.0}/s", self.rate);
+        let queues = self.queues.iter().map(|(queue, jobs)| format!(" {queue} {jobs}"));
+        let queues = format!(" | queues:{}", queues.collect::<String>());
+        let shown = |shown, part| if shown { part } else { String::new() };
+        [
+            format!("{seconds:>5.1}s"),
+            states.collect(),
+            shown(detail.rate, rate),
+            shown(detail.queues, queues),
+            shown(detail.running > 0, self.running(detail.running)),
+        ]
+        .concat()
+    }
+
+    /// What runs, at most so many of them by name.
+    fn running(&self, shown: usize) -> String {
+        let named = self.running.iter().take(shown).map(|(kind, id)| format!(" {kind}#{id}"));
+        let named: String = named.collect();
+        match self.running.len() {
+            0 => " | running: nothing".into(),
+            all if all > shown => format!(" | running:{named} +{}", all - shown),
+            _ => format!(" | running:{named}"),
+        }
     }
 }
 
@@ -134,6 +234,72 @@ mod tests {
         rows[0].queue = "programs".into();
         let frame = Frame::of(&rows, 0, Duration::from_secs(1), Duration::ZERO).to_string();
         assert!(frame.contains("| queues: default 1 programs 0 | running: nothing"), "{frame}");
+    }
+
+    /// Something of everything.
+    fn busy() -> Frame {
+        let states =
+            State::ALL.map(|state| (state.as_str(), usize::from(state != State::Available)));
+        let queues = [("default".to_owned(), 12), ("programs".to_owned(), 3)].into();
+        let running = (1..=6).map(|id| ("demo.resize".to_owned(), id)).collect();
+        let elapsed = Duration::from_millis(12_340);
+        Frame { states: states.into(), queues, running, finished: 3, rate: 41.6, elapsed }
+    }
+
+    #[rstest::rstest]
+    #[case::wide(
+        250,
+        " 12.3s  scheduled 1  available 0  running 1  retryable 1  completed 1  cancelled 1  \
+         discarded 1  | 42/s | queues: default 12 programs 3 | running: demo.resize#1 \
+         demo.resize#2 demo.resize#3 demo.resize#4 +2"
+    )]
+    #[case::without_empty_states(
+        192,
+        " 12.3s  scheduled 1  running 1  retryable 1  completed 1  cancelled 1  discarded 1  | 42/s \
+         | queues: default 12 programs 3 | running: demo.resize#1 demo.resize#2 demo.resize#3 \
+         demo.resize#4 +2"
+    )]
+    #[case::without_queues(
+        165,
+        " 12.3s  scheduled 1  running 1  retryable 1  completed 1  cancelled 1  discarded 1  | 42/s \
+         | running: demo.resize#1 demo.resize#2 demo.resize#3 demo.resize#4 +2"
+    )]
+    #[case::with_one_that_runs(
+        120,
+        " 12.3s  scheduled 1  running 1  retryable 1  completed 1  cancelled 1  discarded 1  | 42/s \
+         | running: demo.resize#1 +5"
+    )]
+    #[case::with_the_rate(
+        93,
+        " 12.3s  scheduled 1  running 1  retryable 1  completed 1  cancelled 1  discarded 1  | 42/s"
+    )]
+    #[case::with_short_names(
+        80,
+        " 12.3s  sched 1  run 1  retry 1  compl 1  canc 1  disc 1  | 42/s"
+    )]
+    #[case::with_states_alone(60, " 12.3s  sched 1  run 1  retry 1  compl 1  canc 1  disc 1")]
+    #[case::close_together(55, " 12.3s sched 1 run 1 retry 1 compl 1 canc 1 disc 1")]
+    #[case::cut(40, " 12.3s sched 1 run 1 retry 1 compl 1 ca…")]
+    #[case::one(1, "…")]
+    #[case::none(0, "")]
+    fn a_line_drops_what_matters_least_until_it_fits(#[case] columns: usize, #[case] line: &str) {
+        assert_eq!(busy().fitted(columns), line);
+    }
+
+    #[test]
+    fn a_short_name_tells_every_state_from_the_others() {
+        let names: std::collections::BTreeSet<_> =
+            State::ALL.map(|state| short(state.as_str())).into();
+        assert_eq!(names.len(), State::ALL.len());
+        assert!(names.iter().all(|name| name.len() <= 5), "{names:?}");
+    }
+
+    #[test]
+    fn a_line_is_never_longer_than_the_terminal_is_wide() {
+        for columns in 0..300 {
+            let long = busy().fitted(columns).chars().count();
+            assert!(long <= columns, "{long} in {columns}");
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ use tokio::time::timeout;
 /// Why no connection could be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
+    /// The URL isn't right, by the rules of the configuration.
+    #[error("the database URL can't be used: {}", .0.join("; "))]
+    Mistakes(Vec<String>),
     /// The URL can't be read.
     #[error("the database URL can't be read")]
     Url(#[source] sqlx::Error),
@@ -39,6 +42,12 @@ pub enum ConnectError {
          allow_plaintext = true under [database] and ask for none in the URL's sslmode"
     )]
     NoTls {
+        /// Where, without the password.
+        place: String,
+    },
+    /// The URL asks for a server that can be written to, and this one can't.
+    #[error("{place} is read-only, and target_session_attrs asks for one that can be written to")]
+    ReadOnly {
         /// Where, without the password.
         place: String,
     },
@@ -66,6 +75,9 @@ pub enum ConnectError {
 pub struct Connector {
     options: PgConnectOptions,
     place: String,
+    /// What the URL calls its sessions, besides their role.
+    application: Option<String>,
+    must_be_writable: bool,
     connect_timeout: Duration,
     statement_timeout: Duration,
     watch: Option<Arc<Watch>>,
@@ -75,7 +87,8 @@ impl Connector {
     /// Reads the URL. Whatever connects to Postgres comes by here, so that this is the one place where
     /// it is decided what may go over a network without TLS: nothing, unless `allow_plaintext` says so.
     pub fn new(url: &DatabaseUrl, settings: &Database) -> Result<Self, ConnectError> {
-        let options = PgConnectOptions::from_str(url.expose())
+        let address = url.read().map_err(ConnectError::Mistakes)?;
+        let options = PgConnectOptions::from_str(address.driver_url())
             .map_err(ConnectError::Url)?
             .disable_statement_logging();
         let remote = options.get_socket().is_none() && !is_local(options.get_host());
@@ -95,6 +108,8 @@ impl Connector {
         Ok(Self {
             options,
             place,
+            application: address.application_name().map(str::to_owned),
+            must_be_writable: address.must_be_writable(),
             connect_timeout: settings.connect_timeout,
             statement_timeout: settings.statement_timeout,
             watch: None,
@@ -135,28 +150,44 @@ impl Connector {
 
     /// The options, for the listener, which makes its own connection.
     pub(super) fn options(&self, role: &str) -> PgConnectOptions {
-        self.options.clone().application_name(&format!("legwork {role}"))
+        self.options.clone().application_name(&session_name(role, self.application.as_deref()))
     }
 
-    /// A connection that shows as `legwork ROLE` in `pg_stat_activity`.
+    /// A connection that shows as `legwork ROLE` in `pg_stat_activity`, with the URL's name behind it.
     pub async fn connect(&self, role: &str) -> Result<PgConnection, ConnectError> {
         let place = || self.place.clone();
         let options = self.options(role);
-        match timeout(self.connect_timeout, open(&options)).await {
-            Ok(Ok(connection)) => Ok(connection),
+        match timeout(self.connect_timeout, self.open(&options)).await {
+            Ok(Ok(Some(connection))) => Ok(connection),
+            Ok(Ok(None)) => Err(ConnectError::ReadOnly { place: place() }),
             Ok(Err(error)) if is_without_tls(&error) => Err(ConnectError::NoTls { place: place() }),
             Ok(Err(source)) => Err(ConnectError::Refused { place: place(), source }),
             Err(_) => Err(ConnectError::Deadline { place: place(), limit: self.connect_timeout }),
         }
     }
+
+    /// Connects and takes nothing from the role's or the database's own settings that could change
+    /// what our statements mean. `None` where the server is read-only and mustn't be.
+    async fn open(&self, options: &PgConnectOptions) -> Result<Option<PgConnection>, sqlx::Error> {
+        let mut connection = PgConnection::connect_with(options).await?;
+        sqlx::raw_sql(include_str!("sql/session.sql")).execute(&mut connection).await?;
+        let asked = sqlx::query_scalar(include_str!("sql/is_read_only.sql"));
+        let read_only = self.must_be_writable && asked.fetch_one(&mut connection).await?;
+        Ok((!read_only).then_some(connection))
+    }
 }
 
-/// Connects and takes nothing from the role's or the database's own settings that could change what
-/// our statements mean.
-async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    sqlx::raw_sql(include_str!("sql/session.sql")).execute(&mut connection).await?;
-    Ok(connection)
+/// Longest name that Postgres keeps, in bytes; it cuts what is behind.
+const SESSION_NAME_MAX_BYTES: usize = 63;
+
+/// The role comes first and stays whole: people and queries find sessions by it. The application's
+/// name is cut to what is left.
+fn session_name(role: &str, application: Option<&str>) -> String {
+    let own = format!("legwork {role}");
+    let Some(application) = application else { return own };
+    let room = SESSION_NAME_MAX_BYTES.saturating_sub(own.len() + " ()".len());
+    let application = &application[..application.floor_char_boundary(room)];
+    format!("{own} ({application})")
 }
 
 /// Whether the server said that it has no TLS. The driver has no variant for it, only a text; a test
@@ -192,5 +223,64 @@ mod tests {
         let settings = Database { allow_plaintext, ..Settings::default().database };
         let connector = Connector::new(&DatabaseUrl::new(url), &settings).unwrap();
         assert_eq!(format!("{:?}", connector.options("cli").get_ssl_mode()), mode);
+    }
+
+    #[rstest::rstest]
+    #[case::none(None, "legwork maintenance")]
+    #[case::short(Some("billing"), "legwork maintenance (billing)")]
+    #[case::long(
+        Some("0123456789012345678901234567890123456789é0123456789"),
+        "legwork maintenance (0123456789012345678901234567890123456789)"
+    )]
+    fn a_session_is_known_by_its_role_whatever_the_application_is_called(
+        #[case] application: Option<&str>,
+        #[case] name: &str,
+    ) {
+        assert_eq!(session_name("maintenance", application), name);
+        assert!(name.len() <= SESSION_NAME_MAX_BYTES);
+    }
+
+    /// What the driver makes of a URL that `config` has read.
+    fn options(url: &str) -> PgConnectOptions {
+        let connector = Connector::new(&DatabaseUrl::new(url), &Settings::default().database);
+        connector.expect("the URL is right").options("cli")
+    }
+
+    #[test]
+    fn every_part_of_a_url_reaches_the_driver_decoded() {
+        let url = "postgres://me%40corp:p%2Fw+%3F@db.example:6000/my%20app?sslmode=require\
+                   &sslrootcert=/a/b&options=-c%20x%3Dy&statement-cache-capacity=7";
+        let options = options(url);
+        assert_eq!(options.get_username(), "me@corp");
+        assert_eq!((options.get_host(), options.get_port()), ("db.example", 6000));
+        assert_eq!(options.get_database(), Some("my app"));
+        assert_eq!(options.get_options(), Some("-c x=y"));
+        assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyCa), "an authority is checked");
+        let shown = format!("{options:?}");
+        assert!(shown.contains("p/w+?") && shown.contains("capacity: 7"), "{shown}");
+    }
+
+    #[rstest::rstest]
+    #[case::of_the_authority("postgres://%2Frun%2Fpg/app")]
+    #[case::of_a_parameter("postgres:///app?host=/run/pg")]
+    #[case::with_a_user_before_it("postgres://u:p@/app?host=/run/pg")]
+    #[case::instead_of_a_host("postgres://u:p@localhost/app?host=%2Frun%2Fpg")]
+    fn a_socket_is_found_wherever_a_platform_writes_it(#[case] url: &str) {
+        assert_eq!(options(url).get_socket(), Some(&std::path::PathBuf::from("/run/pg")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_the_configuration_lets_through_the_driver_can_read(
+            url in "postgres://([a%20:@\\[\\]./!,]|%4[01]){0,8}(/[a%2F]{0,4})?([?](port=|host=|hostaddr=|sslmode=|options=|connect_timeout=|user=|[a0%:1&]){0,5})?",
+        ) {
+            let made = Connector::new(&DatabaseUrl::new(url), &Settings::default().database);
+            proptest::prop_assert!(!matches!(made, Err(ConnectError::Url(_))), "{made:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_a_server_s_name_without_its_brackets() {
+        assert_eq!(options("postgres://u@[::1]:6000/app").get_host(), "::1");
     }
 }

@@ -13,6 +13,7 @@ mod catalogue;
 mod error;
 mod session;
 mod state;
+mod vigil;
 
 use crate::config::{DatabaseUrl, Settings};
 use crate::postgres::Connector;
@@ -21,6 +22,7 @@ use tokio::time::{sleep, timeout};
 pub use catalogue::{Direction, EXPECTED_VERSION, sql};
 pub use error::MigrateError;
 pub use state::{MigrationState, MigrationStatus, SchemaCheck, check};
+pub use vigil::Lost;
 
 use session::{LOCK_ATTEMPTS, LOCK_PAUSE, Session};
 
@@ -50,7 +52,11 @@ pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
 }
 
 fn by_default(url: &str) -> Result<Migrator, MigrateError> {
-    Ok(Migrator::new(Connector::new(&DatabaseUrl::new(url), &Settings::default().database)?))
+    let url = DatabaseUrl::new(url);
+    let mut database = Settings::default().database;
+    let asked = url.read().ok().and_then(|address| address.connect_timeout());
+    database.connect_timeout = asked.unwrap_or(database.connect_timeout);
+    Ok(Migrator::new(Connector::new(&url, &database)?))
 }
 
 /// Migrates one database.
@@ -96,11 +102,14 @@ impl Migrator {
         let mut tries = 1;
         loop {
             let session = Session::open(&self.connector).await?;
-            let done = match task {
-                Task::Up => go_up(session).await,
-                Task::Down { target } => go_down(session, target).await,
+            let backend = session.backend();
+            let work = async {
+                match task {
+                    Task::Up => go_up(session).await,
+                    Task::Down { target } => go_down(session, target).await,
+                }
             };
-            match done {
+            match Box::pin(backend.watched(&self.connector, work)).await {
                 Err(error) if error.is_lock_timeout() && tries < LOCK_ATTEMPTS => {
                     tracing::info!(tries, "migration is waiting for a lock");
                     sleep(LOCK_PAUSE).await;

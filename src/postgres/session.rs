@@ -42,7 +42,11 @@ impl DbError {
             Self::Deadline(_) | Self::Connect(ConnectError::Deadline { .. }) => {
                 return "deadline".into();
             }
-            Self::Connect(ConnectError::Plaintext { .. }) => return "".into(),
+            Self::Connect(ConnectError::Plaintext { .. } | ConnectError::Mistakes(_)) => {
+                return "".into();
+            }
+            // As the server says it of a write.
+            Self::Connect(ConnectError::ReadOnly { .. }) => return "25".into(),
             Self::Connect(ConnectError::NoTls { .. }) => return "io".into(),
             Self::Connect(
                 ConnectError::Url(error) | ConnectError::Refused { source: error, .. },

@@ -25,6 +25,7 @@ macro_rules! events {
 events! {
     DAEMON_STARTED = "daemon.started", "The daemon is up and claims.";
     DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; the last line but flushes.";
+    DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.";
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.";
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.";
     SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each.";

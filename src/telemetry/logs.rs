@@ -5,12 +5,14 @@
 //! which are counted, and never work. Storms are cut short per call site. It decides neither levels
 //! nor messages, and the rooms never hand it a payload.
 
+mod last_words;
 mod layer;
 mod line;
 mod scope;
 mod throttle;
 mod writer;
 
+pub use last_words::{LastWords, say_last};
 pub use scope::JobScope;
 pub use writer::{Losses, Writer};
 
@@ -59,15 +61,19 @@ pub fn init(settings: &Log, instance: &str) -> Result<Logs, LogsError> {
     let stdout = std::io::stdout();
     let terminal = stdout.is_terminal();
     let writer = Writer::start(stdout).map_err(LogsError::StartWriter)?;
-    let style = match settings.format {
-        LogFormat::Json => Style::Json,
-        LogFormat::Auto if !terminal => Style::Json,
-        LogFormat::Auto | LogFormat::Pretty => Style::Pretty { colour: terminal },
-    };
+    let style = style(settings.format, terminal);
     let subscriber = subscriber(&settings.filter, style, instance, writer.clone())?;
     tracing::subscriber::set_global_default(subscriber)?;
     log_panics();
     Ok(Logs { writer })
+}
+
+fn style(format: LogFormat, terminal: bool) -> Style {
+    match format {
+        LogFormat::Json => Style::Json,
+        LogFormat::Auto if !terminal => Style::Json,
+        LogFormat::Auto | LogFormat::Pretty => Style::Pretty { colour: terminal },
+    }
 }
 
 fn subscriber(

@@ -11,6 +11,7 @@ mod interrupted;
 mod paging;
 mod plaintext;
 pub(crate) mod reference;
+mod urls;
 
 use crate::support::{PATIENCE, TestDb};
 use std::process::Stdio;

@@ -265,7 +265,7 @@ fn who_lacks_a_role_is_told_which() {
             let ran = finished(command, Some(b"{\"kind\": \"noop\"}\n")).await;
             let said = format!("{}{}", ran.stdout, ran.stderr);
             assert_eq!(ran.code, *code, "{who}, {arguments:?}: {said}");
-            assert!(ran.stderr.contains(role), "{who}, {arguments:?}: {said}");
+            assert!(said.contains(role), "{who}, {arguments:?}: {said}");
         }
         let mut session = connect(cluster, "postgres", "app").await;
         assert_eq!(value(&mut session, "SELECT count(*) FROM legwork.jobs").await, "0");

@@ -19,6 +19,7 @@ mod migrations;
 mod operators;
 mod pipeline;
 mod process;
+mod provenance;
 mod roles;
 mod schema;
 mod statements;

@@ -34,9 +34,11 @@ fn is_boundary(line: &str) -> bool {
 fn in_rust(file: &File) -> Vec<Finding> {
     let rust = Rust::of(&file.text).without_tests();
     let calls = BEGINNINGS.iter().flat_map(|call| rust.code.match_indices(call)).map(|(at, _)| at);
+    // Only that room can send a statement; elsewhere `commit` is a word, as in a metric's label.
+    let sends = !file.path.starts_with("src/") || file.path.starts_with("src/postgres/");
     let sent = rust.literals.iter().filter(|literal| {
         let mut lines = literal.text.lines();
-        lines.any(|line| is_boundary(line) || line.trim().starts_with("BEGIN;"))
+        sends && lines.any(|line| is_boundary(line) || line.trim().starts_with("BEGIN;"))
     });
     let places = calls.chain(sent.map(|literal| literal.at));
     let lines = places.map(|at| line_at(&file.text, at));

@@ -71,10 +71,11 @@ pub(super) async fn enqueue(path: &Path, context: &Context) -> anyhow::Result<()
     let bar = bar(length);
     let done = stream(lines, context, &bar).await;
     bar.finish_and_clear();
-    context.output.show(&Count { enqueued: done? }, |count| match count.enqueued {
+    context.output.show_done(&Count { enqueued: done? }, |count| match count.enqueued {
         1 => "enqueued 1 job".into(),
         jobs => format!("enqueued {jobs} jobs"),
-    })
+    });
+    Ok(())
 }
 
 /// One COPY of all lines. A signal while they are sent leaves it unfinished, which its connection's end

@@ -46,14 +46,20 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
     <&RawValue>::deserialize(from).map(Some)
 }
 
+/// What somebody is told who gives a list, or an object over several lines.
+const WHOLE: &str = "each line has to be a whole JSON object";
+
 /// The job of this line, or everything that is wrong with it in one sentence.
 pub(super) fn parse(line: &[u8]) -> Result<NewJob, String> {
     let text = std::str::from_utf8(line).map_err(|_| "isn't UTF-8".to_owned())?;
     // A list would be read as the keys' values in order.
-    if text.starts_with('[') {
-        return Err("it has to be a JSON object".into());
+    if !text.starts_with('{') {
+        return Err(WHOLE.into());
     }
-    let line: Line<'_> = serde_json::from_str(text).map_err(|error| json_error(&error))?;
+    let line: Line<'_> = serde_json::from_str(text).map_err(|error| {
+        let half = error.is_eof();
+        if half { format!("it ends before its object does: {WHOLE}") } else { json_error(&error) }
+    })?;
     let mut wrong = Wrong::default();
     let kind = wrong.named("kind", Some(KindName::from_str(&line.kind)));
     let queue = wrong.named("queue", line.queue.as_deref().map(QueueName::from_str));
@@ -182,8 +188,11 @@ mod tests {
     #[case::unknown_key(r#"{"kind":"k","qeue":"q"}"#, "unknown field `qeue`")]
     #[case::twice(r#"{"kind":"k","kind":"k"}"#, "duplicate field `kind`")]
     #[case::lease_column(r#"{"kind":"k","holder":1}"#, "unknown field `holder`")]
-    #[case::not_json("kind: k", "expected value")]
-    #[case::a_list(r#"["k"]"#, "it has to be a JSON object")]
+    #[case::not_json("kind: k", "each line has to be a whole JSON object")]
+    #[case::a_list(r#"["k"]"#, "each line has to be a whole JSON object")]
+    #[case::first_line_of_several("{", "it ends before its object does: each line")]
+    #[case::second_line_of_several(r#""kind": "k""#, "each line has to be a whole JSON object")]
+    #[case::broken(r#"{"kind":k}"#, "expected value (column 9)")]
     #[case::two(r#"{"kind":"k"}{"kind":"k"}"#, "trailing characters")]
     #[case::pattern(r#"{"kind":"a b"}"#, "kind: ' ' can't stand in a name")]
     #[case::priority(r#"{"kind":"k","priority":3}"#, "priority: 3 isn't from -2 to 2")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(super) async fn cancel(ids: &[JobId], context: &Context) -> anyhow::Result<()> {
     let mut session = context.connect(Limit::Statement).await?;
     let changes = session.within(async |c| operations::cancel_jobs(c, ids).await).await?;
-    say(&changes, context)?;
+    say(&changes, context);
     // The others were cancelled; a name that fits nothing is still an error of whoever named it.
     let missing: Vec<i64> =
         changes.iter().filter(|change| change.result == "not_found").map(|c| c.id).collect();
@@ -20,13 +20,15 @@ pub(super) async fn cancel(ids: &[JobId], context: &Context) -> anyhow::Result<(
 pub(super) async fn retry(ids: &[JobId], context: &Context) -> anyhow::Result<()> {
     let mut session = context.connect(Limit::Statement).await?;
     let changes = session.within(async |c| operations::retry_jobs(c, ids).await).await?;
-    say(&changes, context)
+    say(&changes, context);
+    Ok(())
 }
 
 pub(super) async fn discard(ids: &[JobId], context: &Context) -> anyhow::Result<()> {
     let mut session = context.connect(Limit::Statement).await?;
     let changes = session.within(async |c| operations::discard_jobs(c, ids).await).await?;
-    say(&changes, context)
+    say(&changes, context);
+    Ok(())
 }
 
 pub(super) async fn snooze(
@@ -36,17 +38,18 @@ pub(super) async fn snooze(
 ) -> anyhow::Result<()> {
     let mut session = context.connect(Limit::Statement).await?;
     let changes = session.within(async |c| operations::snooze_jobs(c, ids, delay).await).await?;
-    say(&changes, context)
+    say(&changes, context);
+    Ok(())
 }
 
-fn say(changes: &[Change], context: &Context) -> anyhow::Result<()> {
-    context.output.show(&changes, |changes| {
+fn say(changes: &[Change], context: &Context) {
+    context.output.show_done(&changes, |changes| {
         let mut table = Table::new().number("ID").text("RESULT", 80);
         for change in *changes {
             table.row([change.id.to_string(), words(&change.result)]);
         }
         table.render()
-    })
+    });
 }
 
 /// The functions' words as a sentence; what isn't one of them is the moment of a snooze.

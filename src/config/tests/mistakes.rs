@@ -164,7 +164,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "url with a parameter that nothing obeys",
-        "[database]\nurl = \"postgres://h/x?target_session_attrs=read-write\"\n",
+        "[database]\nurl = \"postgres://h/x?keepalives_idle=30\"\n",
     ),
     ("url with a misspelt parameter", "[database]\nurl = \"postgres://h/x?sslmod=require\"\n"),
     (

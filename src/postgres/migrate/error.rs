@@ -9,6 +9,7 @@ use crate::postgres::{ConnectError, operations::is_forbidden, roles};
 use std::time::Duration;
 
 use super::session::LOCK_TIMEOUT;
+use super::vigil::Lost;
 
 /// Postgres's code for "lock not available", which `lock_timeout` raises.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -96,6 +97,18 @@ pub enum MigrateError {
         #[source]
         source: Box<MigrateError>,
     },
+
+    /// There was nothing left to wait for before the migration had ended.
+    #[error(
+        "{}; whether the migration is applied is unknown. Each one is applied whole or not at all: \
+         run `legwork migrate status` to see, and the same command again to go on",
+        match .0 {
+            Lost::Server(limit) => format!("the database can't be reached, for {limit:?} now"),
+            Lost::Session => "the database has ended the migrating session".into(),
+            Lost::Answer => "the migrating session's connection has fallen silent".into(),
+        }
+    )]
+    Lost(Lost),
 
     /// `down` was given a version that doesn't exist.
     #[error("there is no version {target} to go down to: give 0 to {newest}")]

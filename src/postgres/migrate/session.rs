@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::catalogue::{self, BECOME_OWNER, EXPECTED_VERSION, FINISH, PREPARE, REMOVE};
 use super::error::MigrateError;
 use super::state;
+use super::vigil::Backend;
 use crate::postgres::Connector;
 
 /// How long one statement waits for a lock. Everything that queues behind a waiting ALTER TABLE waits
@@ -28,6 +29,7 @@ pub(super) const LOCK_PAUSE: Duration = Duration::from_secs(1);
 /// A dedicated connection, set up for migrating.
 pub(super) struct Session {
     connection: PgConnection,
+    backend: Backend,
 }
 
 impl Session {
@@ -41,7 +43,15 @@ impl Session {
         let limit = connector.statement_timeout();
         let limited = timeout(limit, limiting).await;
         limited.map_err(|_| MigrateError::Silent { limit })?.map_err(MigrateError::Limit)?;
-        Ok(Self { connection })
+        let own = timeout(limit, Backend::of(&mut connection)).await;
+        let own = own.map_err(|_| MigrateError::Silent { limit })?;
+        let backend = own.map_err(MigrateError::Limit)?;
+        Ok(Self { connection, backend })
+    }
+
+    /// Who works for it on the server.
+    pub(super) fn backend(&self) -> Backend {
+        self.backend.clone()
     }
 
     pub(super) fn connection(&mut self) -> &mut PgConnection {

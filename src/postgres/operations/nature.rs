@@ -47,9 +47,11 @@ impl Nature {
     /// Of a connection that couldn't be had.
     pub fn of_connect(error: &ConnectError) -> Self {
         match error {
-            ConnectError::Url(_) | ConnectError::Plaintext { .. } | ConnectError::NoTls { .. } => {
-                Self::Address
-            }
+            ConnectError::Mistakes(_)
+            | ConnectError::Url(_)
+            | ConnectError::Plaintext { .. }
+            | ConnectError::NoTls { .. } => Self::Address,
+            ConnectError::ReadOnly { .. } => Self::Temporary,
             ConnectError::Refused { source, .. } => Self::of_connecting(source),
             ConnectError::Deadline { .. } => Self::Unreachable,
         }

@@ -85,7 +85,7 @@ impl Fields {
         Some(self.0.remove(at).1)
     }
 
-    fn text(&mut self, name: &'static str, mut text: String) {
+    pub(super) fn text(&mut self, name: &'static str, mut text: String) {
         if text.len() > VALUE_MAX_BYTES {
             text.truncate(text.floor_char_boundary(VALUE_MAX_BYTES));
             text.push('…');
@@ -148,14 +148,19 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    #[expect(clippy::disallowed_methods, reason = "a line's time is for people, nothing decides")]
     pub(super) fn now(metadata: &'a Metadata<'_>, instance: &'a str, fields: Fields) -> Self {
-        Self::at(SystemTime::now(), metadata, instance, fields)
+        Self::of(*metadata.level(), metadata.target(), instance, fields)
+    }
+
+    /// A line of now that no event of `tracing` stands behind.
+    #[expect(clippy::disallowed_methods, reason = "a line's time is for people, nothing decides")]
+    pub(super) fn of(level: Level, target: &'a str, instance: &'a str, fields: Fields) -> Self {
+        Self::at(SystemTime::now(), (level, target), instance, fields)
     }
 
     pub(super) fn at(
         at: SystemTime,
-        metadata: &'a Metadata<'_>,
+        (level, target): (Level, &'a str),
         instance: &'a str,
         mut fields: Fields,
     ) -> Self {
@@ -164,7 +169,6 @@ impl<'a> Line<'a> {
             Some(other) => other.to_string(),
             None => String::new(),
         };
-        let (level, target) = (*metadata.level(), metadata.target());
         Self { at, level, target, instance, message, fields }
     }
 

@@ -157,8 +157,8 @@ catalogue! {
         "Log lines lost because standard output didn't take them in time.";
     LOG_LINES_SUPPRESSED = "legwork_log_lines_suppressed_total", Counter, [],
         "Warnings and errors left out because they repeated too fast.";
-    BUILD_INFO = "legwork_build_info", Gauge, ["version"],
-        "Always 1; the label tells what runs.";
+    BUILD_INFO = "legwork_build_info", Gauge, ["version", "commit"],
+        "Always 1; the labels tell what runs.";
     SCHEMA_VERSION = "legwork_schema_version", Gauge, [],
         "Version of the schema in the database.";
     SCHEMA_EXPECTED = "legwork_schema_version_expected", Gauge, [],

@@ -1,6 +1,7 @@
 //! What exists once a daemon: supervision, rescue, schema, draining, sessions and ages.
 
 use super::{catalogue as c, registry::Registry};
+use crate::telemetry::build;
 use metrics::{Counter, Gauge, Histogram};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ impl DaemonMetrics {
     pub(super) fn new(registry: &Registry) -> Self {
         let counter = |metric| registry.counter(metric, &[]);
         let gauge = |metric| registry.gauge(metric, &[]);
-        registry.gauge(&c::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]).set(1.0);
+        registry.gauge(&c::BUILD_INFO, &[build::VERSION, build::COMMIT]).set(1.0);
         Self {
             listener_connected: gauge(&c::LISTENER_CONNECTED),
             flush_pending_rows: gauge(&c::FLUSH_PENDING),

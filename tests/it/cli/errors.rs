@@ -130,7 +130,8 @@ async fn a_kind_of_somebody_elses_code_is_refused_by_the_check_and_not_only_at_t
     for arguments in [&["--config", file, "config", "check"][..], &["--config", file, "run"]] {
         let ran = finished(command("postgres://127.0.0.1:1/x", arguments), None).await;
         assert_eq!(ran.code, 78, "{}", ran.stderr);
-        assert!(ran.stderr.contains("registers no handler"), "{}", ran.stderr);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains("registers no handler"), "{said}");
     }
 }
 
@@ -154,7 +155,11 @@ async fn bad_configuration_is_exit_code_78(#[case] url: &str, #[case] variables:
         command.envs(variables.iter().copied());
         let ran = finished(command, None).await;
         assert_eq!(ran.code, 78, "{arguments:?}: {}", ran.stderr);
-        assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+        // A daemon's log is JSON here, and its refusal a line of that.
+        match arguments {
+            ["run"] => assert_eq!(ran.json()["event"], "daemon.failed"),
+            _ => assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr),
+        }
     }
 }
 
@@ -226,6 +231,52 @@ fn a_reader_that_went_away_is_no_failure() {
     });
 }
 
+#[test]
+fn what_was_done_is_not_called_a_failure_because_nobody_can_read_of_it() {
+    support::run(async |db| {
+        let file = b"{\"kind\": \"k\"}\n{\"kind\": \"k\"}\n";
+        let cases: [(&[&str], &str); 4] = [
+            (&["enqueue", "k"], "enqueued job 1"),
+            (&["--output", "json", "enqueue", "--file", "-"], "enqueued 2 jobs"),
+            (&["queue", "pause", "q"], "queue q is paused"),
+            (&["job", "cancel", "1"], "cancelled"),
+        ];
+        for (arguments, done) in cases {
+            let mut command = command(&db.url(), arguments);
+            let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+            let ran = finished(
+                {
+                    command.stdout(full);
+                    command
+                },
+                Some(file),
+            )
+            .await;
+            assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("No space left"), "{}", ran.stderr);
+            assert!(ran.stderr.contains(done), "{}", ran.stderr);
+        }
+        assert_eq!(super::live_jobs(&db).await, 2);
+        // What only tells something has failed if it can't.
+        let mut list = command(&db.url(), &["job", "list"]);
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+        list.stdout(full);
+        assert_eq!(finished(list, None).await.code, 1);
+    });
+}
+
+#[test]
+fn an_exit_code_that_answers_is_the_same_where_nobody_reads_the_rest() {
+    support::run(async |db| {
+        legwork(&db, &["migrate", "down", "--to", "3"]).await.done();
+        let mut command = command(&db.url(), &["migrate", "status"]);
+        let mut child = command.spawn().expect("the binary runs");
+        drop(child.stdout.take());
+        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends");
+        assert_eq!(output.expect("it can be waited for").status.code(), Some(3));
+    });
+}
+
 /// A server that answers one request with this, or says nothing where that is nothing.
 async fn asked(answer: &str, arguments: &[&str]) -> (Ran, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -279,4 +330,12 @@ fn to_ask_why_of_a_job_that_is_not_there_is_answered_and_is_exit_code_1() {
         assert!(ran.stdout.contains("no job 7"), "{}", ran.stdout);
         assert!(ran.stderr.starts_with("error: there is no job 7"), "{}", ran.stderr);
     });
+}
+
+#[tokio::test]
+async fn who_enqueues_without_a_kind_is_told_of_both_ways() {
+    let ran = finished(command("", &["enqueue"]), None).await;
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("enqueue [OPTIONS] KIND [JSON|-]"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("legwork enqueue --file FILE"), "{}", ran.stderr);
 }

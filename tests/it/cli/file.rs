@@ -68,7 +68,7 @@ fn several_wrong_lines_are_named_together_up_to_a_limit() {
         assert!(ran.stderr.contains("line 2: ") && ran.stderr.contains("line 4: unknown field"));
         let ran =
             legwork_fed(&db, &["enqueue", "--file", "-"], "nope\n".repeat(1000).as_bytes()).await;
-        assert_eq!(ran.stderr.matches("line ").count(), 20, "{}", ran.stderr);
+        assert_eq!(ran.stderr.matches("\n  line ").count(), 20, "{}", ran.stderr);
     });
 }
 

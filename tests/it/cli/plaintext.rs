@@ -113,7 +113,7 @@ async fn a_mode_from_the_environment_is_held_to_the_same_rule() {
         command.env("PGSSLMODE", "disable").env("LEGWORK_ADMIN__LISTEN", "127.0.0.1:0");
         let ran = finished(command, None).await;
         assert_eq!(ran.code, 78, "{arguments:?}: {}", ran.stderr);
-        assert!(ran.stderr.contains("allow_plaintext = true"), "{}", ran.stderr);
-        assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains("allow_plaintext = true") && !said.contains("hunter2"), "{said}");
     }
 }

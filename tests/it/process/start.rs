@@ -88,14 +88,64 @@ fn no_database_url_ends_the_start_with_code_78_and_says_where_to_put_one() {
     });
 }
 
-/// Checked configuration leaves the parameters of a URL to the driver.
+/// What the daemon said last, where its whole output was JSON.
+async fn refusal(configuration: &str) -> (Option<i32>, Vec<serde_json::Value>) {
+    let mut daemon = Daemon::start(configuration).await;
+    let code = daemon.exit(REFUSAL).await.code();
+    let events = daemon.events();
+    assert_eq!(events.len(), daemon.lines(), "something isn't JSON: {}", daemon.printed());
+    (code, events.into_iter().filter(|line| line["event"] == "daemon.failed").collect())
+}
+
 #[test]
-fn a_database_url_that_the_driver_cannot_read_ends_the_start_with_code_78() {
+fn every_mistake_of_the_configuration_is_a_line_of_the_log_where_that_is_json() {
     support::run(async |_db| {
-        let (url, kinds) = ("postgres:///app?port=none", noop());
-        let mut daemon = Daemon::start(&Configuration::of(url, &kinds).text()).await;
+        let (url, kinds) = ("postgres://u:hunter2@db.example/app?port=none", noop());
+        let text = Configuration::of(url, &kinds).text();
+        let (code, lines) =
+            refusal(&text.replace("[log]", "[claim]\nbatch = 0\n[log]\nfilter = 'off'")).await;
+        assert_eq!((code, lines.len()), (Some(78), 2), "{lines:?}");
+        for (line, what) in lines.iter().zip(["parameter port isn't a number", "claim.batch: 0"]) {
+            assert_eq!((&line["exit_code"], &line["level"]), (&78.into(), &"ERROR".into()));
+            assert_eq!(line["error.type"], "configuration");
+            assert!(
+                line["error.message"].as_str().is_some_and(|said| said.contains(what)),
+                "{line}"
+            );
+            assert!(
+                line["config.place"].as_str().is_some_and(|at| at.contains(".toml:")),
+                "{line}"
+            );
+            assert!(!line.to_string().contains("hunter2"), "{line}");
+        }
+    });
+}
+
+#[test]
+fn a_daemon_that_its_database_refuses_says_so_in_one_line_of_the_log_and_what_to_do() {
+    support::run(async |db| {
+        let (url, kinds) = (db.url(), noop());
+        let (code, none) = refusal(&Configuration::of("", &kinds).text()).await;
+        assert_eq!((code, none.len()), (Some(78), 1), "{none:?}");
+        migrate::down(&url, 0).await.expect("the schema can be taken back");
+        let (code, lines) = refusal(&Configuration::of(&url, &kinds).text()).await;
+        assert_eq!((code, lines.len()), (Some(3), 1), "{lines:?}");
+        assert_eq!(
+            (&lines[0]["error.type"], &lines[0]["exit_code"]),
+            (&"schema".into(), &3.into())
+        );
+        let said = lines[0]["error.message"].as_str().expect("it says why");
+        assert!(said.contains("`legwork migrate up`"), "{said}");
+    });
+}
+
+#[test]
+fn a_daemon_that_logs_for_people_refuses_in_text_on_standard_error() {
+    support::run(async |_db| {
+        let text = "[log]\nformat = 'pretty'\n[claim]\nbatch = 0\n";
+        let mut daemon = Daemon::start(text).await;
         assert_eq!(daemon.exit(REFUSAL).await.code(), Some(78), "{}", daemon.printed());
-        assert!(daemon.printed().contains("database URL can't be read"), "{}", daemon.printed());
+        assert!(daemon.printed().starts_with("error: claim.batch: 0"), "{}", daemon.printed());
     });
 }
 

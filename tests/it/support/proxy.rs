@@ -1,9 +1,9 @@
 //! A network between a daemon and its Postgres that fails when a test says so.
 //!
 //! A server that is stopped refuses at once; what hurts is a network that says nothing. The proxy
-//! carries bytes between a port of its own and the server's socket or address, and has five
+//! carries bytes between a port of its own and the server's socket or address, and has six
 //! verbs: [`blackhole`](Proxy::blackhole), [`heal`](Proxy::heal), [`reset`](Proxy::reset),
-//! [`strand`](Proxy::strand) and [`swallow`](Proxy::swallow). What was under way when the black hole
+//! [`strand`](Proxy::strand), [`mute`](Proxy::mute) and [`swallow`](Proxy::swallow). What was under way when the black hole
 //! opened arrives after it has healed, ends of connections too, as it does where a network repeats
 //! its packets; what a stranded connection sends is gone. It looks into no byte unless told to
 //! swallow one statement.
@@ -36,6 +36,8 @@ struct State {
     resets: u32,
     /// Connections that are older than this are silent for ever.
     strands: u32,
+    /// Answers on connections that are older than this are gone.
+    mutes: u32,
     /// What the next statement to be swallowed has in it.
     swallow: Option<&'static str>,
 }
@@ -109,6 +111,11 @@ impl Proxy {
     /// is told; new ones are carried. A firewall that has forgotten its connections does this.
     pub(crate) fn strand(&self) {
         self.state.send_modify(|state| state.strands += 1);
+    }
+
+    /// On every connection that is open now the server's answers are lost, and nobody is told.
+    pub(crate) fn mute(&self) {
+        self.state.send_modify(|state| state.mutes += 1);
     }
 
     /// The next statement with this in it doesn't arrive, and its connection is stranded.
@@ -231,10 +238,14 @@ async fn pump(
 ) -> bool {
     let mut buffer = vec![0; 16 * 1024];
     let mut state = network.state.subscribe();
+    let mutes = state.borrow().mutes;
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
         if state.wait_for(|state| !state.blackholed).await.is_err() {
             return false;
+        }
+        if !asks && read > 0 && state.borrow().mutes != mutes {
+            continue;
         }
         if asks && swallows(network, &buffer[..read]) {
             return true;

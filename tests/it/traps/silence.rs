@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use legwork::heartbeat::{self, KeeperError, LeaseKeeper, LeaseTimes, Reports};
 use nix::sys::signal::Signal;
+use rstest::rstest;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -169,5 +170,42 @@ fn trap_6_a_migrator_whose_question_is_lost_before_it_changes_anything_ends_with
             assert_eq!(ran.code, 69, "{arguments:?}: {}", ran.stderr);
             assert!(ran.stderr.contains("didn't answer within"), "{}", ran.stderr);
         }
+    });
+}
+
+#[rstest]
+#[case::nothing_arrives_any_more(Proxy::blackhole, 69, "can't be reached, for 6s now")]
+#[case::the_session_is_forgotten(Proxy::strand, 75, "has ended the migrating session")]
+#[case::an_answer_is_lost(Proxy::mute, 75, "connection has fallen silent")]
+fn trap_6_a_migration_that_nothing_is_heard_of_ends_and_says_that_its_state_is_unknown(
+    #[case] falls_silent: fn(&Proxy),
+    #[case] code: i32,
+    #[case] what: &str,
+) {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut lock = pool.begin().await.expect("a transaction");
+        let locking = sqlx::query("LOCK TABLE legwork.job IN ACCESS SHARE MODE");
+        locking.execute(&mut *lock).await.expect("the lock is free");
+        let proxy = Proxy::before(&db.url()).await;
+        let mut command = cli::command(proxy.url(), &["migrate", "down", "--to", "0"]);
+        command.env("LEGWORK_DATABASE__STATEMENT_TIMEOUT", "1s");
+        let silence = async {
+            let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+                AND datname = current_database() AND application_name = 'legwork migrate')";
+            support::eventually("the migration waits for the lock", async || {
+                sqlx::query_scalar(waits).fetch_one(&pool).await.expect("Postgres answers")
+            })
+            .await;
+            falls_silent(&proxy);
+        };
+        let (ran, ()) = tokio::join!(cli::finished(command, None), silence);
+        assert_eq!(ran.code, code, "{}", ran.stderr);
+        for said in [what, "is unknown", "`legwork migrate status`"] {
+            assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        }
+        lock.rollback().await.expect("it ends");
+        pool.close().await;
+        drop(proxy);
     });
 }

@@ -1,0 +1,95 @@
+//! What a URL asks for has its effect, for commands and daemons.
+
+use super::{command, finished};
+use crate::process::{Configuration, SLACK};
+use crate::support::{self, Daemon, TestDb};
+use nix::sys::signal::Signal;
+use sqlx::Connection as _;
+use std::process::Stdio;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+/// The database's URL with these parameters besides its own.
+fn with(url: &str, parameters: &str) -> String {
+    let sign = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{sign}{parameters}")
+}
+
+async fn is_known_as(db: &TestDb, names: &[&str]) {
+    let mut connection = db.connect().await;
+    let known = "SELECT count(DISTINCT application_name) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = ANY($1)";
+    support::eventually(&format!("sessions are called {names:?}"), async || {
+        let found = sqlx::query_scalar::<_, i64>(known).bind(names).fetch_one(&mut connection);
+        found.await.expect("sessions can be listed") == i64::try_from(names.len()).unwrap_or(-1)
+    })
+    .await;
+    connection.close().await.expect("it closes");
+}
+
+#[test]
+fn sessions_are_known_by_their_role_and_by_the_name_in_the_url() {
+    support::run(async |db| {
+        let url = with(&db.url(), "application_name=billing%20eu");
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
+        daemon.logged("daemon.started").await;
+        let mut enqueue = command(&url, &["enqueue", "--file", "-"]);
+        let mut enqueue = enqueue.stdin(Stdio::piped()).spawn().expect("it runs");
+        // It connects when it has something to send.
+        let mut stdin = enqueue.stdin.take().expect("it is piped");
+        stdin.write_all(b"{\"kind\": \"k\"}\n").await.expect("it reads");
+        let roles = ["claim", "heartbeat", "listener", "cli"];
+        let names = roles.map(|role| format!("legwork {role} (billing eu)"));
+        is_known_as(&db, &names.each_ref().map(String::as_str)).await;
+        drop(stdin);
+        assert!(enqueue.wait().await.expect("it ends").success());
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
+#[test]
+fn a_url_that_asks_for_a_server_to_write_to_is_served_by_no_other() {
+    support::run(async |db| {
+        let mut administrator = db.connect().await;
+        let set = |to: &str| {
+            format!("ALTER DATABASE {} SET default_transaction_read_only = {to}", db.name())
+        };
+        let off = format!("SET default_transaction_read_only = off; {}", set("off"));
+        let set = sqlx::raw_sql(sqlx::AssertSqlSafe(set("on")));
+        set.execute(&mut administrator).await.expect("it is set");
+        for (asked, code) in [("any", 0), ("read-write", 75), ("primary", 75)] {
+            let url = with(&db.url(), &format!("target_session_attrs={asked}"));
+            let ran = finished(command(&url, &["job", "list"]), None).await;
+            assert_eq!(ran.code, code, "{asked}: {}", ran.stderr);
+            assert_eq!(ran.stderr.contains("is read-only, and target_session"), code == 75);
+        }
+        let url = with(&db.url(), "target_session_attrs=read-write");
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
+        let lost = daemon.logged("database.lost").await;
+        assert!(lost["error.message"].to_string().contains("is read-only"), "{lost}");
+        let off = sqlx::raw_sql(sqlx::AssertSqlSafe(off));
+        off.execute(&mut administrator).await.expect("it is set back");
+        daemon.logged("daemon.started").await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        administrator.close().await.expect("it closes");
+    });
+}
+
+#[tokio::test]
+async fn the_urls_connect_timeout_bounds_the_wait_unless_the_configuration_says_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let url = format!("postgres://u@{address}/x?connect_timeout=1");
+    for arguments in [&["job", "list"][..], &["migrate", "status"]] {
+        let ran = finished(command(&url, arguments), None).await;
+        assert_eq!(ran.code, 69, "{}", ran.stderr);
+        assert!(ran.stderr.contains("didn't answer within 1s"), "{}", ran.stderr);
+    }
+    let mut ours = command(&url, &["job", "list"]);
+    ours.env("LEGWORK_DATABASE__CONNECT_TIMEOUT", "150ms");
+    let ran = finished(ours, None).await;
+    assert!(ran.stderr.contains("didn't answer within 150ms"), "{}", ran.stderr);
+}
