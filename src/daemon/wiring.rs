@@ -1,5 +1,6 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
+mod drained;
 mod upkeep;
 
 use super::{Daemon, Signals, StartError, groups::groups, shutdown};
@@ -207,7 +208,7 @@ impl Running {
                 idle &= !in_use && upkeep.nothing_left(&queue.name, kinds).await.unwrap_or(false);
             }
             if idle {
-                return;
+                return self.tell_what_waits().await;
             }
         }
     }
