@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod enqueue;
 mod exit;
+mod globals;
 mod healthcheck;
 mod interrupt;
 mod job;
@@ -47,8 +48,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
             return if error.use_stderr() { Code::Usage } else { Code::Ok }.into();
         }
     };
+    let refused = globals::refuse_idle(&global, &command);
     let context = Context::new(global, environment);
-    match dispatch(command, &context) {
+    match refused.and_then(|()| dispatch(command, &context)) {
         Ok(()) => Code::Ok,
         Err(error) => exit::report(&error),
     }
@@ -98,7 +100,7 @@ impl Context {
         if let Some(url) = global.database_url {
             source = source.with_flag("--database-url", "database.url", url);
         }
-        Self { source, output: Output { format: global.output } }
+        Self { source, output: Output { format: global.output.unwrap_or_default() } }
     }
 
     /// `[database]`, checked; warnings are said.
