@@ -21,6 +21,8 @@ EXPOSE 9464
 # As process 1 it has a child be the daemon, waits for orphans and passes signals on: no init is needed.
 # TERM drains: give `docker stop --time` more than shutdown.grace + shutdown.cancel_grace + 3 s.
 STOPSIGNAL SIGTERM
+# It asks where admin.listen is by the environment, or by a file that LEGWORK_CONFIG names or that lies in its usual
+# place; for a file that the daemon has by `--config` alone, override it.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
     CMD ["/usr/bin/legwork", "healthcheck"]
 ENTRYPOINT ["/usr/bin/legwork"]

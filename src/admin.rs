@@ -13,7 +13,7 @@ mod request;
 mod routes;
 
 pub use connection::serve;
-pub use listener::{AdminError, Bound, bind};
+pub use listener::{AdminError, Bound, adopt, bind};
 pub use routes::AdminState;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod enqueue;
 mod exit;
+mod globals;
 mod healthcheck;
 mod interrupt;
 mod job;
@@ -47,9 +48,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
             return if error.use_stderr() { Code::Usage } else { Code::Ok }.into();
         }
     };
+    let refused = globals::refuse_idle(&global, &command);
     let context = Context::new(global, environment);
     let is_daemon = matches!(command, Command::Run(_));
-    match dispatch(command, &context) {
+    match refused.and_then(|()| dispatch(command, &context)) {
         Ok(()) => Code::Ok,
         Err(error) if is_daemon => {
             let (log, instance) = crate::config::logging(&context.source);
@@ -103,7 +105,7 @@ impl Context {
         if let Some(url) = global.database_url {
             source = source.with_flag("--database-url", "database.url", url);
         }
-        Self { source, output: Output { format: global.output } }
+        Self { source, output: Output { format: global.output.unwrap_or_default() } }
     }
 
     /// `[database]`, checked; warnings are said.

@@ -37,7 +37,7 @@ use crate::{
     },
 };
 use shutdown::Budget;
-use std::{sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use wiring::Running;
 
@@ -95,6 +95,8 @@ pub struct Daemon {
     environment: Environment,
     metrics: Arc<Metrics>,
     once: bool,
+    /// The admin port, where it was opened before the daemon was made.
+    admin: Option<TcpListener>,
 }
 
 /// How often the main loop ticks, for liveness and the watchdog.
@@ -107,7 +109,7 @@ impl Daemon {
     pub fn new(settings: Settings, environment: Environment) -> Self {
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let registry = handlers::from_settings(&settings.kinds, &metrics);
-        Self { settings, registry, environment, metrics, once: false }
+        Self { settings, registry, environment, metrics, once: false, admin: None }
     }
 
     /// Its metrics, for programs that show them at a port of their own.
@@ -140,6 +142,14 @@ impl Daemon {
     #[must_use]
     pub fn once(mut self) -> Self {
         self.once = true;
+        self
+    }
+
+    /// Serves this port instead of opening `admin.listen`: for programs that have told somebody where
+    /// it is already, and whom nobody may get ahead of.
+    #[must_use]
+    pub fn with_admin_port(mut self, open: TcpListener) -> Self {
+        self.admin = Some(open);
         self
     }
 
@@ -240,9 +250,12 @@ impl Daemon {
     }
 
     async fn bind_admin(&self) -> Result<Option<Bound>, AdminError> {
-        match self.settings.admin.listen {
-            Some(listen) => admin::bind(listen).await.map(Some),
-            None => Ok(None),
+        match (&self.admin, self.settings.admin.listen) {
+            (Some(open), _) => {
+                open.try_clone().map_err(AdminError::Adopt).and_then(admin::adopt).map(Some)
+            }
+            (None, Some(listen)) => admin::bind(listen).await.map(Some),
+            (None, None) => Ok(None),
         }
     }
 }

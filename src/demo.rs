@@ -6,6 +6,7 @@
 //! It never touches a database of yours.
 
 mod handlers;
+mod pace;
 mod samples;
 mod server;
 mod view;
@@ -16,15 +17,16 @@ use crate::{
     config::{Admin, DatabaseUrl, Environment, QueueSettings, Settings},
     daemon::{Daemon, Ended, Signals, StartError, TrialError},
     embedded::{EmbeddedError, Options},
-    postgres::{Connector, Observer, migrate::Migrator},
+    postgres::{Connector, ObservedJob, Observer, migrate::Migrator},
 };
+use pace::Pace;
 use samples::Sample;
 use server::Server;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// Samples that haven't ended by then have gone wrong.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -65,6 +67,28 @@ pub struct Demo {
     settings: Settings,
     environment: Environment,
     samples: Vec<Sample>,
+    /// Open from the beginning, so that nobody takes the port that is shown before the daemon does.
+    admin: Option<TcpListener>,
+}
+
+/// What is looked at twice a second.
+struct Watched {
+    observer: Observer,
+    /// Jobs of the samples.
+    samples: Vec<i64>,
+    /// Served queues.
+    queues: Vec<String>,
+}
+
+impl Watched {
+    async fn samples(&self) -> Result<Vec<ObservedJob>, DemoError> {
+        Ok(self.observer.jobs(&self.samples).await?)
+    }
+
+    async fn frame(&self, elapsed: Duration) -> Result<Frame, DemoError> {
+        let counts = self.observer.counts(&self.queues).await?;
+        Ok(Frame::of(&counts, self.observer.running().await?, elapsed))
+    }
 }
 
 impl Demo {
@@ -76,8 +100,10 @@ impl Demo {
         let mut settings = Settings { kinds: samples::kinds(), ..Settings::default() };
         settings.queues.push(QueueSettings::new(samples::programs(), settings.retention));
         settings.database.url = Some(DatabaseUrl::new(server.url()));
-        settings.admin = Admin { listen: free_port() };
-        Ok(Self { server, settings, environment, samples })
+        let admin = open_port();
+        let listen = admin.as_ref().and_then(|open| open.local_addr().ok());
+        settings.admin = Admin { listen };
+        Ok(Self { server, settings, environment, samples, admin })
     }
 
     /// The command by which a person looks into its database.
@@ -93,7 +119,7 @@ impl Demo {
     /// Runs the samples; with `once` until they have ended, else until a signal, with jobs trickling
     /// in. `draw` is given a frame twice a second.
     pub async fn run(
-        &self,
+        &mut self,
         once: bool,
         signals: Signals,
         draw: impl FnMut(&Frame),
@@ -104,68 +130,77 @@ impl Demo {
         let observer = Observer::new(connector);
         let began = Instant::now();
         observer.enqueue(self.samples.iter().map(Sample::job).collect()).await?;
+        let tags = self.samples.iter().map(|sample| sample.name.clone()).collect();
+        let samples = observer.tagged(tags).await?;
+        let queues = self.settings.queues.iter().map(|queue| queue.name.to_string()).collect();
+        let watched = Watched { observer, samples, queues };
+        let daemon = self.daemon();
         let daemon = async {
-            let ended = self.daemon().run(signals.clone()).await;
+            let ended = daemon.run(signals.clone()).await;
             // Without a daemon, one that couldn't start included, there is nothing to watch.
             signals.stop();
             ended
         };
         let watch = async {
-            let watched = self.watch(once, &observer, &signals, draw).await;
+            let done = self.watch(once, &watched, &signals, draw).await;
             signals.stop();
-            watched
+            done
         };
-        let (ended, watched): (Result<Ended, StartError>, _) = tokio::join!(daemon, watch);
+        let (ended, done): (Result<Ended, StartError>, _) = tokio::join!(daemon, watch);
         ended?;
-        watched?;
-        let rows = observer.jobs().await?;
-        Ok(Summary::of(&self.samples, &rows, began.elapsed()))
+        done?;
+        let counts = watched.observer.counts(&watched.queues).await?;
+        let rows = watched.samples().await?;
+        Ok(Summary::of(&self.samples, &rows, &counts, began.elapsed()))
     }
 
-    fn daemon(&self) -> Daemon {
+    fn daemon(&mut self) -> Daemon {
         let daemon = Daemon::new(self.settings.clone(), self.environment.clone());
-        handlers::add_to(daemon)
+        let daemon = handlers::add_to(daemon);
+        match self.admin.take() {
+            Some(open) => daemon.with_admin_port(open),
+            None => daemon,
+        }
     }
 
     /// Draws, cancels the sample that wants it, and waits for the end.
     async fn watch(
         &self,
         once: bool,
-        observer: &Observer,
+        watched: &Watched,
         signals: &Signals,
         mut draw: impl FnMut(&Frame),
     ) -> Result<(), DemoError> {
-        let began = Instant::now();
-        let mut before = 0;
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
         loop {
-            let rows = observer.jobs().await?;
-            for job in samples::to_be_cancelled(&rows) {
-                observer.cancel(job).await?;
-            }
-            let frame = Frame::of(&rows, before, FRAME, began.elapsed());
-            before = frame.finished;
-            draw(&frame);
-            let ended = samples::have_ended(&self.samples, &rows);
-            if once && (ended || began.elapsed() > LIMIT) {
-                return Ok(());
+            let began = Instant::now();
+            if pace.is_due(began) {
+                let rows = watched.samples().await?;
+                for job in samples::to_be_cancelled(&rows) {
+                    watched.observer.cancel(job).await?;
+                }
+                let mut frame = watched.frame(start.elapsed()).await?;
+                frame.rate = pace.looked(began, Instant::now(), frame.finished);
+                draw(&frame);
+                let ended = samples::have_ended(&self.samples, &rows);
+                if once && (ended || start.elapsed() > LIMIT) {
+                    return Ok(());
+                }
             }
             if !once {
-                observer.enqueue(samples::trickle()).await?;
+                watched.observer.enqueue(samples::trickle()).await?;
             }
             if timeout(FRAME, signals.asked_to_stop()).await.is_ok() {
                 return Ok(());
             }
-            sleep(Duration::ZERO).await;
         }
     }
 }
 
 /// The usual port if it is free, else any other: a demo mustn't fail because a daemon runs already.
-fn free_port() -> Option<SocketAddr> {
+fn open_port() -> Option<TcpListener> {
     const USUAL: u16 = 9464;
-    let try_port = |port| {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-        listener.and_then(|listener| listener.local_addr()).ok()
-    };
+    let try_port = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
     try_port(USUAL).or_else(|| try_port(0))
 }

@@ -28,7 +28,7 @@ pub use connect::{ConnectError, Connector};
 pub use held::Held;
 pub use lease::{Identity, Load, PostgresLease, QueueLoad, WaitingRoom};
 pub use listen::{LISTEN_STEP_MAX, Listener, Notice};
-pub use observe::{ObservedJob, Observer};
+pub use observe::{ObservedCount, ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
 pub use upkeep::{NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep, WaitingCount};

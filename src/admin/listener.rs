@@ -1,6 +1,9 @@
 //! Opens the admin port, before the daemon starts anything else.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{self, SocketAddr},
+};
 use tokio::net::TcpListener;
 
 /// Why the admin port can't be opened.
@@ -12,6 +15,9 @@ pub enum AdminError {
         /// The address.
         listen: SocketAddr,
     },
+    /// A port that was opened already can't be used.
+    #[error("the admin port that was handed over can't be used")]
+    Adopt(#[source] io::Error),
     /// The system refused.
     #[error("admin.listen: can't listen on {listen}")]
     Bind {
@@ -46,4 +52,15 @@ pub async fn bind(listen: SocketAddr) -> Result<Bound, AdminError> {
     let listener = TcpListener::bind(listen).await.map_err(refused)?;
     let listen = listener.local_addr().map_err(refused)?;
     Ok(Bound { listener, listen })
+}
+
+/// Takes over a port that is open already.
+pub fn adopt(open: net::TcpListener) -> Result<Bound, AdminError> {
+    let adopted = || {
+        open.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(open)?;
+        let listen = listener.local_addr()?;
+        Ok(Bound { listener, listen })
+    };
+    adopted().map_err(AdminError::Adopt)
 }

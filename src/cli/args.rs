@@ -34,9 +34,9 @@ pub(super) struct Arguments {
     pub(super) command: Command,
 }
 
-/// What every command takes.
+/// What may stand before every command; `globals` refuses what would have no effect on it.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options (refused where they have no effect)")]
 pub(super) struct Global {
     /// The configuration file [default: ./legwork.toml, then /etc/legwork/legwork.toml, if there]
     #[arg(long, global = true, value_name = "FILE")]
@@ -46,8 +46,9 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "URL")]
     pub(super) database_url: Option<String>,
     /// How results are printed; the shapes of json are kept from release to release
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
-    pub(super) output: Format,
+    /// [default: text]
+    #[arg(long, global = true, value_enum, value_name = "FORM")]
+    pub(super) output: Option<Format>,
 }
 
 /// The commands. `cli::dispatch` is the other place that names them all.

@@ -27,7 +27,7 @@ pub(super) struct DemoArguments {
 pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Result<()> {
     // Somebody who watches may go on watching; a script must come to an end.
     let once = arguments.once || !std::io::stderr().is_terminal();
-    let demo = Demo::prepare(context.source.environment().clone(), output::say)?;
+    let mut demo = Demo::prepare(context.source.environment().clone(), output::say)?;
     introduce(&demo);
     // A sample panics on purpose: one line says so, a backtrace would frighten.
     let dumb = context.source.environment().text("TERM").is_none_or(|term| term == "dumb");

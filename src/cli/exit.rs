@@ -63,6 +63,20 @@ impl From<Code> for ExitCode {
 #[error("{0}")]
 pub(super) struct Usage(pub(super) String);
 
+/// A global option that has no effect on the command.
+#[derive(Debug, thiserror::Error)]
+#[error("{option} has no effect here: `legwork {command}` {why}")]
+pub(super) struct Idle {
+    pub(super) option: &'static str,
+    pub(super) command: &'static str,
+    pub(super) why: &'static str,
+}
+
+/// The configuration names no port that could be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("admin.listen is {0}, so there is no port to ask; name a daemon's with --url")]
+pub(super) struct NoPort(pub(super) String);
+
 /// The schema isn't the one that this binary needs.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -174,6 +188,9 @@ impl Described {
                      or connect as one that has them"
                 )
             })
+            .or_else(|| {
+                error.downcast_ref().map(|Idle { option, .. }| format!("leave out {option}"))
+            })
             .or_else(|| advice(code(error)).map(str::to_owned));
         for cause in error.chain().skip(1) {
             if let Some(said) = operations::said(cause) {
@@ -225,7 +242,9 @@ fn code(error: &anyhow::Error) -> Code {
     let codes = [
         error.downcast_ref::<Mistakes>().map(|_| Code::Configuration),
         error.downcast_ref::<MissingUrl>().map(|_| Code::Configuration),
+        error.downcast_ref::<NoPort>().map(|_| Code::Configuration),
         error.downcast_ref::<Usage>().map(|_| Code::Usage),
+        error.downcast_ref::<Idle>().map(|_| Code::Usage),
         error.downcast_ref::<WrongSchema>().map(|_| Code::NotReady),
         error.downcast_ref::<NotReady>().map(|_| Code::NotReady),
         error.downcast_ref::<Silent>().map(|_| Code::Unreachable),

@@ -3,11 +3,19 @@
 //! One GET, written by hand: an HTTP client would be the largest part of this command, and what it
 //! asks is a server of ours on a port of ours. It follows nothing and speaks no TLS.
 
-use super::{Context, exit::NotReady};
+use super::{
+    Context,
+    exit::{NoPort, NotReady},
+};
+use crate::config;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
-use std::{str::FromStr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -27,9 +35,16 @@ pub(super) struct HealthcheckArguments {
     /// Ask whether it takes work (/health/ready), not only whether it lives (/health/live)
     #[arg(long)]
     ready: bool,
-    /// Its admin port
-    #[arg(long, default_value = "http://127.0.0.1:9464", value_name = "URL")]
-    url: Endpoint,
+    /// Its admin port [default: where `run` listens by the same configuration]
+    #[arg(long, value_name = "URL")]
+    url: Option<Endpoint>,
+}
+
+impl HealthcheckArguments {
+    /// Whether it has to look up where to ask.
+    pub(super) fn reads_configuration(&self) -> bool {
+        self.url.is_none()
+    }
 }
 
 /// Where the admin port is: host and port, nothing else.
@@ -59,6 +74,28 @@ impl FromStr for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Where a daemon of this configuration can be asked.
+    fn configured(context: &Context) -> anyhow::Result<Self> {
+        let listen = config::load(&context.source)?.settings.admin.listen;
+        let listen = listen.ok_or_else(|| NoPort("off".into()))?;
+        if listen.port() == 0 {
+            return Err(NoPort(format!("{listen}, any free port")).into());
+        }
+        let authority = SocketAddr::new(reachable(listen.ip()), listen.port()).to_string();
+        Ok(Self { address: authority.clone(), authority })
+    }
+}
+
+/// An address of this machine on which whoever listens on `listen` is reached.
+fn reachable(listen: IpAddr) -> IpAddr {
+    match listen {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
+
 /// What the daemon said.
 #[derive(Serialize)]
 struct Answer {
@@ -69,13 +106,17 @@ struct Answer {
 
 pub(super) async fn run(arguments: &HealthcheckArguments, context: &Context) -> anyhow::Result<()> {
     let route = if arguments.ready { "/health/ready" } else { "/health/live" };
-    let asked = timeout(ANSWER_TIMEOUT, ask(&arguments.url, route)).await;
+    let endpoint = match &arguments.url {
+        Some(url) => url.clone(),
+        None => Endpoint::configured(context)?,
+    };
+    let asked = timeout(ANSWER_TIMEOUT, ask(&endpoint, route)).await;
     let answer = match asked {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(error.context(NotReady::unanswered(&arguments.url.authority))),
+        Ok(Err(error)) => return Err(error.context(NotReady::unanswered(&endpoint.authority))),
         Err(_elapsed) => {
             let seconds = ANSWER_TIMEOUT.as_secs();
-            return Err(NotReady::late(&arguments.url.authority, seconds).into());
+            return Err(NotReady::late(&endpoint.authority, seconds).into());
         }
     };
     let text = |answer: &Answer| super::output::plain_lines(answer.body.trim_end());
@@ -132,6 +173,17 @@ mod tests {
     fn an_endpoint_is_a_host_and_a_port(#[case] url: &str, #[case] address: Option<&str>) {
         let parsed = url.parse::<Endpoint>();
         assert_eq!(parsed.ok().map(|endpoint| endpoint.address).as_deref(), address);
+    }
+
+    #[rstest]
+    #[case::every_address("0.0.0.0", "127.0.0.1")]
+    #[case::every_address_of_both_versions("::", "::1")]
+    #[case::one("10.1.2.3", "10.1.2.3")]
+    fn a_daemon_on_every_address_is_asked_on_this_machines_own(
+        #[case] listen: IpAddr,
+        #[case] asked: IpAddr,
+    ) {
+        assert_eq!(reachable(listen), asked);
     }
 
     #[rstest]

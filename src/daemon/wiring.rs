@@ -1,5 +1,6 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
+mod drained;
 mod steps;
 mod upkeep;
 
@@ -222,7 +223,7 @@ impl Running {
                 idle &= !in_use && upkeep.nothing_left(&queue.name, kinds).await.unwrap_or(false);
             }
             if idle {
-                return;
+                return self.tell_what_waits().await;
             }
         }
     }

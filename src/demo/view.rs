@@ -1,7 +1,10 @@
 //! What the demo shows: a frame while it runs, a summary at the end. Both are read from rows.
 
 use super::samples::{Sample, row_of};
-use crate::{job::State, postgres::ObservedJob};
+use crate::{
+    job::State,
+    postgres::{ObservedCount, ObservedJob},
+};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -23,26 +26,26 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// Of what was counted and runs; nothing has a rate by itself.
     pub(super) fn of(
-        rows: &[ObservedJob],
-        before: usize,
-        gap: Duration,
+        counts: &[ObservedCount],
+        running: Vec<(String, i64)>,
         elapsed: Duration,
     ) -> Self {
-        let count = |state: State| rows.iter().filter(|row| row.state == state.as_str()).count();
+        let count = |state: State| {
+            let in_it = counts.iter().filter(|count| count.state == state.as_str());
+            in_it.map(|count| count.jobs).sum()
+        };
         let states: Vec<_> = State::ALL.map(|state| (state.as_str(), count(state))).into();
         let over: Vec<_> = State::ALL.into_iter().filter(|state| state.is_final()).collect();
         let mut queues = BTreeMap::new();
-        for row in rows {
-            let unfinished = over.iter().all(|state| row.state != state.as_str());
-            *queues.entry(row.queue.clone()).or_default() += usize::from(unfinished);
+        for count in counts {
+            let unfinished = over.iter().all(|state| count.state != state.as_str());
+            *queues.entry(count.queue.clone()).or_default() +=
+                if unfinished { count.jobs } else { 0 };
         }
-        let finished: usize = over.into_iter().map(count).sum();
-        let runs = |row: &&ObservedJob| row.state == State::Running.as_str();
-        let running = rows.iter().filter(runs).map(|row| (row.kind.clone(), row.id)).collect();
-        #[expect(clippy::cast_precision_loss, reason = "a demo's handful of jobs")]
-        let rate = finished.saturating_sub(before) as f64 / gap.as_secs_f64();
-        Self { states, queues, running, finished, rate, elapsed }
+        let finished = over.into_iter().map(count).sum();
+        Self { states, queues, running, finished, rate: 0.0, elapsed }
     }
 }
 
@@ -178,10 +181,16 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(samples: &[Sample], rows: &[ObservedJob], took: Duration) -> Self {
+    /// `rows` are the samples', `counts` are of all jobs.
+    pub(super) fn of(
+        samples: &[Sample],
+        rows: &[ObservedJob],
+        counts: &[ObservedCount],
+        took: Duration,
+    ) -> Self {
         let mut by_outcome = BTreeMap::new();
-        for row in rows {
-            *by_outcome.entry(row.state.clone()).or_default() += 1;
+        for count in counts {
+            *by_outcome.entry(count.state.clone()).or_default() += count.jobs;
         }
         let wrong = samples.iter().filter_map(|sample| {
             let found = row_of(sample, rows).map(|row| (row.state.as_str(), row.attempt));
@@ -196,9 +205,9 @@ impl Summary {
             })
         });
         Self {
-            enqueued: rows.len(),
+            enqueued: counts.iter().map(|count| count.jobs).sum(),
             by_outcome,
-            attempts: rows.iter().map(|row| i64::from(row.attempt)).sum(),
+            attempts: counts.iter().map(|count| count.attempts).sum(),
             duration_ms: took.as_millis(),
             wrong: wrong.collect(),
         }
@@ -221,18 +230,42 @@ mod tests {
         (1..).zip(&super::super::samples::all()).map(row).collect()
     }
 
+    fn count(state: State, queue: &str, jobs: usize) -> ObservedCount {
+        let (state, queue) = (state.as_str().into(), queue.into());
+        ObservedCount { state, queue, jobs, attempts: 2 * i64::try_from(jobs).unwrap() }
+    }
+
     #[test]
     fn samples_that_end_as_they_should_leave_nothing_wrong() {
-        let summary = Summary::of(&super::super::samples::all(), &rows(), Duration::ZERO);
+        let summary = Summary::of(&super::super::samples::all(), &rows(), &[], Duration::ZERO);
         assert_eq!(summary.wrong, Vec::<String>::new());
-        assert_eq!(summary.by_outcome["available"], 1, "the kind that nobody serves");
+    }
+
+    #[test]
+    fn a_summary_counts_all_jobs_and_not_the_samples_alone() {
+        let counts = [
+            count(State::Completed, "default", 70_000),
+            count(State::Completed, "programs", 6),
+            count(State::Available, "default", 1),
+        ];
+        let summary = Summary::of(&[], &[], &counts, Duration::ZERO);
+        assert_eq!((summary.enqueued, summary.attempts), (70_007, 140_014));
+        let by_outcome = [("available".to_owned(), 1), ("completed".to_owned(), 70_006)];
+        assert_eq!(summary.by_outcome, by_outcome.into());
     }
 
     #[test]
     fn a_frame_tells_each_queue_what_is_left_in_it() {
-        let mut rows = rows();
-        rows[0].queue = "programs".into();
-        let frame = Frame::of(&rows, 0, Duration::from_secs(1), Duration::ZERO).to_string();
+        let counts = [
+            count(State::Available, "default", 1),
+            count(State::Cancelled, "default", 2),
+            count(State::Completed, "default", 3),
+            count(State::Completed, "programs", 4),
+        ];
+        let frame = Frame::of(&counts, Vec::new(), Duration::ZERO);
+        assert_eq!(frame.finished, 9);
+        let frame = frame.to_string();
+        assert!(frame.contains("  available 1  running 0  retryable 0  completed 7  "), "{frame}");
         assert!(frame.contains("| queues: default 1 programs 0 | running: nothing"), "{frame}");
     }
 
@@ -307,7 +340,7 @@ mod tests {
         let mut rows = rows();
         rows[0].state = "discarded".into();
         rows.pop();
-        let summary = Summary::of(&super::super::samples::all(), &rows, Duration::ZERO);
+        let summary = Summary::of(&super::super::samples::all(), &rows, &[], Duration::ZERO);
         assert_eq!(summary.wrong.len(), 2, "{:?}", summary.wrong);
     }
 }

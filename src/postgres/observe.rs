@@ -24,6 +24,19 @@ pub struct ObservedJob {
     pub tags: Vec<String>,
 }
 
+/// How many jobs of one state are in one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedCount {
+    /// Where they stand.
+    pub state: String,
+    /// Their lane.
+    pub queue: String,
+    /// How many.
+    pub jobs: usize,
+    /// Charged attempts of all of them.
+    pub attempts: i64,
+}
+
 /// Looks at a database's jobs, on a session of its own.
 pub struct Observer {
     connector: Connector,
@@ -37,16 +50,41 @@ impl Observer {
         Self { connector, session }
     }
 
-    /// Every job, up to 20,000.
-    pub async fn jobs(&self) -> Result<Vec<ObservedJob>, DbError> {
+    /// All jobs, counted; those in other queues than these as of one queue.
+    pub async fn counts(&self, queues: &[String]) -> Result<Vec<ObservedCount>, DbError> {
+        type Row = (String, String, i64, i64);
+        let statement = sqlx::query_as::<_, Row>(include_str!("sql/observe_counts.sql"));
+        let statement = statement.bind(queues.to_vec());
+        let mut session = self.session.lock().await;
+        let rows = session.run("observe_counts", |c| statement.fetch_all(c).boxed()).await?;
+        let count = |(state, queue, jobs, attempts)| {
+            let jobs = usize::try_from(jobs).unwrap_or(0);
+            ObservedCount { state, queue, jobs, attempts }
+        };
+        Ok(rows.into_iter().map(count).collect())
+    }
+
+    /// What runs: kind and id.
+    pub async fn running(&self) -> Result<Vec<(String, i64)>, DbError> {
+        let statement = sqlx::query_as(include_str!("sql/observe_running.sql"));
+        let mut session = self.session.lock().await;
+        session.run("observe_running", |c| statement.fetch_all(c).boxed()).await
+    }
+
+    /// The ids of unfinished jobs that have one of these tags.
+    pub async fn tagged(&self, tags: Vec<String>) -> Result<Vec<i64>, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/observe_tagged.sql")).bind(tags);
+        let mut session = self.session.lock().await;
+        session.run("observe_tagged", |c| statement.fetch_all(c).boxed()).await
+    }
+
+    /// These jobs, finished or not.
+    pub async fn jobs(&self, ids: &[i64]) -> Result<Vec<ObservedJob>, DbError> {
         type Row = (i64, String, String, String, i16, Vec<String>);
         let statement = sqlx::query_as::<_, Row>(include_str!("sql/observe_jobs.sql"));
-        let rows = self
-            .session
-            .lock()
-            .await
-            .run("observe_jobs", |c| statement.fetch_all(c).boxed())
-            .await?;
+        let statement = statement.bind(ids.to_vec());
+        let mut session = self.session.lock().await;
+        let rows = session.run("observe_jobs", |c| statement.fetch_all(c).boxed()).await?;
         let job = |(id, state, queue, kind, attempt, tags)| ObservedJob {
             id,
             state,

@@ -24,6 +24,7 @@ macro_rules! events {
 
 events! {
     DAEMON_STARTED = "daemon.started", "The daemon is up and claims.";
+    DAEMON_DRAINED = "daemon.drained", "`run --once` ends: `paused_jobs` wait in paused queues and `unserved_jobs` for somebody who serves them, counted to 10,000 a queue.";
     DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; the last line but flushes.";
     DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.";
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.";

@@ -190,6 +190,9 @@ fn a_daemon_that_runs_once_drains_what_it_can_and_ends_with_code_0() {
             INSERT INTO legwork.job (kind, queue, run_at)
             SELECT 'noop', q, now() + d FROM unnest('{default,halted}'::text[]) q,
                 unnest('{0 s,1 h}'::interval[]) d, generate_series(1, 50);
+            INSERT INTO legwork.job (kind, queue) VALUES
+                ('strange', 'default'), ('strange', 'halted'), ('noop', 'elsewhere'),
+                ('strange', 'default'), ('strange', 'elsewhere');
             SELECT legwork.pause('halted', 'nobody knows for how long')";
         sqlx::raw_sql(arranged).execute(&pool).await.unwrap();
         let kinds =
@@ -198,10 +201,17 @@ fn a_daemon_that_runs_once_drains_what_it_can_and_ends_with_code_0() {
         let text = Configuration::of(&url, &kinds).text();
         let mut daemon = Daemon::start_with(&text, &["run", "--once"]).await;
         assert_eq!(daemon.exit(support::PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        let drained = daemon.logged("daemon.drained").await;
+        assert_eq!((&drained["paused_jobs"], &drained["unserved_jobs"]), (&50.into(), &5.into()));
+        assert_eq!(drained["level"], "WARN", "{drained}");
         assert_eq!(count(&pool, "noop", "completed").await, 50);
         let waiting =
             (count(&pool, "noop", "available").await, count(&pool, "noop", "scheduled").await);
-        assert_eq!(waiting, (50, 100), "of the paused queue, and for later");
+        assert_eq!(
+            waiting,
+            (51, 100),
+            "of the paused queue and of one that is not served; for later"
+        );
         pool.close().await;
     });
 }

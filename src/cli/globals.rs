@@ -1,0 +1,88 @@
+//! Which global options have an effect on which command.
+//!
+//! An option that is accepted and ignored lets somebody believe that a command works on their database,
+//! or with their file, when it doesn't. So it is refused, before anything is done. Environment variables
+//! are none: they stand there for other commands.
+
+use super::{
+    args::{Command, Global},
+    config::ConfigCommand,
+    exit::Idle,
+    migrate::MigrateCommand,
+};
+
+/// What a command does with them.
+struct Takes {
+    command: &'static str,
+    config: bool,
+    database_url: bool,
+    output: bool,
+    /// Why the others have no effect.
+    why: &'static str,
+}
+
+impl Takes {
+    const ALL: Self = Self { command: "", config: true, database_url: true, output: true, why: "" };
+    const NONE: Self = Self { config: false, database_url: false, output: false, ..Self::ALL };
+
+    /// Of every command; whoever adds one has to say it here.
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::Run(_) => Self {
+                command: "run",
+                output: false,
+                why: "prints log lines and no result; log.format is their form",
+                ..Self::ALL
+            },
+            Command::Demo(_) => Self {
+                command: "demo",
+                output: true,
+                why: "has a database and a configuration of its own",
+                ..Self::NONE
+            },
+            Command::Healthcheck(arguments) => Self {
+                command: "healthcheck",
+                config: arguments.reads_configuration(),
+                database_url: false,
+                why: if arguments.reads_configuration() {
+                    "asks a daemon and no database"
+                } else {
+                    "with --url asks there, whatever the configuration says"
+                },
+                ..Self::ALL
+            },
+            Command::Migrate(MigrateCommand::Sql { .. }) => Self {
+                command: "migrate sql",
+                why: "prints SQL that is always the same",
+                ..Self::NONE
+            },
+            Command::Config(ConfigCommand::Default) => Self {
+                command: "config default",
+                why: "prints a file that is always the same",
+                ..Self::NONE
+            },
+            Command::Migrate(
+                MigrateCommand::Up | MigrateCommand::Down { .. } | MigrateCommand::Status,
+            )
+            | Command::Config(ConfigCommand::Check | ConfigCommand::Show)
+            | Command::Bench(_)
+            | Command::Enqueue(_)
+            | Command::Job(_)
+            | Command::Queue(_) => Self::ALL,
+        }
+    }
+}
+
+/// Refuses an option that would have no effect on the command.
+pub(super) fn refuse_idle(global: &Global, command: &Command) -> anyhow::Result<()> {
+    let Takes { command, config, database_url, output, why } = Takes::of(command);
+    let given = [
+        ("--config", global.config.is_some(), config),
+        ("--database-url", global.database_url.is_some(), database_url),
+        ("--output", global.output.is_some(), output),
+    ];
+    match given.into_iter().find(|(_, is_given, has_effect)| *is_given && !has_effect) {
+        Some((option, ..)) => Err(Idle { option, command, why }.into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,43 @@
+//! What `run --once` leaves behind, said in its log.
+//!
+//! It ends well though jobs are in line that it may not or can't run, and whoever reads the exit code
+//! alone would take them for done. It counts once and waits for nothing.
+
+use super::Running;
+use crate::telemetry::events;
+
+impl Running {
+    /// Says how much waits in paused queues, and for somebody who serves it.
+    pub(super) async fn tell_what_waits(&self) {
+        let Some((_, upkeep, _, kinds)) = self.queues.first() else { return };
+        let queues: Vec<_> = self.queues.iter().map(|(_, _, q, _)| q.name.to_string()).collect();
+        let counted = async {
+            let elsewhere = upkeep.outside(&queues).await?;
+            Ok::<_, crate::postgres::DbError>((
+                elsewhere,
+                upkeep.count(queues, kinds.clone()).await?,
+            ))
+        };
+        let (elsewhere, counts) = match counted.await {
+            Ok(counted) => counted,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                return tracing::warn!(error, "what is left in line couldn't be counted");
+            }
+        };
+        let paused = counts.iter().filter(|queue| queue.paused);
+        let paused: i64 = paused.map(|queue| queue.available - queue.unserved).sum();
+        let unserved = elsewhere + counts.iter().map(|queue| queue.unserved).sum::<i64>();
+        let event = events::DAEMON_DRAINED;
+        if paused + unserved == 0 {
+            tracing::info!(event, paused_jobs = 0, unserved_jobs = 0, "nothing is left in line");
+        } else {
+            tracing::warn!(
+                event,
+                paused_jobs = paused,
+                unserved_jobs = unserved,
+                "jobs stay in line: in paused queues, or of queues and kinds that aren't served here"
+            );
+        }
+    }
+}
