@@ -3,7 +3,7 @@
 //! Scripts, systemd and Kubernetes branch on these numbers, so each error is mapped here and nowhere
 //! else. The message goes to standard error: the error, its causes, and what to do about it.
 
-use super::output::{Closed, plain_lines, say, say_within};
+use super::output::{Closed, plain_lines, say, within};
 use crate::{
     config::{Log, MissingUrl, Mistake, Mistakes},
     daemon::{Ended, StartError, TrialError},
@@ -135,25 +135,34 @@ pub(super) fn report(error: &anyhow::Error) -> Code {
     if error.is::<Closed>() {
         return Code::Ok;
     }
-    match error.downcast_ref::<Mistakes>() {
-        // Each mistake reads as an error of its own already.
-        Some(mistakes) => say(&plain_lines(&mistakes.to_string())),
-        None if error.is::<Unclean>() => {
-            say_within(LAST_WORDS, plain_lines(&Described::of(error).text()));
-        }
-        None => say(&plain_lines(&Described::of(error).text())),
-    }
+    say(&text(error));
     code(error)
 }
 
 /// Reports why a daemon ends, in the form of its log: a supervisor reads both streams as one. People
 /// at a terminal get the text as well.
 pub(super) fn report_daemon(error: &anyhow::Error, log: &Log, instance: &str) -> Code {
-    let logged = say_last(&last_words(error), log, instance);
-    if !logged || std::io::stderr().is_terminal() {
-        report(error);
+    let (words, text) = (last_words(error), text(error));
+    let (log, instance) = (log.clone(), instance.to_owned());
+    let say_it = move || {
+        if !say_last(&words, &log, &instance) || std::io::stderr().is_terminal() {
+            say(&text);
+        }
+    };
+    if error.is::<Unclean>() {
+        within(LAST_WORDS, say_it)
+    } else {
+        say_it()
     }
     code(error)
+}
+
+/// Each mistake reads as an error of its own already.
+fn text(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Mistakes>() {
+        Some(mistakes) => plain_lines(&mistakes.to_string()),
+        None => plain_lines(&Described::of(error).text()),
+    }
 }
 
 fn last_words(error: &anyhow::Error) -> Vec<LastWords> {

@@ -82,10 +82,10 @@ pub(super) fn say(text: &str) {
 
 /// The same, from a thread of its own, so that a reader who doesn't read holds the process up for no
 /// longer than this.
-pub(super) fn say_within(limit: Duration, text: String) {
+pub(super) fn within(limit: Duration, say_it: impl FnOnce() + Send + 'static) {
     let (done, said) = sync_channel(1);
     let say_it = move || {
-        say(&text);
+        say_it();
         // Whoever asked may have stopped waiting.
         done.try_send(()).ok();
     };
