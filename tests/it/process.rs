@@ -6,6 +6,7 @@
 
 mod death;
 mod escapes;
+mod figures;
 #[cfg(target_os = "linux")]
 mod init;
 mod lease;
