@@ -114,14 +114,15 @@ async fn claim(url: &str) -> Result<Vec<PgRow>, Box<dyn std::error::Error>> {
 /// Rows of a claim as jobs; bare ones, or with metadata and limits of their own.
 #[divan::bench(args = [false, true])]
 fn claim_decode(bencher: Bencher<'_, '_>, rich: bool) {
-    let request = request();
+    let (request, began) = (request(), Instant::now());
     let is_rich = |row: &&PgRow| {
-        decode_claimed_row(row, &request).is_ok_and(|job| job.max_attempts.is_some()) == rich
+        decode_claimed_row(row, &request, began).is_ok_and(|job| job.max_attempts.is_some()) == rich
     };
     let rows: Vec<&PgRow> = claimed_rows().iter().filter(is_rich).collect();
     bencher.counter(ItemsCount::new(rows.len())).bench_local(|| {
-        let decode =
-            |row: &&PgRow| decode_claimed_row(black_box(row), &request).expect("a claimed row");
+        let decode = |row: &&PgRow| {
+            decode_claimed_row(black_box(row), &request, began).expect("a claimed row")
+        };
         rows.iter().map(decode).collect::<Vec<_>>()
     });
 }

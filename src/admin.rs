@@ -8,6 +8,7 @@
 mod connection;
 mod health;
 mod listener;
+mod places;
 mod problem;
 mod request;
 mod routes;

@@ -32,6 +32,10 @@ const CONCURRENCY: u32 = 4000;
 const CLAIM_BATCH: u32 = 1000;
 /// Verdicts that one statement writes.
 const FLUSH_MAX_ROWS: usize = 1000;
+/// Between two renewals of the lease: several fall into a drain, which is over before the default
+/// interval is. The lease is as long as it is by default, so that a machine that stands still for a
+/// second spoils no run.
+const HEARTBEAT: Duration = Duration::from_millis(250);
 /// Jobs that haven't ended by then never will.
 const LIMIT: Duration = Duration::from_mins(10);
 /// The kind of every job here.
@@ -141,12 +145,13 @@ impl Bench {
         Ok(Bed { bench: self, url, connector, kind: noop() })
     }
 
-    /// The daemon's settings: the defaults, but for batches, slots, history and the port.
+    /// The daemon's settings: the defaults, but for batches, slots, heartbeats, history and the port.
     fn settings(&self, url: DatabaseUrl) -> Settings {
         let kinds = vec![KindSettings::new(noop(), HandlerSettings::Noop)];
         let mut settings = Settings { kinds, ..Settings::default() };
         settings.database = Database { url: Some(url), ..self.database.clone() };
         settings.admin = Admin { listen: None };
+        settings.daemon.heartbeat_interval = HEARTBEAT;
         settings.claim.batch = CLAIM_BATCH;
         settings.complete.flush_max_rows = FLUSH_MAX_ROWS;
         if !self.history {

@@ -1,11 +1,12 @@
 //! The accept loop and the life of one connection.
 //!
 //! All connections are polled in the future of [`serve`]: whoever owns that task owns them all, and
-//! dropping it closes them. When all places are taken, further clients wait in the kernel's
-//! backlog; a place is free again at the latest when a silent client's header time is over.
+//! dropping it closes them. When all places are taken, the next client gets that of the one which
+//! is longest without a complete head.
 
 use super::{
     listener::Bound,
+    places::{Places, Watched},
     routes::{AdminState, router},
 };
 use crate::{supervise, telemetry::events};
@@ -16,15 +17,12 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{io, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, time::Duration};
-use tokio::{
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use std::{io, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// Connections that are served at once.
+/// Connections that are served at once; one that was just accepted waits beside them for a place.
 pub(super) const CONNECTIONS_MAX: usize = 64;
 /// How long a client may take for a request's head, counted from the accept or the last answer; so
 /// it also ends connections that say nothing.
@@ -51,13 +49,21 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
     );
     let router = router(state);
     let mut open = FuturesUnordered::new();
+    let mut places = Places::default();
     loop {
         supervise::step();
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = sleep(ROUND) => {}
-            accepted = bound.listener.accept(), if open.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, peer)) => open.push(connection(stream, peer, &router, &shutdown)),
+            accepted = bound.listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    if open.len() >= CONNECTIONS_MAX {
+                        one_leaves(&places, &mut open).await;
+                    }
+                    let place = places.take(peer.ip());
+                    let stream = Watched { stream, place };
+                    open.push(connection(stream, peer, &router, &shutdown));
+                }
                 Err(error) => refused(&error).await,
             },
             Some(()) = open.next() => {}
@@ -66,6 +72,22 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
     drop(bound);
     // Whoever isn't done by then is cut off.
     timeout(DRAIN_TIMEOUT, open.for_each(|()| async {})).await.ok();
+}
+
+/// Serves all that are open until one of them has left, by itself or because it has to.
+async fn one_leaves(places: &Places, open: &mut FuturesUnordered<impl Future<Output = ()>>) {
+    while let Some(place) = places.first_to_leave(Instant::now()) {
+        let due = place.is_due();
+        if due <= Instant::now() {
+            place.leave.cancel();
+            // It ends as soon as it is polled.
+            open.next().await;
+            return;
+        }
+        if timeout_at(due, open.next()).await.is_ok() {
+            return;
+        }
+    }
 }
 
 async fn refused(error: &io::Error) {
@@ -80,16 +102,22 @@ async fn refused(error: &io::Error) {
 /// One connection to its end. What a client does wrong ends its own connection and is no news; a
 /// panic in a route ends the connection too, and is logged by the panic hook.
 async fn connection(
-    stream: TcpStream,
+    stream: Watched,
     peer: SocketAddr,
     router: &Router,
     shutdown: &CancellationToken,
 ) {
+    let [place, asked, answered] = [(); 3].map(|()| Arc::clone(&stream.place));
     let with_peer = move |mut request: hyper::Request<hyper::body::Incoming>| {
+        asked.asked();
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     };
-    let service = router.clone().map_request(with_peer);
+    let noted = move |response| {
+        answered.answered();
+        response
+    };
+    let service = router.clone().map_request(with_peer).map_response(noted);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -100,6 +128,7 @@ async fn connection(
         let mut served = pin!(served);
         tokio::select! {
             ended = served.as_mut() => drop(ended),
+            () = place.leave.cancelled() => {}
             () = shutdown.cancelled() => {
                 served.as_mut().graceful_shutdown();
                 drop(served.await);

@@ -134,20 +134,75 @@ async fn clients_that_dribble_their_head_or_say_nothing_are_cut() {
     .await;
 }
 
+/// Half a head.
+const HALF: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: x\r\n";
+
+async fn half_sent(at: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    // It may have had to leave already.
+    stream.write_all(HALF).await.ok();
+    stream
+}
+
+/// Waits until the port closes this connection.
+async fn is_left(mut stream: TcpStream) {
+    stream.read_to_end(&mut Vec::new()).await.ok();
+}
+
+/// Whether the port has closed this connection.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    timeout(Duration::ZERO, stream.read(&mut [0])).await.is_ok()
+}
+
 #[tokio::test]
-async fn a_probe_behind_64_silent_clients_waits_for_a_place_and_gets_it() {
-    let answer = served(state(), async |at| {
-        let started = Instant::now();
-        let mut silent = Vec::new();
-        for _ in 0..CONNECTIONS_MAX {
-            silent.push(TcpStream::connect(at).await.unwrap());
+async fn a_probe_gets_the_place_of_the_longest_of_64_half_sent_heads() {
+    served(state(), async |at| {
+        let mut kept = TcpStream::connect(at).await.unwrap();
+        let mut slow = Vec::new();
+        for _ in 1..CONNECTIONS_MAX {
+            slow.push(half_sent(at).await);
         }
-        let answer = get(at, "/health/live", "").await;
-        assert!(started.elapsed() >= HEAD_TIMEOUT, "a 65th connection was served beside 64");
-        answer
+        // The oldest connection has the youngest head.
+        kept.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        kept.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        assert_eq!(status(&get(at, "/health/live", "").await), 200);
+        let mut closed = Vec::new();
+        for stream in &mut slow {
+            closed.push(is_closed(stream).await);
+        }
+        assert!(closed[0], "the first that came gave its place up");
+        // Were all closed, the probe would have waited until their time was over.
+        assert_eq!(closed.iter().filter(|closed| **closed).count(), 1, "{closed:?}");
     })
     .await;
-    assert_eq!(status(&answer), 200);
+}
+
+#[tokio::test]
+async fn probes_are_answered_beside_200_slow_clients_that_come_again_and_again() {
+    const PROBES: usize = 10;
+    served(state(), async |at| {
+        let again = async || {
+            loop {
+                // Closed by the port, it comes back.
+                is_left(half_sent(at).await).await;
+            }
+        };
+        let probe = async {
+            let mut slowest = Duration::ZERO;
+            for _ in 0..PROBES {
+                let asked = Instant::now();
+                assert_eq!(status(&get(at, "/health/live", "").await), 200);
+                slowest = slowest.max(asked.elapsed());
+            }
+            slowest
+        };
+        let slow = futures::future::join_all((0..200).map(|_| again()));
+        let slowest = tokio::select! { slowest = probe => slowest, _ = slow => unreachable!() };
+        assert!(slowest < HEAD_TIMEOUT / 2, "{slowest:?}");
+    })
+    .await;
 }
 
 #[tokio::test]

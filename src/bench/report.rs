@@ -2,7 +2,7 @@
 //!
 //! Pure arithmetic: what was read before and after goes in, what is published comes out.
 
-use super::{Bench, CLAIM_BATCH, CONCURRENCY, FLUSH_MAX_ROWS, gauge::Reading};
+use super::{Bench, CLAIM_BATCH, CONCURRENCY, FLUSH_MAX_ROWS, HEARTBEAT, gauge::Reading};
 use serde::Serialize;
 use std::fmt;
 
@@ -24,6 +24,7 @@ struct Config {
     concurrency: u32,
     claim_batch: u32,
     flush_max_rows: usize,
+    heartbeat_ms: u128,
     history: bool,
 }
 
@@ -123,6 +124,7 @@ impl Report {
             concurrency: CONCURRENCY,
             claim_batch: CLAIM_BATCH,
             flush_max_rows: FLUSH_MAX_ROWS,
+            heartbeat_ms: HEARTBEAT.as_millis(),
             history: bench.history,
         };
         Self { peer: "legwork", mode: bench.work.as_str(), n: jobs, config, figures }

@@ -150,9 +150,9 @@ pub(super) fn report_daemon(error: &anyhow::Error, log: &Log, instance: &str) ->
         }
     };
     if error.is::<Unclean>() {
-        within(LAST_WORDS, say_it)
+        within(LAST_WORDS, say_it);
     } else {
-        say_it()
+        say_it();
     }
     code(error)
 }

@@ -5,7 +5,10 @@
 //! the database computed.
 
 use super::{KindName, QueueName};
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// The number of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,8 +63,10 @@ pub struct ClaimedJob {
     /// Whether somebody wanted it stopped before it was claimed: under an attempt that was interrupted,
     /// or while it waited for a rate limit.
     pub cancel_requested: bool,
-    /// How long it had been due when it was claimed.
+    /// How long it had been due when its claim began.
     pub waited: Duration,
+    /// When that was, on our clock, where it was claimed from a database.
+    pub claim_began: Option<Instant>,
     /// `metadata` as JSON text, where the row has any.
     pub metadata: Option<String>,
 }
@@ -86,8 +91,15 @@ impl ClaimedJob {
             expires_in: None,
             cancel_requested: false,
             waited: Duration::ZERO,
+            claim_began: None,
             metadata: None,
         }
+    }
+
+    /// How long it has been due by now: in line, and since its claim began.
+    pub fn due_for(&self) -> Duration {
+        let since = self.claim_began.map_or(Duration::ZERO, |began| began.elapsed());
+        self.waited.saturating_add(since)
     }
 
     /// The number of the attempt that is about to run, from 1.

@@ -62,6 +62,7 @@ impl ClaimSource for PostgresClaims {
         let failed = |error: DbError| ClaimError(error.into());
         claiming.release_unknown(&self.held).await.map_err(failed)?;
         claiming.in_flight = Some(request.holder);
+        let began = Instant::now();
         let claimed = claiming.claim(request).await;
         claiming.in_flight = None;
         let rows = match claimed {
@@ -75,7 +76,8 @@ impl ClaimSource for PostgresClaims {
         };
         let mut jobs = Vec::with_capacity(rows.len());
         for row in &rows {
-            jobs.push(decode_claimed_row(row, request).map_err(|error| ClaimError(error.into()))?);
+            let job = decode_claimed_row(row, request, began);
+            jobs.push(job.map_err(|error| ClaimError(error.into()))?);
         }
         self.held.note(jobs.iter().map(|job: &ClaimedJob| (job.lease.job.0, job.lease.token)));
         // UPDATE returns rows in heap order.
@@ -202,10 +204,14 @@ async fn claim(session: &mut Session, request: &ClaimRequest) -> Result<Vec<PgRo
         .await
 }
 
-/// The job in a row of the claim's statement. Public for the benchmark of it.
+/// The job in a row of the claim's statement, which was sent then. Public for the benchmark of it.
 ///
 /// Types are those of the statement, so they aren't compared again for each value of each row.
-pub fn decode_claimed_row(row: &PgRow, request: &ClaimRequest) -> Result<ClaimedJob, sqlx::Error> {
+pub fn decode_claimed_row(
+    row: &PgRow,
+    request: &ClaimRequest,
+    began: Instant,
+) -> Result<ClaimedJob, sqlx::Error> {
     let small = |index: usize| -> Result<u16, sqlx::Error> {
         Ok(u16::try_from(row.try_get_unchecked::<i16, _>(index)?).unwrap_or(0))
     };
@@ -230,6 +236,7 @@ pub fn decode_claimed_row(row: &PgRow, request: &ClaimRequest) -> Result<Claimed
         timeout: row.try_get_unchecked::<Option<f64>, _>(10)?.map(seconds),
         expired: row.try_get_unchecked(11)?,
         waited: seconds(row.try_get_unchecked(12)?),
+        claim_began: Some(began.into_std()),
         metadata: row.try_get_unchecked(13)?,
         cancel_requested: row.try_get_unchecked(14)?,
         expires_in: row.try_get_unchecked::<Option<f64>, _>(15)?.map(seconds),

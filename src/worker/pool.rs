@@ -162,7 +162,7 @@ impl Pool {
         let Some(listed) = self.0.running.begin(job.lease, names) else {
             return self.release(job, slot).await;
         };
-        self.0.metrics.queue_wait_seconds.record(job.waited.as_secs_f64());
+        self.0.metrics.queue_wait_seconds.record(job.due_for().as_secs_f64());
         let in_flight = kind.metrics.in_flight();
         let limits = AttemptLimits {
             timeout: kind.policy.timeout_of(&job),

@@ -102,7 +102,12 @@ fn too_little_time(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Probes of the manifest that the admin port doesn't answer, and probes that are missing.
+/// What a probe of the manifest waits for its answer at least, in seconds: the kubelet's default of
+/// one is too little for a machine that is busy, and it would restart the pod for it.
+const PROBE_TIMEOUT: u64 = 5;
+
+/// Probes of the manifest that the admin port doesn't answer, that don't wait for it to, and probes
+/// that are missing.
 fn probes(tree: &Tree) -> Vec<Finding> {
     let manifest = tree.text(MANIFEST).unwrap_or_default();
     let mut findings = Vec::new();
@@ -112,6 +117,12 @@ fn probes(tree: &Tree) -> Vec<Finding> {
         ("livenessProbe:", "/health/live"),
     ] {
         let block = manifest.split(probe).nth(1).unwrap_or_default();
+        let block = block.split("Probe:").next().unwrap_or_default();
+        let waits = value(block, "timeoutSeconds: ").and_then(seconds);
+        if waits.is_none_or(|waits| waits < PROBE_TIMEOUT) {
+            let say = format!("{probe} must have timeoutSeconds: {PROBE_TIMEOUT} or more");
+            findings.push(Finding::new(MANIFEST, 1, say));
+        }
         let asked = value(block, "path: ");
         if asked != Some(path) {
             findings.push(Finding::new(
@@ -234,8 +245,9 @@ mod tests {
 
     #[test]
     fn a_probe_of_a_path_that_nobody_answers_is_found() {
-        let manifest = "startupProbe:\n path: /health/startup\nreadinessProbe:\n path: /health/ready\n\
-            livenessProbe:\n path: /health/live\n";
+        let manifest = "startupProbe:\n path: /health/startup\n timeoutSeconds: 5\n\
+            readinessProbe:\n path: /health/ready\n timeoutSeconds: 5\n\
+            livenessProbe:\n path: /health/live\n timeoutSeconds: 5\n";
         let found = |manifest: &str, routes: &str| {
             probes(&Tree::made_of(&[(MANIFEST, manifest), ("src/admin/health.rs", routes)])).len()
         };
@@ -243,6 +255,8 @@ mod tests {
         assert_eq!(found(manifest, routes), 0);
         assert_eq!(found(manifest, "\"/health/live\""), 2);
         assert_eq!(found(&manifest.replace("/health/live", "/healthz"), routes), 2);
+        assert_eq!(found(&manifest.replace("timeoutSeconds: 5", "timeoutSeconds: 1"), routes), 3);
+        assert_eq!(found(&manifest.replacen("timeoutSeconds: 5", "", 1), routes), 1, "its own");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 -- ARRAY(…) is evaluated once; an IN subquery may be run again per row and break the LIMIT (20 of 20
 -- rows claimed for LIMIT 1). Timestamps that producers wrote come out as numbers only, by
 -- date_part: extract computes in numeric, which costs twice as much.
+-- How long a job was due ends where the statement began: what follows we measure by our own clock.
 -- The EXISTS is the fence of a daemon that was declared dead; a paused queue gives nothing.
 UPDATE legwork.job SET holder = $1, token = token + 1
 WHERE ctid = ANY (ARRAY(
@@ -21,6 +22,6 @@ WHERE ctid = ANY (ARRAY(
 RETURNING id, seq, token, priority, attempt, rescues, snoozes, max_attempts, kind, payload::text,
     date_part('epoch', timeout),
     coalesce(expires_at < clock_timestamp(), false),
-    date_part('epoch', clock_timestamp() - greatest(run_at, created_at)),
+    date_part('epoch', statement_timestamp() - greatest(run_at, created_at)),
     metadata::text, cancel_requested,
     date_part('epoch', expires_at) - date_part('epoch', clock_timestamp())

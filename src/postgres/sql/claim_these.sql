@@ -11,6 +11,6 @@ WHERE ctid = ANY (ARRAY(
 RETURNING id, seq, token, priority, attempt, rescues, snoozes, max_attempts, kind, payload::text,
     date_part('epoch', timeout),
     coalesce(expires_at < clock_timestamp(), false),
-    date_part('epoch', clock_timestamp() - greatest(run_at, created_at)),
+    date_part('epoch', statement_timestamp() - greatest(run_at, created_at)),
     metadata::text, cancel_requested,
     date_part('epoch', expires_at) - date_part('epoch', clock_timestamp())

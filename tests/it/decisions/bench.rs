@@ -1,14 +1,16 @@
 //! Test 1: `bench drain` starts the shipped daemon's pipeline over the configured noop kind, and
 //! shares no SQL with the product but the INSERT.
 //!
-//! The server tells: its log has every statement with the session that sent it.
+//! The server tells: its log has every statement with the session that sent it. And it is made slow
+//! where the figures have to show it, by triggers that the benchmark's database inherits.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use legwork::embedded::Postgres;
 use serde_json::Value;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::cli::command;
 use crate::support::server;
@@ -17,8 +19,22 @@ const CLAIM: &str = include_str!("../../../src/postgres/sql/claim.sql");
 const FINISH: &str = include_str!("../../../src/postgres/sql/finish.sql");
 const WITHOUT_HISTORY: &str = include_str!("../../../src/postgres/sql/finish_without_history.sql");
 
+const RENEW: &str = include_str!("../../../src/postgres/sql/daemon_renew.sql");
+
 /// Before each line: who.
 const PREFIX: &str = "@%a|";
+
+/// Uses up so many hundredths of a second of CPU, by the kernel's own count of this backend.
+const BURN: &str = "
+    CREATE FUNCTION public.ticks() RETURNS int LANGUAGE sql AS $$
+        SELECT stat[12]::int + stat[13]::int
+        FROM string_to_array(substring(pg_read_file('/proc/self/stat') from '.*\\) (.*)'), ' ') stat
+    $$;
+    CREATE FUNCTION public.burn(much int) RETURNS void LANGUAGE plpgsql AS $$
+        DECLARE enough constant int := public.ticks() + much;
+        BEGIN WHILE public.ticks() < enough LOOP PERFORM count(*) FROM generate_series(1, 20000);
+        END LOOP; END
+    $$;";
 
 /// A server that logs every statement.
 struct Logging {
@@ -34,6 +50,44 @@ impl Logging {
         options.settings.push(set("log_line_prefix", PREFIX));
         let postgres = Postgres::start(&options).expect("a private Postgres starts");
         Self { postgres, read: 0 }
+    }
+
+    /// Makes every database from now on do this at these statements on `legwork.job`, as soon as it
+    /// has that table. The benchmark makes its database from the template and knows nothing of it.
+    fn hampered(self, at: &[(&str, &str)]) -> Self {
+        let function = |(event, what): &(&str, &str)| {
+            format!(
+                "CREATE FUNCTION public.hampers_{event}() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN {what}; RETURN NULL; END $$;"
+            )
+        };
+        let trigger = |(event, _): &(&str, &str)| {
+            format!(
+                "CREATE TRIGGER hampers_{event} AFTER {event} ON legwork.job FOR EACH STATEMENT
+                 EXECUTE FUNCTION public.hampers_{event}();"
+            )
+        };
+        let functions = at.iter().map(function).collect::<Vec<_>>().concat();
+        let triggers = at.iter().map(trigger).collect::<Vec<_>>().concat();
+        let statement = format!(
+            "{BURN} {functions}
+             CREATE FUNCTION public.hampers() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
+                     WHERE object_identity = 'legwork.job') THEN {triggers} END IF;
+             END $$;
+             CREATE EVENT TRIGGER hampers ON ddl_command_end WHEN TAG IN ('CREATE TABLE')
+                 EXECUTE FUNCTION public.hampers()"
+        );
+        let template = self.postgres.url("template1");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime can be built");
+        runtime.block_on(async {
+            let mut session = PgConnection::connect(&template).await.expect("the server is there");
+            let made = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut session).await;
+            made.expect("the triggers can be made");
+            // A template that somebody is connected to can't be copied.
+            session.close().await.expect("the session ends");
+        });
+        self
     }
 
     /// Runs a benchmark; gives its figures, and what was sent with who sent it.
@@ -115,5 +169,35 @@ fn a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not() {
     }
     let (figures, _) = server.bench(&["enqueue", "--jobs", "70"]);
     assert_eq!(figures["n"], 70);
+    server.postgres.stop().expect("it stops");
+}
+
+#[test]
+fn a_drain_lasts_until_its_row_is_gone_and_counts_the_servers_cpu_and_its_heartbeats() {
+    let slow = [("delete", "PERFORM public.burn(50); PERFORM pg_sleep(1)")];
+    let mut server = Logging::start().hampered(&slow);
+    let (figures, statements) = server.bench(&["drain", "--jobs", "1"]);
+    let figure = |name: &str| figures[name].as_f64().expect("a number");
+    let renewed = sent(&statements, "legwork heartbeat", RENEW);
+    let seen = format!("{renewed} renewals, {figures}");
+    // Two counters of 10 ms are cut off on either side.
+    assert!(figure("wall_s") >= 1.47, "{seen}");
+    assert!(figure("jobs_per_s") <= 1.0, "{seen}");
+    assert!((0.47..1.5).contains(&figure("pg_cpu_s")), "{seen}");
+    assert!(renewed >= 3, "{seen}");
+    assert_eq!(figures["config"]["heartbeat_ms"], 250);
+    server.postgres.stop().expect("it stops");
+}
+
+#[test]
+fn latency_holds_the_whole_claim_and_an_insert_the_whole_insert() {
+    let slow = [("update", "PERFORM pg_sleep(0.1)"), ("insert", "PERFORM pg_sleep(0.005)")];
+    let mut server = Logging::start().hampered(&slow);
+    let (figures, _) = server.bench(&["latency", "--jobs", "30"]);
+    let median = |name: &str| figures[name]["p50"].as_f64().expect("a number");
+    assert!(median("insert_ms") >= 5.0, "{figures}");
+    assert!(median("call_to_start_ms") >= 105.0, "{figures}");
+    // A row can be claimed before its producer has seen the answer, so not all of it must show.
+    assert!(median("commit_to_start_ms") >= 50.0, "{figures}");
     server.postgres.stop().expect("it stops");
 }
