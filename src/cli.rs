@@ -48,10 +48,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
             return if error.use_stderr() { Code::Usage } else { Code::Ok }.into();
         }
     };
-    let refused = globals::refuse_idle(&global, &command);
+    if let Err(error) = globals::refuse_idle(&global, &command) {
+        return exit::report(&error).into();
+    }
     let context = Context::new(global, environment);
     let is_daemon = matches!(command, Command::Run(_));
-    match refused.and_then(|()| dispatch(command, &context)) {
+    match dispatch(command, &context) {
         Ok(()) => Code::Ok,
         Err(error) if is_daemon => {
             let (log, instance) = crate::config::logging(&context.source);
