@@ -90,7 +90,7 @@ impl<'a> Member<'a> {
             sleep_until(began + Duration::from_millis(fault.at_ms)).await;
             match fault.verb {
                 Harm::Kill => self.end(Verb::Sigkill, Signal::SIGKILL).await,
-                Harm::Term => self.end(Verb::Sigterm, Signal::SIGTERM).await,
+                Harm::Term => self.told_to_stop().await,
                 Harm::Stop => self.signal(Verb::Sigstop, Signal::SIGSTOP),
             }
             // How long it is away is the fault itself, and nothing tells of its end.
@@ -104,6 +104,13 @@ impl<'a> Member<'a> {
 
     /// Tells it to stop, for the last time.
     pub(crate) async fn quiesce(&mut self) {
+        self.told_to_stop().await;
+    }
+
+    /// TERM, once there is somebody to hear it: until its first line it is a process that knows of no
+    /// signals yet, has touched nothing, and dies as any other would.
+    async fn told_to_stop(&mut self) {
+        self.process.as_ref().expect("it runs").logged("health.changed").await;
         self.end(Verb::Sigterm, Signal::SIGTERM).await;
     }
 
