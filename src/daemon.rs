@@ -329,7 +329,7 @@ async fn may_start(connection: &mut Connection) -> Result<SchemaCheck, StartErro
 /// One look on a connection of its own, which ends with the look: a network that falls silent after
 /// the connect must not keep the daemon from ever starting.
 async fn look(connector: &Connector) -> Result<Result<SchemaCheck, StartError>, DbError> {
-    let mut connection = connector.connect("start").await?;
+    let mut connection = connector.connect_limited("start").await?;
     let limit = connector.statement_timeout();
     let look = timeout(limit, may_start(&mut connection)).await;
     look.map_err(|_| DbError::Deadline(limit))

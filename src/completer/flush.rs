@@ -1,9 +1,14 @@
 //! The completer's loop: gather, write, report.
 
-use super::{Back, Batch, Final, Part, Settled, batch::Row};
+use super::{
+    Back, Batch, Failure, Final, Part, Settled,
+    aside::{Aside, end_of_rest},
+    batch::Row,
+    parts::{RETRY_MAX, RETRY_MIN, Receipt},
+};
 use crate::{
     config::{Complete, Retentions},
-    job::{JobId, QueueName, Verdict},
+    job::{JobId, Lease, QueueName, Verdict},
     supervise,
     telemetry::{
         events,
@@ -19,7 +24,7 @@ use std::{
 };
 use tokio::{
     sync::{Mutex, mpsc},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +35,10 @@ pub enum SinkError {
     /// be written again; if they were written after all, the fence makes that a no-op.
     #[error("the database can't take verdicts now")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It may be one of the rows or the moment: something took too long or waited for a lock, or lacks a
+    /// right or a table. Nothing was written.
+    #[error("these verdicts can't be written now")]
+    Stuck(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database refuses these rows.
     #[error("the database refuses these verdicts")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -38,44 +47,51 @@ pub enum SinkError {
 /// Where verdicts are written. Each call is one statement, and gives the jobs it changed.
 pub trait OutcomeSink: Send + Sync + 'static {
     /// Records failed attempts.
-    fn record(&self, rows: &[super::Failure])
-    -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn record(&self, rows: &[Failure]) -> impl Future<Output = Result<(), SinkError>> + Send;
     /// Ends jobs.
-    fn finish(
-        &self,
-        rows: &[super::Final],
-    ) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
+    fn finish(&self, rows: &[Final]) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
     /// Puts jobs back to wait.
-    fn put_back(
-        &self,
-        rows: &[super::Back],
-    ) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
+    fn put_back(&self, rows: &[Back])
+    -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
     /// Gives jobs back as they were.
     fn release(
         &self,
         rows: &[Settled],
     ) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
+    /// Which of these jobs somebody holds a lock on, without waiting for it.
+    fn locked(&self, jobs: &[JobId]) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
 }
-
-/// Wait after the first failed flush; doubles up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(50);
-/// Longest wait between two tries of a flush: what a database that comes back costs at most.
-const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// How long a job waits whose end history refuses: time for somebody to read the error line.
 const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 
 /// Gathers verdicts and writes them.
 pub struct Completer<S> {
-    sink: S,
+    pub(super) sink: S,
     settings: Complete,
     retention: HashMap<QueueName, Retentions>,
-    /// Locked by the one task that runs; behind a lock so that a restarted task finds both again.
-    inbox: Mutex<(mpsc::Receiver<Settled>, Vec<Settled>)>,
+    /// Locked by the one task that runs; behind a lock so that a restarted task finds it again.
+    desk: Mutex<Desk>,
     metrics: Handles,
     /// Cancelled when waiting for the database has no sense any more.
-    give_up: CancellationToken,
-    links: Links,
+    pub(super) give_up: CancellationToken,
+    pub(super) links: Links,
+}
+
+/// Verdicts that aren't written yet.
+struct Desk {
+    inbox: mpsc::Receiver<Settled>,
+    gathered: Vec<Settled>,
+    aside: Aside,
+}
+
+/// What happened to the verdicts of a flush before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    /// They may be written already.
+    pub(super) uncertain: bool,
+    /// Their failures are recorded.
+    pub(super) recorded: bool,
 }
 
 /// What the completer reports to.
@@ -118,7 +134,7 @@ impl<S: OutcomeSink> Completer<S> {
             sink,
             settings: settings.0,
             retention: settings.1,
-            inbox: Mutex::new((inbox, Vec::new())),
+            desk: Mutex::new(Desk { inbox, gathered: Vec::new(), aside: Aside::default() }),
             metrics: handles,
             give_up: CancellationToken::new(),
             links,
@@ -130,31 +146,50 @@ impl<S: OutcomeSink> Completer<S> {
         self.give_up.clone()
     }
 
-    /// Runs until every sender is gone and everything is written, or until it gives up.
+    /// Runs until every sender is gone and everything is written that can be, or until it gives up.
     pub async fn run(self: Arc<Self>) {
-        let mut inbox = self.inbox.lock().await;
-        let (inbox, gathered) = &mut *inbox;
-        // What a task that failed, or stood still, had gathered is written first.
-        let mut again = !gathered.is_empty();
-        loop {
-            if !again && !supervise::waiting(self.gather(inbox, gathered)).await {
+        let desk = &mut *self.desk.lock().await;
+        // What a task that failed, or stood still, had gathered is written first. It can't be told from
+        // what another daemon took whether that task had written it.
+        let mut again = !desk.gathered.is_empty();
+        while again || supervise::waiting(self.gather(desk)).await {
+            self.count_pending(desk);
+            let before = Before { uncertain: std::mem::take(&mut again), recorded: false };
+            self.flush(&mut desk.gathered, &mut desk.aside, before).await;
+            if !desk.gathered.is_empty() || !self.retry(&mut desk.aside, Instant::now()).await {
                 return;
             }
-            let pending = &self.metrics.all.daemon.flush_pending_rows;
-            pending.set(count(inbox.len() + gathered.len()));
-            self.flush(gathered, std::mem::take(&mut again)).await;
-            pending.set(count(inbox.len() + gathered.len()));
-            if !gathered.is_empty() {
-                return;
-            }
+            self.count_pending(desk);
         }
+        self.end(desk).await;
     }
 
-    /// Waits for a first verdict, then a little for its company; `false` when no more will come.
-    async fn gather(&self, inbox: &mut mpsc::Receiver<Settled>, into: &mut Vec<Settled>) -> bool {
+    fn count_pending(&self, desk: &Desk) {
+        let rows = desk.inbox.len() + desk.gathered.len() + desk.aside.len();
+        self.metrics.all.daemon.flush_pending_rows.set(count(rows));
+    }
+
+    /// Waits for a first verdict, then a little for its company, or until one that is aside is due;
+    /// `false` when no more will come.
+    async fn gather(&self, desk: &mut Desk) -> bool {
+        let Desk { inbox, gathered: into, aside } = desk;
         let most = self.settings.flush_max_rows;
-        if inbox.recv_many(into, most).await == 0 {
-            return false;
+        let due = aside.next_due();
+        if let Some(due) = due.filter(|_| aside.is_full()) {
+            // Workers wait with their slots, so that nothing grows.
+            self.links.check.failing("too many verdicts can't be written");
+            sleep_until(due).await;
+            return true;
+        }
+        let first = inbox.recv_many(into, most);
+        let first = match due {
+            Some(due) => timeout_at(due, first).await,
+            None => Ok(first.await),
+        };
+        match first {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(_) => return true,
         }
         let until = Instant::now() + self.settings.flush_interval;
         while into.len() < most {
@@ -166,116 +201,129 @@ impl<S: OutcomeSink> Completer<S> {
         true
     }
 
-    /// Writes what was gathered; what is left there afterwards was given up. A flush that is made
-    /// `again` can't tell what the one before it wrote from what another daemon took.
-    async fn flush(&self, gathered: &mut Vec<Settled>, again: bool) {
+    /// Tries once more what is aside and due; `false` when it was given up. What is still locked is left
+    /// where it is, for the price of one statement that waits for nobody.
+    async fn retry(&self, aside: &mut Aside, due: Instant) -> bool {
+        let mut jobs = aside.due(due);
+        if jobs.is_empty() {
+            return true;
+        }
+        let list: Vec<_> = jobs.iter().copied().collect();
+        let locked = match self.sink.locked(&list).await {
+            Ok(locked) => locked.into_iter().collect(),
+            // It is the whole table, or the database.
+            Err(_) => jobs.clone(),
+        };
+        aside.rest(&locked, Instant::now());
+        jobs.retain(|job| !locked.contains(job));
+        for recorded in [false, true] {
+            let (mut tried, uncertain) = aside.try_again(&jobs, recorded);
+            self.flush(&mut tried, aside, Before { uncertain, recorded }).await;
+            if !tried.is_empty() {
+                return false;
+            }
+            aside.answered();
+        }
+        true
+    }
+
+    /// No more will come: what is locked is tried for until there is no sense in it. What the database
+    /// refuses stays aside, and the daemon's end names it.
+    async fn end(&self, desk: &mut Desk) {
+        let mut pause = RETRY_MIN;
+        desk.aside.leave_refused();
+        while desk.aside.len() > 0 && self.retry(&mut desk.aside, end_of_rest()).await {
+            self.count_pending(desk);
+            if self.give_up.run_until_cancelled(sleep(pause)).await.is_none() {
+                return;
+            }
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Writes what was gathered, or sets it aside; what is left there afterwards was given up. Whatever
+    /// leaves `gathered` is written or aside before, since this may be ended at any await.
+    async fn flush(&self, gathered: &mut Vec<Settled>, aside: &mut Aside, before: Before) {
         let batch = Batch::sort(gathered.iter().cloned(), &self.retention);
-        let Batch { failures, finals, backs, releases } = batch;
+        let Batch { failures, mut finals, mut backs, releases } = batch;
+        if !before.recorded {
+            let waits = self.record(&failures, aside, before).await;
+            finals.retain(|row| !waits.contains(&row.settled.lease));
+            backs.retain(|row| !waits.contains(&row.settled.lease));
+            gathered.retain(|settled| !waits.contains(&settled.lease));
+        }
         let m = &self.metrics;
-        self.write(("record", &m.record), &failures, again, |rows| async {
-            self.sink
-                .record(rows)
-                .await
-                .map(|()| rows.iter().map(|f| f.settled.lease.job).collect())
-        })
-        .await;
         let written =
-            self.write(("finish", &m.finish), &finals, again, |rows| self.sink.finish(rows)).await;
+            self.write(("finish", &m.finish), &finals, before, |rows| self.sink.finish(rows)).await;
         self.report(("finish", &m.finish), finals.iter().map(|f| &f.settled), &written);
-        // They stay among what was gathered for as long as this may still fail.
-        self.settle_refused(written.refused.clone(), again).await;
+        aside.add(written.stuck());
+        self.settle_refused(&written.refused, aside, before).await;
         written.answered(Part::Final, gathered);
         let written =
-            self.write(("back", &m.back), &backs, again, |rows| self.sink.put_back(rows)).await;
+            self.write(("back", &m.back), &backs, before, |rows| self.sink.put_back(rows)).await;
         self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
+        aside.add(written.stuck_or_refused());
         written.answered(Part::Back, gathered);
-        let written = self
-            .write(("release", &m.release), &releases, again, |rows| self.sink.release(rows))
-            .await;
-        self.report(("release", &m.release), releases.iter(), &written);
+        let release = ("release", &m.release);
+        let written = self.write(release, &releases, before, |rows| self.sink.release(rows)).await;
+        self.report(release, releases.iter(), &written);
+        aside.add(written.stuck_or_refused());
         written.answered(Part::Release, gathered);
         if !(backs.is_empty() && releases.is_empty()) {
             (self.links.came_back)();
         }
     }
 
+    /// Records failed attempts. A verdict doesn't go before the record that explains it: where that can't
+    /// be written now, both are set aside, and these are their leases.
+    async fn record(
+        &self,
+        failures: &[Failure],
+        aside: &mut Aside,
+        before: Before,
+    ) -> HashSet<Lease> {
+        let record = ("record", &self.metrics.record);
+        let written = self.write(record, failures, before, |rows| async {
+            let recorded = self.sink.record(rows).await;
+            recorded.map(|()| rows.iter().map(|f| f.settled.lease.job).collect())
+        });
+        let mut stuck = written.await.stuck();
+        for row in &mut stuck {
+            row.before.recorded = false;
+        }
+        let leases = stuck.iter().map(|row| row.settled.lease).collect();
+        aside.add(stuck);
+        leases
+    }
+
     /// What history refuses doesn't stay held by a daemon that is done with it: a result that can't be
     /// stored is left out, and what is refused without one comes back after a while, since whatever
-    /// refuses it (a trigger, a full disk's tablespace) has to be mended first.
-    async fn settle_refused(&self, refused: Vec<&Final>, again: bool) {
+    /// refuses it (a trigger, a full disk's tablespace) has to be mended first. What may not come back
+    /// either is set aside as it came.
+    async fn settle_refused(&self, refused: &[&Final], aside: &mut Aside, before: Before) {
         if refused.is_empty() {
             return;
         }
-        let (with, without): (Vec<_>, Vec<_>) =
-            refused.into_iter().partition(|row| row.result().is_some());
+        let (with, without): (Vec<&Final>, Vec<_>) =
+            refused.iter().partition(|row| row.result().is_some());
         let bare: Vec<_> = with.into_iter().map(Final::without_result).collect();
         let m = &self.metrics;
         let written =
-            self.write(("finish", &m.finish), &bare, again, |rows| self.sink.finish(rows)).await;
+            self.write(("finish", &m.finish), &bare, before, |rows| self.sink.finish(rows)).await;
         self.report(("finish", &m.finish), bare.iter().map(|f| &f.settled), &written);
-        let refused = without.into_iter().chain(written.refused);
-        let backs: Vec<_> = refused.map(|row| Back::of_refused(row, REFUSED_PAUSE)).collect();
+        let mut stuck = written.stuck();
+        let backs = without.into_iter().chain(written.refused);
+        let backs: Vec<_> = backs.map(|row| Back::of_refused(row, REFUSED_PAUSE)).collect();
         let written =
-            self.write(("back", &m.back), &backs, again, |rows| self.sink.put_back(rows)).await;
+            self.write(("back", &m.back), &backs, before, |rows| self.sink.put_back(rows)).await;
         self.report(("back", &m.back), backs.iter().map(|b| &b.settled), &written);
-    }
-
-    /// Writes rows, all of them or, where the database refuses some, all but those: halves are
-    /// tried in turn, so that one bad row costs its batch a few statements and nobody else a delay.
-    async fn write<'r, R, Written, F>(
-        &self,
-        (op, metrics): (&'static str, &FlushMetrics),
-        rows: &'r [R],
-        again: bool,
-        statement: F,
-    ) -> Receipt<'r, R>
-    where
-        R: Row,
-        F: Fn(&'r [R]) -> Written,
-        Written: Future<Output = Result<Vec<JobId>, SinkError>>,
-    {
-        let mut written = Receipt { uncertain: again, ..Receipt::default() };
-        let mut parts = if rows.is_empty() { vec![] } else { vec![rows] };
-        let mut pause = RETRY_MIN;
-        while let Some(part) = parts.pop() {
-            supervise::step();
-            let started = Instant::now();
-            let result = statement(part).await;
-            metrics.flushed(part.len(), started.elapsed(), result.is_ok());
-            match result {
-                Ok(jobs) => {
-                    self.links.check.ok();
-                    written.jobs.extend(jobs);
-                }
-                Err(SinkError::Refused(error)) if part.len() == 1 => {
-                    say_refused(op, part[0].settled(), &*error);
-                    written.refused.push(&part[0]);
-                }
-                Err(SinkError::Refused(_)) => {
-                    let (left, right) = part.split_at(part.len() / 2);
-                    parts.extend([right, left]);
-                }
-                Err(SinkError::Unavailable(error)) => {
-                    say_waiting(&*error, part.len());
-                    self.links.check.failing("verdicts can't be written");
-                    #[cfg(legwork_seeded_bugs)]
-                    if crate::seeded::has(crate::seeded::Bug::AckBeforeCommit) {
-                        written.uncertain = true;
-                        continue;
-                    }
-                    if self.give_up.run_until_cancelled(sleep(pause)).await.is_none() {
-                        written.gave_up = true;
-                        return written;
-                    }
-                    // What was written without our learning of it can't be told from what another
-                    // daemon took: it is reported as late only when the first answer said so.
-                    written.uncertain = true;
-                    pause = (pause * 2).min(RETRY_MAX);
-                    parts.push(part);
-                }
-            }
+        stuck.extend(written.stuck_or_refused());
+        for row in &mut stuck {
+            let as_it_came = refused.iter().find(|f| f.settled.lease == row.settled.lease);
+            row.settled.verdict =
+                as_it_came.map_or(Verdict::Release, |f| f.settled.verdict.clone());
         }
-        written
+        aside.add(stuck);
     }
 
     /// Counts and tells what is durable now, and what the fence refused.
@@ -285,12 +333,13 @@ impl<S: OutcomeSink> Completer<S> {
         settled: impl Iterator<Item = &'s Settled>,
         written: &Receipt<'_, R>,
     ) {
-        let refused: HashSet<_> =
-            written.refused.iter().map(|row| row.settled().lease.job).collect();
-        // What was refused isn't over yet, and what was given up is named at the daemon's end.
+        let refused = written.refused.iter().copied();
+        let unwritten = refused.chain(written.aside.iter().map(|(row, _)| *row));
+        let unwritten: HashSet<_> = unwritten.map(|row| row.settled().lease.job).collect();
+        // What was refused or set aside isn't over yet, and what was given up is named at the daemon's end.
         let settled = settled.filter(|settled| {
             let id = settled.lease.job;
-            !refused.contains(&id) && (!written.gave_up || written.jobs.contains(&id))
+            !unwritten.contains(&id) && (!written.gave_up || written.jobs.contains(&id))
         });
         for settled in settled {
             let id = settled.lease.job;
@@ -342,45 +391,6 @@ fn say_ended(settled: &Settled, end: AttemptEnd) {
                 "a job is discarded: it will not run again"
             );
         });
-    }
-}
-
-fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
-    tracing::warn!(event = events::FLUSH_FAILED, error, rows, "verdicts wait for the database");
-}
-
-fn say_refused(op: &'static str, settled: &Settled, error: &(dyn std::error::Error + 'static)) {
-    settled.scope().say(|| {
-        tracing::error!(
-            event = events::FLUSH_ROW_REFUSED,
-            op,
-            error,
-            "the database refuses a verdict as it stands"
-        );
-    });
-}
-
-/// What a statement did, over its tries and parts.
-#[derive(Debug)]
-struct Receipt<'r, R> {
-    jobs: HashSet<JobId>,
-    refused: Vec<&'r R>,
-    uncertain: bool,
-    gave_up: bool,
-}
-
-impl<R> Default for Receipt<'_, R> {
-    fn default() -> Self {
-        Self { jobs: HashSet::new(), refused: Vec::new(), uncertain: false, gave_up: false }
-    }
-}
-
-impl<R> Receipt<'_, R> {
-    /// Takes out of `gathered` what the database has answered for.
-    fn answered(&self, part: Part, gathered: &mut Vec<Settled>) {
-        if !self.gave_up {
-            gathered.retain(|settled| Part::of(&settled.verdict) != part);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod around;
 
-use super::{Connector, DbError, Session, held::Held};
+use super::{Connector, DbError, Session, held::Held, session::ENDED};
 use crate::{
     claimer::{ClaimError, ClaimRequest, ClaimSource, Look, Seen},
     job::{ClaimedJob, JobId, KindName, Lease},
@@ -15,9 +15,9 @@ use sqlx::{Row, postgres::PgRow};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
-/// When, after a claim failed in doubt, its rows are looked for: at once, and later again, since a
-/// statement that was on its way or waited for a lock may still commit.
-const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(10), Duration::from_mins(1)];
+/// After a claim failed in doubt its rows are looked for at once, and again after each of these pauses,
+/// since a statement that was on its way or waited for a lock may still commit.
+const LOOK_PAUSES: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(50)];
 
 /// Claims from Postgres. Claimers take turns on one connection: one alone saturates the index, and
 /// four at once are slower than two.
@@ -40,8 +40,8 @@ struct Claiming {
 /// A claim of this holder that may have committed without our learning of it.
 struct Doubt {
     holder: i64,
-    since: Instant,
-    /// How many of [`LOOKS`] were made.
+    next_look: Instant,
+    /// How many were made that found no row that somebody had locked.
     looks: usize,
 }
 
@@ -135,6 +135,8 @@ fn leaves_doubt(error: &DbError) -> bool {
     match (error, error.sqlstate()) {
         (DbError::Connect(_), _) => false,
         (_, None) => true,
+        // The server ended it at its limit, and nothing of it is left.
+        (_, Some(code)) if code == ENDED => false,
         (_, Some(code)) => ["08", "57", "58", "XX"].iter().any(|class| code.starts_with(class)),
     }
 }
@@ -153,31 +155,37 @@ impl Claiming {
 
     fn doubt(&mut self, holder: i64) {
         self.doubts.retain(|doubt| doubt.holder != holder);
-        self.doubts.push(Doubt { holder, since: Instant::now(), looks: 0 });
+        self.doubts.push(Doubt { holder, next_look: Instant::now(), looks: 0 });
     }
 
-    /// Gives back what lost claims took. No claim is in flight meanwhile: the session is ours.
+    /// Gives back what lost claims took. No claim is in flight meanwhile: the session is ours. A row
+    /// that somebody holds is looked for again until it is let go; claims don't wait for it.
     async fn release_unknown(&mut self, held: &Held) -> Result<(), DbError> {
         if let Some(holder) = self.in_flight.take() {
             self.doubt(holder);
         }
-        let due = |doubt: &Doubt| doubt.since.elapsed() >= LOOKS[doubt.looks];
+        let due = |doubt: &Doubt| doubt.next_look <= Instant::now();
         while let Some(place) = self.doubts.iter().position(due) {
             let (ids, tokens) = held.columns();
-            let holder = self.doubts[place].holder;
-            let statement = sqlx::query(include_str!("sql/release_unknown.sql"));
-            let statement = statement.bind(holder).bind(ids).bind(tokens);
-            let released =
-                self.session.run("release_unknown", |c| statement.execute(c).boxed()).await?;
-            if released.rows_affected() > 0 {
+            let statement =
+                sqlx::query_as::<_, (i64, i64)>(include_str!("sql/release_unknown.sql"));
+            let statement = statement.bind(self.doubts[place].holder).bind(ids).bind(tokens);
+            let (released, locked) =
+                self.session.run("release_unknown", |c| statement.fetch_one(c).boxed()).await?;
+            if released > 0 {
                 tracing::warn!(
                     event = events::CLAIM_FAILED,
-                    jobs = released.rows_affected(),
+                    jobs = released,
                     "a claim whose answer was lost had taken jobs; they are back in line"
                 );
             }
-            self.doubts[place].looks += 1;
-            self.doubts.retain(|doubt| doubt.looks < LOOKS.len());
+            let doubt = &mut self.doubts[place];
+            let pause = LOOK_PAUSES.get(doubt.looks);
+            doubt.looks += usize::from(locked == 0);
+            match pause.or(LOOK_PAUSES.last().filter(|_| locked > 0)) {
+                Some(pause) => doubt.next_look = Instant::now() + *pause,
+                None => drop(self.doubts.swap_remove(place)),
+            }
         }
         Ok(())
     }

@@ -70,6 +70,9 @@ pub enum ConnectError {
     },
 }
 
+/// How much later than we the server gives up where nothing is gained by its answer.
+const SERVER_SLACK: Duration = Duration::from_millis(500);
+
 /// Makes connections to one database. Clones are cheap.
 #[derive(Debug, Clone)]
 pub struct Connector {
@@ -153,11 +156,26 @@ impl Connector {
         self.options.clone().application_name(&session_name(role, self.application.as_deref()))
     }
 
-    /// A connection that shows as `legwork ROLE` in `pg_stat_activity`, with the URL's name behind it.
+    /// A connection that shows as `legwork ROLE` in `pg_stat_activity`, with the URL's name behind it. What
+    /// it is asked may take as long as it takes.
     pub async fn connect(&self, role: &str) -> Result<PgConnection, ConnectError> {
+        self.connect_with(role, None).await
+    }
+
+    /// The same, whose server ends a statement soon after we give it up: who tries again and again leaves
+    /// nothing behind that still waits for a lock.
+    pub async fn connect_limited(&self, role: &str) -> Result<PgConnection, ConnectError> {
+        self.connect_with(role, Some(self.statement_timeout + SERVER_SLACK)).await
+    }
+
+    async fn connect_with(
+        &self,
+        role: &str,
+        limit: Option<Duration>,
+    ) -> Result<PgConnection, ConnectError> {
         let place = || self.place.clone();
         let options = self.options(role);
-        match timeout(self.connect_timeout, self.open(&options)).await {
+        match timeout(self.connect_timeout, self.open(&options, limit)).await {
             Ok(Ok(Some(connection))) => Ok(connection),
             Ok(Ok(None)) => Err(ConnectError::ReadOnly { place: place() }),
             Ok(Err(error)) if is_without_tls(&error) => Err(ConnectError::NoTls { place: place() }),
@@ -168,9 +186,16 @@ impl Connector {
 
     /// Connects and takes nothing from the role's or the database's own settings that could change
     /// what our statements mean. `None` where the server is read-only and mustn't be.
-    async fn open(&self, options: &PgConnectOptions) -> Result<Option<PgConnection>, sqlx::Error> {
+    async fn open(
+        &self,
+        options: &PgConnectOptions,
+        limit: Option<Duration>,
+    ) -> Result<Option<PgConnection>, sqlx::Error> {
         let mut connection = PgConnection::connect_with(options).await?;
         sqlx::raw_sql(include_str!("sql/session.sql")).execute(&mut connection).await?;
+        if let Some(limit) = limit {
+            limit_statements(&mut connection, limit).await?;
+        }
         let asked = sqlx::query_scalar(include_str!("sql/is_read_only.sql"));
         let read_only = self.must_be_writable && asked.fetch_one(&mut connection).await?;
         Ok((!read_only).then_some(connection))
@@ -188,6 +213,15 @@ fn session_name(role: &str, application: Option<&str>) -> String {
     let room = SESSION_NAME_MAX_BYTES.saturating_sub(own.len() + " ()".len());
     let application = &application[..application.floor_char_boundary(room)];
     format!("{own} ({application})")
+}
+
+/// Has the server end what it works on for longer than this.
+pub(super) async fn limit_statements(
+    connection: &mut PgConnection,
+    limit: Duration,
+) -> Result<(), sqlx::Error> {
+    let limiting = sqlx::query(include_str!("sql/limit_statements.sql"));
+    limiting.bind(format!("{}ms", limit.as_millis())).execute(connection).await.map(drop)
 }
 
 /// Whether the server said that it has no TLS. The driver has no variant for it, only a text; a test

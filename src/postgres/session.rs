@@ -2,10 +2,13 @@
 //! missed one, or failed in a way that leaves doubt, is closed rather than used again.
 //!
 //! A statement's future is dropped in the middle by its deadline, and by the supervisor where a loop has
-//! stood still for far longer than any deadline; the connection goes with it. Each answer is a step of
-//! the loop that asked, so that a loop may send as many statements as it likes.
+//! stood still for far longer than any deadline; the connection goes with it. Those are the nets for a
+//! network or a server that says nothing. Before them the server itself ends what takes too long: the
+//! connection is kept then, and no backend is left behind that still waits for a lock when ten more have
+//! come to wait beside it. Each answer is a step of the loop that asked, so that a loop may send as many
+//! statements as it likes.
 
-use super::{ConnectError, Connector, watch::Reporter};
+use super::{ConnectError, Connector, connect::limit_statements, watch::Reporter};
 use crate::supervise;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
@@ -65,21 +68,66 @@ impl DbError {
     }
 
     /// Whether the rows are to blame rather than the moment: bad data and broken constraints come
-    /// back however often they are sent.
+    /// back however often they are sent. A right, a table or a function that is missing says nothing
+    /// about the rows, and comes back by a grant or a migration.
     pub fn blames_the_rows(&self) -> bool {
-        self.sqlstate().is_some_and(|code| {
-            matches!(&code[..2.min(code.len())], "22" | "23" | "42" | "54" | "P0" | "0A")
-        })
+        self.sqlstate()
+            .is_some_and(|code| matches!(&code[..2.min(code.len())], "22" | "23" | "54" | "P0"))
+    }
+
+    /// Whether it may be one row or all of them, and an hour from now neither: what waits for a lock
+    /// or takes too long, and what lacks a right, a table or a function, perhaps in somebody's trigger.
+    pub(super) fn may_be_a_row_or_the_moment(&self) -> bool {
+        self.was_ended()
+            || self
+                .sqlstate()
+                .is_some_and(|code| matches!(&code[..2.min(code.len())], "42" | "0A" | "3F"))
+    }
+
+    /// Whether the server ended it at one of its limits, a lock's or the whole statement's.
+    pub(super) fn was_ended(&self) -> bool {
+        self.sqlstate().is_some_and(|code| code == NO_LOCK || code == ENDED)
     }
 }
+
+/// SQLSTATE of a statement that waited for a lock for `lock_timeout`.
+const NO_LOCK: &str = "55P03";
+/// SQLSTATE of a statement that the server ended: at `statement_timeout`, or because somebody asked.
+pub(super) const ENDED: &str = "57014";
 
 /// Whether a connection can be used again after this error: not if it broke, nor if the server is
 /// going away or has become read-only under us.
 fn keeps_connection(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
-    error
-        .code()
-        .is_some_and(|code| !matches!(&code[..2.min(code.len())], "08" | "25" | "57" | "XX"))
+    error.code().is_some_and(|code| {
+        code == ENDED || !matches!(&code[..2.min(code.len())], "08" | "25" | "57" | "XX")
+    })
+}
+
+/// How much earlier than we give up the server ends a statement: a tenth, for its answer to come in
+/// time. At most this much.
+const HEAD_START_MAX: Duration = Duration::from_millis(500);
+
+/// The server's limit for a statement that we wait for so long.
+fn server_limit(limit: Duration) -> Duration {
+    limit.saturating_sub((limit / 10).min(HEAD_START_MAX))
+}
+
+/// A connection, and the limit that its server knows.
+struct Connected {
+    connection: PgConnection,
+    limit: Duration,
+}
+
+impl Connected {
+    /// Has the server end what takes longer than `limit` allows.
+    async fn end_at(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
+        if self.limit != limit {
+            limit_statements(&mut self.connection, server_limit(limit)).await?;
+            self.limit = limit;
+        }
+        Ok(())
+    }
 }
 
 /// One role's connection.
@@ -88,7 +136,7 @@ pub struct Session {
     role: &'static str,
     /// Settings that hold for the whole session.
     setup: Option<&'static str>,
-    connection: Option<PgConnection>,
+    connection: Option<Connected>,
     /// Told of each statement, where the session is one of a daemon's.
     reporter: Option<Reporter>,
 }
@@ -120,19 +168,23 @@ impl Session {
     ) -> Result<T, DbError> {
         supervise::step();
         // Taken out for the time of the statement: whatever goes wrong, nobody finds it half used.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
+        let mut connected = match self.connection.take() {
+            Some(connected) => connected,
             None => self.connect(limit).await?,
         };
         let sent = Instant::now();
-        let answer = match timeout(limit, statement(&mut connection)).await {
+        let limited = async {
+            connected.end_at(limit).await?;
+            statement(&mut connected.connection).await
+        };
+        let answer = match timeout(limit, limited).await {
             Ok(Ok(value)) => {
-                self.connection = Some(connection);
+                self.connection = Some(connected);
                 Ok(value)
             }
             Ok(Err(error)) => {
                 if keeps_connection(&error) {
-                    self.connection = Some(connection);
+                    self.connection = Some(connected);
                 }
                 Err(DbError::Statement(error))
             }
@@ -146,7 +198,7 @@ impl Session {
         answer
     }
 
-    async fn connect(&mut self, limit: Duration) -> Result<PgConnection, DbError> {
+    async fn connect(&mut self, limit: Duration) -> Result<Connected, DbError> {
         let began = Instant::now();
         let connected = self.try_connect(limit).await;
         supervise::step();
@@ -156,16 +208,34 @@ impl Session {
         connected
     }
 
-    async fn try_connect(&self, limit: Duration) -> Result<PgConnection, DbError> {
-        let mut connection = self.connector.connect(self.role).await?;
+    async fn try_connect(&self, limit: Duration) -> Result<Connected, DbError> {
+        let connection = self.connector.connect(self.role).await?;
         supervise::step();
-        if let Some(setup) = self.setup {
-            match timeout(limit, sqlx::raw_sql(setup).execute(&mut connection)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(DbError::Statement(error)),
-                Err(_) => return Err(DbError::Deadline(limit)),
+        let mut connected = Connected { connection, limit: Duration::ZERO };
+        let setting_up = async {
+            if let Some(setup) = self.setup {
+                sqlx::raw_sql(setup).execute(&mut connected.connection).await?;
             }
+            connected.end_at(limit).await
+        };
+        match timeout(limit, setting_up).await {
+            Ok(Ok(())) => Ok(connected),
+            Ok(Err(error)) => Err(DbError::Statement(error)),
+            Err(_) => Err(DbError::Deadline(limit)),
         }
-        Ok(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case::the_default(10_000, 9_500)]
+    #[case::the_shortest(100, 90)]
+    #[case::a_scan(30_000, 29_500)]
+    fn the_server_ends_a_statement_before_we_give_it_up(#[case] ours: u64, #[case] its: u64) {
+        let limit = server_limit(Duration::from_millis(ours));
+        assert_eq!(limit, Duration::from_millis(its));
     }
 }

@@ -61,6 +61,8 @@ impl PostgresOutcomes {
         }
         if error.blames_the_rows() {
             SinkError::Refused(error.into())
+        } else if error.may_be_a_row_or_the_moment() {
+            SinkError::Stuck(error.into())
         } else {
             SinkError::Unavailable(error.into())
         }
@@ -181,6 +183,17 @@ impl OutcomeSink for PostgresOutcomes {
         });
         let written = written.await;
         self.answer(session, leases, written, Vec::new()).await
+    }
+
+    async fn locked(&self, jobs: &[JobId]) -> Result<Vec<JobId>, SinkError> {
+        let jobs: Vec<i64> = jobs.iter().map(|job| job.0).collect();
+        let session = &mut *self.session.lock().await;
+        let statement = sqlx::query_scalar::<_, i64>(include_str!("sql/locked_jobs.sql"));
+        let statement = statement.bind(jobs);
+        match session.run("locked_jobs", |c| statement.fetch_all(c).boxed()).await {
+            Ok(locked) => Ok(locked.into_iter().map(JobId).collect()),
+            Err(error) => Err(self.judge(session, error, Vec::new()).await),
+        }
     }
 }
 

@@ -49,6 +49,7 @@ events! {
     CLAIM_FAILED = "claim.failed", "A claim statement failed; it is tried again.";
     FLUSH_FAILED = "flush.failed", "Verdicts could not be written; they are tried again.";
     FLUSH_ROW_REFUSED = "flush.row_refused", "The database refuses one verdict as it stands: a result is left out, then the job comes back after a minute.";
+    FLUSH_ROW_ASIDE = "flush.row_aside", "A verdict can't be written now, its row is locked, say: it waits alone and is tried again.";
     HEARTBEAT_FAILED = "heartbeat.failed", "The leases could not be made or renewed; it is tried again.";
     LISTENER_CONNECTED = "listener.connected", "Wake-ups arrive by LISTEN.";
     LISTENER_LOST = "listener.lost", "Wake-ups no longer arrive by LISTEN; polls remain.";

@@ -18,7 +18,7 @@
 //! can show it. What rows may hold is in `hostile`.
 
 mod cancelled;
-pub(crate) mod hints;
+mod hints;
 mod limits;
 mod migrating;
 mod port;

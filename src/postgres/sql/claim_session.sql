@@ -5,3 +5,5 @@ SET plan_cache_mode = force_generic_plan;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET enable_sort = off;
+-- A claim skips rows that are locked. What else it waits for holds up every queue.
+SET lock_timeout = '1s';

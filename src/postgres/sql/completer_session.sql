@@ -8,3 +8,6 @@ SET enable_bitmapscan = off;
 SET enable_nestloop = off;
 SET enable_mergejoin = off;
 SET jit = off;
+-- A verdict waits for a row's lock, or a table's, no longer than two statements may before a shutdown's last
+-- flush is over.
+SET lock_timeout = '500ms';

@@ -74,6 +74,10 @@ impl OutcomeSink for Ear {
         self.hear("release", jobs, done.is_ok());
         done
     }
+
+    async fn locked(&self, jobs: &[JobId]) -> Result<Vec<JobId>, SinkError> {
+        self.sink.locked(jobs).await
+    }
 }
 
 /// Jobs that the daemon holds, two flushes of them.

@@ -7,7 +7,6 @@ use sqlx::{Connection as _, Executor as _, PgPool};
 
 use super::value;
 use crate::support::{self, TestDb};
-use crate::traps::hints::as_role;
 
 /// A daemon that died, and its jobs: of a queue for which nothing is published, of one that keeps failed
 /// attempts for 3 days, and of one that keeps none. The first had failed before.
@@ -173,7 +172,7 @@ fn a_rescue_records_under_row_level_security_where_copy_is_refused() {
         CREATE POLICY everything ON legwork.job TO legwork_daemon USING (true)";
     support::run(async |db| {
         let pool = arranged(&db, SECURED).await;
-        let upkeep = upkeep(as_role(&db, "legwork_daemon"));
+        let upkeep = upkeep(db.url_as("legwork_daemon"));
         assert_eq!(upkeep.rescue(7).await.expect("they are rescued").len(), 3);
         assert_eq!(rescued(&pool).await, 3);
         assert_eq!(value::<String>(&pool, RECORDS).await, [FIRST, SECOND].join("\n"));

@@ -70,6 +70,12 @@ const RELEASE: Statement = Statement {
     arguments: "'{1}', '{1}', '{1}'",
     ..COMPLETER
 };
+const LOCKED_JOBS: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/locked_jobs.sql"),
+    types: "bigint[]",
+    arguments: "'{1}'",
+    ..COMPLETER
+};
 const PROMOTE: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/promote.sql"),
     types: "float8",
@@ -180,6 +186,7 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 #[case::finish_without_history(FINISH_WITHOUT_HISTORY, "Index Scan using job_pkey on job")]
 #[case::put_back(PUT_BACK, "Index Scan using job_pkey on job")]
 #[case::release(RELEASE, "Index Scan using job_pkey on job")]
+#[case::locked_jobs(LOCKED_JOBS, "Index Scan using job_pkey on job")]
 #[case::promote(PROMOTE, "Index Scan using job_waiting on job")]
 #[case::next_due(NEXT_DUE, "Scan using job_waiting on job")]
 #[case::expired(EXPIRED, "Index Scan using job_expiry on job")]

@@ -1,8 +1,9 @@
 //! Loops that stand still on a real Postgres: what their watchdog leaves alone, what it ends, and that
 //! nothing is lost with what it ends.
 //!
-//! A lock of the test's own is what their statements wait for. Where a loop is to stand still, its limit
-//! is far shorter than its statements' deadline, which no limit of a daemon is.
+//! Where a loop is to stand still, a trigger keeps its statement until the test lets it go: a wait for a
+//! lock would be ended by the server. The loop's limit is far shorter than its statements' deadline,
+//! which no limit of a daemon is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,15 +32,29 @@ use crate::support;
 
 const LIMIT: Duration = Duration::from_millis(300);
 
-/// How many statements of ours wait for a lock.
-const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND application_name LIKE 'legwork %' AND wait_event_type = 'Lock'";
+/// Keeps each statement that changes a job, with the locks that it has, until there is a row in `gone`.
+const KEEPER: &str = "
+    CREATE TABLE public.gone (at timestamptz);
+    CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+        WHILE NOT EXISTS (SELECT FROM public.gone) LOOP PERFORM pg_sleep(0.01); END LOOP;
+        RETURN coalesce(NEW, OLD);
+    END $f$;
+    CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.keep()";
+
+async fn keep_statements(pool: &PgPool) {
+    pool.execute(sqlx::raw_sql(KEEPER)).await.expect("Postgres answers");
+}
+
+async fn let_them_go(pool: &PgPool) {
+    pool.execute("INSERT INTO public.gone VALUES (now())").await.expect("Postgres answers");
+}
+
+/// How many statements of ours are kept.
+const KEPT: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name LIKE 'legwork %' AND state = 'active' AND wait_event = 'PgSleep'";
 
 async fn waits(pool: &PgPool) {
-    support::eventually("a statement waits for the lock", async || {
-        value::<i64>(pool, WAITING).await > 0
-    })
-    .await;
+    support::eventually("a statement is kept", async || value::<i64>(pool, KEPT).await > 0).await;
 }
 
 /// A supervisor, and what is told of its tasks.
@@ -83,8 +98,10 @@ impl Watched {
 fn a_promoter_that_stands_still_is_named_and_started_again_on_a_session_of_its_own() {
     support::run(async |db| {
         let (pool, watched) = (db.pool().await, Watched::new());
-        let mut locked = pool.begin().await.unwrap();
-        locked.execute("LOCK TABLE legwork.job").await.unwrap();
+        let due = "INSERT INTO legwork.job (kind, run_at, ready_at)
+            VALUES ('k', now() - interval '1 s', now() - interval '1 h')";
+        sqlx::query(due).execute(&pool).await.unwrap();
+        keep_statements(&pool).await;
         let upkeep = Arc::new(Upkeep::new(connector(&db)));
         let promoter = Arc::new(Mutex::new(Promoter::new(Arc::clone(&upkeep), Bell::default())));
         watched.supervisor.spawn_watched("promoter", ExitPolicy::Restart, LIMIT, move || {
@@ -109,11 +126,7 @@ fn a_promoter_that_stands_still_is_named_and_started_again_on_a_session_of_its_o
             value::<i64>(&pool, sessions).await > 1
         })
         .await;
-        locked.rollback().await.unwrap();
-
-        let due = "INSERT INTO legwork.job (kind, run_at, ready_at)
-            VALUES ('k', now() - interval '1 s', now() - interval '1 h')";
-        sqlx::query(due).execute(&pool).await.unwrap();
+        let_them_go(&pool).await;
         support::eventually("what is due is in line", async || {
             value::<bool>(&pool, "SELECT run_at <= ready_at FROM legwork.job").await
         })
@@ -175,8 +188,7 @@ fn a_completer_that_is_ended_within_a_flush_loses_no_verdict_and_takes_none_for_
         let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
         let sink = PostgresOutcomes::new(connector(&db), Arc::clone(&held));
         let job = claim(&claims).await;
-        let mut locked = pool.begin().await.unwrap();
-        locked.execute("SELECT FROM legwork.job FOR UPDATE").await.unwrap();
+        keep_statements(&pool).await;
 
         let (verdicts, inbox) = verdict_channel();
         let links = Links {
@@ -193,7 +205,9 @@ fn a_completer_that_is_ended_within_a_flush_loses_no_verdict_and_takes_none_for_
         verdicts.settle(settled(&job, Verdict::Complete { result: None }), ()).await;
         waits(&pool).await;
         watched.is_started_again().await;
-        locked.rollback().await.unwrap();
+        // The server knows nothing of the end, and does what it was asked for, while the one after it
+        // finds the row locked.
+        let_them_go(&pool).await;
 
         assert_eq!(history(&pool, id).await.outcome, "completed");
         support::eventually("nothing is held any more", async || held.jobs().is_empty()).await;
@@ -213,20 +227,18 @@ fn what_a_claim_took_whose_claimer_was_ended_is_given_back_and_claimed_again() {
         let pool = db.pool().await;
         register(&pool).await;
         let claims = PostgresClaims::new(connector(&db), Arc::default());
-        // Prepares the statement, which else would wait for the lock in the place of the claim.
         assert!(claims.claim(&request()).await.expect("it is answered").is_empty());
         insert(&pool, "fenced").await;
-        let mut locked = pool.begin().await.unwrap();
-        locked.execute("LOCK TABLE legwork.job").await.unwrap();
+        keep_statements(&pool).await;
         let request = request();
         let mut ended = Box::pin(claims.claim(&request));
-        support::eventually("the claim waits for the lock", async || {
-            assert!(ended.as_mut().now_or_never().is_none(), "the table is locked");
-            value::<i64>(&pool, WAITING).await > 0
+        support::eventually("the claim is kept", async || {
+            assert!(ended.as_mut().now_or_never().is_none(), "it isn't let go");
+            value::<i64>(&pool, KEPT).await > 0
         })
         .await;
         drop(ended);
-        locked.rollback().await.unwrap();
+        let_them_go(&pool).await;
         // The server knows nothing of the drop, and does what it was asked for.
         let taken = format!("SELECT EXISTS (SELECT FROM legwork.job WHERE holder = {HOLDER})");
         support::eventually("the claim has taken the job", async || {
@@ -235,6 +247,46 @@ fn what_a_claim_took_whose_claimer_was_ended_is_given_back_and_claimed_again() {
         })
         .await;
         assert_eq!(claim(&claims).await.lease.token, 2, "the second claim of it");
+        drop(claims);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_row_of_a_lost_claim_that_somebody_holds_keeps_no_claim_waiting_and_comes_back_when_let_go() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        register(&pool).await;
+        let claims = PostgresClaims::new(connector(&db), Arc::default());
+        insert(&pool, "fenced").await;
+        keep_statements(&pool).await;
+        let request = request();
+        let mut ended = Box::pin(claims.claim(&request));
+        support::eventually("the claim is kept", async || {
+            assert!(ended.as_mut().now_or_never().is_none(), "it isn't let go");
+            value::<i64>(&pool, KEPT).await > 0
+        })
+        .await;
+        drop(ended);
+        let_them_go(&pool).await;
+        support::eventually("the claim has taken the job", async || {
+            value::<bool>(&pool, "SELECT EXISTS (SELECT FROM legwork.job WHERE holder IS NOT NULL)")
+                .await
+        })
+        .await;
+        let mut locked = pool.begin().await.unwrap();
+        locked.execute("SELECT FROM legwork.job FOR SHARE").await.unwrap();
+        let other = insert(&pool, "fenced").await;
+        assert_eq!(claim(&claims).await.lease.job.0, other);
+        locked.rollback().await.unwrap();
+        // Each claim looks whether it is time to look again.
+        let mut found = Vec::new();
+        support::eventually("the first job is claimed again", async || {
+            found = claims.claim(&request).await.expect("it is answered");
+            !found.is_empty()
+        })
+        .await;
+        assert_eq!(found[0].lease.token, 2);
         drop(claims);
         pool.close().await;
     });

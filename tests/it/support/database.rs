@@ -43,6 +43,13 @@ impl TestDb {
         server::url(&self.name)
     }
 
+    /// The address for a session that takes on this role.
+    pub(crate) fn url_as(&self, role: &str) -> String {
+        let url = self.url();
+        let sign = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{sign}options=-crole%3D{role}")
+    }
+
     /// The database's name.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -150,7 +150,7 @@ fn trap_10_a_table_that_refuses_copy_loses_no_record_of_what_failed() {
         copying.close().await.unwrap();
 
         let mut settings = settings(&db);
-        settings.database.url = Some(DatabaseUrl::new(as_role(&db, "legwork_daemon")));
+        settings.database.url = Some(DatabaseUrl::new(db.url_as("legwork_daemon")));
         settings.kinds = vec![kind("fails", AT_ONCE)];
         let fails = deciding(|context| {
             if context.is_final_attempt() {
@@ -172,20 +172,13 @@ fn trap_10_a_table_that_refuses_copy_loses_no_record_of_what_failed() {
     });
 }
 
-/// The database's address for a session that takes on this role.
-pub(crate) fn as_role(db: &TestDb, role: &str) -> String {
-    let url = db.url();
-    let sign = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{sign}options=-crole%3D{role}")
-}
-
 #[test]
 fn trap_10_a_file_of_jobs_that_copy_cannot_bring_is_refused_with_what_to_do() {
     support::run(async |db| {
         let mut session = db.connect().await;
         session.execute("ALTER TABLE legwork.job ENABLE ROW LEVEL SECURITY").await.unwrap();
         session.close().await.unwrap();
-        let command = cli::command(&as_role(&db, "legwork_enqueue"), &["enqueue", "--file", "-"]);
+        let command = cli::command(&db.url_as("legwork_enqueue"), &["enqueue", "--file", "-"]);
         let ran = timeout(PATIENCE, cli::finished(command, Some(b"{\"kind\":\"k\"}\n"))).await;
         let ran = ran.expect("it ends");
         assert_eq!(ran.code, 1, "{}", ran.stderr);

@@ -1,0 +1,214 @@
+//! One kind of statement over the verdicts of a flush: whole where that works, and in parts where some
+//! of them can't be written, so that one row costs its batch a few statements and nobody else a delay.
+
+use super::{
+    Completer, OutcomeSink, Part, Settled, SinkError,
+    aside::{Stuck, Why},
+    batch::Row,
+    flush::Before,
+};
+use crate::{
+    job::JobId,
+    supervise,
+    telemetry::{events, metrics::FlushMetrics},
+};
+use std::{
+    collections::{HashSet, VecDeque},
+    future::Future,
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// Wait after the first failed flush; doubles up to [`RETRY_MAX`].
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
+/// Longest wait between two tries of a flush: what a database that comes back costs at most.
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(1);
+
+impl<S: OutcomeSink> Completer<S> {
+    /// Writes rows, all of them or, where the database won't have some, all but those. Rows that are
+    /// refused are found by halving. Rows that somebody has locked are asked for by name, since finding
+    /// them by halving would cost a wait for the lock at each step.
+    pub(super) async fn write<'r, R, Written, F>(
+        &self,
+        (op, metrics): (&'static str, &FlushMetrics),
+        rows: &'r [R],
+        before: Before,
+        statement: F,
+    ) -> Receipt<'r, R>
+    where
+        R: Row,
+        F: Fn(&'r [R]) -> Written,
+        Written: Future<Output = Result<Vec<JobId>, SinkError>>,
+    {
+        let mut written = Receipt::new(before);
+        let mut parts = VecDeque::from_iter((!rows.is_empty()).then_some(rows));
+        let mut pause = RETRY_MIN;
+        while let Some(part) = parts.pop_front() {
+            supervise::step();
+            let started = Instant::now();
+            let result = statement(part).await;
+            metrics.flushed(part.len(), started.elapsed(), result.is_ok());
+            let error = match result {
+                Ok(jobs) => {
+                    self.links.check.ok();
+                    pause = RETRY_MIN;
+                    written.jobs.extend(jobs);
+                    continue;
+                }
+                Err(SinkError::Refused(error)) => {
+                    if let Some([left, right]) = halves(part) {
+                        parts.push_front(right);
+                        parts.push_front(left);
+                    } else {
+                        say_refused(op, part[0].settled(), &*error);
+                        written.refused.push(&part[0]);
+                    }
+                    continue;
+                }
+                Err(SinkError::Stuck(error)) => {
+                    if self.set_aside((op, &*error), part, &mut parts, &mut written).await {
+                        continue;
+                    }
+                    error
+                }
+                Err(SinkError::Unavailable(error)) => {
+                    // What was written without our learning of it can't be told from what another
+                    // daemon took: it is reported as late only when the first answer said so.
+                    written.uncertain = true;
+                    parts.push_front(part);
+                    error
+                }
+            };
+            say_waiting(&*error, part.len());
+            self.links.check.failing("verdicts can't be written");
+            #[cfg(legwork_seeded_bugs)]
+            if crate::seeded::has(crate::seeded::Bug::AckBeforeCommit) {
+                written.uncertain = true;
+                parts.clear();
+                continue;
+            }
+            if self.give_up.run_until_cancelled(sleep(pause)).await.is_none() {
+                written.gave_up = true;
+                return written;
+            }
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+        written
+    }
+
+    /// Sets aside what of `part` is locked, and puts the rest back first; `true` when there was such a
+    /// row, and the others needn't wait. Otherwise it is a row that nothing tells from the others, or all
+    /// of them: halves are tried after all that waits already, down to the row that is alone with it.
+    async fn set_aside<'r, R: Row>(
+        &self,
+        (op, error): (&'static str, &Cause),
+        part: &'r [R],
+        parts: &mut VecDeque<&'r [R]>,
+        written: &mut Receipt<'r, R>,
+    ) -> bool {
+        let jobs: Vec<_> = part.iter().map(|row| row.settled().lease.job).collect();
+        let Ok(locked) = self.sink.locked(&jobs).await else {
+            // It isn't about rows: the whole table is locked, or more is missing.
+            parts.push_front(part);
+            return false;
+        };
+        let locked: HashSet<_> = locked.into_iter().collect();
+        let is_locked = |row: &R| locked.contains(&row.settled().lease.job);
+        if !locked.is_empty() {
+            for row in part.iter().filter(|row| is_locked(row)) {
+                say_aside(op, row.settled(), error, Why::Locked);
+                written.aside.push((row, Why::Locked));
+            }
+            part.split(is_locked).filter(|rest| !rest.is_empty()).for_each(|r| parts.push_front(r));
+            return true;
+        }
+        if let Some(halves) = halves(part) {
+            parts.extend(halves);
+        } else {
+            say_aside(op, part[0].settled(), error, Why::Unknown);
+            written.aside.push((&part[0], Why::Unknown));
+        }
+        false
+    }
+}
+
+/// What the database said.
+type Cause = dyn std::error::Error + Send + Sync;
+
+/// Nothing where there is one row.
+fn halves<R>(part: &[R]) -> Option<[&[R]; 2]> {
+    (part.len() > 1).then(|| part.split_at(part.len() / 2).into())
+}
+
+fn say_waiting(error: &(dyn std::error::Error + 'static), rows: usize) {
+    tracing::warn!(event = events::FLUSH_FAILED, error, rows, "verdicts wait for the database");
+}
+
+fn say_refused(op: &'static str, settled: &Settled, error: &(dyn std::error::Error + 'static)) {
+    settled.scope().say(|| {
+        tracing::error!(
+            event = events::FLUSH_ROW_REFUSED,
+            op,
+            error,
+            "the database refuses a verdict as it stands"
+        );
+    });
+}
+
+fn say_aside(op: &'static str, settled: &Settled, error: &Cause, why: Why) {
+    let error: &dyn std::error::Error = error;
+    settled.scope().say(|| {
+        tracing::warn!(
+            event = events::FLUSH_ROW_ASIDE,
+            op,
+            error,
+            reason = why.as_str(),
+            "a verdict can't be written now; it waits alone and is tried again"
+        );
+    });
+}
+
+/// What a statement did, over its tries and parts.
+#[derive(Debug)]
+pub(super) struct Receipt<'r, R> {
+    /// What the database has answered for.
+    pub(super) jobs: HashSet<JobId>,
+    /// What it refuses.
+    pub(super) refused: Vec<&'r R>,
+    /// What can't be written now.
+    pub(super) aside: Vec<(&'r R, Why)>,
+    /// Some may be written without our learning of it.
+    pub(super) uncertain: bool,
+    /// What the other fields don't tell of was given up.
+    pub(super) gave_up: bool,
+}
+
+impl<R: Row> Receipt<'_, R> {
+    fn new(before: Before) -> Self {
+        let (jobs, refused, aside) = Default::default();
+        Self { jobs, refused, aside, uncertain: before.uncertain, gave_up: false }
+    }
+
+    /// Takes out of `gathered` what the database has answered for.
+    pub(super) fn answered(&self, part: Part, gathered: &mut Vec<Settled>) {
+        if !self.gave_up {
+            gathered.retain(|settled| Part::of(&settled.verdict) != part);
+        }
+    }
+
+    /// What has to be set aside.
+    pub(super) fn stuck(&self) -> Vec<Stuck> {
+        self.aside.iter().map(|(row, why)| self.stuck_row(row, *why)).collect()
+    }
+
+    /// The same, with what is refused and has no other way.
+    pub(super) fn stuck_or_refused(&self) -> Vec<Stuck> {
+        let refused = self.refused.iter().map(|row| self.stuck_row(row, Why::Refused));
+        self.stuck().into_iter().chain(refused).collect()
+    }
+
+    fn stuck_row(&self, row: &R, why: Why) -> Stuck {
+        let before = Before { uncertain: self.uncertain, recorded: true };
+        Stuck { settled: row.settled().clone(), why, before }
+    }
+}
