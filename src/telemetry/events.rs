@@ -29,11 +29,11 @@ macro_rules! events {
 events! {
     DAEMON_STARTED = "daemon.started", "The daemon is up and claims.", ["database", "daemon.name"];
     DAEMON_DRAINED = "daemon.drained", "`run --once` ends: `paused_jobs` wait in paused queues and `unserved_jobs` for somebody who serves them, counted to 10,000 a queue.", ["paused_jobs", "unserved_jobs"];
-    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; the last line but flushes.", ["orphans", "clean"];
+    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; nothing but `log.throttled` follows.", ["orphans", "clean"];
     DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.", ["error.type", "error.message", "exit_code", "config.place", "help"];
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.", ["daemon.id"];
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.", ["phase", "reason", "done", "duration_ms"];
-    SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each.", ["job.id", "job.kind", "lease.token", "running_seconds", "jobs", "job.ids"];
+    SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["job.id", "job.kind", "lease.token", "running_seconds", "jobs", "job.ids"];
     SIGNAL_RECEIVED = "signal.received", "The process got a signal.", ["signal"];
     TASK_FAILED = "task.failed", "A supervised task ended, panicked or stalled (`how`) that should not have.", ["task", "how", "step_seconds"];
     TASK_LISTED = "task.listed", "USR1 was sent: one task and since when it runs.", ["task", "running_seconds", "restarts"];
@@ -69,8 +69,13 @@ events! {
     ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];
     ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.", ["error.message"];
     ADMIN_REQUEST = "admin.request", "The admin port answered a request.", ["duration_ms", "http.request.method", "http.route", "http.response.status_code"];
+    LOG_THROTTLED = "log.throttled", "Lines of one place repeated too fast: `log.suppressed` of them were left out, of the event `log.event`.", ["log.suppressed", "log.event"];
     HEALTH_CHANGED = "health.changed", "A check of readiness (`check`) failed (WARN, with its `reason`), or is well again (INFO).", ["check", "reason"];
 }
+
+/// Events of which each line counts, so that none is left out however fast they come. Whoever logs them
+/// bounds their number.
+pub const UNTHROTTLED: &[&str] = &[SHUTDOWN_ORPHANS, JOB_ORPHANED];
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ fn catalogue(tree: &Tree) -> Known {
     for literal in &rust.literals {
         let before = rust.code[..literal.at].trim_end();
         if let Some(constant) = before.strip_suffix('=') {
-            event = last_name(constant).to_owned();
+            last_name(constant).clone_into(&mut event);
             known.insert(event.clone(), (line_at(text, literal.at), BTreeSet::new()));
         } else if rust.code[..literal.at].rfind('[') > rust.code[..literal.at].rfind(';')
             && let Some((_, fields)) = known.get_mut(&event)

@@ -144,3 +144,31 @@ fn a_job_that_is_discarded_before_it_runs_is_told_of() {
         pool.close().await;
     });
 }
+
+/// More failures in a moment than the log shows of one place.
+const STORM: i64 = 60;
+
+#[test]
+fn failures_that_the_log_left_out_are_counted_before_the_process_ends() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("fails", "exit 1", "")];
+        let insert = "INSERT INTO legwork.job (kind, max_attempts)
+            SELECT 'fails', 1 FROM generate_series(1, $1)";
+        sqlx::query(insert).bind(STORM).execute(&pool).await.expect("the test may");
+        let text = Configuration::of(&db.url(), &kinds).text();
+        let mut daemon = Daemon::start_with(&text, &["run", "--once"]).await;
+        assert_eq!(daemon.exit(support::PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        for event in ["job.failed", "job.discarded"] {
+            let lines = daemon.events();
+            let told = lines.iter().filter(|line| line["event"] == event).count();
+            let about = lines
+                .iter()
+                .filter(|line| [&line["event"], &line["log.event"]].contains(&&event.into()));
+            let left_out: i64 = about.filter_map(|line| line["log.suppressed"].as_i64()).sum();
+            assert_eq!(i64::try_from(told).unwrap() + left_out, STORM, "{event}: {lines:#?}");
+        }
+        pool.close().await;
+    });
+}
