@@ -54,6 +54,10 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("daemon name with a placeholder", "[daemon]\nname = \"{host}\"\n"),
     ("daemon name with a line end", "[daemon]\nname = \"a\\nb\"\n"),
+    (
+        "contradiction of base and max beside a wrong factor",
+        "[retry.backoff]\nbase = \"2h\"\nmax = \"1h\"\nfactor = nan\n",
+    ),
     ("backoff base above max", "[retry.backoff]\nbase = \"2h\"\n"),
     ("backoff that isn't a table", "[retry]\nbackoff = \"2s\"\n"),
     ("unknown backoff key", "[retry]\nbackoff = { bases = \"2s\" }\n"),

@@ -1,7 +1,7 @@
 //! Flags over environment over file over defaults, and what `show` says of it.
 
 use super::{Files, load_with};
-use crate::config::{Environment, Loaded, Shown, Source, load};
+use crate::config::{Environment, HandlerSettings, Loaded, Shown, Source, load};
 use rstest::rstest;
 
 fn shown<'a>(loaded: &'a Loaded, key: &str) -> (&'a str, &'a str) {
@@ -52,6 +52,25 @@ fn queues_and_kinds_are_set_by_name_from_environment_and_flags() {
         concurrency,
         ("\"2*cpus\" (now 8)", "environment LEGWORK_QUEUE__MAIL_EU__CONCURRENCY")
     );
+}
+
+#[test]
+fn a_table_of_variables_is_one_value_and_wins_whole() {
+    let text = "[[kind]]\nname = \"c\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\n\
+                env = { A = \"a\" }\n";
+    let env = |loaded: &Loaded| match &loaded.settings.kinds[0].handler {
+        HandlerSettings::Command(command) => command.env.clone(),
+        other => panic!("a command, not {other:?}"),
+    };
+    let of = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    let by_file = load_with(text, &[]).expect("right");
+    assert_eq!(env(&by_file), of("A", "a"));
+    assert_eq!(shown(&by_file, "[[kind]] \"c\".env"), ("{ A = … }", "legwork.toml:5"));
+    let variable = ("LEGWORK_KIND__C__ENV", "{ B = \"x\" }");
+    let by_variable = load_with(text, &[variable]).expect("right");
+    assert_eq!(env(&by_variable), of("B", "x"));
+    let place = "environment LEGWORK_KIND__C__ENV";
+    assert_eq!(shown(&by_variable, "[[kind]] \"c\".env"), ("{ B = … }", place));
 }
 
 #[test]
