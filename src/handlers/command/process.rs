@@ -169,10 +169,11 @@ fn command(settings: &CommandSettings, variables: Variables) -> std::process::Co
     command
 }
 
-/// What a program may not do: gain privileges, leave a core with a payload in it, make files that
-/// others can read, or inherit a descriptor beside the four that are its own.
+/// What a program may not do: be what a shell makes of its file, gain privileges, leave a core with a
+/// payload in it, make files that others can read, or inherit a descriptor beside the four that are its own.
 fn setup(results: OwnedFd) -> io::Result<ChildSetup> {
     ChildSetup::new()
+        .exec_by_kernel_alone()
         .no_new_privileges()
         .limit(Resource::RLIMIT_CORE, 0)
         .umask(PRIVATE)
