@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::{Configuration, Notebook, SLACK, becomes};
+use super::{Configuration, Notebook, SLACK, becomes, count, job};
 use crate::support::{self, Daemon};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -172,6 +172,29 @@ fn failures_that_the_log_left_out_are_counted_before_the_process_ends() {
             let left_out: i64 = about.filter_map(|line| line["log.suppressed"].as_i64()).sum();
             assert_eq!(i64::try_from(told).unwrap() + left_out, STORM, "{event}: {lines:#?}");
         }
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_program_may_call_legwork_itself() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let script = format!("{} enqueue child >> output 2>&1", env!("CARGO_BIN_EXE_legwork"));
+        let keys = format!("env = {{ DATABASE_URL = '{}' }}\nmax_attempts = 1", db.url());
+        let kinds = [notebook.kind("parent", &script, &keys)];
+        let _daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let insert = "INSERT INTO legwork.job (kind, metadata) VALUES
+            ('parent', '{\"request_id\": \"r-9\", \"user_id\": 7}') RETURNING id";
+        let id: i64 = sqlx::query_scalar(insert).fetch_one(&pool).await.unwrap();
+        support::eventually("the parent has ended", async || {
+            !matches!(job(&pool, id).await.state.as_str(), "available" | "running")
+        })
+        .await;
+        let output = std::fs::read_to_string(notebook.path("output")).unwrap_or_default();
+        assert_eq!(job(&pool, id).await.state, "completed", "{output}");
+        assert_eq!(count(&pool, "child", "available").await, 1, "{output}");
         pool.close().await;
     });
 }
