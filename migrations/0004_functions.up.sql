@@ -92,6 +92,11 @@ DECLARE
     job record;
     key text;
 BEGIN
+    IF retry.id IS NULL THEN
+        RAISE null_value_not_allowed USING
+            MESSAGE = 'retry needs the id of a job, and was given null',
+            HINT = 'SELECT id FROM legwork.jobs lists them.';
+    END IF;
     -- Twice, because a second retry() at the same moment finds the job live only after the first has
     -- committed.
     FOR look IN 1 .. 2 LOOP
@@ -145,6 +150,11 @@ DECLARE
     job record;
     due timestamptz;
 BEGIN
+    IF snooze.id IS NULL THEN
+        RAISE null_value_not_allowed USING
+            MESSAGE = 'snooze needs the id of a job, and was given null',
+            HINT = 'SELECT id FROM legwork.jobs lists them.';
+    END IF;
     IF delay IS NULL OR delay <= interval '0' THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('can''t snooze job %s by %s', snooze.id, coalesce(delay::text, 'null')),
@@ -175,6 +185,11 @@ AS $function$
 DECLARE
     job record;
 BEGIN
+    IF discard.id IS NULL THEN
+        RAISE null_value_not_allowed USING
+            MESSAGE = 'discard needs the id of a job, and was given null',
+            HINT = 'SELECT id FROM legwork.jobs lists them.';
+    END IF;
     SELECT j.holder, j.queue INTO job FROM legwork.job j WHERE j.id = discard.id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM FROM legwork.finished f WHERE f.id = discard.id;

@@ -11,6 +11,7 @@ mod policy;
 mod rate;
 mod retention;
 mod state;
+mod variable;
 mod verdict;
 
 pub use backoff::{Backoff, BackoffError};
@@ -21,4 +22,5 @@ pub use policy::{KindPolicy, refuse_before_running};
 pub use rate::{RateLimit, RateLimitError};
 pub use retention::{RETENTION_MAX, Retention};
 pub use state::{State, Transition};
+pub use variable::JobVariable;
 pub use verdict::{Cause, FailedAttempt, Ruling, Verdict, rule};

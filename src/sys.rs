@@ -12,6 +12,7 @@ mod descriptors;
 mod group;
 #[cfg(target_os = "linux")]
 mod guard;
+mod image;
 #[cfg(target_os = "linux")]
 pub mod init;
 pub mod spawner;

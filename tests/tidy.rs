@@ -20,6 +20,8 @@ mod documents;
 mod house;
 #[path = "tidy/layers.rs"]
 mod layers;
+#[path = "tidy/logged.rs"]
+mod logged;
 #[path = "tidy/packaging.rs"]
 mod packaging;
 #[path = "tidy/reference.rs"]

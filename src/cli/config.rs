@@ -7,7 +7,12 @@ use super::{
     output::{print, say},
     table::Table,
 };
-use crate::{config, daemon::Daemon};
+use crate::{
+    config,
+    daemon::{Daemon, StartError},
+    postgres::Connector,
+};
+use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -42,15 +47,24 @@ fn check(context: &Context) -> anyhow::Result<()> {
     // What `run` would refuse as well: this program has no handlers of its own.
     let environment = context.source.environment().clone();
     Daemon::new(loaded.settings.clone(), environment).every_kind_has_a_handler()?;
+    let database = &loaded.settings.database;
+    let mut warnings = loaded.warnings.clone();
+    match loaded.settings.database_url() {
+        // Not a mistake here: the file may be checked where the secret isn't.
+        Err(missing) => warnings.push(format!("{missing}; `legwork run` refuses to start")),
+        // The driver's own variables (PGHOST, PGSSLMODE) may lead to what isn't allowed.
+        Ok(url) => Connector::new(url, database)
+            .map(drop)
+            .map_err(StartError::from)
+            .with_context(|| format!("database.url, from {}", loaded.show()[0].source))?,
+    }
     let file = loaded.file.map(|path| path.display().to_string());
-    for warning in &loaded.warnings {
+    for warning in &warnings {
         say(&format!("warning: {warning}"));
     }
-    context.output.show(&Checked { file, warnings: loaded.warnings }, |checked| {
-        match &checked.file {
-            Some(file) => format!("{file} is valid"),
-            None => "no file; environment and defaults are valid".into(),
-        }
+    context.output.show(&Checked { file, warnings }, |checked| match &checked.file {
+        Some(file) => format!("{file} is valid"),
+        None => "no file; environment and defaults are valid".into(),
     })
 }
 

@@ -6,13 +6,13 @@
 mod change;
 mod show;
 
-use super::{Context, moment::relative, output::say, table::Table};
+use super::{Context, exit::Usage, moment::relative, output::say, table::Table};
 use crate::{
     job::{JobId, KindName, QueueName, State},
-    postgres::operations::{self, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX},
+    postgres::operations::{self, IDS_MAX, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX},
 };
 use clap::{Args, Subcommand};
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 /// `legwork job …`
 #[derive(Debug, Subcommand)]
@@ -53,6 +53,18 @@ pub(super) struct Ids {
     /// The jobs
     #[arg(required = true, value_name = "ID", value_parser = id)]
     ids: Vec<JobId>,
+}
+
+impl Ids {
+    /// Those that were named, if one statement may change as many.
+    fn all(&self) -> Result<&[JobId], Usage> {
+        let named = self.ids.iter().map(|id| id.0).collect::<HashSet<_>>().len();
+        if named > IDS_MAX {
+            let most = format!("{named} jobs are named, and one command changes {IDS_MAX} at most");
+            return Err(Usage(most));
+        }
+        Ok(&self.ids)
+    }
 }
 
 /// `legwork job list`
@@ -112,10 +124,10 @@ pub(super) async fn run(command: JobCommand, context: &Context) -> anyhow::Resul
         JobCommand::List(arguments) => list(arguments, context).await,
         JobCommand::Show { id } => show::show(id, context).await,
         JobCommand::Why { id } => show::why(id, context).await,
-        JobCommand::Cancel(ids) => change::cancel(&ids.ids, context).await,
-        JobCommand::Retry(ids) => change::retry(&ids.ids, context).await,
-        JobCommand::Discard(ids) => change::discard(&ids.ids, context).await,
-        JobCommand::Snooze { ids, delay } => change::snooze(&ids.ids, delay, context).await,
+        JobCommand::Cancel(ids) => change::cancel(ids.all()?, context).await,
+        JobCommand::Retry(ids) => change::retry(ids.all()?, context).await,
+        JobCommand::Discard(ids) => change::discard(ids.all()?, context).await,
+        JobCommand::Snooze { ids, delay } => change::snooze(ids.all()?, delay, context).await,
     }
 }
 

@@ -241,8 +241,9 @@ impl<S: OutcomeSink> Completer<S> {
         }
     }
 
-    /// Writes what was gathered, or sets it aside; what is left there afterwards was given up. Whatever
-    /// leaves `gathered` is written or aside before, since this may be ended at any await.
+    /// Writes what was gathered, or sets it aside; what is left there afterwards was given up. Since this
+    /// may be ended at any await, a verdict leaves `gathered` when it is written, or at one stroke with being
+    /// set aside.
     async fn flush(&self, gathered: &mut Vec<Settled>, aside: &mut Aside, before: Before) {
         let batch = Batch::sort(gathered.iter().cloned(), &self.retention);
         let Batch { failures, mut finals, mut backs, releases } = batch;
@@ -256,8 +257,8 @@ impl<S: OutcomeSink> Completer<S> {
         let written =
             self.write(("finish", &m.finish), &finals, before, |rows| self.sink.finish(rows)).await;
         self.report(("finish", &m.finish), finals.iter().map(|f| &f.settled), &written);
-        aside.add(written.stuck());
         self.settle_refused(&written.refused, aside, before).await;
+        aside.add(written.stuck());
         written.answered(Part::Final, gathered);
         let written =
             self.write(("back", &m.back), &backs, before, |rows| self.sink.put_back(rows)).await;

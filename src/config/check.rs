@@ -62,7 +62,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         retry,
         retention,
         admin: Admin { listen: reader.address(section("admin"), "listen", default.admin.listen) },
-        log: log(reader, default.log),
+        log: log(reader, default.log, &mut warnings),
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
         },
@@ -163,14 +163,16 @@ fn retentions(reader: &mut Reader<'_>, default: Retentions) -> Retentions {
     }
 }
 
-fn log(reader: &mut Reader<'_>, default: Log) -> Log {
+fn log(reader: &mut Reader<'_>, default: Log, warnings: &mut Warnings) -> Log {
     let at = section("log");
     let format = match reader.one_of(at, "format") {
         Some("json") => LogFormat::Json,
         Some("pretty") => LogFormat::Pretty,
         _ => LogFormat::Auto,
     };
-    Log { format, filter: reader.text(at, "filter", filter::check).unwrap_or(default.filter) }
+    let filter = reader.text(at, "filter", filter::check).unwrap_or(default.filter);
+    warnings.extend(filter::doubts(&filter));
+    Log { format, filter }
 }
 
 /// A queue; one whose name was refused has nothing to be.
@@ -212,7 +214,8 @@ fn backoff(reader: &mut Reader<'_>, at: At<'_>, default: &Backoff) -> Backoff {
     match Backoff::new(base, factor, max, jitter) {
         Ok(backoff) => backoff,
         Err(why) => {
-            if reader.sound(at, &KEYS) {
+            // Of a factor or a jitter that was refused the fallback is right; it hides nothing.
+            if reader.sound(at, &[KEYS[0], KEYS[2]]) {
                 let key = reader.culprit(at, KEYS[0], KEYS[2]);
                 let (base, max) = (duration_text(base), duration_text(max));
                 reader.refuse(at, key, &format!("{why} (base = {base}, max = {max})"));

@@ -112,6 +112,23 @@ impl Environment {
     }
 }
 
+/// Whom to connect as where a URL names nobody, as libpq has it: the user that this process runs as.
+/// Nobody from here where `PGUSER` says it, which the driver reads itself.
+pub(super) fn user_of_process() -> Result<Option<String>, String> {
+    if Environment::of_process().text("PGUSER").is_some() {
+        return Ok(None);
+    }
+    let id = nix::unistd::geteuid();
+    let found = nix::unistd::User::from_uid(id).ok().flatten();
+    let nameless = || {
+        format!(
+            "it names no user, and this process's own (id {id}) has no name: write \
+             postgres://user@host/database, or set PGUSER"
+        )
+    };
+    found.map(|user| Some(user.name)).ok_or_else(nameless)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

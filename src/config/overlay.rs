@@ -8,29 +8,18 @@
 use super::{
     environment::Environment,
     file::{Item, converted, hint},
-    keys::{Form, KEYS, form_of, nearest},
+    keys::{Form, form_of, nearest},
     mistakes::Mistakes,
     reader::label,
     source::Flag,
     tree::Layer,
 };
+use crate::job::JobVariable;
 use config::{Value, ValueKind};
 use std::{collections::BTreeSet, ffi::OsStr};
 use toml::de::DeValue;
 
 const PREFIX: &str = "LEGWORK_";
-
-/// What commands are told about their attempt. They may call `legwork` themselves.
-pub(super) const JOB_VARIABLES: [&str; 8] = [
-    "LEGWORK_JOB_ID",
-    "LEGWORK_KIND",
-    "LEGWORK_QUEUE",
-    "LEGWORK_ATTEMPT",
-    "LEGWORK_MAX_ATTEMPTS",
-    "LEGWORK_FINAL_ATTEMPT",
-    "LEGWORK_DEADLINE",
-    "LEGWORK_LEASE_TOKEN",
-];
 
 /// The queues and kinds whose keys may be set.
 pub(super) struct Items<'a> {
@@ -47,7 +36,10 @@ pub(super) fn of_environment(
     mistakes: &mut Mistakes,
 ) -> Layer {
     let mut layer = Layer::default();
-    for (name, value) in environment.starting_with(PREFIX).filter(|(name, _)| !foreign(name)) {
+    for (name, value) in environment.starting_with(PREFIX) {
+        if foreign(name, value) {
+            continue;
+        }
         let place = format!("environment {name}");
         match variable(name, value, items) {
             Ok((path, text)) => set(&mut layer, &path, text, &place, mistakes),
@@ -189,19 +181,41 @@ fn read(text: &str, form: Form, place: &str) -> Result<ValueKind, String> {
     })
 }
 
-/// Whether a variable that begins like ours is somebody else's.
-fn foreign(name: &str) -> bool {
-    let rest = name.strip_prefix(PREFIX).unwrap_or_default();
-    let service_link = rest.ends_with("SERVICE_HOST")
-        || rest.contains("SERVICE_PORT")
-        || rest == "PORT"
-        || rest.starts_with("PORT_")
-        || rest.contains("_PORT_")
-        || rest.ends_with("_PORT");
-    let ours = KEYS.iter().any(|key| variable_of(key.path) == name);
-    name == "LEGWORK_CONFIG"
-        || JOB_VARIABLES.contains(&name)
-        || (!rest.contains("__") && service_link && !ours)
+/// Whether a variable that begins like ours is somebody else's: a job's own, which a program that calls
+/// `legwork` hands on, or a service link.
+fn foreign(name: &str, value: &OsStr) -> bool {
+    let of_a_job = || JobVariable::ALL.iter().any(|variable| variable.name() == name);
+    name == "LEGWORK_CONFIG" || of_a_job() || is_service_link(name, value)
+}
+
+/// What Kubernetes tells each container about a service called `legwork` or `legwork-…`: host, ports, and
+/// the same in the form of Docker's links. `LEGWORK_ADMIN_PORT = 9999` is no such thing.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    const PROTOCOLS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
+    let link = format!("_{}", name.strip_prefix(PREFIX).unwrap_or_default());
+    let is_url = || {
+        let value = value.to_string_lossy();
+        PROTOCOLS.iter().any(|protocol| value.starts_with(protocol))
+    };
+    let of_a_service = link.ends_with("_SERVICE_HOST")
+        || link.ends_with("_SERVICE_PORT")
+        || link.contains("_SERVICE_PORT_")
+        || (link.ends_with("_PORT") && is_url())
+        || is_link_of_a_port(&link);
+    of_a_service && !link.contains("__")
+}
+
+/// `…_PORT_80_TCP`, and `_PROTO`, `_PORT` and `_ADDR` behind it.
+fn is_link_of_a_port(link: &str) -> bool {
+    let Some((_, port)) = link.split_once("_PORT_") else { return false };
+    let mut parts = port.split('_');
+    let number = parts.next().unwrap_or_default();
+    let protocol = parts.next().unwrap_or_default();
+    let rest = parts.next();
+    number.parse::<u16>().is_ok()
+        && ["TCP", "UDP", "SCTP"].contains(&protocol)
+        && rest.is_none_or(|rest| ["PROTO", "PORT", "ADDR"].contains(&rest))
+        && parts.next().is_none()
 }
 
 /// `a=10,b=2`: the queues to serve and what each may run at once.

@@ -68,14 +68,9 @@ impl<'a> Reader<'a> {
         self.tree.get(&[at.section].into_iter().chain(path).collect::<Vec<_>>())
     }
 
-    /// Where a value came from. Merging keeps it for values, not for the tables they stand in.
+    /// Where a value came from.
     pub(super) fn place(&self, at: At<'_>, key: &str) -> Option<&'a str> {
-        let value = self.raw(at, key)?;
-        let inside = || match &value.kind {
-            ValueKind::Table(table) => table.values().filter_map(Value::origin).min(),
-            _ => None,
-        };
-        value.origin().or_else(inside)
+        self.raw(at, key)?.origin()
     }
 
     /// Of two keys that contradict each other, the one to change: the first unless only the other

@@ -1,6 +1,6 @@
 //! Secrets that stand in files of their own.
 //!
-//! A secret that everybody on the machine may read is refused rather than used: the mistake is in
+//! A secret that everybody on the machine may read or write is refused rather than used: the mistake is in
 //! the file's mode, and would never be noticed otherwise.
 
 use super::source::bounded;
@@ -15,9 +15,9 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
     if !path.is_absolute() {
         return Err(format!("{name} isn't absolute: what it means would depend on the directory"));
     }
-    let (bytes, world_readable) = bounded(path, MAX_BYTES)?;
-    if world_readable {
-        return Err(format!("{name} may be read by everybody: chmod o-r {name}"));
+    let (bytes, everybody) = bounded(path, MAX_BYTES)?;
+    if let Some(why) = everybody.refused_a_secret(path) {
+        return Err(why);
     }
     let text = String::from_utf8(bytes).map_err(|_| format!("{name} isn't UTF-8"))?;
     match text.trim_end_matches(['\r', '\n']) {

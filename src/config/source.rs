@@ -103,7 +103,7 @@ fn read(path: &Path) -> Result<Text, String> {
     if path.as_os_str().is_empty() {
         return Err("the configuration file's name is empty: name a file or unset it".into());
     }
-    let (bytes, world_readable) = bounded(path, FILE_MAX_BYTES)?;
+    let (bytes, everybody) = bounded(path, FILE_MAX_BYTES)?;
     let content = String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.split(|byte| *byte == b'\n').count();
@@ -112,11 +112,33 @@ fn read(path: &Path) -> Result<Text, String> {
     if content.starts_with('\u{feff}') {
         return Err(format!("{name} starts with a byte order mark: save it as UTF-8 without one"));
     }
-    Ok(Text { path: Some(path.to_owned()), content, world_readable })
+    Ok(Text { path: Some(path.to_owned()), content, world_readable: everybody.may_read() })
 }
 
-/// A regular file's bytes, and whether everybody may read it.
-pub(super) fn bounded(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, bool), String> {
+/// What everybody on the machine may do with a file: its mode.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Everybody(u32);
+
+impl Everybody {
+    pub(super) fn may_read(self) -> bool {
+        self.0 & 0o004 != 0
+    }
+
+    /// Why a secret can't be kept in it. Who may write there decides which database is talked to.
+    pub(super) fn refused_a_secret(self, path: &Path) -> Option<String> {
+        let (done, right) = match self.0 & 0o006 {
+            0o004 => ("read", "r"),
+            0o002 => ("written", "w"),
+            0o006 => ("read and written", "rw"),
+            _ => return None,
+        };
+        let name = path.display();
+        Some(format!("{name} may be {done} by everybody: chmod o-{right} {name}"))
+    }
+}
+
+/// A regular file's bytes, and what everybody may do with it.
+pub(super) fn bounded(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, Everybody), String> {
     use std::os::unix::fs::PermissionsExt;
     let name = path.display();
     let refused = |error: std::io::Error| match error.kind() {
@@ -137,5 +159,5 @@ pub(super) fn bounded(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, bool), St
     if bytes.len() as u64 > max_bytes {
         return Err(format!("{name} is larger than {max_bytes} bytes"));
     }
-    Ok((bytes, metadata.permissions().mode() & 0o004 != 0))
+    Ok((bytes, Everybody(metadata.permissions().mode())))
 }

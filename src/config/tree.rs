@@ -1,7 +1,8 @@
 //! Layers of keys, each value with its origin, laid over one another by the `config` crate.
 //!
 //! The crate merges tables deeply and keeps with each value the origin it was given; so the merged
-//! tree still knows that a value came from `legwork.toml:12`. Names of queues and kinds stand as
+//! tree still knows that a value came from `legwork.toml:12`. A value that is a table itself (`env`) is
+//! none to merge into: it stands in a list of one, which is replaced whole. Names of queues and kinds stand as
 //! table keys in it, whatever characters they have: only sections, which are ours, are paths.
 
 use config::{Config, ConfigBuilder, ConfigError, Map, Value, ValueKind, builder::DefaultState};
@@ -20,13 +21,24 @@ impl Layer {
 fn set(table: &mut Map<String, Value>, path: &[&str], value: Value) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
-        table.insert((*first).to_owned(), value);
+        table.insert((*first).to_owned(), whole(value));
         return;
     }
     let empty = || Value::new(None, ValueKind::Table(Map::new()));
     let next = table.entry((*first).to_owned()).or_insert_with(empty);
     if let ValueKind::Table(table) = &mut next.kind {
         set(table, rest, value);
+    }
+}
+
+/// A list or a table as one value, which keeps its origin and is never merged with another.
+fn whole(value: Value) -> Value {
+    match value.kind {
+        ValueKind::Array(_) | ValueKind::Table(_) => {
+            let origin = value.origin().map(str::to_owned);
+            Value::new(origin.as_ref(), ValueKind::Array(vec![value]))
+        }
+        _ => value,
     }
 }
 
@@ -53,10 +65,14 @@ impl Tree {
 
     /// The value at a path.
     pub(super) fn get(&self, path: &[&str]) -> Option<&Value> {
-        path.iter().try_fold(&self.0, |value, name| match &value.kind {
+        let found = path.iter().try_fold(&self.0, |value, name| match &value.kind {
             ValueKind::Table(table) => table.get(*name),
             _ => None,
-        })
+        })?;
+        match &found.kind {
+            ValueKind::Array(whole) => whole.first(),
+            _ => Some(found),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod parameters;
 
+use super::environment::user_of_process;
 use parameters::Parameters;
 use std::{
     fmt,
@@ -44,6 +45,7 @@ impl DatabaseUrl {
     pub fn read(&self) -> Result<Address, Vec<String>> {
         let mut reading = Reading::default();
         reading.url(&self.0);
+        reading.user_where_none_is_named();
         if reading.mistakes.is_empty() { Ok(reading.address()) } else { Err(reading.mistakes) }
     }
 
@@ -181,6 +183,18 @@ impl Reading {
         let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
         self.put("user", "its user", user);
         self.put("password", "its password", password);
+    }
+
+    /// Said to the driver, which knows of no users of the system.
+    fn user_where_none_is_named(&mut self) {
+        if self.parameters.get("user").is_some() {
+            return;
+        }
+        match user_of_process() {
+            Ok(None) => {}
+            Ok(Some(user)) => self.parameters.put("user", user),
+            Err(why) => self.mistakes.push(why),
+        }
     }
 
     /// An IPv6 address has brackets, which the driver would take for a part of the server's name.

@@ -167,12 +167,12 @@ impl Running {
 /// Most bytes of ids in one line.
 const IDS_MAX_BYTES: usize = 8000;
 
-/// Names every orphan, and tells more of those whose handler didn't stop. Only ids, many a line, are
-/// certain to be there: one job a line would be a storm, which the log cuts short.
+/// Most orphans that get a line of their own: a quarter of the lines that may wait to be written.
+const ORPHAN_LINES_MAX: usize = 1000;
+
+/// Names every orphan, many ids a line, then tells more of those whose handler didn't stop. The log
+/// leaves none of these lines out, so their number is bounded here.
 fn report(hung: &[Arc<RunningJob>], unwritten: &[(JobId, i64)]) {
-    for job in hung {
-        tracing::error!(event = events::SHUTDOWN_ORPHANS, job.id = job.lease.job.0, job.kind = %job.kind, lease.token = job.lease.token, running_seconds = job.since.elapsed().as_secs(), "a handler didn't stop; its lease is left to run out");
-    }
     for ids in lines_of(hung.iter().map(|job| job.lease.job)) {
         tracing::error!(
             event = events::SHUTDOWN_ORPHANS,
@@ -187,6 +187,16 @@ fn report(hung: &[Arc<RunningJob>], unwritten: &[(JobId, i64)]) {
             jobs = unwritten.len(),
             job.ids = ids,
             "no answer says that these jobs' verdicts were written; those that weren't are rescued"
+        );
+    }
+    for job in hung.iter().take(ORPHAN_LINES_MAX) {
+        tracing::error!(
+            event = events::SHUTDOWN_ORPHANS,
+            job.id = job.lease.job.0,
+            job.kind = %job.kind,
+            lease.token = job.lease.token,
+            running_seconds = job.since.elapsed().as_secs(),
+            "a handler didn't stop; its lease is left to run out"
         );
     }
 }

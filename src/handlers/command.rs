@@ -11,6 +11,7 @@ mod exit;
 mod output;
 mod process;
 mod results;
+mod shortage;
 
 use crate::{
     config::CommandSettings,

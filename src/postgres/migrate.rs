@@ -97,16 +97,16 @@ impl Migrator {
     }
 
     /// Does the task, again from the start while a lock is in the way. Each try has a session of its
-    /// own: what a failed one had locked or left open ends with it.
+    /// own: what a failed one had locked or left open ends with it. What it had done stays done.
     async fn run(&self, task: Task) -> Result<Applied, MigrateError> {
-        let mut tries = 1;
+        let (mut tries, mut versions) = (1, Vec::new());
         loop {
             let session = Session::open(&self.connector).await?;
             let backend = session.backend();
             let work = async {
                 match task {
-                    Task::Up => go_up(session).await,
-                    Task::Down { target } => go_down(session, target).await,
+                    Task::Up => go_up(session, &mut versions).await,
+                    Task::Down { target } => go_down(session, target, &mut versions).await,
                 }
             };
             match Box::pin(backend.watched(&self.connector, work)).await {
@@ -116,7 +116,7 @@ impl Migrator {
                     tries += 1;
                 }
                 Err(error) if error.is_lock_timeout() => return Err(error.after_tries(tries)),
-                done => return done,
+                done => return done.map(|now_at| Applied { versions, now_at }),
             }
         }
     }
@@ -128,29 +128,48 @@ enum Task {
     Down { target: i64 },
 }
 
-async fn go_up(mut session: Session) -> Result<Applied, MigrateError> {
+/// Notes the versions that it applies; what is between the two looks is its own, since it is its turn.
+async fn go_up(mut session: Session, versions: &mut Vec<i64>) -> Result<i64, MigrateError> {
     session.prepare().await?;
+    session.take_turn().await?;
     let before = session.versions().await?;
-    session.apply().await?;
+    let applied = session.apply().await;
+    // A step that failed takes back none of those before it.
+    let after = session.versions().await;
+    versions.extend(after.iter().flatten().filter(|version| !before.contains(version)));
+    applied?;
+    let after = after?;
+    session.end_turn().await?;
     session.finish().await?;
-    let after = session.versions().await?;
-    let now_at = after.last().copied().unwrap_or(0);
-    let versions = after.into_iter().filter(|version| !before.contains(version)).collect();
-    Ok(Applied { versions, now_at })
+    Ok(after.last().copied().unwrap_or(0))
 }
 
-async fn go_down(mut session: Session, target: i64) -> Result<Applied, MigrateError> {
-    if matches!(check(session.connection()).await?, SchemaCheck::Missing) {
-        return Ok(Applied { versions: Vec::new(), now_at: 0 });
+/// Notes the versions that it takes back.
+async fn go_down(
+    mut session: Session,
+    target: i64,
+    versions: &mut Vec<i64>,
+) -> Result<i64, MigrateError> {
+    if session.is_without_schema().await? {
+        return Ok(0);
     }
     session.become_owner().await?;
+    session.take_turn().await?;
+    // Whoever had the turn before may have left nothing.
+    if session.is_without_schema().await? {
+        return Ok(0);
+    }
     let before = session.versions().await?;
-    session.revert(target).await?;
-    let after = session.versions().await?;
+    let reverted = session.revert(target).await;
+    let after = session.versions().await;
+    if let Ok(after) = &after {
+        versions.extend(before.iter().rev().filter(|version| !after.contains(version)));
+    }
+    reverted?;
+    let after = after?;
     if target == 0 {
         session.remove().await?;
     }
-    let now_at = after.last().copied().unwrap_or(0);
-    let versions = before.into_iter().rev().filter(|version| !after.contains(version)).collect();
-    Ok(Applied { versions, now_at })
+    session.end_turn().await?;
+    Ok(after.last().copied().unwrap_or(0))
 }

@@ -20,6 +20,7 @@ use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setsid};
 use super::descriptors::{self, Passed};
 #[cfg(target_os = "linux")]
 use super::guard;
+use super::image::Image;
 
 /// Which process group a child belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,7 @@ pub struct ChildSetup {
     signals_unblocked: bool,
     passed: Vec<Passed>,
     close_from: Option<RawFd>,
+    by_kernel_alone: bool,
 }
 
 impl ChildSetup {
@@ -130,6 +132,15 @@ impl ChildSetup {
         self
     }
 
+    /// Has the kernel alone start the program: found by its path and not by `PATH`, with the variables
+    /// that the command sets and no others, and never through `/bin/sh`, to which `std` hands a file that
+    /// is neither binary nor script. Set words and variables before [`apply`](Self::apply).
+    #[must_use]
+    pub fn exec_by_kernel_alone(mut self) -> Self {
+        self.by_kernel_alone = true;
+        self
+    }
+
     /// Writes this setup into a command. Call it once per command: the steps add up.
     pub fn apply(self, command: &mut std::process::Command) {
         if let Some((uid, gid)) = self.user {
@@ -140,7 +151,11 @@ impl ChildSetup {
         }
         if self.needs_a_step_before_exec() {
             let parent = getpid();
-            before_exec(command, move || self.run(parent));
+            let image = self.by_kernel_alone.then(|| Image::of(command));
+            before_exec(command, move || {
+                self.run(parent)?;
+                image.as_ref().map_or(Ok(()), |image| Err(image.exec()))
+            });
         }
     }
 
@@ -159,6 +174,7 @@ impl ChildSetup {
             || self.signals_unblocked
             || !self.passed.is_empty()
             || self.close_from.is_some()
+            || self.by_kernel_alone
     }
 
     /// The child's side: system calls only, in an order that can't undo itself.
@@ -209,10 +225,10 @@ fn before_exec(
     step: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
 ) {
     // SAFETY: after the fork of a process with threads, only async-signal-safe functions may run.
-    // The only caller passes `ChildSetup::run`, which makes plain system calls (setsid, setrlimit,
-    // umask, sigprocmask, dup2, fcntl, close_range, prctl, getppid) on values that exist already: it
-    // takes no lock, allocates nothing, and its errors are bare numbers. The guard, which it may fork
-    // and which never returns from here, keeps to the same.
+    // The only caller passes `ChildSetup::run` and `Image::exec`, which make plain system calls (setsid,
+    // setrlimit, umask, sigprocmask, dup2, fcntl, close_range, prctl, getppid, execve) on values that
+    // exist already: they take no lock, allocate nothing, and their errors are bare numbers. The guard,
+    // which may be forked here and never returns, keeps to the same.
     unsafe {
         command.pre_exec(step);
     }

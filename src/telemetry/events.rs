@@ -1,8 +1,8 @@
 //! Every `event` that a log line can carry, with its fields.
 //!
 //! Programs that read logs branch on these names, so they are constants here and listed in
-//! `docs/logs.md`, which a test checks against this table. It doesn't hold the messages: those are
-//! for people and may be reworded.
+//! `docs/logs.md`, which a test checks against this table; another test compares the fields with what
+//! the code gives its lines. It doesn't hold the messages: those are for people and may be reworded.
 
 /// One event of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,63 +11,72 @@ pub struct Event {
     pub name: &'static str,
     /// What it tells.
     pub meaning: &'static str,
+    /// What its lines are given beside the message; not every line has each. What is known of the job
+    /// comes on top.
+    pub fields: &'static [&'static str],
 }
 
 /// Makes a constant of each line and lists them all.
 macro_rules! events {
-    ($($(#[$doc:meta])* $ident:ident = $name:literal, $meaning:literal;)*) => {
+    ($($(#[$doc:meta])* $ident:ident = $name:literal, $meaning:literal, [$($field:literal),*];)*) => {
         $(#[doc = $meaning] pub const $ident: &str = $name;)*
         /// Every event, in the order of the document.
-        pub const EVENTS: &[Event] = &[$(Event { name: $name, meaning: $meaning }),*];
+        pub const EVENTS: &[Event] =
+            &[$(Event { name: $name, meaning: $meaning, fields: &[$($field),*] }),*];
     };
 }
 
 events! {
-    DAEMON_STARTED = "daemon.started", "The daemon is up and claims.";
-    DAEMON_DRAINED = "daemon.drained", "`run --once` ends: `paused_jobs` wait in paused queues and `unserved_jobs` for somebody who serves them, counted to 10,000 a queue.";
-    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; the last line but flushes.";
-    DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.";
-    DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.";
-    SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.";
-    SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each.";
-    SIGNAL_RECEIVED = "signal.received", "The process got a signal.";
-    TASK_FAILED = "task.failed", "A supervised task ended, panicked or stalled (`how`) that should not have.";
-    TASK_LISTED = "task.listed", "USR1 was sent: one task and since when it runs.";
-    TASK_RESTARTED = "task.restarted", "The supervisor started a task again that had ended, panicked or stalled (`how`).";
-    PROCESS_PANICKED = "process.panicked", "A thread panicked; handlers' panics included.";
-    JOB_STARTED = "job.started", "An attempt started.";
-    JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.";
-    JOB_FAILED = "job.failed", "An attempt failed.";
-    JOB_DISCARDED = "job.discarded", "A job was discarded: it will not run again.";
-    JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.";
-    JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.";
-    JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.";
-    JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written.";
-    JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.";
-    RESCUE_UNRECORDED = "rescue.unrecorded", "Jobs of a dead daemon were returned to the line, and history didn't take the records of their attempts.";
-    JOB_REFUSED = "job.refused", "The database refuses to change a job; it is left as it is.";
-    CLAIM_FAILED = "claim.failed", "A claim statement failed; it is tried again.";
-    FLUSH_FAILED = "flush.failed", "Verdicts could not be written; they are tried again.";
-    FLUSH_ROW_REFUSED = "flush.row_refused", "The database refuses one verdict as it stands: a result is left out, then the job comes back after a minute.";
-    FLUSH_ROW_ASIDE = "flush.row_aside", "A verdict can't be written now, its row is locked, say: it waits alone and is tried again.";
-    HEARTBEAT_FAILED = "heartbeat.failed", "The leases could not be made or renewed; it is tried again.";
-    LISTENER_CONNECTED = "listener.connected", "Wake-ups arrive by LISTEN.";
-    LISTENER_LOST = "listener.lost", "Wake-ups no longer arrive by LISTEN; polls remain.";
-    DATABASE_CONNECTED = "database.connected", "A database session is up.";
-    DATABASE_LOST = "database.lost", "A database session is down, or can't be had; it is tried again.";
-    SCHEMA_CHECKED = "schema.checked", "The schema was compared with what this daemon needs, or another was found.";
-    MAINTENANCE_FAILED = "maintenance.failed", "A maintenance round failed; the next one comes.";
-    MAINTENANCE_RECOVERED = "maintenance.recovered", "Maintenance rounds succeed again.";
-    PARTITION_MADE = "partition.made", "Partitions of the history were made.";
-    PARTITION_DROPPED = "partition.dropped", "A partition of the history was dropped.";
-    QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.";
-    QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.";
-    COMMAND_FAILED = "command.failed", "A program wasn't run, lacks a permission or is configured wrongly: mend it.";
-    ADMIN_LISTENING = "admin.listening", "The admin port is open.";
-    ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.";
-    ADMIN_REQUEST = "admin.request", "The admin port answered a request.";
-    HEALTH_CHANGED = "health.changed", "A check of readiness (`check`) failed (WARN, with its `reason`), or is well again (INFO).";
+    DAEMON_STARTED = "daemon.started", "The daemon is up and claims.", ["database", "daemon.name"];
+    DAEMON_DRAINED = "daemon.drained", "`run --once` ends: `paused_jobs` wait in paused queues and `unserved_jobs` for somebody who serves them, counted to 10,000 a queue.", ["paused_jobs", "unserved_jobs"];
+    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; nothing but `log.throttled` follows.", ["orphans", "clean"];
+    DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.", ["error.type", "error.message", "exit_code", "config.place", "help"];
+    DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.", ["daemon.id"];
+    SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.", ["phase", "reason", "done", "duration_ms"];
+    SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["job.id", "job.kind", "lease.token", "running_seconds", "jobs", "job.ids"];
+    SIGNAL_RECEIVED = "signal.received", "The process got a signal.", ["signal"];
+    TASK_FAILED = "task.failed", "A supervised task ended, panicked or stalled (`how`) that should not have.", ["task", "how", "step_seconds"];
+    TASK_LISTED = "task.listed", "USR1 was sent: one task and since when it runs.", ["task", "running_seconds", "restarts"];
+    TASK_RESTARTED = "task.restarted", "The supervisor started a task again that had ended, panicked or stalled (`how`).", ["task", "how", "step_seconds"];
+    PROCESS_PANICKED = "process.panicked", "A thread panicked; handlers' panics included.", ["error.message", "error.stack", "thread.name"];
+    JOB_STARTED = "job.started", "An attempt started.", [];
+    JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.", ["job.outcome", "duration_ms"];
+    JOB_FAILED = "job.failed", "An attempt failed.", ["job.outcome", "duration_ms", "error.type", "error.message"];
+    JOB_DISCARDED = "job.discarded", "A job was discarded: it will not run again.", ["job.outcome", "reason"];
+    JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.", ["job.id", "job.kind", "job.queue", "running_seconds", "progress", "running_jobs"];
+    JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.", ["jobs"];
+    JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.", ["op", "reason"];
+    JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written.", ["jobs", "job.ids"];
+    JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.", ["daemon.id", "jobs"];
+    RESCUE_UNRECORDED = "rescue.unrecorded", "Jobs of a dead daemon were returned to the line, and history didn't take the records of their attempts.", ["error.message", "daemon.id", "jobs"];
+    JOB_REFUSED = "job.refused", "The database refuses to change a job; it is left as it is.", ["error.message", "job.id"];
+    CLAIM_FAILED = "claim.failed", "A claim statement failed; it is tried again.", ["error.message", "job.queue", "jobs"];
+    FLUSH_FAILED = "flush.failed", "Verdicts could not be written; they are tried again.", ["error.message", "rows"];
+    FLUSH_ROW_REFUSED = "flush.row_refused", "The database refuses one verdict as it stands: a result is left out, then the job comes back after a minute.", ["op", "error.message"];
+    FLUSH_ROW_ASIDE = "flush.row_aside", "A verdict can't be written now, its row is locked, say: it waits alone and is tried again.", ["op", "error.message", "reason"];
+    HEARTBEAT_FAILED = "heartbeat.failed", "The leases could not be made or renewed; it is tried again.", ["error.message"];
+    LISTENER_CONNECTED = "listener.connected", "Wake-ups arrive by LISTEN.", [];
+    LISTENER_LOST = "listener.lost", "Wake-ups no longer arrive by LISTEN; polls remain.", ["error.message"];
+    DATABASE_CONNECTED = "database.connected", "A database session is up.", ["session"];
+    DATABASE_LOST = "database.lost", "A database session is down, or can't be had; it is tried again.", ["error.message", "session"];
+    SCHEMA_CHECKED = "schema.checked", "The schema was compared with what this daemon needs, or another was found.", ["schema.version"];
+    MAINTENANCE_FAILED = "maintenance.failed", "A maintenance round failed; the next one comes.", ["task", "error.message"];
+    MAINTENANCE_RECOVERED = "maintenance.recovered", "Maintenance rounds succeed again.", ["task"];
+    PARTITION_MADE = "partition.made", "Partitions of the history were made.", ["partitions"];
+    PARTITION_DROPPED = "partition.dropped", "A partition of the history was dropped.", ["partition"];
+    QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.", ["job.queue"];
+    QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
+    COMMAND_FAILED = "command.failed", "A program wasn't run, lacks a permission or is configured wrongly: mend it.", ["exit.code", "error.message"];
+    ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];
+    ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.", ["error.message"];
+    ADMIN_REQUEST = "admin.request", "The admin port answered a request.", ["duration_ms", "http.request.method", "http.route", "http.response.status_code"];
+    LOG_THROTTLED = "log.throttled", "Lines of one place repeated too fast: `log.suppressed` of them were left out, of the event `log.event`.", ["log.suppressed", "log.event"];
+    HEALTH_CHANGED = "health.changed", "A check of readiness (`check`) failed (WARN, with its `reason`), or is well again (INFO).", ["check", "reason"];
 }
+
+/// Events of which each line counts, so that none is left out however fast they come. Whoever logs them
+/// bounds their number.
+pub const UNTHROTTLED: &[&str] = &[SHUTDOWN_ORPHANS, JOB_ORPHANED];
 
 #[cfg(test)]
 mod tests {
@@ -83,7 +92,12 @@ mod tests {
     #[test]
     fn every_event_stands_in_the_document_and_the_document_lists_no_other() {
         let document = include_str!("../../docs/logs.md");
-        let row = |event: &Event| format!("| `{}` | {} |", event.name, event.meaning);
+        let fields = |event: &Event| match event.fields {
+            [] => "–".to_owned(),
+            fields => format!("`{}`", fields.join("`, `")),
+        };
+        let row =
+            |event: &Event| format!("| `{}` | {} | {} |", event.name, event.meaning, fields(event));
         let expected: Vec<_> = EVENTS.iter().map(row).collect();
         let section = document.split("## Events").nth(1).expect("the document has the section");
         let listed = section.lines().filter(|line| line.starts_with("| `"));

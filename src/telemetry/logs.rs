@@ -17,9 +17,13 @@ pub use scope::JobScope;
 pub use writer::{Losses, Writer};
 
 use crate::config::{Log, LogFormat};
-use layer::Lines;
+use layer::{Lines, Voice};
 use line::Style;
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::Arc,
+    time::Duration,
+};
 use tracing::Subscriber;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt};
 
@@ -31,7 +35,7 @@ pub enum LogsError {
     ParseFilter(#[from] tracing_subscriber::filter::ParseError),
     /// The system gave no thread.
     #[error("the thread that writes log lines can't be started")]
-    StartWriter(#[source] std::io::Error),
+    StartWriter(#[source] io::Error),
     /// The process logs already.
     #[error("logging is set up already")]
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
@@ -49,7 +53,8 @@ impl Logs {
         self.writer.losses()
     }
 
-    /// Waits until every line so far is written, at most `deadline`. Says whether it was.
+    /// Waits until every line so far is written, and how many were left out, at most `deadline`. Says
+    /// whether it was.
     pub fn flush(&self, deadline: Duration) -> bool {
         self.writer.flush(deadline)
     }
@@ -58,11 +63,11 @@ impl Logs {
 /// Starts logging for the process: to standard output, as `[log]` says. `instance` is
 /// the daemon's name.
 pub fn init(settings: &Log, instance: &str) -> Result<Logs, LogsError> {
-    let stdout = std::io::stdout();
+    let stdout = io::stdout();
     let terminal = stdout.is_terminal();
-    let writer = Writer::start(stdout).map_err(LogsError::StartWriter)?;
-    let style = style(settings.format, terminal);
-    let subscriber = subscriber(&settings.filter, style, instance, writer.clone())?;
+    let voice = Voice::new(style(settings.format, terminal), instance);
+    let writer = start(stdout, &voice).map_err(LogsError::StartWriter)?;
+    let subscriber = subscriber(&settings.filter, voice, writer.clone())?;
     tracing::subscriber::set_global_default(subscriber)?;
     log_panics();
     Ok(Logs { writer })
@@ -76,14 +81,19 @@ fn style(format: LogFormat, terminal: bool) -> Style {
     }
 }
 
+/// A thread that writes lines, and counts of those that were left out.
+fn start(output: impl Write + Send + 'static, voice: &Arc<Voice>) -> io::Result<Writer> {
+    let voice = Arc::clone(voice);
+    Writer::start(output, move |due| voice.tell_left_out(due))
+}
+
 fn subscriber(
     filter: &str,
-    style: Style,
-    instance: &str,
+    voice: Arc<Voice>,
     writer: Writer,
 ) -> Result<impl Subscriber + Send + Sync + use<>, LogsError> {
     let filter = EnvFilter::try_new(filter)?;
-    let lines = Lines::new(style, instance, writer);
+    let lines = Lines::new(voice, writer);
     Ok(tracing_subscriber::registry().with(lines.with_filter(filter)))
 }
 

@@ -11,13 +11,7 @@ use legwork::{
     },
 };
 use rstest::rstest;
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, io::Write, path::Path, process::Stdio, time::Duration};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +60,11 @@ impl Program {
 
 /// Written by another process: a descriptor of ours that is open for writing would be inherited by
 /// whatever another test forks just then, and the program be "busy".
-fn install(path: &PathBuf, script: &str) {
+fn install(path: &Path, script: &str) {
+    install_as_is(path, &format!("#!/bin/sh\n{script}\n"));
+}
+
+fn install_as_is(path: &Path, content: &str) {
     let mut install = std::process::Command::new("install")
         .args(["-m", "755", "/dev/stdin"])
         .arg(path)
@@ -74,7 +72,7 @@ fn install(path: &PathBuf, script: &str) {
         .spawn()
         .expect("install runs");
     let mut stdin = install.stdin.take().expect("a pipe");
-    write!(stdin, "#!/bin/sh\n{script}\n").expect("it reads");
+    write!(stdin, "{content}").expect("it reads");
     drop(stdin);
     assert!(install.wait().expect("it ends").success());
 }
@@ -354,6 +352,20 @@ async fn a_program_that_cannot_be_started_is_named_and_tried_again() {
         assert_eq!(word(&outcome), "retry");
         assert!(error_of(&outcome).starts_with(&format!("can't start {path} in /")), "{outcome:?}");
     }
+}
+
+#[rstest]
+#[case::emptied("")]
+#[case::a_script_without_its_first_line("exit 0\n")]
+#[tokio::test]
+async fn a_file_that_only_a_shell_would_run_is_not_run(#[case] content: &str) {
+    let mut program = Program::new("");
+    let path = program.directory.path().join("no-program");
+    install_as_is(&path, content);
+    program.settings.command = vec![path.to_str().expect("UTF-8").to_owned()];
+    let outcome = program.outcome("{}").await;
+    assert_eq!(word(&outcome), "retry");
+    assert!(error_of(&outcome).contains("Exec format error"), "{outcome:?}");
 }
 
 /// Ignores TERM; its descendant too. Says so by a file before it waits.

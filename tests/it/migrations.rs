@@ -85,8 +85,7 @@ fn four_migrators_at_once_apply_each_migration_once() {
             applied.extend(one.versions);
         }
         applied.sort_unstable();
-        applied.dedup();
-        assert_eq!(applied, (1..=EXPECTED_VERSION).collect::<Vec<_>>());
+        assert_eq!(applied, (1..=EXPECTED_VERSION).collect::<Vec<_>>(), "each is one's alone");
         let mut session = db.connect().await;
         let count = value(&mut session, "SELECT count(*) FROM legwork.migration").await;
         assert_eq!(count, EXPECTED_VERSION.to_string());
@@ -98,31 +97,64 @@ fn four_migrators_at_once_apply_each_migration_once() {
 fn a_lock_in_the_way_is_waited_for_and_waited_for_again() {
     support::run(async |db| {
         migrate::down(&db.url(), 2).await.expect("it goes down");
-        let (mut holder, mut looker) = (db.connect().await, db.connect().await);
         // What a producer's open transaction holds; the migration that makes a trigger on `job` needs more.
-        execute(&mut holder, "BEGIN; LOCK TABLE legwork.job IN ROW EXCLUSIVE MODE").await;
-        let released = async {
-            let waiting = "SELECT coalesce(max(pid), 0) FROM pg_locks
-                WHERE NOT granted AND relation = 'legwork.job'::regclass";
-            let mut first = "0".to_owned();
-            support::eventually("the migrator waits for the lock", async || {
-                first = value(&mut looker, waiting).await;
-                first != "0"
-            })
-            .await;
-            support::eventually("it has given way and waits with a new session", async || {
-                let now = value(&mut looker, waiting).await;
-                now != "0" && now != first
-            })
-            .await;
-            execute(&mut holder, "COMMIT").await;
-        };
         let url = db.url();
-        let (up, ()) = tokio::join!(migrate::up(&url), released);
-        assert_eq!(up.expect("it goes up").now_at, EXPECTED_VERSION);
-        end(holder).await;
-        end(looker).await;
+        let held = held_for_a_try(&db, "ROW EXCLUSIVE");
+        let (up, ()) = tokio::join!(migrate::up(&url), held);
+        let versions = (3..=EXPECTED_VERSION).collect();
+        assert_eq!(up.expect("it goes up"), Applied { versions, now_at: EXPECTED_VERSION });
     });
+}
+
+#[test]
+fn what_was_taken_back_before_a_lock_was_in_the_way_is_told_as_well() {
+    support::run(async |db| {
+        // A reader's lock lets the functions go, and stops what needs the table itself.
+        let url = db.url();
+        let held = held_for_a_try(&db, "ACCESS SHARE");
+        let (down, ()) = tokio::join!(migrate::down(&url, 0), held);
+        let versions = (1..=EXPECTED_VERSION).rev().collect();
+        assert_eq!(down.expect("it goes down"), Applied { versions, now_at: 0 });
+    });
+}
+
+#[test]
+fn four_migrators_at_once_take_each_migration_back_once() {
+    support::run(async |db| {
+        let url = db.url();
+        let down = || migrate::down(&url, 0);
+        let all = tokio::join!(down(), down(), down(), down());
+        let mut taken: Vec<i64> = Vec::new();
+        for one in [all.0, all.1, all.2, all.3] {
+            let one = one.expect("each migrator succeeds");
+            assert_eq!(one.now_at, 0);
+            taken.extend(one.versions);
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, (1..=EXPECTED_VERSION).collect::<Vec<_>>(), "each is one's alone");
+    });
+}
+
+/// Holds a lock on the table of jobs until a migrator has given way to it once.
+async fn held_for_a_try(db: &TestDb, mode: &str) {
+    let (mut holder, mut looker) = (db.connect().await, db.connect().await);
+    execute(&mut holder, &format!("BEGIN; LOCK TABLE legwork.job IN {mode} MODE")).await;
+    let waiting = "SELECT coalesce(max(pid), 0) FROM pg_locks
+        WHERE NOT granted AND relation = 'legwork.job'::regclass";
+    let mut first = "0".to_owned();
+    support::eventually("the migrator waits for the lock", async || {
+        first = value(&mut looker, waiting).await;
+        first != "0"
+    })
+    .await;
+    support::eventually("it has given way and waits with a new session", async || {
+        let now = value(&mut looker, waiting).await;
+        now != "0" && now != first
+    })
+    .await;
+    execute(&mut holder, "COMMIT").await;
+    end(holder).await;
+    end(looker).await;
 }
 
 #[test]

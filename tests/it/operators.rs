@@ -229,6 +229,9 @@ fn what_an_operator_cannot_have_is_refused_with_what_to_do_instead() {
         let table = [
             (format!("retry({running})"), "55000", "is running", "cancel"),
             (format!("retry({taken})"), "23505", "'it''s' in queue default", "cancel it"),
+            ("retry(NULL)".to_owned(), "22004", "needs the id of a job", "legwork.jobs"),
+            ("snooze(NULL, '1 h')".to_owned(), "22004", "needs the id of a job", "legwork.jobs"),
+            ("discard(NULL)".to_owned(), "22004", "needs the id of a job", "legwork.jobs"),
             ("retry(-1)".to_owned(), "P0002", "no job -1", "retention"),
             (format!("snooze({running}, '1 h')"), "55000", "is running", "handler"),
             ("snooze(-1, '1 h')".to_owned(), "P0002", "no unfinished job -1", "why(-1)"),

@@ -16,6 +16,8 @@ mod lines;
 mod metrics;
 mod outage;
 mod probes;
+#[cfg(target_os = "linux")]
+mod shortage;
 mod shutdown;
 mod signals;
 mod start;

@@ -12,7 +12,8 @@ use crate::config::{
 };
 use std::{
     collections::BTreeSet,
-    fs::{self, Metadata},
+    fs::{self, File, Metadata},
+    io::Read,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -69,8 +70,8 @@ fn command(
     let words = reader.words(at, "command")?;
     let checked = arguments(&words, unsafe_shell).and_then(runnable);
     match checked {
-        Ok(warning) => {
-            warnings.extend(warning.map(|why| format!("{}: {why}", at.label("command"))));
+        Ok(known) => {
+            warnings.extend(known.iter().map(|why| format!("{}: {why}", at.label("command"))));
         }
         Err(why) => {
             reader.refuse(at, "command", &why);
@@ -111,7 +112,7 @@ fn is_shell_script(words: &[String]) -> bool {
 }
 
 /// Refuses a program that can't be run or that others may replace; says what should be known.
-fn runnable(program: &Path) -> Result<Option<String>, String> {
+fn runnable(program: &Path) -> Result<Vec<String>, String> {
     const OTHERS_MAY_WRITE: u32 = 0o022;
     const ANY_MAY_EXECUTE: u32 = 0o111;
     let name = program.display();
@@ -123,10 +124,31 @@ fn runnable(program: &Path) -> Result<Option<String>, String> {
         Err(format!("{name} isn't executable: chmod +x {name}"))
     } else if mode & OTHERS_MAY_WRITE != 0 {
         Err(format!("{name} may be replaced by its group or everybody: chmod go-w {name}"))
+    } else if metadata.len() == 0 {
+        Err(format!("{name} is empty: the kernel runs no such file, and no shell is asked to"))
     } else {
-        Ok(ours(&metadata)
-            .then(|| format!("{name} belongs to the daemon's own user, so a job may replace it")))
+        let replaceable = ours(&metadata)
+            .then(|| format!("{name} belongs to the daemon's own user, so a job may replace it"));
+        let unknown = is_of_no_known_format(program).then(|| {
+            format!(
+                "{name} is neither an ELF binary nor begins with #!, so unless binfmt_misc knows \
+                 it, no job of this kind can start: no shell is asked"
+            )
+        });
+        Ok(replaceable.into_iter().chain(unknown).collect())
     }
+}
+
+/// Neither what every Linux runs nor, elsewhere, anything to tell: a program that may be executed and not
+/// read is none of our business.
+fn is_of_no_known_format(program: &Path) -> bool {
+    const FORMATS: [&[u8]; 2] = [b"\x7fELF", b"#!"];
+    const LONGEST: u64 = 4;
+    let mut beginning = Vec::new();
+    let file = File::open(program).map(|file| file.take(LONGEST));
+    let read = file.and_then(|mut file| file.read_to_end(&mut beginning));
+    let is_known = || FORMATS.iter().any(|format| beginning.starts_with(format));
+    cfg!(target_os = "linux") && read.is_ok() && !is_known()
 }
 
 /// Root may write everything; to say so of each program would say nothing.

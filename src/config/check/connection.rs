@@ -133,7 +133,7 @@ fn address(
     read.ok().filter(|_| sound)
 }
 
-/// What is wrong with a file that a parameter names; a key that everybody may read is no secret.
+/// What is wrong with a file that a parameter names; of them, the key is a secret.
 fn unusable((parameter, path): &(&str, PathBuf)) -> Option<String> {
     let name = path.display();
     if !path.is_absolute() {
@@ -141,8 +141,8 @@ fn unusable((parameter, path): &(&str, PathBuf)) -> Option<String> {
         return Some(format!("its parameter {parameter}: {name} {why}"));
     }
     match source::bounded(path, source::FILE_MAX_BYTES) {
-        Ok((_, true)) if *parameter == "sslkey" => {
-            Some(format!("its parameter sslkey: {name} may be read by everybody: chmod o-r {name}"))
+        Ok((_, everybody)) if *parameter == "sslkey" => {
+            everybody.refused_a_secret(path).map(|why| format!("its parameter sslkey: {why}"))
         }
         Ok(_) => None,
         Err(why) => Some(format!("its parameter {parameter}: {why}")),

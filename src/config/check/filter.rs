@@ -1,4 +1,4 @@
-//! `log.filter`: `tracing`'s syntax, and the one trap in it.
+//! `log.filter`: `tracing`'s syntax, and the traps in it.
 
 use crate::config::keys::closest;
 use tracing_subscriber::EnvFilter;
@@ -13,13 +13,45 @@ pub(super) fn check(text: &str) -> Result<(), String> {
     if text.trim().is_empty() || text.len() > MAX_BYTES {
         return Err(format!("write a level ({levels}) or target=level, at most {MAX_BYTES} bytes"));
     }
-    let lower = text.to_ascii_lowercase();
-    let bare = lower.split(',').map(str::trim).filter(|part| !part.contains(['=', '[', ':']));
-    for word in bare.filter(|word| !LEVELS.contains(word)) {
-        if let Some(near) = closest(word, LEVELS.into_iter(), 0.5) {
+    for word in targets(text) {
+        if let Some(near) = closest(&word.to_ascii_lowercase(), LEVELS.into_iter(), 0.5) {
             return Err(format!("{word:?} isn't a level; did you mean {near:?}?"));
         }
     }
     let why = |error| format!("{text:?} isn't a filter: {error}");
     EnvFilter::builder().parse(text).map(drop).map_err(why)
+}
+
+/// Words that are no level and no target of ours: they may be a library's, so they are only warned of.
+pub(super) fn doubts(text: &str) -> impl Iterator<Item = String> {
+    targets(text).filter(|word| *word != "legwork").map(|word| {
+        format!(
+            "log.filter: {word:?} is no level ({}), and nothing of Legwork is called so: it lets \
+             through the lines of a library of that name alone; write {word}=trace if that is meant",
+            LEVELS.join(", ")
+        )
+    })
+}
+
+/// Words that stand without a level and aren't one.
+fn targets(text: &str) -> impl Iterator<Item = &str> {
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let bare = text.split(',').map(str::trim).filter(|part| !part.contains(['=', '[', ':']));
+    bare.filter(move |word| !word.is_empty() && !is_level(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case::no_level("ofcourse", 1)]
+    #[case::beside_a_level("info,ofcourse", 1)]
+    #[case::levels("INFO,legwork=trace,sqlx=off", 0)]
+    #[case::ours("legwork", 0)]
+    #[case::a_target_with_its_level("ofcourse=trace", 0)]
+    fn a_word_that_is_no_level_is_doubted(#[case] text: &str, #[case] doubted: usize) {
+        check(text).expect("it can be read");
+        assert_eq!(doubts(text).count(), doubted);
+    }
 }

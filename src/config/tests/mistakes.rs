@@ -2,6 +2,7 @@
 
 use super::Files;
 use crate::config::{Environment, Mistakes, Source, load};
+use rstest::rstest;
 use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt};
 
 /// Name and text.
@@ -54,6 +55,10 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("daemon name with a placeholder", "[daemon]\nname = \"{host}\"\n"),
     ("daemon name with a line end", "[daemon]\nname = \"a\\nb\"\n"),
+    (
+        "contradiction of base and max beside a wrong factor",
+        "[retry.backoff]\nbase = \"2h\"\nmax = \"1h\"\nfactor = nan\n",
+    ),
     ("backoff base above max", "[retry.backoff]\nbase = \"2h\"\n"),
     ("backoff that isn't a table", "[retry]\nbackoff = \"2s\"\n"),
     ("unknown backoff key", "[retry]\nbackoff = { bases = \"2s\" }\n"),
@@ -298,6 +303,38 @@ fn a_program_must_be_executable_and_not_replaceable_by_others() {
     let loaded = with_mode(0o755).expect("right");
     let root = nix::unistd::geteuid().is_root();
     assert_eq!(loaded.warnings.is_empty(), root, "{:?}", loaded.warnings);
+}
+
+/// What is said of a command whose program has this content.
+fn told_of_a_program(content: &[u8]) -> Result<Vec<String>, String> {
+    let files = Files::new();
+    let program = files.write("program", content);
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let path = program.display().to_string();
+    let file = files.write(
+        "legwork.toml",
+        format!("[[kind]]\nname = \"a\"\nhandler = \"command\"\ncommand = [{path:?}]\n"),
+    );
+    let result = load(&Source::new(Environment::of([("A", "B")])).with_file(&file));
+    result.map(|loaded| loaded.warnings).map_err(|mistakes| said(Err(mistakes), &files))
+}
+
+#[test]
+fn an_empty_program_is_refused() {
+    let refused = told_of_a_program(b"").expect_err("nothing to run");
+    assert!(refused.contains("program is empty"), "{refused}");
+}
+
+#[cfg(target_os = "linux")]
+#[rstest]
+#[case::text(b"exit 0\n", true)]
+#[case::shorter_than_any_mark(b"#", true)]
+#[case::script(b"#!/bin/true\n", false)]
+#[case::binary(b"\x7fELF\x02\x01", false)]
+fn a_program_of_no_known_format_is_warned_of(#[case] content: &[u8], #[case] warned: bool) {
+    let warnings = told_of_a_program(content).expect("right");
+    let is_it = |warning: &String| warning.contains("neither an ELF binary nor begins with #!");
+    assert_eq!(warnings.iter().any(is_it), warned, "{warnings:?}");
 }
 
 /// The warnings of a command with this `kill_grace`, in a file that begins so.

@@ -1,7 +1,10 @@
 //! Flags over environment over file over defaults, and what `show` says of it.
 
 use super::{Files, load_with};
-use crate::config::{Environment, Loaded, Shown, Source, load};
+use crate::{
+    config::{Environment, HandlerSettings, Loaded, Shown, Source, load},
+    job::JobVariable,
+};
 use rstest::rstest;
 
 fn shown<'a>(loaded: &'a Loaded, key: &str) -> (&'a str, &'a str) {
@@ -52,6 +55,25 @@ fn queues_and_kinds_are_set_by_name_from_environment_and_flags() {
         concurrency,
         ("\"2*cpus\" (now 8)", "environment LEGWORK_QUEUE__MAIL_EU__CONCURRENCY")
     );
+}
+
+#[test]
+fn a_table_of_variables_is_one_value_and_wins_whole() {
+    let text = "[[kind]]\nname = \"c\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\n\
+                env = { A = \"a\" }\n";
+    let env = |loaded: &Loaded| match &loaded.settings.kinds[0].handler {
+        HandlerSettings::Command(command) => command.env.clone(),
+        other => panic!("a command, not {other:?}"),
+    };
+    let of = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    let by_file = load_with(text, &[]).expect("right");
+    assert_eq!(env(&by_file), of("A", "a"));
+    assert_eq!(shown(&by_file, "[[kind]] \"c\".env"), ("{ A = … }", "legwork.toml:5"));
+    let variable = ("LEGWORK_KIND__C__ENV", "{ B = \"x\" }");
+    let by_variable = load_with(text, &[variable]).expect("right");
+    assert_eq!(env(&by_variable), of("B", "x"));
+    let place = "environment LEGWORK_KIND__C__ENV";
+    assert_eq!(shown(&by_variable, "[[kind]] \"c\".env"), ("{ B = … }", place));
 }
 
 #[test]
@@ -126,10 +148,30 @@ fn the_file_is_named_by_the_environment_unless_a_flag_names_one() {
 #[case::a_service_host("LEGWORK_SERVICE_HOST", "10.0.0.1")]
 #[case::a_service_port("LEGWORK_PORT", "tcp://10.0.0.1:9464")]
 #[case::a_service_link("LEGWORK_PORT_9464_TCP_ADDR", "10.0.0.1")]
+#[case::a_service_link_whole("LEGWORK_PORT_9464_TCP", "tcp://10.0.0.1:9464")]
 #[case::another_services_link("LEGWORK_METRICS_SERVICE_PORT_HTTP", "9464")]
+#[case::another_services_port("LEGWORK_METRICS_PORT", "udp://10.0.0.1:9464")]
+#[case::another_services_number("LEGWORK_METRICS_SERVICE_PORT", "9464")]
 fn variables_that_others_set_under_our_name_are_let_through(
     #[case] name: &str,
     #[case] value: &str,
 ) {
     load_with("", &[(name, value)]).expect("right");
+}
+
+#[rstest]
+#[case::a_port_of_ours("LEGWORK_ADMIN_PORT", "9999")]
+#[case::a_bare_port("LEGWORK_PORT", "9999")]
+#[case::no_ports_number("LEGWORK_PORT_ADMIN", "9999")]
+#[case::no_protocol("LEGWORK_PORT_9464_ADDR", "10.0.0.1")]
+#[case::more_than_a_link("LEGWORK_PORT_9464_TCP_ADDR_X", "10.0.0.1")]
+fn a_port_that_is_no_service_link_is_a_mistake(#[case] name: &str, #[case] value: &str) {
+    let mistakes = load_with("", &[(name, value)]).expect_err("nobody else sets it").to_string();
+    assert!(mistakes.contains(&format!("{name} names no key")), "{mistakes}");
+}
+
+#[test]
+fn whatever_a_program_is_told_about_its_job_is_let_through() {
+    let told = JobVariable::ALL.map(|variable| (variable.name(), "7"));
+    load_with("", &told).expect("right");
 }

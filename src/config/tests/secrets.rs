@@ -24,17 +24,23 @@ fn a_secret_is_read_from_its_file_and_from_the_services_credentials() {
 }
 
 #[test]
-fn a_secret_that_everybody_may_read_is_refused() {
+fn a_secret_that_everybody_may_read_or_write_is_refused() {
+    for (mode, remedy) in [(0o604, "chmod o-r "), (0o602, "chmod o-w "), (0o606, "chmod o-rw ")] {
+        refused_with(mode, remedy);
+    }
+}
+
+fn refused_with(mode: u32, remedy: &str) {
     let files = Files::new();
     let file = files.write("database-url", format!("postgres://u:{SECRET}@localhost/d"));
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+    fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
     let path = file.display().to_string();
     let directory = files.path().display().to_string();
     let text = format!("[database]\nurl_file = {path:?}\n");
     let by_file = load_with(text, &[]).expect_err("refused").to_string();
     let by_credential = load_with("", &[("CREDENTIALS_DIRECTORY", &directory)]);
     for refusal in [by_file, by_credential.expect_err("refused").to_string()] {
-        assert!(refusal.contains("chmod o-r") && !refusal.contains(SECRET), "{refusal}");
+        assert!(refusal.contains(remedy) && !refusal.contains(SECRET), "{refusal}");
     }
 }
 

@@ -100,8 +100,8 @@ fn what_is_shown_of_a_url_says_where_it_leads_and_no_secret() {
 
 #[test]
 fn ssl_true_is_sslmode_require() {
-    let address = DatabaseUrl::new("postgres://h/x?ssl=true").read().expect("right");
-    assert_eq!(address.driver_url(), "postgres:///?dbname=x&host=h&sslmode=require");
+    let address = DatabaseUrl::new("postgres://u@h/x?ssl=true").read().expect("right");
+    assert_eq!(address.driver_url(), "postgres:///?dbname=x&host=h&sslmode=require&user=u");
 }
 
 #[test]
@@ -113,6 +113,9 @@ fn a_certificate_s_key_that_everybody_may_read_is_refused() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("a mode");
     let refused = given(&url).expect_err("refused").to_string();
     assert!(refused.contains("chmod o-r"), "{refused}");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o602)).expect("a mode");
+    let refused = given(&url).expect_err("refused").to_string();
+    assert!(refused.contains("chmod o-w"), "{refused}");
 }
 
 proptest! {

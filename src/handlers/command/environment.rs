@@ -2,7 +2,7 @@
 //! lists. Nothing is inherited, so no secret of the daemon's leaks and no `LD_PRELOAD` gets in.
 
 use super::process::RESULT_DESCRIPTOR;
-use crate::executor::Context;
+use crate::{executor::Context, job::JobVariable};
 use std::time::SystemTime;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
@@ -12,28 +12,33 @@ pub(super) type Variables = Vec<(String, String)>;
 
 /// Legwork's own variables come last: the file can't make a program believe another attempt's.
 pub(super) fn of(context: &Context, listed: &[(String, String)]) -> Variables {
-    let job = context.job();
     let origin = context.origin();
-    let always = [
-        ("LEGWORK_JOB_ID", job.lease.job.to_string()),
-        ("LEGWORK_KIND", job.kind.to_string()),
-        ("LEGWORK_QUEUE", job.queue.to_string()),
-        ("LEGWORK_ATTEMPT", context.attempt().to_string()),
-        ("LEGWORK_MAX_ATTEMPTS", context.max_attempts().to_string()),
-        ("LEGWORK_FINAL_ATTEMPT", context.is_final_attempt().to_string()),
-        ("LEGWORK_LEASE_TOKEN", context.lease_token().to_string()),
-        ("LEGWORK_RESULT_FD", RESULT_DESCRIPTOR.to_string()),
-    ];
-    let where_known = [
-        ("LEGWORK_DEADLINE", deadline(context)),
-        ("LEGWORK_REQUEST_ID", origin.and_then(|origin| origin.request_id.clone())),
-        ("LEGWORK_USER_ID", origin.and_then(|origin| origin.user_id.clone())),
+    let own = JobVariable::ALL.map(|variable| (variable.name(), value(variable, context)));
+    let trace = [
         ("TRACEPARENT", origin.and_then(|origin| origin.traceparent.clone())),
         ("TRACESTATE", origin.and_then(|origin| origin.tracestate.clone())),
     ];
-    let known = where_known.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let own = always.into_iter().chain(known).map(|(name, value)| (name.to_owned(), value));
-    listed.iter().cloned().chain(own).collect()
+    let known = own.into_iter().chain(trace);
+    let known = known.filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    listed.iter().cloned().chain(known).collect()
+}
+
+/// Nothing where it isn't known.
+fn value(variable: JobVariable, context: &Context) -> Option<String> {
+    let (job, origin) = (context.job(), context.origin());
+    match variable {
+        JobVariable::JobId => Some(job.lease.job.to_string()),
+        JobVariable::Kind => Some(job.kind.to_string()),
+        JobVariable::Queue => Some(job.queue.to_string()),
+        JobVariable::Attempt => Some(context.attempt().to_string()),
+        JobVariable::MaxAttempts => Some(context.max_attempts().to_string()),
+        JobVariable::FinalAttempt => Some(context.is_final_attempt().to_string()),
+        JobVariable::Deadline => deadline(context),
+        JobVariable::LeaseToken => Some(context.lease_token().to_string()),
+        JobVariable::ResultFd => Some(RESULT_DESCRIPTOR.to_string()),
+        JobVariable::RequestId => origin?.request_id.clone(),
+        JobVariable::UserId => origin?.user_id.clone(),
+    }
 }
 
 /// The deadline on the wall clock, to the millisecond, in UTC.

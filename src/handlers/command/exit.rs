@@ -95,9 +95,13 @@ fn alert(code: i32) {
     );
 }
 
-/// A program that couldn't be run: its file may be on its way, so the attempt is worth another.
+/// A program that couldn't be run: its file may be on its way, so the attempt is worth another. Where
+/// the daemon lacked something, it was none.
 pub(super) fn not_run(error: &RunError) -> Outcome {
     let said: &dyn Error = error;
+    if let Some(shortage) = error.shortage() {
+        return shortage.put_off(said);
+    }
     tracing::error!(event = events::COMMAND_FAILED, error = said, "the program wasn't run");
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Outcome::Retry { error: JobError::new(format!("{error}{cause}")), after: None }

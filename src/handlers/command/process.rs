@@ -3,7 +3,9 @@
 //! Everything goes on at once in one future, so a program that reads nothing, writes without end
 //! or never ends holds up nobody but itself; dropping the future kills the program's group.
 
-use super::{environment::Variables, exit::Ended, output::Capture, results::Said};
+use super::{
+    environment::Variables, exit::Ended, output::Capture, results::Said, shortage::Shortage,
+};
 use crate::{
     config::CommandSettings,
     executor::Context,
@@ -47,6 +49,16 @@ pub(super) enum RunError {
     /// No way to know how it ended.
     #[error("lost sight of {program}")]
     Watch { program: String, source: io::Error },
+}
+
+impl RunError {
+    /// What the daemon lacked, where the program didn't begin, or was killed as it did, for want of it.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Self::Pipes { source, .. } | Self::Start { source, .. } => Shortage::of(source),
+            Self::Watch { .. } => None,
+        }
+    }
 }
 
 fn in_directory(cwd: Option<&str>) -> String {
@@ -169,10 +181,11 @@ fn command(settings: &CommandSettings, variables: Variables) -> std::process::Co
     command
 }
 
-/// What a program may not do: gain privileges, leave a core with a payload in it, make files that
-/// others can read, or inherit a descriptor beside the four that are its own.
+/// What a program may not do: be what a shell makes of its file, gain privileges, leave a core with a
+/// payload in it, make files that others can read, or inherit a descriptor beside the four that are its own.
 fn setup(results: OwnedFd) -> io::Result<ChildSetup> {
     ChildSetup::new()
+        .exec_by_kernel_alone()
         .no_new_privileges()
         .limit(Resource::RLIMIT_CORE, 0)
         .umask(PRIVATE)

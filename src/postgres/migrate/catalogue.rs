@@ -149,7 +149,8 @@ pub(super) fn is_known(version: i64) -> bool {
     SCRIPTS.iter().any(|script| script.version == version)
 }
 
-/// sqlx's migrator over the compiled-in texts.
+/// sqlx's migrator over the compiled-in texts. Whoever runs it has taken a turn before, with the lock
+/// that it would take itself.
 pub(super) fn migrator() -> Migrator {
     let migrations = SCRIPTS
         .iter()
@@ -163,6 +164,7 @@ pub(super) fn migrator() -> Migrator {
         .collect();
     let mut migrator = Migrator::with_migrations(migrations);
     migrator.dangerous_set_table_name(VERSIONS_TABLE);
+    migrator.set_locking(false);
     migrator
 }
 

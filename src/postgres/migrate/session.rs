@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use sqlx::{Executor as _, postgres::PgConnection};
+use sqlx::{Executor as _, migrate::Migrate as _, postgres::PgConnection};
 use tokio::time::timeout;
 
 use super::catalogue::{self, BECOME_OWNER, EXPECTED_VERSION, FINISH, PREPARE, REMOVE};
 use super::error::MigrateError;
-use super::state;
+use super::state::{self, SchemaCheck};
 use super::vigil::Backend;
 use crate::postgres::Connector;
 
@@ -65,6 +65,20 @@ impl Session {
     pub(super) async fn become_owner(&mut self) -> Result<(), MigrateError> {
         self.connection.execute(BECOME_OWNER).await.map_err(MigrateError::Prepare)?;
         Ok(())
+    }
+
+    /// Waits until no other migrator works here; its turn lasts until `end_turn` or the session's end.
+    pub(super) async fn take_turn(&mut self) -> Result<(), MigrateError> {
+        self.connection.lock().await.map_err(MigrateError::Run)
+    }
+
+    pub(super) async fn end_turn(&mut self) -> Result<(), MigrateError> {
+        self.connection.unlock().await.map_err(MigrateError::Run)
+    }
+
+    pub(super) async fn is_without_schema(&mut self) -> Result<bool, MigrateError> {
+        let found = state::check(&mut self.connection).await?;
+        Ok(matches!(found, SchemaCheck::Missing))
     }
 
     pub(super) async fn apply(&mut self) -> Result<(), MigrateError> {

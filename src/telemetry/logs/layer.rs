@@ -7,9 +7,11 @@
 use super::{
     line::{Fields, Line, Style},
     scope,
-    throttle::Throttle,
+    throttle::{Due, LeftOut, Throttle},
     writer::Writer,
 };
+use crate::telemetry::events;
+use std::sync::Arc;
 use tracing::{
     Event, Subscriber,
     span::{Attributes, Id, Record},
@@ -19,17 +21,46 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// The layer that makes lines.
-pub(super) struct Lines {
+/// How lines look, and what was left out of them: of the layer and of the thread that writes.
+#[derive(Debug)]
+pub(super) struct Voice {
     style: Style,
     instance: String,
-    writer: Writer,
     throttle: Throttle,
 }
 
+impl Voice {
+    pub(super) fn new(style: Style, instance: &str) -> Arc<Self> {
+        let (instance, throttle) = (instance.to_owned(), Throttle::default());
+        Arc::new(Self { style, instance, throttle })
+    }
+
+    /// A line for each place whose lines were left out and that hasn't told of it itself.
+    pub(super) fn tell_left_out(&self, due: Due) -> Vec<String> {
+        self.throttle.untold(due).into_iter().map(|left_out| self.count(left_out)).collect()
+    }
+
+    fn count(&self, left_out: LeftOut) -> String {
+        let mut fields = Fields::default();
+        fields.text("message", "lines that repeated too fast were left out".into());
+        fields.text("event", events::LOG_THROTTLED.into());
+        fields.put("log.suppressed", left_out.lines.into());
+        if let Some(event) = left_out.event {
+            fields.text("log.event", event);
+        }
+        Line::now(left_out.place, &self.instance, fields).render(self.style)
+    }
+}
+
+/// The layer that makes lines.
+pub(super) struct Lines {
+    voice: Arc<Voice>,
+    writer: Writer,
+}
+
 impl Lines {
-    pub(super) fn new(style: Style, instance: &str, writer: Writer) -> Self {
-        Self { style, instance: instance.to_owned(), writer, throttle: Throttle::default() }
+    pub(super) fn new(voice: Arc<Voice>, writer: Writer) -> Self {
+        Self { voice, writer }
     }
 }
 
@@ -49,7 +80,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let Some(left_out) = self.throttle.pass(event.metadata()) else {
+        let Some(left_out) = self.voice.throttle.pass(event) else {
             self.writer.losses().suppress();
             return;
         };
@@ -64,7 +95,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             }
         }
         scope::add_to(&mut fields);
-        let line = Line::now(event.metadata(), &self.instance, fields);
-        self.writer.write(line.render(self.style));
+        let line = Line::now(event.metadata(), &self.voice.instance, fields);
+        self.writer.write(line.render(self.voice.style));
     }
 }

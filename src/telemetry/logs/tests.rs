@@ -2,14 +2,12 @@
 
 use super::{
     line::{ORDER, VALUE_MAX_BYTES},
-    throttle::{LINES_PER_WINDOW, WINDOW},
+    throttle::{Due, LINES_PER_WINDOW, WINDOW},
     *,
 };
+use crate::telemetry::events;
 use serde_json::Value;
-use std::{
-    io::{self, Write},
-    sync::Mutex,
-};
+use std::sync::Mutex;
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -27,8 +25,9 @@ impl Write for Captured {
 /// What `speak` writes, and what was lost.
 fn written(style: Style, filter: &str, speak: impl FnOnce()) -> (String, Arc<Losses>) {
     let output = Captured::default();
-    let writer = Writer::start(output.clone()).unwrap();
-    let subscriber = subscriber(filter, style, "00c0ffee", writer.clone()).unwrap();
+    let voice = Voice::new(style, "00c0ffee");
+    let writer = start(output.clone(), &voice).unwrap();
+    let subscriber = subscriber(filter, voice, writer.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, speak);
     assert!(writer.flush(Duration::from_secs(10)));
     let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
@@ -203,6 +202,59 @@ async fn a_storm_is_cut_and_the_next_line_of_its_place_counts_what_was_left_out(
 }
 
 #[test]
+fn what_no_later_line_tells_of_is_told_at_the_end() {
+    let (text, losses) = written(Style::Json, "info", || {
+        for _ in 0..LINES_PER_WINDOW + 5 {
+            tracing::warn!(target: "elsewhere", event = "claim.failed", "The claim failed");
+        }
+        for _ in 0..LINES_PER_WINDOW {
+            tracing::error!("as often as may be");
+        }
+    });
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2 * LINES_PER_WINDOW + 1, "{text}");
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["log.event"]),
+        (&"log.throttled".into(), &"claim.failed".into())
+    );
+    assert_eq!((&last["level"], &last["target"]), (&"WARN".into(), &"elsewhere".into()));
+    assert_eq!(last["service.instance.id"], "00c0ffee");
+    assert_eq!((&last["log.suppressed"], losses.suppressed()), (&5.into(), 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_left_out_is_told_once_when_the_window_is_over() {
+    let voice = Voice::new(Style::Json, "i");
+    let writer = Writer::start(io::sink(), |_| Vec::new()).unwrap();
+    let subscriber = subscriber("info", Arc::clone(&voice), writer).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        for _ in 0..LINES_PER_WINDOW + 5 {
+            tracing::warn!("again");
+        }
+    });
+    tokio::time::advance(WINDOW / 2).await;
+    assert_eq!(voice.tell_left_out(Due::Ended), [""; 0]);
+    tokio::time::advance(WINDOW / 2).await;
+    let told = voice.tell_left_out(Due::Ended);
+    assert_eq!(told.len(), 1);
+    let line: Value = serde_json::from_str(&told[0]).unwrap();
+    assert_eq!((&line["log.suppressed"], line.get("log.event")), (&5.into(), None));
+    assert_eq!(voice.tell_left_out(Due::All), [""; 0]);
+}
+
+#[test]
+fn orphans_are_never_held_back() {
+    let (text, losses) = written(Style::Json, "info", || {
+        for job in 0..LINES_PER_WINDOW * 3 {
+            tracing::error!(event = events::SHUTDOWN_ORPHANS, job.id = job, "it didn't stop");
+            tracing::error!(event = events::JOB_ORPHANED, job.id = job, "no answer came");
+        }
+    });
+    assert_eq!((text.lines().count(), losses.suppressed()), (LINES_PER_WINDOW * 6, 0));
+}
+
+#[test]
 fn information_is_never_held_back() {
     let (text, _) = written(Style::Json, "info", || {
         for _ in 0..LINES_PER_WINDOW * 3 {
@@ -216,8 +268,9 @@ fn information_is_never_held_back() {
 fn the_filter_chooses_and_a_broken_one_is_refused() {
     let (text, _) = written(Style::Json, "warn", || tracing::info!("quiet"));
     assert_eq!(text, "");
-    let writer = Writer::start(io::sink()).unwrap();
-    let refused = subscriber("legwork=loud", Style::Json, "i", writer).err();
+    let voice = Voice::new(Style::Json, "i");
+    let writer = start(io::sink(), &voice).unwrap();
+    let refused = subscriber("legwork=loud", voice, writer).err();
     assert!(matches!(refused, Some(LogsError::ParseFilter(_))));
 }
 

@@ -5,12 +5,13 @@
 //! `tracing-appender` would do the same, but its guard prints to standard output when that very
 //! output is blocked, and so could hang a shutdown (0.2.5).
 
+use super::throttle::Due;
 use std::{
     io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread,
     time::Duration,
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 pub(super) const CHANNEL_LINES: usize = 4096;
 /// How often a flush looks whether the channel has room for its mark.
 const FLUSH_RETRY: Duration = Duration::from_millis(5);
+/// How often the thread asks for what was left out and hasn't been told of.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Lines that never came out.
 #[derive(Debug, Default)]
@@ -62,12 +65,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread. `tell` gives the lines that say how many were left out; it must not log.
+    pub(super) fn start(
+        output: impl Write + Send + 'static,
+        tell: impl FnMut(Due) -> Vec<String> + Send + 'static,
+    ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(CHANNEL_LINES);
         let losses = Arc::<Losses>::default();
-        let seen = Arc::clone(&losses);
-        let run = move || write_all(output, &receiver, &seen);
+        let mut pen = Pen { output, tell, losses: Arc::clone(&losses) };
+        let run = move || pen.write_all(&receiver);
         thread::Builder::new().name("log-writer".into()).spawn(run)?;
         Ok(Self { sender, losses })
     }
@@ -99,30 +105,58 @@ impl Writer {
     }
 }
 
-/// Writes until every handle is gone; flushes when nothing waits.
-fn write_all(mut output: impl Write, receiver: &Receiver<Message>, losses: &Losses) {
-    while let Ok(first) = receiver.recv() {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            write_one(&mut output, message, losses);
-            next = receiver.try_recv().ok();
-        }
-        // Whatever couldn't be flushed shows as an error of the next line.
-        drop(output.flush());
-    }
+/// What the thread writes with.
+struct Pen<Output, Tell> {
+    output: Output,
+    tell: Tell,
+    losses: Arc<Losses>,
 }
 
-fn write_one(output: &mut impl Write, message: Message, losses: &Losses) {
-    match message {
-        Message::Line(line) => {
-            if output.write_all(line.as_bytes()).is_err() {
-                losses.drop_line();
+impl<Output: Write, Tell: FnMut(Due) -> Vec<String>> Pen<Output, Tell> {
+    /// Writes until every handle is gone; flushes when nothing waits.
+    fn write_all(&mut self, receiver: &Receiver<Message>) {
+        let mut look = Instant::now() + LOOK;
+        loop {
+            match self.next(receiver, look) {
+                Ok(Message::Line(line)) => self.write(&line),
+                Ok(Message::Flush(done)) => {
+                    self.tell(Due::All);
+                    drop(self.output.flush());
+                    // Whoever asked may have stopped waiting.
+                    done.try_send(()).ok();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= look {
+                self.tell(Due::Ended);
+                look = Instant::now() + LOOK;
             }
         }
-        Message::Flush(done) => {
-            drop(output.flush());
-            // Whoever asked may have stopped waiting.
-            done.try_send(()).ok();
+    }
+
+    fn next(
+        &mut self,
+        receiver: &Receiver<Message>,
+        look: Instant,
+    ) -> Result<Message, RecvTimeoutError> {
+        if let Ok(message) = receiver.try_recv() {
+            return Ok(message);
+        }
+        // Whatever couldn't be flushed shows as an error of the next line.
+        drop(self.output.flush());
+        receiver.recv_timeout(look.saturating_duration_since(Instant::now()))
+    }
+
+    fn tell(&mut self, due: Due) {
+        for line in (self.tell)(due) {
+            self.write(&line);
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        if self.output.write_all(line.as_bytes()).is_err() {
+            self.losses.drop_line();
         }
     }
 }
@@ -157,7 +191,7 @@ mod tests {
         let (entered, is_inside) = mpsc::sync_channel(1);
         let release = Arc::new(Barrier::new(2));
         let output = Blocked { entered, release: Arc::clone(&release), waited: false };
-        let writer = Writer::start(output).unwrap();
+        let writer = Writer::start(output, |_| Vec::new()).unwrap();
         writer.write("first\n".into());
         is_inside.recv().unwrap();
         for _ in 0..CHANNEL_LINES + 7 {
@@ -187,7 +221,7 @@ mod tests {
     #[test]
     fn a_closed_pipe_ends_neither_the_process_nor_the_log() {
         let text = Arc::new(Mutex::new(None));
-        let writer = Writer::start(Broken(Arc::clone(&text))).unwrap();
+        let writer = Writer::start(Broken(Arc::clone(&text)), |_| Vec::new()).unwrap();
         writer.write("lost\n".into());
         assert!(writer.flush(Duration::from_secs(10)));
         assert_eq!(writer.losses().dropped(), 1);
@@ -195,5 +229,29 @@ mod tests {
         writer.write("kept\n".into());
         assert!(writer.flush(Duration::from_secs(10)));
         assert_eq!(text.lock().unwrap().as_deref(), Some("kept\n"));
+    }
+
+    /// Hands on what is written.
+    struct Read(SyncSender<String>);
+
+    impl Write for Read {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(String::from_utf8_lossy(bytes).into_owned()).unwrap();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_asked_for_while_nobody_speaks_and_at_a_flush() {
+        let (written, reader) = mpsc::sync_channel(CHANNEL_LINES);
+        let writer = Writer::start(Read(written), |due| vec![format!("{due:?}\n")]).unwrap();
+        assert_eq!(reader.recv_timeout(Duration::from_mins(1)).unwrap(), "Ended\n");
+        writer.write("a line\n".into());
+        assert!(writer.flush(Duration::from_mins(1)));
+        let rest: Vec<_> = reader.try_iter().filter(|line| line != "Ended\n").collect();
+        assert_eq!(rest, ["a line\n", "All\n"]);
     }
 }

@@ -43,6 +43,34 @@ async fn a_command_line_that_cannot_be_meant_is_exit_code_2(#[case] arguments: &
 }
 
 #[tokio::test]
+async fn more_jobs_than_one_statement_changes_are_exit_code_2() {
+    let ids: Vec<String> = (1..=1001).map(|id: u32| id.to_string()).collect();
+    for verb in ["cancel", "retry", "discard"] {
+        let arguments: Vec<&str> =
+            ["job", verb].into_iter().chain(ids.iter().map(String::as_str)).collect();
+        let ran = finished(command("postgres://127.0.0.1:1/x", &arguments), None).await;
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("1001 jobs are named"), "{}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn the_check_warns_of_a_missing_database_and_refuses_what_run_would_refuse() {
+    let ran = finished(command("", &["config", "check"]), None).await.done();
+    let warned = ran.stderr.contains("warning: no database is configured");
+    assert!(warned && ran.stderr.contains("`legwork run` refuses"), "{}", ran.stderr);
+    assert_eq!(finished(command("", &["run"]), None).await.code, 78);
+    for arguments in [&["config", "check"][..], &["run"]] {
+        let mut command = command("postgres://db.example/x", arguments);
+        command.env("PGSSLMODE", "disable");
+        let ran = finished(command, None).await;
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, 78, "{said}");
+        assert!(said.contains("plain text"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn help_and_version_are_exit_code_0() {
     for flag in ["--help", "--version"] {
         let ran = finished(command("", &[flag]), None).await;

@@ -49,6 +49,34 @@ fn sessions_are_known_by_their_role_and_by_the_name_in_the_url() {
 }
 
 #[test]
+fn a_url_that_names_no_user_means_the_one_that_runs_the_command() {
+    support::run(async |db| {
+        let url = db.url();
+        // A server in a container asks for a password, of a user that it knows.
+        let Some((before, named)) = url.split_once("&user=") else { return };
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+        let user = user.expect("whoever runs the tests has a name").name;
+        let mut administrator = db.connect().await;
+        // The server's own user may be the same.
+        let made = format!("CREATE ROLE \"{user}\" LOGIN SUPERUSER");
+        let made = sqlx::raw_sql(sqlx::AssertSqlSafe(made)).execute(&mut administrator).await;
+        let rest = named.split_once('&').map_or(String::new(), |(_, rest)| format!("&{rest}"));
+        let url = format!("{before}{rest}");
+        finished(command(&url, &["job", "list"]), None).await.done();
+        let mut other = command(&url, &["job", "list"]);
+        other.env("PGUSER", "nobody_of_that_name");
+        let refused = finished(other, None).await;
+        assert!(refused.stderr.contains("nobody_of_that_name"), "{}", refused.stderr);
+        if made.is_ok() {
+            let gone = format!("DROP ROLE \"{user}\"");
+            let gone = sqlx::raw_sql(sqlx::AssertSqlSafe(gone)).execute(&mut administrator).await;
+            gone.expect("it owns nothing");
+        }
+        administrator.close().await.expect("it closes");
+    });
+}
+
+#[test]
 fn a_url_that_asks_for_a_server_to_write_to_is_served_by_no_other() {
     support::run(async |db| {
         let mut administrator = db.connect().await;

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::{Configuration, Notebook, SLACK, becomes};
+use super::{Configuration, Notebook, SLACK, becomes, count, job};
 use crate::support::{self, Daemon};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -81,22 +81,25 @@ fn the_producers_trace_and_request_are_in_every_line_and_in_the_environment(
     });
 }
 
+/// Takes a day of history away that the daemon makes again, whichever day it is then.
+const LOSE_A_DAY: &str = "DO $$ DECLARE day date := (now() AT TIME ZONE 'UTC')::date + 20; BEGIN
+    PERFORM legwork.make_partitions(day, day);
+    EXECUTE format('DROP TABLE legwork.finished_%s', to_char(day, 'YYYYMMDD')); END $$";
+
 #[test]
 fn a_daemons_life_is_told_event_by_event() {
     support::run(async |db| {
         let pool = db.pool().await;
         let notebook = Notebook::new();
         let (url, kinds) = (db.url(), [notebook.kind("misconfigured", "exit 78", "")]);
-        let made = "SELECT legwork.make_partitions(today, today)
-            FROM (SELECT (now() AT TIME ZONE 'UTC')::date + 20 AS today) t";
-        let drop = "DO $$ BEGIN EXECUTE format('DROP TABLE legwork.finished_%s',
-            to_char((now() AT TIME ZONE 'UTC')::date + 20, 'YYYYMMDD')); END $$";
-        for statement in [made, drop, "SELECT legwork.pause('default')"] {
+        for statement in [LOSE_A_DAY, "SELECT legwork.pause('default')"] {
             sqlx::query(statement).execute(&pool).await.expect("the test may");
         }
         let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
         assert_eq!(daemon.logged("queue.paused").await["job.queue"], "default");
-        assert_eq!(daemon.logged("partition.made").await["partitions"], 1);
+        // More than the one where a day has begun since the schema was made.
+        let made = daemon.logged("partition.made").await;
+        assert!(made["partitions"].as_u64() >= Some(1), "{made}");
         let statements = [
             "INSERT INTO legwork.job (kind) VALUES ('misconfigured')",
             "SELECT legwork.resume('default')",
@@ -141,6 +144,57 @@ fn a_job_that_is_discarded_before_it_runs_is_told_of() {
         assert_eq!(line["request_id"], "r-7");
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
+        pool.close().await;
+    });
+}
+
+/// More failures in a moment than the log shows of one place.
+const STORM: i64 = 60;
+
+#[test]
+fn failures_that_the_log_left_out_are_counted_before_the_process_ends() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("fails", "exit 1", "")];
+        let insert = "INSERT INTO legwork.job (kind, max_attempts)
+            SELECT 'fails', 1 FROM generate_series(1, $1)";
+        sqlx::query(insert).bind(STORM).execute(&pool).await.expect("the test may");
+        let text = Configuration::of(&db.url(), &kinds).text();
+        let mut daemon = Daemon::start_with(&text, &["run", "--once"]).await;
+        assert_eq!(daemon.exit(support::PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        for event in ["job.failed", "job.discarded"] {
+            let lines = daemon.events();
+            let told = lines.iter().filter(|line| line["event"] == event).count();
+            let about = lines
+                .iter()
+                .filter(|line| [&line["event"], &line["log.event"]].contains(&&event.into()));
+            let left_out: i64 = about.filter_map(|line| line["log.suppressed"].as_i64()).sum();
+            assert_eq!(i64::try_from(told).unwrap() + left_out, STORM, "{event}: {lines:#?}");
+        }
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_program_may_call_legwork_itself() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let script = format!("{} enqueue child >> output 2>&1", env!("CARGO_BIN_EXE_legwork"));
+        let keys = format!("env = {{ DATABASE_URL = '{}' }}\nmax_attempts = 1", db.url());
+        let kinds = [notebook.kind("parent", &script, &keys)];
+        let _daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let insert = "INSERT INTO legwork.job (kind, metadata) VALUES
+            ('parent', '{\"request_id\": \"r-9\", \"user_id\": 7}') RETURNING id";
+        let id: i64 = sqlx::query_scalar(insert).fetch_one(&pool).await.unwrap();
+        support::eventually("the parent has ended", async || {
+            !matches!(job(&pool, id).await.state.as_str(), "available" | "running")
+        })
+        .await;
+        let output = std::fs::read_to_string(notebook.path("output")).unwrap_or_default();
+        assert_eq!(job(&pool, id).await.state, "completed", "{output}");
+        assert_eq!(count(&pool, "child", "available").await, 1, "{output}");
         pool.close().await;
     });
 }
