@@ -97,11 +97,14 @@ async fn at_every_await(db: &TestDb, pool: &PgPool, writes: &Writes, cold: bool)
 fn trap_1_a_write_that_is_dropped_at_any_await_leaves_no_transaction_and_nothing_half_done() {
     support::run(async |db| {
         let pool = db.pool().await;
+        let mut waits = 0;
         for writes in OPERATIONS {
-            let cold = at_every_await(&db, &pool, writes, true).await;
-            let warm = at_every_await(&db, &pool, writes, false).await;
-            assert!(cold > 1 && warm > 0, "{} waited {cold} and {warm} times", writes.name);
+            waits += at_every_await(&db, &pool, writes, true).await;
+            waits += at_every_await(&db, &pool, writes, false).await;
         }
+        // On a busy machine an answer may be there before it is waited for, so that no single operation
+        // has to wait; that few did would mean that nothing was cancelled here.
+        assert!(waits > 4 * OPERATIONS.len(), "all of them waited {waits} times");
         pool.close().await;
     });
 }
