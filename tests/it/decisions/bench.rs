@@ -174,6 +174,7 @@ fn a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not() {
 
 #[test]
 fn a_drain_lasts_until_its_row_is_gone_and_counts_the_servers_cpu_and_its_heartbeats() {
+    // What is measured is made to take a known time; nothing waits for it.
     let slow = [("delete", "PERFORM public.burn(50); PERFORM pg_sleep(1)")];
     let mut server = Logging::start().hampered(&slow);
     let (figures, statements) = server.bench(&["drain", "--jobs", "1"]);
@@ -191,6 +192,7 @@ fn a_drain_lasts_until_its_row_is_gone_and_counts_the_servers_cpu_and_its_heartb
 
 #[test]
 fn latency_holds_the_whole_claim_and_an_insert_the_whole_insert() {
+    // The known times that the figures must hold; nothing waits for them.
     let slow = [("update", "PERFORM pg_sleep(0.1)"), ("insert", "PERFORM pg_sleep(0.005)")];
     let mut server = Logging::start().hampered(&slow);
     let (figures, _) = server.bench(&["latency", "--jobs", "30"]);

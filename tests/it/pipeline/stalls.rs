@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use legwork::claimer::{Bell, ClaimSource};
+use legwork::claimer::{Bell, ClaimRequest, ClaimSource};
 use legwork::completer::{Completer, Links, verdict_channel};
 use legwork::config::{DatabaseUrl, Settings};
 use legwork::job::Verdict;
@@ -26,13 +26,14 @@ use sqlx::{Executor, PgPool};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::fences::{HOLDER, claim, connector, register, request, settled};
+use super::fences::{claim, connector, register, request, settled};
 use super::{history, insert, value};
 use crate::support;
 
 const LIMIT: Duration = Duration::from_millis(300);
 
-/// Keeps each statement that changes a job, with the locks that it has, until there is a row in `gone`.
+/// Keeps each statement that changes a job, with the locks that it has, until there is a row in `gone`. It
+/// waits for that fact; the sleep is only between two looks, and by it the statement is known as kept.
 const KEEPER: &str = "
     CREATE TABLE public.gone (at timestamptz);
     CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
@@ -55,6 +56,26 @@ const KEPT: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = curren
 
 async fn waits(pool: &PgPool) {
     support::eventually("a statement is kept", async || value::<i64>(pool, KEPT).await > 0).await;
+}
+
+/// Drops a claim while its statement is kept, and waits until it has taken its job: the server knows
+/// nothing of the drop, and does what it was asked for.
+async fn taken_by_a_claim_that_was_dropped(
+    claims: &PostgresClaims,
+    request: &ClaimRequest,
+    pool: &PgPool,
+) {
+    let mut dropped = Box::pin(claims.claim(request));
+    support::eventually("the claim is kept", async || {
+        assert!(dropped.as_mut().now_or_never().is_none(), "it isn't let go");
+        value::<i64>(pool, KEPT).await > 0
+    })
+    .await;
+    drop(dropped);
+    let_them_go(pool).await;
+    let taken = "SELECT EXISTS (SELECT FROM legwork.job WHERE holder IS NOT NULL)";
+    support::eventually("the claim has taken the job", async || value::<bool>(pool, taken).await)
+        .await;
 }
 
 /// A supervisor, and what is told of its tasks.
@@ -231,21 +252,7 @@ fn what_a_claim_took_whose_claimer_was_ended_is_given_back_and_claimed_again() {
         insert(&pool, "fenced").await;
         keep_statements(&pool).await;
         let request = request();
-        let mut ended = Box::pin(claims.claim(&request));
-        support::eventually("the claim is kept", async || {
-            assert!(ended.as_mut().now_or_never().is_none(), "it isn't let go");
-            value::<i64>(&pool, KEPT).await > 0
-        })
-        .await;
-        drop(ended);
-        let_them_go(&pool).await;
-        // The server knows nothing of the drop, and does what it was asked for.
-        let taken = format!("SELECT EXISTS (SELECT FROM legwork.job WHERE holder = {HOLDER})");
-        support::eventually("the claim has taken the job", async || {
-            let taken = sqlx::query_scalar(sqlx::AssertSqlSafe(taken.clone()));
-            taken.fetch_one(&pool).await.unwrap()
-        })
-        .await;
+        taken_by_a_claim_that_was_dropped(&claims, &request, &pool).await;
         assert_eq!(claim(&claims).await.lease.token, 2, "the second claim of it");
         drop(claims);
         pool.close().await;
@@ -261,19 +268,7 @@ fn a_row_of_a_lost_claim_that_somebody_holds_keeps_no_claim_waiting_and_comes_ba
         insert(&pool, "fenced").await;
         keep_statements(&pool).await;
         let request = request();
-        let mut ended = Box::pin(claims.claim(&request));
-        support::eventually("the claim is kept", async || {
-            assert!(ended.as_mut().now_or_never().is_none(), "it isn't let go");
-            value::<i64>(&pool, KEPT).await > 0
-        })
-        .await;
-        drop(ended);
-        let_them_go(&pool).await;
-        support::eventually("the claim has taken the job", async || {
-            value::<bool>(&pool, "SELECT EXISTS (SELECT FROM legwork.job WHERE holder IS NOT NULL)")
-                .await
-        })
-        .await;
+        taken_by_a_claim_that_was_dropped(&claims, &request, &pool).await;
         let mut locked = pool.begin().await.unwrap();
         locked.execute("SELECT FROM legwork.job FOR SHARE").await.unwrap();
         let other = insert(&pool, "fenced").await;
