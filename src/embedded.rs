@@ -168,7 +168,7 @@ impl Postgres {
         self.cluster.place.path()
     }
 
-    /// The directory with `psql` and the server's programs.
+    /// The directory with the server's programs, and mostly `psql`.
     pub fn binaries(&self) -> &Path {
         self.cluster.binaries.directory()
     }

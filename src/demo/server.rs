@@ -6,7 +6,7 @@
 
 use super::DemoError;
 use crate::embedded::{Container, EmbeddedError, IMAGE, Options, Postgres};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The database of the superuser, there on every server.
 const DATABASE: &str = "postgres";
@@ -61,12 +61,17 @@ impl Server {
     /// The command by which a person looks into it.
     pub(super) fn psql(&self) -> String {
         match self {
-            Self::Private(postgres) => {
-                format!("{} '{}'", postgres.binaries().join("psql").display(), self.url())
-            }
+            Self::Private(postgres) => format!("{} '{}'", client(postgres.binaries()), self.url()),
             Self::Container(container) => container.psql(DATABASE),
         }
     }
+}
+
+/// `psql` beside the server's programs, and by its name alone where they were found without it: some
+/// systems link only the server's into a directory of the `PATH`.
+fn client(binaries: &Path) -> String {
+    let beside = binaries.join("psql");
+    if beside.is_file() { beside.display().to_string() } else { "psql".to_owned() }
 }
 
 #[cfg(test)]
@@ -87,6 +92,15 @@ mod tests {
         assert!(error.starts_with("no Postgres server programs were found"), "{error}");
         let other = "(a Docker engine would do as well: there is no `docker` on the PATH)";
         assert!(error.ends_with(other), "{error}");
+    }
+
+    #[test]
+    fn psql_is_named_where_it_is_and_by_its_name_alone_where_it_is_not_beside_the_server() {
+        let binaries = tempfile::tempdir().unwrap();
+        assert_eq!(client(binaries.path()), "psql");
+        let beside = binaries.path().join("psql");
+        std::fs::write(&beside, "").unwrap();
+        assert_eq!(client(binaries.path()), beside.display().to_string());
     }
 
     #[test]
