@@ -33,7 +33,7 @@ CREATE VIEW legwork.jobs_public AS
 -- missing then, and the figures are history.
 CREATE FUNCTION legwork.serving(queue text, kind text)
 RETURNS TABLE (id bigint, daemon text, known boolean, seconds bigint, slots integer, in_use integer, queue_limit text,
-    queue_waiting integer, kind_limit text, kind_waiting integer)
+    queue_waiting integer, kind_limit text, kind_waiting integer, quiet boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
@@ -45,7 +45,7 @@ AS $function$
         (of_queue.most ->> 'rate') || format(' (burst %s)', of_queue.most ->> 'burst'),
         (of_queue.now ->> 'waiting')::integer,
         (of_kind.most ->> 'rate') || format(' (burst %s)', of_kind.most ->> 'burst'),
-        (of_kind.now ->> 'waiting')::integer
+        (of_kind.now ->> 'waiting')::integer, coalesce((d.load ->> 'quiet')::boolean, false)
     FROM legwork.daemon d,
         LATERAL (SELECT d.limits #> ARRAY['queues', serving.queue], d.load #> ARRAY['queues', serving.queue])
             AS of_queue (most, now),
@@ -53,6 +53,26 @@ AS $function$
             AS of_kind (most, now)
     WHERE d.died_at IS NULL AND d.expires_at > clock_timestamp()
         AND serving.queue = ANY (d.queues) AND serving.kind = ANY (d.kinds)
+$function$;
+
+-- The gate of daemons that claim nothing more, no row where all claim. It blocks where every daemon that
+-- serves the job said just now that it doesn't.
+CREATE FUNCTION legwork.quiet_gate(queue text, kind text)
+RETURNS TABLE (gate text, blocking boolean, detail text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT 'quiet', bool_and(d.known AND d.quiet),
+        format('told to claim nothing more, or stopping: %s%s%s',
+            string_agg(format('%s (%s s ago)', d.daemon, d.seconds), ', ' ORDER BY d.place)
+                FILTER (WHERE d.quiet AND d.place <= 5),
+            CASE WHEN count(*) FILTER (WHERE d.quiet) > 5
+                THEN format(' and %s more', count(*) FILTER (WHERE d.quiet) - 5) ELSE '' END,
+            CASE WHEN bool_and(d.quiet) THEN '; a restart claims again'
+                ELSE format('; %s more claim', count(*) FILTER (WHERE NOT d.quiet)) END)
+    FROM (SELECT o.*, row_number() OVER (PARTITION BY o.quiet ORDER BY o.daemon) AS place
+        FROM legwork.serving(quiet_gate.queue, quiet_gate.kind) o) d
+    HAVING bool_or(d.quiet)
 $function$;
 
 -- The gate of slots, no row where nobody serves the job. It blocks where every daemon says, and said just
@@ -186,6 +206,8 @@ BEGIN
         THEN format('no live daemon of queue %s serves kind %s', j.queue, j.kind)
         ELSE format('%s live daemons of queue %s serve kind %s', n, j.queue, j.kind) END;
 
+    RETURN QUERY SELECT * FROM legwork.quiet_gate(j.queue, j.kind);
+
     RETURN QUERY SELECT 'run_at', j.run_at > moment OR j.run_at > j.ready_at, CASE
         WHEN j.run_at > moment AND j.attempt > 0 THEN format('waits until %s for its backoff after attempt %s', date_trunc('second', j.run_at::timestamptz), j.attempt)
         WHEN j.run_at > moment THEN format('is scheduled for %s', date_trunc('second', j.run_at::timestamptz))
@@ -278,7 +300,7 @@ UNION ALL
     FROM legwork.doorbell HAVING pg_catalog.count(*) <> 1)
 $function$;
 
-REVOKE ALL ON FUNCTION legwork.serving(text, text), legwork.slots_gate(text, text),
+REVOKE ALL ON FUNCTION legwork.serving(text, text), legwork.quiet_gate(text, text), legwork.slots_gate(text, text),
     legwork.rate_limit_gates(text, text, bigint, bigint), legwork.why(bigint), legwork.backlog(text),
     legwork.invariants(interval)
 FROM PUBLIC;
@@ -286,6 +308,7 @@ FROM PUBLIC;
 COMMENT ON VIEW legwork.jobs IS 'Live and finished jobs with their state. For people and the admin API.';
 COMMENT ON VIEW legwork.jobs_public IS 'legwork.jobs without payload, metadata and result. For legwork_read.';
 COMMENT ON FUNCTION legwork.serving(text, text) IS 'What the daemons that could run a job last said of their slots and rate limits. For why() alone.';
+COMMENT ON FUNCTION legwork.quiet_gate(text, text) IS 'The gate of daemons that claim nothing more. For why() alone.';
 COMMENT ON FUNCTION legwork.slots_gate(text, text) IS 'The gate of slots. For why() alone.';
 COMMENT ON FUNCTION legwork.rate_limit_gates(text, text, bigint, bigint) IS 'The gates of rate limits. For why() alone.';
 COMMENT ON FUNCTION legwork.why(bigint) IS 'Every gate that keeps a job from running. For people.';

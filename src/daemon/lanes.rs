@@ -8,6 +8,7 @@ use crate::{
     postgres::{Load, QueueLoad, WaitingRoom},
     worker::Slots,
 };
+use tokio_util::sync::CancellationToken;
 
 /// A queue with what bounds it.
 pub(super) struct Lane {
@@ -43,7 +44,7 @@ pub(super) fn lanes(settings: &Settings) -> Vec<Lane> {
 }
 
 /// What the heartbeat tells of them.
-pub(super) fn load(lanes: &[Lane], settings: &Settings) -> Load {
+pub(super) fn load(lanes: &[Lane], settings: &Settings, quiet: CancellationToken) -> Load {
     let room = |lane: &GroupLane| {
         let places = lane.room.clone()?;
         let kind = lane.group.kinds.first().filter(|_| lane.group.is_limited).cloned();
@@ -59,5 +60,6 @@ pub(super) fn load(lanes: &[Lane], settings: &Settings) -> Load {
     Load {
         queues: lanes.iter().map(queue).collect(),
         kinds: kinds.filter_map(|kind| Some((kind.name.clone(), kind.rate_limit?))).collect(),
+        quiet,
     }
 }

@@ -131,7 +131,8 @@ impl Running {
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
-        let leases = self.start_heartbeat(daemon, connector, load(&lanes, settings))?;
+        let load = load(&lanes, settings, self.quiet.clone());
+        let leases = self.start_heartbeat(daemon, connector, load)?;
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let limit = steps::of_statements(connector);
         let verdicts = self.start_completer(settings, (outcomes, limit), &bell, &leases);

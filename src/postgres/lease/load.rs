@@ -6,6 +6,7 @@ use crate::{
     worker::Slots,
 };
 use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
 
 /// A queue, as far as its load goes.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Load {
     pub queues: Vec<QueueLoad>,
     /// Its limited kinds.
     pub kinds: Vec<(KindName, RateLimit)>,
+    /// Cancelled once it claims nothing more.
+    pub quiet: CancellationToken,
 }
 
 impl Load {
@@ -69,7 +72,7 @@ impl Load {
         };
         let queues: Map<_, Value> = self.queues.iter().map(of_queue).collect();
         let kinds: Map<_, Value> = self.kinds.iter().map(of_kind).collect();
-        json!({ "queues": queues, "kinds": kinds })
+        json!({ "queues": queues, "kinds": kinds, "quiet": self.quiet.is_cancelled() })
     }
 }
 
@@ -102,6 +105,7 @@ mod tests {
                 queue("b", None, vec![room(Some(&mail))]),
             ],
             kinds: vec![(mail, "5/s".parse().expect("a limit"))],
+            quiet: CancellationToken::new(),
         };
         assert_eq!(
             load.limits(),
@@ -128,6 +132,7 @@ mod tests {
                     "b": { "in_use": 0, "waiting": 1 },
                 },
                 "kinds": { "mail": { "waiting": 4 } },
+                "quiet": false,
             })
         );
     }

@@ -99,6 +99,46 @@ fn why_tells_of_taken_slots_and_rate_limits_what_is_known_of_them() {
 }
 
 #[test]
+fn daemons_that_claim_nothing_more_block_where_no_other_claims() {
+    const QUIET: Option<&str> = Some(r#"{"queues": {"default": {"in_use": 4}}, "quiet": true}"#);
+    const CASES: &[(&[Daemon], &[&str])] = &[
+        (&[], &[]),
+        (&[("web-1", 2, TEN, FREE)], &[]),
+        (
+            &[("web-1", 2, TEN, QUIET), ("web-2", 1, TEN, QUIET)],
+            &[
+                "t|told to claim nothing more, or stopping: web-1 (2 s ago), web-2 (1 s ago); a restart claims again",
+            ],
+        ),
+        (
+            &[("web-1", 2, TEN, QUIET), ("web-2", 1, TEN, FREE)],
+            &["f|told to claim nothing more, or stopping: web-1 (2 s ago); 1 more claim"],
+        ),
+        (
+            &[("web-1", 16, TEN, QUIET)],
+            &[
+                "f|told to claim nothing more, or stopping: web-1 (16 s ago); a restart claims again",
+            ],
+        ),
+    ];
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        for (daemons, expected) in CASES {
+            execute(&mut session, "BEGIN").await;
+            for (id, daemon) in (1..).zip(*daemons) {
+                publish(&mut session, id, daemon).await;
+            }
+            let id = job(&mut session, "mail").await;
+            let why =
+                format!("SELECT blocking, detail FROM legwork.why({id}) WHERE gate = 'quiet'");
+            assert_eq!(rows(&mut session, &why).await, *expected, "{daemons:?}");
+            execute(&mut session, "ROLLBACK").await;
+        }
+        end(session).await;
+    });
+}
+
+#[test]
 fn a_held_job_of_a_limited_kind_may_be_one_that_waits_inside_its_daemon() {
     support::run(async |db| {
         let mut session = db.connect().await;

@@ -28,6 +28,12 @@ fn a_quiet_daemon_claims_nothing_more_and_finishes_what_it_has() {
         })
         .await;
         let waiting = enqueue(&pool, "patient").await;
+        let why = "SELECT blocking FROM legwork.why($1) WHERE gate = 'quiet'";
+        support::eventually("why() says so with the next heartbeat", async || {
+            let gate = sqlx::query_scalar(why).bind(waiting).fetch_optional(&pool).await;
+            gate.expect("an answer") == Some(true)
+        })
+        .await;
         notebook.allow("go");
         becomes(&pool, running, "completed").await;
         assert_eq!(daemon.get("/health/live").await.0, 200);
