@@ -211,7 +211,8 @@ BEGIN
 END
 $function$;
 
--- True when the queue wasn't paused before. What runs goes on; nothing more is claimed.
+-- True when the queue wasn't paused before. What runs goes on; nothing more is claimed. A reason that is
+-- given of a paused queue replaces the one it has.
 CREATE FUNCTION legwork.pause(queue text, reason text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
@@ -221,7 +222,12 @@ BEGIN
     VALUES (pause.queue, true, now(), pause.reason)
     ON CONFLICT (name) DO UPDATE SET paused = true, paused_at = now(), reason = excluded.reason
     WHERE NOT q.paused;
-    RETURN FOUND;
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    UPDATE legwork.queue q SET reason = pause.reason
+    WHERE q.name = pause.queue AND q.paused AND pause.reason IS NOT NULL;
+    RETURN false;
 END
 $function$;
 

@@ -59,25 +59,31 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
                 operations::pause_queue(c, &name, reason.as_deref()).await
             };
             let changed = session.within(pausing).await?;
-            switched(&Switched { queue: name.to_string(), paused: true, changed }, context);
+            let shown = Switched { queue: name.to_string(), paused: true, changed };
+            switched(
+                &shown,
+                if reason.is_some() { "; the reason is replaced" } else { "" },
+                context,
+            );
         }
         QueueCommand::Resume { name } => {
             let changed =
                 session.within(async |c| operations::resume_queue(c, &name).await).await?;
-            switched(&Switched { queue: name.to_string(), paused: false, changed }, context);
+            switched(&Switched { queue: name.to_string(), paused: false, changed }, "", context);
         }
     }
     Ok(())
 }
 
-fn switched(switched: &Switched, context: &Context) {
+/// Says how it stands; `besides` is what a call that changed no state did all the same.
+fn switched(switched: &Switched, besides: &str, context: &Context) {
     context.output.show_done(switched, |switched| {
         let Switched { queue, paused, changed } = switched;
         let state = if *paused { "paused" } else { "running" };
         if *changed {
             format!("queue {queue} is {state}")
         } else {
-            format!("queue {queue} was {state} already")
+            format!("queue {queue} was {state} already{besides}")
         }
     });
 }

@@ -296,6 +296,7 @@ fn pause_and_resume_say_whether_they_changed_anything() {
             ("resume('q')", "f"),
             ("pause('q', 'first')", "t"),
             ("pause('q', 'second')", "f"),
+            ("pause('q')", "f"),
             ("resume('q')", "t"),
             ("resume('q')", "f"),
             ("pause('q')", "t"),
@@ -305,6 +306,10 @@ fn pause_and_resume_say_whether_they_changed_anything() {
                 changed,
                 "{call}"
             );
+            if call.starts_with("pause('q', 'second'") {
+                let why = "SELECT reason FROM legwork.queue";
+                assert_eq!(value(&mut db.connect().await, why).await, "second", "it isn't lost");
+            }
         }
         assert_eq!(listener.recv().await.expect("a notice").payload(), "");
         listener.unlisten_all().await.expect("an end of listening");
