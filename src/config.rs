@@ -95,8 +95,9 @@ fn examine(source: &Source) -> Result<(Loaded, Mistakes), Mistakes> {
     let mut reader = Reader::new(&tree, environment.cpus(), sources.broken, mistakes);
     let (queues, kinds) = (sources.queues.as_slice(), sources.kinds.as_slice());
     let world_readable = text.as_ref().is_some_and(|text| text.world_readable);
-    let checked =
-        check::settings(&mut reader, &Given { environment, queues, kinds, world_readable });
+    let no_rust = source.no_rust;
+    let given = Given { environment, queues, kinds, world_readable, no_rust };
+    let checked = check::settings(&mut reader, &given);
     let showing = Showing {
         reader: &reader,
         settings: &checked.settings,

@@ -241,7 +241,7 @@ impl Daemon {
     }
 
     /// Refuses a configuration with a kind that says `handler = "rust"` and has none here.
-    pub fn every_kind_has_a_handler(&self) -> Result<(), StartError> {
+    fn every_kind_has_a_handler(&self) -> Result<(), StartError> {
         let mut rust = self.settings.kinds.iter().filter(|k| k.handler == HandlerSettings::Rust);
         match rust.find(|kind| self.registry.get(kind.name.as_str()).is_none()) {
             Some(kind) => Err(StartError::NoHandler(kind.name.to_string())),

@@ -7,11 +7,7 @@ use super::{
     output::{print, say},
     table::Table,
 };
-use crate::{
-    config,
-    daemon::{Daemon, StartError},
-    postgres::Connector,
-};
+use crate::{config, daemon::StartError, postgres::Connector};
 use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
@@ -43,10 +39,7 @@ pub(super) fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<(
 }
 
 fn check(context: &Context) -> anyhow::Result<()> {
-    let loaded = config::load(&context.source)?;
-    // What `run` would refuse as well: this program has no handlers of its own.
-    let environment = context.source.environment().clone();
-    Daemon::new(loaded.settings.clone(), environment).every_kind_has_a_handler()?;
+    let loaded = config::load(&context.source.clone().without_rust_handlers())?;
     let database = &loaded.settings.database;
     let mut warnings = loaded.warnings.clone();
     match loaded.settings.database_url() {

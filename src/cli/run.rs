@@ -22,7 +22,7 @@ const LOG_FLUSH: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result<()> {
-    let loaded = config::load(&context.source)?;
+    let loaded = config::load(&context.source.clone().without_rust_handlers())?;
     loaded.settings.database_url()?;
     let logs = logs::init(&loaded.settings.log, &loaded.settings.daemon.name)?;
     for warning in &loaded.warnings {

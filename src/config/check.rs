@@ -28,6 +28,8 @@ pub(super) struct Given<'a> {
     pub(super) kinds: &'a [Item],
     /// The file may be read by everybody.
     pub(super) world_readable: bool,
+    /// The program has no handlers of its own.
+    pub(super) no_rust: bool,
 }
 
 /// What came out.

@@ -266,19 +266,25 @@ impl<'a> Reader<'a> {
         self.read(at, key, parse)
     }
 
-    /// Names and values, sorted by name. Values aren't shown: they may be secrets.
+    /// Names and values, sorted by name. Values aren't shown: they may be secrets. One that isn't text is
+    /// noted and read as empty, so that it hides no mistake in the others.
     pub(super) fn pairs(&mut self, at: At<'_>, key: &str) -> Vec<(String, String)> {
         let parse = |value: &ValueKind, form| {
             let ValueKind::Table(table) = value else { return Err(isnt(value, form)) };
             let pairs = table.iter().map(|(name, value)| match &value.kind {
-                ValueKind::String(text) => Ok((name.clone(), text.clone())),
-                _ => Err(format!("the value of {name} isn't text: write it in quotes")),
+                ValueKind::String(text) => (name.clone(), Some(text.clone())),
+                _ => (name.clone(), None),
             });
-            let mut pairs = pairs.collect::<Read<Vec<_>>>()?;
+            let mut pairs: Vec<_> = pairs.collect();
             pairs.sort();
             Ok(pairs)
         };
-        self.read(at, key, parse).unwrap_or_default()
+        let pairs = self.read(at, key, parse).unwrap_or_default();
+        for (name, _) in pairs.iter().filter(|(_, text)| text.is_none()) {
+            let why = format!("the value of {name} isn't text: write it in quotes");
+            self.refuse(at, key, &why);
+        }
+        pairs.into_iter().map(|(name, text)| (name, text.unwrap_or_default())).collect()
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Source {
     search: Vec<PathBuf>,
     flags: Vec<Flag>,
     environment: Environment,
+    pub(super) no_rust: bool,
 }
 
 /// A file that was read.
@@ -46,7 +47,7 @@ impl Source {
     /// `/etc/legwork/legwork.toml`, else none.
     pub fn new(environment: Environment) -> Self {
         let search = ["legwork.toml", "/etc/legwork/legwork.toml"].map(PathBuf::from).into();
-        Self { file: None, search, flags: Vec::new(), environment }
+        Self { file: None, search, flags: Vec::new(), environment, no_rust: false }
     }
 
     /// The environment alone: no file is looked for.
@@ -70,6 +71,13 @@ impl Source {
         value: impl Into<String>,
     ) -> Self {
         self.flags.push(Flag { flag: flag.into(), key: key.into(), value: value.into() });
+        self
+    }
+
+    /// For a program that registers no handlers: a kind with `handler = "rust"` is a mistake like any other.
+    #[must_use]
+    pub fn without_rust_handlers(mut self) -> Self {
+        self.no_rust = true;
         self
     }
 

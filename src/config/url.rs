@@ -9,6 +9,7 @@ mod parameters;
 
 use super::environment::user_of_process;
 use parameters::Parameters;
+pub(super) use parameters::{SSL_MODES, options_take_effect};
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
@@ -47,6 +48,16 @@ impl DatabaseUrl {
         reading.url(&self.0);
         reading.user_where_none_is_named();
         if reading.mistakes.is_empty() { Ok(reading.address()) } else { Err(reading.mistakes) }
+    }
+
+    /// The `sslmode` by which it would go over a network in plain text, whatever else is wrong with it.
+    pub(super) fn plaintext(&self) -> Option<String> {
+        let mut reading = Reading::default();
+        reading.url(&self.0);
+        let address = reading.address();
+        let mode = address.ssl_mode()?;
+        let plain = !address.is_local() && ["disable", "allow", "prefer"].contains(&mode);
+        plain.then(|| mode.to_owned())
     }
 
     /// The URL with its password blotted out, and of its parameters those that say where it leads.
@@ -123,8 +134,13 @@ impl Address {
         self.is_local
     }
 
+    /// Whether it gives this parameter, so that the driver looks for no variable in its place.
+    pub(super) fn says(&self, parameter: &str) -> bool {
+        self.parameters.get(parameter).is_some()
+    }
+
     /// The `sslmode` that it asks for.
-    pub(super) fn ssl_mode(&self) -> Option<&str> {
+    fn ssl_mode(&self) -> Option<&str> {
         self.parameters.get("sslmode")
     }
 
@@ -259,7 +275,7 @@ fn host_and_port(place: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn is_port(text: &str) -> bool {
+pub(super) fn is_port(text: &str) -> bool {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     digits && text.parse::<u16>().is_ok_and(|port| port > 0)
 }

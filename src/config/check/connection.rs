@@ -9,7 +9,7 @@ use crate::config::{
     secret,
     settings::Database,
     source,
-    url::{Address, DatabaseUrl},
+    url::{Address, DatabaseUrl, SSL_MODES, is_port, options_take_effect},
 };
 use std::path::PathBuf;
 
@@ -29,6 +29,9 @@ pub(super) fn database(
     let url = url.map(DatabaseUrl::new);
     if let (Some(url), Some(place)) = (&url, &place) {
         let address = address(reader, url, place, allow_plaintext);
+        if let Some(address) = &address {
+            variables(given, address, &mut reader.mistakes);
+        }
         if allow_plaintext && address.as_ref().is_some_and(|address| !address.is_local()) {
             warnings.push("allow_plaintext: Postgres may be talked to without TLS".into());
         }
@@ -116,11 +119,7 @@ fn address(
         Ok(address) => address.files().iter().filter_map(unusable).collect(),
         Err(mistakes) => mistakes.clone(),
     };
-    if let Ok(address) = &read
-        && let Some(mode @ ("disable" | "allow" | "prefer")) = address.ssl_mode()
-        && !address.is_local()
-        && !allow_plaintext
-    {
+    if let Some(mode) = url.plaintext().filter(|_| !allow_plaintext) {
         wrong.push(format!(
             "sslmode={mode} lets passwords and payloads cross the network in plain text: use \
              verify-full, or set allow_plaintext = true under [database]"
@@ -131,6 +130,28 @@ fn address(
         reader.mistakes.push(format!("database.url: {why}"), Some(place));
     }
     read.ok().filter(|_| sound)
+}
+
+/// What is wrong with the variables that the driver reads in place of what the URL leaves out: it passes over
+/// a wrong one without a word.
+fn variables(given: &Given<'_>, address: &Address, mistakes: &mut Mistakes) {
+    let mut refuse = |name: &str, why: &str| {
+        let place = format!("environment {name}");
+        mistakes.push(format!("{name} {why}"), Some(&place));
+    };
+    let text = |name| given.environment.raw(name).map(|value| value.to_string_lossy());
+    let read =
+        |parameter, name| text(name).filter(|text| !text.is_empty() && !address.says(parameter));
+    if read("port", "PGPORT").is_some_and(|port| !is_port(&port)) {
+        refuse("PGPORT", "isn't a number from 1 to 65535");
+    }
+    let known = |mode: &str| SSL_MODES.contains(&mode.to_ascii_lowercase().as_str());
+    if read("sslmode", "PGSSLMODE").is_some_and(|mode| !known(&mode)) {
+        refuse("PGSSLMODE", &format!("is none of {}", SSL_MODES.join(", ")));
+    }
+    if let Some(Err(why)) = text("PGOPTIONS").map(|options| options_take_effect(&options)) {
+        refuse("PGOPTIONS", &why);
+    }
 }
 
 /// What is wrong with a file that a parameter names; of them, the key is a secret.

@@ -86,6 +86,9 @@ fn handler(
         return None;
     }
     let handler = reader.one_of(at, "handler")?;
+    if handler == "rust" && given.no_rust {
+        reader.refuse(at, "handler", "\"rust\", but this program registers no handler for it");
+    }
     if handler == "command" {
         let settings = command::settings(reader, at, given.environment, warnings);
         return settings.map(HandlerSettings::Command);

@@ -151,7 +151,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "a variable that isn't text",
-        "[[kind]]\nname = \"a\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\nenv = { N = 5 }\n",
+        "[[kind]]\nname = \"a\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\nenv = { N = 5, LD_PRELOAD = \"x\" }\n",
     ),
     ("admin address", "[admin]\nlisten = \"localhost:9464\"\n"),
     ("log format", "[log]\nformat = \"jsno\"\n"),

@@ -49,6 +49,19 @@ fn given(url: &str) -> Result<Loaded, Mistakes> {
     "postgres://u%:p@h!:x/a/b?port=none&sslmode=on&keepalives_idle=1&hots=a",
     &["its user", "its host", "its port", "its database", "port isn't", "=on is none", "keepalives_idle", "host?"]
 )]
+#[case::own_setting(
+    "postgres:///x?options[statement_timeout]=5",
+    &["sets statement_timeout, which Legwork sets itself: set database.statement_timeout instead"]
+)]
+#[case::own_setting_among_others(
+    "postgres:///x?options=-c%20work_mem=1MB%20-c%20Search_Path=x",
+    &["its parameter options sets search_path, which Legwork sets itself: leave it out"]
+)]
+#[case::own_setting_long("postgres:///x?options=--lock-timeout=1", &["sets lock_timeout"])]
+#[case::in_plain_text(
+    "postgres://h/x?sslmode=prefer&foo=1",
+    &["its parameter foo has no effect", "sslmode=prefer lets passwords"]
+)]
 fn what_is_wrong_with_a_url_is_said_part_by_part(#[case] url: &str, #[case] expected: &[&str]) {
     let mistakes = given(url).expect_err("it is refused");
     let said: Vec<_> = mistakes.iter().map(|mistake| mistake.message.as_str()).collect();
@@ -61,6 +74,29 @@ fn what_is_wrong_with_a_url_is_said_part_by_part(#[case] url: &str, #[case] expe
 }
 
 #[rstest]
+#[case::port("PGPORT", "54x2", "PGPORT isn't a number from 1 to 65535")]
+#[case::port_zero("PGPORT", "0", "PGPORT isn't a number from 1 to 65535")]
+#[case::mode("PGSSLMODE", "verify_full", "PGSSLMODE is none of disable, allow")]
+#[case::options("PGOPTIONS", "-cstatement_timeout=5", "PGOPTIONS sets statement_timeout, which")]
+fn a_variable_of_the_driver_that_it_would_pass_over_is_refused(
+    #[case] name: &str,
+    #[case] value: &str,
+    #[case] expected: &str,
+) {
+    let variables = |url| [("DATABASE_URL", url), (name, value)];
+    let mistakes = load_with("", &variables("postgres:///x")).expect_err("it is refused");
+    let said: Vec<_> = mistakes.iter().collect();
+    assert!(said.len() == 1 && said[0].message.starts_with(expected), "{said:?}");
+    assert_eq!(said[0].place, Some(format!("environment {name}")));
+    if name != "PGOPTIONS" {
+        let of_url = "postgres:///x?port=5432&sslmode=prefer";
+        load_with("", &variables(of_url)).expect("it isn't read");
+    }
+    load_with("", &[("DATABASE_URL", "postgres:///x"), (name, "")]).expect("it isn't set");
+}
+
+#[rstest]
+#[case::settings("postgres:///x?options=-c%20work_mem=1MB%20-csynchronous_commit=off%20--jit=off")]
 #[case::what_is_done_anyway(
     "postgres://u:p@db.example:5432/x?channel_binding=prefer&gssencmode=prefer&keepalives=0\
      &sslnegotiation=postgres&sslsni=1&sslcompression=0&ssl_min_protocol_version=TLSv1.2\

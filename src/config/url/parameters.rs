@@ -36,7 +36,8 @@ enum Rule {
     Never(&'static str),
 }
 
-const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+pub(in crate::config) const SSL_MODES: &[&str] =
+    &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 const NO_KEEPALIVE: &str = "leave it out: each statement has a deadline of its own \
                             (database.statement_timeout), after which a silent connection is closed";
 const NO_GSS: &str = "Kerberos isn't spoken here: leave it out and use a password or sslcert";
@@ -257,9 +258,55 @@ impl Parameters {
     }
 }
 
+/// Settings of a session that Legwork makes itself, after those that the connection asks for.
+const OWN_SETTINGS: [&str; 10] = [
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "default_transaction_isolation",
+    "idle_in_transaction_session_timeout",
+    "intervalstyle",
+    "lock_timeout",
+    "search_path",
+    "statement_timeout",
+    "timezone",
+];
+
+/// Refuses a setting that would have no effect.
+fn takes_effect(setting: &str) -> Result<(), String> {
+    let setting = setting.to_ascii_lowercase().replace('-', "_");
+    if !OWN_SETTINGS.contains(&setting.as_str()) {
+        return Ok(());
+    }
+    let instead = match setting.as_str() {
+        "statement_timeout" => "set database.statement_timeout instead",
+        "application_name" => "set the URL's parameter application_name instead",
+        _ => "leave it out",
+    };
+    Err(format!("sets {setting}, which Legwork sets itself: {instead}"))
+}
+
+/// The same of each setting in a server's command-line options: `-c NAME=VALUE` and `--NAME=VALUE`.
+pub(in crate::config) fn options_take_effect(options: &str) -> Result<(), String> {
+    let mut words = options.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        let assignment = match word.strip_prefix("-c").or_else(|| word.strip_prefix("--")) {
+            Some("") => words.next().unwrap_or_default(),
+            Some(assignment) => assignment,
+            None => continue,
+        };
+        takes_effect(assignment.split('=').next().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
 /// Whether the driver can take it.
 fn allowed(key: &str, value: &str) -> Result<(), String> {
+    if let Some(setting) = key.strip_prefix("options[") {
+        return takes_effect(setting.trim_end_matches(']'));
+    }
     match key {
+        "options" => options_take_effect(value),
         "hostaddr" if value.parse::<IpAddr>().is_err() => Err("isn't an IP address".into()),
         "statement-cache-capacity" if value.parse::<u16>().is_err() => {
             Err(format!("={} isn't a number from 0 to 65535", shown(value)))

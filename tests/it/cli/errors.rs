@@ -153,13 +153,16 @@ fn a_server_that_is_read_only_is_exit_code_75_whatever_was_asked_of_it() {
 async fn a_kind_of_somebody_elses_code_is_refused_by_the_check_and_not_only_at_the_start() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("legwork.toml");
-    std::fs::write(&file, "[[kind]]\nname = 'ours'\nhandler = 'rust'\n").expect("a file");
+    let kind = |name| format!("[[kind]]\nname = '{name}'\nhandler = 'rust'\n");
+    std::fs::write(&file, format!("{}{}", kind("ours"), kind("theirs"))).expect("a file");
     let file = file.to_str().expect("UTF-8");
     for arguments in [&["--config", file, "config", "check"][..], &["--config", file, "run"]] {
         let ran = finished(command("postgres://127.0.0.1:1/x", arguments), None).await;
         assert_eq!(ran.code, 78, "{}", ran.stderr);
         let said = format!("{}{}", ran.stdout, ran.stderr);
-        assert!(said.contains("registers no handler"), "{said}");
+        let places = ["legwork.toml:3", "legwork.toml:6"];
+        assert!(places.iter().all(|place| said.contains(place)), "{said}");
+        assert_eq!(said.matches("registers no handler").count(), 2, "{said}");
     }
 }
 
