@@ -265,6 +265,30 @@ fn a_database_that_is_not_there_is_an_error_of_connecting() {
     });
 }
 
+#[test]
+fn a_database_of_another_encoding_is_refused_with_what_to_do() {
+    support::run(async |db| {
+        let mut admin = db.connect().await;
+        for encoding in ["LATIN1", "SQL_ASCII"] {
+            let name = format!("{}_{}", db.name(), encoding.to_lowercase());
+            execute(
+                &mut admin,
+                &format!(
+                    "CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+                ),
+            )
+            .await;
+            let refusal = migrate::up(&db.url().replace(db.name(), &name)).await;
+            execute(&mut admin, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+            let refusal = refusal.expect_err("text can't be kept in it");
+            let cause = std::error::Error::source(&refusal).map(ToString::to_string);
+            let expected = format!("is encoded in {encoding}; Legwork needs UTF8");
+            assert!(cause.is_some_and(|cause| cause.contains(&expected)), "{refusal:?}");
+        }
+        end(admin).await;
+    });
+}
+
 /// On a cluster of its own, because the roles are the cluster's and here they must be missing.
 #[test]
 fn one_role_that_may_make_no_roles_installs_and_uses_everything() {

@@ -62,11 +62,12 @@ DECLARE
     may_become constant text := CASE
         WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
+    -- All of this file is ASCII, or such a server refuses the text of it before it comes to this.
     IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
         RAISE feature_not_supported USING
             MESSAGE = pg_catalog.format('database %I is encoded in %s; Legwork needs UTF8',
                 pg_catalog.current_database(), pg_catalog.getdatabaseencoding()),
-            HINT = 'CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0, and migrate that one.';
+            HINT = 'CREATE DATABASE name ENCODING ''UTF8'' TEMPLATE template0, and migrate that one.';
     END IF;
 
     IF pg_catalog.to_regnamespace('legwork') IS NULL THEN
