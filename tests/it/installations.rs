@@ -55,9 +55,11 @@ async fn legwork(cluster: &Postgres, role: &str, database: &str, arguments: &[&s
 async fn separate(cluster: &Postgres) {
     let first = legwork(cluster, "postgres", "postgres", &["migrate", "up"]).await;
     assert_eq!(first.code, 0, "{}", first.stderr);
+    administer(cluster, "postgres", &["CREATE DATABASE app", "CREATE DATABASE by_hand"]).await;
+    let refused = legwork(cluster, "legwork_migrator", "app", &["migrate", "up"]).await;
+    let help = "help: GRANT CREATE ON DATABASE app TO legwork_migrator;";
+    assert!(refused.code == 1 && refused.stderr.contains(help), "{}", refused.stderr);
     let logins = [
-        "CREATE DATABASE app",
-        "CREATE DATABASE by_hand",
         "GRANT CREATE ON DATABASE app, by_hand TO legwork_migrator",
         "CREATE ROLE shop LOGIN IN ROLE legwork_enqueue",
         "CREATE ROLE anna LOGIN IN ROLE legwork_read",

@@ -71,6 +71,13 @@ BEGIN
     END IF;
 
     IF pg_catalog.to_regnamespace('legwork') IS NULL THEN
+        IF NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') THEN
+            RAISE insufficient_privilege USING
+                MESSAGE = pg_catalog.format('%I may make no schema in database %I', current_user,
+                    pg_catalog.current_database()),
+                HINT = pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I;', pg_catalog.current_database(),
+                    current_user);
+        END IF;
         IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'legwork_owner'
             AND pg_catalog.pg_has_role(current_user, oid, may_become))
         THEN
