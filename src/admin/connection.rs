@@ -2,7 +2,8 @@
 //!
 //! All connections are polled in the future of [`serve`]: whoever owns that task owns them all, and
 //! dropping it closes them. When all places are taken, the next client gets that of the one which
-//! is longest without a complete head.
+//! is longest without a complete head. A connection is for one request: of requests that are sent
+//! ahead, hyper would answer several at one go, and a hundred such clients held up everybody else.
 
 use super::{
     listener::Bound,
@@ -24,8 +25,8 @@ use tower::ServiceExt;
 
 /// Connections that are served at once; one that was just accepted waits beside them for a place.
 pub(super) const CONNECTIONS_MAX: usize = 64;
-/// How long a client may take for a request's head, counted from the accept or the last answer; so
-/// it also ends connections that say nothing.
+/// How long a client may take for a request's head, counted from the accept; so it also ends connections
+/// that say nothing.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of a request's head.
 pub(super) const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -120,6 +121,7 @@ async fn connection(
     let service = router.clone().map_request(with_peer).map_response(noted);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(false)
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_MAX_BYTES)
         .max_headers(HEADERS_MAX)
