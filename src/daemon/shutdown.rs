@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 pub struct Ended {
     /// Jobs whose leases were left to run out.
     pub orphans: Vec<JobId>,
-    /// A second signal, or a phase that didn't end in time.
+    /// A second signal, verdicts that weren't written in time, or a claim that had no answer.
     pub forced: bool,
     last_lines_by: Option<Instant>,
 }
@@ -86,8 +86,15 @@ impl Running {
         self.supervisor.abort("completer");
         let unwritten = self.unwritten(&hung);
         report(&hung, &unwritten);
+        let in_doubt = self.held.in_doubt();
+        if in_doubt {
+            tracing::error!(
+                event = events::JOB_ORPHANED,
+                "a claim had no answer; the jobs that it may have taken are rescued"
+            );
+        }
 
-        let forced = !flushed || signals.is_forced();
+        let forced = !flushed || in_doubt || signals.is_forced();
         // With hung handlers the row isn't retired: that would let others take their jobs at once,
         // while a handler is still working. It is renewed no more, so their leases run out.
         self.retire_at_end.store(hung.is_empty(), Ordering::Release);
