@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn however_many_gave_up_while_the_thread_hung_nobody_who_awaits_is_blocked() {
         let (go, wait) = sync_channel::<()>(0);
-        send(Box::new(move || drop(wait.recv()))).expect("the thread takes it");
+        send(Box::new(move || _ = wait.recv())).expect("the thread takes it");
         let (done, all) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
