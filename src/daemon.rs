@@ -189,7 +189,7 @@ impl Daemon {
         let stats = self.stats(schema);
 
         let schema = tokio::select! {
-            schema = check_schema(connector, &pool) => schema.map(Some),
+            schema = check_schema(connector, &pool, notifier) => schema.map(Some),
             () = signals.asked_to_stop() => Ok(None),
         };
         let Ok(Some(found)) = schema else {
@@ -285,7 +285,13 @@ fn stopped(ended: Ended) -> Ended {
 }
 
 /// Waits for a database that is away, and says so once; then looks whether work can begin there.
-async fn check_schema(connector: &Connector, pool: &Check) -> Result<SchemaCheck, StartError> {
+async fn check_schema(
+    connector: &Connector,
+    pool: &Check,
+    notifier: &Notifier,
+) -> Result<SchemaCheck, StartError> {
+    // What the next look may take, connecting and asking, the pause before it, and some more.
+    let within = 2 * (connector.step_max() + CONNECT_PAUSE_MAX);
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
@@ -299,6 +305,7 @@ async fn check_schema(connector: &Connector, pool: &Check) -> Result<SchemaCheck
             Err(error) => error,
         };
         pool.failing("the database can't be reached");
+        notifier.starting(within);
         if !std::mem::replace(&mut said, true) {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(
