@@ -210,15 +210,17 @@ impl Daemon {
             "the daemon is up"
         );
 
-        let end = self.until_the_end(signals, &running).await;
+        let why = self.until_the_end(signals, &running).await;
         let budget = Budget::new(&self.settings.shutdown, Instant::now());
-        tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = end, "stopping");
+        tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = %why, "stopping");
         notifier.stopping(budget.left(Instant::now()));
-        Ok(stopped(running.shut_down(budget, signals).await))
+        let mut ended = running.shut_down(budget, signals).await;
+        ended.failed = why.failed();
+        Ok(stopped(ended))
     }
 
     /// Waits until something ends the daemon; says what.
-    async fn until_the_end(&self, signals: &Signals, running: &Running) -> String {
+    async fn until_the_end(&self, signals: &Signals, running: &Running) -> Why {
         let listing = async {
             loop {
                 signals.asked_to_list().await;
@@ -228,9 +230,9 @@ impl Daemon {
         tokio::select! {
             () = listing => unreachable!("listing has no end"),
             () = running.quiet_after(signals) => unreachable!("quiet is no end"),
-            () = signals.asked_to_stop() => "signal".into(),
-            task = running.failure() => format!("task {task} failed"),
-            () = running.idle(), if self.once => "nothing left to do".into(),
+            () = signals.asked_to_stop() => Why::Signal,
+            task = running.failure() => Why::Failure(task),
+            () = running.idle(), if self.once => Why::Drained,
         }
     }
 
@@ -256,6 +258,33 @@ impl Daemon {
             }
             (None, Some(listen)) => admin::bind(listen).await.map(Some),
             (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Why a daemon ends.
+enum Why {
+    Signal,
+    /// A task that it can't go on without.
+    Failure(String),
+    Drained,
+}
+
+impl Why {
+    fn failed(self) -> Option<String> {
+        match self {
+            Self::Failure(task) => Some(task),
+            Self::Signal | Self::Drained => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Signal => f.write_str("signal"),
+            Self::Failure(task) => write!(f, "task {task} failed"),
+            Self::Drained => f.write_str("nothing left to do"),
         }
     }
 }

@@ -30,13 +30,15 @@ pub struct Ended {
     pub orphans: Vec<JobId>,
     /// A second signal, verdicts that weren't written in time, or a claim that had no answer.
     pub forced: bool,
+    /// The task without which it couldn't go on, where that is why it ended.
+    pub failed: Option<String>,
     last_lines_by: Option<Instant>,
 }
 
 impl Ended {
-    /// Whether nothing was abandoned.
+    /// Whether it ended because it was to, and nothing was abandoned.
     pub fn is_clean(&self) -> bool {
-        self.orphans.is_empty() && !self.forced
+        self.orphans.is_empty() && !self.forced && self.failed.is_none()
     }
 
     /// What its bound leaves for the last log lines to be written.
@@ -101,7 +103,7 @@ impl Running {
         self.end_the_rest(&phase).await;
         let hung = hung.into_iter().map(|job| job.lease.job);
         let orphans = hung.chain(unwritten.into_iter().map(|(job, _)| job)).collect();
-        Ended { orphans, forced, last_lines_by: Some(budget.logged()) }
+        Ended { orphans, forced, failed: None, last_lines_by: Some(budget.logged()) }
     }
 
     /// What no job needs any more.
