@@ -189,7 +189,7 @@ impl Daemon {
         let stats = self.stats(schema);
 
         let schema = tokio::select! {
-            schema = check_schema(connector, &pool) => schema.map(Some),
+            schema = check_schema(connector, &pool, notifier) => schema.map(Some),
             () = signals.asked_to_stop() => Ok(None),
         };
         let Ok(Some(found)) = schema else {
@@ -210,15 +210,17 @@ impl Daemon {
             "the daemon is up"
         );
 
-        let end = self.until_the_end(signals, &running).await;
+        let why = self.until_the_end(signals, &running).await;
         let budget = Budget::new(&self.settings.shutdown, Instant::now());
-        tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = end, "stopping");
+        tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = %why, "stopping");
         notifier.stopping(budget.left(Instant::now()));
-        Ok(stopped(running.shut_down(budget, signals).await))
+        let mut ended = running.shut_down(budget, signals).await;
+        ended.failed = why.failed();
+        Ok(stopped(ended))
     }
 
     /// Waits until something ends the daemon; says what.
-    async fn until_the_end(&self, signals: &Signals, running: &Running) -> String {
+    async fn until_the_end(&self, signals: &Signals, running: &Running) -> Why {
         let listing = async {
             loop {
                 signals.asked_to_list().await;
@@ -228,9 +230,9 @@ impl Daemon {
         tokio::select! {
             () = listing => unreachable!("listing has no end"),
             () = running.quiet_after(signals) => unreachable!("quiet is no end"),
-            () = signals.asked_to_stop() => "signal".into(),
-            task = running.failure() => format!("task {task} failed"),
-            () = running.idle(), if self.once => "nothing left to do".into(),
+            () = signals.asked_to_stop() => Why::Signal,
+            task = running.failure() => Why::Failure(task),
+            () = running.idle(), if self.once => Why::Drained,
         }
     }
 
@@ -260,6 +262,33 @@ impl Daemon {
     }
 }
 
+/// Why a daemon ends.
+enum Why {
+    Signal,
+    /// A task that it can't go on without.
+    Failure(String),
+    Drained,
+}
+
+impl Why {
+    fn failed(self) -> Option<String> {
+        match self {
+            Self::Failure(task) => Some(task),
+            Self::Signal | Self::Drained => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Signal => f.write_str("signal"),
+            Self::Failure(task) => write!(f, "task {task} failed"),
+            Self::Drained => f.write_str("nothing left to do"),
+        }
+    }
+}
+
 /// Ticks for liveness, and for systemd's watchdog as long as the daemon counts as alive; and has every
 /// other loop looked at.
 async fn beat(health: &Health, notifier: &Notifier, look: impl Fn()) {
@@ -285,7 +314,13 @@ fn stopped(ended: Ended) -> Ended {
 }
 
 /// Waits for a database that is away, and says so once; then looks whether work can begin there.
-async fn check_schema(connector: &Connector, pool: &Check) -> Result<SchemaCheck, StartError> {
+async fn check_schema(
+    connector: &Connector,
+    pool: &Check,
+    notifier: &Notifier,
+) -> Result<SchemaCheck, StartError> {
+    // What the next look may take, connecting and asking, the pause before it, and some more.
+    let within = 2 * (connector.step_max() + CONNECT_PAUSE_MAX);
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
@@ -299,6 +334,7 @@ async fn check_schema(connector: &Connector, pool: &Check) -> Result<SchemaCheck
             Err(error) => error,
         };
         pool.failing("the database can't be reached");
+        notifier.starting(within);
         if !std::mem::replace(&mut said, true) {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(

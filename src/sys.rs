@@ -15,6 +15,7 @@ mod guard;
 mod image;
 #[cfg(target_os = "linux")]
 pub mod init;
+mod report;
 pub mod spawner;
 
 pub use child::ChildSetup;

@@ -97,13 +97,27 @@ pub(super) struct Missing(pub(super) Vec<i64>);
 #[error("the database didn't answer within {} s", .0.as_secs())]
 pub(super) struct Silent(pub(super) Duration);
 
-/// A daemon that ended and left something behind.
+/// A daemon that couldn't go on, or that ended and left something behind.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the daemon was forced to stop, or left {} jobs with leases that run out; the log names them",
-    .0.orphans.len()
-)]
+#[error("{}", how(.0))]
 pub(super) struct Unclean(pub(super) Ended);
+
+fn how(ended: &Ended) -> String {
+    let orphans = ended.orphans.len();
+    match &ended.failed {
+        Some(task) if orphans == 0 => {
+            format!("task {task} failed again and again; the log says how")
+        }
+        Some(task) => format!(
+            "task {task} failed again and again, and {orphans} jobs are left with leases that run out; \
+             the log names them"
+        ),
+        None => format!(
+            "the daemon was forced to stop, or left {orphans} jobs with leases that run out; the log \
+             names them"
+        ),
+    }
+}
 
 /// A daemon that isn't well.
 #[derive(Debug, thiserror::Error)]

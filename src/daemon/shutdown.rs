@@ -28,15 +28,17 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 pub struct Ended {
     /// Jobs whose leases were left to run out.
     pub orphans: Vec<JobId>,
-    /// A second signal, or a phase that didn't end in time.
+    /// A second signal, verdicts that weren't written in time, or a claim that had no answer.
     pub forced: bool,
+    /// The task without which it couldn't go on, where that is why it ended.
+    pub failed: Option<String>,
     last_lines_by: Option<Instant>,
 }
 
 impl Ended {
-    /// Whether nothing was abandoned.
+    /// Whether it ended because it was to, and nothing was abandoned.
     pub fn is_clean(&self) -> bool {
-        self.orphans.is_empty() && !self.forced
+        self.orphans.is_empty() && !self.forced && self.failed.is_none()
     }
 
     /// What its bound leaves for the last log lines to be written.
@@ -86,15 +88,22 @@ impl Running {
         self.supervisor.abort("completer");
         let unwritten = self.unwritten(&hung);
         report(&hung, &unwritten);
+        let in_doubt = self.held.in_doubt();
+        if in_doubt {
+            tracing::error!(
+                event = events::JOB_ORPHANED,
+                "a claim had no answer; the jobs that it may have taken are rescued"
+            );
+        }
 
-        let forced = !flushed || signals.is_forced();
+        let forced = !flushed || in_doubt || signals.is_forced();
         // With hung handlers the row isn't retired: that would let others take their jobs at once,
         // while a handler is still working. It is renewed no more, so their leases run out.
         self.retire_at_end.store(hung.is_empty(), Ordering::Release);
         self.end_the_rest(&phase).await;
         let hung = hung.into_iter().map(|job| job.lease.job);
         let orphans = hung.chain(unwritten.into_iter().map(|(job, _)| job)).collect();
-        Ended { orphans, forced, last_lines_by: Some(budget.logged()) }
+        Ended { orphans, forced, failed: None, last_lines_by: Some(budget.logged()) }
     }
 
     /// What no job needs any more.

@@ -3,15 +3,34 @@
 use super::{Context, Handler, Stop, StopOrder};
 use crate::job::{Ending, JobError, Outcome};
 use futures::FutureExt;
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, pin::Pin};
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+};
 use tokio::time::{sleep, timeout, timeout_at};
 
 /// Runs the handler until it decides, panics, is told to stop or runs out of time.
 ///
 /// `stop` says why the context's token was cancelled; it is read only after that.
 pub async fn execute(handler: &dyn Handler, context: &Context, stop: &StopOrder) -> Ending {
-    let work = AssertUnwindSafe(async { handler.run(context).await }).catch_unwind();
-    let mut work = std::pin::pin!(work);
+    let mut work = match catch_unwind(AssertUnwindSafe(|| handler.run(context))) {
+        Ok(work) => work,
+        Err(panic) => return decided(Err(panic), stop.reason()),
+    };
+    let ending = watched((handler, context, stop), work.as_mut()).await;
+    // What a handler holds while it waits may panic as it goes: its attempt is over and has its verdict.
+    // The panic hook tells of it.
+    catch_unwind(AssertUnwindSafe(|| drop(work))).ok();
+    ending
+}
+
+async fn watched(
+    (handler, context, stop): (&dyn Handler, &Context, &StopOrder),
+    work: Pin<&mut (impl Future<Output = Outcome> + ?Sized)>,
+) -> Ending {
+    let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
     let ended = timeout_at(context.deadline(), async {
         tokio::select! {
             // The handler first: a result that is there counts, even if a stop came as well.

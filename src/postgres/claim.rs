@@ -62,6 +62,7 @@ impl ClaimSource for PostgresClaims {
         let failed = |error: DbError| ClaimError(error.into());
         claiming.release_unknown(&self.held).await.map_err(failed)?;
         claiming.in_flight = Some(request.holder);
+        claiming.tell_of_doubt(&self.held);
         let began = Instant::now();
         let claimed = claiming.claim(request).await;
         claiming.in_flight = None;
@@ -71,6 +72,7 @@ impl ClaimSource for PostgresClaims {
                 if leaves_doubt(&error) {
                     claiming.doubt(request.holder);
                 }
+                claiming.tell_of_doubt(&self.held);
                 return Err(failed(error));
             }
         };
@@ -80,6 +82,7 @@ impl ClaimSource for PostgresClaims {
             jobs.push(job.map_err(|error| ClaimError(error.into()))?);
         }
         self.held.note(jobs.iter().map(|job: &ClaimedJob| (job.lease.job.0, job.lease.token)));
+        claiming.tell_of_doubt(&self.held);
         // UPDATE returns rows in heap order.
         jobs.sort_unstable_by_key(|job| (job.priority, job.seq));
         Ok(jobs)
@@ -158,6 +161,12 @@ impl Claiming {
         self.doubts.push(Doubt { holder, next_look: Instant::now(), looks: 0 });
     }
 
+    /// What is in flight or was never looked for may be more than `held` says.
+    fn tell_of_doubt(&self, held: &Held) {
+        let unseen = self.doubts.iter().any(|doubt| doubt.looks == 0);
+        held.doubt(self.in_flight.is_some() || unseen);
+    }
+
     /// Gives back what lost claims took. No claim is in flight meanwhile: the session is ours. A row
     /// that somebody holds is looked for again until it is let go; claims don't wait for it.
     async fn release_unknown(&mut self, held: &Held) -> Result<(), DbError> {
@@ -186,6 +195,7 @@ impl Claiming {
                 Some(pause) => doubt.next_look = Instant::now() + *pause,
                 None => drop(self.doubts.swap_remove(place)),
             }
+            self.tell_of_doubt(held);
         }
         Ok(())
     }

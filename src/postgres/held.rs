@@ -15,38 +15,55 @@ use std::{
 /// the verdicts that wait.
 #[derive(Debug, Default)]
 pub struct Held {
-    leases: Mutex<HashSet<(i64, i64)>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    leases: HashSet<(i64, i64)>,
+    /// Whether there may be more: a claim has no answer, and what it took wasn't looked for since.
+    in_doubt: bool,
 }
 
 impl Held {
     /// These were claimed. Called before another claim can be sent.
     pub(super) fn note(&self, leases: impl Iterator<Item = (i64, i64)>) {
-        self.lock().extend(leases);
+        self.lock().leases.extend(leases);
     }
 
     /// The database has answered for these: they are no longer held, or never were ours.
     pub(super) fn settled(&self, ids: &[i64], tokens: &[i64]) {
-        let mut leases = self.lock();
+        let leases = &mut self.lock().leases;
         for (id, token) in ids.iter().zip(tokens) {
             leases.remove(&(*id, *token));
         }
     }
 
+    /// Whether a claim may have taken more than is noted.
+    pub(super) fn doubt(&self, in_doubt: bool) {
+        self.lock().in_doubt = in_doubt;
+    }
+
+    /// Whether there may be more than [`jobs`](Self::jobs) says: a claim's answer is lost or still out.
+    pub fn in_doubt(&self) -> bool {
+        self.lock().in_doubt
+    }
+
     /// Jobs that are still held: at the daemon's end, those whose verdict no answer confirms.
     pub fn jobs(&self) -> Vec<(JobId, i64)> {
         let mut jobs: Vec<_> =
-            self.lock().iter().map(|(job, token)| (JobId(*job), *token)).collect();
+            self.lock().leases.iter().map(|(job, token)| (JobId(*job), *token)).collect();
         jobs.sort_unstable();
         jobs
     }
 
     /// All of them, as two columns.
     pub(super) fn columns(&self) -> (Vec<i64>, Vec<i64>) {
-        self.lock().iter().copied().unzip()
+        self.lock().leases.iter().copied().unzip()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<(i64, i64)>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

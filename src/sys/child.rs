@@ -8,19 +8,26 @@
 //! It starts nothing itself. A child with a death signal must be started through
 //! [`spawner`](super::spawner): the signal follows the *thread* that forked, not the process.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setsid};
 
-use super::descriptors::{self, Passed};
+use super::descriptors::Passed;
 #[cfg(target_os = "linux")]
 use super::guard;
 use super::image::Image;
+use super::report::{LastSteps, Report};
+
+/// The first descriptor behind a child's standard streams.
+const FIRST_OF_NO_USE: RawFd = 3;
 
 /// Which process group a child belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +53,8 @@ pub struct ChildSetup {
     signals_unblocked: bool,
     passed: Vec<Passed>,
     close_from: Option<RawFd>,
-    by_kernel_alone: bool,
+    directory: Option<CString>,
+    report: Option<Report>,
 }
 
 impl ChildSetup {
@@ -125,24 +133,34 @@ impl ChildSetup {
         Ok(self)
     }
 
-    /// Lets the child inherit no descriptor from this number on.
+    /// The lowest descriptor that isn't the program's, where it is passed any. Of a program that is started
+    /// by [`ProcessGroup`](super::ProcessGroup); others get whatever `std` leaves open.
     #[must_use]
     pub fn close_descriptors_from(mut self, first: RawFd) -> Self {
         self.close_from = Some(first);
         self
     }
 
-    /// Has the kernel alone start the program: found by its path and not by `PATH`, with the variables
-    /// that the command sets and no others, and never through `/bin/sh`, to which `std` hands a file that
-    /// is neither binary nor script. Set words and variables before [`apply`](Self::apply).
+    /// The child's directory, for a program that is started by [`ProcessGroup`](super::ProcessGroup):
+    /// nobody else waits for a file system that hangs.
+    pub fn directory(mut self, directory: &Path) -> io::Result<Self> {
+        self.directory = Some(CString::new(directory.as_os_str().as_bytes())?);
+        Ok(self)
+    }
+
+    /// Has the kernel alone start the program, and a failure to do so told here: whoever starts the
+    /// child goes on before. The program is found by its path and not by `PATH`, has the variables that
+    /// the command sets and no others, and never comes through `/bin/sh`, to which `std` hands a file that
+    /// is neither binary nor script. It inherits no descriptor but its streams and those that it was
+    /// passed. Set words and variables before [`apply`](Self::apply).
     #[must_use]
-    pub fn exec_by_kernel_alone(mut self) -> Self {
-        self.by_kernel_alone = true;
+    pub(super) fn report_to(mut self, report: Report) -> Self {
+        self.report = Some(report);
         self
     }
 
     /// Writes this setup into a command. Call it once per command: the steps add up.
-    pub fn apply(self, command: &mut std::process::Command) {
+    pub fn apply(mut self, command: &mut std::process::Command) {
         if let Some((uid, gid)) = self.user {
             command.gid(gid.as_raw()).uid(uid.as_raw());
         }
@@ -151,11 +169,16 @@ impl ChildSetup {
         }
         if self.needs_a_step_before_exec() {
             let parent = getpid();
-            let image = self.by_kernel_alone.then(|| Image::of(command));
-            before_exec(command, move || {
-                self.run(parent)?;
-                image.as_ref().map_or(Ok(()), |image| Err(image.exec()))
-            });
+            if let Some(report) = self.report.take() {
+                let (close_from, directory) =
+                    (self.close_from.take().unwrap_or(FIRST_OF_NO_USE), self.directory.take());
+                let last = LastSteps { report, close_from, directory, image: Image::of(command) };
+                return before_exec(command, move || {
+                    self.run(parent)?;
+                    last.take()
+                });
+            }
+            before_exec(command, move || self.run(parent));
         }
     }
 
@@ -173,8 +196,6 @@ impl ChildSetup {
             || self.mask.is_some()
             || self.signals_unblocked
             || !self.passed.is_empty()
-            || self.close_from.is_some()
-            || self.by_kernel_alone
     }
 
     /// The child's side: system calls only, in an order that can't undo itself.
@@ -197,9 +218,6 @@ impl ChildSetup {
             SigSet::empty().thread_set_mask()?;
         }
         self.passed.iter().try_for_each(Passed::place)?;
-        if let Some(first) = self.close_from {
-            descriptors::close_from(first);
-        }
         #[cfg(target_os = "linux")]
         if self.no_new_privileges {
             nix::sys::prctl::set_no_new_privs()?;
@@ -225,8 +243,8 @@ fn before_exec(
     step: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
 ) {
     // SAFETY: after the fork of a process with threads, only async-signal-safe functions may run.
-    // The only caller passes `ChildSetup::run` and `Image::exec`, which make plain system calls (setsid,
-    // setrlimit, umask, sigprocmask, dup2, fcntl, close_range, prctl, getppid, execve) on values that
+    // The only callers pass `ChildSetup::run` and `LastSteps::take`, which make plain system calls (setsid,
+    // setrlimit, umask, sigprocmask, dup2, fcntl, close_range, prctl, getppid, chdir, execve) on values that
     // exist already: they take no lock, allocate nothing, and their errors are bare numbers. The guard,
     // which may be forked here and never returns, keeps to the same.
     unsafe {
@@ -274,30 +292,6 @@ mod tests {
         #[case] expected: &str,
     ) {
         assert_eq!(told_by_a_shell(setup, script), expected);
-    }
-
-    #[test]
-    fn a_child_has_the_descriptors_it_was_given_and_no_others() {
-        use std::io::Read;
-
-        let (mut reader, writer) = io::pipe().expect("a pipe");
-        // Without its close-on-exec mark, as systemd hands sockets over.
-        let stray = nix::unistd::dup(&reader).expect("a descriptor to leak");
-        let setup = ChildSetup::new()
-            .pass(3, writer.into())
-            .expect("number 3 can be taken")
-            .close_descriptors_from(4);
-        // Asked one by one, and not in a `$(…)`: a listing would open the directory and count
-        // itself, a substitution would open a pipe.
-        let script = "echo hello >&3; n=0; while [ $n -lt 1024 ]; do
-            if [ -e /proc/$$/fd/$n ]; then echo $n; fi; n=$((n + 1)); done";
-        let listed = told_by_a_shell(setup, script);
-        drop(stray);
-
-        let mut said = String::new();
-        reader.read_to_string(&mut said).expect("it ends, so no copy of the writer is left");
-        assert_eq!(said, "hello\n");
-        assert_eq!(listed, "0\n1\n2\n3");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use std::{
 
 use nix::{errno::Errno, libc};
 
-/// Descriptors that are marked one by one where the kernel has no `close_range` (before 5.11).
-const MARKED_ONE_BY_ONE: RawFd = 65_536;
+/// Descriptors that are closed one by one where the kernel has no `close_range` (before 5.9).
+const CLOSED_ONE_BY_ONE: RawFd = 65_536;
 
 /// A descriptor that the child finds under a number of our choice.
 #[derive(Clone, Debug)]
@@ -61,44 +61,34 @@ impl Passed {
 
 /// Closes every descriptor, in a process that needs none.
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "close_range has no safe wrapper")]
 pub(super) fn close_all() {
-    // SAFETY: three numbers. The caller is a fork that owns nothing and never execs: whatever in its
-    // memory looks like an owner of a descriptor is the parent's.
-    let done = unsafe {
-        let last = libc::c_long::from(libc::c_int::MAX);
-        libc::syscall(libc::SYS_close_range, libc::c_long::from(0), last, libc::c_long::from(0))
-    };
-    if done == 0 {
-        return;
-    }
-    for descriptor in 0..MARKED_ONE_BY_ONE {
-        // SAFETY: as above; one that isn't open answers EBADF, which is what we want.
-        unsafe { libc::close(descriptor) };
-    }
+    close_between(0, RawFd::MAX);
 }
 
-/// Marks every descriptor from `first` on to be closed by `exec`. Not closed at once: `std` still
-/// needs its pipe to report a failed `exec`.
+/// Closes every descriptor from `first` on but one.
+pub(super) fn close_all_but(kept: RawFd, first: RawFd) {
+    close_between(first, kept - 1);
+    close_between(kept + 1, RawFd::MAX);
+}
+
+/// Closes these at once, first and last included.
 #[expect(unsafe_code, reason = "close_range has no safe wrapper")]
-pub(super) fn close_from(first: RawFd) {
+fn close_between(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: three numbers; the kernel changes marks of this process's own descriptors.
-        let done = unsafe {
-            libc::syscall(
-                libc::SYS_close_range,
-                libc::c_long::from(first),
-                libc::c_long::from(libc::c_int::MAX),
-                libc::c_long::from(libc::CLOSE_RANGE_CLOEXEC),
-            )
-        };
-        if done == 0 {
+        let [first, last] = [first, last].map(libc::c_long::from);
+        // SAFETY: three numbers. The caller is a fork that never goes back to its parent's code: whatever
+        // in its memory looks like an owner of a descriptor is the parent's.
+        if unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::c_long::from(0)) } == 0
+        {
             return;
         }
     }
-    for descriptor in first..MARKED_ONE_BY_ONE {
-        // SAFETY: numbers again; one that isn't open answers EBADF, which is what we want.
-        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    for descriptor in first..=last.min(CLOSED_ONE_BY_ONE) {
+        // SAFETY: as above; one that isn't open answers EBADF, which is what we want.
+        unsafe { libc::close(descriptor) };
     }
 }

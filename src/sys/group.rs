@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ChildSetup, spawner};
+use super::{ChildSetup, report, spawner};
 
 /// The net under SIGCHLD, which somebody else's handler might swallow.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -36,10 +36,15 @@ pub struct ProcessGroup {
 }
 
 impl ProcessGroup {
-    /// Starts the command from the spawner's thread. It and all that it starts die with this process.
+    /// Starts the command from the spawner's thread, with the variables that it sets and no others. It
+    /// and all that it starts die with this process. Where its file or directory hangs, only this waits.
     pub async fn start(mut command: Command, setup: ChildSetup) -> io::Result<Self> {
-        setup.guarded_session().death_signal(Signal::SIGKILL).apply(&mut command);
-        spawner::on_the_thread(move || command.spawn().and_then(Self::of)).await?
+        let (outcome, report) = report::pipe()?;
+        let setup = setup.guarded_session().death_signal(Signal::SIGKILL).report_to(report);
+        setup.apply(&mut command);
+        let group = spawner::on_the_thread(move || command.spawn().and_then(Self::of)).await??;
+        outcome.begun().await?;
+        Ok(group)
     }
 
     fn of(leader: Child) -> io::Result<Self> {

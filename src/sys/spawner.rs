@@ -27,7 +27,9 @@ type Errand = Box<dyn FnOnce() + Send>;
 /// The way to the thread, made at the first use.
 static ERRANDS: Mutex<Option<SyncSender<Errand>>> = Mutex::new(None);
 
-/// Keeps the callers that await from filling the channel, whose `send` would block their thread.
+/// Keeps the callers that await from filling the channel, whose `send` would block their thread. A place
+/// is its errand's and not its caller's: whoever gives up, as an attempt does when its time is up, leaves
+/// the errand in the channel.
 static PLACES: Semaphore = Semaphore::const_new(MAX_WAITING);
 
 /// How often the thread looks whether a killed child has ended. A process in an uninterruptible
@@ -43,10 +45,10 @@ static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 /// that is dropped while it waits here never sees its child.
 pub async fn spawn(mut command: tokio::process::Command) -> io::Result<tokio::process::Child> {
     let runtime = tokio::runtime::Handle::current();
-    let _place = PLACES.acquire().await.map_err(io::Error::other)?;
+    let place = PLACES.acquire().await.map_err(io::Error::other)?;
     let (reply, answer) = oneshot::channel();
     send(Box::new(move || {
-        let _entered = runtime.enter();
+        let (_place, _entered) = (place, runtime.enter());
         // Nobody waits any more if this fails: the child is dropped with the answer.
         reply.send(command.spawn()).ok();
     }))?;
@@ -57,9 +59,10 @@ pub async fn spawn(mut command: tokio::process::Command) -> io::Result<tokio::pr
 pub(super) async fn on_the_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
-    let _place = PLACES.acquire().await.map_err(io::Error::other)?;
+    let place = PLACES.acquire().await.map_err(io::Error::other)?;
     let (reply, answer) = oneshot::channel();
     send(Box::new(move || {
+        let _place = place;
         reply.send(work()).ok();
     }))?;
     answer.await.map_err(io::Error::other)
@@ -160,6 +163,27 @@ mod tests {
     async fn a_program_that_is_not_there_is_an_error() {
         let refused = spawn(tokio::process::Command::new("/nowhere/at-all")).await;
         assert_eq!(refused.expect_err("there is no such file").kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Other tests' children wait meanwhile, for a fifth of a second.
+    #[test]
+    fn however_many_gave_up_while_the_thread_hung_nobody_who_awaits_is_blocked() {
+        let (go, wait) = sync_channel::<()>(0);
+        send(Box::new(move || _ = wait.recv())).expect("the thread takes it");
+        let (done, all) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                for _ in 0..=2 * MAX_WAITING {
+                    let given_up = on_the_thread(|| ());
+                    drop(tokio::time::timeout(Duration::from_millis(1), given_up).await);
+                }
+            });
+            done.send(()).ok();
+        });
+        let finished = all.recv_timeout(Duration::from_secs(20));
+        drop(go);
+        finished.expect("whoever waits for a place can give up");
     }
 
     #[test]

@@ -46,7 +46,7 @@ events! {
     JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.", ["job.id", "job.kind", "job.queue", "running_seconds", "progress", "running_jobs"];
     JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.", ["jobs"];
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.", ["op", "reason"];
-    JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written.", ["jobs", "job.ids"];
+    JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written; without ids, that a claim had no answer and may have taken jobs.", ["jobs", "job.ids"];
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.", ["daemon.id", "jobs"];
     RESCUE_UNRECORDED = "rescue.unrecorded", "Jobs of a dead daemon were returned to the line, and history didn't take the records of their attempts.", ["error.message", "daemon.id", "jobs"];
     JOB_REFUSED = "job.refused", "The database refuses to change a job; it is left as it is.", ["error.message", "job.id"];

@@ -55,16 +55,21 @@ impl Notifier {
         self.watchdog.map(|limit| limit / 2)
     }
 
+    /// The daemon waits for something that its start needs, and says so again within this time: no outage
+    /// is a reason to kill it at `TimeoutStartSec`.
+    pub fn starting(&self, within: Duration) {
+        self.send(extension(within));
+    }
+
     /// The daemon is up.
     pub fn ready(&self) {
         self.send(NotifyState::Ready);
     }
 
     /// The daemon stops, and is gone after this time: a unit whose `TimeoutStopSec` is shorter isn't
-    /// to kill it before. `sd-notify`'s word for it ends at 71 minutes, and a grace at a day.
+    /// to kill it before.
     pub fn stopping(&self, within: Duration) {
-        let extension = format!("EXTEND_TIMEOUT_USEC={}", within.as_micros());
-        self.send(format!("{}\n{extension}", NotifyState::Stopping));
+        self.send(format!("{}\n{}", NotifyState::Stopping, extension(within)));
     }
 
     /// The daemon is alive. Call it only while it is: from the loop that liveness looks at.
@@ -85,6 +90,11 @@ impl Notifier {
             drop(socket.send(format!("{notice}\n").as_bytes()));
         }
     }
+}
+
+/// `sd-notify`'s word for it ends at 71 minutes, and a grace at a day.
+fn extension(within: Duration) -> String {
+    format!("EXTEND_TIMEOUT_USEC={}", within.as_micros())
 }
 
 fn connect(address: OsString) -> Result<UnixDatagram, NotifierError> {

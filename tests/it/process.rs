@@ -8,6 +8,7 @@ pub(crate) mod bound;
 mod death;
 #[cfg(target_os = "linux")]
 mod escapes;
+mod failure;
 mod figures;
 #[cfg(target_os = "linux")]
 mod init;

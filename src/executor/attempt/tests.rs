@@ -30,8 +30,18 @@ fn context(payload: &str) -> Context {
 #[derive(Clone)]
 enum Told {
     Ignores,
+    PanicsWhenDropped,
     Decides(Outcome),
     Panics,
+}
+
+/// Something that a handler holds while it waits.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("while dropped");
+    }
 }
 
 impl Handler for Told {
@@ -40,6 +50,10 @@ impl Handler for Told {
             context.cancellation().cancelled().await;
             match self {
                 Self::Ignores => pending().await,
+                Self::PanicsWhenDropped => {
+                    let _bomb = Bomb;
+                    pending().await
+                }
                 Self::Decides(outcome) => outcome.clone(),
                 Self::Panics => panic!("while stopping"),
             }
@@ -97,6 +111,14 @@ fn discard() -> Outcome {
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_an_attempt(#[case] told: Told, #[case] why: Stop, #[case] expected: Ending) {
     assert_eq!(stopped(&told, why).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_as_it_is_dropped_takes_no_verdict_along() {
+    assert_eq!(stopped(&Told::PanicsWhenDropped, Stop::Cancelled).await, Ending::Cancelled);
+    let overdue = context("{}");
+    let ending = execute(&Told::PanicsWhenDropped, &overdue, &StopOrder::default()).await;
+    assert_eq!(ending, Ending::TimedOut { limit: LIMIT, told: None });
 }
 
 #[tokio::test(start_paused = true)]

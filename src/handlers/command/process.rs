@@ -96,12 +96,16 @@ impl Process {
         let program = settings.command.first().cloned().unwrap_or_default();
         let pipes = |source| RunError::Pipes { program: program.clone(), source };
         let (results, said) = io::pipe().map_err(pipes)?;
-        let setup = setup(said.into()).map_err(pipes)?;
-        let command = command(settings, variables);
-        let mut group = ProcessGroup::start(command, setup).await.map_err(|source| {
+        let mut setup = setup(said.into()).map_err(pipes)?;
+        let failed = |source| {
             let cwd = settings.cwd.as_ref().map(|cwd| cwd.display().to_string());
             RunError::Start { program: program.clone(), cwd, source }
-        })?;
+        };
+        if let Some(cwd) = &settings.cwd {
+            setup = setup.directory(cwd).map_err(failed)?;
+        }
+        let command = command(settings, variables);
+        let mut group = ProcessGroup::start(command, setup).await.map_err(failed)?;
         let pipes = Pipes::of(&mut group, results).map_err(pipes)?;
         Ok(Self { group, pipes, program })
     }
@@ -175,9 +179,6 @@ fn command(settings: &CommandSettings, variables: Variables) -> std::process::Co
     let mut command = std::process::Command::new(words.next().map_or("", String::as_str));
     command.args(words).env_clear().envs(variables);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if let Some(cwd) = &settings.cwd {
-        command.current_dir(cwd);
-    }
     command
 }
 
@@ -185,7 +186,6 @@ fn command(settings: &CommandSettings, variables: Variables) -> std::process::Co
 /// payload in it, make files that others can read, or inherit a descriptor beside the four that are its own.
 fn setup(results: OwnedFd) -> io::Result<ChildSetup> {
     ChildSetup::new()
-        .exec_by_kernel_alone()
         .no_new_privileges()
         .limit(Resource::RLIMIT_CORE, 0)
         .umask(PRIVATE)

@@ -47,11 +47,8 @@ impl Shell {
         line.trim_end().to_owned()
     }
 
-    /// Processes in its directory. A zombie is in none.
     fn inhabitants(&self) -> usize {
-        let processes = fs::read_dir("/proc").expect("/proc").flatten();
-        let places = processes.filter_map(|it| fs::read_link(it.path().join("cwd")).ok());
-        places.filter(|place| place == self.directory.path()).count()
+        count_inside(self.directory.path())
     }
 
     async fn is_deserted(&self) -> bool {
@@ -61,6 +58,13 @@ impl Shell {
         }
         self.inhabitants() == 0
     }
+}
+
+/// Processes in a directory. A zombie is in none.
+fn count_inside(directory: &Path) -> usize {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    let places = processes.filter_map(|it| fs::read_link(it.path().join("cwd")).ok());
+    places.filter(|place| place == directory).count()
 }
 
 /// Leaves one process in the group and one in a session of its own, both deaf to TERM, and says so.
@@ -246,4 +250,79 @@ async fn a_guard_does_not_wait_for_ever_for_what_it_killed() {
     shell.group.leader().expect("it runs").stdin = None;
     assert_eq!(shell.status().await.code(), Some(5));
     nix::sys::wait::waitpid(slow, None).expect("it was killed and is still there");
+}
+
+#[tokio::test]
+async fn a_program_has_the_descriptors_it_was_given_and_no_others() {
+    use std::io::Read;
+
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    // Without its close-on-exec mark, as systemd hands sockets over.
+    let stray = nix::unistd::dup(&reader).expect("a descriptor to leak");
+    let setup = ChildSetup::new().pass(3, writer.into()).expect("number 3 can be taken");
+    // Asked one by one, and not in a `$(…)`: a listing would open the directory and count itself, a
+    // substitution would open a pipe.
+    let script = "n=0; while [ $n -lt 1024 ]; do
+        if [ -e /proc/$$/fd/$n ]; then echo $n >&3; fi; n=$((n + 1)); done";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]);
+    let setup = setup.close_descriptors_from(4);
+    let mut group = ProcessGroup::start(command, setup).await.expect("sh runs");
+    group.ended().await.expect("it is seen");
+    drop(stray);
+    let mut listed = String::new();
+    reader.read_to_string(&mut listed).expect("it ends, so no copy of the writer is left");
+    assert_eq!(listed, "0\n1\n2\n3\n");
+}
+
+/// A program that whoever starts it waits for, as on a file system that hangs: until the file is dropped.
+#[expect(unsafe_code, reason = "nix has no leases")]
+fn hung_program(directory: &Path) -> Option<(std::path::PathBuf, fs::File)> {
+    const SET_SIGNAL: i32 = 10;
+    let path = directory.join("hung");
+    fs::copy("/bin/true", &path).expect("a copy");
+    let file = fs::File::open(&path).expect("it is ours");
+    let number = std::os::fd::AsRawFd::as_raw_fd(&file);
+    // SAFETY: numbers alone. The signal, which says that somebody waits, is one that nobody dies by.
+    let leased = unsafe {
+        nix::libc::fcntl(number, SET_SIGNAL, Signal::SIGURG as i32) == 0
+            && nix::libc::fcntl(number, nix::libc::F_SETLEASE, nix::libc::F_WRLCK) == 0
+    };
+    leased.then_some((path, file))
+}
+
+#[tokio::test]
+async fn a_program_that_hangs_as_it_starts_holds_up_no_other_and_goes_with_its_caller() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Some((path, lease)) = hung_program(directory.path()) else { return };
+    let start = || {
+        let setup = ChildSetup::new().directory(directory.path()).expect("a name");
+        ProcessGroup::start(Command::new(&path), setup)
+    };
+    let mut given_up = Box::pin(start());
+    let mut waited_for = Box::pin(start());
+    let inside = || count_inside(directory.path());
+    let until = Instant::now() + PATIENCE;
+    while inside() < 2 && Instant::now() < until {
+        let pause = tokio::time::sleep(Duration::from_millis(5));
+        tokio::select! {
+            biased;
+            _ = &mut given_up => panic!("it hangs"),
+            _ = &mut waited_for => panic!("it hangs"),
+            () = pause => {}
+        }
+    }
+    assert_eq!(inside(), 2);
+    let other = timeout(PATIENCE, Shell::start("exit 5")).await.expect("it isn't held up");
+    assert_eq!(other.status().await.code(), Some(5));
+
+    drop(given_up);
+    while inside() > 1 && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(inside(), 1);
+    drop(lease);
+    let mut group = waited_for.await.expect("it starts");
+    group.ended().await.expect("it is seen");
+    assert_eq!(group.reap().expect("it is waited for").code(), Some(0));
 }

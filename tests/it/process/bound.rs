@@ -149,6 +149,33 @@ fn a_claim_in_flight_is_given_back_even_where_there_is_no_grace_at_all() {
     });
 }
 
+#[test]
+fn a_claim_that_is_left_in_flight_is_told_of_and_ends_with_code_1() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        sqlx::raw_sql(UPDATES_WAIT).execute(&pool).await.expect("the test may");
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("long", STUBBORN, "kill_grace = '30s'")];
+        let url = db.url();
+        let configuration = Configuration {
+            grace: ("0s", "0s"),
+            statement_timeout: "30s",
+            ..Configuration::of(&url, &kinds)
+        };
+        let mut daemon = Daemon::start(&configuration.text()).await;
+        daemon.logged("daemon.started").await;
+        let claim = InFlight::of(&pool, "long", AN_UPDATE).await;
+
+        daemon.signal(Signal::SIGTERM);
+        let code = daemon.exit(SLACK + SLACK).await.code();
+        claim.lock.rollback().await.unwrap();
+        let state = becomes(&pool, claim.id, "running").await;
+        assert_eq!((code, state.attempt), (Some(1), 0), "{}", daemon.printed());
+        assert_eq!(daemon.count("job.orphaned"), 1, "{}", daemon.printed());
+        pool.close().await;
+    });
+}
+
 /// A pipe that takes not one byte more.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().expect("a pipe");

@@ -175,6 +175,30 @@ async fn hears(manager: &UnixDatagram, notice: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_service_manager_hears_again_and_again_that_a_daemon_waits_for_its_database() {
+    support::run(async |_db| {
+        let directory = tempfile::tempdir().unwrap();
+        let manager = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://u@{}/d?sslmode=disable", nobody.local_addr().unwrap());
+        drop(nobody);
+        let configuration = Configuration::of(&url, &[]).text();
+        std::fs::write(directory.path().join("legwork.toml"), configuration).unwrap();
+        let mut command = Command::new("/usr/bin/env");
+        command.arg(format!("NOTIFY_SOCKET={}", directory.path().join("notify").display()));
+        command.arg(env!("CARGO_BIN_EXE_legwork")).args(["--config", "legwork.toml", "run"]);
+        let mut daemon = Daemon::start_command(command, directory).await;
+
+        // Of 1 s for the connection and 2 s for the answer the longer, and twice the longest pause.
+        for _ in 0..3 {
+            hears(&manager, "EXTEND_TIMEOUT_USEC=14000000").await;
+        }
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
+#[test]
 fn a_service_manager_hears_that_the_daemon_lives_until_it_stops() {
     support::run(async |db| {
         let directory = tempfile::tempdir().unwrap();
