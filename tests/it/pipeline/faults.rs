@@ -121,6 +121,42 @@ fn a_row_that_the_database_refuses_delays_no_other(
     });
 }
 
+#[rstest]
+#[case::an_operators_own("AB001")]
+#[case::a_case_without_else("20000")]
+#[case::a_row_that_its_trigger_has_changed("27000")]
+#[case::a_state_that_is_not_right("55000")]
+#[case::a_foreign_table("HV000")]
+#[case::a_broken_block("XX001")]
+fn a_row_that_fails_with_any_sqlstate_delays_no_other(#[case] sqlstate: &'static str) {
+    support::run(async move |db| {
+        let pool = db.pool().await;
+        let poison = trigger("finished", "INSERT", "NEW.payload = '\"poison\"'");
+        let raise = format!("RAISE 'this row is poison' USING ERRCODE = '{sqlstate}'");
+        let poison = poison.replace("RAISE 'this row is poison'", &raise);
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let mut settings = settings(&db);
+        settings.kinds = vec![kind("ends", AT_ONCE)];
+        settings.queues[0].concurrency = 200;
+        settings.complete.flush_interval = Duration::from_millis(100);
+        let hundred = "INSERT INTO legwork.job (kind, payload)
+            SELECT 'ends', CASE i WHEN 37 THEN '\"poison\"' ELSE '0' END::jsonb
+            FROM generate_series(1, 100) i";
+        sqlx::query(hundred).execute(&pool).await.unwrap();
+        let daemon = daemon(settings).with_handler(name("ends"), deciding(|_| completed()));
+        let runner = Runner::start(daemon);
+        support::eventually("all others are in history", async || {
+            value::<i64>(&pool, "SELECT count(*) FROM legwork.finished").await == 99
+        })
+        .await;
+        sqlx::query("DROP TRIGGER refuse ON legwork.finished").execute(&pool).await.unwrap();
+        let next = insert(&pool, "ends").await;
+        assert_eq!(history(&pool, next).await.outcome, "completed");
+        runner.end().await;
+        pool.close().await;
+    });
+}
+
 #[test]
 fn a_result_that_postgres_cannot_store_costs_the_result_and_not_the_job() {
     support::run(async |db| {
