@@ -81,8 +81,7 @@ impl DbError {
     /// Whether it may be one row or all of them, and an hour from now neither: what waits for a lock
     /// or takes too long, and what lacks a right, a table or a function, perhaps in somebody's trigger.
     pub(super) fn may_be_a_row_or_the_moment(&self) -> bool {
-        self.was_ended()
-            || self.sqlstate_class().is_some_and(|class| OF_EITHER.contains(&&*class))
+        self.was_ended() || self.sqlstate_class().is_some_and(|class| OF_EITHER.contains(&&*class))
     }
 
     fn sqlstate_class(&self) -> Option<String> {
@@ -96,8 +95,7 @@ impl DbError {
 }
 
 /// Classes of SQLSTATE that tell of the connection, the session or the server: no row is to blame.
-const OF_THE_MOMENT: [&str; 11] =
-    ["", "08", "25", "26", "28", "3D", "40", "53", "57", "58", "F0"];
+const OF_THE_MOMENT: [&str; 11] = ["", "08", "25", "26", "28", "3D", "40", "53", "57", "58", "F0"];
 /// Those that tell of neither: what isn't supported, isn't there or isn't in the right state, another
 /// server's, and Postgres's own errors, one of which is a broken block.
 const OF_EITHER: [&str; 6] = ["0A", "3F", "42", "55", "HV", "XX"];

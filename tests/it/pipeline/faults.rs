@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use legwork::config::{HandlerSettings, KindSettings};
 use legwork::job::{JobError, JobResult, Outcome};
+use legwork::postgres::RunTime;
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use sqlx::AssertSqlSafe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    AT_ONCE, Runner, completed, daemon, deciding, history, insert, kind, name, settings, value,
+    AT_ONCE, Runner, completed, daemon, deaths, deciding, history, insert, kind, name, settings,
+    value,
 };
 use crate::support::{self, Daemon};
 
@@ -47,6 +49,41 @@ fn a_row_that_history_refuses_keeps_no_other_from_expiring() {
         let left: Vec<String> = value(&pool, "SELECT array_agg(kind::text) FROM legwork.job").await;
         assert_eq!(left, ["poison"]);
         runner.stop().await;
+        pool.close().await;
+    });
+}
+
+/// More rows than one look at what is due gives.
+const MANY: i64 = 1001;
+
+#[test]
+fn rows_in_masses_that_may_not_change_keep_no_other_from_expiring() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let poison = trigger("finished", "INSERT", "NEW.kind = 'poison'");
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let rows = "INSERT INTO legwork.job (kind, expires_at)
+            SELECT CASE WHEN n > $1 THEN 'nobodys' ELSE 'poison' END, now() - interval '1 h' + n * interval '1 ms'
+            FROM generate_series(1, $1 + 1) n";
+        sqlx::query(rows).bind(MANY).execute(&pool).await.unwrap();
+        assert_eq!(deaths::upkeep(db.url()).expire().await.unwrap(), 1);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn rows_in_masses_that_may_not_change_keep_no_other_from_getting_in_line() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let rows = "INSERT INTO legwork.job (kind, run_at, ready_at)
+            SELECT CASE WHEN n > $1 THEN 'noop' ELSE 'poison' END, now() - interval '1 h' + n * interval '1 ms',
+                now() - interval '2 h'
+            FROM generate_series(1, $1 + 1) n";
+        sqlx::query(rows).bind(MANY).execute(&pool).await.unwrap();
+        let poison = trigger("job", "UPDATE", "NEW.kind = 'poison'");
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let promoted = deaths::upkeep(db.url()).promote_apart(RunTime(0.0)).await.unwrap();
+        assert_eq!(promoted, 1);
         pool.close().await;
     });
 }
@@ -126,6 +163,7 @@ fn a_row_that_the_database_refuses_delays_no_other(
 #[case::a_case_without_else("20000")]
 #[case::a_row_that_its_trigger_has_changed("27000")]
 #[case::a_state_that_is_not_right("55000")]
+#[case::a_check_of_its_own("23514")]
 #[case::a_foreign_table("HV000")]
 #[case::a_broken_block("XX001")]
 fn a_row_that_fails_with_any_sqlstate_delays_no_other(#[case] sqlstate: &'static str) {
