@@ -45,14 +45,13 @@ impl Rescuer {
         let dead = self.upkeep.declare_dead(self.times.margin()).await?;
         let ids: Vec<_> = dead.iter().map(|(id, _)| *id).collect();
         let due = self.looks.due(&ids, Instant::now());
-        let holders = match due.is_empty() {
-            true => Vec::new(),
-            false => self.upkeep.holders_among(&due).await?,
-        };
+        let holders =
+            if due.is_empty() { Vec::new() } else { self.upkeep.holders_among(&due).await? };
         for dead_id in due {
-            let (jobs, found) = match holders.contains(&dead_id) {
-                true => self.look_after(dead_id).await?,
-                false => (0, Found::Nothing),
+            let (jobs, found) = if holders.contains(&dead_id) {
+                self.look_after(dead_id).await?
+            } else {
+                (0, Found::Nothing)
             };
             self.looks.looked(dead_id, found, Instant::now());
             if jobs > 0 || dead.contains(&(dead_id, true)) {
