@@ -110,9 +110,11 @@ impl Dispatcher {
     /// Waits for the limiters before each job; gives back what may not start in time, and once told to
     /// stop the rest.
     async fn one_by_one(&self, jobs: &mut VecDeque<Assignment>, turn: &mut Turn) {
-        let since = Instant::now();
+        let began = Instant::now();
         while let Some(next) = jobs.front() {
             supervise::step();
+            // Since its claim: it may have waited behind another batch.
+            let since = next.job.claim_began.map_or(began, Instant::from_std);
             let left = next.job.expires_in.unwrap_or(Duration::MAX);
             let permitted = async {
                 if since.elapsed() >= left {

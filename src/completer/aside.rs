@@ -25,6 +25,9 @@ pub(super) enum Why {
     Locked,
     /// It took too long, or met a right or a table that is missing, alone.
     Unknown,
+    /// Nobody knows: it was in one statement with such a row, and trying each alone would have kept
+    /// those that come later waiting.
+    Behind,
     /// The database refuses it, and the job may not go back either.
     Refused,
 }
@@ -34,6 +37,7 @@ impl Why {
         match self {
             Self::Locked => "locked",
             Self::Unknown => "unknown",
+            Self::Behind => "behind",
             Self::Refused => "refused",
         }
     }
@@ -63,9 +67,19 @@ struct Entry {
 
 impl Entry {
     fn rest(&mut self, now: Instant) {
+        self.in_flush = false;
+        if self.stuck.why == Why::Behind {
+            // It wasn't tried. Others have as long as those before it had.
+            self.due = now + REST_MIN;
+            return;
+        }
         self.due = now + self.stuck.why.rest(self.tries);
         self.tries = self.tries.saturating_add(1);
-        self.in_flush = false;
+    }
+
+    /// Who hasn't been tried alone comes first, so that each has his turn.
+    fn place(&self) -> (bool, Instant) {
+        (self.stuck.why != Why::Behind, self.due)
     }
 }
 
@@ -118,24 +132,27 @@ impl Aside {
         self.0.iter_mut().filter(is_one).for_each(|entry| entry.rest(now));
     }
 
-    /// Those of these jobs, for a flush, and whether some may be written already. They stay here, as ones
-    /// that may be, until they are [`answered`](Self::answered).
+    /// Those of these jobs, for a flush, in the order in which they are to be tried, and what happened to
+    /// them before. They stay here, as ones that may be written, until they are
+    /// [`answered`](Self::answered).
     pub(super) fn try_again(
         &mut self,
         jobs: &HashSet<JobId>,
         recorded: bool,
-    ) -> (Vec<Settled>, bool) {
-        let mut uncertain = false;
+    ) -> (Vec<Settled>, Before) {
+        let mut before = Before { recorded, ..Before::default() };
         let mut again = Vec::new();
+        self.0.sort_by_key(Entry::place);
         for entry in &mut self.0 {
-            let Stuck { settled, before, .. } = &mut entry.stuck;
-            if before.recorded == recorded && jobs.contains(&settled.lease.job) {
-                uncertain |= std::mem::replace(&mut before.uncertain, true);
+            let stuck = &mut entry.stuck;
+            if stuck.before.recorded == recorded && jobs.contains(&stuck.settled.lease.job) {
+                before.uncertain |= std::mem::replace(&mut stuck.before.uncertain, true);
+                before.one_by_one |= stuck.why == Why::Behind;
                 entry.in_flush = true;
-                again.push(settled.clone());
+                again.push(stuck.settled.clone());
             }
         }
-        (again, uncertain)
+        (again, before)
     }
 
     /// The flush is over: what it hasn't set aside again is written.
@@ -168,7 +185,7 @@ mod tests {
             metrics: None,
             keeps: None,
         };
-        let before = Before { uncertain: false, recorded: true };
+        let before = Before { recorded: true, ..Before::default() };
         Stuck { settled, why, before }
     }
 
@@ -191,15 +208,15 @@ mod tests {
         let mut aside = Aside::default();
         aside.add(vec![stuck(7, Why::Locked), stuck(8, Why::Locked)]);
         let jobs = aside.due(end_of_rest());
-        let (tried, uncertain) = aside.try_again(&jobs, true);
-        assert_eq!((tried.len(), uncertain), (2, false));
+        let (tried, before) = aside.try_again(&jobs, true);
+        assert_eq!((tried.len(), before.uncertain), (2, false));
 
         // Nothing was answered; meanwhile somebody has locked one of them.
         let mut jobs = aside.due(end_of_rest());
         assert_eq!(jobs.len(), 2);
         jobs.remove(&JobId(7));
-        let (tried, uncertain) = aside.try_again(&jobs, true);
-        assert_eq!((tried[0].lease.job, uncertain), (JobId(8), true));
+        let (tried, before) = aside.try_again(&jobs, true);
+        assert_eq!((tried[0].lease.job, before.uncertain), (JobId(8), true));
         aside.answered();
         assert_eq!(aside.due(end_of_rest()), HashSet::from([JobId(7)]));
     }
@@ -217,5 +234,21 @@ mod tests {
         assert_eq!(aside.due(end_of_rest()), HashSet::from([JobId(8)]));
         aside.leave_refused();
         assert_eq!(aside.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_not_been_tried_alone_comes_first_and_one_by_one() {
+        let mut aside = Aside::default();
+        aside.add(vec![stuck(7, Why::Unknown), stuck(8, Why::Behind), stuck(9, Why::Behind)]);
+        let in_order = |aside: &mut Aside| {
+            let jobs = aside.due(end_of_rest());
+            let (tried, before) = aside.try_again(&jobs, true);
+            (tried.iter().map(|settled| settled.lease.job.0).collect::<Vec<_>>(), before.one_by_one)
+        };
+        assert_eq!(in_order(&mut aside), (vec![8, 9, 7], true));
+        aside.add(vec![stuck(8, Why::Unknown), stuck(9, Why::Behind), stuck(7, Why::Behind)]);
+        assert_eq!(in_order(&mut aside), (vec![9, 7, 8], true));
+        aside.add(vec![stuck(9, Why::Unknown), stuck(7, Why::Unknown)]);
+        assert!(!in_order(&mut aside).1, "each has been");
     }
 }

@@ -92,6 +92,8 @@ pub(super) struct Before {
     pub(super) uncertain: bool,
     /// Their failures are recorded.
     pub(super) recorded: bool,
+    /// They were in one statement that could not be written, and nobody knows which of them it was.
+    pub(super) one_by_one: bool,
 }
 
 /// What the completer reports to.
@@ -154,7 +156,7 @@ impl<S: OutcomeSink> Completer<S> {
         let mut again = !desk.gathered.is_empty();
         while again || supervise::waiting(self.gather(desk)).await {
             self.count_pending(desk);
-            let before = Before { uncertain: std::mem::take(&mut again), recorded: false };
+            let before = Before { uncertain: std::mem::take(&mut again), ..Before::default() };
             self.flush(&mut desk.gathered, &mut desk.aside, before).await;
             if !desk.gathered.is_empty() || !self.retry(&mut desk.aside, Instant::now()).await {
                 return;
@@ -217,8 +219,8 @@ impl<S: OutcomeSink> Completer<S> {
         aside.rest(&locked, Instant::now());
         jobs.retain(|job| !locked.contains(job));
         for recorded in [false, true] {
-            let (mut tried, uncertain) = aside.try_again(&jobs, recorded);
-            self.flush(&mut tried, aside, Before { uncertain, recorded }).await;
+            let (mut tried, before) = aside.try_again(&jobs, recorded);
+            self.flush(&mut tried, aside, before).await;
             if !tried.is_empty() {
                 return false;
             }

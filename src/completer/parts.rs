@@ -23,6 +23,9 @@ use tokio::time::{Instant, sleep};
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two tries of a flush: what a database that comes back costs at most.
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(1);
+/// How long it is looked for rows that can't be written before the others have their turn: two waits for
+/// a lock. What is left by then waits aside.
+const SEARCH_MAX: Duration = Duration::from_secs(1);
 
 impl<S: OutcomeSink> Completer<S> {
     /// Writes rows, all of them or, where the database won't have some, all but those. Rows that are
@@ -41,7 +44,9 @@ impl<S: OutcomeSink> Completer<S> {
         Written: Future<Output = Result<Vec<JobId>, SinkError>>,
     {
         let mut written = Receipt::new(before);
-        let mut parts = VecDeque::from_iter((!rows.is_empty()).then_some(rows));
+        let most = if before.one_by_one { 1 } else { rows.len().max(1) };
+        let mut parts: VecDeque<_> = rows.chunks(most).collect();
+        let mut searching = before.one_by_one.then(Instant::now);
         let mut pause = RETRY_MIN;
         while let Some(part) = parts.pop_front() {
             supervise::step();
@@ -53,6 +58,7 @@ impl<S: OutcomeSink> Completer<S> {
                     self.links.check.ok();
                     pause = RETRY_MIN;
                     written.jobs.extend(jobs);
+                    written.leave(&mut parts, searching);
                     continue;
                 }
                 Err(SinkError::Refused(error)) => {
@@ -66,8 +72,14 @@ impl<S: OutcomeSink> Completer<S> {
                     continue;
                 }
                 Err(SinkError::Stuck(error)) => {
-                    if self.set_aside((op, &*error), part, &mut parts, &mut written).await {
-                        continue;
+                    match self.set_aside((op, &*error), part, &mut parts, &mut written).await {
+                        Blamed::Locked => continue,
+                        Blamed::Unclear => {
+                            pause = RETRY_MIN;
+                            let since = *searching.get_or_insert(started);
+                            written.leave(&mut parts, Some(since));
+                        }
+                        Blamed::All => {}
                     }
                     error
                 }
@@ -96,21 +108,21 @@ impl<S: OutcomeSink> Completer<S> {
         written
     }
 
-    /// Sets aside what of `part` is locked, and puts the rest back first; `true` when there was such a
-    /// row, and the others needn't wait. Otherwise it is a row that nothing tells from the others, or all
-    /// of them: halves are tried after all that waits already, down to the row that is alone with it.
+    /// Sets aside what of `part` is locked, and puts the rest back first: the others needn't wait.
+    /// Otherwise it is a row that nothing tells from the others, or all of them: halves are tried after
+    /// all that waits already, down to the row that is alone with it.
     async fn set_aside<'r, R: Row>(
         &self,
         (op, error): (&'static str, &Cause),
         part: &'r [R],
         parts: &mut VecDeque<&'r [R]>,
         written: &mut Receipt<'r, R>,
-    ) -> bool {
+    ) -> Blamed {
         let jobs: Vec<_> = part.iter().map(|row| row.settled().lease.job).collect();
         let Ok(locked) = self.sink.locked(&jobs).await else {
             // It isn't about rows: the whole table is locked, or more is missing.
             parts.push_front(part);
-            return false;
+            return Blamed::All;
         };
         let locked: HashSet<_> = locked.into_iter().collect();
         let is_locked = |row: &R| locked.contains(&row.settled().lease.job);
@@ -120,7 +132,7 @@ impl<S: OutcomeSink> Completer<S> {
                 written.aside.push((row, Why::Locked));
             }
             part.split(is_locked).filter(|rest| !rest.is_empty()).for_each(|r| parts.push_front(r));
-            return true;
+            return Blamed::Locked;
         }
         if let Some(halves) = halves(part) {
             parts.extend(halves);
@@ -128,8 +140,18 @@ impl<S: OutcomeSink> Completer<S> {
             say_aside(op, part[0].settled(), error, Why::Unknown);
             written.aside.push((&part[0], Why::Unknown));
         }
-        false
+        Blamed::Unclear
     }
+}
+
+/// To whom it is put down that some verdicts can't be written now.
+enum Blamed {
+    /// Rows that somebody has locked.
+    Locked,
+    /// One row or more, or all of them.
+    Unclear,
+    /// No row: the whole table is locked, or more is missing.
+    All,
 }
 
 /// What the database said.
@@ -183,7 +205,15 @@ pub(super) struct Receipt<'r, R> {
     pub(super) gave_up: bool,
 }
 
-impl<R: Row> Receipt<'_, R> {
+impl<'r, R: Row> Receipt<'r, R> {
+    /// Leaves what hasn't been tried for another time, where the search has taken long enough.
+    fn leave(&mut self, parts: &mut VecDeque<&'r [R]>, searching: Option<Instant>) {
+        if searching.is_some_and(|since| since.elapsed() >= SEARCH_MAX) {
+            let left = parts.drain(..).flatten();
+            self.aside.extend(left.map(|row| (row, Why::Behind)));
+        }
+    }
+
     fn new(before: Before) -> Self {
         let (jobs, refused, aside) = Default::default();
         Self { jobs, refused, aside, uncertain: before.uncertain, gave_up: false }
@@ -208,7 +238,7 @@ impl<R: Row> Receipt<'_, R> {
     }
 
     fn stuck_row(&self, row: &R, why: Why) -> Stuck {
-        let before = Before { uncertain: self.uncertain, recorded: true };
+        let before = Before { uncertain: self.uncertain, recorded: true, ..Before::default() };
         Stuck { settled: row.settled().clone(), why, before }
     }
 }

@@ -155,43 +155,87 @@ async fn who_is_outrun_between_look_and_taking_loses_a_permit_and_gains_no_start
     assert_eq!(shared.ready(), Err(Duration::from_secs(1)), "what was taken isn't given back");
 }
 
+/// A dispatcher with these limits, and where its batches go in and its verdicts come out. Its pool serves
+/// no kind, so a worker gives back what it gets.
+struct Bench {
+    queue: QueueName,
+    kind: KindName,
+    outbox: mpsc::Sender<Vec<Assignment>>,
+    inbox: mpsc::Receiver<Settled>,
+    dispatcher: Arc<Dispatcher>,
+    stop: CancellationToken,
+}
+
+impl Bench {
+    fn new(rate: &str, slots: Slots) -> Self {
+        let queue = QueueName::new("q").expect("a name");
+        let metrics = Metrics::default();
+        let (verdicts, inbox) = verdict_channel();
+        let parts = PoolParts {
+            queue: queue.clone(),
+            concurrency: 3,
+            kinds: Kinds::default(),
+            running: Arc::default(),
+            verdicts,
+            metrics: metrics.queue(&queue),
+            grace_without_lease: Duration::ZERO,
+        };
+        let pool = Pool::new(parts, Supervisor::default());
+        let limits = Limits { limiters: vec![limiter(limit(rate))], slots };
+        let (outbox, batches) = mpsc::channel(BATCH_CAPACITY);
+        let stop = CancellationToken::new();
+        let dispatcher = Arc::new(Dispatcher::new(batches, limits, pool, stop.clone()));
+        let kind = KindName::new("k").expect("a name");
+        Self { queue, kind, outbox, inbox, dispatcher, stop }
+    }
+
+    fn job(&self, id: i64) -> ClaimedJob {
+        let lease = Lease { job: JobId(id), token: 1, holder: 1 };
+        ClaimedJob::new(lease, self.queue.clone(), self.kind.clone(), "{}")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_expires_behind_another_batch_is_not_started() {
+    let slots = Slots::new(2);
+    let taken = slots.reserve(2, false).await.expect("two are free");
+    let mut bench = Bench::new("1000/s", slots);
+    let mut places = Slots::new(2).reserve(2, false).await.expect("two are free");
+    let mut expiring = bench.job(2);
+    expiring.expires_in = Some(Duration::from_secs(1));
+    expiring.claim_began = Some(Instant::now().into_std());
+    for job in [bench.job(1), expiring] {
+        let slot = places.take().expect("a place");
+        bench.outbox.send(vec![Assignment { job, slot }]).await.expect("it is there");
+    }
+    let frees = async {
+        sleep(Duration::from_secs(3)).await;
+        drop(taken);
+        let settled = [bench.inbox.recv().await, bench.inbox.recv().await];
+        settled.map(|settled| settled.map(|s| (s.lease.job.0, s.keeps.is_some())))
+    };
+    let dispatcher = Arc::clone(&bench.dispatcher);
+    let (mut settled, _) = tokio::join!(frees, timeout(Duration::from_secs(4), dispatcher.run()));
+    settled.sort_unstable();
+    // The first came by a worker; the second went back with its place.
+    assert_eq!(settled, [Some((1, false)), Some((2, true))]);
+}
+
 #[tokio::test]
 async fn jobs_that_wait_for_a_limiter_outlive_the_task_that_held_them() {
-    let (queue, kind) = (QueueName::new("q").expect("a name"), KindName::new("k"));
-    let kind = kind.expect("a name");
-    let metrics = Metrics::default();
-    let (verdicts, mut inbox) = verdict_channel();
-    let parts = PoolParts {
-        queue: queue.clone(),
-        concurrency: 3,
-        kinds: Kinds::default(),
-        running: Arc::default(),
-        verdicts,
-        metrics: metrics.queue(&queue),
-        grace_without_lease: Duration::ZERO,
-    };
-    let pool = Pool::new(parts, Supervisor::default());
-    let shut = Limiter::new("1/h".parse().expect("a limit"), metrics.limiter("kind:k"));
-    let limits = Limits { limiters: vec![Arc::new(shut)], slots: Slots::new(3) };
-    let (outbox, batches) = mpsc::channel(1);
-    let stop = CancellationToken::new();
-    let dispatcher = Arc::new(Dispatcher::new(batches, limits, pool, stop.clone()));
-
+    let mut bench = Bench::new("1/h", Slots::new(3));
     let mut places = Slots::new(3).reserve(3, false).await.expect("three are free");
-    let job = |id| {
-        let lease = Lease { job: JobId(id), token: 1, holder: 1 };
-        ClaimedJob::new(lease, queue.clone(), kind.clone(), "{}")
-    };
-    let batch: Vec<_> =
-        (1..=3).filter_map(|id| Some(Assignment { job: job(id), slot: places.take()? })).collect();
-    outbox.send(batch).await.expect("it is there");
-    drop(outbox);
-    let ended = timeout(Duration::from_millis(10), Arc::clone(&dispatcher).run()).await;
+    let batch: Vec<_> = (1..=3)
+        .filter_map(|id| Some(Assignment { job: bench.job(id), slot: places.take()? }))
+        .collect();
+    bench.outbox.send(batch).await.expect("it is there");
+    drop(bench.outbox);
+    let ended = timeout(Duration::from_millis(10), Arc::clone(&bench.dispatcher).run()).await;
     assert!(ended.is_err(), "they wait for the limiter");
-    stop.cancel();
-    dispatcher.run().await;
+    bench.stop.cancel();
+    bench.dispatcher.run().await;
     let mut released = Vec::new();
-    while let Ok(settled) = inbox.try_recv() {
+    while let Ok(settled) = bench.inbox.try_recv() {
         assert_eq!(settled.verdict, Verdict::Release);
         released.push(settled.lease.job.0);
     }

@@ -82,11 +82,22 @@ impl Pruner {
                 ),
                 // Somebody reads it: the lock is tried for again in the next round.
                 Err(error) if error.sqlstate().as_deref() == Some("55P03") => {}
+                // Whatever keeps this day (somebody's view on it, say) keeps no other.
+                Err(error) if error.sqlstate().is_some() => say_kept(&name, &error),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
+}
+
+fn say_kept(partition: &str, error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(
+        event = events::PARTITION_KEPT,
+        partition,
+        error,
+        "a day of history that is past can't be dropped, and is tried again in an hour"
+    );
 }
 
 fn say_made(partitions: usize) {

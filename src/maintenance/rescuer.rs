@@ -1,8 +1,8 @@
 //! Declares daemons dead whose lease ran out, and puts their jobs back in line.
 //!
 //! There is no index on who holds a job: it would cost each job more than a scan costs each death. So
-//! scans are counted: one when a daemon is seen dead, one later for a claim of it that was in flight at
-//! the first, and one an hour for jobs whose holder nobody knows.
+//! scans are counted: one when daemons are seen dead, for all of them, one later for claims of theirs that
+//! were in flight at the first, one an hour for jobs whose holder nobody knows, and three for each who has jobs.
 
 use crate::{
     claimer::Bell,
@@ -44,13 +44,14 @@ impl Rescuer {
     pub async fn round(&mut self) -> Result<Duration, DbError> {
         let dead = self.upkeep.declare_dead(self.times.margin()).await?;
         let ids: Vec<_> = dead.iter().map(|(id, _)| *id).collect();
-        for dead_id in self.looks.due(&ids, Instant::now()) {
-            let jobs = self.rescue(dead_id).await?;
-            // A row that somebody had locked was skipped: it is looked for again in the next round.
-            let found = match (jobs > 0, self.upkeep.holds(dead_id).await?) {
-                (_, true) => Found::Locked,
-                (true, false) => Found::Some,
-                (false, false) => Found::Nothing,
+        let due = self.looks.due(&ids, Instant::now());
+        let holders =
+            if due.is_empty() { Vec::new() } else { self.upkeep.holders_among(&due).await? };
+        for dead_id in due {
+            let (jobs, found) = if holders.contains(&dead_id) {
+                self.look_after(dead_id).await?
+            } else {
+                (0, Found::Nothing)
             };
             self.looks.looked(dead_id, found, Instant::now());
             if jobs > 0 || dead.contains(&(dead_id, true)) {
@@ -59,6 +60,18 @@ impl Rescuer {
         }
         self.rescue_from_unknown().await?;
         Ok(self.times.interval)
+    }
+
+    /// Puts a holder's jobs back in line; gives how many, and what that look came to.
+    async fn look_after(&self, dead: i64) -> Result<(usize, Found), DbError> {
+        let jobs = self.rescue(dead).await?;
+        // A row that somebody had locked was skipped: it is looked for again in the next round.
+        let found = match (jobs > 0, self.upkeep.holds(dead).await?) {
+            (_, true) => Found::Locked,
+            (true, false) => Found::Some,
+            (false, false) => Found::Nothing,
+        };
+        Ok((jobs, found))
     }
 
     /// Puts a holder's jobs back in line; gives how many.

@@ -30,6 +30,12 @@ impl Parted {
     pub(super) fn of(rows: Vec<PgRow>) -> Self {
         Self { changed: rows.len() as u64, rows, refused: Vec::new() }
     }
+
+    /// How many of so many are as they were: refused, or just then in somebody else's hands. The next
+    /// look has to start behind them, or a page full of them would be all that is ever looked at.
+    pub(super) fn left_of(&self, looked_at: usize) -> i64 {
+        i64::try_from(looked_at.saturating_sub(self.rows.len())).unwrap_or(i64::MAX)
+    }
 }
 
 /// Does `statement` to all of these jobs but those that the database refuses, and tells of those.

@@ -67,21 +67,25 @@ impl DbError {
         }
     }
 
-    /// Whether the rows are to blame rather than the moment: bad data and broken constraints come
-    /// back however often they are sent. A right, a table or a function that is missing says nothing
-    /// about the rows, and comes back by a grant or a migration.
+    /// Whether the rows are to blame rather than the moment: bad data, broken constraints and what an
+    /// operator's trigger raises, by whatever SQLSTATE, come back however often they are sent. A right, a
+    /// table or a function that is missing says nothing about the rows, and comes back by a grant or a
+    /// migration.
     pub fn blames_the_rows(&self) -> bool {
-        self.sqlstate()
-            .is_some_and(|code| matches!(&code[..2.min(code.len())], "22" | "23" | "54" | "P0"))
+        !self.was_ended()
+            && self.sqlstate_class().is_some_and(|class| {
+                !OF_THE_MOMENT.contains(&&*class) && !OF_EITHER.contains(&&*class)
+            })
     }
 
     /// Whether it may be one row or all of them, and an hour from now neither: what waits for a lock
     /// or takes too long, and what lacks a right, a table or a function, perhaps in somebody's trigger.
     pub(super) fn may_be_a_row_or_the_moment(&self) -> bool {
-        self.was_ended()
-            || self
-                .sqlstate()
-                .is_some_and(|code| matches!(&code[..2.min(code.len())], "42" | "0A" | "3F"))
+        self.was_ended() || self.sqlstate_class().is_some_and(|class| OF_EITHER.contains(&&*class))
+    }
+
+    fn sqlstate_class(&self) -> Option<String> {
+        self.sqlstate().map(|code| code.get(..2).unwrap_or_default().to_owned())
     }
 
     /// Whether the server ended it at one of its limits, a lock's or the whole statement's.
@@ -89,6 +93,12 @@ impl DbError {
         self.sqlstate().is_some_and(|code| code == NO_LOCK || code == ENDED)
     }
 }
+
+/// Classes of SQLSTATE that tell of the connection, the session or the server: no row is to blame.
+const OF_THE_MOMENT: [&str; 11] = ["", "08", "25", "26", "28", "3D", "40", "53", "57", "58", "F0"];
+/// Those that tell of neither: what isn't supported, isn't there or isn't in the right state, another
+/// server's, and Postgres's own errors, one of which is a broken block.
+const OF_EITHER: [&str; 6] = ["0A", "3F", "42", "55", "HV", "XX"];
 
 /// SQLSTATE of a statement that waited for a lock for `lock_timeout`.
 const NO_LOCK: &str = "55P03";

@@ -53,11 +53,17 @@ impl PostgresOutcomes {
     /// After an error: makes those of these days that are missing, so that the next try finds them.
     async fn judge(&self, session: &mut Session, error: DbError, days: Vec<i32>) -> SinkError {
         if lacks_a_partition(&error) {
-            let made =
-                session.run("make_days", |connection| make_days(connection, days).boxed()).await;
-            if made.is_ok() {
-                return SinkError::Unavailable(error.into());
-            }
+            return match session.run("make_days", |c| make_days(c, days).boxed()).await {
+                // No row is to blame for the day that it ends on: it mustn't go back and run again.
+                Err(why)
+                    if why.blames_the_rows()
+                        || (why.may_be_a_row_or_the_moment() && !why.was_ended()) =>
+                {
+                    SinkError::Stuck(why.into())
+                }
+                Err(why) => SinkError::Unavailable(why.into()),
+                Ok(()) => SinkError::Unavailable(error.into()),
+            };
         }
         if error.blames_the_rows() {
             SinkError::Refused(error.into())
@@ -255,10 +261,13 @@ async fn finish_without_history(
         .await
 }
 
-/// A CHECK that a row breaks has the same SQLSTATE, but a name.
+/// A CHECK that a row breaks has the same SQLSTATE, but a name; so may have what a trigger raises, but it
+/// names no table.
 pub(super) fn lacks_a_partition(error: &DbError) -> bool {
     let DbError::Statement(sqlx::Error::Database(refusal)) = error else { return false };
-    refusal.code().as_deref() == Some(NO_PARTITION) && refusal.constraint().is_none()
+    refusal.code().as_deref() == Some(NO_PARTITION)
+        && refusal.constraint().is_none()
+        && refusal.table().is_some()
 }
 
 async fn make_days(connection: &mut PgConnection, days: Vec<i32>) -> Result<(), sqlx::Error> {

@@ -130,19 +130,21 @@ impl Upkeep {
     /// Puts every due job in line, looking from `mark` on, but those that the database refuses; gives
     /// how many. For when [`promote`](Self::promote) was refused.
     pub async fn promote_apart(&self, mark: RunTime) -> Result<u64, DbError> {
-        let session = &mut *self.brief().await;
-        let (mut promoted, mut refused) = (0, 0);
+        let (mut promoted, mut left) = (0, 0);
         loop {
-            let due = sqlx::query_scalar(include_str!("sql/due.sql")).bind(mark.0).bind(refused);
+            // For one page at a time: others have their turn, however many the database refuses.
+            let session = &mut *self.brief().await;
+            let due = sqlx::query_scalar(include_str!("sql/due.sql")).bind(mark.0).bind(left);
             let jobs: Vec<i64> = session.run("due", |c| due.fetch_all(c).boxed()).await?;
+            if jobs.is_empty() {
+                return Ok(promoted);
+            }
+            let looked_at = jobs.len();
             let statement = |jobs| sqlx::query(include_str!("sql/promote_these.sql")).bind(jobs);
             let parted =
                 apart::all_but_the_refused(session, "promote_these", jobs, statement).await?;
             promoted += parted.changed;
-            refused += i64::try_from(parted.refused.len()).unwrap_or(0);
-            if parted.changed == 0 {
-                return Ok(promoted);
-            }
+            left += parted.left_of(looked_at);
         }
     }
 

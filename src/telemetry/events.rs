@@ -64,6 +64,7 @@ events! {
     MAINTENANCE_RECOVERED = "maintenance.recovered", "Maintenance rounds succeed again.", ["task"];
     PARTITION_MADE = "partition.made", "Partitions of the history were made.", ["partitions"];
     PARTITION_DROPPED = "partition.dropped", "A partition of the history was dropped.", ["partition"];
+    PARTITION_KEPT = "partition.kept", "A partition of the history that is past can't be dropped; it is tried again in an hour.", ["partition", "error.message"];
     QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.", ["job.queue"];
     QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
     COMMAND_FAILED = "command.failed", "A program wasn't run, lacks a permission or is configured wrongly: mend it.", ["exit.code", "error.message"];

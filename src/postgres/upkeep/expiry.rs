@@ -7,18 +7,19 @@ use futures::FutureExt;
 impl Upkeep {
     /// Discards every waiting job whose time has passed; gives how many.
     pub async fn expire(&self) -> Result<u64, DbError> {
-        let session = &mut *self.brief().await;
-        let (mut discarded, mut refused) = (0, 0);
+        let (mut discarded, mut left) = (0, 0);
         loop {
-            let due = sqlx::query_scalar(include_str!("../sql/expired.sql")).bind(refused);
+            // For one page at a time: others have their turn, however many the database refuses.
+            let session = &mut *self.brief().await;
+            let due = sqlx::query_scalar(include_str!("../sql/expired.sql")).bind(left);
             let jobs: Vec<i64> = session.run("expired", |c| due.fetch_all(c).boxed()).await?;
-            let parted = discard(session, jobs).await?;
-            discarded += parted.changed;
-            refused += i64::try_from(parted.refused.len()).unwrap_or(0);
-            // Nothing is left, or what is left is being changed by somebody just now.
-            if parted.changed == 0 {
+            if jobs.is_empty() {
                 return Ok(discarded);
             }
+            let looked_at = jobs.len();
+            let parted = discard(session, jobs).await?;
+            discarded += parted.changed;
+            left += parted.left_of(looked_at);
         }
     }
 }

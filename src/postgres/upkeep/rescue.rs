@@ -45,6 +45,14 @@ impl Upkeep {
         }
     }
 
+    /// Which of these dead daemons hold a job, locked or not.
+    pub async fn holders_among(&self, dead: &[i64]) -> Result<Vec<i64>, DbError> {
+        let statement = sqlx::query_scalar(include_str!("../sql/holders_among.sql"));
+        let statement = statement.bind(dead.to_vec());
+        let mut session = self.survey().await;
+        session.run_within("holders_among", SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
+    }
+
     /// Whether a dead daemon still holds a job, locked or not.
     pub async fn holds(&self, dead: i64) -> Result<bool, DbError> {
         let statement = sqlx::query_scalar(include_str!("../sql/holds.sql")).bind(dead);

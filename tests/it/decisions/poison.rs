@@ -173,17 +173,49 @@ fn a_row_that_fails_every_statement_delays_no_other_by_more_than_its_flush(
     });
 }
 
+const DROP_TOMORROW: &str = "DO $$ BEGIN EXECUTE format('DROP TABLE legwork.finished_%s',
+    to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')); END $$";
+const WAITED_FOR: &str = "SELECT EXISTS (SELECT FROM pg_locks
+    WHERE relation = 'legwork.finished'::regclass AND NOT granted)";
+
 #[test]
 fn a_dropped_partition_delays_its_flush_by_the_making_of_it() {
     support::run(async |db| {
         let pool = db.pool().await;
         let jobs = held(&pool).await;
-        let drop = "DO $$ BEGIN EXECUTE format('DROP TABLE legwork.finished_%s',
-            to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')); END $$";
-        sqlx::raw_sql(drop).execute(&pool).await.unwrap();
+        sqlx::raw_sql(DROP_TOMORROW).execute(&pool).await.unwrap();
         let sent = complete(&db, &jobs, &Verdict::Complete { result: None }).await;
         let written: Vec<_> = sent.iter().map(|sent| (sent.jobs.len(), sent.written)).collect();
         assert_eq!(written, [(FLUSH, false), (FLUSH, true), (FLUSH, true)]);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_day_that_cannot_be_made_for_a_while_sends_no_job_back() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let jobs = held(&pool).await;
+        sqlx::raw_sql(DROP_TOMORROW).execute(&pool).await.unwrap();
+        // As ANALYZE has it: rows may be written, but no day can be attached.
+        let mut analyzed = pool.begin().await.unwrap();
+        let lock = "LOCK TABLE legwork.finished IN SHARE UPDATE EXCLUSIVE MODE";
+        sqlx::query(lock).execute(&mut *analyzed).await.unwrap();
+        let verdict = Verdict::Complete { result: None };
+        let lets_go = async {
+            support::eventually("somebody waits for that lock", async || {
+                crate::pipeline::value::<bool>(&pool, WAITED_FOR).await
+            })
+            .await;
+            support::eventually("nobody waits any more", async || {
+                !crate::pipeline::value::<bool>(&pool, WAITED_FOR).await
+            })
+            .await;
+            analyzed.rollback().await.unwrap();
+        };
+        let (sent, ()) = tokio::join!(complete(&db, &jobs[..1], &verdict), lets_go);
+        assert!(sent.iter().all(|sent| sent.op == "finish"), "{sent:?}");
+        assert!(sent.len() > 1 && sent.last().is_some_and(|last| last.written), "{sent:?}");
         pool.close().await;
     });
 }

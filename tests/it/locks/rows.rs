@@ -13,7 +13,8 @@ use tokio::sync::watch;
 
 use super::{Locker, PATIENT};
 use crate::pipeline::{
-    AT_ONCE, Runner, completed, daemon, drained, handling, history, kind, name, settings, value,
+    AT_ONCE, Runner, completed, daemon, deciding, drained, handling, history, insert, kind, name,
+    settings, value,
 };
 use crate::process::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_many};
 use crate::support::{self, Daemon, TestDb};
@@ -33,7 +34,7 @@ impl Gated {
         let pool = db.pool().await;
         let mut settings = settings(db);
         settings.database.url = Some(DatabaseUrl::new(url));
-        settings.kinds = vec![kind("waits", AT_ONCE)];
+        settings.kinds = vec![kind("waits", AT_ONCE), kind("passes", AT_ONCE)];
         settings.queues[0].concurrency = 200;
         settings.complete.flush_interval = Duration::from_millis(200);
         let (gate, opened) = watch::channel(false);
@@ -42,7 +43,8 @@ impl Gated {
         let ids: Vec<i64> =
             sqlx::query_scalar(insert).bind(FLUSH).fetch_all(&pool).await.expect("jobs");
         let handler = waiting(opened, outcome);
-        let runner = Runner::start(daemon(settings).with_handler(name("waits"), handler));
+        let daemon = daemon(settings).with_handler(name("waits"), handler);
+        let runner = Runner::start(daemon.with_handler(name("passes"), deciding(|_| completed())));
         support::eventually("every job runs", async || {
             let running = "SELECT count(*) FROM legwork.job WHERE holder IS NOT NULL";
             value::<i64>(&pool, running).await == FLUSH
@@ -114,6 +116,42 @@ fn a_row_that_somebody_holds_delays_no_other_of_its_flush(
         let doubled = "SELECT count(*) FROM (SELECT id FROM legwork.finished GROUP BY id HAVING count(*) > 1) d";
         assert_eq!(value::<i64>(&pool, doubled).await, 0);
         gated.runner.stop().await;
+        pool.close().await;
+    });
+}
+
+/// Every tenth job that ends is counted in a row of the operator's own.
+const COUNTED: &str = "
+    CREATE TABLE public.ended (jobs bigint);
+    INSERT INTO public.ended VALUES (0);
+    CREATE FUNCTION public.count_it() RETURNS trigger LANGUAGE plpgsql AS
+        $f$ BEGIN UPDATE public.ended SET jobs = jobs + 1; RETURN OLD; END $f$;
+    CREATE TRIGGER count_it BEFORE DELETE ON legwork.job FOR EACH ROW
+    WHEN (OLD.kind = 'waits' AND OLD.id % 10 = 0) EXECUTE FUNCTION public.count_it()";
+
+#[test]
+fn rows_that_wait_for_another_tables_lock_delay_neither_their_flush_nor_what_comes_later() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        pool.execute(sqlx::raw_sql(COUNTED)).await.unwrap();
+        let gated = Gated::start(&db, db.url(), completes).await;
+        let locker = Locker::holds(&db, "SELECT FROM public.ended FOR UPDATE").await;
+        gated.open();
+        support::eventually("verdicts wait for the lock", async || {
+            let waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                WHERE NOT l.granted AND a.application_name = 'legwork completer')";
+            value::<bool>(&pool, waits).await
+        })
+        .await;
+        for _ in 0..3 {
+            let next = insert(&pool, "passes").await;
+            history(&pool, next).await;
+        }
+        all_but(&pool, 10 - 3).await;
+        locker.lets_go().await;
+        // Who ends doesn't wait until it is time for another try.
+        gated.runner.stop().await;
+        all_but(&pool, -3).await;
         pool.close().await;
     });
 }

@@ -1,7 +1,14 @@
 //! What the rescue of a dead daemon's jobs leaves in history, and that history can't hold it up.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use legwork::claimer::Bell;
 use legwork::config::{Database, DatabaseUrl, Settings};
+use legwork::heartbeat::LeaseTimes;
+use legwork::maintenance::Rescuer;
 use legwork::postgres::{Connector, Upkeep};
+use legwork::telemetry::metrics::Metrics;
 use rstest::rstest;
 use sqlx::{Connection as _, Executor as _, PgPool};
 
@@ -98,6 +105,33 @@ fn a_rescue_records_the_attempt_that_the_death_cost_and_history_cannot_hold_it_u
         assert_eq!(upkeep.rescue(7).await.expect("none is left"), [""; 0]);
         let broken: i64 = value(&pool, "SELECT count(*) FROM legwork.invariants()").await;
         assert_eq!(broken, 0);
+        pool.close().await;
+    });
+}
+
+/// As after an hour of a rollout.
+const MANY_DIED: &str = "INSERT INTO legwork.daemon (id, expires_at, died_at)
+    SELECT n, now(), now() FROM generate_series(100, 149) n";
+
+#[test]
+fn a_daemon_that_starts_after_many_have_died_reads_the_jobs_once_for_all_who_hold_none() {
+    support::run(async |db| {
+        let pool = arranged(&db, MANY_DIED).await;
+        let (metrics, times) = (Arc::new(Metrics::default()), Settings::default().daemon);
+        let times = (LeaseTimes::new(&times), Duration::from_secs(10));
+        let upkeep = Arc::new(upkeep(db.url()));
+        let mut rescuer = Rescuer::new(upkeep, times, Bell::default(), metrics);
+        rescuer.round().await.expect("it is answered");
+        assert_eq!(rescued(&pool).await, 3);
+        drop(rescuer);
+        let scans =
+            "SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'legwork.job'::regclass";
+        support::eventually("its session told what it did", async || {
+            value::<i64>(&pool, scans).await > 3
+        })
+        .await;
+        let scans = value::<i64>(&pool, scans).await;
+        assert!(scans < 20, "{scans} scans");
         pool.close().await;
     });
 }

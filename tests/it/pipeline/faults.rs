@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use legwork::config::{HandlerSettings, KindSettings};
 use legwork::job::{JobError, JobResult, Outcome};
+use legwork::postgres::RunTime;
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use sqlx::AssertSqlSafe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    AT_ONCE, Runner, completed, daemon, deciding, history, insert, kind, name, settings, value,
+    AT_ONCE, Runner, completed, daemon, deaths, deciding, history, insert, kind, name, settings,
+    value,
 };
 use crate::support::{self, Daemon};
 
@@ -47,6 +49,41 @@ fn a_row_that_history_refuses_keeps_no_other_from_expiring() {
         let left: Vec<String> = value(&pool, "SELECT array_agg(kind::text) FROM legwork.job").await;
         assert_eq!(left, ["poison"]);
         runner.stop().await;
+        pool.close().await;
+    });
+}
+
+/// More rows than one look at what is due gives.
+const MANY: i64 = 1001;
+
+#[test]
+fn rows_in_masses_that_may_not_change_keep_no_other_from_expiring() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let poison = trigger("finished", "INSERT", "NEW.kind = 'poison'");
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let rows = "INSERT INTO legwork.job (kind, expires_at)
+            SELECT CASE WHEN n > $1 THEN 'nobodys' ELSE 'poison' END, now() - interval '1 h' + n * interval '1 ms'
+            FROM generate_series(1, $1 + 1) n";
+        sqlx::query(rows).bind(MANY).execute(&pool).await.unwrap();
+        assert_eq!(deaths::upkeep(db.url()).expire().await.unwrap(), 1);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn rows_in_masses_that_may_not_change_keep_no_other_from_getting_in_line() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let rows = "INSERT INTO legwork.job (kind, run_at, ready_at)
+            SELECT CASE WHEN n > $1 THEN 'noop' ELSE 'poison' END, now() - interval '1 h' + n * interval '1 ms',
+                now() - interval '2 h'
+            FROM generate_series(1, $1 + 1) n";
+        sqlx::query(rows).bind(MANY).execute(&pool).await.unwrap();
+        let poison = trigger("job", "UPDATE", "NEW.kind = 'poison'");
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let promoted = deaths::upkeep(db.url()).promote_apart(RunTime(0.0)).await.unwrap();
+        assert_eq!(promoted, 1);
         pool.close().await;
     });
 }
@@ -117,6 +154,43 @@ fn a_row_that_the_database_refuses_delays_no_other(
         assert_eq!(history(&pool, next).await.outcome, "completed");
         let ended = runner.end().await;
         assert_eq!(ended.orphans.len(), usize::from(stuck), "{ended:?}");
+        pool.close().await;
+    });
+}
+
+#[rstest]
+#[case::an_operators_own("AB001")]
+#[case::a_case_without_else("20000")]
+#[case::a_row_that_its_trigger_has_changed("27000")]
+#[case::a_state_that_is_not_right("55000")]
+#[case::a_check_of_its_own("23514")]
+#[case::a_foreign_table("HV000")]
+#[case::a_broken_block("XX001")]
+fn a_row_that_fails_with_any_sqlstate_delays_no_other(#[case] sqlstate: &'static str) {
+    support::run(async move |db| {
+        let pool = db.pool().await;
+        let poison = trigger("finished", "INSERT", "NEW.payload = '\"poison\"'");
+        let raise = format!("RAISE 'this row is poison' USING ERRCODE = '{sqlstate}'");
+        let poison = poison.replace("RAISE 'this row is poison'", &raise);
+        sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
+        let mut settings = settings(&db);
+        settings.kinds = vec![kind("ends", AT_ONCE)];
+        settings.queues[0].concurrency = 200;
+        settings.complete.flush_interval = Duration::from_millis(100);
+        let hundred = "INSERT INTO legwork.job (kind, payload)
+            SELECT 'ends', CASE i WHEN 37 THEN '\"poison\"' ELSE '0' END::jsonb
+            FROM generate_series(1, 100) i";
+        sqlx::query(hundred).execute(&pool).await.unwrap();
+        let daemon = daemon(settings).with_handler(name("ends"), deciding(|_| completed()));
+        let runner = Runner::start(daemon);
+        support::eventually("all others are in history", async || {
+            value::<i64>(&pool, "SELECT count(*) FROM legwork.finished").await == 99
+        })
+        .await;
+        sqlx::query("DROP TRIGGER refuse ON legwork.finished").execute(&pool).await.unwrap();
+        let next = insert(&pool, "ends").await;
+        assert_eq!(history(&pool, next).await.outcome, "completed");
+        runner.end().await;
         pool.close().await;
     });
 }

@@ -122,6 +122,13 @@ const HELD_BY: Statement = Statement {
     arguments: "1, 0",
     ..INDEXED
 };
+const HOLDERS_AMONG: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/holders_among.sql"),
+    types: "bigint[]",
+    arguments: "'{1, 2, 3}'",
+    scans: 1,
+    ..INDEXED
+};
 const UNKNOWN_HOLDERS: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/unknown_holders.sql"),
     scans: 1,
@@ -193,6 +200,7 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 #[case::expire_these(EXPIRE_THESE, "Index Scan using job_pkey on job")]
 #[case::rescue(RESCUE, "Tid Scan on job")]
 #[case::held_by(HELD_BY, "Index Scan using job_pkey on job")]
+#[case::holders_among(HOLDERS_AMONG, "Seq Scan on job")]
 #[case::unknown_holders(UNKNOWN_HOLDERS, "Seq Scan on job")]
 #[case::queue_counts(QUEUE_COUNTS, "Scan using job_ready on job")]
 #[case::waiting_counts(WAITING_COUNTS, "Scan using job_waiting on job")]

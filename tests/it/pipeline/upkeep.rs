@@ -1,15 +1,18 @@
 //! Promotion and rescue on rows that a mark or a death could leave behind, and beside one another.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::config::{HandlerSettings, KindSettings};
+use legwork::config::{HandlerSettings, KindSettings, Retentions};
 use legwork::job::Outcome;
+use legwork::maintenance::Pruner;
+use legwork::telemetry::health::Health;
 use sqlx::{Connection, PgPool};
 use tokio::sync::mpsc;
 
 use super::deaths::upkeep;
 use super::{
-    AT_ONCE, Runner, daemon, drained, handling, history, insert, kind, name, settings, value,
+    AT_ONCE, Runner, daemon, drained, handling, history, insert, kind, name, queue, settings, value,
 };
 use crate::support::{self, TestDb};
 
@@ -146,6 +149,29 @@ fn nothing_expires_before_its_daemon_is_registered() {
         let reason: String = value(&pool, "SELECT reason FROM legwork.finished").await;
         assert_eq!(reason, "expired");
         runner.stop().await;
+        pool.close().await;
+    });
+}
+
+/// Two days that are past, on the first of which somebody has built a view.
+const OLD_DAYS: &str = "SELECT legwork.make_partitions('2020-05-01', '2020-05-02');
+    CREATE VIEW public.mine AS SELECT id FROM legwork.finished_20200501";
+
+#[test]
+fn a_day_that_cannot_be_dropped_keeps_no_other_and_no_retention_from_being_told() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        sqlx::raw_sql(OLD_DAYS).execute(&pool).await.unwrap();
+        let check = Health::new(Duration::from_secs(1)).check("partition");
+        let kept = vec![(queue("default").name, Retentions::default())];
+        let upkeep = Arc::new(upkeep(db.url()));
+        let mut pruner = Pruner::new(upkeep, check, kept);
+        pruner.round().await.expect("it goes on");
+        let left: Vec<String> =
+            value(&pool, "SELECT array_agg(name) FROM legwork.droppable_partitions()").await;
+        assert_eq!(left, ["finished_20200501"]);
+        assert_eq!(value::<String>(&pool, "SELECT name::text FROM legwork.queue").await, "default");
+        drop(pruner);
         pool.close().await;
     });
 }
