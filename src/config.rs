@@ -7,6 +7,7 @@
 
 mod check;
 mod defaults;
+mod egress;
 mod environment;
 mod file;
 mod form;
@@ -23,11 +24,13 @@ mod tests;
 mod tree;
 mod url;
 
+pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use mistakes::{Mistake, Mistakes};
 pub use settings::{
-    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, KindSettings, Log,
-    LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings, Shutdown,
+    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
+    KindSettings, Log, LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings,
+    Shutdown, SigningSecret,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

@@ -7,6 +7,7 @@
 mod command;
 mod connection;
 mod filter;
+mod http;
 mod kind;
 
 use super::{

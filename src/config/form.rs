@@ -77,6 +77,8 @@ impl Form {
             Self::Text | Self::Filter | Self::Name => "text",
             Self::Url => "a connection URL",
             Self::Path => "a path",
+            Self::Paths => "a path or a list of paths",
+            Self::HttpUrl => "an http or https URL",
             Self::Switch => "true or false",
             Self::Duration { .. } => "a duration",
             Self::Size { .. } => "a size",
@@ -99,6 +101,10 @@ impl Form {
             Self::Text | Self::Filter | Self::Name => "write it in quotes".into(),
             Self::Url => "write \"postgres://user@host/database\"".into(),
             Self::Path => "write it absolute and in quotes".into(),
+            Self::Paths => {
+                "write \"/run/secrets/now\" or [\"/run/secrets/new\", \"/run/secrets/old\"]".into()
+            }
+            Self::HttpUrl => "write \"https://host/path\"".into(),
             Self::Switch => "write true or false, without quotes".into(),
             Self::Duration { .. } => "write 250ms, 5s, 10m, 24h or 30d".into(),
             Self::Size { .. } => "write 512B, 64KiB or 1MiB".into(),
@@ -141,6 +147,8 @@ impl Form {
             Self::Filter => "a level, or target=level, separated by commas".into(),
             Self::Url => "postgres://user@host/database".into(),
             Self::Path => "an absolute path".into(),
+            Self::Paths => "an absolute path, or a list of them".into(),
+            Self::HttpUrl => "https://host/path".into(),
             Self::Words => "a list of texts".into(),
             Self::Pairs => "a table of texts".into(),
         }

@@ -41,6 +41,10 @@ pub(super) enum Form {
     Url,
     /// An absolute path.
     Path,
+    /// An absolute path, or a list of them.
+    Paths,
+    /// Where requests go.
+    HttpUrl,
     /// A list of texts.
     Words,
     /// A table of texts.
@@ -69,7 +73,7 @@ impl Key {
 }
 
 /// Handlers that this binary has.
-pub(super) const HANDLERS: &[&str] = &["noop", "sleep", "rust", "command"];
+pub(super) const HANDLERS: &[&str] = &["noop", "sleep", "rust", "command", "http"];
 /// Most jobs that a queue may run at once.
 pub(super) const CONCURRENCY_MAX: u64 = 10_000;
 
@@ -153,11 +157,35 @@ pub(super) const KEYS: &[Key] = &[
     time("kind.kill_grace", 0, 10 * MINUTE),
     key("kind.max_output", Form::Size { min: 1024, max: 16 * 1024 * 1024 }),
     key("kind.unsafe_shell", Form::Switch),
+    key("kind.url", Form::HttpUrl),
+    key("kind.headers", Form::Pairs),
+    key("kind.secret_file", Form::Paths),
+    key("kind.ca_file", Form::Path),
+    key("kind.allow_hosts", Form::Words),
+    time("kind.connect_timeout", 10, MINUTE),
+    time("kind.response_timeout", 10, DAY),
+    key("kind.max_result", Form::Size { min: 0, max: 1024 * 1024 }),
+    key("kind.async", Form::Switch),
 ];
 
-/// The keys that only `handler = "command"` obeys.
-pub(super) const COMMAND_KEYS: &[&str] =
-    &["command", "env", "pass_env", "cwd", "kill_grace", "max_output", "unsafe_shell"];
+/// Keys that one handler alone obeys.
+pub(super) const HANDLER_KEYS: &[(&str, &[&str])] = &[
+    ("command", &["command", "env", "pass_env", "cwd", "kill_grace", "max_output", "unsafe_shell"]),
+    (
+        "http",
+        &[
+            "url",
+            "headers",
+            "secret_file",
+            "ca_file",
+            "allow_hosts",
+            "connect_timeout",
+            "response_timeout",
+            "max_result",
+            "async",
+        ],
+    ),
+];
 
 /// The form of a key, if there is such a key.
 pub(super) fn form_of(path: &str) -> Option<Form> {

@@ -266,6 +266,25 @@ impl<'a> Reader<'a> {
         self.read(at, key, parse)
     }
 
+    /// One text or a list of texts, as a list.
+    pub(super) fn one_or_more(&mut self, at: At<'_>, key: &str) -> Vec<String> {
+        let parse = |value: &ValueKind, form| {
+            let texts = match value {
+                ValueKind::String(text) => Some(vec![text.clone()]),
+                ValueKind::Array(items) => items
+                    .iter()
+                    .map(|item| match &item.kind {
+                        ValueKind::String(text) => Some(text.clone()),
+                        _ => None,
+                    })
+                    .collect(),
+                _ => None,
+            };
+            texts.ok_or_else(|| isnt(value, form))
+        };
+        self.read(at, key, parse).unwrap_or_default()
+    }
+
     /// Names and values, sorted by name. Values aren't shown: they may be secrets. One that isn't text is
     /// noted and read as empty, so that it hides no mistake in the others.
     pub(super) fn pairs(&mut self, at: At<'_>, key: &str) -> Vec<(String, String)> {

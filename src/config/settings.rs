@@ -3,6 +3,10 @@
 //! It can only be had from `config`'s checks or, for the library, from the defaults; what it holds
 //! is immutable while the daemon runs.
 
+mod http;
+
+pub use http::{HttpSettings, SigningSecret};
+
 use super::url::DatabaseUrl;
 use crate::job::{KindName, KindPolicy, QueueName, RateLimit, Retention};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -182,6 +186,8 @@ pub enum HandlerSettings {
     Rust,
     /// A program.
     Command(CommandSettings),
+    /// A URL; boxed, since it is far larger than the others.
+    Http(Box<HttpSettings>),
 }
 
 /// The keys of `handler = "command"`.

@@ -6,7 +6,7 @@ use super::{
     form,
     keys::{Form, KEYS, Key},
     reader::{At, DEFAULT, Reader},
-    settings::Settings,
+    settings::{HttpSettings, Settings},
     tree::literal,
 };
 use config::{Value, ValueKind};
@@ -115,7 +115,9 @@ impl Showing<'_> {
     /// Defaults of lists' entries, which stand in no section.
     fn default(&self, at: At<'_>, key: &Key) -> Option<String> {
         let handler = self.reader.raw(at, "handler").map(|value| &value.kind);
-        let command = matches!(handler, Some(ValueKind::String(handler)) if handler == "command");
+        let is =
+            |name: &str| matches!(handler, Some(ValueKind::String(handler)) if handler == name);
+        let (command, http) = (is("command"), is("http"));
         let commands = super::settings::CommandSettings::default();
         match key.path {
             "queue.concurrency" => Some(super::defaults::CONCURRENCY.to_string()),
@@ -124,6 +126,15 @@ impl Showing<'_> {
             }
             "kind.max_output" if command => {
                 Some(format!("{:?}", form::size_text(commands.max_output as u64)))
+            }
+            "kind.connect_timeout" if http => {
+                Some(format!("{:?}", form::duration_text(HttpSettings::CONNECT_TIMEOUT)))
+            }
+            "kind.response_timeout" if http => {
+                Some(format!("{:?}", form::duration_text(HttpSettings::RESPONSE_TIMEOUT)))
+            }
+            "kind.max_result" if http => {
+                Some(format!("{:?}", form::size_text(HttpSettings::MAX_RESULT as u64)))
             }
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! Tests of the whole room: text in, settings or mistakes out.
 
 mod defaults;
+mod http;
 mod keys;
 mod mistakes;
 mod precedence;

@@ -11,7 +11,6 @@ mod exit;
 mod output;
 mod process;
 mod results;
-mod shortage;
 
 use crate::{
     config::CommandSettings,

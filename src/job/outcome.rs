@@ -101,17 +101,20 @@ pub enum DiscardReason {
     PermanentError,
     /// Not started by its `expires_at`.
     Expired,
+    /// Its handler may not reach where it would go.
+    EgressDenied,
 }
 
 impl DiscardReason {
     /// Every reason, for tests and documents.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AttemptsExhausted,
         Self::RescuesExhausted,
         Self::SnoozesExhausted,
         Self::InvalidPayload,
         Self::PermanentError,
         Self::Expired,
+        Self::EgressDenied,
     ];
 
     /// The word in `finished.reason`, metrics and logs.
@@ -123,6 +126,7 @@ impl DiscardReason {
             Self::InvalidPayload => "invalid_payload",
             Self::PermanentError => "permanent_error",
             Self::Expired => "expired",
+            Self::EgressDenied => "egress_denied",
         }
     }
 }

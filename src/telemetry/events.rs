@@ -67,6 +67,7 @@ events! {
     PARTITION_KEPT = "partition.kept", "A partition of the history that is past can't be dropped; it is tried again in an hour.", ["partition", "error.message"];
     QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.", ["job.queue"];
     QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
+    REQUEST_FAILED = "request.failed", "A request to a receiver wasn't made: the daemon lacks something, or the address may not be reached; mend it.", ["error.message"];
     COMMAND_FAILED = "command.failed", "A program wasn't run, lacks a permission or is configured wrongly: mend it.", ["exit.code", "error.message"];
     ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];
     ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.", ["error.message"];

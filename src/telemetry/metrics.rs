@@ -11,6 +11,7 @@ mod families;
 mod job;
 mod process;
 mod queue;
+mod receivers;
 mod registry;
 mod runtime;
 mod samplers;
@@ -22,6 +23,7 @@ pub use families::{
 };
 pub use job::{AttemptEnd, JobMetrics};
 pub use queue::{PollMetrics, QueueMetrics, WakeSource};
+pub use receivers::{HttpHandlerMetrics, RequestEnd};
 
 use crate::{
     config,
@@ -114,6 +116,11 @@ impl Metrics {
     /// The counters of a command kind's exits.
     pub fn command(&self, kind: &KindName) -> CommandMetrics {
         CommandMetrics::new(&self.registry, &self.kind_label(kind))
+    }
+
+    /// The handles of an http kind's receiver: scheme, host and port.
+    pub fn http_handler(&self, target: &str) -> HttpHandlerMetrics {
+        HttpHandlerMetrics::new(&self.registry, target)
     }
 
     /// The handles of one statement, by the name of its file.

@@ -21,6 +21,7 @@ mod operators;
 mod pipeline;
 mod process;
 mod provenance;
+mod receivers;
 mod roles;
 mod schema;
 mod statements;

@@ -27,6 +27,7 @@ pub(crate) mod database;
 pub(crate) mod http;
 pub(crate) mod leak;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 pub(crate) mod server;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

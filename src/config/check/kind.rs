@@ -1,11 +1,11 @@
 //! `[[kind]]`: which handler runs it, and that it has that handler's keys and no others.
 
-use super::{Given, Warnings, command, policy, unnamed};
+use super::{Given, Warnings, command, http, policy, unnamed};
 use crate::{
     config::{
         file::Item,
         form::duration_text,
-        keys::{COMMAND_KEYS, HANDLERS},
+        keys::{HANDLER_KEYS, HANDLERS},
         reader::{At, Reader},
         settings::{CommandSettings, HandlerSettings, KindSettings, Settings},
     },
@@ -89,19 +89,25 @@ fn handler(
     if handler == "rust" && given.no_rust {
         reader.refuse(at, "handler", "\"rust\", but this program registers no handler for it");
     }
-    if handler == "command" {
-        let settings = command::settings(reader, at, given.environment, warnings);
-        return settings.map(HandlerSettings::Command);
-    }
-    for key in COMMAND_KEYS {
-        if reader.raw(at, key).is_some() {
-            let why = format!("it belongs to handler = \"command\", and this one is {handler:?}");
-            reader.refuse(at, key, &why);
+    for (owner, keys) in HANDLER_KEYS.iter().filter(|(owner, _)| *owner != handler) {
+        for key in *keys {
+            if reader.raw(at, key).is_some() {
+                let why = format!("it belongs to handler = {owner:?}, and this one is {handler:?}");
+                reader.refuse(at, key, &why);
+            }
         }
     }
-    Some(match handler {
-        "noop" => HandlerSettings::Noop,
-        "sleep" => HandlerSettings::Sleep,
-        _ => HandlerSettings::Rust,
-    })
+    match handler {
+        "command" => {
+            let settings = command::settings(reader, at, given.environment, warnings);
+            settings.map(HandlerSettings::Command)
+        }
+        "http" => {
+            let settings = http::settings(reader, at, warnings);
+            settings.map(|settings| HandlerSettings::Http(Box::new(settings)))
+        }
+        "noop" => Some(HandlerSettings::Noop),
+        "sleep" => Some(HandlerSettings::Sleep),
+        _ => Some(HandlerSettings::Rust),
+    }
 }

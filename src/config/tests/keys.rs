@@ -4,7 +4,7 @@
 use super::{Files, load_with};
 use crate::config::{
     Settings, default_file,
-    keys::{KEYS, Key},
+    keys::{HANDLER_KEYS, KEYS, Key},
     overlay::variable_of,
 };
 use std::fmt::Write as _;
@@ -62,10 +62,24 @@ const OTHERS: &[(&str, &str)] = &[
     ("kind.cwd", "/"),
     ("kind.kill_grace", "7s"),
     ("kind.max_output", "7KiB"),
+    ("kind.url", "https://other.example.org/jobs"),
+    ("kind.headers", "{ A = \"b\" }"),
+    ("kind.allow_hosts", "[\"10.0.0.0/8\"]"),
+    ("kind.connect_timeout", "7s"),
+    ("kind.response_timeout", "7s"),
+    ("kind.max_result", "7KiB"),
 ];
 
 /// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
-const ELSEWHERE: [&str; 4] = ["database.url_file", "queue.name", "kind.name", "kind.unsafe_shell"];
+const ELSEWHERE: [&str; 7] = [
+    "database.url_file",
+    "queue.name",
+    "kind.name",
+    "kind.unsafe_shell",
+    "kind.secret_file",
+    "kind.ca_file",
+    "kind.async",
+];
 
 /// As the file has it: what is no number, switch, list or table is in quotes.
 fn literal(value: &str) -> String {
@@ -82,13 +96,14 @@ fn file(set: Option<(&Key, &str)>) -> String {
         _ => String::new(),
     };
     let is = |path: &str| set.is_some_and(|(key, _)| key.path == path);
-    let handler = match set {
-        _ if is("kind.handler") => "",
-        Some((key, _)) if OF_COMMANDS.contains(&key.path) => "handler = \"command\"\n",
-        _ => "handler = \"noop\"\n",
+    let owner = set.and_then(|(key, _)| owner(key));
+    let handler = match owner {
+        _ if is("kind.handler") => String::new(),
+        owner => format!("handler = {:?}\n", owner.map_or("noop", |owner| owner.handler)),
     };
-    let command = handler.contains("command") && !is("kind.command");
-    let command = if command { "command = [\"/bin/ls\"]\n" } else { "" };
+    let needed = owner.filter(|owner| !is(&format!("kind.{}", owner.needs)));
+    let needed = needed.map(|owner| format!("{} = {}\n", owner.needs, literal(owner.value)));
+    let needed = needed.unwrap_or_default();
     let (queue, kind) = (line("queue"), line("kind"));
     let section = match set {
         Some((key, _)) if !["queue", "kind"].contains(&key.section()) => {
@@ -97,12 +112,28 @@ fn file(set: Option<(&Key, &str)>) -> String {
         _ => String::new(),
     };
     format!(
-        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{command}{kind}"
+        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{needed}{kind}"
     )
 }
 
-const OF_COMMANDS: [&str; 6] =
-    ["kind.command", "kind.env", "kind.pass_env", "kind.cwd", "kind.kill_grace", "kind.max_output"];
+/// A handler, and the key without which it is nothing.
+struct Owner {
+    handler: &'static str,
+    needs: &'static str,
+    value: &'static str,
+}
+
+const OWNERS: [Owner; 2] = [
+    Owner { handler: "command", needs: "command", value: "[\"/bin/ls\"]" },
+    Owner { handler: "http", needs: "url", value: "https://example.org/jobs" },
+];
+
+/// The handler that alone obeys a key.
+fn owner(key: &Key) -> Option<&'static Owner> {
+    let name = key.path.strip_prefix("kind.")?;
+    let (handler, _) = HANDLER_KEYS.iter().find(|(_, keys)| keys.contains(&name))?;
+    OWNERS.iter().find(|owner| owner.handler == *handler)
+}
 
 fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
     let variables = [&[("PATH", "/bin")], variables].concat();
@@ -115,14 +146,12 @@ fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
     for key in KEYS.iter().filter(|key| !ELSEWHERE.contains(&key.path)) {
         let other = OTHERS.iter().find(|(path, _)| *path == key.path);
         let (_, value) = other.unwrap_or_else(|| panic!("{} is set by no test", key.path));
-        let before = if OF_COMMANDS.contains(&key.path) && key.path != "kind.command" {
-            file(Some((key, value))).replace(&format!("{} = {}\n", key.name(), literal(value)), "")
-        } else if key.path == "kind.command" {
-            file(Some((key, "[\"/bin/ls\"]")))
-        } else if key.path == "kind.handler" {
-            file(Some((key, "noop")))
-        } else {
-            file(None)
+        let before = match owner(key) {
+            Some(owner) if owner.needs == key.name() => file(Some((key, owner.value))),
+            Some(_) => file(Some((key, value)))
+                .replace(&format!("{} = {}\n", key.name(), literal(value)), ""),
+            None if key.path == "kind.handler" => file(Some((key, "noop"))),
+            None => file(None),
         };
         let by_file = settings(&file(Some((key, value))), &[]);
         let variable = variable_of(key.path).replace("__NAME__", "__X__");
@@ -181,23 +210,41 @@ fn the_default_file_has_every_key_once_in_the_order_of_the_table_and_with_its_ra
 #[test]
 fn the_default_file_is_right_with_all_its_examples() {
     let files = Files::new();
-    let secret = files.write("database-url", "postgres:///app");
-    let secret = secret.display().to_string();
+    let written = [
+        ("/run/secrets/database-url", "postgres:///app"),
+        ("/run/secrets/webhook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("/etc/legwork/ca.pem", super::http::AUTHORITY),
+    ];
+    for Owner { handler, .. } in OWNERS {
+        let text =
+            written.iter().enumerate().fold(examples_of(handler), |text, (n, (name, content))| {
+                let path = files.write(&n.to_string(), content);
+                text.replace(name, &path.display().to_string())
+            });
+        let settings = settings(&text, &[]);
+        assert_eq!((settings.queues.len(), settings.kinds.len()), (1, 1), "{handler}");
+    }
+}
+
+/// `default.toml` with its examples switched on, those of one handler and not those of others.
+fn examples_of(handler: &str) -> String {
+    let others: Vec<_> = HANDLER_KEYS.iter().filter(|(owner, _)| *owner != handler).collect();
     let line = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or_default();
         let name = bare.split(" = ").next().unwrap_or_default();
+        if others.iter().any(|(_, keys)| keys.contains(&name)) {
+            return String::new();
+        }
         let key = bare.contains(" = ")
             && name.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c));
         match bare {
-            _ if bare.starts_with("url = ") => String::new(),
+            _ if bare.starts_with("url = \"postgres:") => String::new(),
+            _ if name == "handler" => format!("handler = {handler:?}"),
             _ if key || bare.starts_with("[[") => bare.to_owned(),
             _ => line.to_owned(),
         }
     };
-    let text: Vec<_> = default_file().lines().map(line).collect();
-    let text = text.join("\n").replace("/run/secrets/database-url", &secret);
-    let settings = settings(&text, &[]);
-    assert_eq!((settings.queues.len(), settings.kinds.len()), (1, 1));
+    default_file().lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -87,10 +87,7 @@ const FILES: &[(&str, &str)] = &[
     ("a key of queues that doesn't exist", "[[queue]]\nname = \"a\"\npaused = true\n"),
     ("kind without a handler", "[[kind]]\nname = \"a\"\n"),
     ("kind with an unknown handler", "[[kind]]\nname = \"a\"\nhandler = \"comand\"\n"),
-    (
-        "kind with a handler that doesn't exist",
-        "[[kind]]\nname = \"a\"\nhandler = \"http\"\nurl = \"http://x\"\n",
-    ),
+    ("kind with a handler that doesn't exist", "[[kind]]\nname = \"a\"\nhandler = \"grpc\"\n"),
     (
         "keys of another handler",
         "[[kind]]\nname = \"a\"\nhandler = \"noop\"\ncommand = [\"/bin/ls\"]\nkill_grace = \"1s\"\n",

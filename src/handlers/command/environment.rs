@@ -2,10 +2,7 @@
 //! lists. Nothing is inherited, so no secret of the daemon's leaks and no `LD_PRELOAD` gets in.
 
 use super::process::RESULT_DESCRIPTOR;
-use crate::{executor::Context, job::JobVariable};
-use std::time::SystemTime;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::time::Instant;
+use crate::{executor::Context, handlers::wall_clock, job::JobVariable};
 
 /// Names and values.
 pub(super) type Variables = Vec<(String, String)>;
@@ -33,22 +30,10 @@ fn value(variable: JobVariable, context: &Context) -> Option<String> {
         JobVariable::Attempt => Some(context.attempt().to_string()),
         JobVariable::MaxAttempts => Some(context.max_attempts().to_string()),
         JobVariable::FinalAttempt => Some(context.is_final_attempt().to_string()),
-        JobVariable::Deadline => deadline(context),
+        JobVariable::Deadline => wall_clock::deadline(context),
         JobVariable::LeaseToken => Some(context.lease_token().to_string()),
         JobVariable::ResultFd => Some(RESULT_DESCRIPTOR.to_string()),
         JobVariable::RequestId => origin?.request_id.clone(),
         JobVariable::UserId => origin?.user_id.clone(),
     }
-}
-
-/// The deadline on the wall clock, to the millisecond, in UTC.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "shown to the program and never compared with anything here; the attempt ends by \
-              the monotonic deadline"
-)]
-fn deadline(context: &Context) -> Option<String> {
-    let left = context.deadline().saturating_duration_since(Instant::now());
-    let at = OffsetDateTime::from(SystemTime::now()).checked_add(left.try_into().ok()?)?;
-    at.replace_millisecond(at.millisecond()).ok()?.format(&Rfc3339).ok()
 }

@@ -100,7 +100,7 @@ fn alert(code: i32) {
 pub(super) fn not_run(error: &RunError) -> Outcome {
     let said: &dyn Error = error;
     if let Some(shortage) = error.shortage() {
-        return shortage.put_off(said);
+        return shortage.put_off(events::COMMAND_FAILED, said);
     }
     tracing::error!(event = events::COMMAND_FAILED, error = said, "the program wasn't run");
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -3,12 +3,11 @@
 //! Everything goes on at once in one future, so a program that reads nothing, writes without end
 //! or never ends holds up nobody but itself; dropping the future kills the program's group.
 
-use super::{
-    environment::Variables, exit::Ended, output::Capture, results::Said, shortage::Shortage,
-};
+use super::{environment::Variables, exit::Ended, output::Capture, results::Said};
 use crate::{
     config::CommandSettings,
     executor::Context,
+    handlers::shortage::Shortage,
     sys::{ChildSetup, ProcessGroup},
 };
 use futures::future::{Either, select};

@@ -137,6 +137,12 @@ catalogue! {
         "Time since the last renewal of the leases that succeeded.";
     COMMAND_EXITS = "legwork_command_exits_total", Counter, ["kind", "code"],
         "How programs of command kinds ended.";
+    HTTP_HANDLER_REQUESTS = "legwork_http_handler_requests_total", Counter,
+        ["target", "status_class"],
+        "Requests to receivers of http kinds, by how they ended.";
+    HTTP_HANDLER_DURATION = "legwork_http_handler_duration_seconds", Histogram(JOB_SECONDS),
+        ["target"],
+        "Duration of a request to a receiver of http kinds, its answer's body included.";
     HTTP_REQUESTS = "legwork_http_requests_total", Counter, ["method", "path", "status"],
         "Requests that the admin port answered.";
     HTTP_DURATION = "legwork_http_request_duration_seconds", Histogram(HTTP_SECONDS),

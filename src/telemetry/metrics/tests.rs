@@ -19,6 +19,7 @@ fn kind(name: &str) -> KindName {
 fn touch_everything(metrics: &Metrics) {
     metrics.job(&queue("q"), &kind("k")).finished(AttemptEnd::Completed, 1);
     metrics.command(&kind("k")).exited(CommandExit::Signal);
+    metrics.http_handler("https://x").ended(RequestEnd::Tls, Duration::ZERO);
     metrics.db_operation("claim").succeeded(Duration::ZERO);
     metrics.db_failed("claim", "XX", Duration::ZERO);
     drop(metrics.http_in_flight("GET", "/metrics"));
@@ -167,6 +168,29 @@ fn every_exit_of_a_program_is_counted_under_a_label_that_exists() {
     }
     let text = metrics.render();
     let counts = lines(&text, "legwork_command_exits_total{").map(|line| {
+        line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u32>().ok()).unwrap()
+    });
+    assert_eq!(counts.sum::<u32>(), 13);
+}
+
+#[test]
+fn every_end_of_a_request_is_counted_under_a_label_that_exists() {
+    let metrics = metrics(200);
+    let receiver = metrics.http_handler("https://x");
+    let ways = [
+        RequestEnd::Timeout,
+        RequestEnd::Connect,
+        RequestEnd::Tls,
+        RequestEnd::Broken,
+        RequestEnd::Denied,
+        RequestEnd::Stopped,
+    ];
+    let answers = [101, 200, 299, 302, 404, 500, 999].map(RequestEnd::Status);
+    for end in ways.into_iter().chain(answers) {
+        receiver.ended(end, Duration::ZERO);
+    }
+    let text = metrics.render();
+    let counts = lines(&text, "legwork_http_handler_requests_total{").map(|line| {
         line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u32>().ok()).unwrap()
     });
     assert_eq!(counts.sum::<u32>(), 13);

@@ -1,6 +1,6 @@
-//! What a daemon may lack to start one more program: its own trouble, for which no job is charged.
+//! What a daemon may lack to start one more attempt: its own trouble, for which no job is charged.
 
-use crate::{job::Outcome, telemetry::events};
+use crate::job::Outcome;
 use nix::errno::Errno;
 use std::{error::Error, io, time::Duration};
 
@@ -19,6 +19,8 @@ pub(super) enum Shortage {
     Processes,
     /// Memory.
     Memory,
+    /// Local ports towards one receiver.
+    Ports,
 }
 
 impl Shortage {
@@ -27,7 +29,8 @@ impl Shortage {
             Errno::EMFILE => Some(Self::Descriptors),
             Errno::ENFILE => Some(Self::Files),
             Errno::EAGAIN => Some(Self::Processes),
-            Errno::ENOMEM => Some(Self::Memory),
+            Errno::ENOMEM | Errno::ENOBUFS => Some(Self::Memory),
+            Errno::EADDRNOTAVAIL => Some(Self::Ports),
             _ => None,
         }
     }
@@ -39,15 +42,16 @@ impl Shortage {
             Self::Files => "open files on the machine: raise fs.file-max",
             Self::Processes => "processes: raise TasksMax= or LimitNPROC= (pids.max, ulimit -u)",
             Self::Memory => "memory: raise MemoryMax=, or give the machine more",
+            Self::Ports => "local ports: widen net.ipv4.ip_local_port_range",
         }
     }
 
     /// Puts the job off, uncharged. The line is cut short by the log where it repeats too fast.
-    pub(super) fn put_off(self, said: &(dyn Error + 'static)) -> Outcome {
+    pub(super) fn put_off(self, event: &'static str, said: &(dyn Error + 'static)) -> Outcome {
         tracing::error!(
-            event = events::COMMAND_FAILED,
+            event,
             error = said,
-            "the program wasn't started and its job is put off, uncharged; the daemon has too few {}, \
+            "nothing was started and the job is put off, uncharged; the daemon has too few {}, \
              or lower the concurrency",
             self.remedy(),
         );
@@ -65,6 +69,8 @@ mod tests {
     #[case::files(Errno::ENFILE, Some(Shortage::Files))]
     #[case::processes(Errno::EAGAIN, Some(Shortage::Processes))]
     #[case::memory(Errno::ENOMEM, Some(Shortage::Memory))]
+    #[case::buffers(Errno::ENOBUFS, Some(Shortage::Memory))]
+    #[case::ports(Errno::EADDRNOTAVAIL, Some(Shortage::Ports))]
     #[case::a_missing_file(Errno::ENOENT, None)]
     #[case::no_program(Errno::ENOEXEC, None)]
     #[case::too_many_words(Errno::E2BIG, None)]

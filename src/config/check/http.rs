@@ -1,0 +1,209 @@
+//! `handler = "http"`: where requests may go, what they carry, and what they are signed with.
+//!
+//! No name is looked up and nothing is connected to: a host that doesn't resolve yet is found by the
+//! first attempt. An address that stands in the URL itself is judged here.
+
+use super::Warnings;
+use crate::config::{
+    egress::Egress,
+    reader::{At, Reader},
+    secret,
+    settings::{HttpSettings, SigningSecret},
+    source,
+};
+use ::url::{Host, Url};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use std::{net::IpAddr, path::Path};
+
+/// Most headers of a kind, most secrets, and most hosts that it allows.
+const ITEMS_MAX: usize = 64;
+/// Longest header, in bytes.
+const HEADER_MAX_BYTES: usize = 8 * 1024;
+/// Most bytes of a URL.
+const URL_MAX_BYTES: usize = 2048;
+
+/// Headers that say how a message travels, and Legwork's own, which tell a receiver whom to believe.
+const RESERVED: [&str; 15] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+    "cookie",
+];
+const RESERVED_BEGINNINGS: [&str; 3] = ["webhook-", "legwork-", "proxy-"];
+
+pub(super) fn settings(
+    reader: &mut Reader<'_>,
+    at: At<'_>,
+    warnings: &mut Warnings,
+) -> Option<HttpSettings> {
+    let headers = headers(reader, at);
+    let secrets = secrets(reader, at);
+    let authorities = authorities(reader, at);
+    let egress = egress(reader, at);
+    let connect_timeout = reader.duration(at, "connect_timeout", HttpSettings::CONNECT_TIMEOUT);
+    let response_timeout = reader.duration(at, "response_timeout", HttpSettings::RESPONSE_TIMEOUT);
+    let max_result = reader.size(at, "max_result", HttpSettings::MAX_RESULT);
+    if reader.switch(at, "async", false) {
+        let why = "this binary has no callback route yet: leave it out; a 202 completes the job";
+        reader.refuse(at, "async", why);
+    }
+    let url = url(reader, at, &egress)?;
+    if url.scheme() == "http" && egress == Egress::default() {
+        let label = at.label("url");
+        warnings.push(format!("{label}: payloads cross public networks in plain text: use https"));
+    }
+    let timeouts = HttpSettings { connect_timeout, response_timeout, ..HttpSettings::new(url) };
+    Some(HttpSettings { headers, secrets, authorities, egress, max_result, ..timeouts })
+}
+
+fn url(reader: &mut Reader<'_>, at: At<'_>, egress: &Egress) -> Option<Url> {
+    if reader.raw(at, "url").is_none() && !reader.broken {
+        let message = format!(
+            "{} is missing: handler = \"http\" needs to know where to send jobs, \
+             \"https://app.example.org/jobs\"",
+            at.label("url")
+        );
+        let place = reader.place(at, "handler");
+        reader.mistakes.push(message, place);
+    }
+    let text = reader.text(at, "url", |text| parsed(text, egress).map(|_| ()))?;
+    parsed(&text, egress).ok()
+}
+
+fn parsed(text: &str, egress: &Egress) -> Result<Url, String> {
+    if text.len() > URL_MAX_BYTES {
+        return Err(format!("it is longer than {URL_MAX_BYTES} bytes"));
+    }
+    let url = Url::parse(text).map_err(|error| format!("{error}: write \"https://host/path\""))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("{:?} isn't http or https", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let why = "a user or password can't stand in it: write headers = { Authorization = \"…\" }";
+        return Err(why.into());
+    }
+    if url.fragment().is_some() {
+        return Err("what stands behind # is never sent: leave it out".into());
+    }
+    let literal = match url.host() {
+        Some(Host::Ipv4(address)) => Some(IpAddr::from(address)),
+        Some(Host::Ipv6(address)) => Some(IpAddr::from(address)),
+        _ => None,
+    };
+    if let Some(address) = literal {
+        let host = url.host_str().unwrap_or_default();
+        egress.judge(host, address).map_err(|denied| denied.to_string())?;
+    }
+    Ok(url)
+}
+
+fn egress(reader: &mut Reader<'_>, at: At<'_>) -> Egress {
+    let hosts = reader.words(at, "allow_hosts").unwrap_or_default();
+    if hosts.len() > ITEMS_MAX {
+        let why = format!("{} hosts are listed, {ITEMS_MAX} are allowed", hosts.len());
+        reader.refuse(at, "allow_hosts", &why);
+    }
+    match Egress::allowing(hosts.iter().map(String::as_str)) {
+        Ok(egress) => egress,
+        Err(why) => {
+            reader.refuse(at, "allow_hosts", &why);
+            Egress::default()
+        }
+    }
+}
+
+fn headers(reader: &mut Reader<'_>, at: At<'_>) -> Vec<(String, String)> {
+    let headers = reader.pairs(at, "headers");
+    if headers.len() > ITEMS_MAX {
+        let why = format!("{} headers are given, {ITEMS_MAX} are allowed", headers.len());
+        reader.refuse(at, "headers", &why);
+    }
+    for (name, value) in &headers {
+        if let Err(why) = header(name, value) {
+            reader.refuse(at, "headers", &why);
+        }
+    }
+    headers
+}
+
+fn header(name: &str, value: &str) -> Result<(), String> {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(token) {
+        return Err(format!("{name:?} isn't a header's name"));
+    }
+    let lower = name.to_ascii_lowercase();
+    let is_ours = RESERVED_BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning));
+    if is_ours || RESERVED.contains(&lower.as_str()) {
+        return Err(format!("{name} can't be given to a request: it is reserved"));
+    }
+    if !value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        return Err(format!("the value of {name} isn't printable ASCII"));
+    }
+    if name.len() + value.len() > HEADER_MAX_BYTES {
+        return Err(format!("{name} is longer than {HEADER_MAX_BYTES} bytes"));
+    }
+    Ok(())
+}
+
+fn secrets(reader: &mut Reader<'_>, at: At<'_>) -> Vec<SigningSecret> {
+    let files = reader.one_or_more(at, "secret_file");
+    if files.len() > ITEMS_MAX {
+        let why = format!("{} files are listed, {ITEMS_MAX} are allowed", files.len());
+        reader.refuse(at, "secret_file", &why);
+        return Vec::new();
+    }
+    let mut secrets = Vec::new();
+    for file in files {
+        let secret = secret::read(Path::new(&file));
+        match secret
+            .and_then(|text| SigningSecret::parse(&text).map_err(|why| format!("{file}: {why}")))
+        {
+            Ok(secret) => secrets.push(secret),
+            Err(why) => reader.refuse(at, "secret_file", &why),
+        }
+    }
+    secrets
+}
+
+fn authorities(reader: &mut Reader<'_>, at: At<'_>) -> Vec<CertificateDer<'static>> {
+    let Some(file) = reader.text(at, "ca_file", |_| Ok(())) else { return Vec::new() };
+    match certificates(Path::new(&file)) {
+        Ok(certificates) => certificates,
+        Err(why) => {
+            reader.refuse(at, "ca_file", &why);
+            Vec::new()
+        }
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let name = path.display();
+    if !path.is_absolute() {
+        return Err(format!("{name} isn't absolute: what it means would depend on the directory"));
+    }
+    let (pem, _) = source::bounded(path, source::FILE_MAX_BYTES)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| format!("{name}: {error}"))?;
+    if certificates.is_empty() {
+        return Err(format!("{name} holds no certificate in PEM"));
+    }
+    for certificate in &certificates {
+        let added = RootCertStore::empty().add(certificate.clone());
+        added.map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(certificates)
+}

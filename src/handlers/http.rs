@@ -1,0 +1,102 @@
+//! POSTs the payload to a URL for each attempt: verdict by the answer's status and headers.
+//!
+//! Where to, with which headers and signed with which secrets stands in the configuration; of the row
+//! only the payload travels, byte by byte, and what is known about the attempt. Nothing is followed: no
+//! redirect, no proxy of the environment, no address that the kind may not reach.
+//!
+//! It decides no policy: limits, deadlines and what becomes of the job are others' business.
+
+mod answer;
+mod client;
+mod failure;
+mod request;
+mod signature;
+
+use crate::{
+    config::HttpSettings,
+    executor::{Context, Handler, HandlerFuture},
+    job::Outcome,
+    telemetry::metrics::{HttpHandlerMetrics, RequestEnd},
+};
+use answer::Answer;
+use failure::Failure;
+use reqwest::Client;
+use tokio::time::{Instant, timeout};
+
+/// Sends every job of a kind to one URL.
+#[derive(Debug, Clone)]
+pub struct Http {
+    settings: HttpSettings,
+    client: Client,
+    requests: HttpHandlerMetrics,
+}
+
+impl Http {
+    /// Connections are kept and shared by all jobs of the kind, and by no other kind: another may not be
+    /// allowed to reach what this one reaches.
+    pub fn new(settings: HttpSettings) -> Self {
+        let client = client::of(&settings);
+        Self { settings, client, requests: HttpHandlerMetrics::default() }
+    }
+
+    /// Counts how the requests end.
+    #[must_use]
+    pub fn counted_in(mut self, requests: HttpHandlerMetrics) -> Self {
+        self.requests = requests;
+        self
+    }
+
+    async fn attempt(&self, context: &Context) -> Outcome {
+        let mut exchange = Exchange::begin(&self.requests, context);
+        let answer = self.exchange(context).await;
+        exchange.ended(match &answer {
+            Ok(answer) => RequestEnd::Status(answer.status()),
+            Err(failure) => failure.end(),
+        });
+        match answer {
+            Ok(answer) => answer.outcome(),
+            Err(failure) => failure.outcome(&self.settings.target()),
+        }
+    }
+
+    async fn exchange(&self, context: &Context) -> Result<Answer, Failure> {
+        let headers = request::headers(context, &self.settings);
+        let request = self.client.post(self.settings.url.clone()).headers(headers);
+        let sent = request.body(context.job().payload.clone()).send();
+        let limit = self.settings.response_timeout;
+        let response = timeout(limit, sent).await.map_err(|_| Failure::Silent(limit))?;
+        Answer::read(response.map_err(Failure::of)?, self.settings.max_result).await
+    }
+}
+
+impl Handler for Http {
+    fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
+        Box::pin(self.attempt(context))
+    }
+}
+
+/// Counts a request however it ends: an attempt that is over drops the future, and the connection with it.
+struct Exchange<'a> {
+    requests: &'a HttpHandlerMetrics,
+    context: &'a Context,
+    began: Instant,
+    end: Option<RequestEnd>,
+}
+
+impl<'a> Exchange<'a> {
+    fn begin(requests: &'a HttpHandlerMetrics, context: &'a Context) -> Self {
+        Self { requests, context, began: Instant::now(), end: None }
+    }
+
+    fn ended(&mut self, end: RequestEnd) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        let broken_off =
+            if self.context.is_overdue() { RequestEnd::Timeout } else { RequestEnd::Stopped };
+        self.requests.ended(self.end.unwrap_or(broken_off), self.began.elapsed());
+    }
+}

@@ -1,0 +1,194 @@
+//! What a receiver's answer means: the status decides, unless `Legwork-Action` says otherwise.
+
+use super::failure::Failure;
+use crate::{
+    handlers::wall_clock,
+    job::{DiscardReason, JobError, JobResult, Outcome},
+};
+use reqwest::{
+    Response, StatusCode,
+    header::{DATE, HeaderMap, RETRY_AFTER},
+};
+use std::time::{Duration, SystemTime};
+use tokio::time::timeout;
+
+/// How long an answer that has begun may take to be there, as far as it is read.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of the body of a failure is kept for the attempt's error, in bytes.
+const ERROR_BODY_MAX_BYTES: usize = 4 * 1024;
+/// The least and the most that a receiver can ask for by Retry-After: it may not make us spin, nor have
+/// a job forgotten.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+
+/// An answer, as far as it matters.
+pub(super) struct Answer {
+    status: StatusCode,
+    action: Option<Result<Action, String>>,
+    reason: Option<String>,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+    /// There was more than may be read.
+    is_cut: bool,
+}
+
+/// `Legwork-Action`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Complete,
+    Retry,
+    Discard,
+    Snooze,
+    Cancel,
+}
+
+impl Action {
+    const ALL: [(&'static str, Self); 5] = [
+        ("complete", Self::Complete),
+        ("retry", Self::Retry),
+        ("discard", Self::Discard),
+        ("snooze", Self::Snooze),
+        ("cancel", Self::Cancel),
+    ];
+
+    /// What the headers ask for; an error is what they say that nobody understands.
+    fn asked(headers: &HeaderMap) -> Option<Result<Self, String>> {
+        let mut values = headers.get_all("legwork-action").iter();
+        let value = values.next()?;
+        let text = String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase();
+        let known = Self::ALL.into_iter().find(|(word, _)| *word == text);
+        let only = values.next().is_none();
+        Some(known.filter(|_| only).map(|(_, action)| action).ok_or(text))
+    }
+}
+
+impl Answer {
+    /// Reads the head and what is wanted of the body: up to `max_result` bytes of a result, and less of
+    /// a failure, where a body that doesn't come is no failure of its own.
+    pub(super) async fn read(response: Response, max_result: usize) -> Result<Self, Failure> {
+        let (status, headers) = (response.status(), response.headers());
+        let mut answer = Self {
+            status,
+            action: Action::asked(headers),
+            reason: text(headers, "legwork-reason"),
+            retry_after: retry_after(headers),
+            body: Vec::new(),
+            is_cut: false,
+        };
+        let completes = answer.completes();
+        let limit = if completes { max_result } else { max_result.min(ERROR_BODY_MAX_BYTES) };
+        if limit > 0 {
+            let read = timeout(BODY_TIMEOUT, answer.read_body(response, limit)).await;
+            let read = read.unwrap_or(Err(Failure::Unfinished(BODY_TIMEOUT)));
+            if completes {
+                read?;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn read_body(&mut self, mut response: Response, limit: usize) -> Result<(), Failure> {
+        while let Some(chunk) = response.chunk().await.map_err(Failure::of)? {
+            let room = limit - self.body.len();
+            self.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                self.is_cut = true;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// For metrics.
+    pub(super) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    fn completes(&self) -> bool {
+        match &self.action {
+            Some(action) => *action == Ok(Action::Complete),
+            None => self.status.is_success(),
+        }
+    }
+
+    /// What it decides.
+    pub(super) fn outcome(self) -> Outcome {
+        let discard = |error| Outcome::Discard { reason: DiscardReason::PermanentError, error };
+        match &self.action {
+            Some(Ok(Action::Complete)) => self.complete(),
+            Some(Ok(Action::Retry)) => {
+                Outcome::Retry { error: self.error(), after: self.retry_after }
+            }
+            Some(Ok(Action::Discard)) => discard(self.error()),
+            Some(Ok(Action::Snooze)) => Outcome::Snooze { delay: self.retry_after },
+            Some(Ok(Action::Cancel)) => Outcome::Cancel,
+            // Whatever was meant, it wasn't what the status says.
+            Some(Err(_)) => Outcome::Retry { error: self.error(), after: None },
+            None => match (self.status, self.retry_after) {
+                (status, _) if status.is_success() => self.complete(),
+                (StatusCode::GONE, _) => discard(self.error()),
+                (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(delay)) => {
+                    Outcome::Snooze { delay: Some(delay) }
+                }
+                _ => Outcome::Retry { error: self.error(), after: None },
+            },
+        }
+    }
+
+    /// Done; the body is the result if it is JSON and all there.
+    fn complete(self) -> Outcome {
+        if self.is_cut {
+            tracing::warn!("the answer is longer than max_result: the job has no result");
+            return Outcome::Complete { result: None };
+        }
+        let text = String::from_utf8(self.body).ok();
+        Outcome::Complete { result: text.and_then(|text| JobResult::new(text.trim().to_owned())) }
+    }
+
+    /// The status in words, what the receiver said about it, and the beginning of the body.
+    fn error(&self) -> JobError {
+        let action = match &self.action {
+            Some(Err(unknown)) => {
+                let words = Action::ALL.map(|(word, _)| word).join(", ");
+                format!(", Legwork-Action: {unknown:?}, which is none of {words}")
+            }
+            Some(Ok(action)) => format!(", Legwork-Action: {}", action.word()),
+            None => String::new(),
+        };
+        let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let body = String::from_utf8_lossy(&self.body);
+        let text = format!("HTTP {}{action}{reason}\n{}", self.status, body.trim());
+        JobError::new(text.trim_end())
+    }
+}
+
+impl Action {
+    fn word(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, action)| *action == self).map_or("", |(word, _)| word)
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+}
+
+/// Seconds, or a date, which is compared with the receiver's own clock where it tells the time.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = text(headers, RETRY_AFTER.as_str())?;
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let asked = if is_number {
+        // More digits than any number has are as good as the most.
+        value.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
+    } else {
+        let date = |text: &str| httpdate::parse_http_date(text).ok();
+        let theirs = text(headers, DATE.as_str()).as_deref().and_then(date);
+        let now = theirs.unwrap_or_else(|| SystemTime::from(wall_clock::now()));
+        // One that has passed asks for no wait.
+        date(&value)?.duration_since(now).unwrap_or_default()
+    };
+    Some(asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests;

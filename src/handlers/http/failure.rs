@@ -1,0 +1,124 @@
+//! Why there is no answer, and what that means for the job.
+
+use crate::{
+    config::Denied,
+    handlers::shortage::Shortage,
+    job::{DiscardReason, JobError, Outcome},
+    telemetry::{events, metrics::RequestEnd},
+};
+use std::{error::Error, io, time::Duration};
+
+/// Why a request has no answer that could be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The name stands for an address that the kind may not reach; nothing was sent.
+    #[error("it may not be reached: {0}")]
+    Denied(Denied),
+    /// The daemon lacks what it takes to make a connection.
+    #[error("no connection could be made: {1}")]
+    Shortage(Shortage, io::Error),
+    /// Not connected in time.
+    #[error("no connection in time")]
+    Slow,
+    /// No connection.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// No TLS session: a certificate that isn't trusted, a version that isn't spoken.
+    #[error("no TLS session: {0}")]
+    Tls(String),
+    /// Connected, and no answer began in time.
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    /// An answer began and didn't end in time.
+    #[error("the answer's body wasn't there within {0:?}")]
+    Unfinished(Duration),
+    /// The connection broke under the request or its answer, or the answer wasn't HTTP: whether the receiver
+    /// did its work nobody knows.
+    #[error("the exchange broke off: {0}")]
+    Broken(String),
+}
+
+impl Failure {
+    /// Looks through the causes for what matters.
+    pub(super) fn of(error: reqwest::Error) -> Self {
+        // The URL's path may hold a secret, and whoever reads the error knows the kind.
+        let error = error.without_url();
+        if let Some(denied) = cause::<Denied>(&error) {
+            return Self::Denied(denied.clone());
+        }
+        if let Some((shortage, io)) = shortage(&error) {
+            return Self::Shortage(shortage, io);
+        }
+        let text = causes(&error);
+        if let Some(tls) = cause::<rustls::Error>(&error) {
+            return Self::Tls(tls.to_string());
+        }
+        match (error.is_connect(), error.is_timeout()) {
+            (true, true) => Self::Slow,
+            (true, false) => Self::Connect(text),
+            _ => Self::Broken(text),
+        }
+    }
+
+    /// For metrics.
+    pub(super) fn end(&self) -> RequestEnd {
+        match self {
+            Self::Denied(_) => RequestEnd::Denied,
+            Self::Shortage(..) | Self::Connect(_) => RequestEnd::Connect,
+            Self::Tls(_) => RequestEnd::Tls,
+            Self::Slow | Self::Silent(_) | Self::Unfinished(_) => RequestEnd::Timeout,
+            Self::Broken(_) => RequestEnd::Broken,
+        }
+    }
+
+    /// All but two are worth another try.
+    pub(super) fn outcome(self, target: &str) -> Outcome {
+        let error = JobError::new(format!("{target}: {self}"));
+        match &self {
+            Self::Denied(denied) => {
+                tracing::error!(
+                    event = events::REQUEST_FAILED,
+                    error = denied as &dyn Error,
+                    "the receiver's address may not be reached; the job is discarded",
+                );
+                Outcome::Discard { reason: DiscardReason::EgressDenied, error }
+            }
+            Self::Shortage(shortage, io) => shortage.put_off(events::REQUEST_FAILED, io),
+            _ => Outcome::Retry { error, after: None },
+        }
+    }
+}
+
+/// The error and what caused it, outermost first. What an I/O error holds is its cause, which it says of
+/// itself only half.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    fn inner<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => (*error).source(),
+        }
+    }
+    std::iter::successors(Some(error), inner)
+}
+
+/// The first cause of a type.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+fn shortage(error: &reqwest::Error) -> Option<(Shortage, io::Error)> {
+    let codes = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
+    let mut errors = codes.map(io::Error::from_raw_os_error);
+    errors.find_map(|io| Some((Shortage::of(&io)?, io)))
+}
+
+/// Each cause once; many say their own cause themselves.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in chain(error).skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

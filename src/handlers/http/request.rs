@@ -1,0 +1,68 @@
+//! What a request carries besides the payload: who asks, for which attempt, and until when.
+
+use super::signature;
+use crate::{config::HttpSettings, executor::Context, handlers::wall_clock};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+/// Every header that is ours to give. The kind's own come first, so that none can stand in for another
+/// attempt's; their names were checked with the configuration.
+pub(super) fn headers(context: &Context, settings: &HttpSettings) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &settings.headers {
+        put(&mut headers, name, value);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+    for (name, value) in about(context) {
+        put(&mut headers, name, &value);
+    }
+    for (name, value) in webhook(context, settings) {
+        put(&mut headers, name, &value);
+    }
+    headers
+}
+
+/// The attempt, and where its job comes from.
+fn about(context: &Context) -> Vec<(&'static str, String)> {
+    let job = context.job();
+    let mut about = vec![
+        ("legwork-job-id", job.lease.job.to_string()),
+        ("legwork-kind", job.kind.to_string()),
+        ("legwork-queue", job.queue.to_string()),
+        ("legwork-attempt", context.attempt().to_string()),
+        ("legwork-max-attempts", context.max_attempts().to_string()),
+        ("legwork-final-attempt", context.is_final_attempt().to_string()),
+        ("legwork-lease-token", context.lease_token().to_string()),
+    ];
+    about.extend(wall_clock::deadline(context).map(|at| ("legwork-deadline", at)));
+    if let Some(origin) = context.origin() {
+        let origin = [
+            ("traceparent", origin.traceparent.clone()),
+            ("tracestate", origin.tracestate.clone()),
+            ("x-request-id", origin.request_id.clone()),
+        ];
+        about.extend(origin.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    }
+    about
+}
+
+/// Standard Webhooks. The id stays the same over all attempts, so that a receiver can tell a repetition.
+fn webhook(context: &Context, settings: &HttpSettings) -> Vec<(&'static str, String)> {
+    let job = context.job();
+    let id = format!("job_{}", job.lease.job);
+    let timestamp = wall_clock::now().unix_timestamp().to_string();
+    let signed = (!settings.secrets.is_empty()).then(|| {
+        let signature = signature::of(&settings.secrets, &id, &timestamp, &job.payload);
+        ("webhook-signature", signature)
+    });
+    let mut webhook = vec![("webhook-id", id), ("webhook-timestamp", timestamp)];
+    webhook.extend(signed);
+    webhook
+}
+
+/// What can't stand in a header is left out: of all this, only a producer's request id can be so.
+fn put(headers: &mut HeaderMap, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,73 @@
+//! Handles for the receivers of http kinds.
+
+use super::{catalogue as c, registry::Registry};
+use metrics::{Counter, Histogram};
+use std::time::Duration;
+
+/// How a request to a receiver ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestEnd {
+    /// Answered, with this status.
+    Status(u16),
+    /// No answer in time.
+    Timeout,
+    /// No connection.
+    Connect,
+    /// No TLS session.
+    Tls,
+    /// The connection broke, or the answer wasn't HTTP.
+    Broken,
+    /// The address may not be reached; nothing was sent.
+    Denied,
+    /// We broke it off: cancel, shutdown, a lease that was lost.
+    Stopped,
+}
+
+impl RequestEnd {
+    const LABELS: [&str; 10] =
+        ["2xx", "3xx", "4xx", "5xx", "timeout", "connect", "tls", "broken", "denied", "stopped"];
+
+    /// The label's value. What is no final status is no answer that anybody can use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Status(200..=299) => "2xx",
+            Self::Status(300..=399) => "3xx",
+            Self::Status(400..=499) => "4xx",
+            Self::Status(500..=599) => "5xx",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Status(_) | Self::Broken => "broken",
+            Self::Denied => "denied",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Handles of one receiver; the default counts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct HttpHandlerMetrics {
+    requests: Vec<(&'static str, Counter)>,
+    duration_seconds: Option<Histogram>,
+}
+
+impl HttpHandlerMetrics {
+    pub(super) fn new(registry: &Registry, target: &str) -> Self {
+        let request =
+            |class| (class, registry.counter(&c::HTTP_HANDLER_REQUESTS, &[target, class]));
+        Self {
+            requests: RequestEnd::LABELS.into_iter().map(request).collect(),
+            duration_seconds: Some(registry.histogram(&c::HTTP_HANDLER_DURATION, &[target])),
+        }
+    }
+
+    /// A request ended.
+    pub fn ended(&self, end: RequestEnd, took: Duration) {
+        if let Some((_, counter)) = self.requests.iter().find(|(class, _)| *class == end.as_str()) {
+            counter.increment(1);
+        }
+        if let Some(duration) = &self.duration_seconds {
+            duration.record(took.as_secs_f64());
+        }
+    }
+}

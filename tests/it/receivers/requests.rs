@@ -1,0 +1,105 @@
+//! What crosses the wire: the payload as it is, who asks, and a signature that published libraries take.
+
+use super::*;
+use crate::support::receiver::{Receiver, answer};
+use legwork::config::SigningSecret;
+use standardwebhooks::Webhook;
+
+const NEW: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OLD: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+
+/// A payload that no parser would write back as it was.
+const PAYLOAD: &str =
+    r#"{"b": 1.10, "a": 123456789012345678901234567890, "ä": "\u00e4 \"x\"", "c": []}"#;
+
+#[tokio::test]
+async fn a_request_carries_the_payload_as_it_is_and_says_who_asks() {
+    let receiver = Receiver::answering(|_| answer("204 No Content", &[], "")).await;
+    let mut settings = settings(&receiver.url("/jobs?x=1"));
+    settings.headers = vec![("Authorization".into(), "Bearer abc".into())];
+    assert_eq!(word(&attempt(&Http::new(settings), PAYLOAD).await), "complete");
+
+    let [request] = &receiver.requests()[..] else { panic!("one request") };
+    assert_eq!(request.body, PAYLOAD);
+    assert!(request.head.starts_with("POST /jobs?x=1 HTTP/1.1\r\n"), "{}", request.head);
+    let deadline = request.header("legwork-deadline");
+    let format = &time::format_description::well_known::Rfc3339;
+    time::OffsetDateTime::parse(deadline, format).expect("RFC 3339");
+    for (name, value) in [
+        ("host", &*receiver.address.to_string()),
+        ("authorization", "Bearer abc"),
+        ("content-type", "application/json"),
+        ("content-length", &*PAYLOAD.len().to_string()),
+        ("user-agent", concat!("legwork/", env!("CARGO_PKG_VERSION"))),
+        ("webhook-id", "job_42"),
+        ("legwork-job-id", "42"),
+        ("legwork-kind", "send"),
+        ("legwork-queue", "mail"),
+        ("legwork-attempt", "3"),
+        ("legwork-max-attempts", "3"),
+        ("legwork-final-attempt", "true"),
+        ("legwork-lease-token", "7"),
+        ("traceparent", TRACE),
+        ("tracestate", "v=1"),
+        ("x-request-id", "r-1"),
+    ] {
+        assert_eq!(request.header(name), value, "{name}");
+    }
+    for absent in ["webhook-signature", "cookie", "referer", "accept-encoding"] {
+        assert!(request.all(absent).is_empty(), "{absent} in {}", request.head);
+    }
+}
+
+#[tokio::test]
+async fn a_published_library_takes_the_signature_of_each_secret_and_no_other() {
+    let receiver = Receiver::answering(|_| answer("204 No Content", &[], "")).await;
+    let mut settings = settings(&receiver.url("/"));
+    settings.secrets = [NEW, OLD].map(|text| SigningSecret::parse(text).expect("a secret")).into();
+    attempt(&Http::new(settings), PAYLOAD).await;
+
+    let [request] = &receiver.requests()[..] else { panic!("one request") };
+    let mut headers = axum::http::HeaderMap::new();
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        headers.insert(name, request.header(name).parse().expect("a value"));
+    }
+    let verified = |secret: &str, body: &str| {
+        Webhook::new(secret).expect("a secret").verify(body.as_bytes(), &headers)
+    };
+    verified(NEW, &request.body).expect("by who knows the new one");
+    verified(OLD, &request.body).expect("by who knows the old one");
+    verified("whsec_BBECAwQFBgcICQoLDA0ODxAREhMUFRYX", &request.body).expect_err("another");
+    verified(NEW, &request.body.replace("1.10", "1.11")).expect_err("another payload");
+    headers.insert("webhook-id", "job_43".parse().expect("a value"));
+    Webhook::new(NEW).expect("a secret").verify(request.body.as_bytes(), &headers).expect_err("id");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_job() {
+    let receiver = Receiver::answering(|_| answer("200 OK", &[], "1")).await;
+    let handler = Http::new(settings(&receiver.url("/")));
+    for _ in 0..3 {
+        assert_eq!(word(&attempt(&handler, "{}").await), "complete 1");
+    }
+    let connections: Vec<_> = receiver.requests().iter().map(|it| it.connection).collect();
+    assert_eq!(connections, [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_connection_that_died_between_two_jobs_costs_no_attempt() {
+    // It closes behind each answer and doesn't say so.
+    let receiver = Receiver::doing(async |mut stream| {
+        use tokio::io::AsyncWriteExt;
+        if crate::support::receiver::Request::read(&mut stream).await.is_some() {
+            stream.write_all(answer("200 OK", &[], "1").as_bytes()).await.expect("written");
+            stream.shutdown().await.expect("closed");
+        }
+    })
+    .await;
+    let handler = Http::new(settings(&receiver.url("/")));
+    for _ in 0..5 {
+        assert_eq!(word(&attempt(&handler, "{}").await), "complete 1");
+        // Until the end has arrived here, as between two jobs of a quiet kind.
+        tokio::time::sleep(SHORT).await;
+    }
+    assert_eq!(receiver.requests().len(), 5, "connections");
+}

@@ -1,0 +1,198 @@
+//! TLS: who is trusted, what fails closed, and HTTP/2 over it.
+
+use super::*;
+use crate::support::receiver::{Receiver, Request, answer};
+use hyper::{body::Incoming, service::service_fn};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// An authority of the test's own.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("signed").der().clone();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// A server of this name, trusted by who trusts the authority.
+    fn acceptor(&self, name: &str, expired: bool, protocols: &[&[u8]]) -> TlsAcceptor {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        if expired {
+            params.not_after = date_time_ymd(2020, 1, 1);
+        }
+        let certificate = params.signed_by(&key, &self.issuer).expect("signed").der().clone();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("a certificate");
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// Answers one request over TLS.
+async fn secured(acceptor: TlsAcceptor) -> Receiver {
+    Receiver::doing(move |stream: TcpStream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            if Request::read(&mut stream).await.is_some() {
+                let text = answer("200 OK", &[], "1");
+                stream.write_all(text.as_bytes()).await.expect("written");
+            }
+        }
+    })
+    .await
+}
+
+fn https(receiver: &Receiver, authorities: &[&Authority]) -> HttpSettings {
+    HttpSettings {
+        authorities: authorities.iter().map(|authority| authority.certificate.clone()).collect(),
+        ..settings(&format!("https://localhost:{}/", receiver.address.port()))
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_the_kinds_own_authority_vouches_for_is_trusted() {
+    let authority = Authority::new();
+    let receiver = secured(authority.acceptor("localhost", false, &[])).await;
+    assert_eq!(word(&sent(https(&receiver, &[&authority])).await), "complete 1");
+}
+
+#[tokio::test]
+async fn a_receiver_that_nobody_vouches_for_is_told_nothing() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let right = || authority.acceptor("localhost", false, &[]);
+    for (what, acceptor, trusted) in [
+        ("UnknownIssuer", right(), None),
+        // Of the same name: only its key tells it apart.
+        ("BadSignature", right(), Some(&other)),
+        ("Expired", authority.acceptor("localhost", true, &[]), Some(&authority)),
+        ("not valid for name", authority.acceptor("example.org", false, &[]), Some(&authority)),
+    ] {
+        let receiver = secured(acceptor).await;
+        let outcome = sent(https(&receiver, &trusted.into_iter().collect::<Vec<_>>())).await;
+        assert_eq!(word(&outcome), "retry");
+        let error = error(&outcome);
+        let says = error.contains(what) || error.to_lowercase().contains(&what.to_lowercase());
+        assert!(error.contains("no TLS session") && says, "{what}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_no_session() {
+    // A server that speaks only versions that nobody should: the alert `protocol_version`.
+    let old = Receiver::doing(async |mut stream: TcpStream| {
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).await.expect("a hello");
+        stream.write_all(&[21, 3, 1, 0, 2, 2, 70]).await.expect("written");
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.ok();
+    })
+    .await;
+    let plain = Receiver::doing(async |mut stream: TcpStream| {
+        let text = answer("400 Bad Request", &[], "plain HTTP");
+        stream.write_all(text.as_bytes()).await.expect("written");
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.ok();
+    })
+    .await;
+    for receiver in [old, plain] {
+        let outcome = sent(https(&receiver, &[])).await;
+        assert!(error(&outcome).contains("no TLS session"), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_is_given_up() {
+    let receiver = Receiver::doing(async |mut stream: TcpStream| {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.ok();
+    })
+    .await;
+    let outcome = sent(HttpSettings { connect_timeout: SHORT, ..https(&receiver, &[]) }).await;
+    assert!(error(&outcome).ends_with("no connection in time"), "{outcome:?}");
+}
+
+type Answered = Result<hyper::Response<String>, Infallible>;
+
+/// An HTTP/2 server; `served` counts its connections.
+async fn http2(acceptor: TlsAcceptor, served: Arc<AtomicUsize>) -> Receiver {
+    Receiver::doing(move |stream: TcpStream| {
+        let (acceptor, served) = (acceptor.clone(), served.clone());
+        async move {
+            let stream = acceptor.accept(stream).await.expect("a session");
+            served.fetch_add(1, Ordering::SeqCst);
+            let service = service_fn(async |request: hyper::Request<Incoming>| -> Answered {
+                let version = format!("{:?}", request.version());
+                Ok(hyper::Response::new(format!("{version:?}")))
+            });
+            let io = hyper_util::rt::TokioIo::new(stream);
+            let executor = hyper_util::rt::TokioExecutor::new();
+            let served = hyper::server::conn::http2::Builder::new(executor);
+            served.serve_connection(io, service).await.ok();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_the_receiver_does_and_one_connection_carries_all() {
+    let (authority, served) = (Authority::new(), Arc::default());
+    let acceptor = authority.acceptor("localhost", false, &[b"h2"]);
+    let receiver = http2(acceptor, Arc::clone(&served)).await;
+    let handler = Http::new(https(&receiver, &[&authority]));
+    assert_eq!(word(&attempt(&handler, "{}").await), "complete \"HTTP/2.0\"");
+    let all = futures::future::join_all((0..20).map(|_| attempt(&handler, "{}"))).await;
+    assert!(all.iter().all(|outcome| word(outcome) == "complete \"HTTP/2.0\""), "{all:?}");
+    assert_eq!(served.load(Ordering::SeqCst), 1, "connections");
+}
+
+#[tokio::test]
+async fn an_http_2_receiver_that_breaks_off_is_a_failed_attempt() {
+    let authority = Authority::new();
+    let acceptor = authority.acceptor("localhost", false, &[b"h2"]);
+    let receiver = Receiver::doing(move |stream: TcpStream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.expect("a session");
+            // SETTINGS, then GOAWAY with an error, once the client has begun.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("written");
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).await.expect("a preface");
+            let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+            stream.write_all(&goaway).await.expect("written");
+        }
+    })
+    .await;
+    let outcome = sent(https(&receiver, &[&authority])).await;
+    assert_eq!(word(&outcome), "retry");
+    assert!(error(&outcome).contains("the exchange broke off"), "{outcome:?}");
+}
