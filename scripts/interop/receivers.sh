@@ -23,6 +23,7 @@ have_signer() {
 # Starts what `run` says; afterwards `receiver` is its URL. It stays until the script's end.
 start_receiver() { # name
   local log=$work/$1.out
+  : >"$log"
   (cd "$run_in" && WEBHOOK_SECRET=$secret exec "${run[@]}") >"$log" 2>"$work/$1.log" &
   receivers+=" $!"
   local turn
