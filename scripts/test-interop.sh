@@ -68,6 +68,7 @@ try() { # directory of the example, name, check
 "$cargo" build --quiet --bin legwork --example producer
 start_cluster
 PATH=$PATH:$bindir
+command -v psql >/dev/null || fail "there is no psql: it comes with Postgres's client programs"
 psql -XAtq "$(url postgres postgres)" -c 'CREATE DATABASE app'
 "$target/debug/legwork" --database-url "$(url postgres)" migrate up >"$work/migrate.log" 2>&1 || fail_with "$work/migrate.log"
 sql -f examples/producers/schema.sql

@@ -15,7 +15,7 @@ as_cluster_owner() {
 
 # Makes and starts the cluster; afterwards `bindir`, `password` and `port` are known.
 start_cluster() {
-  bindir=$(scripts/need-postgres.sh --bindir)
+  bindir=$(dirname "$(realpath "$(scripts/need-postgres.sh --bindir)/postgres")")
   cluster_owner=$(id -un)
   if [ "$(id -u)" = 0 ]; then
     id postgres >/dev/null 2>&1 && cluster_owner=postgres || cluster_owner=nobody

@@ -8,7 +8,7 @@ check_producer() { # name
   before=$(last_job_id)
   DATABASE_URL=$(url shop) in_its_place "$1" "${run[@]}" || return 1
   found=$(what_it_left "$before" "$(shown_by "$1")")
-  [ "$found" = "$expected" ] || { said="expected $expected, found $found"; return 1; }
+  [ "$found" = "$expected" ] || { said=$(printf '\n  expected %s\n  found    %s' "$expected" "$found"); return 1; }
 }
 
 # The order and the job that were committed, whole; of those that were rolled back only an id that is missing.
@@ -19,9 +19,9 @@ what_it_left() { # the last job id before, what the example shows
 SELECT format('orders: %s; jobs: %s; rolled back: %s',
     (SELECT string_agg(item, ', ') FROM app_order),
     (SELECT string_agg(format('%s %s of %s order, and %s the example shows', job.kind, payload::jsonb - 'order',
-            CASE WHEN (payload::jsonb)['order'] = to_jsonb(o.id) THEN 'its' ELSE 'no' END,
+            CASE WHEN o.id IS NULL THEN 'no' ELSE 'its' END,
             CASE WHEN $2 THEN 'what' ELSE 'not what' END), ', ')
-        FROM legwork.job LEFT JOIN app_order o ON true WHERE job.id > :before),
+        FROM legwork.job LEFT JOIN app_order o ON to_jsonb(o.id) = (payload::jsonb)['order'] WHERE job.id > :before),
     CASE WHEN pg_sequence_last_value(pg_get_serial_sequence('legwork.job', 'id')) - :before > 1 THEN 'yes' ELSE 'no' END)
 SQL
 }
@@ -59,7 +59,7 @@ listen = "off"
 [[kind]]
 name = "send_receipt"
 handler = "command"
-command = ["$(command -v cat)"]
+command = ["$(type -P cat)"]
 TOML
   said="legwork run --once failed"
   DATABASE_URL=$(url legwork_daemon) limited 60 "$target/debug/legwork" --config "$work/legwork.toml" run --once \

@@ -5,19 +5,19 @@
 # and fails. What the system has is taken first; a library that it lacks is fetched into the throw-away directory
 # $work with the language's own client, within $fetch_seconds. Nothing is installed on the system.
 
-fetch_seconds=90
+fetch_seconds=60
 
 # Runs a client of a package registry; its log is kept for `why`.
 fetch() { # what, command …
   local what=$1 log=$work/fetch.log
   shift
   if limited "$fetch_seconds" "$@" >"$log" 2>&1; then return 0; fi
-  why="$what can't be fetched: $(grep -v '^[[:space:]]*$' "$log" | tail -1 | cut -c1-120)"
+  why="$what can't be fetched: $({ grep -im1 error "$log" || tail -1 "$log"; } | cut -c1-120)"
   return 1
 }
 
 limited() { # seconds, command …
-  if command -v timeout >/dev/null; then timeout "$@"; else "${@:2}"; fi
+  if command -v timeout >/dev/null; then timeout --foreground "$@"; else "${@:2}"; fi
 }
 
 # Sets `why` unless the program is there and runs: some systems have a stub that only tells what to install.
@@ -47,7 +47,7 @@ need_python() { # what is imported, requirement …
     "$python" -c "$imported" >/dev/null 2>&1 && return
   done
   [ -d "$work/venv" ] || fetch "a virtual environment" python3 -m venv "$work/venv" || { rm -rf "$work/venv"; return 1; }
-  fetch "$1" "$python" -m pip install --quiet --disable-pip-version-check --only-binary :all: "$@"
+  fetch "$1" "$python" -m pip install --quiet --retries 1 --disable-pip-version-check --only-binary :all: "$@"
 }
 
 python_version() { # distribution
@@ -70,7 +70,7 @@ find_sqlalchemy() {
 need_node() { # package, its release, program
   have node --version && have npm --version || return 1
   mkdir -p "$work/node"
-  fetch "$1" npm install --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1 --prefix "$work/node" "$1@$2" || return 1
+  fetch "$1" npm install --loglevel=error --no-audit --no-fund --ignore-scripts --fetch-retries=1 --prefix "$work/node" "$1@$2" || return 1
   cp "$3" "$work/node/"
   run_in=$work/node
   with="$1 $(node -p "require('$work/node/node_modules/$1/package.json').version"), Node $(node --version)"
