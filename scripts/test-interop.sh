@@ -6,8 +6,8 @@
 # off. Each receiver has to tell good signatures from bad ones. One line for each: passed, failed, or skipped and
 # why. psql's and Rust's run everywhere; without them this fails.
 #
-# Nothing is installed on the system; `make test-interop` first sees to Postgres's programs. Libraries go to a directory that goes with the
-# script; LEGWORK_INTEROP_KEEP=1 keeps it, and says where it is.
+# Nothing is installed on the system; `make test-interop` first sees to Postgres's programs. Libraries go to a
+# directory that goes with the script; LEGWORK_INTEROP_KEEP=1 keeps it, and says where it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -70,7 +70,7 @@ start_cluster
 PATH=$PATH:$bindir
 command -v psql >/dev/null || fail "there is no psql: it comes with Postgres's client programs"
 psql -XAtq "$(url postgres postgres)" -c 'CREATE DATABASE app'
-"$target/debug/legwork" --database-url "$(url postgres)" migrate up >"$work/migrate.log" 2>&1 || fail_with "$work/migrate.log"
+DATABASE_URL=$(url postgres) "$target/debug/legwork" migrate up >"$work/migrate.log" 2>&1 || fail_with "$work/migrate.log"
 sql -f examples/producers/schema.sql
 sql -c "ALTER ROLE shop PASSWORD '$password'; ALTER ROLE legwork_daemon PASSWORD '$password'"
 check_role

@@ -19,7 +19,9 @@ func placeOrder(db *sql.DB, item string, paid bool) error {
 		return err
 	}
 	defer tx.Rollback() // does nothing after a Commit; without one: neither order nor job
-	if _, err = tx.Exec("SELECT set_config('legwork.traceparent', $1, true)", traceparent); err != nil { // SET LOCAL
+	// What SET LOCAL does, with a parameter.
+	_, err = tx.Exec("SELECT set_config('legwork.traceparent', $1, true)", traceparent)
+	if err != nil {
 		return err
 	}
 	var order int64
@@ -30,7 +32,8 @@ func placeOrder(db *sql.DB, item string, paid bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err = tx.Exec("INSERT INTO legwork.job (kind, payload) VALUES ('send_receipt', $1)", string(payload)); err != nil {
+	_, err = tx.Exec("INSERT INTO legwork.job (kind, payload) VALUES ('send_receipt', $1)", string(payload))
+	if err != nil {
 		return err
 	}
 	if !paid {

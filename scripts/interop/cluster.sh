@@ -26,12 +26,12 @@ start_cluster() {
   [ "$(id -u)" != 0 ] || chown -R "$cluster_owner" "$cluster"
   as_cluster_owner "$bindir/initdb" --no-sync --encoding=UTF8 --locale=C --username=postgres --auth=scram-sha-256 \
     --pwfile="$cluster/password" --pgdata="$cluster/data" >"$work/initdb.log" 2>&1 || fail_with "$work/initdb.log"
-  local try
+  local try settings
   for try in 1 2 3 4 5; do # a port that somebody else has makes the start fail, and the next one is tried
     port=$((20000 + RANDOM % 12000))
-    as_cluster_owner "$bindir/pg_ctl" start --wait --silent --pgdata="$cluster/data" --log="$cluster/postgres.log" --options \
-      "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$cluster -c fsync=off" \
-      >"$work/start-$try.log" 2>&1 && return
+    settings="-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$cluster -c fsync=off"
+    as_cluster_owner "$bindir/pg_ctl" start --wait --silent --pgdata="$cluster/data" --options="$settings" \
+      --log="$cluster/postgres.log" >"$work/start-$try.log" 2>&1 && return
   done
   fail_with "$cluster/postgres.log"
 }

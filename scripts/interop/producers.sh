@@ -22,7 +22,7 @@ SELECT format('orders: %s; jobs: %s; rolled back: %s',
             CASE WHEN o.id IS NULL THEN 'no' ELSE 'its' END,
             CASE WHEN $2 THEN 'what' ELSE 'not what' END), ', ')
         FROM legwork.job LEFT JOIN app_order o ON to_jsonb(o.id) = (payload::jsonb)['order'] WHERE job.id > :before),
-    CASE WHEN pg_sequence_last_value(pg_get_serial_sequence('legwork.job', 'id')) - :before > 1 THEN 'yes' ELSE 'no' END)
+    CASE WHEN $(last_job_id) - :before > 1 THEN 'yes' ELSE 'no' END)
 SQL
 }
 
@@ -46,7 +46,7 @@ check_role() {
   roles=$(sql -c "SELECT string_agg(r.rolname, ' ' ORDER BY r.rolname) FROM pg_roles r
                   WHERE pg_has_role('shop', r.oid, 'MEMBER') OR r.rolname = 'shop' AND r.rolsuper")
   [ "$roles" = 'legwork_enqueue shop' ] || fail "shop acts as more than it should: $roles"
-  if psql -XAtq "$(url shop)" -c 'SELECT payload FROM legwork.job' >/dev/null 2>&1; then fail "shop may read payloads"; fi
+  ! psql -XAtq "$(url shop)" -c 'SELECT payload FROM legwork.job' >/dev/null 2>&1 || fail "shop may read payloads"
 }
 
 # A real daemon, as its own role, works everything off; `cat` gives each payload back as the result.

@@ -12,7 +12,7 @@ fetch() { # what, command …
   local what=$1 log=$work/fetch.log
   shift
   if limited "$fetch_seconds" "$@" >"$log" 2>&1; then return 0; fi
-  why="$what can't be fetched: $({ grep -im1 error "$log" || tail -1 "$log"; } | cut -c1-120)"
+  why="$what can't be fetched: $({ grep -Em1 '(^|[^A-Za-z])(ERROR|error)' "$log" || tail -1 "$log"; } | cut -c1-120)"
   return 1
 }
 
@@ -46,7 +46,7 @@ need_python() { # what is imported, requirement …
   for python in python3 "$work/venv/bin/python"; do
     "$python" -c "$imported" >/dev/null 2>&1 && return
   done
-  [ -d "$work/venv" ] || fetch "a virtual environment" python3 -m venv "$work/venv" || { rm -rf "$work/venv"; return 1; }
+  [ -x "$work/venv/bin/pip" ] || fetch "a virtual environment" python3 -m venv "$work/venv" || return 1
   fetch "$1" "$python" -m pip install --quiet --retries 1 --disable-pip-version-check --only-binary :all: "$@"
 }
 
@@ -61,7 +61,8 @@ find_psycopg() {
 }
 
 find_sqlalchemy() {
-  need_python 'import psycopg; from sqlalchemy.orm import DeclarativeBase' 'sqlalchemy~=2.0' 'psycopg[binary]~=3.1' || return 1
+  need_python 'import psycopg; from sqlalchemy.orm import DeclarativeBase' \
+    'sqlalchemy~=2.0' 'psycopg[binary]~=3.1' || return 1
   with=$(python_version sqlalchemy)
   run=("$python" python_sqlalchemy.py)
 }
@@ -70,7 +71,8 @@ find_sqlalchemy() {
 need_node() { # package, its release, program
   have node --version && have npm --version || return 1
   mkdir -p "$work/node"
-  fetch "$1" npm install --loglevel=error --no-audit --no-fund --ignore-scripts --fetch-retries=1 --prefix "$work/node" "$1@$2" || return 1
+  fetch "$1" npm install --loglevel=error --no-audit --no-fund --ignore-scripts --fetch-retries=1 \
+    --prefix "$work/node" "$1@$2" || return 1
   cp "$3" "$work/node/"
   run_in=$work/node
   with="$1 $(node -p "require('$work/node/node_modules/$1/package.json').version"), Node $(node --version)"
@@ -89,7 +91,7 @@ find_ruby() {
     fetch "the gem pg" gem install pg --version '~> 1.4' --no-document --install-dir "$work/gems" || return 1
     run=(env "GEM_PATH=$work/gems" ruby ruby.rb)
   fi
-  with=$(cd examples/producers && "${run[@]:0:${#run[@]}-1}" -e 'require "pg"; print "pg ", PG::VERSION, ", Ruby ", RUBY_VERSION')
+  with=$("${run[@]:0:${#run[@]}-1}" -e 'require "pg"; print "pg ", PG::VERSION, ", Ruby ", RUBY_VERSION')
 }
 
 # Debian has pgx 4 as a package; where the proxy of modules is out of reach it serves, since by way of database/sql
