@@ -2,7 +2,7 @@
 # `.ci/run` runs these same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker golden chaos plans loom bench fmt lint docs deny coverage ci tools
+.PHONY: help demo test test-docker test-interop golden chaos plans loom bench fmt lint docs deny coverage ci tools
 
 CARGO ?= cargo
 # Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
@@ -10,7 +10,7 @@ TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## See Legwork work: a private Postgres, sample jobs, a live page
 	@scripts/need-postgres.sh --or-docker
@@ -24,6 +24,10 @@ test-docker: ## Run every test against a container, and fail without a Docker en
 	@scripts/need-docker.sh
 	@scripts/need-postgres.sh
 	LEGWORK_TEST_DOCKER=1 $(CARGO) test
+
+test-interop: ## Run the examples of every language that is at hand: producers and receivers
+	@scripts/need-postgres.sh
+	@CARGO="$(CARGO)" scripts/test-interop.sh
 
 golden: ## Rewrite the golden files; look at the difference before you commit it
 	@scripts/need-postgres.sh

@@ -4,16 +4,19 @@
 # their place: the demo runs on either. The tests need the programs whatever server they use, since
 # some of them crash and restart a server of their own.
 #
+# With --bindir it ends by printing the directory of those programs.
+#
 # Quick when both are there. Otherwise it says what it installs and does so with the system's
 # package manager. LEGWORK_NO_INSTALL=1 makes it say the command and fail instead.
 set -euo pipefail
 
 oldest=14
-or_docker=${1:-}
+option=${1:-}
 
 have_compiler() { command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null; }
 
-have_postgres() {
+# Prints the directory of the first programs that are new enough.
+postgres_bindir() {
   local program major
   for program in "$(command -v postgres || true)" "$(pg_config --bindir 2>/dev/null || true)/postgres" \
     /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres /usr/libexec/postgresql*/bin/postgres \
@@ -21,13 +24,15 @@ have_postgres() {
     /usr/local/pgsql/bin/postgres; do
     [ -x "$program" ] && [ -x "$(dirname "$program")/initdb" ] || continue
     major=$("$program" --version 2>/dev/null | sed -nE 's/.*\(PostgreSQL\) ([0-9]+).*/\1/p')
-    [ "${major:-0}" -ge "$oldest" ] && return 0
+    [ "${major:-0}" -ge "$oldest" ] && dirname "$program" && return 0
   done
   return 1
 }
 
+have_postgres() { postgres_bindir >/dev/null; }
+
 have_docker() {
-  [ "$or_docker" = --or-docker ] && command -v docker >/dev/null && timeout 5 docker info >/dev/null 2>&1
+  [ "$option" = --or-docker ] && command -v docker >/dev/null && timeout 5 docker info >/dev/null 2>&1
 }
 
 have_database() { have_postgres || have_docker; }
@@ -76,3 +81,4 @@ if ! have_database; then
   install postgresql postgresql-server postgresql postgresql@17
   have_database || { echo "the Postgres of this system is older than $oldest" >&2; exit 1; }
 fi
+if [ "$option" = --bindir ]; then postgres_bindir; fi
