@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use rstest::rstest;
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{cell::Cell, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -177,24 +177,24 @@ async fn a_probe_gets_the_place_of_the_longest_of_64_half_sent_heads() {
 async fn probes_are_answered_beside_200_slow_clients_that_come_again_and_again() {
     const PROBES: usize = 10;
     served(state(), async |at| {
+        // How many had to leave before their time was up, which nobody would without a probe that wants in.
+        let gave_way = Cell::new(0);
         let again = async || {
             loop {
+                let came = Instant::now();
                 // Closed by the port, it comes back.
                 is_left(half_sent(at).await).await;
+                gave_way.set(gave_way.get() + usize::from(came.elapsed() < HEAD_TIMEOUT));
             }
         };
         let probe = async {
-            let mut slowest = Duration::ZERO;
             for _ in 0..PROBES {
-                let asked = Instant::now();
                 assert_eq!(status(&get(at, "/health/live", "").await), 200);
-                slowest = slowest.max(asked.elapsed());
             }
-            slowest
         };
         let slow = futures::future::join_all((0..200).map(|_| again()));
-        let slowest = tokio::select! { slowest = probe => slowest, _ = slow => unreachable!() };
-        assert!(slowest < HEAD_TIMEOUT / 2, "{slowest:?}");
+        tokio::select! { () = probe => {}, _ = slow => unreachable!() };
+        assert!(gave_way.get() >= PROBES, "{gave_way:?}");
     })
     .await;
 }

@@ -5,6 +5,7 @@ mod answers;
 mod egress;
 mod hostile;
 mod journey;
+mod keys;
 mod requests;
 mod tls;
 

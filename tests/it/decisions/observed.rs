@@ -205,6 +205,18 @@ const KEYS: &[(&str, &str)] = &[
         "kind.rate_limit",
         "pipeline::limits::a_limited_kind_never_starts_more_than_burst_and_rate_allow",
     ),
+    ("kind.url", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    ("kind.headers", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    ("kind.secret_file", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    ("kind.ca_file", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    ("kind.allow_hosts", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    ("kind.connect_timeout", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    ("kind.response_timeout", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    ("kind.max_result", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    (
+        "kind.async",
+        "receivers::keys::an_asynchronous_answer_is_refused_until_there_is_a_way_to_call_back",
+    ),
     ("kind.command", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
     ("kind.env", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
     ("kind.pass_env", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
@@ -334,6 +346,49 @@ const HEADERS: &[(&str, &str)] = &[
     ("LEGWORK_RESULT_FD", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
     ("LEGWORK_USER_ID", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
     ("TRACEPARENT", "command::the_environment_is_legworks_and_the_files_and_nothing_else"),
+    ("Legwork-Action", "receivers::answers::an_answer_decides"),
+    ("Legwork-Reason", "receivers::answers::a_failure_keeps_what_the_receiver_said"),
+    (
+        "Legwork-Attempt",
+        "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    (
+        "Legwork-Deadline",
+        "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    (
+        "Legwork-Final-Attempt",
+        "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    (
+        "Legwork-Job-Id",
+        "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    (
+        "Legwork-Kind",
+        "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    (
+        "Legwork-Lease-Token",
+        "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    (
+        "Legwork-Max-Attempts",
+        "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    (
+        "Legwork-Queue",
+        "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    ("webhook-id", "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks"),
+    (
+        "webhook-signature",
+        "receivers::requests::a_published_library_takes_the_signature_of_each_secret_and_no_other",
+    ),
+    (
+        "webhook-timestamp",
+        "receivers::requests::a_published_library_takes_the_signature_of_each_secret_and_no_other",
+    ),
     ("X-Request-ID", "admin::tests::only_a_harmless_request_id_comes_back"),
 ];
 

@@ -38,9 +38,11 @@ async fn an_answer_decides(#[case] text: &str, #[case] expected: &str) {
 #[tokio::test]
 async fn a_failure_keeps_what_the_receiver_said() {
     let body = format!("no such table{}", "!".repeat(10_000));
-    let outcome = answered(answer("500 Internal Server Error", &[], &body)).await;
+    let headers = ["Legwork-Reason: see below"];
+    let outcome = answered(answer("500 Internal Server Error", &headers, &body)).await;
     let error = error(&outcome);
-    assert!(error.starts_with("HTTP 500 Internal Server Error\nno such table!!!"), "{error}");
+    let expected = "HTTP 500 Internal Server Error: see below\nno such table!!!";
+    assert!(error.starts_with(expected), "{error}");
     assert!(error.len() < 5000, "{} bytes", error.len());
 }
 

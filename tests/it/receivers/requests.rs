@@ -22,7 +22,7 @@ async fn a_request_carries_the_payload_as_it_is_and_says_who_asks() {
     let [request] = &receiver.requests()[..] else { panic!("one request") };
     assert_eq!(request.body, PAYLOAD);
     assert!(request.head.starts_with("POST /jobs?x=1 HTTP/1.1\r\n"), "{}", request.head);
-    let deadline = request.header("legwork-deadline");
+    let deadline = request.header("Legwork-Deadline");
     let format = &time::format_description::well_known::Rfc3339;
     time::OffsetDateTime::parse(deadline, format).expect("RFC 3339");
     for (name, value) in [
@@ -32,13 +32,13 @@ async fn a_request_carries_the_payload_as_it_is_and_says_who_asks() {
         ("content-length", &*PAYLOAD.len().to_string()),
         ("user-agent", concat!("legwork/", env!("CARGO_PKG_VERSION"))),
         ("webhook-id", "job_42"),
-        ("legwork-job-id", "42"),
-        ("legwork-kind", "send"),
-        ("legwork-queue", "mail"),
-        ("legwork-attempt", "3"),
-        ("legwork-max-attempts", "3"),
-        ("legwork-final-attempt", "true"),
-        ("legwork-lease-token", "7"),
+        ("Legwork-Job-Id", "42"),
+        ("Legwork-Kind", "send"),
+        ("Legwork-Queue", "mail"),
+        ("Legwork-Attempt", "3"),
+        ("Legwork-Max-Attempts", "3"),
+        ("Legwork-Final-Attempt", "true"),
+        ("Legwork-Lease-Token", "7"),
         ("traceparent", TRACE),
         ("tracestate", "v=1"),
         ("x-request-id", "r-1"),

@@ -23,13 +23,13 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 /// An authority of the test's own.
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -37,8 +37,15 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
+    /// As a file has it.
+    pub(super) fn pem(&self) -> String {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let body = STANDARD.encode(&self.certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    }
+
     /// A server of this name, trusted by who trusts the authority.
-    fn acceptor(&self, name: &str, expired: bool, protocols: &[&[u8]]) -> TlsAcceptor {
+    pub(super) fn acceptor(&self, name: &str, expired: bool, protocols: &[&[u8]]) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         if expired {
@@ -58,7 +65,7 @@ impl Authority {
 }
 
 /// Answers one request over TLS.
-async fn secured(acceptor: TlsAcceptor) -> Receiver {
+pub(super) async fn secured(acceptor: TlsAcceptor) -> Receiver {
     Receiver::doing(move |stream: TcpStream| {
         let acceptor = acceptor.clone();
         async move {
