@@ -7,6 +7,7 @@
 
 mod handlers;
 mod pace;
+mod receiver;
 mod samples;
 mod server;
 mod view;
@@ -20,9 +21,11 @@ use crate::{
     postgres::{Connector, ObservedJob, Observer, migrate::Migrator},
 };
 use pace::Pace;
+use receiver::Receiver;
 use samples::Sample;
 use server::Server;
 use std::{
+    convert::Infallible,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,
 };
@@ -47,6 +50,9 @@ pub enum DemoError {
         /// Why there is no engine.
         engine: String,
     },
+    /// No port for the receiver of webhooks.
+    #[error("no port could be opened for the demo's own receiver")]
+    Receiver(#[source] std::io::Error),
     /// A step failed.
     #[error(transparent)]
     Trial(TrialError),
@@ -67,6 +73,8 @@ pub struct Demo {
     settings: Settings,
     environment: Environment,
     samples: Vec<Sample>,
+    /// Until it is served.
+    receiver: Option<Receiver>,
     /// Open from the beginning, so that nobody takes the port that is shown before the daemon does.
     admin: Option<TcpListener>,
 }
@@ -97,13 +105,15 @@ impl Demo {
     pub fn prepare(environment: Environment, say: impl Fn(&str)) -> Result<Self, DemoError> {
         let server = Server::start(Options::default(), &environment.search_path(), say)?;
         let samples = samples::all();
-        let mut settings = Settings { kinds: samples::kinds(), ..Settings::default() };
+        let receiver = Receiver::open().map_err(DemoError::Receiver)?;
+        let kinds = samples::kinds(receiver.address);
+        let mut settings = Settings { kinds, ..Settings::default() };
         settings.queues.push(QueueSettings::new(samples::programs(), settings.retention));
         settings.database.url = Some(DatabaseUrl::new(server.url()));
         let admin = open_port();
         let listen = admin.as_ref().and_then(|open| open.local_addr().ok());
         settings.admin = Admin { listen };
-        Ok(Self { server, settings, environment, samples, admin })
+        Ok(Self { server, settings, environment, samples, receiver: Some(receiver), admin })
     }
 
     /// The command by which a person looks into its database.
@@ -134,7 +144,7 @@ impl Demo {
         let samples = observer.tagged(tags).await?;
         let queues = self.settings.queues.iter().map(|queue| queue.name.to_string()).collect();
         let watched = Watched { observer, samples, queues };
-        let daemon = self.daemon();
+        let (daemon, received) = (self.daemon(), receive(self.receiver.take()));
         let daemon = async {
             let ended = daemon.run(signals.clone()).await;
             // Without a daemon, one that couldn't start included, there is nothing to watch.
@@ -146,7 +156,11 @@ impl Demo {
             signals.stop();
             done
         };
-        let (ended, done): (Result<Ended, StartError>, _) = tokio::join!(daemon, watch);
+        let work = async { tokio::join!(daemon, watch) };
+        let (ended, done): (Result<Ended, StartError>, _) = tokio::select! {
+            both = work => both,
+            never = received => match never {},
+        };
         ended?;
         done?;
         let counts = watched.observer.counts(&watched.queues).await?;
@@ -196,6 +210,14 @@ impl Demo {
             }
         }
     }
+}
+
+/// Serves the receiver. Were it to break, its jobs would say so.
+async fn receive(receiver: Option<Receiver>) -> Infallible {
+    if let Some(receiver) = receiver {
+        receiver.serve().await.ok();
+    }
+    std::future::pending().await
 }
 
 /// The usual port if it is free, else any other: a demo mustn't fail because a daemon runs already.

@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
 
 fn introduce(demo: &Demo) {
     output::say(
-        "enqueuing sample jobs: plain ones, programs, one that is flaky, one that panics, one that",
+        "enqueuing sample jobs: plain ones, programs, webhooks, one that is flaky, one that panics, one that",
     );
     output::say(
         "is too slow, one to be cancelled, one in two seconds, and one that nobody serves\n",

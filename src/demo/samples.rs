@@ -1,11 +1,11 @@
 //! The samples: one of everything that can become of a job, and how each should end.
 
 use crate::{
-    config::{CommandSettings, HandlerSettings, KindSettings},
+    config::{CommandSettings, Egress, HandlerSettings, HttpSettings, KindSettings},
     job::{Backoff, KindName, QueueName, State},
     postgres::{ObservedJob, enqueue::NewJob},
 };
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 use time::OffsetDateTime;
 
 /// A job that the demo enqueues.
@@ -67,6 +67,9 @@ pub(super) fn all() -> Vec<Sample> {
     samples.extend([
         sample("a program", "echo", r#"{"hello":"world"}"#, State::Completed, 1),
         sample("a program that fails", "fails", "{}", State::Discarded, 2),
+        sample("a webhook", "order", r#"{"order":17}"#, State::Completed, 1),
+        sample("a webhook that is busy", "busy", "{}", State::Completed, 1),
+        sample("a webhook that is gone", "gone", "{}", State::Discarded, 1),
         sample("some work", "sleep", r#"{"seconds":1}"#, State::Completed, 1),
         sample("flaky", "flaky", "{}", State::Completed, 2),
         sample("panics", "panics", "{}", State::Discarded, 2),
@@ -81,12 +84,18 @@ pub(super) fn all() -> Vec<Sample> {
     samples
 }
 
-/// The kinds that the demo's daemon serves; `unserved` isn't among them.
-pub(super) fn kinds() -> Vec<KindSettings> {
+/// The kinds that the demo's daemon serves; `unserved` isn't among them. Webhooks go to `receiver`.
+pub(super) fn kinds(receiver: SocketAddr) -> Vec<KindSettings> {
     let of = |name, handler| KindSettings::new(kind(name), handler);
     let command = |program: &str| {
         let command = vec![program.into()];
         HandlerSettings::Command(CommandSettings { command, ..CommandSettings::default() })
+    };
+    let webhook = |path: &str| {
+        let url = format!("http://{receiver}{path}").parse();
+        let url = url.unwrap_or_else(|error| unreachable!("{path}: {error}"));
+        let egress = Egress::allowing(["127.0.0.1"]).unwrap_or_default();
+        HandlerSettings::Http(Box::new(HttpSettings { egress, ..HttpSettings::new(url) }))
     };
     let mut kinds = vec![
         of("noop", HandlerSettings::Noop),
@@ -94,6 +103,9 @@ pub(super) fn kinds() -> Vec<KindSettings> {
         of("too_slow", HandlerSettings::Sleep),
         of("echo", command("/bin/cat")),
         of("fails", command("/bin/false")),
+        of("order", webhook("/orders")),
+        of("busy", webhook("/busy")),
+        of("gone", webhook("/gone")),
         of("flaky", HandlerSettings::Rust),
         of("panics", HandlerSettings::Rust),
         of("not_yet", HandlerSettings::Rust),
@@ -117,6 +129,7 @@ pub(super) fn trickle() -> Vec<NewJob> {
     let mut jobs = vec![NewJob::new(kind("noop")); 5];
     jobs.push(NewJob { payload: Some(r#"{"seconds":0.4}"#.into()), ..NewJob::new(kind("sleep")) });
     jobs.push(NewJob { queue: Some(programs()), ..NewJob::new(kind("echo")) });
+    jobs.push(NewJob::new(kind("order")));
     jobs
 }
 
