@@ -110,7 +110,7 @@ fn the_demo_counts_every_row_and_shows_how_many_jobs_finish_a_second() {
         support::eventually("the demo has drawn its page", draws).await;
         meddle(&demo, FINISH_MANY).await;
         let summary = summary(&mut demo, 0).await;
-        let samples = 31;
+        let samples = 34;
         assert_eq!(summary["enqueued"], FINISHED + samples, "{summary}");
         let outcomes = summary["by_outcome"].as_object().expect("a table");
         let all: u64 = outcomes.values().filter_map(Value::as_u64).sum();
