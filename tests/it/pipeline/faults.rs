@@ -166,6 +166,10 @@ fn a_row_that_the_database_refuses_delays_no_other(
 #[case::a_check_of_its_own("23514")]
 #[case::a_foreign_table("HV000")]
 #[case::a_broken_block("XX001")]
+#[case::a_server_that_its_trigger_asks("08001")]
+#[case::a_right_on_that_server("28000")]
+#[case::a_database_of_that_server("3D000")]
+#[case::a_file_that_its_trigger_reads("58P01")]
 fn a_row_that_fails_with_any_sqlstate_delays_no_other(#[case] sqlstate: &'static str) {
     support::run(async move |db| {
         let pool = db.pool().await;
