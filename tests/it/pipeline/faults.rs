@@ -199,6 +199,44 @@ fn a_row_that_fails_with_any_sqlstate_delays_no_other(#[case] sqlstate: &'static
     });
 }
 
+/// Refuses to give two jobs: the first as a row that is to blame, the second as what may be the moment.
+const TWO_ARE_NOT_GIVEN: &str = "CREATE SEQUENCE public.met;
+    CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+        IF NEW.payload = '9' THEN RAISE 'this row is poison'; END IF;
+        PERFORM nextval('public.met');
+        RAISE insufficient_privilege;
+    END $f$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON legwork.job FOR EACH ROW
+    WHEN (OLD.holder IS NULL AND NEW.holder IS NOT NULL AND NEW.payload IN ('9', '16'))
+    EXECUTE FUNCTION public.refuse()";
+
+#[test]
+fn what_a_claim_in_parts_took_before_it_failed_is_given_back() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        sqlx::raw_sql(TWO_ARE_NOT_GIVEN).execute(&pool).await.unwrap();
+        let mut settings = settings(&db);
+        settings.kinds = vec![kind("ends", AT_ONCE)];
+        settings.queues[0].concurrency = 20;
+        let rows = "INSERT INTO legwork.job (kind, payload)
+            SELECT 'ends', to_jsonb(n) FROM generate_series(1, 16) n";
+        sqlx::query(rows).execute(&pool).await.unwrap();
+        let daemon = daemon(settings).with_handler(name("ends"), deciding(|_| completed()));
+        let runner = Runner::start(daemon);
+        support::eventually("the second was met", async || {
+            value::<bool>(&pool, "SELECT is_called FROM public.met").await
+        })
+        .await;
+        sqlx::query("DROP TRIGGER refuse ON legwork.job").execute(&pool).await.unwrap();
+        support::eventually("all but the first have run", async || {
+            value::<i64>(&pool, "SELECT count(*) FROM legwork.finished").await >= 15
+        })
+        .await;
+        runner.end().await;
+        pool.close().await;
+    });
+}
+
 #[test]
 fn a_result_that_postgres_cannot_store_costs_the_result_and_not_the_job() {
     support::run(async |db| {
