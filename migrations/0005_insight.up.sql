@@ -75,8 +75,8 @@ AS $function$
     HAVING bool_or(d.quiet)
 $function$;
 
--- The gate of slots, no row where nobody serves the job. It blocks where every daemon says, and said just
--- now, that its slots are taken.
+-- The gate of slots, no row where nobody serves the job or who serves it claims nothing more. It blocks where
+-- every daemon that claims says, and said just now, that its slots are taken.
 CREATE FUNCTION legwork.slots_gate(queue text, kind text)
 RETURNS TABLE (gate text, blocking boolean, detail text)
 LANGUAGE sql STABLE
@@ -99,13 +99,13 @@ AS $function$
                 FILTER (WHERE d.place <= 5) AS named,
             CASE WHEN count(*) > 5 THEN format('; and %s more', count(*) - 5) ELSE '' END AS more
         FROM (SELECT o.*, row_number() OVER (ORDER BY o.daemon) AS place
-            FROM legwork.serving(slots_gate.queue, slots_gate.kind) o) d
+            FROM legwork.serving(slots_gate.queue, slots_gate.kind) o WHERE NOT (o.known AND o.quiet)) d
     ) s
     WHERE s.daemons > 0
 $function$;
 
 -- The gate of each rate limit, the kind's and then the queue's; no row where nobody limits. `ahead` and
--- `ahead_of_kind` count the line before the job. It blocks where every daemon limits and either said just
+-- `ahead_of_kind` count the line before the job. It blocks where every daemon that claims limits and either said just
 -- now that jobs wait for the limit, or jobs that need it are ahead. A job that waits for its limit inside
 -- a daemon goes back to its place in line after 5 s, so one that is in line may just have waited.
 CREATE FUNCTION legwork.rate_limit_gates(queue text, kind text, ahead bigint, ahead_of_kind bigint)
@@ -133,6 +133,7 @@ AS $function$
                 (1, 'kind ' || rate_limit_gates.kind, o.kind_limit, o.kind_waiting, rate_limit_gates.ahead_of_kind),
                 (2, 'queue ' || rate_limit_gates.queue, o.queue_limit, o.queue_waiting, rate_limit_gates.ahead)
             ) AS l (rank, whose, most, waiting, ahead)
+        WHERE NOT (o.known AND o.quiet)
     ) d
     GROUP BY d.rank, d.whose, d.ahead
     HAVING count(d.most) > 0

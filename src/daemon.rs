@@ -319,11 +319,12 @@ async fn check_schema(
     pool: &Check,
     notifier: &Notifier,
 ) -> Result<SchemaCheck, StartError> {
-    // What the next look may take, connecting and asking, the pause before it, and some more.
+    // What a look may take, connecting and asking, the pause after it, and some more.
     let within = 2 * (connector.step_max() + CONNECT_PAUSE_MAX);
     let mut pause = Duration::from_millis(200);
     let mut said = false;
     loop {
+        notifier.starting(within);
         let error = match look(connector).await {
             Ok(answer) => {
                 pool.ok();
@@ -334,7 +335,6 @@ async fn check_schema(
             Err(error) => error,
         };
         pool.failing("the database can't be reached");
-        notifier.starting(within);
         if !std::mem::replace(&mut said, true) {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(

@@ -68,8 +68,8 @@ impl ClaimSource for PostgresClaims {
         claiming.in_flight = None;
         let rows = match claimed {
             Ok(rows) => rows,
-            Err(error) => {
-                if leaves_doubt(&error) {
+            Err((error, in_doubt)) => {
+                if in_doubt {
                     claiming.doubt(request.holder);
                 }
                 claiming.tell_of_doubt(&self.held);
@@ -145,15 +145,22 @@ fn leaves_doubt(error: &DbError) -> bool {
 }
 
 impl Claiming {
-    /// In one statement; where that was refused, round the rows that are to blame.
-    async fn claim(&mut self, request: &ClaimRequest) -> Result<Vec<PgRow>, DbError> {
+    /// In one statement; where that was refused, round the rows that are to blame. An error comes with
+    /// whether jobs may have been taken all the same.
+    async fn claim(&mut self, request: &ClaimRequest) -> Result<Vec<PgRow>, (DbError, bool)> {
         if self.refused.is_empty() || self.refused.is_full() {
             match claim(&mut self.session, request).await {
                 Err(error) if error.blames_the_rows() && !self.refused.is_full() => {}
-                answered => return answered,
+                Err(error) => {
+                    let in_doubt = leaves_doubt(&error);
+                    return Err((error, in_doubt));
+                }
+                Ok(rows) => return Ok(rows),
             }
         }
-        around::claim(&mut self.session, request, &mut self.refused).await
+        // Of its statements those before the one that failed stand.
+        let claimed = around::claim(&mut self.session, request, &mut self.refused).await;
+        claimed.map_err(|error| (error, true))
     }
 
     fn doubt(&mut self, holder: i64) {

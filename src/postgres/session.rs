@@ -11,7 +11,10 @@
 use super::{ConnectError, Connector, connect::limit_statements, watch::Reporter};
 use crate::supervise;
 use futures::future::BoxFuture;
-use sqlx::PgConnection;
+use sqlx::{
+    PgConnection,
+    postgres::{PgDatabaseError, PgSeverity},
+};
 use std::{borrow::Cow, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -79,9 +82,21 @@ impl DbError {
     }
 
     /// Whether it may be one row or all of them, and an hour from now neither: what waits for a lock
-    /// or takes too long, and what lacks a right, a table or a function, perhaps in somebody's trigger.
+    /// or takes too long, what lacks a right, a table or a function, perhaps in somebody's trigger, and
+    /// what another server or a file says to such a trigger.
     pub(super) fn may_be_a_row_or_the_moment(&self) -> bool {
-        self.was_ended() || self.sqlstate_class().is_some_and(|class| OF_EITHER.contains(&&*class))
+        self.was_ended()
+            || self.sqlstate_class().is_some_and(|class| {
+                OF_EITHER.contains(&&*class)
+                    || (OF_A_CONNECTION.contains(&&*class) && self.ended_a_statement_alone())
+            })
+    }
+
+    /// Whether the session goes on after it.
+    fn ended_a_statement_alone(&self) -> bool {
+        let Self::Statement(sqlx::Error::Database(error)) = self else { return false };
+        let error = error.try_downcast_ref::<PgDatabaseError>();
+        error.is_some_and(|error| error.severity() == PgSeverity::Error)
     }
 
     fn sqlstate_class(&self) -> Option<String> {
@@ -96,6 +111,9 @@ impl DbError {
 
 /// Classes of SQLSTATE that tell of the connection, the session or the server: no row is to blame.
 const OF_THE_MOMENT: [&str; 11] = ["", "08", "25", "26", "28", "3D", "40", "53", "57", "58", "F0"];
+/// Of these, those by which a server ends its own session. One that ends a statement alone is what a
+/// trigger was told by somebody else: another server, by `dblink` or a foreign table, or a file.
+const OF_A_CONNECTION: [&str; 4] = ["08", "28", "3D", "58"];
 /// Those that tell of neither: what isn't supported, isn't there or isn't in the right state, another
 /// server's, and Postgres's own errors, one of which is a broken block.
 const OF_EITHER: [&str; 6] = ["0A", "3F", "42", "55", "HV", "XX"];

@@ -139,6 +139,22 @@ fn daemons_that_claim_nothing_more_block_where_no_other_claims() {
 }
 
 #[test]
+fn what_a_daemon_that_claims_nothing_more_has_free_is_nobodys() {
+    const QUIET: Option<&str> = Some(r#"{"queues": {"default": {"in_use": 4}}, "quiet": true}"#);
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        for (id, daemon) in [(1, ("web-1", 2, TEN, QUIET)), (2, ("web-2", 2, TEN, FULL))] {
+            publish(&mut session, id, &daemon).await;
+        }
+        let id = job(&mut session, "mail").await;
+        let why = format!("SELECT blocking, detail FROM legwork.why({id}) WHERE gate = 'slots'");
+        let expected = "t|all 10 slots of queue default are taken on every daemon that serves it (web-2: 10 of 10, 2 s ago)";
+        assert_eq!(rows(&mut session, &why).await, [expected]);
+        end(session).await;
+    });
+}
+
+#[test]
 fn a_held_job_of_a_limited_kind_may_be_one_that_waits_inside_its_daemon() {
     support::run(async |db| {
         let mut session = db.connect().await;

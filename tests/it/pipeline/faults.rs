@@ -166,6 +166,10 @@ fn a_row_that_the_database_refuses_delays_no_other(
 #[case::a_check_of_its_own("23514")]
 #[case::a_foreign_table("HV000")]
 #[case::a_broken_block("XX001")]
+#[case::a_server_that_its_trigger_asks("08001")]
+#[case::a_right_on_that_server("28000")]
+#[case::a_database_of_that_server("3D000")]
+#[case::a_file_that_its_trigger_reads("58P01")]
 fn a_row_that_fails_with_any_sqlstate_delays_no_other(#[case] sqlstate: &'static str) {
     support::run(async move |db| {
         let pool = db.pool().await;
@@ -190,6 +194,44 @@ fn a_row_that_fails_with_any_sqlstate_delays_no_other(#[case] sqlstate: &'static
         sqlx::query("DROP TRIGGER refuse ON legwork.finished").execute(&pool).await.unwrap();
         let next = insert(&pool, "ends").await;
         assert_eq!(history(&pool, next).await.outcome, "completed");
+        runner.end().await;
+        pool.close().await;
+    });
+}
+
+/// Refuses to give two jobs: the first as a row that is to blame, the second as what may be the moment.
+const TWO_ARE_NOT_GIVEN: &str = "CREATE SEQUENCE public.met;
+    CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+        IF NEW.payload = '9' THEN RAISE 'this row is poison'; END IF;
+        PERFORM nextval('public.met');
+        RAISE insufficient_privilege;
+    END $f$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON legwork.job FOR EACH ROW
+    WHEN (OLD.holder IS NULL AND NEW.holder IS NOT NULL AND NEW.payload IN ('9', '16'))
+    EXECUTE FUNCTION public.refuse()";
+
+#[test]
+fn what_a_claim_in_parts_took_before_it_failed_is_given_back() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        sqlx::raw_sql(TWO_ARE_NOT_GIVEN).execute(&pool).await.unwrap();
+        let mut settings = settings(&db);
+        settings.kinds = vec![kind("ends", AT_ONCE)];
+        settings.queues[0].concurrency = 20;
+        let rows = "INSERT INTO legwork.job (kind, payload)
+            SELECT 'ends', to_jsonb(n) FROM generate_series(1, 16) n";
+        sqlx::query(rows).execute(&pool).await.unwrap();
+        let daemon = daemon(settings).with_handler(name("ends"), deciding(|_| completed()));
+        let runner = Runner::start(daemon);
+        support::eventually("the second was met", async || {
+            value::<bool>(&pool, "SELECT is_called FROM public.met").await
+        })
+        .await;
+        sqlx::query("DROP TRIGGER refuse ON legwork.job").execute(&pool).await.unwrap();
+        support::eventually("all but the first have run", async || {
+            value::<i64>(&pool, "SELECT count(*) FROM legwork.finished").await >= 15
+        })
+        .await;
         runner.end().await;
         pool.close().await;
     });

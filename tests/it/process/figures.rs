@@ -174,20 +174,27 @@ async fn hears(manager: &UnixDatagram, notice: &str) -> Vec<String> {
     before
 }
 
+/// Starts `legwork run` under somebody who listens, as systemd does.
+async fn managed(configuration: &str) -> (UnixDatagram, Daemon) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let manager =
+        UnixDatagram::bind(directory.path().join("notify")).expect("a socket can be made");
+    std::fs::write(directory.path().join("legwork.toml"), configuration)
+        .expect("it can be written");
+    let mut command = Command::new("/usr/bin/env");
+    command.arg(format!("NOTIFY_SOCKET={}", directory.path().join("notify").display()));
+    command.arg("WATCHDOG_USEC=400000").arg(env!("CARGO_BIN_EXE_legwork"));
+    command.args(["--config", "legwork.toml", "run"]);
+    (manager, Daemon::start_command(command, directory).await)
+}
+
 #[test]
 fn a_service_manager_hears_again_and_again_that_a_daemon_waits_for_its_database() {
     support::run(async |_db| {
-        let directory = tempfile::tempdir().unwrap();
-        let manager = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("postgres://u@{}/d?sslmode=disable", nobody.local_addr().unwrap());
         drop(nobody);
-        let configuration = Configuration::of(&url, &[]).text();
-        std::fs::write(directory.path().join("legwork.toml"), configuration).unwrap();
-        let mut command = Command::new("/usr/bin/env");
-        command.arg(format!("NOTIFY_SOCKET={}", directory.path().join("notify").display()));
-        command.arg(env!("CARGO_BIN_EXE_legwork")).args(["--config", "legwork.toml", "run"]);
-        let mut daemon = Daemon::start_command(command, directory).await;
+        let (manager, mut daemon) = managed(&Configuration::of(&url, &[]).text()).await;
 
         // Of 1 s for the connection and 2 s for the answer the longer, and twice the longest pause.
         for _ in 0..3 {
@@ -198,22 +205,27 @@ fn a_service_manager_hears_again_and_again_that_a_daemon_waits_for_its_database(
     });
 }
 
+/// The first try alone may take longer than `TimeoutStartSec`.
+#[test]
+fn a_service_manager_hears_it_before_the_first_try_is_over() {
+    support::run(async |_db| {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://u@{}/d?sslmode=disable", silent.local_addr().unwrap());
+        let configuration = Configuration::of(&url, &[]).text();
+        let long = configuration.replace("connect_timeout = '1s'", "connect_timeout = '10m'");
+        let (manager, mut daemon) = managed(&long).await;
+
+        hears(&manager, "EXTEND_TIMEOUT_USEC=1210000000").await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
 #[test]
 fn a_service_manager_hears_that_the_daemon_lives_until_it_stops() {
     support::run(async |db| {
-        let directory = tempfile::tempdir().unwrap();
-        let manager = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        std::fs::write(
-            directory.path().join("legwork.toml"),
-            Configuration::of(&db.url(), &kinds).text(),
-        )
-        .unwrap();
-        let mut command = Command::new("/usr/bin/env");
-        command.arg(format!("NOTIFY_SOCKET={}", directory.path().join("notify").display()));
-        command.arg("WATCHDOG_USEC=400000").arg(env!("CARGO_BIN_EXE_legwork"));
-        command.args(["--config", "legwork.toml", "run"]);
-        let mut daemon = Daemon::start_command(command, directory).await;
+        let (manager, mut daemon) = managed(&Configuration::of(&db.url(), &kinds).text()).await;
 
         hears(&manager, "READY=1").await;
         for _ in 0..3 {
