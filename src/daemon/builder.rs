@@ -96,8 +96,8 @@ impl DaemonBuilder {
         self
     }
 
-    /// Runs jobs of this kind by a [`TypedHandler`](crate::executor::TypedHandler), a
-    /// [`Handler`] or a function: see [`IntoHandler`].
+    /// Runs jobs of this kind by a [`TypedHandler`](crate::executor::TypedHandler), a [`Handler`] or a
+    /// function: see [`IntoHandler`].
     pub fn handler<Form>(
         mut self,
         kind: impl Into<String>,
@@ -177,7 +177,11 @@ impl Base {
                         mistakes.push(mistake.message.clone(), mistake.place.as_deref());
                     }
                 });
-                loaded.ok().map(|loaded| loaded.settings)
+                let loaded = loaded.ok()?;
+                for warning in loaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                Some(loaded.settings)
             }
         }
     }
