@@ -184,7 +184,7 @@ impl Daemon {
         let signals = Signals::default();
         let caught = Caught::install().map_err(StartError::Signals)?;
         tokio::select! {
-            ended = self.run_with(signals.clone()) => ended,
+            ended = Box::pin(self.run_with(signals.clone())) => ended,
             () = signals.clone().follow(caught) => unreachable!("signals are followed for ever"),
         }
     }
@@ -201,7 +201,7 @@ impl Daemon {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            ended = self.run_with(signals.clone()) => ended,
+            ended = Box::pin(self.run_with(signals.clone())) => ended,
             () = asked => unreachable!("being asked to stop is no end"),
         }
     }

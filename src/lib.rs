@@ -96,8 +96,10 @@ pub use postgres::operations::assert_lease;
 pub use postgres::producer::{
     BrokenRule, EnqueueError, Enqueued, Job, OnConflict, enqueue, enqueue_many,
 };
+#[doc(no_inline)]
+pub use postgres::sqlx;
 #[doc(inline)]
-pub use postgres::{migrate, operations, sqlx};
+pub use postgres::{migrate, operations};
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;
 

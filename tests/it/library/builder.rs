@@ -19,9 +19,9 @@ struct Order {
     order: i64,
 }
 
-/// Waits until it is told to stop, and says that it has begun.
+/// Hands its context out and waits until it is told to stop.
 struct Wait {
-    begun: mpsc::Sender<i64>,
+    begun: mpsc::Sender<Context>,
 }
 
 impl TypedHandler for Wait {
@@ -30,7 +30,7 @@ impl TypedHandler for Wait {
 
     async fn handle(&self, order: Order, context: &Context) -> Result<(), HandlerError> {
         context.report_progress(format!("order {} waits", order.order));
-        self.begun.send(order.order).await?;
+        self.begun.send(context.clone()).await?;
         context.cancellation().cancelled().await;
         Err(HandlerError::Cancel)
     }
@@ -49,8 +49,9 @@ async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> Ended {
         rest.await;
         stop.cancel();
     };
-    let (ended, ()) = tokio::join!(daemon.run_until(stop.clone()), rest);
-    ended.expect("the daemon starts")
+    let running = async { tokio::join!(daemon.run_until(stop.clone()), rest).0 };
+    let ended = tokio::time::timeout(2 * support::PATIENCE, running).await;
+    ended.expect("it ends once its token is cancelled").expect("the daemon starts")
 }
 
 async fn ends(session: &mut PgConnection, id: i64, how: &str) {
@@ -71,7 +72,6 @@ fn builder(db: &TestDb) -> legwork::DaemonBuilder {
 fn a_built_daemon_runs_types_functions_and_closures_until_its_token_is_cancelled() {
     support::run(async |db| {
         let mut session = db.connect().await;
-        let (begun, mut begins) = mpsc::channel(1);
         let greeting = "hello".to_owned();
         let greet = move |name: String, context: Context| {
             let greeting = greeting.clone();
@@ -81,7 +81,6 @@ fn a_built_daemon_runs_types_functions_and_closures_until_its_token_is_cancelled
             .name("library")
             .queue("mail", QueueOptions::concurrency(4))
             .queue("default", QueueOptions::default())
-            .handler("wait", Wait { begun })
             .handler("twice", twice)
             .handler("greet", greet)
             .build()
@@ -96,12 +95,31 @@ fn a_built_daemon_runs_types_functions_and_closures_until_its_token_is_cancelled
             ends(&mut session, large, "discarded permanent_error").await;
             ends(&mut session, wrong, "discarded invalid_payload").await;
             ends(&mut session, greeted, "completed \"hello Ada 1\"").await;
+        })
+        .await;
+        assert!(ended.is_clean(), "{ended:?}");
+        end(session).await;
+    });
+}
 
+#[test]
+fn a_running_job_reports_progress_knows_its_lease_and_hears_that_it_is_cancelled() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let (begun, mut begins) = mpsc::channel(1);
+        let daemon = builder(&db).handler("wait", Wait { begun }).build().expect("it is right");
+        let ended = beside(daemon, async {
             let waiting =
                 enqueued(&mut session, Job::new("wait").payload(&Order { order: 7 })).await;
-            assert_eq!(begins.recv().await, Some(7), "it has begun, and reported before");
+            let context = begins.recv().await.expect("it has begun");
+            assert_eq!(context.progress().borrow().as_deref(), Some("order 7 waits"));
+            let token = format!("SELECT token FROM legwork.job WHERE id = {waiting}");
+            assert_eq!(value(&mut session, &token).await, context.lease_token().to_string());
+            assert!(context.deadline() > tokio::time::Instant::now(), "it has its kind's time");
+            assert!(!context.cancellation().is_cancelled());
             operations::cancel_jobs(&mut session, &[legwork::JobId(waiting)]).await.expect("asked");
             ends(&mut session, waiting, "cancelled cancel_requested").await;
+            assert!(context.cancellation().is_cancelled());
         })
         .await;
         assert!(ended.is_clean(), "{ended:?}");
