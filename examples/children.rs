@@ -5,18 +5,14 @@
 //! of two orders, of which one can't be split: `cargo run --example children`.
 
 use legwork::{
-    config::{Admin, DatabaseUrl, Environment, HandlerSettings, KindSettings, Settings},
-    daemon::{Daemon, Signals},
+    CancellationToken, Context, Daemon, HandlerError, Job, KindName, TypedHandler, assert_lease,
+    config::{Admin, Environment, HandlerSettings, KindSettings, Settings},
     embedded::{Options, Postgres},
-    executor::{Context, HandlerError, TypedHandler},
-    job::KindName,
-    postgres::{
-        enqueue::NewJob,
-        migrate,
-        operations::{self, JobFilter, JobPage, Limit, assert_lease, enqueue_job},
-    },
+    enqueue, migrate,
+    operations::{self, JobFilter, JobPage},
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use sqlx::{
     Connection as _, Executor as _, PgConnection,
     postgres::{PgConnectOptions, PgQueryResult},
@@ -60,10 +56,9 @@ impl TypedHandler for SplitOrder {
                 // The jobs that were enqueued before this one go with the transaction.
                 return Err(HandlerError::discard("a parcel has no address"));
             }
-            let mut parcel = NewJob::new(KindName::new("send_parcel")?);
-            parcel.payload = Some(serde_json::to_string(address)?);
-            parcel.tags = vec![format!("order-{}", order.order)];
-            enqueue_job(&mut transaction, &parcel, None).await?;
+            let tag = format!("order-{}", order.order);
+            let parcel = Job::new("send_parcel").payload(address).tag(tag);
+            enqueue(&mut transaction, &parcel).await?;
         }
         // Last: whoever has lost the job meanwhile must not commit, since another attempt will.
         assert_lease(&mut transaction, context.job().lease).await?;
@@ -83,28 +78,25 @@ async fn mark_as_split(
 
 /// Enqueues orders, runs a daemon until nothing is left to do, and gives every job, the newest first.
 pub async fn work_off(url: &str, orders: &[&str]) -> Result<JobPage, Error> {
-    let mut settings = Settings::default();
-    settings.database.url = Some(DatabaseUrl::new(url));
-    settings.admin = Admin { listen: None };
-    settings.kinds = vec![
-        KindSettings::new(KindName::new("split_order")?, HandlerSettings::Rust),
-        // What sending a parcel takes is another story.
-        KindSettings::new(KindName::new("send_parcel")?, HandlerSettings::Noop),
-    ];
-    let mut session = operations::open(&settings.database, Limit::Statement).await?;
+    let mut connection = PgConnection::connect(url).await?;
     for order in orders {
-        let mut job = NewJob::new(KindName::new("split_order")?);
-        job.payload = Some((*order).to_owned());
-        enqueue_job(&mut session, &job, None).await?;
+        let order: &RawValue = serde_json::from_str(order)?;
+        enqueue(&mut connection, &Job::new("split_order").payload(order)).await?;
     }
-    let nothing: [(&str, &str); 0] = [];
-    Daemon::new(settings, Environment::of(nothing))
-        .with_typed_handler(KindName::new("split_order")?, SplitOrder { database: url.parse()? })
+    // What sending a parcel takes is another story: a built-in handler completes these jobs at once.
+    let parcels = KindSettings::new(KindName::new("send_parcel")?, HandlerSettings::Noop);
+    let settings =
+        Settings { kinds: vec![parcels], admin: Admin { listen: None }, ..Settings::default() };
+    Daemon::builder()
+        .settings(settings)
+        .database_url(url)
+        .handler("split_order", SplitOrder { database: url.parse()? })
+        .build()?
         .once()
-        .run(Signals::default())
+        .run_until(CancellationToken::new())
         .await?;
-    let jobs = operations::list_jobs(&mut session, &JobFilter::default(), 100).await?;
-    session.close().await?;
+    let jobs = operations::list_jobs(&mut connection, &JobFilter::default(), 100).await?;
+    connection.close().await?;
     Ok(jobs)
 }
 

@@ -2,12 +2,8 @@
 //!
 //! Runs one attempt in place, without a database: `cargo run --example typed_handler`.
 
-use legwork::{
-    executor::{AttemptLimits, Context, HandlerError, Registry, StopOrder, TypedHandler, execute},
-    job::{ClaimedJob, JobId, KindName, Lease, QueueName},
-};
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
+use legwork::{Context, HandlerError, TypedHandler, testing};
+use serde_json::json;
 
 /// Adds numbers up.
 struct Sum;
@@ -23,29 +19,11 @@ impl TypedHandler for Sum {
     }
 }
 
-fn job(payload: &str) -> Result<ClaimedJob, Box<dyn std::error::Error>> {
-    Ok(ClaimedJob::new(
-        Lease { job: JobId(1), token: 1, holder: 1 },
-        QueueName::new("default")?,
-        KindName::new("sum")?,
-        payload,
-    ))
-}
-
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "an example shows what it did")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let registry = Registry::default().with_typed(KindName::new("sum")?, Sum);
-    let limits = AttemptLimits {
-        timeout: Duration::from_secs(5),
-        max_attempts: 3,
-        grace_without_lease: Duration::from_secs(1),
-    };
-    for payload in ["[1, 2, 39]", "[9223372036854775807, 1]", r#"{"not": "numbers"}"#] {
-        let context = Context::new(job(payload)?, limits, CancellationToken::new());
-        let handler = registry.get("sum").ok_or("no such kind")?;
-        let ending = execute(handler.as_ref(), &context, &StopOrder::default()).await;
-        println!("{payload} → {ending:?}");
+async fn main() {
+    for payload in [json!([1, 2, 39]), json!([i64::MAX, 1]), json!({"not": "numbers"})] {
+        let ran = testing::attempt(Sum, &payload).run().await;
+        println!("{payload} → {:?}", ran.ending());
     }
-    Ok(())
 }

@@ -207,7 +207,7 @@ async fn beside<T>(
     work: impl Future<Output = Result<T, BenchError>>,
 ) -> Result<T, BenchError> {
     let own = Signals::default();
-    let mut running = Box::pin(daemon.run(own.clone()));
+    let mut running = Box::pin(daemon.run_with(own.clone()));
     let done = tokio::select! {
         ended = &mut running => return Err(ended.err().map_or(BenchError::Ended, Into::into)),
         done = or_stopped(signals, work) => done,

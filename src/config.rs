@@ -5,6 +5,7 @@
 //! checked form that every other room receives; nothing below this room sees a string that could
 //! still be wrong, and nothing else reads the environment or a settings file.
 
+mod bounds;
 mod check;
 mod defaults;
 mod egress;
@@ -24,6 +25,7 @@ mod tests;
 mod tree;
 mod url;
 
+pub(crate) use bounds::{Amount, out_of_bounds};
 pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use mistakes::{Mistake, Mistakes};

@@ -3,6 +3,7 @@
 //! This file reads as the life of the daemon. How rooms are put together is `wiring`, how they end
 //! is `shutdown`, an ordered list. Nothing imports this room but the command line.
 
+mod builder;
 mod groups;
 mod lanes;
 mod shutdown;
@@ -10,6 +11,7 @@ mod signals;
 mod trial;
 mod wiring;
 
+pub use builder::{DaemonBuilder, KindOptions, QueueOptions};
 pub use shutdown::Ended;
 pub use signals::{Caught, Signals};
 pub use trial::TrialError;
@@ -39,6 +41,7 @@ use crate::{
 use shutdown::Budget;
 use std::{net::TcpListener, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use wiring::Running;
 
 /// Why the daemon didn't start.
@@ -74,6 +77,9 @@ pub enum StartError {
     /// The system refused a thread.
     #[error("the heartbeat's thread can't be started")]
     Thread(#[source] std::io::Error),
+    /// The process's signals can't be listened to.
+    #[error("the process's signals can't be listened to")]
+    Signals(#[source] std::io::Error),
 }
 
 impl StartError {
@@ -112,12 +118,18 @@ impl Daemon {
         Self { settings, registry, environment, metrics, once: false, admin: None }
     }
 
+    /// Puts a daemon together in a program of one's own.
+    pub fn builder() -> DaemonBuilder {
+        DaemonBuilder::default()
+    }
+
     /// Its metrics, for programs that show them at a port of their own.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
     /// Shows in the metrics which log lines were lost.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_log_losses(self, losses: Arc<Losses>) -> Self {
         self.metrics.observe_logs(losses);
@@ -138,6 +150,16 @@ impl Daemon {
         self
     }
 
+    /// Puts something round every handler.
+    #[must_use]
+    pub(crate) fn with_each_handler(
+        mut self,
+        wrap: impl Fn(Arc<dyn Handler>) -> Arc<dyn Handler>,
+    ) -> Self {
+        self.registry = self.registry.wrapped(wrap);
+        self
+    }
+
     /// Ends by itself once nothing of what it serves is in line or runs.
     #[must_use]
     pub fn once(mut self) -> Self {
@@ -153,8 +175,40 @@ impl Daemon {
         self
     }
 
+    /// Runs until the process is told to stop by TERM or INT, drains, and says how it ended. A second
+    /// signal ends it at once; TSTP and USR1 mean what they mean to the binary.
+    ///
+    /// The signals no longer end the process by themselves afterwards. A program that handles them itself
+    /// calls [`run_until`](Self::run_until).
+    pub async fn run(self) -> Result<Ended, StartError> {
+        let signals = Signals::default();
+        let caught = Caught::install().map_err(StartError::Signals)?;
+        tokio::select! {
+            ended = Box::pin(self.run_with(signals.clone())) => ended,
+            () = signals.clone().follow(caught) => unreachable!("signals are followed for ever"),
+        }
+    }
+
+    /// Runs until this token is cancelled, drains, and says how it ended. It heeds no signal.
+    ///
+    /// Cancel the token rather than drop the future: a daemon that is dropped gives nothing back, and its
+    /// jobs wait until their leases run out.
+    pub async fn run_until(self, stop: CancellationToken) -> Result<Ended, StartError> {
+        let signals = Signals::default();
+        let asked = async {
+            stop.cancelled().await;
+            signals.stop();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = Box::pin(self.run_with(signals.clone())) => ended,
+            () = asked => unreachable!("being asked to stop is no end"),
+        }
+    }
+
     /// Runs until a signal, an exit policy or, with `once`, the end of work.
-    pub async fn run(self, signals: Signals) -> Result<Ended, StartError> {
+    #[doc(hidden)]
+    pub async fn run_with(self, signals: Signals) -> Result<Ended, StartError> {
         self.every_kind_has_a_handler()?;
         let connector = Connector::new(self.settings.database_url()?, &self.settings.database)?;
         let notifier = Notifier::from(

@@ -146,7 +146,7 @@ impl Demo {
         let watched = Watched { observer, samples, queues };
         let (daemon, received) = (self.daemon(), receive(self.receiver.take()));
         let daemon = async {
-            let ended = daemon.run(signals.clone()).await;
+            let ended = daemon.run_with(signals.clone()).await;
             // Without a daemon, one that couldn't start included, there is nothing to watch.
             signals.stop();
             ended

@@ -7,7 +7,9 @@
 mod attempt;
 mod context;
 mod handler;
+mod into;
 
 pub use attempt::execute;
 pub use context::{AttemptLimits, Context, Progress, Stop, StopOrder};
 pub use handler::{Handler, HandlerError, HandlerFuture, Registry, TypedHandler};
+pub use into::{IntoHandler, OfAttempt, OfFunction, OfPayload};

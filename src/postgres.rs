@@ -4,6 +4,9 @@
 //! planner's reason. The rooms that need the database say so by a trait of their own; here the
 //! traits meet Postgres. No statement is assembled from strings.
 
+/// The driver whose connections the library takes.
+pub use ::sqlx;
+
 mod apart;
 mod bench;
 mod claim;
@@ -15,6 +18,7 @@ mod listen;
 pub mod migrate;
 mod observe;
 pub mod operations;
+pub mod producer;
 pub mod roles;
 mod session;
 mod settle;

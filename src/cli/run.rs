@@ -3,7 +3,7 @@
 use super::{Context, exit::Unclean};
 use crate::{
     config::{self, Settings},
-    daemon::{Caught, Daemon, Ended, Signals, StartError},
+    daemon::{Daemon, Ended},
     telemetry::logs,
 };
 use anyhow::Context as _;
@@ -42,21 +42,14 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     }
 }
 
-/// A runtime for the daemon, and its signals.
+/// A runtime for the daemon.
 pub(super) fn live(daemon: Daemon, settings: &Settings) -> anyhow::Result<Ended> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if settings.daemon.runtime_threads > 0 {
         builder.worker_threads(settings.daemon.runtime_threads);
     }
     let runtime = builder.enable_all().build().context("couldn't start the runtime")?;
-    let ended: Result<Ended, StartError> = runtime.block_on(async {
-        let signals = Signals::default();
-        let caught = Caught::install().map_err(StartError::Thread)?;
-        tokio::select! {
-            ended = daemon.run(signals.clone()) => ended,
-            () = signals.clone().follow(caught) => unreachable!("signals are followed for ever"),
-        }
-    });
+    let ended = runtime.block_on(daemon.run());
     // A handler that blocks its thread must not keep the process: its lease runs out.
     runtime.shutdown_background();
     Ok(ended?)

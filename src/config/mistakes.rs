@@ -42,7 +42,7 @@ impl Mistakes {
     }
 
     /// Notes a mistake.
-    pub(super) fn push(&mut self, message: impl Into<String>, place: Option<&str>) {
+    pub(crate) fn push(&mut self, message: impl Into<String>, place: Option<&str>) {
         if self.is_full() {
             self.more += 1;
             return;
@@ -61,7 +61,7 @@ impl Mistakes {
     }
 
     /// `Ok` with the value if nothing was wrong.
-    pub(super) fn unless_any<T>(mut self, value: impl FnOnce() -> T) -> Result<T, Self> {
+    pub(crate) fn unless_any<T>(mut self, value: impl FnOnce() -> T) -> Result<T, Self> {
         if self.listed.is_empty() {
             return Ok(value());
         }

@@ -59,10 +59,10 @@ pub struct AttemptLimits {
     pub grace_without_lease: Duration,
 }
 
-/// One attempt, as its handler sees it.
-#[derive(Debug)]
+/// One attempt, as its handler sees it. Clones share it and are cheap.
+#[derive(Debug, Clone)]
 pub struct Context {
-    job: ClaimedJob,
+    job: Arc<ClaimedJob>,
     limits: AttemptLimits,
     deadline: Instant,
     token: CancellationToken,
@@ -93,12 +93,12 @@ impl Context {
         let far = Duration::from_hours(365 * 24);
         let deadline = Instant::now() + limits.timeout.min(far);
         let origin = Origin::shared(job.metadata.as_deref());
-        Self { job, limits, deadline, token, origin, progress: Arc::default() }
+        Self { job: Arc::new(job), limits, deadline, token, origin, progress: Arc::default() }
     }
 
     /// Gives the job back once its attempt is over.
     pub fn into_job(self) -> ClaimedJob {
-        self.job
+        Arc::unwrap_or_clone(self.job)
     }
 
     /// The job.

@@ -84,7 +84,7 @@ pub trait TypedHandler: Send + Sync + 'static {
 }
 
 /// Makes a [`Handler`] of a [`TypedHandler`].
-struct Typed<T>(T);
+pub(super) struct Typed<T>(pub(super) T);
 
 impl<T: TypedHandler> Handler for Typed<T> {
     fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
@@ -131,8 +131,14 @@ pub struct Registry {
 impl Registry {
     /// Adds a handler; the last one of a kind wins.
     #[must_use]
-    pub fn with(mut self, kind: KindName, handler: impl Handler) -> Self {
-        self.handlers.insert(kind, Arc::new(handler));
+    pub fn with(self, kind: KindName, handler: impl Handler) -> Self {
+        self.with_shared(kind, Arc::new(handler))
+    }
+
+    /// Adds a handler that may be somebody else's as well.
+    #[must_use]
+    pub fn with_shared(mut self, kind: KindName, handler: Arc<dyn Handler>) -> Self {
+        self.handlers.insert(kind, handler);
         self
     }
 
@@ -140,6 +146,13 @@ impl Registry {
     #[must_use]
     pub fn with_typed(self, kind: KindName, handler: impl TypedHandler) -> Self {
         self.with(kind, Typed(handler))
+    }
+
+    /// Puts something round every handler.
+    #[must_use]
+    pub fn wrapped(self, wrap: impl Fn(Arc<dyn Handler>) -> Arc<dyn Handler>) -> Self {
+        let wrapped = self.handlers.into_iter().map(|(kind, handler)| (kind, wrap(handler)));
+        Self { handlers: wrapped.collect() }
     }
 
     /// The handler of a kind.

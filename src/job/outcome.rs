@@ -14,14 +14,18 @@ impl JobResult {
     /// Accepts JSON, however deep and with numbers of any size: a result is handed through and not read.
     /// `\u0000` and lone surrogates, which JSON allows and jsonb refuses, are none.
     pub fn new(json: String) -> Option<Self> {
-        serde_json::from_str::<&RawValue>(&json).ok()?;
-        escapes_are_storable(&json).then_some(Self(json))
+        is_storable_json(&json).then_some(Self(json))
     }
 
     /// The JSON text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a text is JSON that Postgres can store.
+pub(crate) fn is_storable_json(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok() && escapes_are_storable(text)
 }
 
 /// Whether every escape of a JSON text stands for characters that Postgres can store.

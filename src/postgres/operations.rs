@@ -18,6 +18,7 @@ mod session;
 
 pub use change::{Change, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use enqueue::enqueue_job;
+pub(in crate::postgres) use enqueue::insert;
 pub use error::OperationError;
 pub use jobs::{
     ATTEMPTS_MAX, Attempt, Gate, JobDetail, JobFilter, JobPage, JobSummary, PAGE_MAX, explain_job,

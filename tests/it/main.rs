@@ -15,6 +15,7 @@ mod history;
 mod hostile;
 mod insight;
 mod installations;
+mod library;
 mod locks;
 mod migrations;
 mod operators;

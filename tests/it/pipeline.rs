@@ -108,7 +108,7 @@ impl Runner {
     #[expect(clippy::disallowed_methods, reason = "a test has no supervisor; `stop` awaits it")]
     pub(crate) fn start(daemon: Daemon) -> Self {
         let signals = Signals::default();
-        Self { task: tokio::spawn(daemon.run(signals.clone())), signals }
+        Self { task: tokio::spawn(daemon.run_with(signals.clone())), signals }
     }
 
     /// Stops it as TERM would; it must end cleanly.

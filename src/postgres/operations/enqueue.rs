@@ -13,26 +13,23 @@ use std::time::Duration;
 /// Enqueues the job, `delay` from now unless it has a `run_at` of its own. `None`: an unfinished job of
 /// its queue has its unique key, and nothing was enqueued.
 ///
-/// The connection may be in a transaction of the caller's: then the job exists once that commits, and
-/// after a rollback it never did. `examples/children.rs` enqueues so from inside a handler.
-///
-/// ```no_run
-/// use legwork::{job::KindName, postgres::{enqueue::NewJob, operations::enqueue_job}};
-/// # async fn pay(pool: &sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
-/// let mut transaction = pool.begin().await?;
-/// sqlx::query("UPDATE orders SET paid = true WHERE id = 42").execute(&mut *transaction).await?;
-/// let mut receipt = NewJob::new(KindName::new("send_receipt")?);
-/// receipt.payload = Some(r#"{"order": 42}"#.into());
-/// enqueue_job(&mut transaction, &receipt, None).await?;
-/// transaction.commit().await?;
-/// # Ok(())
-/// # }
-/// ```
+/// For the command line, whose jobs are checked already; a program calls
+/// [`legwork::enqueue`](crate::enqueue).
+#[doc(hidden)]
 pub async fn enqueue_job(
     connection: &mut Connection,
     job: &NewJob,
     delay: Option<Duration>,
 ) -> Result<Option<JobId>, OperationError> {
+    insert(connection, job, delay).await.map_err(OperationError::Enqueue)
+}
+
+/// The statement.
+pub(in crate::postgres) async fn insert(
+    connection: &mut Connection,
+    job: &NewJob,
+    delay: Option<Duration>,
+) -> Result<Option<JobId>, sqlx::Error> {
     let id: Option<i64> = sqlx::query_scalar(include_str!("../sql/enqueue_job.sql"))
         .bind(job.kind.as_str())
         .bind(job.payload.as_deref())
@@ -47,7 +44,6 @@ pub async fn enqueue_job(
         .bind((!job.tags.is_empty()).then_some(job.tags.as_slice()))
         .bind(job.metadata.as_deref())
         .fetch_optional(connection)
-        .await
-        .map_err(OperationError::Enqueue)?;
+        .await?;
     Ok(id.map(JobId))
 }

@@ -11,7 +11,7 @@ use crate::job::Lease;
 /// attempt can start, and `cancel` waits as long.
 ///
 /// ```no_run
-/// # use legwork::{executor::{Context, HandlerError}, postgres::operations::{Connection, assert_lease}};
+/// # use legwork::{Context, HandlerError, assert_lease, operations::Connection};
 /// # async fn handle(transaction: &mut Connection, context: &Context) -> Result<(), HandlerError> {
 /// // … what the handler writes, then:
 /// assert_lease(transaction, context.job().lease).await?;

@@ -201,7 +201,7 @@ fn host() {
             tokio::join!(signals.clone().follow(caught), keep_the_gate(gate, decided.subscribe()));
         };
         tokio::select! {
-            ended = daemon.run(signals.clone()) => drop(ended.expect("it had started")),
+            ended = daemon.run_with(signals.clone()) => drop(ended.expect("it had started")),
             () = follow => unreachable!("signals are followed for ever"),
         }
     });

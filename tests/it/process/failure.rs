@@ -50,7 +50,7 @@ fn a_daemon_whose_task_fails_for_good_ends_uncleanly_and_names_it() {
         sqlx::query(statement).execute(&pool).await.unwrap();
         let nothing: [(&str, &str); 0] = [];
         let daemon = Daemon::new(settings(&db.url()), Environment::of(nothing));
-        let run = daemon.with_handler(breaking(), Breaking).run(Signals::default());
+        let run = daemon.with_handler(breaking(), Breaking).run_with(Signals::default());
         let ended = timeout(PATIENCE, run).await.expect("it ends").expect("it had started");
         assert_eq!(ended.failed.as_deref(), Some("worker[default]#0"));
         assert!(!ended.is_clean());

@@ -114,7 +114,7 @@ impl Within {
                 .expect("a runtime can be built");
             let nothing: [(&str, &str); 0] = [];
             let daemon = daemon::Daemon::new(settings, Environment::of(nothing));
-            let ended = runtime.block_on(daemon.with_handler(blocking(), handler).run(asked));
+            let ended = runtime.block_on(daemon.with_handler(blocking(), handler).run_with(asked));
             runtime.shutdown_background();
             ended
         });

@@ -1,0 +1,58 @@
+//! The bounds of keys, for values that a program sets in code.
+//!
+//! The same table that a file is held to: what `legwork.toml` can't say, the library can't either.
+
+use super::{
+    form::duration_text,
+    keys::{CONCURRENCY_MAX, Form, form_of},
+};
+use std::{fmt, time::Duration};
+
+/// A value in its own type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Amount {
+    /// A length of time.
+    Time(Duration),
+    /// A number of things.
+    Count(u64),
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(time) => f.write_str(&duration_text(*time)),
+            Self::Count(count) => count.fmt(f),
+        }
+    }
+}
+
+/// What is wrong with this value of the key, if anything: one sentence, the key's name first.
+pub(crate) fn out_of_bounds(key: &str, given: Amount) -> Option<String> {
+    let form = form_of(key)?;
+    let fits = match (form, given) {
+        (Form::Duration { min, max }, Amount::Time(time)) => (min..=max).contains(&time),
+        (Form::Count { min, max } | Form::Cap { min, max }, Amount::Count(count)) => {
+            (min..=max).contains(&count)
+        }
+        (Form::Concurrency, Amount::Count(count)) => (1..=CONCURRENCY_MAX).contains(&count),
+        _ => false,
+    };
+    let name = key.rsplit_once('.').map_or(key, |(_, name)| name);
+    (!fits).then(|| format!("{name}: {given} isn't {}", form.range()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_held_to_the_bounds_of_its_key() {
+        let time = |seconds| Amount::Time(Duration::from_secs(seconds));
+        assert_eq!(out_of_bounds("kind.timeout", time(60)), None);
+        let wrong = out_of_bounds("kind.timeout", time(0)).expect("refused");
+        assert_eq!(wrong, "timeout: 0s isn't 1ms to 30d");
+        assert_eq!(out_of_bounds("queue.concurrency", Amount::Count(10_000)), None);
+        assert!(out_of_bounds("queue.concurrency", Amount::Count(10_001)).is_some());
+        assert!(out_of_bounds("kind.max_attempts", Amount::Count(0)).is_some());
+    }
+}

@@ -1,0 +1,253 @@
+//! How a program makes a daemon of its own: settings from code, a value or a file, handlers from code,
+//! and every mistake at once.
+
+mod lanes;
+
+pub use lanes::{KindOptions, QueueOptions};
+
+use super::Daemon;
+use crate::{
+    config::{
+        self, Admin, DatabaseUrl, Environment, HandlerSettings, KindSettings, Mistakes, Settings,
+        Source,
+    },
+    executor::{Handler, IntoHandler},
+    job::KindName,
+    postgres::Connector,
+};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// Puts a daemon together; made by [`Daemon::builder`].
+///
+/// Nothing fails before [`build`](Self::build), which reports everything that is wrong at once.
+#[derive(Default)]
+#[must_use = "nothing runs before `build` and `run`"]
+pub struct DaemonBuilder {
+    base: Base,
+    environment: Option<Environment>,
+    url: Option<String>,
+    name: Option<String>,
+    admin: Option<SocketAddr>,
+    grace: Option<Duration>,
+    queues: Vec<(String, QueueOptions)>,
+    kinds: Vec<(String, KindOptions)>,
+    handlers: Vec<(String, Arc<dyn Handler>)>,
+}
+
+/// Where settings come from that the builder doesn't say.
+#[derive(Default)]
+enum Base {
+    /// The defaults, with no admin port: a library opens none unasked.
+    #[default]
+    Defaults,
+    Given(Box<Settings>),
+    /// This file, under the environment of the process.
+    File(PathBuf),
+}
+
+impl DaemonBuilder {
+    /// Where the queue is: `postgres://user@host/database`.
+    pub fn database_url(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// Starts from these settings; what else the builder is told wins over them.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.base = Base::Given(Box::new(settings));
+        self
+    }
+
+    /// Starts from this `legwork.toml` and the `LEGWORK_…` variables, as the binary does; what else the
+    /// builder is told wins over them. Kinds with `handler = "rust"` take their handlers from here.
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.base = Base::File(path.into());
+        self
+    }
+
+    /// The variables that [`config_file`](Self::config_file) looks at, in place of the process's own.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// What people know this daemon by.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Opens the admin port here: health, metrics, version.
+    pub fn admin(mut self, listen: SocketAddr) -> Self {
+        self.admin = Some(listen);
+        self
+    }
+
+    /// How long running jobs may finish once the daemon is told to stop.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// Serves a queue. Without any, `default` is served, or what the settings list; the first one named here
+    /// replaces `default` where the settings list nothing.
+    pub fn queue(mut self, name: impl Into<String>, options: QueueOptions) -> Self {
+        self.queues.push((name.into(), options));
+        self
+    }
+
+    /// Runs jobs of this kind by a [`TypedHandler`](crate::executor::TypedHandler), a [`Handler`] or a
+    /// function: see [`IntoHandler`].
+    pub fn handler<Form>(
+        mut self,
+        kind: impl Into<String>,
+        handler: impl IntoHandler<Form>,
+    ) -> Self {
+        self.handlers.push((kind.into(), handler.into_handler()));
+        self
+    }
+
+    /// What the jobs of a kind may take: attempts, time, starts.
+    pub fn kind(mut self, kind: impl Into<String>, options: KindOptions) -> Self {
+        self.kinds.push((kind.into(), options));
+        self
+    }
+
+    /// The daemon, or everything that is wrong. It asks no database and opens no port.
+    pub fn build(self) -> Result<Daemon, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let environment = self.base.environment(self.environment);
+        let settings = self.base.read(&environment, &mut mistakes);
+        let is_whole = settings.is_some();
+        let mut settings = settings.unwrap_or_default();
+        let lists_queues = !matches!(self.base, Base::Defaults);
+        settings.admin.listen = self.admin.or(settings.admin.listen);
+        settings.shutdown.grace = self.grace.unwrap_or(settings.shutdown.grace);
+        if let Some(name) = self.name {
+            settings.daemon.name = name;
+        }
+        if let Some(url) = self.url {
+            settings.database.url = Some(DatabaseUrl::new(url));
+        }
+        // Of a file that is wrong, what isn't there may only not have been seen.
+        if is_whole || settings.database.url.is_some() {
+            check_address(&settings, &mut mistakes);
+        }
+        check_life(&settings, &mut mistakes);
+        lanes::add_queues(&mut settings, &self.queues, lists_queues, &mut mistakes);
+        let handlers = named(self.handlers, &mut settings, &mut mistakes);
+        lanes::limit_kinds(&mut settings, &self.kinds, &mut mistakes);
+        for kind in settings.kinds.iter().filter(|kind| kind.handler == HandlerSettings::Rust) {
+            if !handlers.iter().any(|(name, _)| *name == kind.name) {
+                let why = format!("kind {:?} has no handler: give it one", kind.name.as_str());
+                mistakes.push(why, Some("Daemon::builder().handler"));
+            }
+        }
+        mistakes.unless_any(|| {
+            let mut daemon = Daemon::new(settings, environment);
+            for (kind, handler) in handlers {
+                daemon.registry = daemon.registry.with_shared(kind, handler);
+            }
+            daemon
+        })
+    }
+}
+
+impl Base {
+    /// The process's own environment counts only beside a file.
+    fn environment(&self, given: Option<Environment>) -> Environment {
+        let nothing: [(&str, &str); 0] = [];
+        given.unwrap_or_else(|| match self {
+            Self::Defaults | Self::Given(_) => Environment::of(nothing),
+            Self::File(_) => Environment::of_process(),
+        })
+    }
+
+    /// Nothing where the file is wrong.
+    fn read(&self, environment: &Environment, mistakes: &mut Mistakes) -> Option<Settings> {
+        match self {
+            Self::Defaults => {
+                Some(Settings { admin: Admin { listen: None }, ..Settings::default() })
+            }
+            Self::Given(settings) => Some(Settings::clone(settings)),
+            Self::File(path) => {
+                let source = Source::new(environment.clone()).with_file(path);
+                let loaded = config::load(&source).map_err(|wrong| {
+                    for mistake in wrong.iter() {
+                        mistakes.push(mistake.message.clone(), mistake.place.as_deref());
+                    }
+                });
+                let loaded = loaded.ok()?;
+                for warning in loaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                Some(loaded.settings)
+            }
+        }
+    }
+}
+
+/// The URL as far as it can be judged without its server.
+fn check_address(settings: &Settings, mistakes: &mut Mistakes) {
+    const PLACE: Option<&str> = Some("Daemon::builder().database_url");
+    match &settings.database.url {
+        None => mistakes.push("no database is named: postgres://user@host/database", PLACE),
+        Some(url) => {
+            if let Err(error) = Connector::new(url, &settings.database) {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                mistakes.push(format!("{error}{cause}"), PLACE);
+            }
+        }
+    }
+}
+
+fn check_life(settings: &Settings, mistakes: &mut Mistakes) {
+    const NAME_MAX_BYTES: usize = 128;
+    let name = &settings.daemon.name;
+    if name.is_empty() || name.len() > NAME_MAX_BYTES {
+        let why =
+            format!("a daemon's name has 1 to {NAME_MAX_BYTES} bytes, this one {}", name.len());
+        mistakes.push(why, Some("Daemon::builder().name"));
+    }
+    let grace = config::Amount::Time(settings.shutdown.grace);
+    if let Some(why) = config::out_of_bounds("shutdown.grace", grace) {
+        mistakes.push(why, Some("Daemon::builder().shutdown_grace"));
+    }
+}
+
+/// The handlers under their kinds' names; kinds that the settings don't list are added to them.
+fn named(
+    handlers: Vec<(String, Arc<dyn Handler>)>,
+    settings: &mut Settings,
+    mistakes: &mut Mistakes,
+) -> Vec<(KindName, Arc<dyn Handler>)> {
+    const PLACE: Option<&str> = Some("Daemon::builder().handler");
+    let mut named: Vec<(KindName, Arc<dyn Handler>)> = Vec::with_capacity(handlers.len());
+    for (kind, handler) in handlers {
+        let name = match KindName::new(&kind) {
+            Ok(name) => name,
+            Err(error) => {
+                mistakes.push(format!("kind {kind:?}: {error}"), PLACE);
+                continue;
+            }
+        };
+        if named.iter().any(|(other, _)| *other == name) {
+            mistakes.push(format!("kind {kind:?} has two handlers: leave one out"), PLACE);
+            continue;
+        }
+        match settings.kinds.iter().find(|listed| listed.name == name) {
+            None => settings.kinds.push(KindSettings {
+                policy: settings.retry.clone(),
+                ..KindSettings::new(name.clone(), HandlerSettings::Rust)
+            }),
+            Some(listed) if listed.handler != HandlerSettings::Rust => {
+                let why = format!("kind {kind:?} has a handler by its settings: only one can be");
+                mistakes.push(why, PLACE);
+            }
+            Some(_) => {}
+        }
+        named.push((name, handler));
+    }
+    named
+}

@@ -1,0 +1,233 @@
+//! A daemon that a program builds: its handlers get typed payloads, report and are told to stop, and what
+//! is wrong with it is said at once.
+
+use std::time::Duration;
+
+use legwork::{
+    Backoff, CancellationToken, Context, Daemon, Ended, HandlerError, Job, KindOptions,
+    QueueOptions, TypedHandler, config::Settings, enqueue, operations,
+};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnection;
+use tokio::sync::mpsc;
+
+use crate::statements::{end, value};
+use crate::support::{self, TestDb};
+
+#[derive(Serialize, Deserialize)]
+struct Order {
+    order: i64,
+}
+
+/// Hands its context out and waits until it is told to stop.
+struct Wait {
+    begun: mpsc::Sender<Context>,
+}
+
+impl TypedHandler for Wait {
+    type Payload = Order;
+    type Result = ();
+
+    async fn handle(&self, order: Order, context: &Context) -> Result<(), HandlerError> {
+        context.report_progress(format!("order {} waits", order.order));
+        self.begun.send(context.clone()).await?;
+        context.cancellation().cancelled().await;
+        Err(HandlerError::Cancel)
+    }
+}
+
+async fn twice(number: i64, context: Context) -> Result<i64, HandlerError> {
+    context.report_progress("doubling");
+    assert!(context.lease_token() > 0 && !context.is_overdue());
+    number.checked_mul(2).ok_or_else(|| HandlerError::discard("too large"))
+}
+
+/// Runs a daemon beside the rest of a test and ends it by its token.
+async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> Ended {
+    let stop = CancellationToken::new();
+    let rest = async {
+        rest.await;
+        stop.cancel();
+    };
+    let running = async { tokio::join!(daemon.run_until(stop.clone()), rest).0 };
+    let ended = tokio::time::timeout(2 * support::PATIENCE, running).await;
+    ended.expect("it ends once its token is cancelled").expect("the daemon starts")
+}
+
+async fn ends(session: &mut PgConnection, id: i64, how: &str) {
+    let state =
+        format!("SELECT concat_ws(' ', state, reason, result) FROM legwork.jobs WHERE id = {id}");
+    support::eventually(how, async || value(session, &state).await == how).await;
+}
+
+async fn enqueued(session: &mut PgConnection, job: Job) -> i64 {
+    enqueue(session, &job).await.expect("enqueued").id().expect("it is new").0
+}
+
+fn builder(db: &TestDb) -> legwork::DaemonBuilder {
+    Daemon::builder().database_url(db.url())
+}
+
+#[test]
+fn a_built_daemon_runs_types_functions_and_closures_until_its_token_is_cancelled() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let greeting = "hello".to_owned();
+        let greet = move |name: String, context: Context| {
+            let greeting = greeting.clone();
+            async move { Ok::<_, HandlerError>(format!("{greeting} {name} {}", context.attempt())) }
+        };
+        let daemon = builder(&db)
+            .name("library")
+            .queue("mail", QueueOptions::concurrency(4))
+            .queue("default", QueueOptions::default())
+            .handler("twice", twice)
+            .handler("greet", greet)
+            .build()
+            .expect("nothing is wrong");
+        let ended = beside(daemon, async {
+            let doubled = enqueued(&mut session, Job::new("twice").payload(&21)).await;
+            let large = enqueued(&mut session, Job::new("twice").payload(&i64::MAX)).await;
+            let wrong = enqueued(&mut session, Job::new("twice").payload("words")).await;
+            let greeted =
+                enqueued(&mut session, Job::new("greet").payload("Ada").queue("mail")).await;
+            ends(&mut session, doubled, "completed 42").await;
+            ends(&mut session, large, "discarded permanent_error").await;
+            ends(&mut session, wrong, "discarded invalid_payload").await;
+            ends(&mut session, greeted, "completed \"hello Ada 1\"").await;
+        })
+        .await;
+        assert!(ended.is_clean(), "{ended:?}");
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_running_job_reports_progress_knows_its_lease_and_hears_that_it_is_cancelled() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let (begun, mut begins) = mpsc::channel(1);
+        let daemon = builder(&db).handler("wait", Wait { begun }).build().expect("it is right");
+        let ended = beside(daemon, async {
+            let waiting =
+                enqueued(&mut session, Job::new("wait").payload(&Order { order: 7 })).await;
+            let context = begins.recv().await.expect("it has begun");
+            assert_eq!(context.progress().borrow().as_deref(), Some("order 7 waits"));
+            let token = format!("SELECT token FROM legwork.job WHERE id = {waiting}");
+            assert_eq!(value(&mut session, &token).await, context.lease_token().to_string());
+            assert!(context.deadline() > tokio::time::Instant::now(), "it has its kind's time");
+            assert!(!context.cancellation().is_cancelled());
+            operations::cancel_jobs(&mut session, &[legwork::JobId(waiting)]).await.expect("asked");
+            ends(&mut session, waiting, "cancelled cancel_requested").await;
+            assert!(context.cancellation().is_cancelled());
+        })
+        .await;
+        assert!(ended.is_clean(), "{ended:?}");
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_kind_has_the_policy_that_the_builder_gives_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let fails = async |(): (), _: Context| Err::<(), _>(HandlerError::retry("not today"));
+        let backoff = Backoff::new(Duration::from_millis(1), 1.0, Duration::from_millis(1), 0.0);
+        let policy = KindOptions::new().max_attempts(2).backoff(backoff.expect("a backoff"));
+        let daemon = builder(&db).handler("fails", fails).kind("fails", policy).build();
+        let ended = beside(daemon.expect("nothing is wrong"), async {
+            let id = enqueued(&mut session, Job::new("fails").payload(&())).await;
+            ends(&mut session, id, "discarded attempts_exhausted").await;
+            let attempts =
+                format!("SELECT count(*) FROM legwork.failed_attempt WHERE job_id = {id}");
+            assert_eq!(value(&mut session, &attempts).await, "2");
+        })
+        .await;
+        assert!(ended.is_clean(), "{ended:?}");
+        end(session).await;
+    });
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_daemon_is_said_at_once() {
+    let settings = Settings {
+        kinds: vec![
+            legwork::config::KindSettings::new(
+                legwork::KindName::new("built_in").expect("a name"),
+                legwork::config::HandlerSettings::Noop,
+            ),
+            legwork::config::KindSettings::new(
+                legwork::KindName::new("lonely").expect("a name"),
+                legwork::config::HandlerSettings::Rust,
+            ),
+        ],
+        ..Settings::default()
+    };
+    let wrong = Daemon::builder()
+        .settings(settings)
+        .name("")
+        .shutdown_grace(Duration::from_hours(48))
+        .queue("no good", QueueOptions::default())
+        .queue("mail", QueueOptions::concurrency(0).rate_limit("fast"))
+        .queue("mail", QueueOptions::default())
+        .handler("a b", twice)
+        .handler("twice", twice)
+        .handler("twice", twice)
+        .handler("built_in", twice)
+        .kind("twice", KindOptions::new().max_attempts(0).timeout(Duration::ZERO))
+        .kind("thrice", KindOptions::new())
+        .build()
+        .err()
+        .expect("it is refused");
+    let said: Vec<String> = wrong.iter().map(|mistake| mistake.message.clone()).collect();
+    let expected = [
+        "no database is named: postgres://user@host/database",
+        "a daemon's name has 1 to 128 bytes, this one 0",
+        "grace: 2d isn't 0s to 1d",
+        "queue \"no good\": ' ' can't stand in a name: letters, digits and _ . : - can",
+        "queue \"mail\": concurrency: 0 isn't 1 to 10000, \"cpus\" or \"N*cpus\"",
+        "queue \"mail\": rate_limit: \"fast\" isn't a rate limit: write `100/s`, `30/m` or `5/h`, with \
+         `burst N` if needed",
+        "queue \"mail\": it is named twice",
+        "kind \"a b\": ' ' can't stand in a name: letters, digits and _ . : - can",
+        "kind \"twice\" has two handlers: leave one out",
+        "kind \"built_in\" has a handler by its settings: only one can be",
+        "kind \"twice\": max_attempts: 0 isn't 1 to 1000",
+        "kind \"twice\": timeout: 0s isn't 1ms to 30d",
+        "kind \"thrice\": it has no handler",
+        "kind \"lonely\" has no handler: give it one",
+    ];
+    assert_eq!(said, expected);
+    let text = wrong.to_string();
+    assert!(text.contains("--> Daemon::builder().queue"), "each says where: {text}");
+}
+
+#[test]
+fn a_url_that_cannot_be_right_is_refused_without_its_password() {
+    let built = Daemon::builder()
+        .database_url("postgres://app:geheim@db.example.org/app?sslmode=disable")
+        .handler("twice", twice)
+        .build();
+    let text = built.err().expect("it is refused").to_string();
+    assert!(text.contains("in plain text") && !text.contains("geheim"), "{text}");
+}
+
+#[test]
+fn a_file_names_kinds_whose_handlers_the_program_brings() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let text = "[database]\nurl = \"postgres:///app?user=me\"\n\n[[kind]]\nname = \"twice\"\n\
+                handler = \"rust\"\nmax_attempts = 0\n";
+    std::fs::write(file.path(), text).expect("it is written");
+    // Not the process's variables: cargo's tests have one that looks like a key.
+    let nothing = || legwork::config::Environment::of::<&str, &str>([]);
+    let built = || Daemon::builder().config_file(file.path()).environment(nothing());
+    let said = built().handler("twice", twice).build().err().expect("it is refused").to_string();
+    assert!(said.contains("max_attempts") && said.contains(":7"), "{said}");
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+
+    std::fs::write(file.path(), text.replace("= 0", "= 3")).expect("it is written");
+    let right = built().handler("twice", twice).build();
+    assert!(right.is_ok(), "{}", right.err().expect("refused"));
+    let lonely = built().build().err().expect("it is refused").to_string();
+    assert!(lonely.contains("kind \"twice\" has no handler"), "{lonely}");
+}
