@@ -155,9 +155,11 @@ pub(super) const KEYS: &[Key] = &[
     key("kind.unsafe_shell", Form::Switch),
 ];
 
-/// The keys that only `handler = "command"` obeys.
-pub(super) const COMMAND_KEYS: &[&str] =
-    &["command", "env", "pass_env", "cwd", "kill_grace", "max_output", "unsafe_shell"];
+/// Keys that one handler alone obeys.
+pub(super) const HANDLER_KEYS: &[(&str, &[&str])] = &[(
+    "command",
+    &["command", "env", "pass_env", "cwd", "kill_grace", "max_output", "unsafe_shell"],
+)];
 
 /// The form of a key, if there is such a key.
 pub(super) fn form_of(path: &str) -> Option<Form> {

@@ -5,7 +5,7 @@ use crate::{
     config::{
         file::Item,
         form::duration_text,
-        keys::{COMMAND_KEYS, HANDLERS},
+        keys::{HANDLER_KEYS, HANDLERS},
         reader::{At, Reader},
         settings::{CommandSettings, HandlerSettings, KindSettings, Settings},
     },
@@ -86,19 +86,21 @@ fn handler(
         return None;
     }
     let handler = reader.one_of(at, "handler")?;
-    if handler == "command" {
-        let settings = command::settings(reader, at, given.environment, warnings);
-        return settings.map(HandlerSettings::Command);
-    }
-    for key in COMMAND_KEYS {
-        if reader.raw(at, key).is_some() {
-            let why = format!("it belongs to handler = \"command\", and this one is {handler:?}");
-            reader.refuse(at, key, &why);
+    for (owner, keys) in HANDLER_KEYS.iter().filter(|(owner, _)| *owner != handler) {
+        for key in *keys {
+            if reader.raw(at, key).is_some() {
+                let why = format!("it belongs to handler = {owner:?}, and this one is {handler:?}");
+                reader.refuse(at, key, &why);
+            }
         }
     }
-    Some(match handler {
-        "noop" => HandlerSettings::Noop,
-        "sleep" => HandlerSettings::Sleep,
-        _ => HandlerSettings::Rust,
-    })
+    match handler {
+        "command" => {
+            let settings = command::settings(reader, at, given.environment, warnings);
+            settings.map(HandlerSettings::Command)
+        }
+        "noop" => Some(HandlerSettings::Noop),
+        "sleep" => Some(HandlerSettings::Sleep),
+        _ => Some(HandlerSettings::Rust),
+    }
 }
