@@ -10,6 +10,7 @@ mod defaults;
 mod environment;
 mod file;
 mod form;
+mod function;
 mod keys;
 mod mistakes;
 mod overlay;
@@ -24,10 +25,11 @@ mod tree;
 mod url;
 
 pub use environment::Environment;
+pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, KindSettings, Log,
-    LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings, Shutdown,
+    LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings, Shutdown, SqlSettings,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

@@ -8,6 +8,7 @@ mod command;
 mod connection;
 mod filter;
 mod kind;
+mod sql;
 
 use super::{
     environment::Environment,

@@ -69,7 +69,7 @@ impl Key {
 }
 
 /// Handlers that this binary has.
-pub(super) const HANDLERS: &[&str] = &["noop", "sleep", "rust", "command"];
+pub(super) const HANDLERS: &[&str] = &["noop", "sleep", "rust", "command", "sql"];
 /// Most jobs that a queue may run at once.
 pub(super) const CONCURRENCY_MAX: u64 = 10_000;
 
@@ -103,6 +103,7 @@ pub(super) const KEYS: &[Key] = &[
     time("database.connect_timeout", 100, 10 * MINUTE),
     time("database.statement_timeout", 100, HOUR),
     key("database.allow_plaintext", Form::Switch),
+    count("database.sql_connections", 1, 1000),
     key("daemon.name", Form::Text),
     time("daemon.heartbeat_interval", 50, 5 * MINUTE),
     time("daemon.lease_ttl", 150, HOUR),
@@ -153,13 +154,15 @@ pub(super) const KEYS: &[Key] = &[
     time("kind.kill_grace", 0, 10 * MINUTE),
     key("kind.max_output", Form::Size { min: 1024, max: 16 * 1024 * 1024 }),
     key("kind.unsafe_shell", Form::Switch),
+    key("kind.function", Form::Text),
+    key("kind.role", Form::Text),
 ];
 
 /// Keys that one handler alone obeys.
-pub(super) const HANDLER_KEYS: &[(&str, &[&str])] = &[(
-    "command",
-    &["command", "env", "pass_env", "cwd", "kill_grace", "max_output", "unsafe_shell"],
-)];
+pub(super) const HANDLER_KEYS: &[(&str, &[&str])] = &[
+    ("command", &["command", "env", "pass_env", "cwd", "kill_grace", "max_output", "unsafe_shell"]),
+    ("sql", &["function", "role"]),
+];
 
 /// The form of a key, if there is such a key.
 pub(super) fn form_of(path: &str) -> Option<Form> {

@@ -3,7 +3,7 @@
 //! It can only be had from `config`'s checks or, for the library, from the defaults; what it holds
 //! is immutable while the daemon runs.
 
-use super::url::DatabaseUrl;
+use super::{function::FunctionName, url::DatabaseUrl};
 use crate::job::{KindName, KindPolicy, QueueName, RateLimit, Retention};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -62,6 +62,8 @@ pub struct Database {
     pub statement_timeout: Duration,
     /// TCP to another host without TLS is refused unless this is set.
     pub allow_plaintext: bool,
+    /// Most connections that attempts of sql kinds have at once, one each.
+    pub sql_connections: u32,
 }
 
 /// `[daemon]`
@@ -182,6 +184,17 @@ pub enum HandlerSettings {
     Rust,
     /// A program.
     Command(CommandSettings),
+    /// A function of the database.
+    Sql(SqlSettings),
+}
+
+/// The keys of `handler = "sql"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlSettings {
+    /// Takes the payload and returns the result, both jsonb.
+    pub function: FunctionName,
+    /// Whose rights it runs with; absent = the daemon's own.
+    pub role: Option<String>,
 }
 
 /// The keys of `handler = "command"`.

@@ -23,6 +23,7 @@ mod process;
 mod provenance;
 mod roles;
 mod schema;
+mod sql;
 mod statements;
 mod support;
 mod transactions;

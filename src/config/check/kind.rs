@@ -1,6 +1,6 @@
 //! `[[kind]]`: which handler runs it, and that it has that handler's keys and no others.
 
-use super::{Given, Warnings, command, policy, unnamed};
+use super::{Given, Warnings, command, policy, sql, unnamed};
 use crate::{
     config::{
         file::Item,
@@ -99,6 +99,7 @@ fn handler(
             let settings = command::settings(reader, at, given.environment, warnings);
             settings.map(HandlerSettings::Command)
         }
+        "sql" => sql::settings(reader, at).map(HandlerSettings::Sql),
         "noop" => Some(HandlerSettings::Noop),
         "sleep" => Some(HandlerSettings::Sleep),
         _ => Some(HandlerSettings::Rust),

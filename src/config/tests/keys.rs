@@ -4,7 +4,7 @@
 use super::{Files, load_with};
 use crate::config::{
     Settings, default_file,
-    keys::{KEYS, Key},
+    keys::{HANDLER_KEYS, KEYS, Key},
     overlay::variable_of,
 };
 use std::fmt::Write as _;
@@ -15,6 +15,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("database.connect_timeout", "7s"),
     ("database.statement_timeout", "7s"),
     ("database.allow_plaintext", "true"),
+    ("database.sql_connections", "7"),
     ("daemon.name", "other"),
     ("daemon.heartbeat_interval", "7s"),
     ("daemon.lease_ttl", "70s"),
@@ -62,6 +63,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("kind.cwd", "/"),
     ("kind.kill_grace", "7s"),
     ("kind.max_output", "7KiB"),
+    ("kind.function", "other.function"),
+    ("kind.role", "other"),
 ];
 
 /// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
@@ -85,10 +88,13 @@ fn file(set: Option<(&Key, &str)>) -> String {
     let handler = match set {
         _ if is("kind.handler") => "",
         Some((key, _)) if OF_COMMANDS.contains(&key.path) => "handler = \"command\"\n",
+        Some((key, _)) if OF_SQL.contains(&key.path) => "handler = \"sql\"\n",
         _ => "handler = \"noop\"\n",
     };
     let command = handler.contains("command") && !is("kind.command");
     let command = if command { "command = [\"/bin/ls\"]\n" } else { "" };
+    let function = handler.contains("sql") && !is("kind.function");
+    let function = if function { "function = \"app.f\"\n" } else { "" };
     let (queue, kind) = (line("queue"), line("kind"));
     let section = match set {
         Some((key, _)) if !["queue", "kind"].contains(&key.section()) => {
@@ -97,12 +103,13 @@ fn file(set: Option<(&Key, &str)>) -> String {
         _ => String::new(),
     };
     format!(
-        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{command}{kind}"
+        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{command}{function}{kind}"
     )
 }
 
 const OF_COMMANDS: [&str; 6] =
     ["kind.command", "kind.env", "kind.pass_env", "kind.cwd", "kind.kill_grace", "kind.max_output"];
+const OF_SQL: [&str; 2] = ["kind.function", "kind.role"];
 
 fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
     let variables = [&[("PATH", "/bin")], variables].concat();
@@ -115,10 +122,13 @@ fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
     for key in KEYS.iter().filter(|key| !ELSEWHERE.contains(&key.path)) {
         let other = OTHERS.iter().find(|(path, _)| *path == key.path);
         let (_, value) = other.unwrap_or_else(|| panic!("{} is set by no test", key.path));
-        let before = if OF_COMMANDS.contains(&key.path) && key.path != "kind.command" {
+        let of_a_handler = [&OF_COMMANDS[1..], &OF_SQL[1..]].concat();
+        let before = if of_a_handler.contains(&key.path) {
             file(Some((key, value))).replace(&format!("{} = {}\n", key.name(), literal(value)), "")
         } else if key.path == "kind.command" {
             file(Some((key, "[\"/bin/ls\"]")))
+        } else if key.path == "kind.function" {
+            file(Some((key, "app.f")))
         } else if key.path == "kind.handler" {
             file(Some((key, "noop")))
         } else {
@@ -183,21 +193,27 @@ fn the_default_file_is_right_with_all_its_examples() {
     let files = Files::new();
     let secret = files.write("database-url", "postgres:///app");
     let secret = secret.display().to_string();
-    let line = |line: &str| {
-        let bare = line.strip_prefix("# ").unwrap_or_default();
-        let name = bare.split(" = ").next().unwrap_or_default();
-        let key = bare.contains(" = ")
-            && name.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c));
-        match bare {
-            _ if bare.starts_with("url = ") => String::new(),
-            _ if key || bare.starts_with("[[") => bare.to_owned(),
-            _ => line.to_owned(),
-        }
-    };
-    let text: Vec<_> = default_file().lines().map(line).collect();
-    let text = text.join("\n").replace("/run/secrets/database-url", &secret);
-    let settings = settings(&text, &[]);
-    assert_eq!((settings.queues.len(), settings.kinds.len()), (1, 1));
+    for (handler, _) in HANDLER_KEYS {
+        let of_another = |name: &str| {
+            HANDLER_KEYS.iter().any(|(owner, keys)| owner != handler && keys.contains(&name))
+        };
+        let line = |line: &str| {
+            let bare = line.strip_prefix("# ").unwrap_or_default();
+            let name = bare.split(" = ").next().unwrap_or_default();
+            let key = bare.contains(" = ")
+                && name.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c));
+            match bare {
+                _ if bare.starts_with("url = ") || of_another(name) => String::new(),
+                _ if name == "handler" => format!("handler = {handler:?}"),
+                _ if key || bare.starts_with("[[") => bare.to_owned(),
+                _ => line.to_owned(),
+            }
+        };
+        let text: Vec<_> = default_file().lines().map(line).collect();
+        let text = text.join("\n").replace("/run/secrets/database-url", &secret);
+        let settings = settings(&text, &[]);
+        assert_eq!((settings.queues.len(), settings.kinds.len()), (1, 1));
+    }
 }
 
 #[test]
