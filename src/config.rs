@@ -12,6 +12,7 @@ mod egress;
 mod environment;
 mod file;
 mod form;
+mod function;
 mod keys;
 mod mistakes;
 mod overlay;
@@ -28,11 +29,12 @@ mod url;
 pub(crate) use bounds::{Amount, out_of_bounds};
 pub use egress::{Denied, Egress};
 pub use environment::Environment;
+pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
     KindSettings, Log, LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings,
-    Shutdown, SigningSecret,
+    Shutdown, SigningSecret, SqlSettings,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

@@ -1,4 +1,4 @@
-//! The handlers that come with Legwork: `command`, `http`, `noop` and `sleep`.
+//! The handlers that come with Legwork: `command`, `http`, `sql`, `noop` and `sleep`.
 //!
 //! Which kind has which handler stands in the configuration, so that a row can never choose what
 //! program runs. Rust handlers are code of whoever embeds the library and are registered there.
@@ -8,18 +8,22 @@ mod http;
 mod noop;
 mod shortage;
 mod sleep;
+mod sql;
 mod wall_clock;
 
 pub use command::Command;
 pub use http::Http;
 pub use noop::Noop;
 pub use sleep::Sleep;
+pub use sql::Sql;
 
 use crate::{
     config::{HandlerSettings, KindSettings},
     executor::Registry,
+    postgres::Functions,
     telemetry::metrics::Metrics,
 };
+use std::sync::Arc;
 
 /// The registry of every kind that a built-in handler runs.
 pub fn from_settings(kinds: &[KindSettings], metrics: &Metrics) -> Registry {
@@ -36,7 +40,22 @@ pub fn from_settings(kinds: &[KindSettings], metrics: &Metrics) -> Registry {
                 let http = Http::new(settings.as_ref().clone());
                 registry.with(name, http.counted_in(metrics.http_handler(&settings.target())))
             }
-            HandlerSettings::Rust => registry,
+            // Rust is the program's own, and a function can be called once there is a connection.
+            HandlerSettings::Rust | HandlerSettings::Sql(_) => registry,
         }
+    })
+}
+
+/// The same with the kinds that call a function, but for those that the program has a handler for.
+pub fn with_functions(
+    registry: Registry,
+    kinds: &[KindSettings],
+    functions: &Arc<Functions>,
+) -> Registry {
+    kinds.iter().fold(registry, |registry, kind| match &kind.handler {
+        HandlerSettings::Sql(settings) if registry.get(kind.name.as_str()).is_none() => {
+            registry.with(kind.name.clone(), Sql::new(settings.clone(), Arc::clone(functions)))
+        }
+        _ => registry,
     })
 }

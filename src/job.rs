@@ -18,7 +18,7 @@ pub use backoff::{Backoff, BackoffError};
 pub use claimed::{ClaimedJob, JobId, Lease};
 pub use name::{KindName, NameError, QueueName};
 pub(crate) use outcome::is_storable_json;
-pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome};
+pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome, Written};
 pub use policy::{KindPolicy, refuse_before_running};
 pub use rate::{RateLimit, RateLimitError};
 pub use retention::{RETENTION_MAX, Retention};

@@ -5,6 +5,7 @@
 //! once and the next one comes. Any number of daemons may run each of them at once.
 
 mod doorbell;
+mod ender;
 mod listener;
 mod promoter;
 mod pruner;
@@ -13,6 +14,7 @@ mod rounds;
 mod stats;
 
 pub use doorbell::Doorbell;
+pub use ender::end_abandoned;
 pub use listener::{Ears, listen};
 pub use promoter::{DueMark, Promoter};
 pub use pruner::Pruner;

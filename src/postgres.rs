@@ -2,7 +2,8 @@
 //!
 //! One statement a file under `postgres/sql`, its comment saying the intent, the index and the
 //! planner's reason. The rooms that need the database say so by a trait of their own; here the
-//! traits meet Postgres. No statement is assembled from strings.
+//! traits meet Postgres. No statement is assembled from strings, but for the name of an sql
+//! kind's function.
 
 /// The driver whose connections the library takes.
 pub use ::sqlx;
@@ -12,6 +13,7 @@ mod bench;
 mod claim;
 mod connect;
 pub mod enqueue;
+mod function;
 mod held;
 mod lease;
 mod listen;
@@ -29,6 +31,7 @@ mod watch;
 pub use bench::BenchSession;
 pub use claim::{PostgresClaims, decode_claimed_row};
 pub use connect::{ConnectError, Connector};
+pub use function::{Abandoned, Call, CallError, Functions, Refusal};
 pub use held::Held;
 pub use lease::{Identity, Load, PostgresLease, QueueLoad, WaitingRoom};
 pub use listen::{LISTEN_STEP_MAX, Listener, Notice};

@@ -25,7 +25,9 @@ impl Final {
             Verdict::Complete { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
-            | Verdict::Release => "completed",
+            | Verdict::Release
+            | Verdict::Written
+            | Verdict::Late => "completed",
         }
     }
 
@@ -37,7 +39,9 @@ impl Final {
             Verdict::Complete { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
-            | Verdict::Release => None,
+            | Verdict::Release
+            | Verdict::Written
+            | Verdict::Late => None,
         }
     }
 
@@ -56,7 +60,9 @@ impl Final {
             | Verdict::Discard { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
-            | Verdict::Release => None,
+            | Verdict::Release
+            | Verdict::Written
+            | Verdict::Late => None,
         }
     }
 }
@@ -67,6 +73,8 @@ pub(super) enum Part {
     Final,
     Back,
     Release,
+    /// None: there is nothing left to write.
+    Nothing,
 }
 
 impl Part {
@@ -75,6 +83,7 @@ impl Part {
             Verdict::Complete { .. } | Verdict::Cancel | Verdict::Discard { .. } => Self::Final,
             Verdict::Retry { .. } | Verdict::Snooze { .. } => Self::Back,
             Verdict::Release => Self::Release,
+            Verdict::Written | Verdict::Late => Self::Nothing,
         }
     }
 }
@@ -148,6 +157,8 @@ pub struct Batch {
     pub backs: Vec<Back>,
     /// Given back as they were.
     pub releases: Vec<Settled>,
+    /// Written already, or not to be written: only told of.
+    pub written: Vec<Settled>,
 }
 
 impl Batch {
@@ -179,6 +190,7 @@ impl Batch {
                     batch.backs.push(Back { settled, delay_seconds, snoozed });
                 }
                 Verdict::Release => batch.releases.push(settled),
+                Verdict::Written | Verdict::Late => batch.written.push(settled),
             }
         }
         batch
@@ -217,6 +229,8 @@ mod tests {
             Just(Verdict::Retry { delay: Duration::from_secs(1) }),
             Just(Verdict::Snooze { delay: Duration::from_secs(1) }),
             Just(Verdict::Release),
+            Just(Verdict::Written),
+            Just(Verdict::Late),
         ]
     }
 
@@ -234,6 +248,7 @@ mod tests {
             let mut ids: Vec<i64> = batch.finals.iter().map(|f| f.settled.lease.job.0)
                 .chain(batch.backs.iter().map(|b| b.settled.lease.job.0))
                 .chain(batch.releases.iter().map(|r| r.lease.job.0))
+                .chain(batch.written.iter().map(|w| w.lease.job.0))
                 .collect();
             ids.sort_unstable();
             prop_assert_eq!(ids, (0i64..).take(verdicts.len()).collect::<Vec<_>>());

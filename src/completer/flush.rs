@@ -114,6 +114,8 @@ struct Handles {
     finish: FlushMetrics,
     back: FlushMetrics,
     release: FlushMetrics,
+    /// What handlers write themselves.
+    sql: FlushMetrics,
 }
 
 impl<S: OutcomeSink> Completer<S> {
@@ -130,6 +132,7 @@ impl<S: OutcomeSink> Completer<S> {
             finish: metrics.flush("finish"),
             back: metrics.flush("back"),
             release: metrics.flush("release"),
+            sql: metrics.flush("sql"),
             all: Arc::clone(metrics),
         };
         Self {
@@ -248,7 +251,9 @@ impl<S: OutcomeSink> Completer<S> {
     /// set aside.
     async fn flush(&self, gathered: &mut Vec<Settled>, aside: &mut Aside, before: Before) {
         let batch = Batch::sort(gathered.iter().cloned(), &self.retention);
-        let Batch { failures, mut finals, mut backs, releases } = batch;
+        let Batch { failures, mut finals, mut backs, releases, written } = batch;
+        self.tell_of_written(&written);
+        gathered.retain(|settled| Part::of(&settled.verdict) != Part::Nothing);
         if !before.recorded {
             let waits = self.record(&failures, aside, before).await;
             finals.retain(|row| !waits.contains(&row.settled.lease));
@@ -327,6 +332,21 @@ impl<S: OutcomeSink> Completer<S> {
                 as_it_came.map_or(Verdict::Release, |f| f.settled.verdict.clone());
         }
         aside.add(stuck);
+    }
+
+    /// Counts and tells of what handlers wrote themselves, and of what came too late for that.
+    fn tell_of_written(&self, written: &[Settled]) {
+        const OP: &str = "sql";
+        for settled in written {
+            if let Some(job) = &settled.metrics {
+                job.finished(settled.end(), settled.attempt);
+            }
+            if settled.verdict == Verdict::Written {
+                say_ended(settled, settled.end());
+            } else {
+                self.metrics.sql.late(self.tell_late(OP, settled));
+            }
+        }
     }
 
     /// Counts and tells what is durable now, and what the fence refused.

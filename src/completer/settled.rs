@@ -47,9 +47,9 @@ impl Settled {
     /// A job that ran.
     pub fn ran(job: &ClaimedJob, ruling: Ruling, took: Duration, metrics: Arc<JobMetrics>) -> Self {
         let charged = match ruling.verdict {
-            Verdict::Complete { .. } | Verdict::Retry { .. } => true,
+            Verdict::Complete { .. } | Verdict::Retry { .. } | Verdict::Written => true,
             Verdict::Discard { .. } => ruling.failure.is_some(),
-            Verdict::Cancel | Verdict::Snooze { .. } | Verdict::Release => false,
+            Verdict::Cancel | Verdict::Snooze { .. } | Verdict::Release | Verdict::Late => false,
         };
         Self {
             lease: job.lease,

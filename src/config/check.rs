@@ -9,6 +9,7 @@ mod connection;
 mod filter;
 mod http;
 mod kind;
+mod sql;
 
 use super::{
     environment::Environment,

@@ -26,6 +26,7 @@ impl Default for Settings {
                 connect_timeout: Duration::from_secs(5),
                 statement_timeout: Duration::from_secs(10),
                 allow_plaintext: false,
+                sql_connections: 10,
             },
             daemon: Daemon::default(),
             shutdown: Shutdown {

@@ -73,7 +73,7 @@ impl Key {
 }
 
 /// Handlers that this binary has.
-pub(super) const HANDLERS: &[&str] = &["noop", "sleep", "rust", "command", "http"];
+pub(super) const HANDLERS: &[&str] = &["noop", "sleep", "rust", "command", "http", "sql"];
 /// Most jobs that a queue may run at once.
 pub(super) const CONCURRENCY_MAX: u64 = 10_000;
 
@@ -107,6 +107,7 @@ pub(super) const KEYS: &[Key] = &[
     time("database.connect_timeout", 100, 10 * MINUTE),
     time("database.statement_timeout", 100, HOUR),
     key("database.allow_plaintext", Form::Switch),
+    count("database.sql_connections", 1, 1000),
     key("daemon.name", Form::Text),
     time("daemon.heartbeat_interval", 50, 5 * MINUTE),
     time("daemon.lease_ttl", 150, HOUR),
@@ -166,6 +167,8 @@ pub(super) const KEYS: &[Key] = &[
     time("kind.response_timeout", 10, DAY),
     key("kind.max_result", Form::Size { min: 0, max: 1024 * 1024 }),
     key("kind.async", Form::Switch),
+    key("kind.function", Form::Text),
+    key("kind.role", Form::Text),
 ];
 
 /// Keys that one handler alone obeys.
@@ -185,6 +188,7 @@ pub(super) const HANDLER_KEYS: &[(&str, &[&str])] = &[
             "async",
         ],
     ),
+    ("sql", &["function", "role"]),
 ];
 
 /// The form of a key, if there is such a key.

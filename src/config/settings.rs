@@ -7,7 +7,7 @@ mod http;
 
 pub use http::{HttpSettings, SigningSecret};
 
-use super::url::DatabaseUrl;
+use super::{function::FunctionName, url::DatabaseUrl};
 use crate::job::{KindName, KindPolicy, QueueName, RateLimit, Retention};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -66,6 +66,8 @@ pub struct Database {
     pub statement_timeout: Duration,
     /// TCP to another host without TLS is refused unless this is set.
     pub allow_plaintext: bool,
+    /// Most connections that attempts of sql kinds have at once, one each.
+    pub sql_connections: u32,
 }
 
 /// `[daemon]`
@@ -188,6 +190,17 @@ pub enum HandlerSettings {
     Command(CommandSettings),
     /// A URL; boxed, since it is far larger than the others.
     Http(Box<HttpSettings>),
+    /// A function of the database.
+    Sql(SqlSettings),
+}
+
+/// The keys of `handler = "sql"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlSettings {
+    /// Takes the payload and returns the result, both jsonb.
+    pub function: FunctionName,
+    /// Whose rights it runs with; absent = the daemon's own.
+    pub role: Option<String>,
 }
 
 /// The keys of `handler = "command"`.

@@ -111,7 +111,11 @@ impl Running {
         self.stop_cancelling.cancel();
         self.stop_heartbeat.cancel();
         let until = phase.budget.retired(Instant::now());
-        phase.wait("retire", until, self.heartbeat_ended()).await;
+        let ended = async {
+            self.gone("ender").await;
+            self.heartbeat_ended().await;
+        };
+        phase.wait("retire", until, ended).await;
         self.health.enter(Phase::Stopped);
         self.stop_admin.cancel();
         let until = phase.budget.answered(Instant::now());

@@ -1,6 +1,7 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
 mod drained;
+mod functions;
 mod steps;
 mod upkeep;
 
@@ -15,6 +16,7 @@ use crate::{
     completer::{Completer, Links, Verdicts, verdict_channel},
     config::{KindSettings, QueueSettings, Settings},
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
+    executor::Registry,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     job::KindName,
     maintenance::{Doorbell, Stats},
@@ -66,6 +68,8 @@ pub(super) struct Running {
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
+    /// What runs which kind.
+    registry: Registry,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
     /// Where claimers wait while they have nothing to do.
     posts: Vec<Arc<Post>>,
@@ -97,6 +101,7 @@ impl Running {
             pools: Vec::new(),
             held: Arc::default(),
             heartbeat: None,
+            registry: Registry::default(),
             queues: Vec::new(),
             posts: Vec::new(),
             hints: Arc::default(),
@@ -129,6 +134,7 @@ impl Running {
         let settings = &daemon.settings;
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
+        self.registry = self.start_functions(daemon, connector);
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
         let load = load(&lanes, settings, self.quiet.clone());
@@ -387,7 +393,7 @@ impl Running {
 
     fn pool(&self, daemon: &Daemon, queue: &QueueSettings, verdicts: &Verdicts) -> Pool {
         let runtime = |kind: &KindSettings| {
-            let handler = Arc::clone(daemon.registry.get(kind.name.as_str())?);
+            let handler = Arc::clone(self.registry.get(kind.name.as_str())?);
             let metrics = self.metrics.job(&queue.name, &kind.name);
             Some((kind.name.clone(), KindRuntime { policy: kind.policy.clone(), handler, metrics }))
         };

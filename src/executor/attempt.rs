@@ -48,8 +48,13 @@ async fn watched(
         Err(_) => {
             // So that it can end what it started.
             context.cancellation().cancel();
-            let told = in_grace((handler, context, stop), work).await.and_then(last_words);
-            Ending::TimedOut { limit: context.timeout(), told }
+            match in_grace((handler, context, stop), work).await {
+                // It was over in time, or is undone: what stands in the database counts.
+                Some(Ok(outcome @ Outcome::Written(_))) => Ending::Decided(outcome),
+                said => {
+                    Ending::TimedOut { limit: context.timeout(), told: said.and_then(last_words) }
+                }
+            }
         }
     }
 }
@@ -62,7 +67,7 @@ type Caught = Result<Outcome, Box<dyn Any + Send>>;
 fn decided(result: Caught, stop: Option<Stop>) -> Ending {
     let unfinished = |outcome: &Outcome| match outcome {
         Outcome::Cancel | Outcome::Retry { .. } | Outcome::Snooze { .. } => true,
-        Outcome::Complete { .. } | Outcome::Discard { .. } => false,
+        Outcome::Complete { .. } | Outcome::Discard { .. } | Outcome::Written(_) => false,
     };
     match (result, stop) {
         (Ok(outcome), Some(stop)) if unfinished(&outcome) => broken_off(stop),
@@ -101,7 +106,10 @@ async fn in_grace(
 fn last_words(said: Caught) -> Option<JobError> {
     match said.ok()? {
         Outcome::Retry { error, .. } | Outcome::Discard { error, .. } => Some(error),
-        Outcome::Complete { .. } | Outcome::Snooze { .. } | Outcome::Cancel => None,
+        Outcome::Complete { .. }
+        | Outcome::Snooze { .. }
+        | Outcome::Cancel
+        | Outcome::Written(_) => None,
     }
 }
 

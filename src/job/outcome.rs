@@ -164,6 +164,21 @@ pub enum Outcome {
     },
     /// The handler stopped because it was asked to, or calls the job off itself.
     Cancel,
+    /// The handler ended the job itself, in one transaction with its effects. Only handlers of
+    /// Legwork's own can say so, since nothing else is written for it.
+    #[non_exhaustive]
+    Written(Written),
+}
+
+/// What became of an end that a handler wrote itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It is committed: the job is completed, and its effects are there.
+    Completed,
+    /// The lease was gone: nothing was kept, and somebody else decides about the job.
+    Late,
+    /// No answer says whether it was committed, and nobody could be asked.
+    Unknown,
 }
 
 /// How an attempt ended.

@@ -2,7 +2,7 @@
 //!
 //! One pure function, so that the whole policy can be read on a page and tried by a table.
 
-use super::{ClaimedJob, DiscardReason, Ending, JobError, JobResult, KindPolicy, Outcome};
+use super::{ClaimedJob, DiscardReason, Ending, JobError, JobResult, KindPolicy, Outcome, Written};
 use std::time::Duration;
 
 /// Longest delay that a handler may ask for; the same limit as a backoff's.
@@ -39,6 +39,10 @@ pub enum Verdict {
     },
     /// Back to its place in line, nothing charged.
     Release,
+    /// Finished well, and written down already by who ran it.
+    Written,
+    /// Nothing: its handler found that the lease is gone, and kept nothing of what it did.
+    Late,
 }
 
 /// What kind of failure an attempt's record tells of.
@@ -94,12 +98,17 @@ pub fn rule(ending: Ending, job: &ClaimedJob, policy: &KindPolicy, random: f64) 
         Ending::Decided(Outcome::Discard { reason, error }) => {
             failed(Cause::Failed, error, Verdict::Discard { reason })
         }
+        Ending::Decided(Outcome::Written(Written::Completed)) => plain(Verdict::Written),
+        Ending::Decided(Outcome::Written(Written::Late)) => plain(Verdict::Late),
         Ending::TimedOut { limit, told } => {
             let error = overdue(limit, told.as_ref());
             failed(Cause::TimedOut, error, retry(job, policy, None, random))
         }
         Ending::Panicked(error) => failed(Cause::Panicked, error, retry(job, policy, None, random)),
-        Ending::Interrupted => plain(Verdict::Release),
+        // If what is in doubt was committed, the fence finds nothing to give back.
+        Ending::Interrupted | Ending::Decided(Outcome::Written(Written::Unknown)) => {
+            plain(Verdict::Release)
+        }
         Ending::Refused(reason) => plain(Verdict::Discard { reason }),
     }
 }

@@ -126,6 +126,12 @@ impl Connector {
         self
     }
 
+    /// Has the sessions that are made from here on report to nobody.
+    #[must_use]
+    pub(super) fn unwatched(self) -> Self {
+        Self { watch: None, ..self }
+    }
+
     pub(super) fn reporter(&self, role: &'static str) -> Option<Reporter> {
         self.watch.as_ref().map(|watch| Reporter::new(Arc::clone(watch), role))
     }

@@ -5,7 +5,7 @@ mod inserted;
 use super::{Connector, DbError, Session, held::Held};
 use crate::{
     completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError},
-    job::JobId,
+    job::{JobId, Lease},
 };
 use futures::FutureExt;
 use sqlx::{PgConnection, Row, postgres::PgRow};
@@ -264,13 +264,45 @@ async fn finish_without_history(
 /// A CHECK that a row breaks has the same SQLSTATE, but a name; so may have what a trigger raises, but it
 /// names no table.
 pub(super) fn lacks_a_partition(error: &DbError) -> bool {
-    let DbError::Statement(sqlx::Error::Database(refusal)) = error else { return false };
+    matches!(error, DbError::Statement(error) if is_without_a_partition(error))
+}
+
+pub(super) fn is_without_a_partition(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(refusal) = error else { return false };
     refusal.code().as_deref() == Some(NO_PARTITION)
         && refusal.constraint().is_none()
         && refusal.table().is_some()
 }
 
-async fn make_days(connection: &mut PgConnection, days: Vec<i32>) -> Result<(), sqlx::Error> {
+/// Completes one job inside of the caller's transaction; `false` when the lease is gone. The end is the
+/// same as a flush's: fence, history, retention.
+pub(super) async fn complete(
+    connection: &mut PgConnection,
+    lease: Lease,
+    result: Option<String>,
+    days: Option<i32>,
+) -> Result<bool, sqlx::Error> {
+    let fence =
+        Fence { ids: vec![lease.job.0], tokens: vec![lease.token], holders: vec![lease.holder] };
+    let rows = if days.is_none() {
+        finish_without_history(connection, fence).await?
+    } else {
+        let history = History {
+            outcomes: vec!["completed"],
+            reasons: vec![None],
+            results: vec![result],
+            charges: vec![1],
+            days: vec![days],
+        };
+        finish(connection, fence, history).await?
+    };
+    Ok(!rows.is_empty())
+}
+
+pub(super) async fn make_days(
+    connection: &mut PgConnection,
+    days: Vec<i32>,
+) -> Result<(), sqlx::Error> {
     let made = sqlx::query(include_str!("sql/make_days.sql")).bind(days);
     made.execute(connection).await.map(drop)
 }

@@ -6,11 +6,11 @@
 //! elsewhere. Whether the reasons are true is held by `tests/it/transactions.rs`, which panics inside
 //! each.
 //!
-//! It takes statements that are known beforehand, and so it runs nobody's code while the transaction
-//! is open. Who gives it a connection owns that connection and must not put it back into use when
+//! A `Whole` takes statements that are known beforehand, and so it runs nobody's code while the
+//! transaction is open. Who gives it a connection owns that connection and must not put it back into use when
 //! [`Whole::run`] was dropped or has panicked: closing it is what rolls back.
 
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
 /// Statements that take effect together or not at all.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,17 @@ impl Whole {
     pub(super) fn script(&self) -> String {
         script(self.protects, self.statements)
     }
+}
+
+/// Begins one around a function of the operator's: the one transaction in which code runs that isn't known
+/// beforehand (ADR 0014). `protects` is as [`Whole::protects`], and so is the caller's duty with the
+/// connection.
+pub(super) async fn around<'c>(
+    connection: &'c mut PgConnection,
+    protects: &'static str,
+) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+    tracing::debug!(protects, "a transaction begins");
+    connection.begin().await
 }
 
 /// Statements as one transaction for psql, with the reason above.

@@ -69,6 +69,7 @@ events! {
     QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
     REQUEST_FAILED = "request.failed", "A request to a receiver wasn't made: the daemon lacks something, or the address may not be reached; mend it.", ["error.message"];
     COMMAND_FAILED = "command.failed", "A program wasn't run, lacks a permission or is configured wrongly: mend it.", ["exit.code", "error.message"];
+    FUNCTION_FAILED = "function.failed", "A function of an sql kind can't be called, lacks a right or something that it names, or couldn't be ended: mend it.", ["function", "error.message"];
     ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];
     ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.", ["error.message"];
     ADMIN_REQUEST = "admin.request", "The admin port answered a request.", ["duration_ms", "http.request.method", "http.route", "http.response.status_code"];

@@ -113,6 +113,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::Discard { reason, .. } => reason.as_str(),
         Outcome::Snooze { .. } => "snooze",
         Outcome::Cancel => "cancel",
+        Outcome::Written { .. } => "written",
     }
 }
 

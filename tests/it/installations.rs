@@ -274,3 +274,62 @@ fn who_lacks_a_role_is_told_which() {
         end(session).await;
     });
 }
+
+/// What an application brings along for its jobs: a role without a login, and what that may do.
+const APPLICATION: &[&str] = &[
+    "CREATE ROLE app_jobs",
+    "CREATE SCHEMA app",
+    "CREATE TABLE app.effect (who text)",
+    "GRANT USAGE ON SCHEMA app TO app_jobs",
+    "GRANT INSERT ON app.effect TO app_jobs",
+    "CREATE FUNCTION app.work(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO app.effect VALUES (current_user);
+        PERFORM pg_sleep((payload ->> 'seconds')::float8); RETURN payload; END $$",
+];
+
+#[test]
+fn with_separate_roles_a_function_runs_as_its_own_once_the_daemon_may_take_it_on() {
+    on_an_empty_server(async |cluster| {
+        separate(cluster).await;
+        let up = legwork(cluster, "legwork_migrator", "app", &["migrate", "up"]).await;
+        assert_eq!(up.code, 0, "{}", up.stderr);
+        administer(cluster, "app", APPLICATION).await;
+        let kind = "[[kind]]\nname = 'work'\nhandler = 'sql'\nfunction = 'app.work'\nrole = 'app_jobs'\n\
+            backoff.base = '50ms'\nbackoff.max = '50ms'\n";
+        let file = configuration(cluster, "legwork_daemon") + kind;
+        let mut daemon = Daemon::start(&file).await;
+        let told = daemon.logged("function.failed").await;
+        let said = told["error.message"].as_str().unwrap_or_default();
+        assert_eq!(said, "the daemon may not take on that role: grant it to the daemon's");
+
+        let ran = legwork(cluster, "shop", "app", &["enqueue", "work", "{\"seconds\": 0}"]).await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let mut root = connect(cluster, "postgres", "app").await;
+        let denied = "SELECT count(*) FROM legwork.failed_attempt
+            WHERE error LIKE '42501: permission denied to set role \"app_jobs\"%'";
+        support::eventually("an attempt was denied", async || {
+            value(&mut root, denied).await != "0"
+        })
+        .await;
+        execute(&mut root, "GRANT app_jobs TO legwork_daemon").await;
+        all_become(&mut root, "work", "completed").await;
+        assert_eq!(rows(&mut root, "SELECT who FROM app.effect").await, ["app_jobs"]);
+
+        let ran = legwork(cluster, "shop", "app", &["enqueue", "work", "{\"seconds\": 600}"]).await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let working =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'legwork sql'";
+        support::eventually("the function runs", async || value(&mut root, working).await == "1")
+            .await;
+        let cancel = "SELECT legwork.cancel(id) FROM legwork.job";
+        assert_eq!(rows(&mut root, cancel).await, ["requested"]);
+        support::eventually("the server has ended it", async || {
+            value(&mut root, working).await == "0"
+        })
+        .await;
+        assert_eq!(rows(&mut root, "SELECT who FROM app.effect").await, ["app_jobs"]);
+        end(root).await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+    });
+}

@@ -25,6 +25,7 @@ mod provenance;
 mod receivers;
 mod roles;
 mod schema;
+mod sql;
 mod statements;
 mod support;
 mod transactions;

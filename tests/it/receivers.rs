@@ -72,6 +72,7 @@ fn word(outcome: &Outcome) -> String {
             delay.map_or("snooze".into(), |delay| format!("snooze {delay:?}"))
         }
         Outcome::Cancel => "cancel".into(),
+        Outcome::Written { .. } => unreachable!("of functions alone"),
     }
 }
 

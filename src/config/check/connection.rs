@@ -46,7 +46,10 @@ pub(super) fn database(
         }
     }
     let statement_timeout = reader.duration(at, "statement_timeout", default.statement_timeout);
-    (Database { url, connect_timeout, statement_timeout, allow_plaintext }, place)
+    let sql_connections = reader.count(at, "sql_connections", default.sql_connections);
+    let database =
+        Database { url, connect_timeout, statement_timeout, allow_plaintext, sql_connections };
+    (database, place)
 }
 
 /// The URL and where it came from: `url` or `url_file`, else the credential, else `DATABASE_URL`.

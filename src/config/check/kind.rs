@@ -1,6 +1,6 @@
 //! `[[kind]]`: which handler runs it, and that it has that handler's keys and no others.
 
-use super::{Given, Warnings, command, http, policy, unnamed};
+use super::{Given, Warnings, command, http, policy, sql, unnamed};
 use crate::{
     config::{
         file::Item,
@@ -106,6 +106,7 @@ fn handler(
             let settings = http::settings(reader, at, warnings);
             settings.map(|settings| HandlerSettings::Http(Box::new(settings)))
         }
+        "sql" => sql::settings(reader, at).map(HandlerSettings::Sql),
         "noop" => Some(HandlerSettings::Noop),
         "sleep" => Some(HandlerSettings::Sleep),
         _ => Some(HandlerSettings::Rust),

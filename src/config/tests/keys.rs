@@ -15,6 +15,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("database.connect_timeout", "7s"),
     ("database.statement_timeout", "7s"),
     ("database.allow_plaintext", "true"),
+    ("database.sql_connections", "7"),
     ("daemon.name", "other"),
     ("daemon.heartbeat_interval", "7s"),
     ("daemon.lease_ttl", "70s"),
@@ -68,6 +69,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("kind.connect_timeout", "7s"),
     ("kind.response_timeout", "7s"),
     ("kind.max_result", "7KiB"),
+    ("kind.function", "other.function"),
+    ("kind.role", "other"),
 ];
 
 /// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
@@ -123,9 +126,10 @@ struct Owner {
     value: &'static str,
 }
 
-const OWNERS: [Owner; 2] = [
+const OWNERS: [Owner; 3] = [
     Owner { handler: "command", needs: "command", value: "[\"/bin/ls\"]" },
     Owner { handler: "http", needs: "url", value: "https://example.org/jobs" },
+    Owner { handler: "sql", needs: "function", value: "app.f" },
 ];
 
 /// The handler that alone obeys a key.

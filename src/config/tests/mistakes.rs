@@ -96,6 +96,16 @@ const FILES: &[(&str, &str)] = &[
         "a wrong duration in a kind",
         "[[kind]]\nname = \"resize\"\nhandler = \"noop\"\ntimeout = \"5x\"\n",
     ),
+    ("function missing", "[[kind]]\nname = \"a\"\nhandler = \"sql\"\n"),
+    (
+        "function without a schema, and no role",
+        "[[kind]]\nname = \"a\"\nhandler = \"sql\"\nfunction = \"f(x)\"\nrole = \"none\"\n",
+    ),
+    (
+        "keys of two handlers",
+        "[[kind]]\nname = \"a\"\nhandler = \"sql\"\nfunction = \"a.f\"\ncwd = \"/\"\n\
+         [[kind]]\nname = \"b\"\nhandler = \"noop\"\nrole = \"r\"\n",
+    ),
     ("command missing", "[[kind]]\nname = \"a\"\nhandler = \"command\"\n"),
     ("command empty", "[[kind]]\nname = \"a\"\nhandler = \"command\"\ncommand = []\n"),
     (

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     executor::{AttemptLimits, HandlerError, HandlerFuture, Registry, StopOrder, TypedHandler},
-    job::{ClaimedJob, DiscardReason, JobId, JobResult, KindName, Lease, QueueName},
+    job::{ClaimedJob, DiscardReason, JobId, JobResult, KindName, Lease, QueueName, Written},
 };
 use rstest::rstest;
 use std::{future::pending, time::Duration};
@@ -220,4 +220,20 @@ async fn a_payload_that_does_not_decode_is_discarded(#[case] payload: &str) {
         matches!(&ending, Ending::Decided(Outcome::Discard { reason, .. }) if *reason == invalid),
         "{ending:?}"
     );
+}
+
+#[rstest]
+#[case::committed(Written::Completed)]
+#[case::rolled_back(Written::Late)]
+#[case::in_doubt(Written::Unknown)]
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_the_database_counts_at_the_deadline_and_after_any_stop(
+    #[case] written: Written,
+) {
+    let handler = Told::Decides(Outcome::Written(written));
+    let ending = Ending::Decided(Outcome::Written(written));
+    assert_eq!(execute(&handler, &context("{}"), &StopOrder::default()).await, ending);
+    for why in [Stop::Cancelled, Stop::Shutdown, Stop::LeaseLost] {
+        assert_eq!(stopped(&handler, why).await, ending, "{why:?}");
+    }
 }

@@ -49,6 +49,9 @@ fn error() -> JobError {
 #[case::timeout(Ending::TimedOut { limit: S, told: None }, 0, Verdict::Retry { delay: 2 * S })]
 #[case::cancelled(Ending::Cancelled, 2, Verdict::Cancel)]
 #[case::interrupted_at_the_last_attempt(Ending::Interrupted, 2, Verdict::Release)]
+#[case::written(Ending::Decided(Outcome::Written(Written::Completed)), 2, Verdict::Written)]
+#[case::written_too_late(Ending::Decided(Outcome::Written(Written::Late)), 0, Verdict::Late)]
+#[case::perhaps_written(Ending::Decided(Outcome::Written(Written::Unknown)), 2, Verdict::Release)]
 #[case::refused(Ending::Refused(DiscardReason::Expired), 0,
     Verdict::Discard { reason: DiscardReason::Expired })]
 fn an_ending_leads_to_a_verdict(

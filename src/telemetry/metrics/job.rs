@@ -41,7 +41,8 @@ impl AttemptEnd {
     /// The end that a verdict stands for. A timeout is told apart by `timed_out`.
     pub fn of(verdict: &Verdict, timed_out: bool) -> Self {
         match verdict {
-            Verdict::Complete { .. } => Self::Completed,
+            Verdict::Complete { .. } | Verdict::Written => Self::Completed,
+            Verdict::Late => Self::Lost,
             Verdict::Cancel => Self::Cancelled,
             Verdict::Discard { .. } => Self::Discarded,
             Verdict::Retry { .. } if timed_out => Self::TimedOut,

@@ -43,6 +43,10 @@ const KEYS: &[(&str, &str)] = &[
         "decisions::observed::keys::the_database_is_the_url_or_the_one_in_url_file_and_plaintext_is_allowed_or_not",
     ),
     (
+        "database.sql_connections",
+        "sql::stops::no_more_attempts_than_sql_connections_are_on_the_server_and_the_others_are_put_off",
+    ),
+    (
         "daemon.name",
         "decisions::observed::keys::a_daemon_has_its_name_its_threads_and_the_lease_of_its_file",
     ),
@@ -230,6 +234,11 @@ const KEYS: &[(&str, &str)] = &[
         "kind.unsafe_shell",
         "config::tests::mistakes::a_shell_is_allowed_by_the_key_that_says_it_is_unsafe",
     ),
+    (
+        "kind.function",
+        "sql::outcomes::a_function_that_is_missing_is_told_of_and_its_job_is_done_once_it_is_there",
+    ),
+    ("kind.role", "sql::roles::a_function_has_its_role_to_its_end_and_the_fence_has_the_daemons"),
 ];
 
 /// A column that a producer may write.

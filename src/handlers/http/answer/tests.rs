@@ -37,6 +37,7 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Snooze { delay: None } => "snooze".into(),
         Outcome::Snooze { delay: Some(delay) } => format!("snooze {delay:?}"),
         Outcome::Cancel => "cancel".into(),
+        Outcome::Written(_) => unreachable!("of functions alone"),
     }
 }
 

@@ -1,0 +1,201 @@
+//! Calls a function of the database for each attempt, in one transaction with the job's completion.
+//!
+//! The function is named by the configuration alone; a row gives nothing but its argument. How it is
+//! called, fenced and committed is `postgres::Functions`'s; what is decided here is what becomes of the
+//! job where the function fails, and what the function may say about that by its SQLSTATE.
+
+use crate::{
+    config::SqlSettings,
+    executor::{Context, Handler, HandlerFuture},
+    job::{DiscardReason, JobError, Outcome},
+    postgres::{Call, CallError, Functions, Refusal},
+    telemetry::events,
+};
+use std::{error::Error, sync::Arc, time::Duration};
+
+/// What a function raises to decide about its job. The numbers are the exit codes of `command`.
+const PERMANENT: &str = "LW064";
+const BAD_DATA: &str = "LW065";
+const TRY_LATER: &str = "LW075";
+
+/// How long a job is put off for which there is no connection; up to half of it comes on top.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long an attempt may take to stop: as long as a COMMIT that was sent is waited for.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs one function for every job of a kind.
+pub struct Sql {
+    settings: SqlSettings,
+    functions: Arc<Functions>,
+}
+
+impl Sql {
+    /// `functions` is the daemon's.
+    pub fn new(settings: SqlSettings, functions: Arc<Functions>) -> Self {
+        Self { settings, functions }
+    }
+
+    async fn attempt(&self, context: &Context) -> Outcome {
+        let job = context.job();
+        let call = Call {
+            function: &self.settings.function,
+            role: self.settings.role.as_deref(),
+            lease: job.lease,
+            queue: &job.queue,
+            payload: &job.payload,
+            told: told(context),
+            deadline: context.deadline(),
+        };
+        match self.functions.call(&call, context.cancellation()).await {
+            Ok(written) => Outcome::Written(written),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&self, error: &CallError) -> Outcome {
+        match error {
+            CallError::Stopped => Outcome::Cancel,
+            CallError::NoPlace | CallError::NoConnection(_) => {
+                self.tell(error);
+                Outcome::Snooze { delay: Some(PAUSE + PAUSE.mul_f64(fastrand::f64() / 2.0)) }
+            }
+            CallError::Refused(refusal) => {
+                if matches!(refusal.sqlstate.get(..2), Some("42" | "3F")) {
+                    self.tell(error);
+                }
+                decided(refusal)
+            }
+            CallError::Lost(_) => {
+                Outcome::Retry { error: JobError::new(chain(error)), after: None }
+            }
+        }
+    }
+
+    fn tell(&self, error: &CallError) {
+        let error: &dyn Error = error;
+        tracing::error!(
+            event = events::FUNCTION_FAILED,
+            function = %self.settings.function,
+            error,
+            "a function can't be called, or lacks a right or something that it names"
+        );
+    }
+}
+
+impl Handler for Sql {
+    fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
+        Box::pin(self.attempt(context))
+    }
+
+    fn stop_grace(&self) -> Duration {
+        STOP_GRACE
+    }
+}
+
+/// What becomes of a job whose function raised this. No error is taken for permanent by its class: a
+/// function is replaced while its jobs wait, and then they are done.
+fn decided(refusal: &Refusal) -> Outcome {
+    let error = JobError::new(in_words(refusal));
+    match refusal.sqlstate.as_str() {
+        PERMANENT => Outcome::Discard { reason: DiscardReason::PermanentError, error },
+        BAD_DATA => Outcome::Discard { reason: DiscardReason::InvalidPayload, error },
+        TRY_LATER => Outcome::Snooze { delay: delay(refusal) },
+        _ => Outcome::Retry { error, after: None },
+    }
+}
+
+/// DETAIL as `10m` or `1h 30m`; the backoff where it is none.
+fn delay(refusal: &Refusal) -> Option<Duration> {
+    humantime::parse_duration(refusal.detail.as_deref()?.trim()).ok()
+}
+
+/// As psql shows it.
+fn in_words(refusal: &Refusal) -> String {
+    let Refusal { sqlstate, message, detail, hint, context } = refusal;
+    let parts = [("DETAIL", detail), ("HINT", hint), ("CONTEXT", context)];
+    let parts = parts.into_iter().filter_map(|(name, part)| Some((name, part.as_ref()?)));
+    let parts = parts.map(|(name, part)| format!("{name}: {part}"));
+    std::iter::once(format!("{sqlstate}: {message}")).chain(parts).collect::<Vec<_>>().join("\n")
+}
+
+/// An error and its causes.
+fn chain(error: &CallError) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        texts.push(inner.to_string());
+        cause = inner.source();
+    }
+    texts.join(": ")
+}
+
+/// Settings by which the function learns of its job, and by which the jobs that it enqueues get its
+/// trace and request.
+fn told(context: &Context) -> Vec<(&'static str, String)> {
+    let job = context.job();
+    let origin = context.origin();
+    let known = [
+        ("legwork.job_id", Some(job.lease.job.to_string())),
+        ("legwork.kind", Some(job.kind.to_string())),
+        ("legwork.queue", Some(job.queue.to_string())),
+        ("legwork.attempt", Some(context.attempt().to_string())),
+        ("legwork.max_attempts", Some(context.max_attempts().to_string())),
+        ("legwork.lease_token", Some(context.lease_token().to_string())),
+        ("legwork.traceparent", origin.and_then(|origin| origin.traceparent.clone())),
+        ("legwork.request_id", origin.and_then(|origin| origin.request_id.clone())),
+    ];
+    known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn refusal(sqlstate: &str, detail: Option<&str>) -> Refusal {
+        let (sqlstate, message) = (sqlstate.to_owned(), "no".to_owned());
+        Refusal { sqlstate, message, detail: detail.map(str::to_owned), ..Refusal::default() }
+    }
+
+    #[rstest]
+    #[case::permanent("LW064", None, "discard permanent_error")]
+    #[case::bad_data("LW065", None, "discard invalid_payload")]
+    #[case::later("LW075", None, "snooze None")]
+    #[case::later_by("LW075", Some("1m 30s"), "snooze Some(90s)")]
+    #[case::later_by_nonsense("LW075", Some("soon"), "snooze None")]
+    #[case::raised("P0001", None, "retry")]
+    #[case::bad_cast("22P02", None, "retry")]
+    #[case::broken_constraint("23505", None, "retry")]
+    #[case::deadlock("40P01", None, "retry")]
+    #[case::missing("42883", None, "retry")]
+    fn a_function_decides_by_its_sqlstate(
+        #[case] sqlstate: &str,
+        #[case] detail: Option<&str>,
+        #[case] expected: &str,
+    ) {
+        let said = match decided(&refusal(sqlstate, detail)) {
+            Outcome::Discard { reason, .. } => format!("discard {}", reason.as_str()),
+            Outcome::Snooze { delay } => format!("snooze {delay:?}"),
+            Outcome::Retry { .. } => "retry".to_owned(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn an_error_has_all_that_the_server_says() {
+        let refusal = Refusal {
+            sqlstate: "23505".into(),
+            message: "duplicate key".into(),
+            detail: Some("Key (id)=(1) exists.".into()),
+            hint: None,
+            context: Some("PL/pgSQL function app.f(jsonb) line 3".into()),
+        };
+        assert_eq!(
+            in_words(&refusal),
+            "23505: duplicate key\nDETAIL: Key (id)=(1) exists.\n\
+             CONTEXT: PL/pgSQL function app.f(jsonb) line 3"
+        );
+    }
+}

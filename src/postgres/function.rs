@@ -1,0 +1,225 @@
+//! Attempts of sql kinds: a function's effects and its job's completion in one transaction.
+//!
+//! Each attempt has a connection of its own, which is closed after it: nothing of one attempt is there
+//! for the next. The fence comes last, so that nobody waits for the job's row while the function runs.
+//! Until COMMIT is sent an attempt may be given up at any moment, since nothing of it is kept then; what
+//! was sent and not answered is looked up by the lease. What an error means for the job is decided by
+//! the handler (ADR 0014).
+
+mod aside;
+mod backend;
+mod fenced;
+
+pub use aside::Abandoned;
+
+use super::{Connector, DbError, Held, Session, settle};
+use crate::{
+    config::{FunctionName, Retentions},
+    job::{Lease, QueueName, Written},
+};
+use aside::Committed;
+use backend::Backend;
+use fenced::End;
+use sqlx::postgres::PgDatabaseError;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Mutex, Semaphore, mpsc},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Longest that an attempt waits for a connection to be free: what may not start within five seconds
+/// goes back, as with a rate limit.
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// One attempt's call.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// What is called.
+    pub function: &'a FunctionName,
+    /// Under which role; none is the daemon's own.
+    pub role: Option<&'a str>,
+    /// The attempt's lease.
+    pub lease: Lease,
+    /// Decides how long history keeps the job.
+    pub queue: &'a QueueName,
+    /// JSON text, handed on as it is.
+    pub payload: &'a str,
+    /// Settings for the function to read, by their names.
+    pub told: Vec<(&'static str, String)>,
+    /// When the attempt's time is up.
+    pub deadline: Instant,
+}
+
+/// What the database said where it refused something.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refusal {
+    /// SQLSTATE.
+    pub sqlstate: String,
+    /// The message.
+    pub message: String,
+    /// DETAIL, where there is one.
+    pub detail: Option<String>,
+    /// HINT, where there is one.
+    pub hint: Option<String>,
+    /// CONTEXT: where in the function it was.
+    pub context: Option<String>,
+}
+
+/// Why an attempt has no end of its own. Nothing of it is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It was told to stop; the server has been told as well.
+    #[error("the attempt was told to stop")]
+    Stopped,
+    /// No connection fell free in time.
+    #[error("all database.sql_connections are taken")]
+    NoPlace,
+    /// There is no connection to be had, and nothing was called.
+    #[error("there is no connection for the attempt")]
+    NoConnection(#[source] DbError),
+    /// The function, or what is around it, was refused.
+    #[error("{}", .0.message)]
+    Refused(Box<Refusal>),
+    /// The connection broke.
+    #[error("the connection was lost, and nothing that the attempt did was kept")]
+    Lost(#[source] DbError),
+}
+
+/// Calls functions. One for a daemon.
+pub struct Functions {
+    connector: Connector,
+    held: Arc<Held>,
+    retention: HashMap<QueueName, Retentions>,
+    /// One for each connection. An attempt's goes back when the server is rid of it.
+    places: Arc<Semaphore>,
+    abandoned: mpsc::Sender<Abandoned>,
+    /// Locked by the one task that runs; behind a lock so that a restarted task finds it again.
+    inbox: Mutex<mpsc::Receiver<Abandoned>>,
+    aside: Mutex<Session>,
+}
+
+impl Functions {
+    /// Connects with each call, at most `connections` at a time.
+    pub fn new(
+        connector: &Connector,
+        held: Arc<Held>,
+        connections: u32,
+        retention: HashMap<QueueName, Retentions>,
+    ) -> Self {
+        let connections = connections as usize;
+        let (abandoned, inbox) = mpsc::channel(connections);
+        // Used now and then: one that is down would make the daemon unready until it is needed again.
+        let connector = connector.clone().unwatched();
+        let setup = Some(include_str!("sql/aside_session.sql"));
+        Self {
+            aside: Mutex::new(Session::new(connector.clone(), "sql-aside", setup)),
+            connector,
+            held,
+            retention,
+            places: Arc::new(Semaphore::new(connections)),
+            abandoned,
+            inbox: Mutex::new(inbox),
+        }
+    }
+
+    /// Runs one attempt, until `stop` is cancelled.
+    pub async fn call(
+        &self,
+        call: &Call<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Written, CallError> {
+        let backend = stop.run_until_cancelled(self.connect(call.deadline)).await;
+        let mut backend = backend.ok_or(CallError::Stopped)??;
+        let (days, limit) = (self.days(call), self.connector.statement_timeout());
+        let mut end = fenced::run(&mut backend, call, days, (stop, limit)).await;
+        if let End::Refused(error) = &end
+            && settle::is_without_a_partition(error)
+        {
+            // A day of history that is missing is made; nothing was kept of the first try.
+            let making = settle::make_days(&mut backend, days.into_iter().collect());
+            let made = stop.run_until_cancelled(making).await;
+            made.ok_or(CallError::Stopped)?.map_err(failed)?;
+            end = fenced::run(&mut backend, call, days, (stop, limit)).await;
+        }
+        match end {
+            End::Committed => {
+                self.settled(call.lease);
+                backend.close().await;
+                Ok(Written::Completed)
+            }
+            End::Late => {
+                self.settled(call.lease);
+                backend.close().await;
+                Ok(Written::Late)
+            }
+            End::Refused(error) => {
+                backend.close().await;
+                Err(failed(error))
+            }
+            End::Stopped => Err(CallError::Stopped),
+            End::Lost(error) => Err(CallError::Lost(DbError::Statement(error))),
+            End::InDoubt(error) => {
+                drop(backend);
+                self.resolve(call, error).await
+            }
+        }
+    }
+
+    async fn connect(&self, deadline: Instant) -> Result<Backend, CallError> {
+        // An attempt that can't begin is put off, and hasn't run out of time.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let place =
+            timeout(PLACE_WAIT_MAX.min(left / 2), Arc::clone(&self.places).acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(CallError::NoPlace) };
+        let connection = self.connector.connect("sql").await;
+        let connection = connection.map_err(|error| CallError::NoConnection(error.into()))?;
+        let limit = self.connector.statement_timeout();
+        let backend = Backend::new(connection, place, self.abandoned.clone());
+        match timeout(limit, backend).await {
+            Ok(Ok(backend)) => Ok(backend),
+            Ok(Err(error)) => Err(CallError::NoConnection(DbError::Statement(error))),
+            Err(_) => Err(CallError::NoConnection(DbError::Deadline(limit))),
+        }
+    }
+
+    /// A COMMIT that was sent and not answered: the job's row tells what came of it.
+    async fn resolve(&self, call: &Call<'_>, error: DbError) -> Result<Written, CallError> {
+        match self.look(call.lease, self.days(call).is_some()).await {
+            Some(Committed::Yes) => {
+                self.settled(call.lease);
+                Ok(Written::Completed)
+            }
+            Some(Committed::No) => Err(CallError::Lost(error)),
+            Some(Committed::NotOurs) => {
+                self.settled(call.lease);
+                Ok(Written::Late)
+            }
+            None => Ok(Written::Unknown),
+        }
+    }
+
+    /// How long history keeps the job, if at all.
+    fn days(&self, call: &Call<'_>) -> Option<i32> {
+        self.retention.get(call.queue).copied().unwrap_or_default().completed.days()
+    }
+
+    fn settled(&self, lease: Lease) {
+        self.held.settled(&[lease.job.0], &[lease.token]);
+    }
+}
+
+/// What the server said, or that it said nothing.
+fn failed(error: sqlx::Error) -> CallError {
+    let sqlx::Error::Database(refused) = &error else {
+        return CallError::Lost(DbError::Statement(error));
+    };
+    let said = refused.downcast_ref::<PgDatabaseError>();
+    CallError::Refused(Box::new(Refusal {
+        sqlstate: said.code().to_owned(),
+        message: said.message().to_owned(),
+        detail: said.detail().map(str::to_owned),
+        hint: said.hint().map(str::to_owned),
+        context: said.r#where().map(str::to_owned),
+    }))
+}
