@@ -10,6 +10,7 @@ mod defaults;
 mod environment;
 mod file;
 mod form;
+mod json;
 mod keys;
 mod mistakes;
 mod overlay;
@@ -27,7 +28,8 @@ pub use environment::Environment;
 pub use mistakes::{Mistake, Mistakes};
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, KindSettings, Log,
-    LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings, Shutdown,
+    LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, ScheduleSettings, Settings,
+    Shutdown,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};
@@ -94,16 +96,19 @@ fn examine(source: &Source) -> Result<(Loaded, Mistakes), Mistakes> {
     let environment = source.environment();
     let mut reader = Reader::new(&tree, environment.cpus(), sources.broken, mistakes);
     let (queues, kinds) = (sources.queues.as_slice(), sources.kinds.as_slice());
+    let schedules = sources.schedules.as_slice();
     let world_readable = text.as_ref().is_some_and(|text| text.world_readable);
-    let checked =
-        check::settings(&mut reader, &Given { environment, queues, kinds, world_readable });
+    let checked = check::settings(
+        &mut reader,
+        &Given { environment, queues, kinds, schedules, world_readable },
+    );
     let showing = Showing {
         reader: &reader,
         settings: &checked.settings,
         environment,
         url_place: checked.url_place.as_deref(),
     };
-    let shown = showing.all(queues, kinds);
+    let shown = showing.all([("queue", queues), ("kind", kinds), ("schedule", schedules)]);
     let Checked { settings, warnings, .. } = checked;
     let file = text.and_then(|text| text.path);
     Ok((Loaded { settings, warnings, file, shown }, reader.mistakes))
@@ -114,6 +119,7 @@ struct Sources {
     layers: [Layer; 4],
     queues: Vec<Item>,
     kinds: Vec<Item>,
+    schedules: Vec<Item>,
     /// The file couldn't be read whole: what isn't there may only not have been seen.
     broken: bool,
 }
@@ -133,9 +139,10 @@ fn layers(source: &Source, given: Parsed, mistakes: &mut Mistakes) -> Sources {
             served.into_iter().map(|(item, _)| item).collect()
         }
     };
-    let (kinds, broken) = (given.kinds, given.broken);
-    let items = Items { queues: &queues, kinds: &kinds, complete: !broken };
+    let (kinds, schedules, broken) = (given.kinds, given.schedules, given.broken);
+    let items = Items { queues: &queues, kinds: &kinds, schedules: &schedules, complete: !broken };
     let environment = overlay::of_environment(source.environment(), &items, mistakes);
     let flags = overlay::of_flags(source.flags(), chosen, &items, mistakes);
-    Sources { layers: [default.layer, given.layer, environment, flags], queues, kinds, broken }
+    let layers = [default.layer, given.layer, environment, flags];
+    Sources { layers, queues, kinds, schedules, broken }
 }

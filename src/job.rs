@@ -16,7 +16,7 @@ mod verdict;
 
 pub use backoff::{Backoff, BackoffError};
 pub use claimed::{ClaimedJob, JobId, Lease};
-pub use name::{KindName, NameError, QueueName};
+pub use name::{KindName, NameError, QueueName, ScheduleName};
 pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome};
 pub use policy::{KindPolicy, refuse_before_running};
 pub use rate::{RateLimit, RateLimitError};

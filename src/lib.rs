@@ -5,6 +5,7 @@
 
 // Layer 0: the domain. Pure: no tokio, no sqlx, no clock.
 pub mod job;
+pub mod schedule;
 
 // Layer 1: what every room may name.
 pub mod config;

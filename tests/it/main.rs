@@ -22,6 +22,7 @@ mod pipeline;
 mod process;
 mod provenance;
 mod roles;
+mod schedules;
 mod schema;
 mod statements;
 mod support;

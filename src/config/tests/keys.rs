@@ -62,10 +62,20 @@ const OTHERS: &[(&str, &str)] = &[
     ("kind.cwd", "/"),
     ("kind.kill_grace", "7s"),
     ("kind.max_output", "7KiB"),
+    ("schedule.cron", "7 7 * * *"),
+    ("schedule.timezone", "Asia/Tokyo"),
+    ("schedule.kind", "other"),
+    ("schedule.queue", "other"),
+    ("schedule.payload", "{ a = 7 }"),
+    ("schedule.priority", "-2"),
+    ("schedule.catch_up", "all"),
+    ("schedule.overlap", "allow"),
+    ("schedule.jitter", "7s"),
 ];
 
 /// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
-const ELSEWHERE: [&str; 4] = ["database.url_file", "queue.name", "kind.name", "kind.unsafe_shell"];
+const ELSEWHERE: [&str; 5] =
+    ["database.url_file", "queue.name", "kind.name", "kind.unsafe_shell", "schedule.name"];
 
 /// As the file has it: what is no number, switch, list or table is in quotes.
 fn literal(value: &str) -> String {
@@ -89,15 +99,18 @@ fn file(set: Option<(&Key, &str)>) -> String {
     };
     let command = handler.contains("command") && !is("kind.command");
     let command = if command { "command = [\"/bin/ls\"]\n" } else { "" };
-    let (queue, kind) = (line("queue"), line("kind"));
+    let (queue, kind, schedule) = (line("queue"), line("kind"), line("schedule"));
+    let cron = if is("schedule.cron") { "" } else { "cron = \"0 3 * * *\"\n" };
+    let enqueued = if is("schedule.kind") { "" } else { "kind = \"x\"\n" };
     let section = match set {
-        Some((key, _)) if !["queue", "kind"].contains(&key.section()) => {
+        Some((key, _)) if !["queue", "kind", "schedule"].contains(&key.section()) => {
             format!("[{}]\n{}", key.section(), line(key.section()))
         }
         _ => String::new(),
     };
     format!(
-        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{command}{kind}"
+        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{command}{kind}\
+         [[schedule]]\nname = \"x\"\n{cron}{enqueued}{schedule}"
     )
 }
 
@@ -126,7 +139,9 @@ fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
         };
         let by_file = settings(&file(Some((key, value))), &[]);
         let variable = variable_of(key.path).replace("__NAME__", "__X__");
-        let by_variable = settings(&before, &[(&variable, value)]);
+        // JSON is JSON there, and no table of TOML.
+        let text = if key.path == "schedule.payload" { "{\"a\":7}" } else { value };
+        let by_variable = settings(&before, &[(&variable, text)]);
         assert_eq!(by_file, by_variable, "{}: file and {variable}", key.path);
         assert_ne!(by_file, settings(&before, &[]), "{} has no effect", key.path);
     }
@@ -197,7 +212,8 @@ fn the_default_file_is_right_with_all_its_examples() {
     let text: Vec<_> = default_file().lines().map(line).collect();
     let text = text.join("\n").replace("/run/secrets/database-url", &secret);
     let settings = settings(&text, &[]);
-    assert_eq!((settings.queues.len(), settings.kinds.len()), (1, 1));
+    let (queues, kinds, schedules) = (settings.queues, settings.kinds, settings.schedules);
+    assert_eq!((queues.len(), kinds.len(), schedules.len()), (1, 1, 1));
 }
 
 #[test]

@@ -218,6 +218,46 @@ const KEYS: &[(&str, &str)] = &[
         "kind.unsafe_shell",
         "config::tests::mistakes::a_shell_is_allowed_by_the_key_that_says_it_is_unsafe",
     ),
+    (
+        "schedule.name",
+        "schedules::rules::a_schedule_that_is_new_or_has_another_rule_goes_on_from_now",
+    ),
+    (
+        "schedule.cron",
+        "schedules::rules::a_schedule_that_is_new_or_has_another_rule_goes_on_from_now",
+    ),
+    (
+        "schedule.timezone",
+        "schedules::rules::a_schedule_that_is_new_or_has_another_rule_goes_on_from_now",
+    ),
+    (
+        "schedule.kind",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
+    (
+        "schedule.queue",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
+    (
+        "schedule.payload",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
+    (
+        "schedule.priority",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
+    (
+        "schedule.catch_up",
+        "schedules::instants::three_instants_that_were_missed_are_made_up_for_as_catch_up_says",
+    ),
+    (
+        "schedule.overlap",
+        "schedules::rules::while_its_job_is_unfinished_an_instant_passes_or_enqueues_as_overlap_says",
+    ),
+    (
+        "schedule.jitter",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
 ];
 
 /// A column that a producer may write.
