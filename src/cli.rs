@@ -19,6 +19,7 @@ mod moment;
 mod output;
 mod queue;
 mod run;
+mod schedule;
 mod table;
 
 use self::{
@@ -75,6 +76,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
         Command::Job(command) => finish(job::run(command, context)),
         Command::Queue(command) => finish(queue::run(command, context)),
+        Command::Schedule(command) => finish(schedule::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
         Command::Config(command) => config::run(command, context),
     }

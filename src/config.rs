@@ -13,6 +13,7 @@ mod environment;
 mod file;
 mod form;
 mod function;
+mod json;
 mod keys;
 mod mistakes;
 mod overlay;
@@ -33,8 +34,8 @@ pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
-    KindSettings, Log, LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, Settings,
-    Shutdown, SigningSecret, SqlSettings,
+    KindSettings, Log, LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, ScheduleSettings,
+    Settings, Shutdown, SigningSecret, SqlSettings,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};
@@ -101,9 +102,10 @@ fn examine(source: &Source) -> Result<(Loaded, Mistakes), Mistakes> {
     let environment = source.environment();
     let mut reader = Reader::new(&tree, environment.cpus(), sources.broken, mistakes);
     let (queues, kinds) = (sources.queues.as_slice(), sources.kinds.as_slice());
+    let schedules = sources.schedules.as_slice();
     let world_readable = text.as_ref().is_some_and(|text| text.world_readable);
     let no_rust = source.no_rust;
-    let given = Given { environment, queues, kinds, world_readable, no_rust };
+    let given = Given { environment, queues, kinds, schedules, world_readable, no_rust };
     let checked = check::settings(&mut reader, &given);
     let showing = Showing {
         reader: &reader,
@@ -111,7 +113,7 @@ fn examine(source: &Source) -> Result<(Loaded, Mistakes), Mistakes> {
         environment,
         url_place: checked.url_place.as_deref(),
     };
-    let shown = showing.all(queues, kinds);
+    let shown = showing.all([("queue", queues), ("kind", kinds), ("schedule", schedules)]);
     let Checked { settings, warnings, .. } = checked;
     let file = text.and_then(|text| text.path);
     Ok((Loaded { settings, warnings, file, shown }, reader.mistakes))
@@ -122,6 +124,7 @@ struct Sources {
     layers: [Layer; 4],
     queues: Vec<Item>,
     kinds: Vec<Item>,
+    schedules: Vec<Item>,
     /// The file couldn't be read whole: what isn't there may only not have been seen.
     broken: bool,
 }
@@ -141,9 +144,10 @@ fn layers(source: &Source, given: Parsed, mistakes: &mut Mistakes) -> Sources {
             served.into_iter().map(|(item, _)| item).collect()
         }
     };
-    let (kinds, broken) = (given.kinds, given.broken);
-    let items = Items { queues: &queues, kinds: &kinds, complete: !broken };
+    let (kinds, schedules, broken) = (given.kinds, given.schedules, given.broken);
+    let items = Items { queues: &queues, kinds: &kinds, schedules: &schedules, complete: !broken };
     let environment = overlay::of_environment(source.environment(), &items, mistakes);
     let flags = overlay::of_flags(source.flags(), chosen, &items, mistakes);
-    Sources { layers: [default.layer, given.layer, environment, flags], queues, kinds, broken }
+    let layers = [default.layer, given.layer, environment, flags];
+    Sources { layers, queues, kinds, schedules, broken }
 }

@@ -16,7 +16,7 @@ mod verdict;
 
 pub use backoff::{Backoff, BackoffError};
 pub use claimed::{ClaimedJob, JobId, Lease};
-pub use name::{KindName, NameError, QueueName};
+pub use name::{KindName, NameError, QueueName, ScheduleName};
 pub(crate) use outcome::is_storable_json;
 pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome, Written};
 pub use policy::{KindPolicy, refuse_before_running};

@@ -106,6 +106,7 @@ pub use tokio_util::sync::CancellationToken;
 // Layer 0: the domain. Pure: no tokio, no sqlx, no clock.
 #[doc(hidden)]
 pub mod job;
+pub mod schedule;
 
 // Layer 1: what every room may name.
 pub mod config;

@@ -11,6 +11,7 @@ mod promoter;
 mod pruner;
 mod rescuer;
 mod rounds;
+mod scheduler;
 mod stats;
 
 pub use doorbell::Doorbell;
@@ -20,6 +21,7 @@ pub use promoter::{DueMark, Promoter};
 pub use pruner::Pruner;
 pub use rescuer::Rescuer;
 pub use rounds::{CANCEL_REST, cancel_requested, expire};
+pub use scheduler::Scheduler;
 pub use stats::Stats;
 
 use crate::{postgres::DbError, supervise, telemetry::events};
@@ -32,8 +34,34 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs rounds until told to stop, never dropping one in the middle. A round says how long the pause
 /// after it is.
-pub async fn every<Round, Work>(name: &'static str, stop: CancellationToken, mut round: Round)
+pub async fn every<Round, Work>(name: &'static str, stop: CancellationToken, round: Round)
 where
+    Round: FnMut() -> Work,
+    Work: Future<Output = Result<Duration, DbError>>,
+{
+    rounds(name, stop, round, spread).await;
+}
+
+/// The same for rounds that come when they are due and not about then.
+pub async fn punctually<Round, Work>(name: &'static str, stop: CancellationToken, round: Round)
+where
+    Round: FnMut() -> Work,
+    Work: Future<Output = Result<Duration, DbError>>,
+{
+    rounds(name, stop, round, |pause| pause).await;
+}
+
+/// Any number of daemons that began at once don't go on at once.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(0.9 + fastrand::f64() / 5.0)
+}
+
+async fn rounds<Round, Work>(
+    name: &'static str,
+    stop: CancellationToken,
+    mut round: Round,
+    paused: impl Fn(Duration) -> Duration,
+) where
     Round: FnMut() -> Work,
     Work: Future<Output = Result<Duration, DbError>>,
 {
@@ -48,7 +76,7 @@ where
                         "rounds succeed again"
                     );
                 }
-                pause
+                paused(pause)
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -60,11 +88,10 @@ where
                         "a round failed and is tried again until it works"
                     );
                 }
-                FAILURE_PAUSE
+                spread(FAILURE_PAUSE)
             }
         };
-        let spread = pause.mul_f64(0.9 + fastrand::f64() / 5.0);
         // Told to stop or not, the loop looks at the token next.
-        supervise::waiting(stop.run_until_cancelled(sleep(spread))).await;
+        supervise::waiting(stop.run_until_cancelled(sleep(pause))).await;
     }
 }

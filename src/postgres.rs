@@ -38,5 +38,8 @@ pub use listen::{LISTEN_STEP_MAX, Listener, Notice};
 pub use observe::{ObservedCount, ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
-pub use upkeep::{NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, Upkeep, WaitingCount};
+pub use upkeep::{
+    Looked, NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, ScheduleRow, Step, Stepped,
+    Upkeep, WaitingCount,
+};
 pub use watch::Watch;

@@ -10,7 +10,7 @@
 
 use super::{
     bench, config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue,
-    run,
+    run, schedule,
 };
 use crate::telemetry::build;
 use clap::{Parser, Subcommand};
@@ -72,6 +72,9 @@ pub(super) enum Command {
     /// Look at queues, pause and resume them
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Look at schedules, and enqueue the job of one now
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Ask a running daemon whether it is well (exit code 0) or not (3)
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Check or show the configuration

@@ -7,10 +7,16 @@ use super::{
     output::{print, say},
     table::Table,
 };
-use crate::{config, daemon::StartError, postgres::Connector};
+use crate::{
+    config::{self, ScheduleSettings},
+    daemon::StartError,
+    postgres::Connector,
+    schedule::Moment,
+};
 use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
+use std::time::UNIX_EPOCH;
 
 /// `legwork config …`
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -28,6 +34,33 @@ pub(super) enum ConfigCommand {
 struct Checked {
     file: Option<String>,
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    schedules: Vec<Fires>,
+}
+
+/// When a schedule fires next, by this machine's clock; daemons go by the database's.
+#[derive(Serialize)]
+struct Fires {
+    schedule: String,
+    next: Vec<String>,
+    /// The same, as the clocks of its zone show it.
+    #[serde(skip)]
+    shown: Vec<String>,
+}
+
+impl Fires {
+    /// How many instants are shown of each.
+    const SHOWN: usize = 3;
+
+    fn of(schedule: &ScheduleSettings) -> Self {
+        let now = UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64());
+        let next = schedule.rule.next(Moment::of(now), Self::SHOWN);
+        Self {
+            schedule: schedule.name.to_string(),
+            next: next.iter().map(Moment::to_string).collect(),
+            shown: next.iter().map(|at| schedule.rule.zone().shown(*at)).collect(),
+        }
+    }
 }
 
 pub(super) fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<()> {
@@ -55,9 +88,17 @@ fn check(context: &Context) -> anyhow::Result<()> {
     for warning in &warnings {
         say(&format!("warning: {warning}"));
     }
-    context.output.show(&Checked { file, warnings }, |checked| match &checked.file {
-        Some(file) => format!("{file} is valid"),
-        None => "no file; environment and defaults are valid".into(),
+    let schedules = loaded.settings.schedules.iter().map(Fires::of).collect();
+    context.output.show(&Checked { file, warnings, schedules }, |checked| {
+        let valid = match &checked.file {
+            Some(file) => format!("{file} is valid"),
+            None => "no file; environment and defaults are valid".into(),
+        };
+        let fires = |fires: &Fires| {
+            format!("\nschedule {} fires at {}", fires.schedule, fires.shown.join(", "))
+        };
+        let fires: String = checked.schedules.iter().map(fires).collect();
+        format!("{valid}{fires}")
     })
 }
 

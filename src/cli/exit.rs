@@ -87,6 +87,11 @@ pub(super) struct WrongSchema(pub(super) SchemaCheck);
 #[error("there is no job {}, unfinished or in history", .0)]
 pub(super) struct NoSuchJob(pub(super) JobId);
 
+/// Nothing was enqueued, and later something may be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotNow(pub(super) String);
+
 /// Some of the jobs that were named aren't there.
 #[derive(Debug, thiserror::Error)]
 #[error("no such job: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
@@ -270,6 +275,7 @@ fn code(error: &anyhow::Error) -> Code {
         error.downcast_ref::<Idle>().map(|_| Code::Usage),
         error.downcast_ref::<WrongSchema>().map(|_| Code::NotReady),
         error.downcast_ref::<NotReady>().map(|_| Code::NotReady),
+        error.downcast_ref::<NotNow>().map(|_| Code::TryAgain),
         error.downcast_ref::<Silent>().map(|_| Code::Unreachable),
         error.downcast_ref::<OperationError>().map(|error| of_nature(error.nature())),
         error.downcast_ref::<EnqueueError>().map(|error| of_nature(error.nature())),

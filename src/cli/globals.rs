@@ -68,7 +68,8 @@ impl Takes {
             | Command::Bench(_)
             | Command::Enqueue(_)
             | Command::Job(_)
-            | Command::Queue(_) => Self::ALL,
+            | Command::Queue(_)
+            | Command::Schedule(_) => Self::ALL,
         }
     }
 }

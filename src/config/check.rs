@@ -9,6 +9,7 @@ mod connection;
 mod filter;
 mod http;
 mod kind;
+mod schedule;
 mod sql;
 
 use super::{
@@ -28,6 +29,7 @@ pub(super) struct Given<'a> {
     pub(super) environment: &'a Environment,
     pub(super) queues: &'a [Item],
     pub(super) kinds: &'a [Item],
+    pub(super) schedules: &'a [Item],
     /// The file may be read by everybody.
     pub(super) world_readable: bool,
     /// The program has no handlers of its own.
@@ -63,6 +65,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         complete: complete(reader, &default.complete),
         queues: given.queues.iter().filter_map(|item| queue(reader, item, retention)).collect(),
         kinds: kind::all(reader, given, &retry, &mut warnings),
+        schedules: schedule::all(reader, given, &mut warnings),
         retry,
         retention,
         admin: Admin { listen: reader.address(section("admin"), "listen", default.admin.listen) },

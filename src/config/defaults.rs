@@ -45,6 +45,7 @@ impl Default for Settings {
             retention,
             queues: vec![QueueSettings::new(default_queue(), retention)],
             kinds: Vec::new(),
+            schedules: Vec::new(),
             admin: Admin { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))) },
             log: Log { format: LogFormat::Auto, filter: "info".into() },
             metrics: Metrics { max_kinds: 200 },

@@ -1,6 +1,6 @@
 //! The file: TOML into a layer whose every value knows its line, with every unknown key refused.
 //!
-//! `[[queue]]` and `[[kind]]` become tables by name, so that the environment and flags can be laid
+//! `[[queue]]`, `[[kind]]` and `[[schedule]]` become tables by name, so that the environment and flags can be laid
 //! over them. An entry without a usable name keeps its number as its name: its other keys are still
 //! looked at. What a value means is `reader`'s business.
 
@@ -20,9 +20,9 @@ use toml::{
 };
 
 /// Sections that are lists.
-pub(super) const LISTS: [(&str, usize); 2] = [("queue", 256), ("kind", 1024)];
+pub(super) const LISTS: [(&str, usize); 3] = [("queue", 256), ("kind", 1024), ("schedule", 256)];
 
-/// An entry of `[[queue]]` or `[[kind]]`.
+/// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     /// Its name, or `#2` where it has none that could be used.
@@ -39,6 +39,8 @@ pub(super) struct Parsed {
     pub(super) queues: Vec<Item>,
     /// In the order of the file.
     pub(super) kinds: Vec<Item>,
+    /// In the order of the file.
+    pub(super) schedules: Vec<Item>,
     /// It isn't TOML: what was made out of it may miss things.
     pub(super) broken: bool,
 }
@@ -113,7 +115,7 @@ impl Reading<'_> {
             }
             (None, DeValue::Table(_) | DeValue::Array(_)) => {
                 let hint = nearest_section(section).map(|near| match near {
-                    "queue" | "kind" => format!("; did you mean [[{near}]]?"),
+                    "queue" | "kind" | "schedule" => format!("; did you mean [[{near}]]?"),
                     near => format!("; did you mean [{near}]?"),
                 });
                 let hint = hint.unwrap_or_default();
@@ -165,7 +167,7 @@ impl Reading<'_> {
         let place = self.place(line);
         match converted(value.get_ref(), &place) {
             // Said here, since merging wouldn't keep its place.
-            Ok(kind @ ValueKind::Table(_)) if form != Form::Pairs => {
+            Ok(kind @ ValueKind::Table(_)) if !matches!(form, Form::Pairs | Form::Json) => {
                 let message = format!("{}: {}", label(path), isnt(&kind, form));
                 self.mistake(value.span().start, message);
             }
@@ -191,8 +193,11 @@ impl Reading<'_> {
             lines.insert(id.clone(), line);
             self.table(&[list, &id], list, table);
             let item = Item { id, place: Some(self.place(line)) };
-            let items =
-                if list == "queue" { &mut self.parsed.queues } else { &mut self.parsed.kinds };
+            let items = match list {
+                "queue" => &mut self.parsed.queues,
+                "kind" => &mut self.parsed.kinds,
+                _ => &mut self.parsed.schedules,
+            };
             items.push(item);
         }
     }
@@ -233,7 +238,7 @@ impl Reading<'_> {
 pub(super) fn hint(near: Option<&str>) -> String {
     let Some(near) = near else { return String::new() };
     match near.split_once('.') {
-        Some((list @ ("queue" | "kind"), key)) => {
+        Some((list @ ("queue" | "kind" | "schedule"), key)) => {
             format!("; did you mean {key} in [[{list}]]?")
         }
         Some((section, key)) => format!("; did you mean {key} in [{section}]?"),

@@ -74,7 +74,7 @@ impl Form {
     /// What the value should have been, after “isn't”.
     pub(super) fn noun(self) -> &'static str {
         match self {
-            Self::Text | Self::Filter | Self::Name => "text",
+            Self::Text | Self::Filter | Self::Name | Self::Cron | Self::Zone => "text",
             Self::Url => "a connection URL",
             Self::Path => "a path",
             Self::Paths => "a path or a list of paths",
@@ -82,7 +82,7 @@ impl Form {
             Self::Switch => "true or false",
             Self::Duration { .. } => "a duration",
             Self::Size { .. } => "a size",
-            Self::Count { .. } => "a whole number",
+            Self::Count { .. } | Self::Signed { .. } => "a whole number",
             Self::Cap { .. } => "a whole number or \"none\"",
             Self::Number { .. } => "a number",
             Self::Concurrency => "a number of jobs",
@@ -92,13 +92,16 @@ impl Form {
             Self::Address => "an address",
             Self::Words => "a list of texts",
             Self::Pairs => "a table of texts",
+            Self::Json => "JSON",
         }
     }
 
     /// How it is written.
     pub(super) fn how(self) -> String {
         match self {
-            Self::Text | Self::Filter | Self::Name => "write it in quotes".into(),
+            Self::Text | Self::Filter | Self::Name | Self::Cron | Self::Zone => {
+                "write it in quotes".into()
+            }
             Self::Url => "write \"postgres://user@host/database\"".into(),
             Self::Path => "write it absolute and in quotes".into(),
             Self::Paths => {
@@ -108,7 +111,7 @@ impl Form {
             Self::Switch => "write true or false, without quotes".into(),
             Self::Duration { .. } => "write 250ms, 5s, 10m, 24h or 30d".into(),
             Self::Size { .. } => "write 512B, 64KiB or 1MiB".into(),
-            Self::Count { .. } | Self::Number { .. } => {
+            Self::Count { .. } | Self::Signed { .. } | Self::Number { .. } => {
                 format!("write {}, without quotes", self.range())
             }
             Self::Concurrency | Self::Retention | Self::Cap { .. } => {
@@ -121,6 +124,7 @@ impl Form {
             Self::Address => "write \"127.0.0.1:9464\", \"[::1]:9464\" or \"off\"".into(),
             Self::Words => "write [\"one\", \"two\"]".into(),
             Self::Pairs => "write { NAME = \"value\" }".into(),
+            Self::Json => "write a table, a list or a number, or JSON in quotes".into(),
         }
     }
 
@@ -132,6 +136,7 @@ impl Form {
             }
             Self::Size { min, max } => format!("{} to {}", size_text(min), size_text(max)),
             Self::Count { min, max } => format!("{min} to {max}"),
+            Self::Signed { min, max } => format!("{min} to {max}"),
             Self::Cap { min, max } => format!("{min} to {max}, or \"none\""),
             Self::Number { min, max } => format!("{min:?} to {max:?}"),
             Self::Concurrency => format!("1 to {CONCURRENCY_MAX}, \"cpus\" or \"N*cpus\""),
@@ -151,6 +156,9 @@ impl Form {
             Self::HttpUrl => "https://host/path".into(),
             Self::Words => "a list of texts".into(),
             Self::Pairs => "a table of texts".into(),
+            Self::Json => "a table, list, number or switch, or any JSON as text".into(),
+            Self::Cron => "5 fields of a cron pattern, or 6 with the seconds in front".into(),
+            Self::Zone => "an IANA name".into(),
         }
     }
 }

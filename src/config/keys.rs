@@ -21,6 +21,8 @@ pub(super) enum Form {
     Size { min: u64, max: u64 },
     /// A whole number.
     Count { min: u64, max: u64 },
+    /// A whole number that may be below nothing.
+    Signed { min: i16, max: i16 },
     /// A whole number, or `none` for no bound.
     Cap { min: u64, max: u64 },
     /// A number.
@@ -49,9 +51,15 @@ pub(super) enum Form {
     Words,
     /// A table of texts.
     Pairs,
+    /// Any value, or JSON as text.
+    Json,
+    /// `0 3 * * *`
+    Cron,
+    /// `Europe/Berlin`
+    Zone,
 }
 
-/// A key and its form. Of `[[queue]]` and `[[kind]]` the path leaves the name out.
+/// A key and its form. Of lists the path leaves the name out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     /// `section.key`.
@@ -74,6 +82,10 @@ impl Key {
 
 /// Handlers that this binary has.
 pub(super) const HANDLERS: &[&str] = &["noop", "sleep", "rust", "command", "http", "sql"];
+/// What becomes of instants that were missed.
+pub(super) const CATCH_UPS: &[&str] = &["last", "none", "all"];
+/// What becomes of an instant while the job before is unfinished.
+pub(super) const OVERLAPS: &[&str] = &["skip", "allow"];
 /// Most jobs that a queue may run at once.
 pub(super) const CONCURRENCY_MAX: u64 = 10_000;
 
@@ -169,6 +181,16 @@ pub(super) const KEYS: &[Key] = &[
     key("kind.async", Form::Switch),
     key("kind.function", Form::Text),
     key("kind.role", Form::Text),
+    key("schedule.name", Form::Name),
+    key("schedule.cron", Form::Cron),
+    key("schedule.timezone", Form::Zone),
+    key("schedule.kind", Form::Name),
+    key("schedule.queue", Form::Name),
+    key("schedule.payload", Form::Json),
+    key("schedule.priority", Form::Signed { min: -2, max: 2 }),
+    key("schedule.catch_up", Form::OneOf(CATCH_UPS)),
+    key("schedule.overlap", Form::OneOf(OVERLAPS)),
+    time("schedule.jitter", 0, HOUR),
 ];
 
 /// Keys that one handler alone obeys.
@@ -207,7 +229,7 @@ pub(super) fn nearest(path: &str) -> Option<&'static str> {
     const ALIKE: f64 = 0.6;
     let (section, name) = path.split_once('.').unwrap_or((path, ""));
     let elsewhere = || {
-        if matches!(section, "queue" | "kind") {
+        if matches!(section, "queue" | "kind" | "schedule") {
             return None;
         }
         let same = |key: &&Key| key.path.split_once('.').is_some_and(|(_, key)| key == name);

@@ -21,10 +21,11 @@ use toml::de::DeValue;
 
 const PREFIX: &str = "LEGWORK_";
 
-/// The queues and kinds whose keys may be set.
+/// The entries whose keys may be set.
 pub(super) struct Items<'a> {
     pub(super) queues: &'a [Item],
     pub(super) kinds: &'a [Item],
+    pub(super) schedules: &'a [Item],
     /// There are no others.
     pub(super) complete: bool,
 }
@@ -97,7 +98,7 @@ fn folded(name: &str) -> String {
 /// The variable that sets a key.
 pub(super) fn variable_of(key: &str) -> String {
     let key = match key.split_once('.') {
-        Some((list @ ("queue" | "kind"), key)) => format!("{list}.NAME.{key}"),
+        Some((list @ ("queue" | "kind" | "schedule"), key)) => format!("{list}.NAME.{key}"),
         _ => key.to_owned(),
     };
     format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
@@ -115,6 +116,7 @@ fn resolved(
     let listed = match section {
         "queue" => items.queues,
         "kind" => items.kinds,
+        "schedule" => items.schedules,
         _ => {
             let key = format!("{section}.{}", rest.replace(separator, "."));
             let known = form_of(&key).is_some();
@@ -154,7 +156,9 @@ fn nobody(section: &str, listed: &[Item]) -> String {
 fn set(layer: &mut Layer, path: &[String], text: &str, place: &str, mistakes: &mut Mistakes) {
     let names: Vec<&str> = path.iter().map(String::as_str).collect();
     let known = match names.as_slice() {
-        [list @ ("queue" | "kind"), _, key @ ..] => format!("{list}.{}", key.join(".")),
+        [list @ ("queue" | "kind" | "schedule"), _, key @ ..] => {
+            format!("{list}.{}", key.join("."))
+        }
         names => names.join("."),
     };
     let Some(form) = form_of(&known) else { return };
@@ -172,6 +176,7 @@ fn read(text: &str, form: Form, place: &str) -> Result<ValueKind, String> {
         Form::Count { .. } | Form::Cap { .. } => {
             text.parse().map_or_else(|_| as_text(), ValueKind::I64)
         }
+        Form::Signed { .. } => text.parse().map_or_else(|_| as_text(), ValueKind::I64),
         Form::Number { .. } => text.parse().map_or_else(|_| as_text(), ValueKind::Float),
         Form::Words | Form::Pairs => match DeValue::parse(text) {
             Ok(value) => converted(value.get_ref(), place)?,

@@ -4,7 +4,7 @@
 //! next one. It knows nothing about how values depend on one another; `check` does.
 
 use super::{
-    form,
+    form, json,
     keys::{Form, form_of},
     mistakes::Mistakes,
     tree::{Tree, literal},
@@ -34,10 +34,10 @@ impl At<'_> {
 /// A path in the tree as people find it: `daemon.lease_ttl`, `[[kind]] "resize".timeout`.
 pub(super) fn label(path: &[&str]) -> String {
     match path {
-        [list @ ("queue" | "kind"), number, key @ ..] if number.starts_with('#') => {
+        [list @ ("queue" | "kind" | "schedule"), number, key @ ..] if number.starts_with('#') => {
             format!("[[{list}]] {number}.{}", key.join("."))
         }
-        [list @ ("queue" | "kind"), name, key @ ..] => {
+        [list @ ("queue" | "kind" | "schedule"), name, key @ ..] => {
             format!("[[{list}]] {name:?}.{}", key.join("."))
         }
         path => path.join("."),
@@ -162,6 +162,21 @@ impl<'a> Reader<'a> {
             _ => Err(isnt(value, form)),
         };
         self.read(at, key, parse).unwrap_or(fallback)
+    }
+
+    pub(super) fn signed(&mut self, at: At<'_>, key: &str, fallback: i16) -> i16 {
+        let parse = |value: &ValueKind, form| {
+            let ValueKind::I64(number) = value else { return Err(isnt(value, form)) };
+            let fits = |number: &i16| matches!(form, Form::Signed { min, max } if (min..=max).contains(number));
+            let number = i16::try_from(*number).ok().filter(fits);
+            number.ok_or_else(|| out_of_range(value, form))
+        };
+        self.read(at, key, parse).unwrap_or(fallback)
+    }
+
+    /// JSON, as text: of a text what it says, of any other value what it is.
+    pub(super) fn json(&mut self, at: At<'_>, key: &str) -> Option<String> {
+        self.read(at, key, |value, _| json::text(value))
     }
 
     pub(super) fn number(&mut self, at: At<'_>, key: &str, fallback: f64) -> f64 {
@@ -320,7 +335,7 @@ fn within(inside: bool, value: &ValueKind, form: Form) -> Read<()> {
 
 pub(super) fn isnt(value: &ValueKind, form: Form) -> String {
     let shown = match form {
-        Form::Url | Form::Pairs => "this".into(),
+        Form::Url | Form::Pairs | Form::Json => "this".into(),
         _ => literal(value),
     };
     let Form::OneOf(words) = form else {

@@ -8,7 +8,10 @@ mod http;
 pub use http::{HttpSettings, SigningSecret};
 
 use super::{function::FunctionName, url::DatabaseUrl};
-use crate::job::{KindName, KindPolicy, QueueName, RateLimit, Retention};
+use crate::{
+    job::{KindName, KindPolicy, QueueName, RateLimit, Retention, ScheduleName},
+    schedule::{CatchUp, Overlap, Rule},
+};
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything.
@@ -32,6 +35,8 @@ pub struct Settings {
     pub queues: Vec<QueueSettings>,
     /// `[[kind]]`
     pub kinds: Vec<KindSettings>,
+    /// `[[schedule]]`
+    pub schedules: Vec<ScheduleSettings>,
     /// `[admin]`
     pub admin: Admin,
     /// `[log]`
@@ -231,6 +236,29 @@ impl fmt::Debug for CommandSettings {
             .field("max_output", max_output)
             .finish()
     }
+}
+
+/// `[[schedule]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleSettings {
+    /// Its name.
+    pub name: ScheduleName,
+    /// When it fires.
+    pub rule: Rule,
+    /// What is enqueued.
+    pub kind: KindName,
+    /// Where.
+    pub queue: QueueName,
+    /// With which input, as JSON text.
+    pub payload: String,
+    /// How urgent.
+    pub priority: i16,
+    /// What becomes of instants that were missed.
+    pub catch_up: CatchUp,
+    /// What becomes of an instant while the job before is unfinished.
+    pub overlap: Overlap,
+    /// Within which time of its instant a job is due.
+    pub jitter: Duration,
 }
 
 /// `[admin]`

@@ -48,13 +48,13 @@ pub(super) struct Showing<'a> {
 impl Showing<'_> {
     /// Every key in the order of the reference; lists entry by entry. Keys that say nothing are
     /// left out, but for the database's URL, which people look for.
-    pub(super) fn all(&self, queues: &[Item], kinds: &[Item]) -> Vec<Shown> {
+    pub(super) fn all(&self, lists: [(&'static str, &[Item]); 3]) -> Vec<Shown> {
         let sections = KEYS.iter().filter(|key| !key.path.starts_with("database.url"));
         let mut shown = vec![self.url()];
-        for key in sections.filter(|key| !matches!(key.section(), "queue" | "kind")) {
+        for key in sections.filter(|key| !matches!(key.section(), "queue" | "kind" | "schedule")) {
             shown.extend(self.one(At { section: key.section(), item: None }, key));
         }
-        for (section, items) in [("queue", queues), ("kind", kinds)] {
+        for (section, items) in lists {
             for item in items {
                 let at = At { section, item: Some(&item.id) };
                 let keys = KEYS.iter().filter(|key| key.section() == section);
@@ -103,6 +103,10 @@ impl Showing<'_> {
 
     fn value(&self, value: &Value, form: Form) -> String {
         let text = literal(&value.kind);
+        if let (Form::Json, ValueKind::String(json)) = (form, &value.kind) {
+            // As of a table the names alone are shown: it may hold a secret.
+            return format!("{} bytes of JSON", json.len());
+        }
         let (Form::Concurrency, ValueKind::String(given)) = (form, &value.kind) else {
             return text;
         };
@@ -121,6 +125,13 @@ impl Showing<'_> {
         let commands = super::settings::CommandSettings::default();
         match key.path {
             "queue.concurrency" => Some(super::defaults::CONCURRENCY.to_string()),
+            "schedule.timezone" => Some("\"UTC\"".into()),
+            "schedule.queue" => Some(format!("{:?}", super::defaults::default_queue().as_str())),
+            "schedule.payload" => Some("{}".into()),
+            "schedule.priority" => Some("0".into()),
+            "schedule.catch_up" => Some("\"last\"".into()),
+            "schedule.overlap" => Some("\"skip\"".into()),
+            "schedule.jitter" => Some("\"0s\"".into()),
             "kind.kill_grace" if command => {
                 Some(format!("{:?}", form::duration_text(commands.kill_grace)))
             }

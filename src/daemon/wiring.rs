@@ -161,6 +161,10 @@ impl Running {
         let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases, doorbell));
+        // Who ends once nothing is left to do begins nothing anew.
+        if !daemon.once {
+            self.start_scheduler(settings, connector, &upkeep);
+        }
         let (up, stats) = (Arc::clone(&upkeep), Arc::new(stats));
         let limit = steps::of_survey(connector);
         self.round(("stats", limit), self.stop_claiming.clone(), move || {

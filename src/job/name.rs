@@ -79,6 +79,10 @@ name! {
     /// Which handler runs a job.
     KindName
 }
+name! {
+    /// A rule by which jobs are enqueued again and again.
+    ScheduleName
+}
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ mod jobs;
 mod lease;
 mod nature;
 mod queues;
+mod schedules;
 mod session;
 
 pub use change::{Change, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
@@ -27,4 +28,5 @@ pub use jobs::{
 pub use lease::assert_lease;
 pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use queues::{QUEUES_MAX, QueueList, QueueRow, list_queues, pause_queue, resume_queue};
+pub use schedules::{Ran, look_at_schedules, run_schedule};
 pub use session::{Connection, Limit, open};

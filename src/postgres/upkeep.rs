@@ -7,6 +7,9 @@
 
 mod expiry;
 mod rescue;
+mod schedule;
+
+pub use schedule::{Looked, ScheduleRow, Step, Stepped};
 
 use super::{Connector, DbError, Session, apart, migrate::SchemaCheck};
 use crate::{

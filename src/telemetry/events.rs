@@ -48,6 +48,9 @@ events! {
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.", ["op", "reason"];
     JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written; without ids, that a claim had no answer and may have taken jobs.", ["jobs", "job.ids"];
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.", ["daemon.id", "jobs"];
+    SCHEDULE_FIRED = "schedule.fired", "The job of a schedule's instant was enqueued.", ["schedule.name", "schedule.instant", "job.id", "job.kind", "job.queue"];
+    SCHEDULE_SKIPPED = "schedule.skipped", "Instants of a schedule enqueued nothing: its job is unfinished (`reason` = `overlap`), or no daemon ran (`missed`). `schedule.instant` is the last of them; `instants` are counted to 1,000.", ["schedule.name", "schedule.instant", "reason", "instants"];
+    SCHEDULE_STANDS = "schedule.stands", "A schedule does nothing (`reason`): a daemon that started later has another rule for it (`superseded`), the database refuses its job (`refused`), or the database's clock was ahead by more than a minute once and it waits for that moment (`ahead`).", ["schedule.name", "schedule.instant", "reason", "error.message"];
     RESCUE_UNRECORDED = "rescue.unrecorded", "Jobs of a dead daemon were returned to the line, and history didn't take the records of their attempts.", ["error.message", "daemon.id", "jobs"];
     JOB_REFUSED = "job.refused", "The database refuses to change a job; it is left as it is.", ["error.message", "job.id"];
     CLAIM_FAILED = "claim.failed", "A claim statement failed; it is tried again.", ["error.message", "job.queue", "jobs"];

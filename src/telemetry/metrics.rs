@@ -20,6 +20,7 @@ pub use catalogue::{CATALOGUE, Definition, Shape};
 pub use daemon::{DaemonMetrics, Freshness, Session};
 pub use families::{
     CommandExit, CommandMetrics, DbOperation, FlushMetrics, InFlight, LateReason, LimiterMetrics,
+    ScheduleMetrics,
 };
 pub use job::{AttemptEnd, JobMetrics};
 pub use queue::{PollMetrics, QueueMetrics, WakeSource};
@@ -27,7 +28,7 @@ pub use receivers::{HttpHandlerMetrics, RequestEnd};
 
 use crate::{
     config,
-    job::{KindName, QueueName},
+    job::{KindName, QueueName, ScheduleName},
 };
 use registry::Registry;
 use std::{
@@ -136,6 +137,11 @@ impl Metrics {
     /// The handles of a limiter, named as the configuration names it.
     pub fn limiter(&self, limiter: &str) -> LimiterMetrics {
         LimiterMetrics::new(&self.registry, limiter)
+    }
+
+    /// The handles of a schedule, whose jobs go into this queue. The file has 256 at most.
+    pub fn schedule(&self, schedule: &ScheduleName, queue: &QueueName) -> ScheduleMetrics {
+        ScheduleMetrics::new(&self.registry, schedule.as_str(), &self.queue(queue).label)
     }
 
     /// One of the daemon's own database sessions.

@@ -24,6 +24,7 @@ mod process;
 mod provenance;
 mod receivers;
 mod roles;
+mod schedules;
 mod schema;
 mod sql;
 mod statements;

@@ -92,6 +92,11 @@ const MATRIX: &[(&str, &str)] = &[
     ("DELETE FROM legwork.migration",                                        ""),
     ("SELECT last_value FROM legwork.job_seq_seq",                           "daemon"),
     ("SELECT nextval('legwork.job_seq_seq')",                                ""),
+    ("SELECT * FROM legwork.schedule",                                       "daemon read"),
+    ("INSERT INTO legwork.schedule (name, rule, done_until) VALUES ('s', 'r', now())", "daemon"),
+    ("UPDATE legwork.schedule SET done_until = now()",                       "daemon"),
+    ("UPDATE legwork.schedule SET name = 's'",                               ""),
+    ("DELETE FROM legwork.schedule",                                         ""),
     // K3: functions
     ("SELECT legwork.enqueue('k')",                                          "enqueue daemon"),
     ("SELECT legwork.cancel(0)",                                             "daemon operator"),

@@ -120,7 +120,7 @@ const EMPTIED: &str =
 #[rstest]
 #[case::roles_schema_and_versions(Some(0), "", Way::Up, "CREATE TABLE")]
 #[case::a_migration_upwards(Some(2), "", Way::Up, "CREATE TRIGGER")]
-#[case::a_migration_downwards(None, "", Way::Down(EXPECTED_VERSION - 1), "DROP FUNCTION")]
+#[case::a_migration_downwards(None, "", Way::Down(EXPECTED_VERSION - 1), "DROP TABLE")]
 #[case::grants_and_partitions(None, UNFINISHED, Way::Up, "ALTER TABLE")]
 #[case::removing_the_emptied_schema(Some(1), EMPTIED, Way::Down(0), "DROP SCHEMA")]
 fn a_migrator_that_panics_leaves_nothing_half_done(

@@ -71,10 +71,19 @@ const OTHERS: &[(&str, &str)] = &[
     ("kind.max_result", "7KiB"),
     ("kind.function", "other.function"),
     ("kind.role", "other"),
+    ("schedule.cron", "7 7 * * *"),
+    ("schedule.timezone", "Asia/Tokyo"),
+    ("schedule.kind", "other"),
+    ("schedule.queue", "other"),
+    ("schedule.payload", "{ a = 7 }"),
+    ("schedule.priority", "-2"),
+    ("schedule.catch_up", "all"),
+    ("schedule.overlap", "allow"),
+    ("schedule.jitter", "7s"),
 ];
 
 /// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 8] = [
     "database.url_file",
     "queue.name",
     "kind.name",
@@ -82,6 +91,7 @@ const ELSEWHERE: [&str; 7] = [
     "kind.secret_file",
     "kind.ca_file",
     "kind.async",
+    "schedule.name",
 ];
 
 /// As the file has it: what is no number, switch, list or table is in quotes.
@@ -107,15 +117,18 @@ fn file(set: Option<(&Key, &str)>) -> String {
     let needed = owner.filter(|owner| !is(&format!("kind.{}", owner.needs)));
     let needed = needed.map(|owner| format!("{} = {}\n", owner.needs, literal(owner.value)));
     let needed = needed.unwrap_or_default();
-    let (queue, kind) = (line("queue"), line("kind"));
+    let (queue, kind, schedule) = (line("queue"), line("kind"), line("schedule"));
+    let cron = if is("schedule.cron") { "" } else { "cron = \"0 3 * * *\"\n" };
+    let enqueued = if is("schedule.kind") { "" } else { "kind = \"x\"\n" };
     let section = match set {
-        Some((key, _)) if !["queue", "kind"].contains(&key.section()) => {
+        Some((key, _)) if !["queue", "kind", "schedule"].contains(&key.section()) => {
             format!("[{}]\n{}", key.section(), line(key.section()))
         }
         _ => String::new(),
     };
     format!(
-        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{needed}{kind}"
+        "{section}[[queue]]\nname = \"x\"\n{queue}[[kind]]\nname = \"x\"\n{handler}{needed}{kind}\
+         [[schedule]]\nname = \"x\"\n{cron}{enqueued}{schedule}"
     )
 }
 
@@ -159,7 +172,9 @@ fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
         };
         let by_file = settings(&file(Some((key, value))), &[]);
         let variable = variable_of(key.path).replace("__NAME__", "__X__");
-        let by_variable = settings(&before, &[(&variable, value)]);
+        // JSON is JSON there, and no table of TOML.
+        let text = if key.path == "schedule.payload" { "{\"a\":7}" } else { value };
+        let by_variable = settings(&before, &[(&variable, text)]);
         assert_eq!(by_file, by_variable, "{}: file and {variable}", key.path);
         assert_ne!(by_file, settings(&before, &[]), "{} has no effect", key.path);
     }
@@ -226,7 +241,8 @@ fn the_default_file_is_right_with_all_its_examples() {
                 text.replace(name, &path.display().to_string())
             });
         let settings = settings(&text, &[]);
-        assert_eq!((settings.queues.len(), settings.kinds.len()), (1, 1), "{handler}");
+        let (queues, kinds, schedules) = (settings.queues, settings.kinds, settings.schedules);
+        assert_eq!((queues.len(), kinds.len(), schedules.len()), (1, 1, 1), "{handler}");
     }
 }
 

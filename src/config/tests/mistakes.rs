@@ -106,6 +106,34 @@ const FILES: &[(&str, &str)] = &[
         "[[kind]]\nname = \"a\"\nhandler = \"sql\"\nfunction = \"a.f\"\ncwd = \"/\"\n\
          [[kind]]\nname = \"b\"\nhandler = \"noop\"\nrole = \"r\"\n",
     ),
+    ("schedule without anything", "[[schedule]]\nname = \"a\"\n"),
+    ("schedule without a name", "[[schedule]]\ncron = \"0 3 * * *\"\nkind = \"k\"\n"),
+    (
+        "schedule that never fires",
+        "[[schedule]]\nname = \"a\"\nkind = \"k\"\ncron = \"0 0 30 2 *\"\n",
+    ),
+    (
+        "schedule with a wrong hour in a wrong zone",
+        "[[schedule]]\nname = \"a\"\nkind = \"k\"\ncron = \"0 25 * * *\"\ntimezone = \"Europe/Berln\"\n",
+    ),
+    (
+        "schedule in a zone that nothing is like",
+        "[[schedule]]\nname = \"a\"\nkind = \"k\"\ncron = \"0 3 * * *\"\ntimezone = \"x\"\n",
+    ),
+    ("schedule with four fields", "[[schedule]]\nname = \"a\"\nkind = \"k\"\ncron = \"0 3 * *\"\n"),
+    (
+        "schedule with everything else wrong",
+        "[[schedule]]\nname = \"a\"\nkind = \"k k\"\nqueue = 5\ncron = 5\npayload = \"hello\"\npriority = 3\ncatch_up = \"one\"\noverlap = \"replace\"\njitter = \"2h\"\n",
+    ),
+    (
+        "payload that JSON has not",
+        "[[schedule]]\nname = \"a\"\nkind = \"k\"\ncron = \"0 3 * * *\"\npayload = { a = nan }\n",
+    ),
+    (
+        "schedule twice, with an unknown key",
+        "[[schedule]]\nname = \"a\"\nkind = \"k\"\ncron = \"0 3 * * *\"\ntz = \"UTC\"\n[[schedule]]\nname = \"a\"\nkind = \"k\"\ncron = \"0 3 * * *\"\n",
+    ),
+    ("schedule in single brackets", "[schedule]\nname = \"a\"\n"),
     ("command missing", "[[kind]]\nname = \"a\"\nhandler = \"command\"\n"),
     ("command empty", "[[kind]]\nname = \"a\"\nhandler = \"command\"\ncommand = []\n"),
     (

@@ -5,7 +5,7 @@ use crate::{
     claimer::Bell,
     config::Settings,
     heartbeat::{LeaseTimes, Leases},
-    maintenance::{self, Doorbell, Ears, Promoter, Pruner, Rescuer},
+    maintenance::{self, Doorbell, Ears, Promoter, Pruner, Rescuer, Scheduler},
     postgres::{Connector, DbError, Upkeep},
     supervise::{self, ExitPolicy},
 };
@@ -104,6 +104,28 @@ impl Running {
             async move { maintenance::cancel_requested(&up, &leases, &running).await }
         });
         self.start_history(settings, upkeep, survey);
+    }
+
+    /// Enqueues the jobs of schedules, where there are any.
+    pub(super) fn start_scheduler(
+        &self,
+        settings: &Settings,
+        connector: &Connector,
+        upkeep: &Arc<Upkeep>,
+    ) {
+        if settings.schedules.is_empty() {
+            return;
+        }
+        let scheduler = Scheduler::new(Arc::clone(upkeep), &settings.schedules, &self.metrics);
+        let (scheduler, stop) = (Arc::new(Mutex::new(scheduler)), self.stop_claiming.clone());
+        let limit = steps::of_statements(connector);
+        self.supervisor.spawn_watched("scheduler", ExitPolicy::Restart, limit, move || {
+            let scheduler = Arc::clone(&scheduler);
+            maintenance::punctually("scheduler", stop.clone(), move || {
+                let scheduler = Arc::clone(&scheduler);
+                async move { scheduler.lock().await.round().await }
+            })
+        });
     }
 
     fn start_history(&self, settings: &Settings, upkeep: &Arc<Upkeep>, limit: Duration) {

@@ -40,6 +40,7 @@ const SCRIPTS: &[Script] = &[
     script!(4, "0004", "functions"),
     script!(5, "0005", "insight"),
     script!(6, "0006", "roles"),
+    script!(7, "0007", "schedule"),
 ];
 
 /// The schema version this binary works with.

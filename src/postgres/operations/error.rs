@@ -66,6 +66,12 @@ pub enum OperationError {
     /// The queue wasn't resumed.
     #[error("couldn't resume the queue")]
     ResumeQueue(#[source] sqlx::Error),
+    /// How far schedules are couldn't be read.
+    #[error("couldn't read how far the schedules are")]
+    LookAtSchedules(#[source] sqlx::Error),
+    /// The schedule's job wasn't enqueued.
+    #[error("couldn't enqueue the schedule's job")]
+    RunSchedule(#[source] sqlx::Error),
     /// The database answered in a shape that this release doesn't know.
     #[error("couldn't read the database's answer")]
     Decode(#[source] serde_json::Error),
@@ -91,6 +97,8 @@ impl OperationError {
             Self::ListJobs(_) | Self::ShowJob(_) | Self::ExplainJob(_) | Self::ListQueues(_) => {
                 roles::READ
             }
+            Self::LookAtSchedules(_) => roles::READ,
+            Self::RunSchedule(_) => roles::DAEMON,
             _ => roles::OPERATOR,
         })
     }
@@ -109,7 +117,9 @@ impl OperationError {
             | Self::SnoozeJobs(source)
             | Self::ListQueues(source)
             | Self::PauseQueue(source)
-            | Self::ResumeQueue(source) => Some(source),
+            | Self::ResumeQueue(source)
+            | Self::LookAtSchedules(source)
+            | Self::RunSchedule(source) => Some(source),
             Self::NoAddress
             | Self::Connect(_)
             | Self::Silent { .. }

@@ -83,6 +83,10 @@ catalogue! {
         "How long the attempt that runs longest in this daemon has run; 0 when none runs.";
     JOB_PANICS = "legwork_job_panics_total", Counter, ["queue", "kind"],
         "Handler panics that were caught.";
+    JOBS_ENQUEUED = "legwork_jobs_enqueued_total", Counter, ["queue", "via"],
+        "Jobs that this daemon enqueued itself.";
+    SCHEDULE_SKIPS = "legwork_schedule_skips_total", Counter, ["schedule", "reason"],
+        "Instants of a schedule for which this daemon enqueued nothing.";
     UNSERVED_JOBS = "legwork_unserved_jobs", Gauge, [],
         "Due jobs of queues and kinds that this daemon doesn't serve, counted up to a bound.";
     QUEUE_JOBS = "legwork_queue_jobs", Gauge, ["queue", "state"],

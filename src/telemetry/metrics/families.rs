@@ -185,6 +185,40 @@ impl LimiterMetrics {
     }
 }
 
+/// Handles of one schedule.
+#[derive(Debug, Clone)]
+pub struct ScheduleMetrics {
+    enqueued: Counter,
+    overlap: Counter,
+    missed: Counter,
+}
+
+impl ScheduleMetrics {
+    pub(super) fn new(registry: &Registry, schedule: &str, queue: &str) -> Self {
+        let skips = |reason| registry.counter(&c::SCHEDULE_SKIPS, &[schedule, reason]);
+        Self {
+            enqueued: registry.counter(&c::JOBS_ENQUEUED, &[queue, "schedule"]),
+            overlap: skips("overlap"),
+            missed: skips("missed"),
+        }
+    }
+
+    /// It enqueued a job.
+    pub fn enqueued(&self) {
+        self.enqueued.increment(1);
+    }
+
+    /// The job before was unfinished.
+    pub fn overlapped(&self) {
+        self.overlap.increment(1);
+    }
+
+    /// So many instants passed while nobody looked.
+    pub fn missed(&self, instants: usize) {
+        self.missed.increment(instants as u64);
+    }
+}
+
 /// Something that is under way, from when it is made until it is dropped, however it ends.
 #[derive(Debug)]
 pub struct InFlight(Gauge);

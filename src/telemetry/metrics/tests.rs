@@ -25,6 +25,7 @@ fn touch_everything(metrics: &Metrics) {
     drop(metrics.http_in_flight("GET", "/metrics"));
     metrics.flush("final").flushed(3, Duration::ZERO, true);
     metrics.limiter("kind:k").throttled();
+    metrics.schedule(&ScheduleName::new("s").unwrap(), &queue("q")).enqueued();
     metrics.session("heartbeat").connected();
     metrics.supervised_tasks("claimer").set(1.0);
     metrics.worker_restarts("claimer", "panic").increment(1);

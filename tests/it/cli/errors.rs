@@ -216,7 +216,7 @@ fn a_schema_that_this_binary_cannot_work_with_is_exit_code_3_and_names_the_way_o
         )
         .await;
         says("version 999").await;
-        says("legwork migrate down --to 6").await;
+        says("legwork migrate down --to 7").await;
     });
 }
 

@@ -15,7 +15,7 @@ const OPTIONS: [(&str, &str); 3] = [
 ];
 
 /// What a command can't be called without, so that an option is all there is to refuse.
-const ARGUMENTS: [(&str, &[&str]); 13] = [
+const ARGUMENTS: [(&str, &[&str]); 14] = [
     ("bench drain", &["--jobs", "1"]),
     ("bench enqueue", &["--jobs", "1"]),
     ("bench latency", &["--jobs", "1"]),
@@ -29,6 +29,7 @@ const ARGUMENTS: [(&str, &[&str]); 13] = [
     ("job why", &["1"]),
     ("migrate down", &["--to", "0"]),
     ("queue pause", &["q"]),
+    ("schedule run", &["s"]),
 ];
 
 fn words(name: &str) -> Vec<&str> {
@@ -100,9 +101,9 @@ fn what_takes_output_prints_json() {
     support::run(async |db| {
         legwork(&db, &["enqueue", "k"]).await.done();
         let takes = table().into_iter().filter(|(_, takes)| takes[2]).map(|(name, _)| name);
-        // These print JSON in `decisions::bench`, `decisions::demo` and `cli::healthcheck`; and the
-        // schema goes last.
-        let apart = ["bench ", "demo", "healthcheck", "migrate down"];
+        // These print JSON in `decisions::bench`, `decisions::demo`, `cli::healthcheck` and
+        // `schedules::commands`; and the schema goes last.
+        let apart = ["bench ", "demo", "healthcheck", "schedule run", "migrate down"];
         let here = takes.filter(|name| !apart.iter().any(|other| name.starts_with(other)));
         let names: Vec<_> = here.chain(["migrate down".to_owned()]).collect();
         assert!(names.len() > 10, "{names:?}");

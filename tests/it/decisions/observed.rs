@@ -239,6 +239,46 @@ const KEYS: &[(&str, &str)] = &[
         "sql::outcomes::a_function_that_is_missing_is_told_of_and_its_job_is_done_once_it_is_there",
     ),
     ("kind.role", "sql::roles::a_function_has_its_role_to_its_end_and_the_fence_has_the_daemons"),
+    (
+        "schedule.name",
+        "schedules::rules::a_schedule_that_is_new_or_has_another_rule_goes_on_from_now",
+    ),
+    (
+        "schedule.cron",
+        "schedules::rules::a_schedule_that_is_new_or_has_another_rule_goes_on_from_now",
+    ),
+    (
+        "schedule.timezone",
+        "schedules::rules::a_schedule_that_is_new_or_has_another_rule_goes_on_from_now",
+    ),
+    (
+        "schedule.kind",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
+    (
+        "schedule.queue",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
+    (
+        "schedule.payload",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
+    (
+        "schedule.priority",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
+    (
+        "schedule.catch_up",
+        "schedules::instants::three_instants_that_were_missed_are_made_up_for_as_catch_up_says",
+    ),
+    (
+        "schedule.overlap",
+        "schedules::rules::while_its_job_is_unfinished_an_instant_passes_or_enqueues_as_overlap_says",
+    ),
+    (
+        "schedule.jitter",
+        "schedules::keys::a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_due_within_its_jitter",
+    ),
 ];
 
 /// A column that a producer may write.

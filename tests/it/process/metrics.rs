@@ -12,7 +12,7 @@ use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_man
 use crate::support::{self, Daemon};
 
 /// Those that rightly say nothing in [`every_metric_is_there_and_says_something`], and why.
-const SILENT: [(&str, &str); 9] = [
+const SILENT: [(&str, &str); 11] = [
     ("legwork_job_panics_total", "no built-in handler panics: pipeline::counts"),
     ("legwork_rescues_total", "no daemon dies here: process::death"),
     ("legwork_late_results_total", "no lease is lost here: process::death"),
@@ -21,6 +21,8 @@ const SILENT: [(&str, &str); 9] = [
     ("legwork_log_lines_dropped_total", "the output is read here: telemetry::logs::writer::tests"),
     ("legwork_channel_depth", "a moment's, before a worker comes: worker::handoff::tests"),
     ("legwork_flush_pending_rows", "a moment's: pipeline::counts"),
+    ("legwork_jobs_enqueued_total", "no schedule fires here: schedules::rules"),
+    ("legwork_schedule_skips_total", "no schedule fires here: schedules::rules"),
     ("tokio_global_queue_depth", "a moment's, and the runtime's own figure"),
 ];
 
@@ -64,6 +66,7 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
         "[[queue]]\nname = 'default'\n[[queue]]\nname = 'quiet'\n".to_owned(),
         "[[kind]]\nname = 'quick'\nhandler = 'noop'\n".to_owned(),
         "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '4/s'\n".to_owned(),
+        "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'quick'\n".to_owned(),
         notebook.kind("fails", "exit 1", never_again),
         notebook.kind("bad", "exit 65", ""),
         notebook.kind("hangs", "exec sleep 60", &format!("timeout = '200ms'\n{never_again}")),

@@ -1,0 +1,241 @@
+//! Enqueues the jobs of schedules when they are due, and wakes with the next of them.
+//!
+//! Any number of daemons run this at once: each instant is enqueued by whoever moves the schedule's row
+//! on first, in the same statement. It goes by the database's clock, which it reads anew in each round;
+//! between rounds it counts by a clock that never jumps. What is due when is decided in `schedule`.
+
+use crate::{
+    config::ScheduleSettings,
+    postgres::{DbError, Looked, ScheduleRow, Step, Stepped, Upkeep},
+    schedule::Moment,
+    telemetry::{
+        events,
+        metrics::{Metrics, ScheduleMetrics},
+    },
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// How long it sleeps at most: a row that was deleted, or a clock that was set, is noticed by then.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+/// Two rounds are at least this far apart.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// How soon an instant is tried again that the database refused, or that another daemon moves on just now.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Most steps of all schedules in one round; the next round comes at once.
+const STEPS_MAX: usize = 200;
+/// A schedule that is further ahead than this of the database's clock is told of.
+const AHEAD_SECONDS: i64 = 60;
+
+/// The scheduler's state.
+pub struct Scheduler {
+    upkeep: Arc<Upkeep>,
+    schedules: Vec<Schedule>,
+    /// Whether this daemon's rules have been made known. Once, at its start: two daemons with
+    /// different files would otherwise take a schedule from each other all the time.
+    adopted: bool,
+}
+
+struct Schedule {
+    settings: ScheduleSettings,
+    rule: String,
+    metrics: ScheduleMetrics,
+    /// Why it does nothing, as far as that was told.
+    stands: Option<&'static str>,
+    /// Whether its last instant found the job before unfinished.
+    overlapped: bool,
+}
+
+/// One round's doing.
+struct Round {
+    now: Moment,
+    steps_left: usize,
+    /// Something is due that couldn't be done now.
+    again: bool,
+}
+
+impl Scheduler {
+    /// For these schedules. The first round makes them known.
+    pub fn new(upkeep: Arc<Upkeep>, schedules: &[ScheduleSettings], metrics: &Metrics) -> Self {
+        let schedule = |settings: &ScheduleSettings| Schedule {
+            rule: settings.rule.text(),
+            metrics: metrics.schedule(&settings.name, &settings.queue),
+            settings: settings.clone(),
+            stands: None,
+            overlapped: false,
+        };
+        Self { upkeep, schedules: schedules.iter().map(schedule).collect(), adopted: false }
+    }
+
+    /// Enqueues what is due; gives the time until more is.
+    pub async fn round(&mut self) -> Result<Duration, DbError> {
+        let looked = self.look().await?;
+        let now = looked.now;
+        let since = Instant::now();
+        let mut round = Round { now: Moment::of(now), steps_left: STEPS_MAX, again: false };
+        let mut next: Option<Moment> = None;
+        for schedule in &mut self.schedules {
+            let Some(row) =
+                looked.rows.iter().find(|row| row.name == schedule.settings.name.as_str())
+            else {
+                continue;
+            };
+            if row.rule != schedule.rule {
+                schedule.stand("superseded", row.done_until, None);
+                continue;
+            }
+            schedule.catch_up(&self.upkeep, row, &mut round).await?;
+            let from = row.done_until.max(round.now);
+            let own = schedule.settings.rule.next_after(from);
+            next = [next, own].into_iter().flatten().min();
+        }
+        if round.steps_left == 0 {
+            return Ok(Duration::ZERO);
+        }
+        let pause = next.map_or(PAUSE_MAX, |next| until(next, now).saturating_sub(since.elapsed()));
+        let most = if round.again { AGAIN } else { PAUSE_MAX };
+        Ok(pause.clamp(PAUSE_MIN, most))
+    }
+
+    /// How far the schedules are and what time it is, all of them being known.
+    async fn look(&mut self) -> Result<Looked, DbError> {
+        loop {
+            if !self.adopted {
+                self.adopt(|_| true).await?;
+                self.adopted = true;
+            }
+            let names = self.schedules.iter().map(|s| s.settings.name.to_string()).collect();
+            let looked = self.upkeep.look_at_schedules(names).await?;
+            let known = |name: &str| looked.rows.iter().any(|row| row.name == name);
+            if looked.rows.len() == self.schedules.len() {
+                return Ok(looked);
+            }
+            self.adopt(|schedule| !known(schedule.settings.name.as_str())).await?;
+        }
+    }
+
+    async fn adopt(&self, which: impl Fn(&Schedule) -> bool) -> Result<(), DbError> {
+        let these = || self.schedules.iter().filter(|schedule| which(schedule));
+        let names = these().map(|schedule| schedule.settings.name.to_string()).collect();
+        let rules = these().map(|schedule| schedule.rule.clone()).collect();
+        self.upkeep.adopt_schedules(names, rules).await
+    }
+}
+
+impl Schedule {
+    /// Does what is due of it.
+    async fn catch_up(
+        &mut self,
+        upkeep: &Upkeep,
+        row: &ScheduleRow,
+        round: &mut Round,
+    ) -> Result<(), DbError> {
+        let now = round.now;
+        if row.done_until.0 - now.0 > AHEAD_SECONDS {
+            self.stand("ahead", row.done_until, None);
+        } else if self.stands != Some("refused") {
+            self.stands = None;
+        }
+        let Some(due) = self.settings.rule.due(self.settings.catch_up, row.done_until, now) else {
+            return Ok(());
+        };
+        let mut from = (row.done_until, row.last_job);
+        let fires = !due.fire.is_empty();
+        let steps = if fires { due.fire } else { vec![due.last] };
+        for (at, to) in steps.into_iter().enumerate() {
+            if round.steps_left == 0 {
+                return Ok(());
+            }
+            round.steps_left -= 1;
+            let step = Step { schedule: &self.settings, from, to, fires };
+            let stepped = match upkeep.step_schedule(step).await {
+                Err(error) if error.blames_the_rows() => {
+                    self.stand("refused", to, Some(&error));
+                    round.again = true;
+                    return Ok(());
+                }
+                stepped => stepped?,
+            };
+            if stepped == Stepped::Elsewhere {
+                round.again = true;
+                return Ok(());
+            }
+            self.stands = None;
+            if at == 0 && due.missed > 0 {
+                self.missed(due.missed, to);
+            }
+            self.tell(stepped, to);
+            let job = if let Stepped::Enqueued(job) = stepped { Some(job.0) } else { from.1 };
+            from = (to, job);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, stepped: Stepped, at: Moment) {
+        let ScheduleSettings { name, kind, queue, .. } = &self.settings;
+        match stepped {
+            Stepped::Enqueued(job) => {
+                self.overlapped = false;
+                self.metrics.enqueued();
+                tracing::info!(
+                    event = events::SCHEDULE_FIRED,
+                    schedule.name = %name,
+                    schedule.instant = %at,
+                    job.id = job.0,
+                    job.kind = %kind,
+                    job.queue = %queue,
+                    "a schedule's job is enqueued"
+                );
+            }
+            Stepped::Overlapped => {
+                self.metrics.overlapped();
+                // Each counts; the first of a row is told of.
+                if !std::mem::replace(&mut self.overlapped, true) {
+                    tracing::warn!(
+                        event = events::SCHEDULE_SKIPPED,
+                        schedule.name = %name,
+                        schedule.instant = %at,
+                        reason = "overlap",
+                        instants = 1,
+                        "a schedule's job is unfinished, and its instants pass until it is"
+                    );
+                }
+            }
+            Stepped::Passed | Stepped::Elsewhere => {}
+        }
+    }
+
+    fn missed(&self, instants: usize, until: Moment) {
+        self.metrics.missed(instants);
+        tracing::warn!(
+            event = events::SCHEDULE_SKIPPED,
+            schedule.name = %self.settings.name,
+            schedule.instant = %until,
+            reason = "missed",
+            instants,
+            "instants of a schedule passed while no daemon looked"
+        );
+    }
+
+    /// Says once why it does nothing.
+    fn stand(&mut self, reason: &'static str, at: Moment, error: Option<&DbError>) {
+        if self.stands.replace(reason) == Some(reason) {
+            return;
+        }
+        let error = error.map(|error| error as &dyn std::error::Error);
+        tracing::warn!(
+            event = events::SCHEDULE_STANDS,
+            schedule.name = %self.settings.name,
+            schedule.instant = %at,
+            reason,
+            error,
+            "a schedule does nothing"
+        );
+    }
+}
+
+/// How long it is from now until then.
+#[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^52")]
+fn until(then: Moment, now: f64) -> Duration {
+    Duration::try_from_secs_f64((then.0 as f64 - now).max(0.0)).unwrap_or(PAUSE_MAX)
+}
