@@ -24,6 +24,8 @@ use std::{
 pub enum Summons {
     /// Nothing: nobody is needed, or somebody is on the way.
     Nobody,
+    /// Nothing: one that slept was woken just now.
+    Woken,
     /// Start one more worker; it counts as on the way.
     StartWorker,
 }
@@ -67,7 +69,7 @@ impl<T> State<T> {
         }
         if let Some((_, waker)) = self.sleepers.pop() {
             self.on_the_way = true;
-            return (Summons::Nobody, Some(waker));
+            return (Summons::Woken, Some(waker));
         }
         if self.workers < self.most_workers {
             self.workers += 1;

@@ -148,6 +148,11 @@ impl Pool {
             let taken = self.0.handoff.take(std::mem::take(&mut summoned)).await;
             let Some((Assignment { job, slot }, summons)) = taken else { return };
             self.answer(&summons);
+            if summons != Summons::Nobody {
+                // Whom we called lies where only this thread finds it. It goes before us, lest a handler that
+                // blocks the thread keep it, and with it every job behind it, from starting.
+                tokio::task::yield_now().await;
+            }
             self.run(job, slot).await;
         }
     }
