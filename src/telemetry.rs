@@ -10,6 +10,7 @@ pub mod health;
 pub mod logs;
 pub mod metrics;
 mod origin;
+pub mod spans;
 pub mod systemd;
 
 pub use origin::{Origin, Trace};

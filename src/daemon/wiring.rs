@@ -1,6 +1,7 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
 mod drained;
+mod export;
 mod functions;
 mod steps;
 mod upkeep;
@@ -24,7 +25,12 @@ use crate::{
         Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
     supervise::{self, ExitPolicy, Supervisor},
-    telemetry::{events, health::Health, metrics::Metrics},
+    telemetry::{
+        events,
+        health::Health,
+        metrics::Metrics,
+        spans::{self, Tracer},
+    },
     worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
 };
 use std::{
@@ -62,12 +68,15 @@ pub(super) struct Running {
     /// Whether the heartbeat ends the daemon's row when it stops.
     pub(super) retire_at_end: Arc<AtomicBool>,
     pub(super) stop_admin: CancellationToken,
+    pub(super) stop_exporter: CancellationToken,
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
     pub(super) pools: Vec<Pool>,
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
+    /// What makes spans, where they go anywhere.
+    tracer: Option<Arc<Tracer>>,
     /// What runs which kind.
     registry: Registry,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
@@ -96,6 +105,8 @@ impl Running {
             stop_heartbeat: CancellationToken::new(),
             retire_at_end: Arc::new(AtomicBool::new(true)),
             stop_admin: CancellationToken::new(),
+            stop_exporter: CancellationToken::new(),
+            tracer: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
             pools: Vec::new(),
@@ -135,6 +146,7 @@ impl Running {
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         self.registry = self.start_functions(daemon, connector);
+        self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
         let load = load(&lanes, settings, self.quiet.clone());
@@ -410,6 +422,7 @@ impl Running {
             verdicts: verdicts.clone(),
             metrics: self.metrics.queue(&queue.name),
             grace_without_lease: LeaseTimes::new(&daemon.settings.daemon).margin(),
+            tracer: self.tracer.clone(),
         };
         let pool = Pool::new(parts, self.supervisor.clone());
         let gauges = pool.gauges();

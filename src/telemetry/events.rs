@@ -76,6 +76,8 @@ events! {
     ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];
     ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.", ["error.message"];
     ADMIN_REQUEST = "admin.request", "The admin port answered a request.", ["duration_ms", "http.request.method", "http.route", "http.response.status_code"];
+    SPANS_LOST = "spans.lost", "The collector doesn't take spans; said once until it does. They are counted and gone.", ["collector", "error.message"];
+    SPANS_TAKEN = "spans.taken", "The collector takes spans again.", ["collector"];
     LOG_THROTTLED = "log.throttled", "Lines of one place repeated too fast: `log.suppressed` of them were left out, of the event `log.event`.", ["log.suppressed", "log.event"];
     HEALTH_CHANGED = "health.changed", "A check of readiness (`check`) failed (WARN, with its `reason`), or is well again (INFO).", ["check", "reason"];
 }

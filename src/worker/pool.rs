@@ -10,6 +10,7 @@ use crate::{
         events,
         logs::JobScope,
         metrics::{JobMetrics, QueueMetrics},
+        spans::Tracer,
     },
 };
 use std::{
@@ -48,6 +49,7 @@ struct Inner {
     metrics: Arc<QueueMetrics>,
     supervisor: Supervisor,
     grace_without_lease: Duration,
+    tracer: Option<Arc<Tracer>>,
     numbers: AtomicU32,
 }
 
@@ -67,13 +69,15 @@ pub struct PoolParts {
     pub metrics: Arc<QueueMetrics>,
     /// Longest that a handler may take to stop once its lease is lost.
     pub grace_without_lease: Duration,
+    /// What makes spans, if anything does.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl Pool {
     /// A pool without workers: the first job starts the first.
     pub fn new(parts: PoolParts, supervisor: Supervisor) -> Self {
         let PoolParts { queue, concurrency, kinds, running, verdicts, metrics, .. } = parts;
-        let grace_without_lease = parts.grace_without_lease;
+        let (grace_without_lease, tracer) = (parts.grace_without_lease, parts.tracer);
         metrics.channel_capacity.set(f64::from(concurrency));
         let handoff = Handoff::new(concurrency);
         let numbers = AtomicU32::new(0);
@@ -86,6 +90,7 @@ impl Pool {
             metrics,
             supervisor,
             grace_without_lease,
+            tracer,
             numbers,
         }))
     }
@@ -174,7 +179,10 @@ impl Pool {
             max_attempts: kind.policy.max_attempts_of(&job),
             grace_without_lease: self.0.grace_without_lease,
         };
-        let context = Context::new(job, limits, listed.job.token.clone());
+        let mut context = Context::new(job, limits, listed.job.token.clone());
+        if let Some(tracer) = &self.0.tracer {
+            context = context.traced_by(tracer);
+        }
         listed.job.follow(context.progress_so_far());
         let settled = about(&context).over(attempt(kind, context, listed)).await;
         self.0.verdicts.settle(settled, slot).await;
@@ -217,7 +225,7 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
     let started = Instant::now();
     let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
     let took = started.elapsed();
-    let origin = context.origin().cloned();
+    let (origin, span) = (context.origin().cloned(), context.span().cloned());
     let job = context.into_job();
     drop(listed);
     kind.metrics.duration_seconds.record(took.as_secs_f64());
@@ -226,6 +234,10 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
     }
     let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
     let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
+    if let Some(span) = span {
+        let error = settled.failure.as_ref().map(|failure| failure.cause.as_str());
+        span.ended(settled.end().as_str(), error);
+    }
     tell_of_failure(&settled);
     Settled { origin, ..settled }
 }

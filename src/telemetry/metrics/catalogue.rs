@@ -167,6 +167,8 @@ catalogue! {
         "Log lines lost because standard output didn't take them in time.";
     LOG_LINES_SUPPRESSED = "legwork_log_lines_suppressed_total", Counter, [],
         "Warnings and errors left out because they repeated too fast.";
+    SPANS = "legwork_spans_total", Counter, ["result"],
+        "Spans that ended, by what became of them: exported, failed, queue_full.";
     BUILD_INFO = "legwork_build_info", Gauge, ["version", "commit"],
         "Always 1; the labels tell what runs.";
     SCHEMA_VERSION = "legwork_schema_version", Gauge, [],

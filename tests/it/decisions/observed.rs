@@ -153,6 +153,18 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("metrics.max_kinds", "pipeline::faults::kinds_beyond_the_configured_number_share_one_label"),
     (
+        "tracing.otlp_endpoint",
+        "traces::one_trace_and_one_request_lead_from_the_insert_to_every_receiver",
+    ),
+    (
+        "tracing.sample_ratio",
+        "traces::parent_max_delay_and_sample_ratio_decide_whose_child_a_span_is_and_whether_it_is_there",
+    ),
+    (
+        "tracing.parent_max_delay",
+        "traces::parent_max_delay_and_sample_ratio_decide_whose_child_a_span_is_and_whether_it_is_there",
+    ),
+    (
         "queue.name",
         "decisions::observed::keys::a_queue_has_its_name_its_concurrency_and_its_rate_limit",
     ),

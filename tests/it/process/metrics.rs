@@ -12,7 +12,10 @@ use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_man
 use crate::support::{self, Daemon};
 
 /// Those that rightly say nothing in [`every_metric_is_there_and_says_something`], and why.
-const SILENT: [(&str, &str); 11] = [
+const SILENT: [(&str, &str); 14] = [
+    ("legwork_spans_total", "nobody is there to take spans: traces"),
+    ("legwork_http_handler_requests_total", "no request is made here: receivers::journey"),
+    ("legwork_http_handler_duration_seconds", "no request is made here: receivers::journey"),
     ("legwork_job_panics_total", "no built-in handler panics: pipeline::counts"),
     ("legwork_rescues_total", "no daemon dies here: process::death"),
     ("legwork_late_results_total", "no lease is lost here: process::death"),
@@ -64,6 +67,8 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
     let never_again = "backoff = { base = '1h', max = '1h' }";
     vec![
         "[[queue]]\nname = 'default'\n[[queue]]\nname = 'quiet'\n".to_owned(),
+        "[tracing]\notlp_endpoint = 'http://127.0.0.1:9'\n".to_owned(),
+        "[[kind]]\nname = 'hook'\nhandler = 'http'\nurl = 'https://app.example.org'\n".to_owned(),
         "[[kind]]\nname = 'quick'\nhandler = 'noop'\n".to_owned(),
         "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '4/s'\n".to_owned(),
         // A port that nobody listens on.
