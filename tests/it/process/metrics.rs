@@ -68,7 +68,6 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
     vec![
         "[[queue]]\nname = 'default'\n[[queue]]\nname = 'quiet'\n".to_owned(),
         "[tracing]\notlp_endpoint = 'http://127.0.0.1:9'\n".to_owned(),
-        "[[kind]]\nname = 'hook'\nhandler = 'http'\nurl = 'https://app.example.org'\n".to_owned(),
         "[[kind]]\nname = 'quick'\nhandler = 'noop'\n".to_owned(),
         "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '4/s'\n".to_owned(),
         // A port that nobody listens on.
