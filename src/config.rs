@@ -8,6 +8,7 @@
 mod bounds;
 mod check;
 mod defaults;
+mod documented;
 mod egress;
 mod environment;
 mod file;
@@ -18,6 +19,7 @@ mod keys;
 mod mistakes;
 mod overlay;
 mod reader;
+mod schema;
 mod secret;
 mod settings;
 mod show;
@@ -32,6 +34,7 @@ pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
+pub use schema::schema;
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
     KindSettings, Log, LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, ScheduleSettings,

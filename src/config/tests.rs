@@ -6,6 +6,7 @@ mod keys;
 mod mistakes;
 mod precedence;
 mod random;
+mod schema;
 mod secrets;
 mod urls;
 

@@ -4,6 +4,7 @@
 use super::{Files, load_with};
 use crate::config::{
     Settings, default_file,
+    documented::{Documented, documented},
     keys::{HANDLER_KEYS, KEYS, Key},
     overlay::variable_of,
 };
@@ -133,13 +134,13 @@ fn file(set: Option<(&Key, &str)>) -> String {
 }
 
 /// A handler, and the key without which it is nothing.
-struct Owner {
-    handler: &'static str,
-    needs: &'static str,
+pub(super) struct Owner {
+    pub(super) handler: &'static str,
+    pub(super) needs: &'static str,
     value: &'static str,
 }
 
-const OWNERS: [Owner; 3] = [
+pub(super) const OWNERS: [Owner; 3] = [
     Owner { handler: "command", needs: "command", value: "[\"/bin/ls\"]" },
     Owner { handler: "http", needs: "url", value: "https://example.org/jobs" },
     Owner { handler: "sql", needs: "function", value: "app.f" },
@@ -180,41 +181,6 @@ fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
     }
 }
 
-/// A key as a document shows it.
-#[derive(Debug)]
-struct Documented {
-    path: String,
-    /// As written; absent where the line is an example.
-    default: Option<String>,
-    sentence: String,
-}
-
-/// The keys of `default.toml`, examples included, with the comments above them.
-fn documented() -> Vec<Documented> {
-    let (mut section, mut comment, mut all) = (String::new(), String::new(), Vec::new());
-    for line in default_file().lines() {
-        let bare = line.strip_prefix("# ").unwrap_or(line);
-        let name = bare.split(" = ").next().unwrap_or_default();
-        let is_key = bare.contains(" = ")
-            && !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
-        if bare.starts_with('[') {
-            section = bare.trim_matches(['[', ']']).to_owned();
-            comment.clear();
-        } else if is_key {
-            let value = bare.split_once(" = ").map(|(_, value)| value.to_owned());
-            let default = value.filter(|_| bare == line);
-            let sentence = std::mem::take(&mut comment).trim().to_owned();
-            all.push(Documented { path: format!("{section}.{name}"), default, sentence });
-        } else if line.starts_with('#') {
-            write!(comment, " {bare}").expect("written");
-        } else {
-            comment.clear();
-        }
-    }
-    all
-}
-
 #[test]
 fn the_default_file_has_every_key_once_in_the_order_of_the_table_and_with_its_range() {
     let documented = documented();
@@ -247,7 +213,7 @@ fn the_default_file_is_right_with_all_its_examples() {
 }
 
 /// `default.toml` with its examples switched on, those of one handler and not those of others.
-fn examples_of(handler: &str) -> String {
+pub(super) fn examples_of(handler: &str) -> String {
     let others: Vec<_> = HANDLER_KEYS.iter().filter(|(owner, _)| *owner != handler).collect();
     let line = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or_default();
