@@ -6,6 +6,7 @@
 //! still be wrong, and nothing else reads the environment or a settings file.
 
 mod bounds;
+mod changes;
 mod check;
 mod defaults;
 mod documented;

@@ -1,5 +1,6 @@
 //! Tests of the whole room: text in, settings or mistakes out.
 
+mod changes;
 mod defaults;
 mod http;
 mod keys;

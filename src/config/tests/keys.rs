@@ -153,15 +153,23 @@ fn owner(key: &Key) -> Option<&'static Owner> {
     OWNERS.iter().find(|owner| owner.handler == *handler)
 }
 
-fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
     let variables = [&[("PATH", "/bin")], variables].concat();
     let loaded = load_with(text, &variables);
     loaded.unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}")).settings
 }
 
-#[test]
-fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
-    for key in KEYS.iter().filter(|key| !ELSEWHERE.contains(&key.path)) {
+/// A key, a value of it that isn't its default, and files without and with it.
+pub(super) struct Change {
+    pub(super) key: &'static Key,
+    value: &'static str,
+    pub(super) before: String,
+    pub(super) after: String,
+}
+
+/// Each key that a value alone can change.
+pub(super) fn changes() -> impl Iterator<Item = Change> {
+    KEYS.iter().filter(|key| !ELSEWHERE.contains(&key.path)).map(|key| {
         let other = OTHERS.iter().find(|(path, _)| *path == key.path);
         let (_, value) = other.unwrap_or_else(|| panic!("{} is set by no test", key.path));
         let before = match owner(key) {
@@ -171,7 +179,14 @@ fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
             None if key.path == "kind.handler" => file(Some((key, "noop"))),
             None => file(None),
         };
-        let by_file = settings(&file(Some((key, value))), &[]);
+        Change { key, value, before, after: file(Some((key, value))) }
+    })
+}
+
+#[test]
+fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
+    for Change { key, value, before, after } in changes() {
+        let by_file = settings(&after, &[]);
         let variable = variable_of(key.path).replace("__NAME__", "__X__");
         // JSON is JSON there, and no table of TOML.
         let text = if key.path == "schedule.payload" { "{\"a\":7}" } else { value };
