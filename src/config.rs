@@ -6,8 +6,10 @@
 //! still be wrong, and nothing else reads the environment or a settings file.
 
 mod bounds;
+mod changes;
 mod check;
 mod defaults;
+mod documented;
 mod egress;
 mod environment;
 mod file;
@@ -18,6 +20,7 @@ mod keys;
 mod mistakes;
 mod overlay;
 mod reader;
+mod schema;
 mod secret;
 mod settings;
 mod show;
@@ -32,6 +35,7 @@ pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
+pub use schema::schema;
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
     KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, QueueSettings, Retentions,

@@ -196,7 +196,7 @@ pub(super) const KEYS: &[Key] = &[
     time("schedule.jitter", 0, HOUR),
 ];
 
-/// Keys that one handler alone obeys.
+/// Keys that one handler alone obeys; the first is the one without which it is nothing.
 pub(super) const HANDLER_KEYS: &[(&str, &[&str])] = &[
     ("command", &["command", "env", "pass_env", "cwd", "kill_grace", "max_output", "unsafe_shell"]),
     (

@@ -3,6 +3,7 @@
 mod drained;
 mod export;
 mod functions;
+mod reload;
 mod steps;
 mod upkeep;
 
@@ -19,7 +20,7 @@ use crate::{
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     executor::Registry,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    job::KindName,
+    job::{KindName, QueueName},
     maintenance::{Doorbell, Stats},
     postgres::{
         Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
@@ -80,6 +81,8 @@ pub(super) struct Running {
     /// What runs which kind.
     registry: Registry,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
+    /// Of limited groups: the queue, the places, and most that one claim may take.
+    rooms: Vec<(QueueName, Slots, u32)>,
     /// Where claimers wait while they have nothing to do.
     posts: Vec<Arc<Post>>,
     /// Whether wake-ups arrive.
@@ -114,6 +117,7 @@ impl Running {
             heartbeat: None,
             registry: Registry::default(),
             queues: Vec::new(),
+            rooms: Vec::new(),
             posts: Vec::new(),
             hints: Arc::default(),
         };
@@ -380,6 +384,9 @@ impl Running {
             self.supervisor.spawn_watched(name, ExitPolicy::Restart, limit, move || {
                 Arc::clone(&dispatcher).run()
             });
+            if let Some(room) = &room {
+                self.rooms.push((queue.name.clone(), room.clone(), group.most));
+            }
             let claim_group = ClaimGroup {
                 queue: queue.name.clone(),
                 kinds: group.kinds,
@@ -411,7 +418,8 @@ impl Running {
         let runtime = |kind: &KindSettings| {
             let handler = Arc::clone(self.registry.get(kind.name.as_str())?);
             let metrics = self.metrics.job(&queue.name, &kind.name);
-            Some((kind.name.clone(), KindRuntime { policy: kind.policy.clone(), handler, metrics }))
+            let runtime = KindRuntime { policy: kind.policy.clone(), handler, metrics };
+            Some((kind.name.clone(), Arc::new(runtime)))
         };
         let kinds: Kinds = daemon.settings.kinds.iter().filter_map(runtime).collect();
         let parts = PoolParts {

@@ -108,6 +108,14 @@ impl<T> Handoff<T> {
         Take { handoff: self, ticket: None, summoned }
     }
 
+    /// From now on this many workers may be started. Those that are there stay: what bounds the jobs
+    /// that run is their slots.
+    pub fn widen(&self, most_workers: u32) -> Summons {
+        let mut state = self.lock();
+        state.most_workers = most_workers.max(state.workers);
+        Self::finish(state)
+    }
+
     /// Who and what is there now.
     pub fn census(&self) -> Census {
         let state = self.lock();

@@ -16,7 +16,7 @@ use crate::{
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -34,7 +34,7 @@ pub struct KindRuntime {
 }
 
 /// The kinds that a queue's workers can run.
-pub type Kinds = HashMap<KindName, KindRuntime>;
+pub type Kinds = HashMap<KindName, Arc<KindRuntime>>;
 
 /// The workers of one queue. Clones share it.
 #[derive(Clone)]
@@ -42,7 +42,8 @@ pub struct Pool(Arc<Inner>);
 
 struct Inner {
     queue: QueueName,
-    kinds: Kinds,
+    /// Replaced whole; an attempt keeps what it began with.
+    kinds: RwLock<Kinds>,
     handoff: Handoff<Assignment>,
     running: Arc<Running>,
     verdicts: Verdicts,
@@ -79,7 +80,7 @@ impl Pool {
         let PoolParts { queue, concurrency, kinds, running, verdicts, metrics, .. } = parts;
         let (grace_without_lease, tracer) = (parts.grace_without_lease, parts.tracer);
         metrics.channel_capacity.set(f64::from(concurrency));
-        let handoff = Handoff::new(concurrency);
+        let (handoff, kinds) = (Handoff::new(concurrency), RwLock::new(kinds));
         let numbers = AtomicU32::new(0);
         Self(Arc::new(Inner {
             queue,
@@ -102,8 +103,25 @@ impl Pool {
     }
 
     /// The limits of a kind.
-    pub fn kind(&self, kind: &KindName) -> Option<&KindRuntime> {
-        self.0.kinds.get(kind)
+    pub fn kind(&self, kind: &KindName) -> Option<Arc<KindRuntime>> {
+        self.0.kinds.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned()
+    }
+
+    /// Attempts that begin from now on run by these. Those that run go on as they began.
+    pub fn replace_kinds(&self, kinds: Kinds) {
+        *self.0.kinds.write().unwrap_or_else(PoisonError::into_inner) = kinds;
+    }
+
+    /// From now on this many jobs at once. It is their slots that bound them; here are the workers.
+    pub fn widen(&self, concurrency: u32) {
+        self.0.metrics.channel_capacity.set(f64::from(concurrency));
+        let summons = self.0.handoff.widen(concurrency);
+        self.answer(&summons);
+    }
+
+    /// Its queue.
+    pub fn queue(&self) -> &QueueName {
+        &self.0.queue
     }
 
     /// Where verdicts go.
@@ -164,7 +182,7 @@ impl Pool {
 
     /// One attempt, from start to verdict.
     async fn run(&self, job: ClaimedJob, slot: Slot) {
-        let Some(kind) = self.0.kinds.get(&job.kind) else {
+        let Some(kind) = self.kind(&job.kind) else {
             // The claim names the kinds that we serve, so this is a row that changed since.
             return self.release(job, slot).await;
         };
@@ -184,7 +202,7 @@ impl Pool {
             context = context.traced_by(tracer);
         }
         listed.job.follow(context.progress_so_far());
-        let settled = about(&context).over(attempt(kind, context, listed)).await;
+        let settled = about(&context).over(attempt(&kind, context, listed)).await;
         self.0.verdicts.settle(settled, slot).await;
         drop(in_flight);
     }

@@ -384,6 +384,7 @@ const FLAGS: &[(&str, &str)] = &[
         "queue pause --reason",
         "decisions::observed::flags::queue_pause_keeps_its_reason_for_the_next_person",
     ),
+    ("man --dir", "cli::printed::a_directory_gets_a_manual_page_for_every_command"),
     (
         "run --once",
         "decisions::observed::flags::run_once_ends_when_the_line_is_empty_and_run_alone_does_not",
