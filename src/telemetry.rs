@@ -5,6 +5,7 @@
 //! counts and shows is handed in by the rooms where it happens.
 
 pub mod build;
+pub mod causes;
 pub mod events;
 pub mod health;
 pub mod logs;

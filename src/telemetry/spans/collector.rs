@@ -4,7 +4,11 @@
 //! may name one inside, which is where collectors are.
 
 use super::exporter::EXPORT_MAX;
-use crate::{config::Otlp, telemetry::build};
+use crate::{
+    config::Otlp,
+    outbound,
+    telemetry::{build, causes},
+};
 use opentelemetry::KeyValue;
 use opentelemetry_proto::{
     tonic::collector::trace::v1::ExportTraceServiceRequest,
@@ -18,10 +22,8 @@ use prost::Message;
 use reqwest::{
     Client,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
-    redirect,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 /// How long a connection is kept that nobody uses: longer than spans wait for company.
 const IDLE: Duration = Duration::from_secs(30);
@@ -36,15 +38,10 @@ pub(super) struct Collector {
 impl Collector {
     /// For spans of the daemon of this name.
     pub(super) fn new(settings: &Otlp, instance: &str) -> Self {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls())
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
+        let client = outbound::client(&[])
             .timeout(EXPORT_MAX)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(1)
-            .user_agent(concat!("legwork/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers(settings))
             .build()
             .expect("everything that could be refused was checked with the configuration");
@@ -68,7 +65,7 @@ impl Collector {
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
         let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
         let sent = self.client.post(self.settings.traces.clone()).body(body).send().await;
-        let answer = sent.map_err(|error| causes(&error.without_url()))?;
+        let answer = sent.map_err(|error| causes::told(&error.without_url()))?;
         let status = answer.status();
         // What it says besides, a part that it refused, say, is between it and its operator.
         if status.is_success() { Ok(()) } else { Err(format!("HTTP {status}")) }
@@ -95,24 +92,4 @@ fn headers(settings: &Otlp) -> HeaderMap {
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
     headers
-}
-
-fn tls() -> ClientConfig {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring offers what these versions need")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
-
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

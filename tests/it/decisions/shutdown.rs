@@ -28,7 +28,7 @@ const VERDICTS: i32 = 5000;
 /// The handlers that can hang, as the reference lists them; `noop` has nothing to hang on.
 const HANG: [&str; 5] = ["sleep", "rust", "command", "http", "sql"];
 
-/// A function that doesn't come to its end.
+/// A function that doesn't come to its end; nothing waits for its sleep.
 const FUNCTION: &str = "CREATE FUNCTION public.hang(payload jsonb) RETURNS jsonb LANGUAGE sql
     AS $$ SELECT payload FROM pg_sleep(86400) $$";
 
