@@ -1,5 +1,7 @@
 //! HUP: the configuration is read again, beside the work and without a restart.
 
+mod limits;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, os::unix::net::UnixDatagram};
