@@ -12,6 +12,8 @@ impl Settings {
         let mut taken = self.clone();
         taken.log.filter.clone_from(&other.log.filter);
         taken.retry = other.retry.clone();
+        taken.retention = other.retention;
+        taken.schedules.clone_from(&other.schedules);
         for kind in &mut taken.kinds {
             let Some(new) = other.kinds.iter().find(|new| new.name == kind.name) else { continue };
             kind.policy = new.policy.clone();
@@ -24,6 +26,7 @@ impl Settings {
             if let Some(new) = other.queues.iter().find(|new| new.name == queue.name) {
                 queue.concurrency = new.concurrency;
                 queue.rate_limit = new.rate_limit;
+                queue.retention = new.retention;
             }
         }
         taken

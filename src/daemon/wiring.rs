@@ -6,6 +6,7 @@ mod functions;
 mod lanes;
 mod reload;
 mod steps;
+mod told;
 mod upkeep;
 
 use super::{
@@ -21,7 +22,7 @@ use crate::{
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{Doorbell, Stats},
     postgres::{
-        Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
+        Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
     supervise::{self, ExitPolicy, Supervisor},
     telemetry::{
@@ -41,11 +42,9 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, watch},
-    time::sleep,
-};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
+use told::Told;
 
 /// Running jobs that are listed, those that have run for longest: far below what the log's channel
 /// holds, so that a list doesn't cost other lines.
@@ -71,8 +70,7 @@ pub(super) struct Running {
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
     lanes: Arc<Mutex<Lanes>>,
-    /// What the heartbeat tells of them.
-    load: watch::Sender<Load>,
+    told: Told,
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
@@ -107,7 +105,7 @@ impl Running {
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
             lanes: Arc::default(),
-            load: watch::Sender::default(),
+            told: Told::default(),
             held: Arc::default(),
             heartbeat: None,
             upkeep: None,
@@ -147,7 +145,7 @@ impl Running {
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
         let queues = lanes.iter().map(Lane::load).collect();
-        self.load.send_replace(load(queues, settings, self.quiet.clone()));
+        self.told.tell(settings, load(queues, settings, self.quiet.clone()));
         let leases = self.start_heartbeat(daemon, connector)?;
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let limit = steps::of_statements(connector);
@@ -179,7 +177,7 @@ impl Running {
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases, doorbell));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
-            self.start_scheduler(settings, connector, &upkeep);
+            self.start_scheduler(connector, &upkeep);
         }
         let (up, stats) = (Arc::clone(&upkeep), Arc::new(stats));
         let limit = steps::of_survey(connector);
@@ -277,7 +275,7 @@ impl Running {
         };
         let times = LeaseTimes::new(&settings.daemon);
         let keeper =
-            PostgresLease::new(connector.clone(), identity, self.load.subscribe(), times.ttl);
+            PostgresLease::new(connector.clone(), identity, self.told.load.subscribe(), times.ttl);
         let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
         let check = self.health.fresh_check("heartbeat", times.ttl);
@@ -328,14 +326,14 @@ impl Running {
         leases: &Leases,
     ) -> Verdicts {
         let (verdicts, inbox) = verdict_channel();
-        let retention = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        let kept = self.told.kept.subscribe();
         let (ring, leases) = (bell.clone(), leases.clone());
         let check = self.health.check("flush");
         check.ok();
         let completer = Arc::new(Completer::new(
             outcomes,
             inbox,
-            (settings.complete.clone(), retention),
+            (settings.complete.clone(), kept),
             completer::Links {
                 metrics: Arc::clone(&self.metrics),
                 check,

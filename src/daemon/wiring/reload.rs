@@ -15,7 +15,7 @@ impl Running {
     pub(in crate::daemon) fn adopt(&self, before: &Settings, after: &Settings) {
         let registry = self.handlers_of(before, after);
         let load = self.change_lanes(after, registry);
-        self.load.send_replace(load);
+        self.told.tell(after, load);
     }
 
     /// A handler for every kind.
