@@ -37,7 +37,7 @@ pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub use settings::{
-    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
+    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings, Kept,
     KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, QueueSettings, Retentions,
     ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
 };

@@ -129,14 +129,9 @@ impl Pool {
         &self.0.verdicts
     }
 
-    /// Shows the pool in its queue's gauges whenever it is called; keeps no pool alive.
-    pub fn gauges(&self) -> impl Fn() + Send + Sync + use<> {
-        let pool = Arc::downgrade(&self.0);
-        move || {
-            if let Some(pool) = pool.upgrade() {
-                pool.show();
-            }
-        }
+    /// Shows the pool in its queue's gauges.
+    pub fn show(&self) {
+        self.0.show();
     }
 
     /// Nothing more comes: gives back what no worker has taken, and lets workers end.

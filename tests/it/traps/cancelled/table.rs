@@ -49,8 +49,7 @@ impl Rooms {
             queues: Vec::new(),
             kinds: Vec::new(),
         };
-        let quiet = tokio_util::sync::CancellationToken::new();
-        let load = Load { queues: Vec::new(), kinds: Vec::new(), quiet };
+        let load = tokio::sync::watch::Sender::new(Load::default()).subscribe();
         let session = operations::open(&database, operations::Limit::Statement).await;
         Self {
             claims: PostgresClaims::new(connector.clone(), Arc::clone(&held)),
