@@ -13,6 +13,8 @@ mod schedule;
 mod sql;
 mod tracing;
 
+pub(crate) use tracing::{collector_header, collector_url};
+
 use super::{
     environment::Environment,
     file::Item,

@@ -40,8 +40,8 @@ fn otlp(
     const KEY: &str = "otlp_endpoint";
     let whole = format!("environment {}", ENDPOINT_VARIABLES[0]);
     let is_whole = reader.place(at, KEY) == Some(whole.as_str());
-    let text = reader.text(at, KEY, |text| url(text, is_whole).map(|_| ()))?;
-    let traces = url(&text, is_whole).ok()?;
+    let text = reader.text(at, KEY, |text| collector_url(text, is_whole).map(|_| ()))?;
+    let traces = collector_url(&text, is_whole).ok()?;
     let asked = PROTOCOLS.into_iter().find_map(|name| Some((name, environment.text(name)?)));
     if let Some((name, protocol)) = asked.filter(|(_, protocol)| *protocol != "http/protobuf") {
         warnings.push(format!("{name} is {protocol}, and spans are sent by http/protobuf"));
@@ -50,7 +50,7 @@ fn otlp(
 }
 
 /// `/v1/traces` belongs behind an endpoint, unless it is there already or the URL is one for traces.
-fn url(text: &str, is_whole: bool) -> Result<Url, String> {
+pub(crate) fn collector_url(text: &str, is_whole: bool) -> Result<Url, String> {
     const PATH: &str = "/v1/traces";
     if text.len() > MAX_BYTES {
         return Err(format!("it is longer than {MAX_BYTES} bytes"));
@@ -61,7 +61,8 @@ fn url(text: &str, is_whole: bool) -> Result<Url, String> {
         return Err(format!("{:?} isn't http or https", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        let how = "a user or password can't stand in it: set OTEL_EXPORTER_OTLP_HEADERS";
+        let how =
+            "a user or password can't stand in it: send a header, by OTEL_EXPORTER_OTLP_HEADERS";
         return Err(how.into());
     }
     if !is_whole && !url.path().ends_with(PATH) {
@@ -101,7 +102,12 @@ fn read(text: &str) -> Result<Vec<(String, String)>, String> {
 
 fn header(pair: &str) -> Option<(String, String)> {
     let (name, value) = pair.split_once('=')?;
-    let (name, value) = (name.trim().to_ascii_lowercase(), decoded(value.trim())?);
+    collector_header(name.trim(), decoded(value.trim())?)
+}
+
+/// A header as it is sent; nothing where it can't be.
+pub(crate) fn collector_header(name: &str, value: String) -> Option<(String, String)> {
+    let name = name.to_ascii_lowercase();
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let named = !name.is_empty() && name.chars().all(token);
     let sent = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
@@ -145,7 +151,7 @@ mod tests {
         #[case] whole: bool,
         #[case] expected: Option<&str>,
     ) {
-        assert_eq!(url(text, whole).ok().as_ref().map(Url::as_str), expected);
+        assert_eq!(collector_url(text, whole).ok().as_ref().map(Url::as_str), expected);
     }
 
     /// The variables, and where spans then go, with which headers.
