@@ -1,6 +1,8 @@
 //! One trace and one request from the INSERT to whatever the job's handler calls, and its spans at a
 //! collector.
 
+mod collectors;
+
 use std::time::Duration;
 
 use nix::sys::signal::Signal;

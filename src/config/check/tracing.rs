@@ -3,7 +3,7 @@
 //! OpenTelemetry's own variables name the collector where no key does, since platforms set them for
 //! every program alike. The collector needn't be there: nothing is connected to.
 
-use super::{Warnings, section};
+use super::{Warnings, authorities, section};
 use crate::config::{
     environment::Environment,
     overlay::ENDPOINT_VARIABLES,
@@ -11,10 +11,15 @@ use crate::config::{
     settings::{Otlp, Tracing},
 };
 use ::url::Url;
+use rustls::pki_types::CertificateDer;
+use std::path::Path;
 
 /// Most bytes of a URL, and of all headers together.
 const MAX_BYTES: usize = 8 * 1024;
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
+/// The first that is set counts.
+const CERTIFICATES: [&str; 2] =
+    ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 
 pub(super) fn settings(
@@ -46,7 +51,17 @@ fn otlp(
     if let Some((name, protocol)) = asked.filter(|(_, protocol)| *protocol != "http/protobuf") {
         warnings.push(format!("{name} is {protocol}, and spans are sent by http/protobuf"));
     }
-    Some(Otlp { traces, headers: headers(reader, environment) })
+    let headers = headers(reader, environment);
+    Some(Otlp { traces, headers, authorities: trusted(reader, environment) })
+}
+
+fn trusted(reader: &mut Reader<'_>, environment: &Environment) -> Vec<CertificateDer<'static>> {
+    let named = CERTIFICATES.into_iter().find_map(|name| Some((name, environment.text(name)?)));
+    let Some((name, file)) = named else { return Vec::new() };
+    authorities::certificates(Path::new(file)).unwrap_or_else(|why| {
+        reader.mistakes.push(format!("{name}: {why}"), Some("the environment"));
+        Vec::new()
+    })
 }
 
 /// `/v1/traces` belongs behind an endpoint, unless it is there already or the URL is one for traces.
@@ -194,7 +209,8 @@ mod tests {
         );
         assert!(!format!("{otlp:?}").contains("hidden"), "{otlp:?}");
 
-        for wrong in [(BASE.0, "base:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", "secret")] {
+        let missing = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem");
+        for wrong in [(BASE.0, "base:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", "secret"), missing] {
             let mistakes = load_with("", &[BASE, wrong]).expect_err("wrong").to_string();
             assert!(mistakes.contains(wrong.0) && !mistakes.contains("secret"), "{mistakes}");
         }

@@ -1,9 +1,9 @@
 //! What a program says of its spans, held to what `[tracing]` is held to.
 
 use crate::config::{
-    Amount, Mistakes, Otlp, Tracing, collector_header, collector_url, out_of_bounds,
+    Amount, Mistakes, Otlp, Tracing, certificates, collector_header, collector_url, out_of_bounds,
 };
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// Where spans go, and how many. What isn't said is what `[tracing]` has.
 ///
@@ -27,6 +27,7 @@ use std::{fmt, time::Duration};
 pub struct TracingOptions {
     endpoint: String,
     headers: Vec<(String, String)>,
+    ca_file: Option<PathBuf>,
     sample_ratio: Option<f64>,
     parent_max_delay: Option<Duration>,
 }
@@ -35,12 +36,24 @@ impl TracingOptions {
     /// To a collector that takes OTLP over HTTP in protobuf; `/v1/traces` is put behind its endpoint.
     pub fn to(endpoint: impl Into<String>) -> Self {
         let endpoint = endpoint.into();
-        Self { endpoint, headers: Vec::new(), sample_ratio: None, parent_max_delay: None }
+        Self {
+            endpoint,
+            headers: Vec::new(),
+            ca_file: None,
+            sample_ratio: None,
+            parent_max_delay: None,
+        }
     }
 
     /// A header that goes with each request, for a collector that asks for a key.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Certificates in PEM of authorities that are trusted besides the public ones; the path is absolute.
+    pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(file.into());
         self
     }
 
@@ -65,7 +78,9 @@ impl TracingOptions {
             collector_header(name, value.clone()).ok_or_else(refused)
         };
         let headers = self.headers.iter().map(checked).collect::<Result<_, _>>()?;
-        Ok(Otlp { traces, headers })
+        let authorities =
+            self.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        Ok(Otlp { traces, headers, authorities })
     }
 }
 

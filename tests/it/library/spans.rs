@@ -128,4 +128,6 @@ fn what_is_wrong_with_a_programs_tracing_is_said_with_everything_else() {
     );
     let said = wrong(TracingOptions::to("http://c").header("a b", "hidden"));
     assert_eq!(said, ["header \"a b\" can't be sent: name and value are printable ASCII"]);
+    let said = wrong(TracingOptions::to("https://c").ca_file("/nowhere/ca.pem"));
+    assert!(said[0].contains("/nowhere/ca.pem doesn't exist"), "{said:?}");
 }
