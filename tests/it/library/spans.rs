@@ -67,7 +67,13 @@ fn a_built_daemon_sends_its_spans_to_the_collector_that_the_program_names() {
 
         // It was sent at the latest when the daemon ended.
         let spans = collector.spans();
-        let [span] = spans.as_slice() else { panic!("one attempt, one span: {spans:?}") };
+        let [span, verdict] = spans.as_slice() else {
+            panic!("one attempt, one verdict: {spans:?}")
+        };
+        assert_eq!(
+            (verdict.name.as_str(), &verdict.parent_span_id),
+            ("settle default", &span.span_id)
+        );
         assert_eq!(
             (hex(&span.trace_id), hex(&span.parent_span_id)),
             (TRACE.into(), PRODUCER.into())
