@@ -112,6 +112,7 @@ fn batch(verdict: &Verdict, kept: Retentions) -> Batch {
         queue: default_queue(),
         kind: None,
         origin: None,
+        span: None,
         verdict: verdict.clone(),
         failure: matches!(verdict, Verdict::Retry { .. }).then(failed),
         attempt: 1,
