@@ -145,6 +145,7 @@ pub(super) const KEYS: &[Key] = &[
     key("retention.cancelled", Form::Retention),
     key("retention.discarded", Form::Retention),
     key("admin.listen", Form::Address),
+    key("admin.allow_hosts", Form::Words),
     key("log.format", Form::OneOf(&["auto", "json", "pretty"])),
     key("log.filter", Form::Filter),
     count("metrics.max_kinds", 1, 10_000),

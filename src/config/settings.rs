@@ -270,6 +270,8 @@ pub struct ScheduleSettings {
 pub struct Admin {
     /// Where it listens; absent = off.
     pub listen: Option<SocketAddr>,
+    /// Names by which it is asked, besides addresses and `localhost`; in lower case.
+    pub allow_hosts: Vec<String>,
 }
 
 /// How log lines look.

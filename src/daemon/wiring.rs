@@ -13,7 +13,7 @@ use super::{
     shutdown,
 };
 use crate::{
-    admin::{self, AdminState, Bound},
+    admin::{self, AdminState, Bound, Hosts},
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Hints, Lookout, Post},
     completer::{Completer, Links, Verdicts, verdict_channel},
     config::{KindSettings, QueueSettings, Settings},
@@ -94,7 +94,7 @@ impl Running {
     pub(super) fn new(
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
-        bound: Option<Bound>,
+        bound: Option<(Bound, Hosts)>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
@@ -121,8 +121,9 @@ impl Running {
             posts: Vec::new(),
             hints: Arc::default(),
         };
-        if let Some(bound) = bound {
-            let state = AdminState { health: Arc::clone(health), metrics: Arc::clone(metrics) };
+        if let Some((bound, hosts)) = bound {
+            let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
+            let state = AdminState { health, metrics, hosts };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.

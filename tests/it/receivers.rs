@@ -31,11 +31,20 @@ fn settings(url: &str) -> HttpSettings {
 }
 
 fn context(payload: &str, timeout: Duration, token: CancellationToken) -> Context {
+    let from = format!(r#"{{"traceparent":"{TRACE}","tracestate":"v=1","request_id":"r-1"}}"#);
+    context_from(from, payload, timeout, token)
+}
+
+/// Of a job whose metadata says this.
+fn context_from(
+    metadata: String,
+    payload: &str,
+    timeout: Duration,
+    token: CancellationToken,
+) -> Context {
     let job = ClaimedJob {
         charged: 2,
-        metadata: Some(format!(
-            r#"{{"traceparent":"{TRACE}","tracestate":"v=1","request_id":"r-1"}}"#
-        )),
+        metadata: Some(metadata),
         ..ClaimedJob::new(
             Lease { job: JobId(42), token: 7, holder: 1 },
             QueueName::new("mail").expect("a name"),

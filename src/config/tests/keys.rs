@@ -42,6 +42,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("retention.cancelled", "none"),
     ("retention.discarded", "70d"),
     ("admin.listen", "off"),
+    ("admin.allow_hosts", "[\"metrics.example.org\"]"),
     ("log.format", "json"),
     ("log.filter", "warn,legwork=trace"),
     ("metrics.max_kinds", "7"),

@@ -124,6 +124,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
     (
+        "admin.allow_hosts",
+        "traps::port::the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file",
+    ),
+    (
         "log.format",
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
