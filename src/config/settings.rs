@@ -6,7 +6,7 @@
 mod http;
 mod tracing;
 
-pub use http::{HttpSettings, SigningSecret};
+pub use http::{CircuitSettings, HttpSettings, SigningSecret};
 pub use tracing::{Otlp, Tracing};
 
 use super::{function::FunctionName, url::DatabaseUrl};

@@ -2,6 +2,7 @@
 //! receivers can't do.
 
 mod answers;
+mod circuit;
 mod egress;
 mod hostile;
 mod journey;
@@ -80,6 +81,7 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Snooze { delay } => {
             delay.map_or("snooze".into(), |delay| format!("snooze {delay:?}"))
         }
+        Outcome::Park { delay } => format!("park {delay:?}"),
         Outcome::Cancel => "cancel".into(),
         Outcome::Written { .. } => unreachable!("of functions alone"),
     }

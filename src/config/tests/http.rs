@@ -127,6 +127,9 @@ fn a_header_that_could_mislead_is_refused(#[case] header: &str, #[case] expected
 #[case::network("allow_hosts = [\"10.0.0.0/99\"]", "is neither a host's name nor an address")]
 #[case::slow("connect_timeout = \"1h\"", "out of range: 10ms to 1m")]
 #[case::never("response_timeout = \"0s\"", "out of range: 10ms to 1d")]
+#[case::no_rest("circuit.open_for = \"0s\"", "out of range: 10ms to 1h")]
+#[case::failures("circuit.failures = -1", "out of range: 0 to 10000")]
+#[case::no_table("circuit = 5", "circuit")]
 #[case::large("max_result = \"1GiB\"", "out of range: 0B to 1MiB")]
 #[case::others("command = [\"/bin/ls\"]", "it belongs to handler = \"command\"")]
 fn every_other_mistake_is_said(#[case] keys: &str, #[case] expected: &str) {

@@ -74,6 +74,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("kind.connect_timeout", "7s"),
     ("kind.response_timeout", "7s"),
     ("kind.max_result", "7KiB"),
+    ("kind.circuit.failures", "7"),
+    ("kind.circuit.open_for", "7s"),
     ("kind.function", "other.function"),
     ("kind.role", "other"),
     ("schedule.cron", "7 7 * * *"),

@@ -50,6 +50,11 @@ const RECEIVERS: &[(&str, &str, &str, &str)] = &[
     ("F8", "Host and Authorization from the row", "receivers::requests::what_a_producer_writes_adds_no_header_and_changes_none", "Bearer theirs"),
     ("F8", "from the file", "config::tests::http::a_header_that_could_mislead_is_refused", "injected_value"),
     ("F9", "proxies of the environment", "receivers::egress::proxies_of_the_environment_are_not_asked", "ALL_PROXY"),
+    ("F10", "its jobs wait, uncharged, and all complete in the end", "receivers::circuit::a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts", "attempt = 0"),
+    ("F10", "it gets few requests, another receiver all of its own", "receivers::circuit::a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts", "healthy"),
+    ("F10", "what counts as a failure", "receivers::circuit::what_a_receiver_that_works_would_say_is_no_failure", "Legwork-Action"),
+    ("F10", "one request sees whether it is well again", "handlers::http::circuit::breaker::tests::one_request_sees_whether_it_is_well_and_opens_it_again_if_not", "the others wait"),
+    ("F10", "in any order", "handlers::http::circuit::breaker::tests::in_whatever_order_things_happen_nothing_is_sent_too_early_and_nobody_waits_for_ever", "proptest"),
     ("F11", "the standard's vector", "handlers::http::signature::tests::it_is_what_the_standard_publishes", "whsec_"),
     ("F11", "secrets that are being replaced", "receivers::requests::a_published_library_takes_the_signature_of_each_secret_and_no_other", "OLD"),
     ("F11", "the bytes of the body", "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks", "PAYLOAD"),
@@ -142,8 +147,7 @@ fn each_fault_names_tests_that_bring_it_about() {
     let tests = sources::tests();
     let mut hollow = Vec::new();
     for (letter, last, lines) in [('F', 12, RECEIVERS), ('G', 13, PROGRAMS), ('I', 12, OPERATION)] {
-        // F10, a receiver that always fails, costs each of its jobs their attempts.
-        for number in (1..=last).filter(|number| (letter, *number) != ('F', 10)) {
+        for number in 1..=last {
             let fault = format!("{letter}{number}");
             if !lines.iter().any(|(of, ..)| *of == fault) {
                 hollow.push(format!("{fault} has no line"));

@@ -214,6 +214,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("kind.response_timeout", "receivers::keys::a_request_is_sent_as_its_keys_say"),
     ("kind.max_result", "receivers::keys::a_request_is_sent_as_its_keys_say"),
     (
+        "kind.circuit.failures",
+        "receivers::circuit::a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts",
+    ),
+    (
+        "kind.circuit.open_for",
+        "receivers::circuit::a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts",
+    ),
+    (
         "kind.async",
         "receivers::keys::an_asynchronous_answer_is_refused_until_there_is_a_way_to_call_back",
     ),
