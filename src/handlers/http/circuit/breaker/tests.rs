@@ -99,13 +99,23 @@ fn a_trial_that_says_nothing_gives_its_place_to_the_next() {
 fn what_was_under_way_when_it_opened_neither_closes_it_nor_keeps_it_open() {
     let now = Instant::now();
     let mut breaker = breaker(FAILURES);
-    let old: Vec<_> = (0..10).map(|_| go(&mut breaker, now)).collect();
+    let mut old: Vec<_> = (0..10).map(|_| go(&mut breaker, now)).collect();
+    let very_old = old.split_off(4);
     ends(&mut breaker, &[Ill; 3], now);
     for (ticket, sign) in old.into_iter().zip([Well, Ill].into_iter().cycle()) {
         assert_eq!(breaker.settle(ticket, sign, now + OPEN / 2), None);
     }
     assert_eq!(breaker.admit(now + OPEN / 2), Admission::Wait(OPEN / 2));
     go(&mut breaker, now + OPEN);
+    for (ticket, sign) in very_old.into_iter().zip([Well, Ill, Silent].into_iter().cycle()) {
+        assert_eq!(breaker.settle(ticket, sign, now + OPEN), None);
+        assert!(!breaker.is_open() && !breaker.is_closed());
+        assert_eq!(
+            breaker.admit(now + OPEN),
+            Admission::Wait(OPEN),
+            "the trial alone is under way"
+        );
+    }
 }
 
 #[test]
