@@ -113,6 +113,7 @@ fn health() -> Value {
         "properties": {
             "status": { "type": "string", "enum": words },
             "checks": { "type": "object", "additionalProperties": check },
+            "warning": { "type": "string", "description": "What people should know and no check fails for." },
         },
     })
 }
