@@ -38,9 +38,9 @@ pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub use settings::{
-    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings, Kept,
-    KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, QueueSettings, Retentions,
-    ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
+    Admin, CircuitSettings, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings,
+    HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, QueueSettings,
+    Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

@@ -18,7 +18,7 @@ pub use signals::{Caught, Signals};
 pub use trial::TrialError;
 
 use crate::{
-    admin::{self, AdminError, Bound},
+    admin::{self, AdminError, Bound, Hosts},
     config::{Environment, HandlerSettings, MissingUrl, Settings},
     executor::{Handler, Registry, TypedHandler},
     handlers,
@@ -242,7 +242,9 @@ impl Daemon {
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(supervisor, (health, metrics), bound);
+        let hosts = Hosts::named(&self.settings.admin.allow_hosts);
+        let mut running =
+            Running::new(supervisor, (health, metrics), bound.map(|bound| (bound, hosts)));
         let stats = self.stats(schema);
 
         let schema = tokio::select! {

@@ -74,7 +74,7 @@ fn has_connections(kind: &KindSettings) -> bool {
 /// Keys of the file's sections, and whether they differ. Of `[retry]`, whose keys are the kinds'
 /// defaults, each kind tells.
 #[expect(clippy::float_cmp, reason = "written differently is different")]
-fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 28] {
+fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 29] {
     macro_rules! differ {
         ($($key:literal: $section:ident . $field:ident),* $(,)?) => {
             [$(($key, a.$section.$field != b.$section.$field)),*]
@@ -103,6 +103,7 @@ fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 28] {
         "retention.cancelled": retention.cancelled,
         "retention.discarded": retention.discarded,
         "admin.listen": admin.listen,
+        "admin.allow_hosts": admin.allow_hosts,
         "log.format": log.format,
         "log.filter": log.filter,
         "metrics.max_kinds": metrics.max_kinds,

@@ -15,7 +15,7 @@ use super::{
     shutdown,
 };
 use crate::{
-    admin::{self, AdminState, Bound},
+    admin::{self, AdminState, Bound, Hosts},
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
     config::Settings,
@@ -86,7 +86,7 @@ impl Running {
     pub(super) fn new(
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
-        bound: Option<Bound>,
+        bound: Option<(Bound, Hosts)>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
@@ -111,8 +111,9 @@ impl Running {
             upkeep: None,
             hints: Arc::default(),
         };
-        if let Some(bound) = bound {
-            let state = AdminState { health: Arc::clone(health), metrics: Arc::clone(metrics) };
+        if let Some((bound, hosts)) = bound {
+            let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
+            let state = AdminState { health, metrics, hosts };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.
