@@ -31,6 +31,7 @@ mod tree;
 mod url;
 
 pub(crate) use bounds::{Amount, out_of_bounds};
+pub(crate) use check::{certificates, collector_header, collector_url};
 pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use function::FunctionName;

@@ -208,6 +208,7 @@ mod tests {
             queue: QueueName::new("default").expect("a name"),
             kind: None,
             origin: None,
+            span: None,
             verdict,
             failure: failed.then_some(FailedAttempt { cause: Cause::Failed, error }),
             attempt: 1,

@@ -367,6 +367,9 @@ impl<S: OutcomeSink> Completer<S> {
             if let Some(job) = &settled.metrics {
                 job.finished(end, settled.attempt);
             }
+            if let Some(span) = &settled.span {
+                span.settled(op, (!durable).then_some("late"));
+            }
             if durable {
                 say_ended(settled, end);
             } else {

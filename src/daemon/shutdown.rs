@@ -81,13 +81,13 @@ impl Running {
         phase.wait("cancel the rest", until, self.gone("worker[")).await;
         let hung = self.end_workers(&phase).await;
         self.lanes().close();
-        // It sends what there is while verdicts are flushed, and has what that leaves.
-        self.stop_exporter.cancel();
         let flushed = phase.wait("flush verdicts", budget.flushing(), self.gone("completer")).await;
         self.completer_gives_up.cancel();
         let until = budget.settled(Instant::now());
         phase.wait("give up flushing", until, self.gone("completer")).await;
         self.supervisor.abort("completer");
+        // The last span was that of a verdict. It sends what there is while the rest ends.
+        self.stop_exporter.cancel();
         let unwritten = self.unwritten(&hung);
         report(&hung, &unwritten);
         let in_doubt = self.held.in_doubt();

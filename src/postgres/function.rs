@@ -86,6 +86,27 @@ pub enum CallError {
     Lost(#[source] DbError),
 }
 
+impl CallError {
+    /// What the server said, where it refused something.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.sqlstate),
+            Self::Stopped | Self::NoPlace | Self::NoConnection(_) | Self::Lost(_) => None,
+        }
+    }
+
+    /// How spans call it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::NoPlace => "no_place",
+            Self::NoConnection(_) => "no_connection",
+            Self::Refused(refusal) => &refusal.sqlstate,
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
 /// Calls functions. One for a daemon.
 pub struct Functions {
     connector: Connector,

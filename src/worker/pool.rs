@@ -258,10 +258,11 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
         kind.metrics.panics.increment(1);
     }
     let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
-    let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
+    let mut settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
     if let Some(span) = span {
         let error = settled.failure.as_ref().map(|failure| failure.cause.as_str());
         span.ended(settled.end().as_str(), error);
+        settled = settled.traced_by(&span);
     }
     tell_of_failure(&settled);
     Settled { origin, ..settled }

@@ -100,6 +100,7 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
         queue: QueueName::new("default").expect("a name"),
         kind: None,
         origin: None,
+        span: None,
         verdict: verdict.clone(),
         failure: failed.then_some(failure),
         attempt: 1,

@@ -48,6 +48,7 @@ fn settled(number: i64) -> Settled {
         queue: QueueName::new("default").expect("a name"),
         kind: None,
         origin: None,
+        span: None,
         verdict: Verdict::Release,
         failure: None,
         attempt: 1,

@@ -107,6 +107,7 @@ fn batch(verdict: &Verdict, kept: Retentions) -> Batch {
         queue: default_queue(),
         kind: None,
         origin: None,
+        span: None,
         verdict: verdict.clone(),
         failure: matches!(verdict, Verdict::Retry { .. }).then(failed),
         attempt: 1,
@@ -269,7 +270,9 @@ pub(super) const OPERATIONS: &[Writes] = &[
     Writes { name: "the demo's cancel", arrange: WAITING, told: JOBS, before: THREE_WAIT, after: "2 live, 0 held, 0 claims, 0 charged, 1 finished, 0 failed",
         run: |r| async { done(r.observer.cancel(1).await) }.boxed() },
     Writes { name: "the benchmark's jobs", arrange: "", told: JOBS, before: NONE, after: THREE_WAIT,
-        run: |r| async { done(r.bench.preload(&name("noop"), 0..3, |_| {}).await) }.boxed() },
+        run: |r| async { done(r.bench.preload(&noop(), 0..3, |_| {}).await) }.boxed() },
     Writes { name: "the benchmark's insert", arrange: "", told: JOBS, before: NONE, after: ONE_WAITS,
         run: |r| async { done(r.bench.insert(1).await) }.boxed() },
+    Writes { name: "the benchmark's pause", arrange: "", told: QUEUE, before: "none", after: "truea benchmark",
+        run: |r| async { done(r.bench.pause(&default_queue()).await) }.boxed() },
 ];
