@@ -43,12 +43,7 @@ impl Rooms {
         let database = Database { url: Some(url.clone()), ..Settings::default().database };
         let connector = Connector::new(&url, &database).expect("the URL can be read");
         let held = Arc::new(Held::default());
-        let who = Identity {
-            name: "traps".into(),
-            hostname: "here".into(),
-            queues: Vec::new(),
-            kinds: Vec::new(),
-        };
+        let who = Identity { name: "traps".into(), hostname: "here".into() };
         let load = tokio::sync::watch::Sender::new(Load::default()).subscribe();
         let session = operations::open(&database, operations::Limit::Statement).await;
         Self {
