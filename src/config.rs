@@ -31,6 +31,7 @@ mod tree;
 mod url;
 
 pub(crate) use bounds::{Amount, out_of_bounds};
+pub(crate) use check::{killed_early, misnamed, mistakes_of};
 pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use function::FunctionName;
