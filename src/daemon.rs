@@ -10,6 +10,7 @@ mod reload;
 mod shutdown;
 mod signals;
 mod trial;
+mod wait;
 mod wiring;
 
 pub use builder::{DaemonBuilder, KindOptions, QueueOptions, TracingOptions};
@@ -19,7 +20,7 @@ pub use trial::TrialError;
 
 use crate::{
     admin::{self, AdminError, Bound, Hosts},
-    config::{Environment, HandlerSettings, KindSettings, MissingUrl, Settings},
+    config::{Environment, HandlerSettings, KindSettings, MissingUrl, Settings, Shutdown},
     executor::{Handler, Registry, TypedHandler},
     handlers,
     job::KindName,
@@ -43,6 +44,7 @@ use shutdown::Budget;
 use std::{net::TcpListener, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use wait::Wait;
 use wiring::Running;
 
 /// Why the daemon didn't start.
@@ -106,6 +108,8 @@ pub struct Daemon {
     admin: Option<TcpListener>,
     /// Where the configuration is read again.
     reload: Option<reload::Reload>,
+    /// Why it waits for its database.
+    wait: Wait,
 }
 
 /// How often the main loop ticks, for liveness and the watchdog.
@@ -118,7 +122,8 @@ impl Daemon {
     pub fn new(settings: Settings, environment: Environment) -> Self {
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let registry = handlers::from_settings(&settings.kinds, &metrics);
-        Self { settings, registry, environment, metrics, once: false, admin: None, reload: None }
+        let (admin, reload, wait) = (None, None, Wait::default());
+        Self { settings, registry, environment, metrics, once: false, admin, reload, wait }
     }
 
     /// Puts a daemon together in a program of one's own.
@@ -161,6 +166,18 @@ impl Daemon {
     ) -> Self {
         self.registry = self.registry.wrapped(wrap);
         self
+    }
+
+    /// Takes these times to its end.
+    #[must_use]
+    pub(crate) fn with_shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.settings.shutdown = shutdown;
+        self
+    }
+
+    /// Says why it waits for its database, while it does.
+    pub(crate) fn wait(&self) -> Wait {
+        self.wait.clone()
     }
 
     /// Ends by itself once nothing of what it serves is in line or runs.
@@ -248,7 +265,7 @@ impl Daemon {
         let stats = self.stats(schema);
 
         let schema = tokio::select! {
-            schema = check_schema(connector, &pool, notifier) => schema.map(Some),
+            schema = check_schema(connector, &pool, notifier, &self.wait) => schema.map(Some),
             () = signals.asked_to_stop() => Ok(None),
         };
         let Ok(Some(found)) = schema else {
@@ -394,6 +411,7 @@ async fn check_schema(
     connector: &Connector,
     pool: &Check,
     notifier: &Notifier,
+    wait: &Wait,
 ) -> Result<SchemaCheck, StartError> {
     // What a look may take, connecting and asking, the pause after it, and some more.
     let within = 2 * (connector.step_max() + CONNECT_PAUSE_MAX);
@@ -404,6 +422,7 @@ async fn check_schema(
         let error = match look(connector).await {
             Ok(answer) => {
                 pool.ok();
+                wait.over();
                 return answer;
             }
             // The server is there and has answered: no waiting turns TLS on.
@@ -419,6 +438,7 @@ async fn check_schema(
                 "the database can't be reached; trying until it can"
             );
         }
+        wait.because(error);
         sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         pause = (pause * 2).min(CONNECT_PAUSE_MAX);
     }

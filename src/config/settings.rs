@@ -123,7 +123,8 @@ impl Shutdown {
 
     /// How long after it was told to stop the process is gone, whatever hangs.
     pub fn bound(&self) -> Duration {
-        self.grace + self.cancel_grace + Self::FLUSH + Self::LAST
+        let handlers = self.grace.saturating_add(self.cancel_grace);
+        handlers.saturating_add(Self::FLUSH + Self::LAST)
     }
 }
 

@@ -71,6 +71,18 @@ pub(super) fn settings(
     Some(HttpSettings { headers, secrets, authorities, egress, max_result, circuit, ..timeouts })
 }
 
+/// What is wrong with requests that a program describes.
+pub(super) fn wrong(http: &HttpSettings) -> Vec<(&'static str, String)> {
+    let url = parsed(http.url.as_str(), &http.egress).err().map(|why| ("url", why));
+    let headers = http.headers.iter().filter_map(|(name, value)| header(name, value).err());
+    let many = (http.headers.len() > ITEMS_MAX).then(|| too_many(http.headers.len()));
+    url.into_iter().chain(headers.chain(many).map(|why| ("headers", why))).collect()
+}
+
+fn too_many(headers: usize) -> String {
+    format!("{headers} headers are given, {ITEMS_MAX} are allowed")
+}
+
 fn url(reader: &mut Reader<'_>, at: At<'_>, egress: &Egress) -> Option<Url> {
     if reader.raw(at, "url").is_none() && !reader.broken {
         let message = format!(
@@ -130,8 +142,7 @@ fn egress(reader: &mut Reader<'_>, at: At<'_>) -> Egress {
 fn headers(reader: &mut Reader<'_>, at: At<'_>) -> Vec<(String, String)> {
     let headers = reader.pairs(at, "headers");
     if headers.len() > ITEMS_MAX {
-        let why = format!("{} headers are given, {ITEMS_MAX} are allowed", headers.len());
-        reader.refuse(at, "headers", &why);
+        reader.refuse(at, "headers", &too_many(headers.len()));
     }
     for (name, value) in &headers {
         if let Err(why) = header(name, value) {
