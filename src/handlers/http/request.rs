@@ -51,6 +51,7 @@ fn about(context: &Context) -> Vec<(&'static str, String)> {
             ("traceparent", origin.traceparent.clone()),
             ("tracestate", origin.tracestate.clone()),
             ("x-request-id", origin.request_id.clone()),
+            ("legwork-user-id", origin.user_id.clone()),
         ];
         about.extend(origin.into_iter().filter_map(|(name, value)| Some((name, value?))));
     }
@@ -71,7 +72,7 @@ fn webhook(context: &Context, settings: &HttpSettings) -> Vec<(&'static str, Str
     webhook
 }
 
-/// What can't stand in a header is left out: of all this, only a producer's request id can be so.
+/// What can't stand in a header is left out: of all this, only a producer's request or user can be so.
 fn put(headers: &mut HeaderMap, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
         headers.insert(name, value);
