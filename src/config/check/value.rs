@@ -11,8 +11,8 @@ use crate::{
         json,
         reader::At,
         settings::{
-            HandlerSettings, KindSettings, QueueSettings, Retentions, ScheduleSettings, Settings,
-            Shutdown,
+            CircuitSettings, HandlerSettings, KindSettings, QueueSettings, Retentions,
+            ScheduleSettings, Settings, Shutdown,
         },
     },
     job::{KindPolicy, Retention},
@@ -177,6 +177,9 @@ impl Found {
                 self.hold(at, "connect_timeout", Amount::Time(settings.connect_timeout));
                 self.hold(at, "response_timeout", Amount::Time(settings.response_timeout));
                 self.hold(at, "max_result", size(settings.max_result));
+                let CircuitSettings { failures, open_for } = settings.circuit;
+                self.hold(at, "circuit.failures", Amount::Count(failures.into()));
+                self.hold(at, "circuit.open_for", Amount::Time(open_for));
                 http::wrong(settings)
             }
             HandlerSettings::Sql(settings) => {
@@ -269,6 +272,7 @@ mod tests {
             connect_timeout: FAR,
             response_timeout: FAR,
             max_result: usize::MAX,
+            circuit: CircuitSettings { failures: u32::MAX, open_for: FAR },
             ..HttpSettings::new("https://app.example.org/".parse().expect("a URL"))
         };
         settings.kinds.push(kind("program", HandlerSettings::Command(command)));
