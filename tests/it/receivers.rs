@@ -7,6 +7,7 @@ mod hostile;
 mod journey;
 mod keys;
 mod requests;
+mod shared;
 mod tls;
 
 use legwork::{

@@ -29,6 +29,15 @@ pub(super) enum Failure {
     /// Connected, and no answer began in time.
     #[error("no answer within {0:?}")]
     Silent(Duration),
+    /// Connected, and the connection had no room for one more request for as long as that: nothing was sent.
+    #[error("nothing was sent: no stream of the connection was free within {0:?}")]
+    Crowded(Duration),
+    /// Nothing was sent, or the receiver says that it has looked at nothing of it.
+    #[error("nothing was sent: {0}")]
+    Unsent(String),
+    /// A header of the kind's settings that no request can carry; nothing was sent.
+    #[error("nothing was sent: {0:?} can't be a header with the value that it has")]
+    Header(String),
     /// An answer began and didn't end in time.
     #[error("the answer's body wasn't there within {0:?}")]
     Unfinished(Duration),
@@ -60,18 +69,33 @@ impl Failure {
         }
     }
 
+    /// Of a request that has no answer.
+    pub(super) fn of_request(error: reqwest::Error, has_left: bool) -> Self {
+        let is_refused = cause::<h2::Error>(&error).is_some_and(|error| {
+            let reason = error.reason().filter(|_| error.is_remote());
+            (error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))
+                || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
+        });
+        match Self::of(error) {
+            Self::Broken(text) if is_refused || !has_left => Self::Unsent(text),
+            other => other,
+        }
+    }
+
     /// For metrics.
     pub(super) fn end(&self) -> RequestEnd {
         match self {
             Self::Denied(_) => RequestEnd::Denied,
             Self::Shortage(..) | Self::Connect(_) => RequestEnd::Connect,
             Self::Tls(_) => RequestEnd::Tls,
-            Self::Slow | Self::Silent(_) | Self::Unfinished(_) => RequestEnd::Timeout,
-            Self::Broken(_) => RequestEnd::Broken,
+            Self::Slow | Self::Silent(_) | Self::Crowded(_) | Self::Unfinished(_) => {
+                RequestEnd::Timeout
+            }
+            Self::Unsent(_) | Self::Header(_) | Self::Broken(_) => RequestEnd::Broken,
         }
     }
 
-    /// All but two are worth another try.
+    /// All but three are worth another try.
     pub(super) fn outcome(self, target: &str) -> Outcome {
         let error = JobError::new(format!("{target}: {self}"));
         match &self {
@@ -84,6 +108,14 @@ impl Failure {
                 Outcome::Discard { reason: DiscardReason::EgressDenied, error }
             }
             Self::Shortage(shortage, io) => shortage.put_off(events::REQUEST_FAILED, io),
+            Self::Crowded(_) => {
+                tracing::warn!(
+                    event = events::REQUEST_FAILED,
+                    error = &self as &dyn Error,
+                    "the receiver takes fewer requests at once than there are; the job is put off, uncharged",
+                );
+                Outcome::Snooze { delay: None }
+            }
             _ => Outcome::Retry { error, after: None },
         }
     }
