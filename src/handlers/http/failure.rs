@@ -1,8 +1,9 @@
 //! Why there is no answer, and what that means for the job.
 
+use super::circuit::Sign;
 use crate::{
     config::Denied,
-    handlers::shortage::Shortage,
+    handlers::shortage::{self, Shortage},
     job::{DiscardReason, JobError, Outcome},
     telemetry::{causes, events, metrics::RequestEnd},
 };
@@ -55,7 +56,7 @@ impl Failure {
         if let Some(denied) = cause::<Denied>(&error) {
             return Self::Denied(denied.clone());
         }
-        if let Some((shortage, io)) = shortage(&error) {
+        if let Some((shortage, io)) = shortage_of(&error) {
             return Self::Shortage(shortage, io);
         }
         let text = causes::told(&error);
@@ -95,6 +96,22 @@ impl Failure {
         }
     }
 
+    /// What it says of the receiver.
+    pub(super) fn sign(&self) -> Sign {
+        match self {
+            Self::Denied(_) | Self::Shortage(..) | Self::Crowded(_) | Self::Header(_) => {
+                Sign::Silent
+            }
+            Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Slow
+            | Self::Silent(_)
+            | Self::Unfinished(_)
+            | Self::Unsent(_)
+            | Self::Broken(_) => Sign::Ill,
+        }
+    }
+
     /// All but three are worth another try.
     pub(super) fn outcome(self, target: &str) -> Outcome {
         let error = JobError::new(format!("{target}: {self}"));
@@ -112,9 +129,9 @@ impl Failure {
                 tracing::warn!(
                     event = events::REQUEST_FAILED,
                     error = &self as &dyn Error,
-                    "the receiver takes fewer requests at once than there are; the job is put off, uncharged",
+                    "the receiver takes fewer requests at once than there are; the job is parked, uncharged",
                 );
-                Outcome::Snooze { delay: None }
+                Outcome::Park { delay: shortage::a_moment() }
             }
             _ => Outcome::Retry { error, after: None },
         }
@@ -126,7 +143,7 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     causes::chain(error).find_map(|error| error.downcast_ref())
 }
 
-fn shortage(error: &reqwest::Error) -> Option<(Shortage, io::Error)> {
+fn shortage_of(error: &reqwest::Error) -> Option<(Shortage, io::Error)> {
     let codes =
         causes::chain(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
     let mut errors = codes.map(io::Error::from_raw_os_error);

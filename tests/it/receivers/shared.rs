@@ -1,11 +1,8 @@
 //! HTTP/2: one connection that all jobs of a kind share. What is wrong with it ends with it, and a request
 //! that never left costs no attempt.
 
-use super::{
-    tls::{Authority, https},
-    *,
-};
-use crate::support::receiver::Receiver;
+use super::{tls::https, *};
+use crate::support::{authority::Authority, receiver::Receiver};
 use hyper::{
     body::{Body, Incoming},
     service::service_fn,
@@ -66,7 +63,7 @@ where
             });
             let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             server.max_concurrent_streams(streams);
-            let served = server.serve_connection(TokioIo::new(stream), service);
+            let serving = server.serve_connection(TokioIo::new(stream), service);
             let end = async {
                 if connection > 0 {
                     pending::<()>().await;
@@ -74,7 +71,7 @@ where
                 cut.notified().await;
             };
             tokio::select! {
-                served = served => drop(served),
+                ended = serving => drop(ended),
                 () = end => {}
             }
         }
@@ -209,19 +206,19 @@ impl Narrow {
 }
 
 #[tokio::test]
-async fn a_request_that_finds_no_free_stream_is_put_off_uncharged_and_never_sent() {
+async fn a_request_that_finds_no_free_stream_is_parked_uncharged_and_never_sent() {
     let mut narrow = Narrow::new().await;
     let (first, ()) = tokio::join!(attempt(&narrow.handler, "{}"), async {
         assert_eq!(narrow.asked.recv().await, Some(0));
         let crowded = ending(&narrow.handler, SHORT * 2).await;
-        assert_eq!(crowded, Ending::Decided(Outcome::Snooze { delay: None }));
+        assert!(matches!(crowded, Ending::Decided(Outcome::Park { .. })), "{crowded:?}");
         narrow.answer.notify_one();
     });
     assert_eq!(word(&first), "complete");
     narrow.answer.notify_one();
     assert_eq!(word(&attempt(&narrow.handler, "{}").await), "complete");
     assert_eq!(narrow.asked.recv().await, Some(1), "over a connection of its own");
-    assert!(narrow.asked.is_empty(), "the one that was put off wasn't sent");
+    assert!(narrow.asked.is_empty(), "the one that was parked wasn't sent");
 }
 
 #[tokio::test]
