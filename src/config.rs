@@ -34,8 +34,8 @@ pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
-    KindSettings, Log, LogFormat, Metrics, MissingUrl, QueueSettings, Retentions, ScheduleSettings,
-    Settings, Shutdown, SigningSecret, SqlSettings,
+    KindSettings, Log, LogFormat, Metrics, MissingUrl, Pooler, QueueSettings, Retentions,
+    ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

@@ -60,7 +60,7 @@ pub(super) fn run(command: &BenchCommand, context: &Context) -> anyhow::Result<(
         work,
         jobs,
         history: history == History::On,
-        database: context.database()?,
+        database: context.database()?.past_the_pooler(),
         environment: context.source.environment().clone(),
     };
     let report = measure(&bench)?;

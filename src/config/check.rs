@@ -74,6 +74,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
         },
     };
+    connection::functions_need_the_server(reader, &settings);
     warnings.extend(kind::cut_short(reader, &settings));
     Checked { settings, url_place, warnings }
 }

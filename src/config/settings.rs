@@ -60,11 +60,24 @@ impl Settings {
     }
 }
 
+/// What `database.url` leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// A server, or a pooler that gives a connection a session of its own.
+    None,
+    /// A pooler that lends the server's sessions out for a transaction each.
+    Transaction,
+}
+
 /// `[database]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Database {
     /// Where the queue is. Absent only for commands that need none.
     pub url: Option<DatabaseUrl>,
+    /// The server's own address, where `url` is a pooler's.
+    pub direct_url: Option<DatabaseUrl>,
+    /// What `url` leads to.
+    pub pooler: Pooler,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
     /// How long one of our statements may take.
@@ -73,6 +86,18 @@ pub struct Database {
     pub allow_plaintext: bool,
     /// Most connections that attempts of sql kinds have at once, one each.
     pub sql_connections: u32,
+}
+
+impl Database {
+    /// The same for who makes a database of its own on the server, of which the pooler knows nothing.
+    #[must_use]
+    pub fn past_the_pooler(mut self) -> Self {
+        if self.pooler == Pooler::Transaction {
+            self.url = self.direct_url.take().or(self.url);
+            self.pooler = Pooler::None;
+        }
+        self
+    }
 }
 
 /// `[daemon]`

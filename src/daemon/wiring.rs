@@ -158,7 +158,8 @@ impl Running {
             self.start_queue(daemon, (lane, &of_kinds), shared, (&verdicts, &bell, &upkeep));
         }
         self.start_lookout(&shared, limit);
-        let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
+        let listens = settings.claim.notify && connector.reaches_server();
+        let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases, doorbell));
         // Who ends once nothing is left to do begins nothing anew.
@@ -171,7 +172,7 @@ impl Running {
             let (up, stats) = (Arc::clone(&up), Arc::clone(&stats));
             async move { stats.round(&up).await }
         });
-        if settings.claim.notify {
+        if listens {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop_heartbeat.clone());

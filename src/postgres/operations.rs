@@ -29,4 +29,4 @@ pub use lease::assert_lease;
 pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use queues::{QUEUES_MAX, QueueList, QueueRow, list_queues, pause_queue, resume_queue};
 pub use schedules::{Ran, look_at_schedules, run_schedule};
-pub use session::{Connection, Limit, open};
+pub use session::{Connection, Frame, Limit, open};

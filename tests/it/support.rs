@@ -21,6 +21,7 @@
 //! Tests wait for facts with [`eventually`], never by sleeping. A helper here makes one thing and
 //! its name says so; none builds a world.
 
+pub(crate) mod bouncer;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod database;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use bouncer::{Bouncer, Mode};
 pub(crate) use daemon::Daemon;
 pub(crate) use database::TestDb;
 pub(crate) use proxy::Proxy;

@@ -167,6 +167,7 @@ pub async fn list_jobs(
 ) -> Result<JobPage, OperationError> {
     let limit = limit.clamp(1, PAGE_MAX);
     let json: String = sqlx::query_scalar(include_str!("../sql/list_jobs.sql"))
+        .persistent(false)
         .bind(filter.queue.as_ref().map(QueueName::as_str))
         .bind(filter.kind.as_ref().map(KindName::as_str))
         .bind(filter.state.map(State::as_str))
@@ -188,11 +189,13 @@ pub async fn show_job(
     connection: &mut Connection,
     id: JobId,
 ) -> Result<Option<JobDetail>, OperationError> {
-    let whole = sqlx::query_scalar(include_str!("../sql/show_job.sql")).bind(id.0);
+    let whole =
+        sqlx::query_scalar(include_str!("../sql/show_job.sql")).persistent(false).bind(id.0);
     let shown = whole.bind(ATTEMPTS_MAX).fetch_optional(&mut *connection).await;
     let shown = match shown {
         Err(error) if is_forbidden(&error) => {
-            let public = sqlx::query_scalar(include_str!("../sql/show_public_job.sql"));
+            let public =
+                sqlx::query_scalar(include_str!("../sql/show_public_job.sql")).persistent(false);
             public.bind(id.0).fetch_optional(connection).await
         }
         shown => shown,
@@ -207,6 +210,7 @@ pub async fn explain_job(
     id: JobId,
 ) -> Result<Vec<Gate>, OperationError> {
     let rows: Vec<(String, bool, String)> = sqlx::query_as(include_str!("../sql/explain_job.sql"))
+        .persistent(false)
         .bind(id.0)
         .fetch_all(connection)
         .await

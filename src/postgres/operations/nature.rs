@@ -50,6 +50,9 @@ impl Nature {
             ConnectError::Mistakes(_)
             | ConnectError::Url(_)
             | ConnectError::Plaintext { .. }
+            | ConnectError::Pooler { .. }
+            | ConnectError::Startup { .. }
+            | ConnectError::NoDirect { .. }
             | ConnectError::NoTls { .. } => Self::Address,
             ConnectError::ReadOnly { .. } => Self::Temporary,
             ConnectError::Refused { source, .. } => Self::of_connecting(source),
