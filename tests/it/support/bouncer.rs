@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr as _;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 use legwork::config::{Database, DatabaseUrl, Pooler};
 use legwork::sys::ChildSetup;
@@ -49,6 +49,26 @@ pub(crate) fn for_all() -> bool {
     environment("LEGWORK_TEST_POOLER").as_deref() == Some("1")
 }
 
+/// Sends a daemon with these settings through it, and past it where it needs that, in a run that asks for it.
+pub(crate) fn lead(db: &TestDb, database: &mut Database) {
+    if for_all() {
+        Bouncer::of_all().database(db, true, database);
+    }
+}
+
+/// `[database]` of a daemon on this database: through it in a run that asks for it.
+pub(crate) fn section(db: &TestDb) -> String {
+    let mut database = format!("[database]\nurl = '{}'\n", db.url());
+    if for_all() {
+        let url = Bouncer::of_all().url_of(db.name());
+        database = format!(
+            "[database]\nurl = '{url}'\npooler = 'transaction'\ndirect_url = '{}'\n",
+            db.url()
+        );
+    }
+    database
+}
+
 /// Its program, or a line that says what isn't tested without it.
 pub(crate) fn program() -> Option<PathBuf> {
     static SAID: Once = Once::new();
@@ -68,12 +88,27 @@ pub(crate) fn program() -> Option<PathBuf> {
 impl Bouncer {
     /// In front of the test's database; `None`, and a line, where there is no such program.
     pub(crate) async fn start(db: &TestDb, mode: Mode) -> Option<Self> {
-        let program = program()?;
-        let server = PgConnectOptions::from_str(&db.url()).expect("the run's address is right");
+        let bouncer = Self::begin(&program()?, &db.url(), db.name(), mode);
+        bouncer.answers().await;
+        Some(bouncer)
+    }
+
+    /// The one of a run that goes through one, in front of all of the server's databases.
+    fn of_all() -> &'static Self {
+        static OF_ALL: OnceLock<Bouncer> = OnceLock::new();
+        OF_ALL.get_or_init(|| {
+            let program = program().expect("a run that wants one has one");
+            let server = super::server::url("postgres");
+            Self::begin(&program, &server, "postgres", Mode::default())
+        })
+    }
+
+    fn begin(program: &Path, url: &str, database: &str, mode: Mode) -> Self {
+        let server = PgConnectOptions::from_str(url).expect("the run's address is right");
         let directory = tempfile::Builder::new().prefix("legwork-bouncer-").tempdir_in("/tmp");
         let directory = directory.expect("a directory can be made");
         let file = directory.path().join("pgbouncer.ini");
-        std::fs::write(&file, configuration(&server, &db.url(), directory.path(), mode))
+        std::fs::write(&file, configuration(&server, url, directory.path(), mode))
             .expect("its configuration can be written");
         let owner = owner(&server);
         for path in [directory.path(), &file] {
@@ -81,21 +116,23 @@ impl Bouncer {
             let mode = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(path, mode).expect("its mode can be set");
         }
-        let process = spawn(&program, &file, owner);
-        let bouncer = Self { process, directory, database: db.name().into(), server };
-        bouncer.answers().await;
-        Some(bouncer)
+        let process = spawn(program, &file, owner);
+        Self { process, directory, database: database.into(), server }
     }
 
     /// The address of the database through it.
     pub(crate) fn url(&self) -> String {
+        self.url_of(&self.database)
+    }
+
+    fn url_of(&self, database: &str) -> String {
         let place = self.directory.path().display();
-        format!("postgres:///{}?host={place}&port={PORT}&user=legwork", self.database)
+        format!("postgres:///{database}?host={place}&port={PORT}&user=legwork")
     }
 
     /// `[database]` of a daemon that goes through it, and past it where it is to.
     pub(crate) fn database(&self, db: &TestDb, direct: bool, database: &mut Database) {
-        database.url = Some(DatabaseUrl::new(self.url()));
+        database.url = Some(DatabaseUrl::new(self.url_of(db.name())));
         database.pooler = Pooler::Transaction;
         database.direct_url = direct.then(|| DatabaseUrl::new(db.url()));
     }
