@@ -87,6 +87,14 @@ producers_passed=$passed producers_failed=$failed
 if have_signer; then
   try receivers python_receiver check_receiver
   try receivers node_receiver check_receiver
+  if [ ${#takers[@]} = 0 ]; then
+    report skipped sends "because no receiver runs"
+  elif check_sent; then
+    report passed sends "${#takers[@]} receivers took what a daemon signed, and nothing else"
+  else
+    report failed sends "$said"
+    tail -20 "$work/sends.log" >&2
+  fi
 else
   report skipped receivers "because $why"
 fi

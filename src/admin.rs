@@ -1,4 +1,4 @@
-//! The admin port: health, metrics and the version, over plain HTTP.
+//! The admin port: health, metrics, the version and what there is, over plain HTTP.
 //!
 //! It has an accept loop of its own, because `axum::serve` sets no header timer, so that a client
 //! which sends its head byte by byte would hold a connection for ever. Every connection, head and
@@ -8,6 +8,7 @@
 mod connection;
 mod health;
 mod listener;
+mod openapi;
 mod places;
 mod problem;
 mod request;

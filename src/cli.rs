@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod completions;
 mod config;
 mod demo;
 mod enqueue;
@@ -14,6 +15,7 @@ mod globals;
 mod healthcheck;
 mod interrupt;
 mod job;
+mod man;
 mod migrate;
 mod moment;
 mod output;
@@ -79,6 +81,8 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Schedule(command) => finish(schedule::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
         Command::Config(command) => config::run(command, context),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

@@ -6,8 +6,10 @@
 //! still be wrong, and nothing else reads the environment or a settings file.
 
 mod bounds;
+mod changes;
 mod check;
 mod defaults;
+mod documented;
 mod egress;
 mod environment;
 mod file;
@@ -18,6 +20,7 @@ mod keys;
 mod mistakes;
 mod overlay;
 mod reader;
+mod schema;
 mod secret;
 mod settings;
 mod show;
@@ -32,10 +35,11 @@ pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
+pub use schema::schema;
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
-    KindSettings, Log, LogFormat, Metrics, MissingUrl, Pooler, QueueSettings, Retentions,
-    ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings,
+    KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler, QueueSettings, Retentions,
+    ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};
@@ -121,7 +125,7 @@ fn examine(source: &Source) -> Result<(Loaded, Mistakes), Mistakes> {
 
 /// The layers, lowest first, and the lists' entries.
 struct Sources {
-    layers: [Layer; 4],
+    layers: [Layer; 5],
     queues: Vec<Item>,
     kinds: Vec<Item>,
     schedules: Vec<Item>,
@@ -148,6 +152,7 @@ fn layers(source: &Source, given: Parsed, mistakes: &mut Mistakes) -> Sources {
     let items = Items { queues: &queues, kinds: &kinds, schedules: &schedules, complete: !broken };
     let environment = overlay::of_environment(source.environment(), &items, mistakes);
     let flags = overlay::of_flags(source.flags(), chosen, &items, mistakes);
-    let layers = [default.layer, given.layer, environment, flags];
+    let standard = overlay::of_standard_variables(source.environment());
+    let layers = [default.layer, standard, given.layer, environment, flags];
     Sources { layers, queues, kinds, schedules, broken }
 }

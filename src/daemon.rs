@@ -6,6 +6,7 @@
 mod builder;
 mod groups;
 mod lanes;
+mod reload;
 mod shutdown;
 mod signals;
 mod trial;
@@ -103,6 +104,8 @@ pub struct Daemon {
     once: bool,
     /// The admin port, where it was opened before the daemon was made.
     admin: Option<TcpListener>,
+    /// Where the configuration is read again.
+    reload: Option<reload::Reload>,
 }
 
 /// How often the main loop ticks, for liveness and the watchdog.
@@ -115,7 +118,7 @@ impl Daemon {
     pub fn new(settings: Settings, environment: Environment) -> Self {
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let registry = handlers::from_settings(&settings.kinds, &metrics);
-        Self { settings, registry, environment, metrics, once: false, admin: None }
+        Self { settings, registry, environment, metrics, once: false, admin: None, reload: None }
     }
 
     /// Puts a daemon together in a program of one's own.
@@ -266,7 +269,7 @@ impl Daemon {
 
         self.say_what_a_pooler_costs(connector.reaches_server());
 
-        let why = self.until_the_end(signals, &running).await;
+        let why = self.until_the_end(signals, &running, notifier).await;
         let budget = Budget::new(&self.settings.shutdown, Instant::now());
         tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = %why, "stopping");
         notifier.stopping(budget.left(Instant::now()));
@@ -276,7 +279,12 @@ impl Daemon {
     }
 
     /// Waits until something ends the daemon; says what.
-    async fn until_the_end(&self, signals: &Signals, running: &Running) -> Why {
+    async fn until_the_end(
+        &self,
+        signals: &Signals,
+        running: &Running,
+        notifier: &Notifier,
+    ) -> Why {
         let listing = async {
             loop {
                 signals.asked_to_list().await;
@@ -285,6 +293,9 @@ impl Daemon {
         };
         tokio::select! {
             () = listing => unreachable!("listing has no end"),
+            () = self.reload_when_asked(signals, running, notifier) => {
+                unreachable!("being asked to reload has no end")
+            }
             () = running.quiet_after(signals) => unreachable!("quiet is no end"),
             () = signals.asked_to_stop() => Why::Signal,
             task = running.failure() => Why::Failure(task),

@@ -7,11 +7,13 @@
 
 mod handlers;
 mod pace;
+mod page;
 mod receiver;
 mod samples;
 mod server;
 mod view;
 
+pub use page::Page;
 pub use view::{Frame, Summary};
 
 use crate::{
@@ -90,7 +92,9 @@ struct Watched {
 
 impl Watched {
     async fn samples(&self) -> Result<Vec<ObservedJob>, DemoError> {
-        Ok(self.observer.jobs(&self.samples).await?)
+        let scheduled = self.observer.first(samples::TICK).await?;
+        let ids: Vec<i64> = self.samples.iter().copied().chain(scheduled).collect();
+        Ok(self.observer.jobs(&ids).await?)
     }
 
     async fn frame(&self, elapsed: Duration) -> Result<Frame, DemoError> {
@@ -108,6 +112,7 @@ impl Demo {
         let receiver = Receiver::open().map_err(DemoError::Receiver)?;
         let kinds = samples::kinds(receiver.address);
         let mut settings = Settings { kinds, ..Settings::default() };
+        settings.schedules.extend(samples::schedule());
         settings.queues.push(QueueSettings::new(samples::programs(), settings.retention));
         settings.database.url = Some(DatabaseUrl::new(server.url()));
         let admin = open_port();
@@ -139,7 +144,8 @@ impl Demo {
         Migrator::new(connector.clone()).up().await?;
         let observer = Observer::new(connector);
         let began = Instant::now();
-        observer.enqueue(self.samples.iter().map(Sample::job).collect()).await?;
+        observer.make_function().await?;
+        observer.enqueue(self.samples.iter().filter_map(Sample::job).collect()).await?;
         let tags = self.samples.iter().map(|sample| sample.name.clone()).collect();
         let samples = observer.tagged(tags).await?;
         let queues = self.settings.queues.iter().map(|queue| queue.name.to_string()).collect();

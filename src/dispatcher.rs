@@ -91,7 +91,7 @@ impl Dispatcher {
         let mut allowed = Vec::with_capacity(batch.len());
         for Assignment { job, slot } in batch {
             let kind = self.pool.kind(&job.kind);
-            let refused = kind.and_then(|kind| refuse_before_running(&job, &kind.policy));
+            let refused = kind.as_ref().and_then(|kind| refuse_before_running(&job, &kind.policy));
             let verdict = match refused {
                 _ if job.cancel_requested => Verdict::Cancel,
                 Some(reason) => Verdict::Discard { reason },

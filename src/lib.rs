@@ -74,8 +74,8 @@
 //!
 //! # What is public
 //!
-//! The items on this page, with the modules [`config`], [`embedded`], [`migrate`], [`operations`] and
-//! [`testing`]. Every other module is the daemon's inside: it is reachable because the binary and the tests
+//! The items on this page, with the modules [`config`], [`embedded`], [`migrate`], [`operations`],
+//! [`schedule`] and [`testing`]. Every other module is the daemon's inside: it is reachable because the binary and the tests
 //! are programs of their own, is hidden here, and may change with any release. The version of sqlx whose
 //! connections [`enqueue`] takes is [`sqlx`].
 //!
@@ -110,6 +110,7 @@ pub mod schedule;
 
 // Layer 1: what every room may name.
 pub mod config;
+mod outbound;
 #[cfg(legwork_seeded_bugs)]
 pub mod seeded;
 #[doc(hidden)]

@@ -5,11 +5,13 @@
 //! counts and shows is handed in by the rooms where it happens.
 
 pub mod build;
+pub mod causes;
 pub mod events;
 pub mod health;
 pub mod logs;
 pub mod metrics;
 mod origin;
+pub mod spans;
 pub mod systemd;
 
 pub use origin::{Origin, Trace};

@@ -69,7 +69,7 @@ TOML
   said="legwork run --once failed"
   DATABASE_URL=$(url legwork_daemon) limited 60 "$target/debug/legwork" --config "$work/legwork.toml" run --once \
     >"$work/daemon.log" 2>&1 || return 1
-  found=$(sql -c "SELECT count(*) || ' done of ' || (SELECT count(*) FROM legwork.jobs) FROM legwork.jobs
-                  WHERE state = 'completed' AND result = payload")
+  found=$(sql -c "SELECT count(*) || ' done of ' || (SELECT count(*) FROM legwork.jobs WHERE kind = 'send_receipt') FROM legwork.jobs
+                  WHERE kind = 'send_receipt' AND state = 'completed' AND result = payload")
   [ "$found" = "$1 done of $1" ] || { said="expected $1 jobs done, found $found"; return 1; }
 }

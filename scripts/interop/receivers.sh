@@ -7,6 +7,8 @@ secret='whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 webhook_id='msg_p5jXN8AQM9LWM0D4loKWxJek'
 webhook_body='{"test": 2432232314}'
 receivers=''
+# Those that passed, as name and URL.
+takers=()
 
 sign() { # id, timestamp, body
   local key
@@ -66,5 +68,52 @@ check_receiver() { # name
     answers 401 'no signature' "$webhook_id" "$now" '' "$webhook_body" &&
     answers 401 'a broken signature' "$webhook_id" "$now" 'v1' "$webhook_body" || return 1
   said='it says another number of webhooks than it took'
-  [ "$(grep -cx "$webhook_id" "$work/$1.out")" = 2 ]
+  [ "$(grep -cx "$webhook_id" "$work/$1.out")" = 2 ] || return 1
+  takers+=("$1 $receiver")
+}
+
+# A real daemon sends each of them a job: signed with the old and the new secret while one is replaced, it is taken;
+# signed with somebody else's, it isn't. The payload is one that no parser writes back as it was.
+check_sent() {
+  local payload taker name to found expected='' before
+  payload='{"b": 1.10, "a": 123456789012345678901234567890, "ä": "\u00e4 \"x\""}'
+  printf '%s\n' "$secret" >"$work/secret"
+  printf 'whsec_%s\n' "$(openssl rand -base64 32)" >"$work/other-secret"
+  chmod 600 "$work/secret" "$work/other-secret"
+  printf '[admin]\nlisten = "off"\n' >"$work/sends.toml"
+  before=$(last_job_id)
+  for taker in "${takers[@]}"; do
+    read -r name to <<<"$taker"
+    sends_kind "to_$name" "$to" "[\"$work/other-secret\", \"$work/secret\"]"
+    sends_kind "forged_to_$name" "$to" "\"$work/other-secret\""
+    sql -v payload="$payload" <<SQL
+INSERT INTO legwork.job (kind, payload) VALUES ('to_$name', :'payload'), ('forged_to_$name', :'payload')
+SQL
+    expected+="forged_to_$name discarded HTTP 401 Unauthorized,to_$name completed,"
+  done
+  said="legwork run --once failed"
+  DATABASE_URL=$(url legwork_daemon) limited 60 "$target/debug/legwork" --config "$work/sends.toml" run --once \
+    >"$work/sends.log" 2>&1 || return 1
+  found=$(sql -c "SELECT string_agg(concat_ws(' ', kind, state, split_part(a.error, E'\n', 1)) || ',', '' ORDER BY kind)
+                  FROM legwork.jobs j LEFT JOIN legwork.failed_attempt a ON a.job_id = j.id WHERE j.id > $before")
+  expected=$(printf '%s' "$expected" | tr , '\n' | LC_ALL=C sort | tr '\n' ,)
+  found=$(printf '%s' "$found" | tr , '\n' | LC_ALL=C sort | tr '\n' ,)
+  [ "$found" = "$expected" ] || { said=$(printf '\n  expected %s\n  found    %s' "$expected" "$found"); return 1; }
+  for taker in "${takers[@]}"; do
+    read -r name to <<<"$taker"
+    said="$name didn't say that it took its job"
+    grep -qx "job_$(sql -c "SELECT id FROM legwork.jobs WHERE kind = 'to_$name'")" "$work/$name.out" || return 1
+  done
+}
+
+sends_kind() { # kind, URL, secret files
+  cat >>"$work/sends.toml" <<TOML
+[[kind]]
+name = "$1"
+handler = "http"
+url = "$2"
+allow_hosts = ["127.0.0.1"]
+secret_file = $3
+max_attempts = 1
+TOML
 }

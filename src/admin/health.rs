@@ -18,6 +18,8 @@ struct Answer {
     word: &'static str,
     ok: bool,
     checks: Vec<Checked>,
+    /// What doesn't make it fail.
+    warning: Option<String>,
 }
 
 /// Whether a restart would help: fails only when the supervisor's loop hangs.
@@ -25,7 +27,8 @@ pub(super) async fn live(state: State<AdminState>, asked: Asked) -> Response {
     let failing = state.health.dead();
     let ok = failing.is_none();
     let word = if ok { "live" } else { "not live" };
-    Answer { word, ok, checks: vec![Checked { name: "supervisor", failing }] }.shown(&asked)
+    let checks = vec![Checked { name: "supervisor", failing }];
+    Answer { word, ok, checks, warning: None }.shown(&asked)
 }
 
 /// Whether the daemon takes jobs, and if not, why.
@@ -33,14 +36,16 @@ pub(super) async fn ready(state: State<AdminState>, asked: Asked) -> Response {
     let mut checks = vec![phase_check(&state.health, Phase::Ready)];
     checks.extend(state.health.checks());
     let ok = checks.iter().all(|check| check.failing.is_none());
-    Answer { word: if ok { "ready" } else { "not ready" }, ok, checks }.shown(&asked)
+    let (word, warning) = (if ok { "ready" } else { "not ready" }, state.health.warning());
+    Answer { word, ok, checks, warning }.shown(&asked)
 }
 
 /// Whether the daemon has started.
 pub(super) async fn startup(state: State<AdminState>, asked: Asked) -> Response {
     let ok = state.health.started();
     let checks = if ok { Vec::new() } else { vec![phase_check(&state.health, Phase::Ready)] };
-    Answer { word: if ok { "started" } else { "starting" }, ok, checks }.shown(&asked)
+    let word = if ok { "started" } else { "starting" };
+    Answer { word, ok, checks, warning: None }.shown(&asked)
 }
 
 fn phase_check(health: &Health, wanted: Phase) -> Checked {
@@ -95,7 +100,11 @@ impl Answer {
             (check.name.to_owned(), state)
         };
         let checks: Map<String, Value> = self.checks.iter().map(check).collect();
-        json!({ "status": self.word, "checks": checks }).to_string()
+        let mut answer = json!({ "status": self.word, "checks": checks });
+        if let Some(warning) = &self.warning {
+            answer["warning"] = warning.as_str().into();
+        }
+        answer.to_string()
     }
 
     /// `[+]pool ok`, as Kubernetes' own probes show it.
@@ -107,6 +116,10 @@ impl Answer {
                 None if verbose => writeln!(text, "[+]{} ok", check.name),
                 None => Ok(()),
             };
+            debug_assert!(written.is_ok(), "writing to a String can't fail");
+        }
+        if let Some(warning) = &self.warning {
+            let written = writeln!(text, "[!]{warning}");
             debug_assert!(written.is_ok(), "writing to a String can't fail");
         }
         text + self.word + "\n"

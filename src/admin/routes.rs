@@ -1,6 +1,6 @@
 //! What the port answers.
 
-use super::{health, problem::Problem, request};
+use super::{health, openapi, problem::Problem, request};
 use crate::telemetry::{build, health::Health, metrics::Metrics};
 use axum::{
     Router,
@@ -8,9 +8,9 @@ use axum::{
     http::header,
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc};
 
 /// What the routes show.
@@ -26,16 +26,26 @@ pub struct AdminState {
 pub(super) const QUIET: [&str; 6] =
     ["/health/live", "/health/ready", "/health/startup", "/livez", "/readyz", "/metrics"];
 
+/// Every route there is. What `openapi` says of them is held to this table.
+pub(super) fn routes() -> [(&'static str, MethodRouter<AdminState>); 8] {
+    [
+        ("/health/live", get(health::live)),
+        ("/health/ready", get(health::ready)),
+        ("/health/startup", get(health::startup)),
+        ("/livez", get(health::live)),
+        ("/readyz", get(health::ready)),
+        ("/metrics", get(metrics)),
+        ("/version", get(version)),
+        ("/openapi.json", get(openapi)),
+    ]
+}
+
 pub(super) fn router(state: AdminState) -> Router {
     let counted = middleware::from_fn_with_state(Arc::clone(&state.metrics), request::observe);
-    Router::new()
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/health/startup", get(health::startup))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics))
-        .route("/version", get(version))
+    let add = |router: Router<_>, (path, answer)| router.route(path, answer);
+    routes()
+        .into_iter()
+        .fold(Router::new(), add)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .fallback(async || Problem::NotFound)
         .layer(counted)
@@ -49,9 +59,18 @@ async fn metrics(State(state): State<AdminState>) -> Response {
 
 /// Which version runs. For others than the machine itself only health and metrics exist.
 async fn version(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+    let version = json!({ "name": "legwork", "version": build::VERSION, "commit": build::COMMIT });
+    told_to_the_machine_itself(peer, &version)
+}
+
+/// What there is, as `OpenAPI` has it; for nobody else either.
+async fn openapi(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+    told_to_the_machine_itself(peer, &openapi::document())
+}
+
+fn told_to_the_machine_itself(peer: SocketAddr, body: &Value) -> Response {
     if !peer.ip().to_canonical().is_loopback() {
         return Problem::NotFound.into_response();
     }
-    let body = json!({ "name": "legwork", "version": build::VERSION, "commit": build::COMMIT });
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

@@ -39,7 +39,7 @@ pub(super) async fn measure(
         wait(&stamps, jobs).await?;
         Ok((calls, Cost::between(&before, &gauge.read().await?, jobs)))
     };
-    let (calls, cost) = beside(bed.daemon(&stamps), signals, work).await?;
+    let (calls, cost) = Box::pin(beside(bed.daemon(&stamps), signals, work)).await?;
     let warm = usize::try_from(RATE).unwrap_or(usize::MAX);
     let starts = || calls.iter().copied().zip(stamps.started()).skip(warm);
     let spread = |from: fn((Call, u64)) -> u64| Spread::of(starts().map(from).map(millis));

@@ -9,8 +9,8 @@
 )]
 
 use super::{
-    bench, config::ConfigCommand, demo, enqueue, healthcheck, job, migrate, output::Format, queue,
-    run, schedule,
+    bench, completions, config::ConfigCommand, demo, enqueue, healthcheck, job, man, migrate,
+    output::Format, queue, run, schedule,
 };
 use crate::telemetry::build;
 use clap::{Parser, Subcommand};
@@ -80,4 +80,8 @@ pub(super) enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print a script that has a shell complete legwork's commands and options
+    Completions(completions::CompletionsArguments),
+    /// Print the manual page, or write one for each command into a directory
+    Man(man::ManArguments),
 }

@@ -27,6 +27,8 @@ pub(super) enum ConfigCommand {
     Show,
     /// Print a commented legwork.toml with every key and its default
     Default,
+    /// Print a JSON Schema of legwork.toml, which has an editor complete and check it
+    Schema,
 }
 
 /// What `config check` prints where nothing is wrong.
@@ -68,6 +70,7 @@ pub(super) fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<(
         ConfigCommand::Check => check(context),
         ConfigCommand::Show => show(context),
         ConfigCommand::Default => print(config::default_file()),
+        ConfigCommand::Schema => print(&config::schema()),
     }
 }
 

@@ -6,12 +6,13 @@ use super::{
 };
 use crate::{
     daemon::{Caught, Signals},
-    demo::{Demo, DemoError, Frame, Summary},
+    demo::{Demo, DemoError, Frame, Page, Summary},
 };
 use anyhow::Context as _;
 use std::{
     fmt::Write as _,
     io::{IsTerminal, Write as _},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// What `demo` takes.
@@ -32,11 +33,13 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
     // A sample panics on purpose: one line says so, a backtrace would frighten.
     let dumb = context.source.environment().text("TERM").is_none_or(|term| term == "dumb");
     let live = std::io::stderr().is_terminal() && !dumb;
+    let screen = Arc::new(Mutex::new(Screen::new(live)));
+    let hooked = Arc::clone(&screen);
     std::panic::set_hook(Box::new(move |panic| {
-        // Over the line that changes, which is drawn again below.
-        let start = if live { "\r\x1b[2K" } else { "" };
-        output::say(&format!("{start}a handler panicked: {panic}"));
+        let mut screen = hooked.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.say(&format!("a handler panicked: {panic}"));
     }));
+    let screen = || screen.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -44,13 +47,12 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
     let summary = runtime.block_on(async {
         let signals = Signals::default();
         let caught = Caught::install().context("signals can't be caught")?;
-        let mut screen = Screen::new(live);
-        let shown = demo.run(once, signals.clone(), |frame| screen.draw(frame));
+        let shown = demo.run(once, signals.clone(), |frame| screen().draw(frame));
         let summary = tokio::select! {
             summary = shown => summary,
             () = signals.follow(caught) => unreachable!("signals are followed for ever"),
         };
-        screen.leave();
+        screen().leave();
         summary.map_err(|error| match error {
             // The step that failed is what exit codes go by.
             DemoError::Trial(error) => anyhow::Error::from(error),
@@ -67,10 +69,11 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
 
 fn introduce(demo: &Demo) {
     output::say(
-        "enqueuing sample jobs: plain ones, programs, webhooks, one that is flaky, one that panics, one that",
+        "enqueuing sample jobs: plain ones, programs, webhooks, functions of the database, one that is flaky,",
     );
     output::say(
-        "is too slow, one to be cancelled, one in two seconds, and one that nobody serves\n",
+        "one that panics, one that is too slow, one to be cancelled, one in two seconds, one that nobody\n\
+         serves, and one each second by a schedule\n",
     );
     output::say("where to look meanwhile:");
     // Shown, never sent.
@@ -105,28 +108,30 @@ fn millis(summary: &Summary) -> f64 {
     summary.duration_ms as f64
 }
 
-/// Standard error: one line that changes in a terminal, a line for each change elsewhere.
+/// Standard error: a page that changes in a terminal, a line for each change elsewhere.
 struct Screen {
-    /// The last line is drawn over: not into a pipe, nor where the terminal can't (`TERM=dumb`).
+    /// What was drawn is drawn over: not into a pipe, nor where the terminal can't (`TERM=dumb`).
     live: bool,
+    page: Page,
+    /// The characters of each line that stands there.
+    drawn: Vec<usize>,
     last: String,
 }
 
 impl Screen {
     fn new(live: bool) -> Self {
-        Self { live, last: String::new() }
+        Self { live, page: Page::default(), drawn: Vec::new(), last: String::new() }
     }
 
     fn draw(&mut self, frame: &Frame) {
         let mut stderr = std::io::stderr().lock();
         // Where nobody watches, drawing may fail.
         if self.live {
-            let columns = columns();
-            // The last column stays free: a character there makes some terminals begin a new line.
-            let line = frame.fitted(columns.saturating_sub(1));
-            let over = over(self.last.chars().count(), columns);
-            write!(stderr, "{over}{line}").and_then(|()| stderr.flush()).ok();
-            self.last = line;
+            let (columns, rows) = size();
+            let lines = self.page.lines(frame, columns, rows);
+            let over = over(&self.drawn, columns);
+            write!(stderr, "{over}{}", lines.join("\r\n")).and_then(|()| stderr.flush()).ok();
+            self.drawn = lines.iter().map(|line| line.chars().count()).collect();
             return;
         }
         let line = frame.to_string();
@@ -137,6 +142,13 @@ impl Screen {
         rest.clone_into(&mut self.last);
     }
 
+    /// Something else than a frame, in the place of the page, which is drawn again below it.
+    fn say(&mut self, text: &str) {
+        let over = if self.live { over(&self.drawn, size().0) } else { String::new() };
+        self.drawn.clear();
+        output::say(&format!("{over}{text}"));
+    }
+
     fn leave(&self) {
         if self.live {
             output::say("");
@@ -144,20 +156,24 @@ impl Screen {
     }
 }
 
-/// Columns of a terminal that doesn't say.
-const USUAL_COLUMNS: usize = 80;
+/// Columns and rows of a terminal that doesn't say.
+const USUAL_SIZE: (usize, usize) = (80, 24);
 
-/// How wide the terminal is now; it may change while somebody watches.
-fn columns() -> usize {
+/// How wide and high the terminal is now; it may change while somebody watches.
+fn size() -> (usize, usize) {
     let size = terminal_size::terminal_size_of(std::io::stderr());
-    size.map_or(USUAL_COLUMNS, |(width, _)| usize::from(width.0)).max(1)
+    let (columns, rows) =
+        size.map_or(USUAL_SIZE, |(width, height)| (usize::from(width.0), usize::from(height.0)));
+    (columns.max(1), rows)
 }
 
-/// What clears a line of so many characters. A terminal that has become narrower has broken it.
-fn over(characters: usize, columns: usize) -> String {
-    match characters.saturating_sub(1) / columns {
-        0 => "\r\x1b[2K".into(),
-        broken => format!("\r\x1b[{broken}A\x1b[J"),
+/// What clears lines of so many characters, the cursor being in the last. A terminal that has become narrower
+/// has broken them.
+fn over(drawn: &[usize], columns: usize) -> String {
+    let rows: usize = drawn.iter().map(|line| line.saturating_sub(1) / columns + 1).sum();
+    match rows.saturating_sub(1) {
+        0 => "\r\x1b[J".into(),
+        above => format!("\r\x1b[{above}A\x1b[J"),
     }
 }
 
@@ -167,16 +183,19 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::nothing(0, 80, "\r\x1b[2K")]
-    #[case::as_wide_as_it_was(79, 80, "\r\x1b[2K")]
-    #[case::full(80, 80, "\r\x1b[2K")]
-    #[case::broken_once(79, 60, "\r\x1b[1A\x1b[J")]
-    #[case::broken_twice(119, 50, "\r\x1b[2A\x1b[J")]
-    fn a_line_is_cleared_with_all_that_a_narrower_terminal_made_of_it(
-        #[case] characters: usize,
+    #[case::nothing(&[], 80, "\r\x1b[J")]
+    #[case::an_empty_line(&[0], 80, "\r\x1b[J")]
+    #[case::as_wide_as_it_was(&[79], 80, "\r\x1b[J")]
+    #[case::full(&[80], 80, "\r\x1b[J")]
+    #[case::broken_once(&[79], 60, "\r\x1b[1A\x1b[J")]
+    #[case::broken_twice(&[119], 50, "\r\x1b[2A\x1b[J")]
+    #[case::a_page(&[79, 0, 30], 80, "\r\x1b[2A\x1b[J")]
+    #[case::a_page_that_was_broken(&[79, 0, 30], 60, "\r\x1b[3A\x1b[J")]
+    fn a_page_is_cleared_with_all_that_a_narrower_terminal_made_of_it(
+        #[case] drawn: &[usize],
         #[case] columns: usize,
         #[case] cleared: &str,
     ) {
-        assert_eq!(over(characters, columns), cleared);
+        assert_eq!(over(drawn, columns), cleared);
     }
 }

@@ -61,6 +61,19 @@ impl Takes {
                 why: "prints a file that is always the same",
                 ..Self::NONE
             },
+            Command::Config(ConfigCommand::Schema) => Self {
+                command: "config schema",
+                why: "prints a schema that is always the same",
+                ..Self::NONE
+            },
+            Command::Completions(_) => Self {
+                command: "completions",
+                why: "prints a script that is always the same",
+                ..Self::NONE
+            },
+            Command::Man(_) => {
+                Self { command: "man", why: "prints pages that are always the same", ..Self::NONE }
+            }
             Command::Migrate(
                 MigrateCommand::Up | MigrateCommand::Down { .. } | MigrateCommand::Status,
             )

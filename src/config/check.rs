@@ -11,6 +11,7 @@ mod http;
 mod kind;
 mod schedule;
 mod sql;
+mod tracing;
 
 use super::{
     environment::Environment,
@@ -73,6 +74,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
         },
+        tracing: tracing::settings(reader, given.environment, &default.tracing, &mut warnings),
     };
     connection::functions_need_the_server(reader, &settings);
     warnings.extend(kind::cut_short(reader, &settings));

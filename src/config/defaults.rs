@@ -5,7 +5,7 @@
 
 use super::settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, KindSettings, Log,
-    LogFormat, Metrics, Pooler, QueueSettings, Retentions, Settings, Shutdown,
+    LogFormat, Metrics, Pooler, QueueSettings, Retentions, Settings, Shutdown, Tracing,
 };
 use crate::job::{Backoff, KindName, KindPolicy, QueueName, Retention};
 use std::{
@@ -51,6 +51,7 @@ impl Default for Settings {
             admin: Admin { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))) },
             log: Log { format: LogFormat::Auto, filter: "info".into() },
             metrics: Metrics { max_kinds: 200 },
+            tracing: Tracing::default(),
         }
     }
 }

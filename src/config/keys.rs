@@ -151,6 +151,9 @@ pub(super) const KEYS: &[Key] = &[
     key("log.format", Form::OneOf(&["auto", "json", "pretty"])),
     key("log.filter", Form::Filter),
     count("metrics.max_kinds", 1, 10_000),
+    key("tracing.otlp_endpoint", Form::HttpUrl),
+    number("tracing.sample_ratio", 0.0, 1.0),
+    time("tracing.parent_max_delay", 0, 30 * DAY),
     key("queue.name", Form::Name),
     key("queue.concurrency", Form::Concurrency),
     key("queue.rate_limit", Form::RateLimit),
@@ -196,7 +199,7 @@ pub(super) const KEYS: &[Key] = &[
     time("schedule.jitter", 0, HOUR),
 ];
 
-/// Keys that one handler alone obeys.
+/// Keys that one handler alone obeys; the first is the one without which it is nothing.
 pub(super) const HANDLER_KEYS: &[(&str, &[&str])] = &[
     ("command", &["command", "env", "pass_env", "cwd", "kill_grace", "max_output", "unsafe_shell"]),
     (

@@ -21,6 +21,11 @@ use toml::de::DeValue;
 
 const PREFIX: &str = "LEGWORK_";
 
+/// OpenTelemetry's variables for where spans go. The first is a whole URL, the second, as the key, what
+/// `/v1/traces` is put behind.
+pub(super) const ENDPOINT_VARIABLES: [&str; 2] =
+    ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+
 /// The entries whose keys may be set.
 pub(super) struct Items<'a> {
     pub(super) queues: &'a [Item],
@@ -46,6 +51,21 @@ pub(super) fn of_environment(
             Ok((path, text)) => set(&mut layer, &path, text, &place, mistakes),
             Err(why) => mistakes.push(why, Some(&place)),
         }
+    }
+    layer
+}
+
+/// What OpenTelemetry's variables name, which everybody in a container may be given: it holds where
+/// nobody said anything of Legwork's own.
+pub(super) fn of_standard_variables(environment: &Environment) -> Layer {
+    let mut layer = Layer::default();
+    let off =
+        environment.text("OTEL_SDK_DISABLED").is_some_and(|is| is.eq_ignore_ascii_case("true"));
+    let mut named = ENDPOINT_VARIABLES.into_iter().filter(|_| !off);
+    let first = named.find_map(|name| Some((name, environment.text(name)?)));
+    if let Some((name, url)) = first {
+        let place = format!("environment {name}");
+        layer.set(&["tracing", "otlp_endpoint"], Value::new(Some(&place), url));
     }
     layer
 }

@@ -4,8 +4,10 @@
 //! is immutable while the daemon runs.
 
 mod http;
+mod tracing;
 
 pub use http::{HttpSettings, SigningSecret};
+pub use tracing::{Otlp, Tracing};
 
 use super::{function::FunctionName, url::DatabaseUrl};
 use crate::{
@@ -43,6 +45,8 @@ pub struct Settings {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[tracing]`
+    pub tracing: Tracing,
 }
 
 /// No database was named anywhere.

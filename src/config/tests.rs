@@ -1,11 +1,13 @@
 //! Tests of the whole room: text in, settings or mistakes out.
 
+mod changes;
 mod defaults;
 mod http;
 mod keys;
 mod mistakes;
 mod precedence;
 mod random;
+mod schema;
 mod secrets;
 mod urls;
 

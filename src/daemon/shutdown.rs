@@ -48,7 +48,7 @@ impl Ended {
     }
 }
 
-/// What any phase still gets after a second signal: ten of them stay under three seconds.
+/// What any phase still gets after a second signal: eleven of them stay under three seconds.
 const FORCED: Duration = Duration::from_millis(150);
 
 /// A deadline for something small.
@@ -81,6 +81,8 @@ impl Running {
         phase.wait("cancel the rest", until, self.gone("worker[")).await;
         let hung = self.end_workers(&phase).await;
         self.pools.clear();
+        // It sends what there is while verdicts are flushed, and has what that leaves.
+        self.stop_exporter.cancel();
         let flushed = phase.wait("flush verdicts", budget.flushing(), self.gone("completer")).await;
         self.completer_gives_up.cancel();
         let until = budget.settled(Instant::now());
@@ -116,6 +118,11 @@ impl Running {
             self.heartbeat_ended().await;
         };
         phase.wait("retire", until, ended).await;
+        if self.makes_spans() {
+            let until = phase.budget.retired(Instant::now());
+            phase.wait("send spans", until, self.gone("exporter")).await;
+            self.supervisor.abort("exporter");
+        }
         self.health.enter(Phase::Stopped);
         self.stop_admin.cancel();
         let until = phase.budget.answered(Instant::now());

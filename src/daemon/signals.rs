@@ -1,5 +1,5 @@
 //! What the process is told from outside: TERM and INT, the first drains and the second forces; TSTP,
-//! claim nothing more; USR1, say what runs. HUP is said to change nothing.
+//! claim nothing more; USR1, say what runs; HUP, read the configuration again.
 
 use crate::telemetry::events;
 use std::{io, sync::Arc};
@@ -15,13 +15,14 @@ pub struct Signals {
     stops: watch::Sender<u32>,
     quiet: CancellationToken,
     list: Arc<Notify>,
+    reload: Arc<Notify>,
 }
 
 impl Default for Signals {
     /// Listens to nothing; for programs that stop the daemon themselves.
     fn default() -> Self {
         let (stops, quiet) = (watch::Sender::new(0), CancellationToken::new());
-        Self { stops, quiet, list: Arc::default() }
+        Self { stops, quiet, list: Arc::default(), reload: Arc::default() }
     }
 }
 
@@ -56,7 +57,7 @@ impl Signals {
                 _ = caught.int.recv() => self.told_to_stop("INT"),
                 _ = caught.tstp.recv() => self.quiet(),
                 _ = caught.usr1.recv() => self.list(),
-                _ = caught.hup.recv() => tracing::warn!(event = events::SIGNAL_RECEIVED, signal = "HUP", "the configuration is read at start only: restart to change it"),
+                _ = caught.hup.recv() => self.reload(),
             }
         }
     }
@@ -89,6 +90,22 @@ impl Signals {
     /// Asks the daemon to log its tasks and running jobs.
     pub fn list(&self) {
         self.list.notify_one();
+    }
+
+    /// Asks the daemon to read its configuration again. Asked several times before it does, it does
+    /// once.
+    pub fn reload(&self) {
+        tracing::info!(
+            event = events::SIGNAL_RECEIVED,
+            signal = "HUP",
+            "told to read the configuration again"
+        );
+        self.reload.notify_one();
+    }
+
+    /// Waits until it is asked to read its configuration again.
+    pub(super) async fn asked_to_reload(&self) {
+        self.reload.notified().await;
     }
 
     /// Cancelled once it was asked to be quiet.

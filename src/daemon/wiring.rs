@@ -1,7 +1,9 @@
 //! Puts the rooms together: who talks to whom, and which task each is.
 
 mod drained;
+mod export;
 mod functions;
+mod reload;
 mod steps;
 mod upkeep;
 
@@ -18,13 +20,18 @@ use crate::{
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     executor::Registry,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    job::KindName,
+    job::{KindName, QueueName},
     maintenance::{Doorbell, Stats},
     postgres::{
         Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
     supervise::{self, ExitPolicy, Supervisor},
-    telemetry::{events, health::Health, metrics::Metrics},
+    telemetry::{
+        events,
+        health::Health,
+        metrics::Metrics,
+        spans::{self, Tracer},
+    },
     worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
 };
 use std::{
@@ -62,15 +69,20 @@ pub(super) struct Running {
     /// Whether the heartbeat ends the daemon's row when it stops.
     pub(super) retire_at_end: Arc<AtomicBool>,
     pub(super) stop_admin: CancellationToken,
+    pub(super) stop_exporter: CancellationToken,
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
     pub(super) pools: Vec<Pool>,
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
+    /// What makes spans, where they go anywhere.
+    tracer: Option<Arc<Tracer>>,
     /// What runs which kind.
     registry: Registry,
     queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
+    /// Of limited groups: the queue, the places, and most that one claim may take.
+    rooms: Vec<(QueueName, Slots, u32)>,
     /// Where claimers wait while they have nothing to do.
     posts: Vec<Arc<Post>>,
     /// Whether wake-ups arrive.
@@ -96,6 +108,8 @@ impl Running {
             stop_heartbeat: CancellationToken::new(),
             retire_at_end: Arc::new(AtomicBool::new(true)),
             stop_admin: CancellationToken::new(),
+            stop_exporter: CancellationToken::new(),
+            tracer: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
             pools: Vec::new(),
@@ -103,6 +117,7 @@ impl Running {
             heartbeat: None,
             registry: Registry::default(),
             queues: Vec::new(),
+            rooms: Vec::new(),
             posts: Vec::new(),
             hints: Arc::default(),
         };
@@ -135,6 +150,7 @@ impl Running {
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         self.registry = self.start_functions(daemon, connector);
+        self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
         let load = load(&lanes, settings, self.quiet.clone());
@@ -369,6 +385,9 @@ impl Running {
             self.supervisor.spawn_watched(name, ExitPolicy::Restart, limit, move || {
                 Arc::clone(&dispatcher).run()
             });
+            if let Some(room) = &room {
+                self.rooms.push((queue.name.clone(), room.clone(), group.most));
+            }
             let claim_group = ClaimGroup {
                 queue: queue.name.clone(),
                 kinds: group.kinds,
@@ -400,7 +419,8 @@ impl Running {
         let runtime = |kind: &KindSettings| {
             let handler = Arc::clone(self.registry.get(kind.name.as_str())?);
             let metrics = self.metrics.job(&queue.name, &kind.name);
-            Some((kind.name.clone(), KindRuntime { policy: kind.policy.clone(), handler, metrics }))
+            let runtime = KindRuntime { policy: kind.policy.clone(), handler, metrics };
+            Some((kind.name.clone(), Arc::new(runtime)))
         };
         let kinds: Kinds = daemon.settings.kinds.iter().filter_map(runtime).collect();
         let parts = PoolParts {
@@ -411,6 +431,7 @@ impl Running {
             verdicts: verdicts.clone(),
             metrics: self.metrics.queue(&queue.name),
             grace_without_lease: LeaseTimes::new(&daemon.settings.daemon).margin(),
+            tracer: self.tracer.clone(),
         };
         let pool = Pool::new(parts, self.supervisor.clone());
         let gauges = pool.gauges();

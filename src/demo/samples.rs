@@ -1,9 +1,13 @@
 //! The samples: one of everything that can become of a job, and how each should end.
 
 use crate::{
-    config::{CommandSettings, Egress, HandlerSettings, HttpSettings, KindSettings},
-    job::{Backoff, KindName, QueueName, State},
+    config::{
+        CommandSettings, Egress, FunctionName, HandlerSettings, HttpSettings, KindSettings,
+        ScheduleSettings, SqlSettings,
+    },
+    job::{Backoff, KindName, QueueName, ScheduleName, State},
     postgres::{ObservedJob, enqueue::NewJob},
+    schedule::{CatchUp, Overlap, Rule},
 };
 use std::{net::SocketAddr, time::Duration};
 use time::OffsetDateTime;
@@ -25,19 +29,27 @@ pub(super) struct Sample {
 /// The tag of the sample that the demo cancels once it runs.
 const CANCELLED: &str = "cancelled";
 
+/// The kind that the demo's schedule enqueues each second.
+pub(super) const TICK: &str = "tick";
+
 /// Kinds that are programs; their jobs have a queue of their own, so that there are two to watch.
 const PROGRAMS: [&str; 2] = ["echo", "fails"];
 
 impl Sample {
-    /// Its row.
-    pub(super) fn job(&self) -> NewJob {
-        NewJob {
+    /// Its row; the schedule's sample is enqueued by the daemon.
+    pub(super) fn job(&self) -> Option<NewJob> {
+        (self.kind != TICK).then(|| NewJob {
             payload: Some(self.payload.into()),
             tags: vec![self.name.clone()],
             queue: PROGRAMS.contains(&self.kind).then(programs),
             run_at: self.delay.map(|delay| OffsetDateTime::now_utc() + delay),
             ..NewJob::new(kind(self.kind))
-        }
+        })
+    }
+
+    /// Whether this is its row.
+    fn has(&self, row: &ObservedJob) -> bool {
+        row.tags.contains(&self.name) || (self.kind == TICK && row.kind == TICK)
     }
 }
 
@@ -70,6 +82,8 @@ pub(super) fn all() -> Vec<Sample> {
         sample("a webhook", "order", r#"{"order":17}"#, State::Completed, 1),
         sample("a webhook that is busy", "busy", "{}", State::Completed, 1),
         sample("a webhook that is gone", "gone", "{}", State::Discarded, 1),
+        sample("a function", "book", r#"{"amount":3}"#, State::Completed, 1),
+        sample("a function that refuses", "book", r#"{"amount":-1}"#, State::Discarded, 1),
         sample("some work", "sleep", r#"{"seconds":1}"#, State::Completed, 1),
         sample("flaky", "flaky", "{}", State::Completed, 2),
         sample("panics", "panics", "{}", State::Discarded, 2),
@@ -81,6 +95,7 @@ pub(super) fn all() -> Vec<Sample> {
     ]);
     let scheduled = sample("in two seconds", "noop", "{}", State::Completed, 1);
     samples.push(Sample { delay: Some(Duration::from_secs(2)), ..scheduled });
+    samples.push(sample("by the schedule", TICK, "{}", State::Completed, 1));
     samples
 }
 
@@ -97,6 +112,7 @@ pub(super) fn kinds(receiver: SocketAddr) -> Vec<KindSettings> {
         let egress = Egress::allowing(["127.0.0.1"]).unwrap_or_default();
         HandlerSettings::Http(Box::new(HttpSettings { egress, ..HttpSettings::new(url) }))
     };
+    let function = FunctionName::new("public.book").unwrap_or_else(|error| unreachable!("{error}"));
     let mut kinds = vec![
         of("noop", HandlerSettings::Noop),
         of("sleep", HandlerSettings::Sleep),
@@ -106,6 +122,8 @@ pub(super) fn kinds(receiver: SocketAddr) -> Vec<KindSettings> {
         of("order", webhook("/orders")),
         of("busy", webhook("/busy")),
         of("gone", webhook("/gone")),
+        of("book", HandlerSettings::Sql(SqlSettings { function, role: None })),
+        of(TICK, HandlerSettings::Noop),
         of("flaky", HandlerSettings::Rust),
         of("panics", HandlerSettings::Rust),
         of("not_yet", HandlerSettings::Rust),
@@ -124,12 +142,28 @@ pub(super) fn kinds(receiver: SocketAddr) -> Vec<KindSettings> {
     kinds
 }
 
+/// A job each second.
+pub(super) fn schedule() -> Option<ScheduleSettings> {
+    Some(ScheduleSettings {
+        name: ScheduleName::new("each_second").ok()?,
+        rule: Rule::parse("* * * * * *", "UTC").ok()?,
+        kind: kind(TICK),
+        queue: QueueName::new("default").ok()?,
+        payload: "{}".into(),
+        priority: 0,
+        catch_up: CatchUp::Last,
+        overlap: Overlap::Allow,
+        jitter: Duration::ZERO,
+    })
+}
+
 /// What drips in while somebody watches.
 pub(super) fn trickle() -> Vec<NewJob> {
     let mut jobs = vec![NewJob::new(kind("noop")); 5];
     jobs.push(NewJob { payload: Some(r#"{"seconds":0.4}"#.into()), ..NewJob::new(kind("sleep")) });
     jobs.push(NewJob { queue: Some(programs()), ..NewJob::new(kind("echo")) });
     jobs.push(NewJob::new(kind("order")));
+    jobs.push(NewJob { payload: Some(r#"{"amount":1}"#.into()), ..NewJob::new(kind("book")) });
     jobs
 }
 
@@ -141,7 +175,7 @@ pub(super) fn to_be_cancelled(rows: &[ObservedJob]) -> impl Iterator<Item = i64>
 
 /// The row of a sample.
 pub(super) fn row_of<'r>(sample: &Sample, rows: &'r [ObservedJob]) -> Option<&'r ObservedJob> {
-    rows.iter().find(|row| row.tags.contains(&sample.name))
+    rows.iter().find(|row| sample.has(row))
 }
 
 /// Whether every sample is where it should be, or over.

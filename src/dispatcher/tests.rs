@@ -179,6 +179,7 @@ impl Bench {
             verdicts,
             metrics: metrics.queue(&queue),
             grace_without_lease: Duration::ZERO,
+            tracer: None,
         };
         let pool = Pool::new(parts, Supervisor::default());
         let limits = Limits { limiters: vec![limiter(limit(rate))], slots };

@@ -1,6 +1,12 @@
 //! What a handler is told about its attempt: the job, its limits, and when to stop.
 
-use crate::{job::ClaimedJob, telemetry::Origin};
+use crate::{
+    job::ClaimedJob,
+    telemetry::{
+        Origin,
+        spans::{AttemptSpan, Tracer},
+    },
+};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -67,6 +73,7 @@ pub struct Context {
     deadline: Instant,
     token: CancellationToken,
     origin: Option<Arc<Origin>>,
+    span: Option<Arc<AttemptSpan>>,
     /// Made when somebody reports or asks: few handlers do, and a channel for each attempt was a
     /// tenth of what a no-op job cost the daemon.
     progress: Arc<Progress>,
@@ -93,7 +100,22 @@ impl Context {
         let far = Duration::from_hours(365 * 24);
         let deadline = Instant::now() + limits.timeout.min(far);
         let origin = Origin::shared(job.metadata.as_deref());
-        Self { job: Arc::new(job), limits, deadline, token, origin, progress: Arc::default() }
+        let (job, progress) = (Arc::new(job), Arc::default());
+        Self { job, limits, deadline, token, origin, span: None, progress }
+    }
+
+    /// Begins the attempt's span: its trace is now what the attempt is told of, in the producer's place.
+    #[must_use]
+    pub fn traced_by(mut self, tracer: &Tracer) -> Self {
+        let span = Arc::new(tracer.attempt(&self.job, self.origin.as_deref()));
+        self.origin = Some(Arc::clone(span.origin()));
+        self.span = Some(span);
+        self
+    }
+
+    /// The attempt's span, where spans are made.
+    pub fn span(&self) -> Option<&Arc<AttemptSpan>> {
+        self.span.as_ref()
     }
 
     /// Gives the job back once its attempt is over.
@@ -106,7 +128,8 @@ impl Context {
         &self.job
     }
 
-    /// The trace, the request and the user that its producer named.
+    /// The trace, the request and the user that its producer named; where spans are made, the attempt's
+    /// own place in its trace.
     pub fn origin(&self) -> Option<&Arc<Origin>> {
         self.origin.as_ref()
     }

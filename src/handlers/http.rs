@@ -16,7 +16,10 @@ use crate::{
     config::HttpSettings,
     executor::{Context, Handler, HandlerFuture},
     job::Outcome,
-    telemetry::metrics::{HttpHandlerMetrics, RequestEnd},
+    telemetry::{
+        metrics::{HttpHandlerMetrics, RequestEnd},
+        spans::RequestSpan,
+    },
 };
 use answer::Answer;
 use failure::Failure;
@@ -47,8 +50,8 @@ impl Http {
     }
 
     async fn attempt(&self, context: &Context) -> Outcome {
-        let mut exchange = Exchange::begin(&self.requests, context);
-        let answer = self.exchange(context).await;
+        let mut exchange = Exchange::begin(&self.requests, context, self.span(context));
+        let answer = self.exchange(context, exchange.span.as_ref()).await;
         exchange.ended(match &answer {
             Ok(answer) => RequestEnd::Status(answer.status()),
             Err(failure) => failure.end(),
@@ -59,8 +62,19 @@ impl Http {
         }
     }
 
-    async fn exchange(&self, context: &Context) -> Result<Answer, Failure> {
-        let headers = request::headers(context, &self.settings);
+    fn span(&self, context: &Context) -> Option<RequestSpan> {
+        let (span, url) = (context.span()?, &self.settings.url);
+        let host = url.host_str().unwrap_or_default();
+        Some(span.request(url.scheme(), host, url.port_or_known_default()))
+    }
+
+    async fn exchange(
+        &self,
+        context: &Context,
+        span: Option<&RequestSpan>,
+    ) -> Result<Answer, Failure> {
+        let mut headers = request::headers(context, &self.settings);
+        request::trace(&mut headers, span);
         let request = self.client.post(self.settings.url.clone()).headers(headers);
         let sent = request.body(context.job().payload.clone()).send();
         let limit = self.settings.response_timeout;
@@ -81,11 +95,16 @@ struct Exchange<'a> {
     context: &'a Context,
     began: Instant,
     end: Option<RequestEnd>,
+    span: Option<RequestSpan>,
 }
 
 impl<'a> Exchange<'a> {
-    fn begin(requests: &'a HttpHandlerMetrics, context: &'a Context) -> Self {
-        Self { requests, context, began: Instant::now(), end: None }
+    fn begin(
+        requests: &'a HttpHandlerMetrics,
+        context: &'a Context,
+        span: Option<RequestSpan>,
+    ) -> Self {
+        Self { requests, context, began: Instant::now(), end: None, span }
     }
 
     fn ended(&mut self, end: RequestEnd) {
@@ -97,6 +116,10 @@ impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         let broken_off =
             if self.context.is_overdue() { RequestEnd::Timeout } else { RequestEnd::Stopped };
-        self.requests.ended(self.end.unwrap_or(broken_off), self.began.elapsed());
+        let end = self.end.unwrap_or(broken_off);
+        self.requests.ended(end, self.began.elapsed());
+        if let Some(span) = &mut self.span {
+            span.ended(end.status(), end.error());
+        }
     }
 }

@@ -55,8 +55,13 @@ impl Shortage {
              or lower the concurrency",
             self.remedy(),
         );
-        Outcome::Snooze { delay: Some(PAUSE + PAUSE.mul_f64(fastrand::f64() / 2.0)) }
+        soon()
     }
+}
+
+/// Put off for a moment, uncharged.
+pub(super) fn soon() -> Outcome {
+    Outcome::Snooze { delay: Some(PAUSE + PAUSE.mul_f64(fastrand::f64() / 2.0)) }
 }
 
 #[cfg(test)]

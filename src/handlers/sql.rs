@@ -7,9 +7,10 @@
 use crate::{
     config::SqlSettings,
     executor::{Context, Handler, HandlerFuture},
+    handlers::shortage,
     job::{DiscardReason, JobError, Outcome},
     postgres::{Call, CallError, Functions, Refusal},
-    telemetry::events,
+    telemetry::{causes, events},
 };
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -17,9 +18,6 @@ use std::{error::Error, sync::Arc, time::Duration};
 const PERMANENT: &str = "LW064";
 const BAD_DATA: &str = "LW065";
 const TRY_LATER: &str = "LW075";
-
-/// How long a job is put off for which there is no connection; up to half of it comes on top.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long an attempt may take to stop: as long as a COMMIT that was sent is waited for.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -58,7 +56,7 @@ impl Sql {
             CallError::Stopped => Outcome::Cancel,
             CallError::NoPlace | CallError::NoConnection(_) => {
                 self.tell(error);
-                Outcome::Snooze { delay: Some(PAUSE + PAUSE.mul_f64(fastrand::f64() / 2.0)) }
+                shortage::soon()
             }
             CallError::Refused(refusal) => {
                 if matches!(refusal.sqlstate.get(..2), Some("42" | "3F")) {
@@ -67,7 +65,7 @@ impl Sql {
                 decided(refusal)
             }
             CallError::Lost(_) => {
-                Outcome::Retry { error: JobError::new(chain(error)), after: None }
+                Outcome::Retry { error: JobError::new(causes::told(error)), after: None }
             }
         }
     }
@@ -117,17 +115,6 @@ fn in_words(refusal: &Refusal) -> String {
     let parts = parts.into_iter().filter_map(|(name, part)| Some((name, part.as_ref()?)));
     let parts = parts.map(|(name, part)| format!("{name}: {part}"));
     std::iter::once(format!("{sqlstate}: {message}")).chain(parts).collect::<Vec<_>>().join("\n")
-}
-
-/// An error and its causes.
-fn chain(error: &CallError) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        texts.push(inner.to_string());
-        cause = inner.source();
-    }
-    texts.join(": ")
 }
 
 /// Settings by which the function learns of its job, and by which the jobs that it enqueues get its

@@ -65,6 +65,8 @@ pub struct ClaimedJob {
     pub cancel_requested: bool,
     /// How long it had been due when its claim began.
     pub waited: Duration,
+    /// How long ago it was enqueued when its claim began.
+    pub enqueued_for: Duration,
     /// When that was, on our clock, where it was claimed from a database.
     pub claim_began: Option<Instant>,
     /// `metadata` as JSON text, where the row has any.
@@ -91,6 +93,7 @@ impl ClaimedJob {
             expires_in: None,
             cancel_requested: false,
             waited: Duration::ZERO,
+            enqueued_for: Duration::ZERO,
             claim_began: None,
             metadata: None,
         }
@@ -98,8 +101,16 @@ impl ClaimedJob {
 
     /// How long it has been due by now: in line, and since its claim began.
     pub fn due_for(&self) -> Duration {
-        let since = self.claim_began.map_or(Duration::ZERO, |began| began.elapsed());
-        self.waited.saturating_add(since)
+        self.waited.saturating_add(self.claimed_for())
+    }
+
+    /// How long ago it was enqueued.
+    pub fn age(&self) -> Duration {
+        self.enqueued_for.saturating_add(self.claimed_for())
+    }
+
+    fn claimed_for(&self) -> Duration {
+        self.claim_began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
     /// The number of the attempt that is about to run, from 1.

@@ -265,6 +265,7 @@ pub fn decode_claimed_row(
         metadata: row.try_get_unchecked(13)?,
         cancel_requested: row.try_get_unchecked(14)?,
         expires_in: row.try_get_unchecked::<Option<f64>, _>(15)?.map(seconds),
+        enqueued_for: seconds(row.try_get_unchecked(16)?),
     })
 }
 

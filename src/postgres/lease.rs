@@ -66,12 +66,14 @@ impl LeaseKeeper for PostgresLease {
     }
 
     async fn renew(&mut self, boot: i64) -> Result<bool, KeeperError> {
-        let (ttl, load) = (self.ttl_seconds, self.load.now());
+        let ttl = self.ttl_seconds;
+        let (limits, load) = (self.load.limits(), self.load.now());
         let renewed = self.session.run_within("daemon_renew", self.limit, move |connection| {
             sqlx::query(include_str!("sql/daemon_renew.sql"))
                 .bind(boot)
                 .bind(ttl)
                 .bind(load)
+                .bind(limits)
                 .fetch_optional(connection)
                 .boxed()
         });

@@ -78,6 +78,21 @@ impl Observer {
         session.run("observe_tagged", |c| statement.fetch_all(c).boxed()).await
     }
 
+    /// The first job of a kind, if there is one by now.
+    pub async fn first(&self, kind: &str) -> Result<Option<i64>, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/observe_first.sql"));
+        let statement = statement.bind(kind.to_owned());
+        let mut session = self.session.lock().await;
+        session.run("observe_first", |c| statement.fetch_optional(c).boxed()).await
+    }
+
+    /// Makes the function that the demo's sql jobs call.
+    pub async fn make_function(&self) -> Result<(), DbError> {
+        let statement = sqlx::query(include_str!("sql/observe_function.sql"));
+        let mut session = self.session.lock().await;
+        session.run("observe_function", |c| statement.execute(c).boxed()).await.map(drop)
+    }
+
     /// These jobs, finished or not.
     pub async fn jobs(&self, ids: &[i64]) -> Result<Vec<ObservedJob>, DbError> {
         type Row = (i64, String, String, String, i16, Vec<String>);

@@ -31,6 +31,8 @@ events! {
     DAEMON_DRAINED = "daemon.drained", "`run --once` ends: `paused_jobs` wait in paused queues and `unserved_jobs` for somebody who serves them, counted to 10,000 a queue.", ["paused_jobs", "unserved_jobs"];
     DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; nothing but `log.throttled` follows.", ["orphans", "clean"];
     DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.", ["error.type", "error.message", "exit_code", "config.place", "help"];
+    CONFIG_RELOADED = "config.reloaded", "HUP was sent, and the configuration was read again: `config.changed` are the keys that hold from now on, `config.needs_restart` those that changed and hold with the next start.", ["config.changed", "config.needs_restart"];
+    CONFIG_RELOAD_FAILED = "config.reload_failed", "HUP was sent, and the configuration is wrong, or can't be read again: the one before holds. A line for each mistake.", ["error.message", "config.place"];
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.", ["daemon.id"];
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.", ["phase", "reason", "done", "duration_ms"];
     SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["job.id", "job.kind", "lease.token", "running_seconds", "jobs", "job.ids"];
@@ -77,6 +79,8 @@ events! {
     ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];
     ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.", ["error.message"];
     ADMIN_REQUEST = "admin.request", "The admin port answered a request.", ["duration_ms", "http.request.method", "http.route", "http.response.status_code"];
+    SPANS_LOST = "spans.lost", "The collector doesn't take spans; said once until it does. They are counted and gone.", ["collector", "error.message"];
+    SPANS_TAKEN = "spans.taken", "The collector takes spans again.", ["collector"];
     LOG_THROTTLED = "log.throttled", "Lines of one place repeated too fast: `log.suppressed` of them were left out, of the event `log.event`.", ["log.suppressed", "log.event"];
     HEALTH_CHANGED = "health.changed", "A check of readiness (`check`) failed (WARN, with its `reason`), or is well again (INFO).", ["check", "reason"];
 }

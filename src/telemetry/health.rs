@@ -59,12 +59,18 @@ struct Inner {
     phase: Phase,
     ticked: Instant,
     checks: Vec<Arc<State>>,
+    warning: Option<String>,
 }
 
 impl Health {
     /// A daemon that starts now, whose supervisor promises a [`Health::tick`] each `tick_interval`.
     pub fn new(tick_interval: Duration) -> Arc<Self> {
-        let inner = Inner { phase: Phase::Starting, ticked: Instant::now(), checks: Vec::new() };
+        let inner = Inner {
+            phase: Phase::Starting,
+            ticked: Instant::now(),
+            checks: Vec::new(),
+            warning: None,
+        };
         Arc::new(Self { tick_interval, inner: Mutex::new(inner) })
     }
 
@@ -84,6 +90,17 @@ impl Health {
         let state = Arc::new(State { name, max_age, report: Mutex::new(report) });
         self.inner().checks.push(Arc::clone(&state));
         Check(state)
+    }
+
+    /// Something that people should look at and that is no reason to send the daemon no jobs; nothing
+    /// takes it back. Text without secrets.
+    pub fn warn(&self, warning: Option<String>) {
+        self.inner().warning = warning;
+    }
+
+    /// What people should look at.
+    pub fn warning(&self) -> Option<String> {
+        self.inner().warning.clone()
     }
 
     /// The supervisor's loop went round.

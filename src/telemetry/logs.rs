@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tracing::Subscriber;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, reload};
 
 /// Why logging couldn't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum LogsError {
     /// The system gave no thread.
     #[error("the thread that writes log lines can't be started")]
     StartWriter(#[source] io::Error),
+    /// Whoever wrote lines by the filter is gone.
+    #[error("the log's filter can't be changed any more")]
+    ChangeFilter(#[from] reload::Error),
     /// The process logs already.
     #[error("logging is set up already")]
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
@@ -45,12 +48,29 @@ pub enum LogsError {
 #[derive(Debug)]
 pub struct Logs {
     writer: Writer,
+    filter: Filter,
+}
+
+/// Which lines appear. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Filter(reload::Handle<EnvFilter, Registry>);
+
+impl Filter {
+    /// From now on these.
+    pub fn set(&self, filter: &str) -> Result<(), LogsError> {
+        Ok(self.0.reload(EnvFilter::try_new(filter)?)?)
+    }
 }
 
 impl Logs {
     /// What was lost so far, for the metrics.
     pub fn losses(&self) -> Arc<Losses> {
         self.writer.losses()
+    }
+
+    /// By which `log.filter` is changed while the process runs.
+    pub fn filter(&self) -> Filter {
+        self.filter.clone()
     }
 
     /// Waits until every line so far is written, and how many were left out, at most `deadline`. Says
@@ -67,10 +87,10 @@ pub fn init(settings: &Log, instance: &str) -> Result<Logs, LogsError> {
     let terminal = stdout.is_terminal();
     let voice = Voice::new(style(settings.format, terminal), instance);
     let writer = start(stdout, &voice).map_err(LogsError::StartWriter)?;
-    let subscriber = subscriber(&settings.filter, voice, writer.clone())?;
+    let (subscriber, filter) = subscriber(&settings.filter, voice, writer.clone())?;
     tracing::subscriber::set_global_default(subscriber)?;
     log_panics();
-    Ok(Logs { writer })
+    Ok(Logs { writer, filter })
 }
 
 fn style(format: LogFormat, terminal: bool) -> Style {
@@ -91,10 +111,10 @@ fn subscriber(
     filter: &str,
     voice: Arc<Voice>,
     writer: Writer,
-) -> Result<impl Subscriber + Send + Sync + use<>, LogsError> {
-    let filter = EnvFilter::try_new(filter)?;
+) -> Result<(impl Subscriber + Send + Sync + use<>, Filter), LogsError> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
     let lines = Lines::new(voice, writer);
-    Ok(tracing_subscriber::registry().with(lines.with_filter(filter)))
+    Ok((tracing_subscriber::registry().with(lines.with_filter(filter)), Filter(handle)))
 }
 
 /// A panic becomes a line like any other instead of several on standard error, which nobody reads

@@ -144,6 +144,11 @@ impl Metrics {
         ScheduleMetrics::new(&self.registry, schedule.as_str(), &self.queue(queue).label)
     }
 
+    /// Spans that ended so; without a collector there is no such series.
+    pub fn spans(&self, result: &'static str) -> ::metrics::Counter {
+        self.registry.counter(&catalogue::SPANS, &[result])
+    }
+
     /// One of the daemon's own database sessions.
     pub fn session(&self, role: &'static str) -> Session {
         Session::new(&self.registry, role)

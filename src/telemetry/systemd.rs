@@ -66,6 +66,19 @@ impl Notifier {
         self.send(NotifyState::Ready);
     }
 
+    /// The daemon reads its configuration again; [`Notifier::ready`] ends that. Both words have to be in
+    /// one datagram, or systemd takes the notice for an older one.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.send(format!("{}\n{now}", NotifyState::Reloading)),
+            // Without its clock there is no notice that systemd would believe.
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::debug!(error, "the monotonic clock can't be read");
+            }
+        }
+    }
+
     /// The daemon stops, and is gone after this time: a unit whose `TimeoutStopSec` is shorter isn't
     /// to kill it before.
     pub fn stopping(&self, within: Duration) {
@@ -144,6 +157,18 @@ mod tests {
                 "STOPPING=1\nEXTEND_TIMEOUT_USEC=7200000000\n"
             ]
         );
+    }
+
+    #[test]
+    fn a_reload_tells_its_instant_in_the_same_datagram() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let server = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier::from(Some(path.into()), None).unwrap();
+        notifier.reloading();
+        let heard = received(&server);
+        let instant = heard.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&heard);
+        assert!(instant.trim_end().parse::<u64>().expect("a number") > 0, "{heard}");
     }
 
     #[test]

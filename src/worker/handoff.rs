@@ -24,6 +24,8 @@ use std::{
 pub enum Summons {
     /// Nothing: nobody is needed, or somebody is on the way.
     Nobody,
+    /// Nothing: one that slept was woken just now.
+    Woken,
     /// Start one more worker; it counts as on the way.
     StartWorker,
 }
@@ -67,7 +69,7 @@ impl<T> State<T> {
         }
         if let Some((_, waker)) = self.sleepers.pop() {
             self.on_the_way = true;
-            return (Summons::Nobody, Some(waker));
+            return (Summons::Woken, Some(waker));
         }
         if self.workers < self.most_workers {
             self.workers += 1;
@@ -104,6 +106,14 @@ impl<T> Handoff<T> {
     /// summons says so at its first take.
     pub fn take(&self, summoned: bool) -> Take<'_, T> {
         Take { handoff: self, ticket: None, summoned }
+    }
+
+    /// From now on this many workers may be started. Those that are there stay: what bounds the jobs
+    /// that run is their slots.
+    pub fn widen(&self, most_workers: u32) -> Summons {
+        let mut state = self.lock();
+        state.most_workers = most_workers.max(state.workers);
+        Self::finish(state)
     }
 
     /// Who and what is there now.

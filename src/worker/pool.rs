@@ -10,12 +10,13 @@ use crate::{
         events,
         logs::JobScope,
         metrics::{JobMetrics, QueueMetrics},
+        spans::Tracer,
     },
 };
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -33,7 +34,7 @@ pub struct KindRuntime {
 }
 
 /// The kinds that a queue's workers can run.
-pub type Kinds = HashMap<KindName, KindRuntime>;
+pub type Kinds = HashMap<KindName, Arc<KindRuntime>>;
 
 /// The workers of one queue. Clones share it.
 #[derive(Clone)]
@@ -41,13 +42,15 @@ pub struct Pool(Arc<Inner>);
 
 struct Inner {
     queue: QueueName,
-    kinds: Kinds,
+    /// Replaced whole; an attempt keeps what it began with.
+    kinds: RwLock<Kinds>,
     handoff: Handoff<Assignment>,
     running: Arc<Running>,
     verdicts: Verdicts,
     metrics: Arc<QueueMetrics>,
     supervisor: Supervisor,
     grace_without_lease: Duration,
+    tracer: Option<Arc<Tracer>>,
     numbers: AtomicU32,
 }
 
@@ -67,15 +70,17 @@ pub struct PoolParts {
     pub metrics: Arc<QueueMetrics>,
     /// Longest that a handler may take to stop once its lease is lost.
     pub grace_without_lease: Duration,
+    /// What makes spans, if anything does.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl Pool {
     /// A pool without workers: the first job starts the first.
     pub fn new(parts: PoolParts, supervisor: Supervisor) -> Self {
         let PoolParts { queue, concurrency, kinds, running, verdicts, metrics, .. } = parts;
-        let grace_without_lease = parts.grace_without_lease;
+        let (grace_without_lease, tracer) = (parts.grace_without_lease, parts.tracer);
         metrics.channel_capacity.set(f64::from(concurrency));
-        let handoff = Handoff::new(concurrency);
+        let (handoff, kinds) = (Handoff::new(concurrency), RwLock::new(kinds));
         let numbers = AtomicU32::new(0);
         Self(Arc::new(Inner {
             queue,
@@ -86,6 +91,7 @@ impl Pool {
             metrics,
             supervisor,
             grace_without_lease,
+            tracer,
             numbers,
         }))
     }
@@ -97,8 +103,25 @@ impl Pool {
     }
 
     /// The limits of a kind.
-    pub fn kind(&self, kind: &KindName) -> Option<&KindRuntime> {
-        self.0.kinds.get(kind)
+    pub fn kind(&self, kind: &KindName) -> Option<Arc<KindRuntime>> {
+        self.0.kinds.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned()
+    }
+
+    /// Attempts that begin from now on run by these. Those that run go on as they began.
+    pub fn replace_kinds(&self, kinds: Kinds) {
+        *self.0.kinds.write().unwrap_or_else(PoisonError::into_inner) = kinds;
+    }
+
+    /// From now on this many jobs at once. It is their slots that bound them; here are the workers.
+    pub fn widen(&self, concurrency: u32) {
+        self.0.metrics.channel_capacity.set(f64::from(concurrency));
+        let summons = self.0.handoff.widen(concurrency);
+        self.answer(&summons);
+    }
+
+    /// Its queue.
+    pub fn queue(&self) -> &QueueName {
+        &self.0.queue
     }
 
     /// Where verdicts go.
@@ -148,13 +171,18 @@ impl Pool {
             let taken = self.0.handoff.take(std::mem::take(&mut summoned)).await;
             let Some((Assignment { job, slot }, summons)) = taken else { return };
             self.answer(&summons);
+            if summons != Summons::Nobody {
+                // Whom we called lies where only this thread finds it. It goes before us, lest a handler that
+                // blocks the thread keep it, and with it every job behind it, from starting.
+                tokio::task::yield_now().await;
+            }
             self.run(job, slot).await;
         }
     }
 
     /// One attempt, from start to verdict.
     async fn run(&self, job: ClaimedJob, slot: Slot) {
-        let Some(kind) = self.0.kinds.get(&job.kind) else {
+        let Some(kind) = self.kind(&job.kind) else {
             // The claim names the kinds that we serve, so this is a row that changed since.
             return self.release(job, slot).await;
         };
@@ -169,9 +197,12 @@ impl Pool {
             max_attempts: kind.policy.max_attempts_of(&job),
             grace_without_lease: self.0.grace_without_lease,
         };
-        let context = Context::new(job, limits, listed.job.token.clone());
+        let mut context = Context::new(job, limits, listed.job.token.clone());
+        if let Some(tracer) = &self.0.tracer {
+            context = context.traced_by(tracer);
+        }
         listed.job.follow(context.progress_so_far());
-        let settled = about(&context).over(attempt(kind, context, listed)).await;
+        let settled = about(&context).over(attempt(&kind, context, listed)).await;
         self.0.verdicts.settle(settled, slot).await;
         drop(in_flight);
     }
@@ -212,7 +243,7 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
     let started = Instant::now();
     let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
     let took = started.elapsed();
-    let origin = context.origin().cloned();
+    let (origin, span) = (context.origin().cloned(), context.span().cloned());
     let job = context.into_job();
     drop(listed);
     kind.metrics.duration_seconds.record(took.as_secs_f64());
@@ -221,6 +252,10 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
     }
     let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
     let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
+    if let Some(span) = span {
+        let error = settled.failure.as_ref().map(|failure| failure.cause.as_str());
+        span.ended(settled.end().as_str(), error);
+    }
     tell_of_failure(&settled);
     Settled { origin, ..settled }
 }

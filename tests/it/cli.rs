@@ -12,6 +12,7 @@ mod healthcheck;
 mod interrupted;
 mod paging;
 mod plaintext;
+mod printed;
 pub(crate) mod reference;
 mod urls;
 

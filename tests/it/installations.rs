@@ -275,7 +275,8 @@ fn who_lacks_a_role_is_told_which() {
     });
 }
 
-/// What an application brings along for its jobs: a role without a login, and what that may do.
+/// What an application brings along for its jobs: a role without a login, and what that may do. Nothing waits
+/// for its function's sleep: one that has to be ended must be there to be ended.
 const APPLICATION: &[&str] = &[
     "CREATE ROLE app_jobs",
     "CREATE SCHEMA app",

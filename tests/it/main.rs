@@ -30,5 +30,6 @@ mod schema;
 mod sql;
 mod statements;
 mod support;
+mod traces;
 mod transactions;
 mod traps;

@@ -22,6 +22,7 @@
 //! its name says so; none builds a world.
 
 pub(crate) mod bouncer;
+pub(crate) mod collector;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod database;

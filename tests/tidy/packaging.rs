@@ -152,7 +152,7 @@ fn probes(tree: &Tree) -> Vec<Finding> {
 /// Settings without which a restart, a stop or a refusal goes wrong.
 fn missing_settings(tree: &Tree) -> Vec<Finding> {
     let needed = [
-        (UNIT, "Type=notify"),
+        (UNIT, "Type=notify-reload"),
         (UNIT, "WatchdogSec="),
         (UNIT, "RestartPreventExitStatus=78"),
         (UNIT, "KillMode=mixed"),

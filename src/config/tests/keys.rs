@@ -4,6 +4,7 @@
 use super::{Files, load_with};
 use crate::config::{
     Settings, default_file,
+    documented::{Documented, documented},
     keys::{HANDLER_KEYS, KEYS, Key},
     overlay::variable_of,
 };
@@ -46,6 +47,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("log.format", "json"),
     ("log.filter", "warn,legwork=trace"),
     ("metrics.max_kinds", "7"),
+    ("tracing.otlp_endpoint", "http://collector.example.org:4318"),
+    ("tracing.sample_ratio", "0.7"),
+    ("tracing.parent_max_delay", "7m"),
     ("queue.concurrency", "7*cpus"),
     ("queue.rate_limit", "7/s burst 7"),
     ("queue.retention", "none"),
@@ -136,13 +140,13 @@ fn file(set: Option<(&Key, &str)>) -> String {
 }
 
 /// A handler, and the key without which it is nothing.
-struct Owner {
-    handler: &'static str,
-    needs: &'static str,
+pub(super) struct Owner {
+    pub(super) handler: &'static str,
+    pub(super) needs: &'static str,
     value: &'static str,
 }
 
-const OWNERS: [Owner; 3] = [
+pub(super) const OWNERS: [Owner; 3] = [
     Owner { handler: "command", needs: "command", value: "[\"/bin/ls\"]" },
     Owner { handler: "http", needs: "url", value: "https://example.org/jobs" },
     Owner { handler: "sql", needs: "function", value: "app.f" },
@@ -155,15 +159,23 @@ fn owner(key: &Key) -> Option<&'static Owner> {
     OWNERS.iter().find(|owner| owner.handler == *handler)
 }
 
-fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
     let variables = [&[("PATH", "/bin")], variables].concat();
     let loaded = load_with(text, &variables);
     loaded.unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}")).settings
 }
 
-#[test]
-fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
-    for key in KEYS.iter().filter(|key| !ELSEWHERE.contains(&key.path)) {
+/// A key, a value of it that isn't its default, and files without and with it.
+pub(super) struct Change {
+    pub(super) key: &'static Key,
+    value: &'static str,
+    pub(super) before: String,
+    pub(super) after: String,
+}
+
+/// Each key that a value alone can change.
+pub(super) fn changes() -> impl Iterator<Item = Change> {
+    KEYS.iter().filter(|key| !ELSEWHERE.contains(&key.path)).map(|key| {
         let other = OTHERS.iter().find(|(path, _)| *path == key.path);
         let (_, value) = other.unwrap_or_else(|| panic!("{} is set by no test", key.path));
         let before = match owner(key) {
@@ -173,7 +185,14 @@ fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
             None if key.path == "kind.handler" => file(Some((key, "noop"))),
             None => file(None),
         };
-        let by_file = settings(&file(Some((key, value))), &[]);
+        Change { key, value, before, after: file(Some((key, value))) }
+    })
+}
+
+#[test]
+fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
+    for Change { key, value, before, after } in changes() {
+        let by_file = settings(&after, &[]);
         let variable = variable_of(key.path).replace("__NAME__", "__X__");
         // JSON is JSON there, and no table of TOML.
         let text = if key.path == "schedule.payload" { "{\"a\":7}" } else { value };
@@ -181,41 +200,6 @@ fn every_key_is_set_by_file_and_by_environment_and_its_effect_shows() {
         assert_eq!(by_file, by_variable, "{}: file and {variable}", key.path);
         assert_ne!(by_file, settings(&before, &[]), "{} has no effect", key.path);
     }
-}
-
-/// A key as a document shows it.
-#[derive(Debug)]
-struct Documented {
-    path: String,
-    /// As written; absent where the line is an example.
-    default: Option<String>,
-    sentence: String,
-}
-
-/// The keys of `default.toml`, examples included, with the comments above them.
-fn documented() -> Vec<Documented> {
-    let (mut section, mut comment, mut all) = (String::new(), String::new(), Vec::new());
-    for line in default_file().lines() {
-        let bare = line.strip_prefix("# ").unwrap_or(line);
-        let name = bare.split(" = ").next().unwrap_or_default();
-        let is_key = bare.contains(" = ")
-            && !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
-        if bare.starts_with('[') {
-            section = bare.trim_matches(['[', ']']).to_owned();
-            comment.clear();
-        } else if is_key {
-            let value = bare.split_once(" = ").map(|(_, value)| value.to_owned());
-            let default = value.filter(|_| bare == line);
-            let sentence = std::mem::take(&mut comment).trim().to_owned();
-            all.push(Documented { path: format!("{section}.{name}"), default, sentence });
-        } else if line.starts_with('#') {
-            write!(comment, " {bare}").expect("written");
-        } else {
-            comment.clear();
-        }
-    }
-    all
 }
 
 #[test]
@@ -251,7 +235,7 @@ fn the_default_file_is_right_with_all_its_examples() {
 }
 
 /// `default.toml` with its examples switched on, those of one handler and not those of others.
-fn examples_of(handler: &str) -> String {
+pub(super) fn examples_of(handler: &str) -> String {
     let others: Vec<_> = HANDLER_KEYS.iter().filter(|(owner, _)| *owner != handler).collect();
     let line = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or_default();

@@ -78,12 +78,12 @@ impl Budget {
         self.flushed() - SETTLE
     }
 
-    /// Phase 9.
+    /// Phases 9 and 10.
     pub(super) fn retired(&self, now: Instant) -> Instant {
         (now + RETIRE).min(self.end() - FROM_ADMIN)
     }
 
-    /// Phase 10.
+    /// Phase 11.
     pub(super) fn answered(&self, now: Instant) -> Instant {
         (now + ADMIN).min(self.end() - FROM_LOG)
     }

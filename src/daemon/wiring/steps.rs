@@ -7,6 +7,7 @@
 use crate::{
     dispatcher::STAY_MAX,
     postgres::{Connector, LISTEN_STEP_MAX},
+    telemetry::spans::EXPORT_MAX,
 };
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const SLACK: Duration = Duration::from_secs(6);
 pub(super) const OF_MEMORY: Duration = STAY_MAX.saturating_add(SLACK);
 /// Of the listener, which probes a silent connection.
 pub(super) const OF_LISTENER: Duration = LISTEN_STEP_MAX.saturating_add(SLACK);
+
+/// Of the exporter, whose longest step is a request.
+pub(super) const OF_EXPORTER: Duration = EXPORT_MAX.saturating_add(SLACK);
 
 /// Of loops that send statements: each answer ends a step.
 pub(super) fn of_statements(connector: &Connector) -> Duration {

@@ -1,13 +1,14 @@
 //! The client of a kind: what it trusts, what it may reach, and how long it keeps connections.
 
-use crate::config::{Egress, HttpSettings};
+use crate::{
+    config::{Egress, HttpSettings},
+    outbound,
+};
 use reqwest::{
     Client,
     dns::{Addrs, Name, Resolve, Resolving},
-    redirect,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, pin::Pin, time::Duration};
 
 /// How long a connection is kept that nobody uses. Many servers close theirs after five seconds: one
 /// that is about to be closed must not be taken for the next job.
@@ -19,32 +20,14 @@ const HEADERS_MAX_BYTES: u32 = 16 * 1024;
 
 /// The client that a kind's requests go through.
 pub(super) fn of(settings: &HttpSettings) -> Client {
-    Client::builder()
-        .tls_backend_preconfigured(tls(settings))
+    outbound::client(&settings.authorities)
         .dns_resolver(Checked { egress: settings.egress.clone(), lookup: lookup as Lookup })
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .referer(false)
         .connect_timeout(settings.connect_timeout)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_MAX)
         .http2_max_header_list_size(HEADERS_MAX_BYTES)
-        .user_agent(concat!("legwork/", env!("CARGO_PKG_VERSION")))
         .build()
         .expect("everything that could be refused was checked with the configuration")
-}
-
-/// Public authorities and the kind's own; TLS 1.2 and 1.3.
-fn tls(settings: &HttpSettings) -> ClientConfig {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    roots.add_parsable_certificates(settings.authorities.iter().cloned());
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring offers what these versions need")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config
 }
 
 type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;

@@ -4,7 +4,7 @@ use crate::{
     config::Denied,
     handlers::shortage::Shortage,
     job::{DiscardReason, JobError, Outcome},
-    telemetry::{events, metrics::RequestEnd},
+    telemetry::{causes, events, metrics::RequestEnd},
 };
 use std::{error::Error, io, time::Duration};
 
@@ -49,7 +49,7 @@ impl Failure {
         if let Some((shortage, io)) = shortage(&error) {
             return Self::Shortage(shortage, io);
         }
-        let text = causes(&error);
+        let text = causes::told(&error);
         if let Some(tls) = cause::<rustls::Error>(&error) {
             return Self::Tls(tls.to_string());
         }
@@ -89,36 +89,14 @@ impl Failure {
     }
 }
 
-/// The error and what caused it, outermost first. What an I/O error holds is its cause, which it says of
-/// itself only half.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    fn inner<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(held) => Some(held),
-            None => (*error).source(),
-        }
-    }
-    std::iter::successors(Some(error), inner)
-}
-
 /// The first cause of a type.
 fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    chain(error).find_map(|error| error.downcast_ref())
+    causes::chain(error).find_map(|error| error.downcast_ref())
 }
 
 fn shortage(error: &reqwest::Error) -> Option<(Shortage, io::Error)> {
-    let codes = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
+    let codes =
+        causes::chain(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
     let mut errors = codes.map(io::Error::from_raw_os_error);
     errors.find_map(|io| Some((Shortage::of(&io)?, io)))
-}
-
-/// Each cause once; many say their own cause themselves.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    for cause in chain(error).skip(1).map(ToString::to_string) {
-        if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }

@@ -1,7 +1,9 @@
 //! What a request carries besides the payload: who asks, for which attempt, and until when.
 
 use super::signature;
-use crate::{config::HttpSettings, executor::Context, handlers::wall_clock};
+use crate::{
+    config::HttpSettings, executor::Context, handlers::wall_clock, telemetry::spans::RequestSpan,
+};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 /// Every header that is ours to give. The kind's own come first, so that none can stand in for another
@@ -20,6 +22,15 @@ pub(super) fn headers(context: &Context, settings: &HttpSettings) -> HeaderMap {
         put(&mut headers, name, &value);
     }
     headers
+}
+
+/// Where there is a span of the request, the receiver's spans hang below it.
+pub(super) fn trace(headers: &mut HeaderMap, span: Option<&RequestSpan>) {
+    let Some(span) = span else { return };
+    put(headers, "traceparent", &span.traceparent());
+    if let Some(state) = span.tracestate() {
+        put(headers, "tracestate", &state);
+    }
 }
 
 /// The attempt, and where its job comes from.

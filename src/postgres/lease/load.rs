@@ -42,7 +42,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// `daemon.limits`: what it starts at most. It doesn't change.
+    /// `daemon.limits`: what it starts at most.
     pub(super) fn limits(&self) -> Value {
         let of_queue = |queue: &QueueLoad| {
             let mut limits = queue.limit.map(rate).unwrap_or_default();

@@ -24,4 +24,5 @@ RETURNING id, seq, token, priority, attempt, rescues, snoozes, max_attempts, kin
     coalesce(expires_at < clock_timestamp(), false),
     date_part('epoch', statement_timestamp() - greatest(run_at, created_at)),
     metadata::text, cancel_requested,
-    date_part('epoch', expires_at) - date_part('epoch', clock_timestamp())
+    date_part('epoch', expires_at) - date_part('epoch', clock_timestamp()),
+    date_part('epoch', statement_timestamp()) - date_part('epoch', created_at)

@@ -5,6 +5,7 @@
 //! move a terminal's cursor: control characters and marks that turn the direction of text are
 //! escaped in both styles.
 
+use crate::telemetry::causes;
 use serde_json::Value;
 use std::{
     error::Error,
@@ -119,19 +120,9 @@ impl Visit for Fields {
         self.put(field.name(), value.into());
     }
 
-    /// The error and what caused it. Our errors don't repeat their source in their text; the driver's
-    /// do, and what is said already isn't said again. Short for `error.message`: `error`.
+    /// The error and what caused it. Short for `error.message`: `error`.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let causes = std::iter::successors(Some(value), |error| (*error).source());
-        let mut chain = String::new();
-        for cause in causes.map(ToString::to_string) {
-            if chain.is_empty() {
-                chain = cause;
-            } else if !chain.ends_with(&cause) {
-                chain.push_str(": ");
-                chain.push_str(&cause);
-            }
-        }
+        let chain = causes::told(value);
         let name = if field.name() == "error" { "error.message" } else { field.name() };
         self.text(name, chain);
     }

@@ -27,7 +27,7 @@ fn written(style: Style, filter: &str, speak: impl FnOnce()) -> (String, Arc<Los
     let output = Captured::default();
     let voice = Voice::new(style, "00c0ffee");
     let writer = start(output.clone(), &voice).unwrap();
-    let subscriber = subscriber(filter, voice, writer.clone()).unwrap();
+    let (subscriber, _) = subscriber(filter, voice, writer.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, speak);
     assert!(writer.flush(Duration::from_secs(10)));
     let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
@@ -227,7 +227,7 @@ fn what_no_later_line_tells_of_is_told_at_the_end() {
 async fn what_was_left_out_is_told_once_when_the_window_is_over() {
     let voice = Voice::new(Style::Json, "i");
     let writer = Writer::start(io::sink(), |_| Vec::new()).unwrap();
-    let subscriber = subscriber("info", Arc::clone(&voice), writer).unwrap();
+    let (subscriber, _) = subscriber("info", Arc::clone(&voice), writer).unwrap();
     tracing::subscriber::with_default(subscriber, || {
         for _ in 0..LINES_PER_WINDOW + 5 {
             tracing::warn!("again");

@@ -133,6 +133,10 @@ catalogue! {
         "Tasks that the supervisor owns.";
     UNSUPERVISED_TASKS = "legwork_unsupervised_tasks", Gauge, [],
         "Live tasks of the runtime that the supervisor doesn't own; a steady rise is a leak.";
+    CONFIG_RELOAD_OK = "legwork_config_last_reload_successful", Gauge, [],
+        "Whether the configuration was right when it was last read: 1 or 0.";
+    CONFIG_RELOADED_AT = "legwork_config_last_reload_success_timestamp_seconds", Gauge, [],
+        "When the configuration that holds was read, in seconds since 1970.";
     RESCUES = "legwork_rescues_total", Counter, ["queue"],
         "Jobs that this daemon returned after their daemon died.";
     LATE_RESULTS = "legwork_late_results_total", Counter, ["op", "reason"],
@@ -167,6 +171,8 @@ catalogue! {
         "Log lines lost because standard output didn't take them in time.";
     LOG_LINES_SUPPRESSED = "legwork_log_lines_suppressed_total", Counter, [],
         "Warnings and errors left out because they repeated too fast.";
+    SPANS = "legwork_spans_total", Counter, ["result"],
+        "Spans that ended, by what became of them: exported, failed, queue_full.";
     BUILD_INFO = "legwork_build_info", Gauge, ["version", "commit"],
         "Always 1; the labels tell what runs.";
     SCHEMA_VERSION = "legwork_schema_version", Gauge, [],

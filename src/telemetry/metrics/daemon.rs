@@ -1,6 +1,6 @@
 //! What exists once a daemon: supervision, rescue, schema, draining, sessions and ages.
 
-use super::{catalogue as c, registry::Registry};
+use super::{catalogue as c, process, registry::Registry};
 use crate::telemetry::build;
 use metrics::{Counter, Gauge, Histogram};
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +21,8 @@ pub struct DaemonMetrics {
     pub schema_version: Gauge,
     /// Version that this daemon was built for.
     pub schema_version_expected: Gauge,
+    /// Whether and when the configuration was last read.
+    pub configuration: Configuration,
     /// 1 while the daemon stops.
     pub draining: Gauge,
     /// How late timers fire.
@@ -45,6 +47,7 @@ impl DaemonMetrics {
             unserved_jobs: gauge(&c::UNSERVED_JOBS),
             schema_version: gauge(&c::SCHEMA_VERSION),
             schema_version_expected: gauge(&c::SCHEMA_EXPECTED),
+            configuration: Configuration::new(registry),
             draining: gauge(&c::DRAINING),
             event_loop_lag: registry.histogram(&c::EVENT_LOOP_LAG, &[]),
             heartbeat: Freshness::new(gauge(&c::HEARTBEAT_AGE)),
@@ -57,6 +60,37 @@ impl DaemonMetrics {
     pub(super) fn show_ages(&self) {
         self.heartbeat.show();
         self.queue_stats.show();
+    }
+}
+
+/// How the configuration was last read.
+#[derive(Debug)]
+pub struct Configuration {
+    successful: Gauge,
+    read_at: Gauge,
+}
+
+impl Configuration {
+    fn new(registry: &Registry) -> Self {
+        let gauge = |metric| registry.gauge(metric, &[]);
+        let read = Self {
+            successful: gauge(&c::CONFIG_RELOAD_OK),
+            read_at: gauge(&c::CONFIG_RELOADED_AT),
+        };
+        // Whoever has metrics has a configuration that was right.
+        read.succeeded();
+        read
+    }
+
+    /// It was right, and holds.
+    pub fn succeeded(&self) {
+        self.successful.set(1.0);
+        self.read_at.set(process::now().unwrap_or_default());
+    }
+
+    /// It was wrong; the one before holds.
+    pub fn failed(&self) {
+        self.successful.set(0.0);
     }
 }
 

@@ -57,9 +57,14 @@ fn max_fds() -> Option<f64> {
 /// own figure needs `/proc/stat`, which a hardened unit hides.
 fn started() -> Option<f64> {
     static STARTED: OnceLock<Option<f64>> = OnceLock::new();
-    #[expect(clippy::disallowed_methods, reason = "shown to people and decides nothing")]
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|d| d.as_secs_f64());
     *STARTED.get_or_init(now)
+}
+
+/// The time of day, in seconds since 1970.
+pub(super) fn now() -> Option<f64> {
+    #[expect(clippy::disallowed_methods, reason = "shown to people and decides nothing")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
 }
 
 /// Remembers the start; the first call counts.

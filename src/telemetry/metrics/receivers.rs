@@ -27,6 +27,22 @@ impl RequestEnd {
     const LABELS: [&str; 10] =
         ["2xx", "3xx", "4xx", "5xx", "timeout", "connect", "tls", "broken", "denied", "stopped"];
 
+    /// The answer's status, where there is one.
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Self::Status(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// What was wrong, where something was.
+    pub fn error(self) -> Option<&'static str> {
+        match self {
+            Self::Status(200..=399) => None,
+            _ => Some(self.as_str()),
+        }
+    }
+
     /// The label's value. What is no final status is no answer that anybody can use.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -24,6 +24,7 @@ fn touch_everything(metrics: &Metrics) {
     metrics.db_failed("claim", "XX", Duration::ZERO);
     drop(metrics.http_in_flight("GET", "/metrics"));
     metrics.flush("final").flushed(3, Duration::ZERO, true);
+    metrics.spans("exported").increment(1);
     metrics.limiter("kind:k").throttled();
     metrics.schedule(&ScheduleName::new("s").unwrap(), &queue("q")).enqueued();
     metrics.session("heartbeat").connected();

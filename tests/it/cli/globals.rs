@@ -15,10 +15,11 @@ const OPTIONS: [(&str, &str); 3] = [
 ];
 
 /// What a command can't be called without, so that an option is all there is to refuse.
-const ARGUMENTS: [(&str, &[&str]); 14] = [
+const ARGUMENTS: [(&str, &[&str]); 15] = [
     ("bench drain", &["--jobs", "1"]),
     ("bench enqueue", &["--jobs", "1"]),
     ("bench latency", &["--jobs", "1"]),
+    ("completions", &["bash"]),
     ("demo", &["--once"]),
     ("enqueue", &["k"]),
     ("job cancel", &["1"]),

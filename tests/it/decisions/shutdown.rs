@@ -15,17 +15,22 @@ use legwork::job::{KindName, Outcome};
 use legwork::telemetry::logs;
 use nix::sys::signal::Signal;
 use sqlx::postgres::PgPool;
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::watch;
 
 use crate::process::bound::{BOUND, SCHEDULING};
-use crate::support::{self, Daemon, Proxy};
+use crate::support::{self, Daemon, Proxy, receiver::Receiver};
 
 /// More verdicts than the completer takes: 512 in its flush and 4,096 in its channel.
 const VERDICTS: i32 = 5000;
 
 /// The handlers that can hang, as the reference lists them; `noop` has nothing to hang on.
-const HANG: [&str; 3] = ["sleep", "rust", "command"];
+const HANG: [&str; 5] = ["sleep", "rust", "command", "http", "sql"];
+
+/// A function that doesn't come to its end; nothing waits for its sleep.
+const FUNCTION: &str = "CREATE FUNCTION public.hang(payload jsonb) RETURNS jsonb LANGUAGE sql
+    AS $$ SELECT payload FROM pg_sleep(86400) $$";
 
 /// Ignores TERM, and would be given half a minute for it.
 const STUBBORN: &str = "trap '' TERM; : > command; while :; do sleep 0.05; done";
@@ -37,7 +42,13 @@ fn the_end_is_bounded_and_names_its_orphans_whatever_hangs_at_once() {
         let proxy = Proxy::before(&db.url()).await;
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path().to_owned();
-        std::fs::write(at.join("hosted.toml"), configuration(proxy.url(), &at)).unwrap();
+        sqlx::query(FUNCTION).execute(&pool).await.unwrap();
+        let mute = Receiver::doing(async |mut stream| {
+            stream.read_to_end(&mut Vec::new()).await.ok();
+        })
+        .await;
+        let text = configuration(proxy.url(), &at, &mute.url("/"));
+        std::fs::write(at.join("hosted.toml"), text).unwrap();
         let mut command = Command::new(std::env::current_exe().expect("this binary"));
         command.args(["--exact", "decisions::shutdown::host", "--nocapture", "--test-threads=1"]);
         let mut daemon = Daemon::start_command(command, directory).await;
@@ -47,6 +58,8 @@ fn the_end_is_bounded_and_names_its_orphans_whatever_hangs_at_once() {
             ("sleep", "{\"seconds\": 86400}"),
             ("rust-waits", "{}"),
             ("rust-blocks", "{}"),
+            ("http", "{}"),
+            ("sql", "{}"),
         ] {
             let insert =
                 "INSERT INTO legwork.job (queue, kind, payload) VALUES ('hung', $1, $2::jsonb)";
@@ -55,11 +68,16 @@ fn the_end_is_bounded_and_names_its_orphans_whatever_hangs_at_once() {
         let many = "INSERT INTO legwork.job (queue, kind) SELECT 'many', 'gated' FROM generate_series(1, $1)";
         sqlx::query(many).bind(VERDICTS).execute(&pool).await.unwrap();
         support::eventually("every job is held", async || {
-            held(&pool).await.len() == usize::try_from(VERDICTS).unwrap() + 4
+            held(&pool).await.len() == usize::try_from(VERDICTS).unwrap() + 6
         })
         .await;
         support::eventually("every handler that hangs has started", async || {
-            ["command", "rust-waits", "rust-blocks"].iter().all(|name| at.join(name).exists())
+            let hangs = "SELECT FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event = 'PgSleep'";
+            let hangs = sqlx::query(hangs).fetch_all(&pool).await.unwrap();
+            let files = ["command", "rust-waits", "rust-blocks"];
+            files.iter().all(|name| at.join(name).exists())
+                && (hangs.len(), mute.requests().len()) == (1, 1)
         })
         .await;
 
@@ -109,7 +127,7 @@ fn every_handler_of_the_reference_hangs_here_or_cannot() {
     assert_eq!(handlers, HANG, "a new handler hangs in the test above too");
 }
 
-fn configuration(url: &str, directory: &Path) -> String {
+fn configuration(url: &str, directory: &Path, receiver: &str) -> String {
     let directory = directory.display();
     format!(
         "[database]\nurl = '{url}'\n[shutdown]\ngrace = '500ms'\ncancel_grace = '500ms'\n\
@@ -120,6 +138,9 @@ fn configuration(url: &str, directory: &Path) -> String {
          [[kind]]\nname = 'sleep'\nhandler = 'sleep'\ntimeout = '2d'\n\
          [[kind]]\nname = 'rust-waits'\nhandler = 'rust'\n\
          [[kind]]\nname = 'rust-blocks'\nhandler = 'rust'\n\
+         [[kind]]\nname = 'http'\nhandler = 'http'\nurl = '{receiver}'\n\
+         allow_hosts = ['127.0.0.1']\nresponse_timeout = '1d'\ntimeout = '2d'\n\
+         [[kind]]\nname = 'sql'\nhandler = 'sql'\nfunction = 'public.hang'\ntimeout = '2d'\n\
          [[kind]]\nname = 'gated'\nhandler = 'rust'\n"
     )
 }

@@ -55,7 +55,7 @@ fn why_names_taken_slots_once_the_daemon_has_renewed_and_no_longer_once_they_are
         support::eventually("no slot is said to be taken", async || {
             super::value(
                 &pool,
-                "SELECT load = '{\"queues\": {\"default\": {\"in_use\": 0, \"waiting\": 0}}, \
+                "SELECT load = '{\"quiet\": false, \"queues\": {\"default\": {\"in_use\": 0, \"waiting\": 0}}, \
                  \"kinds\": {}}' FROM legwork.daemon",
             )
             .await

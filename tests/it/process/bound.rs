@@ -243,6 +243,8 @@ fn systemd_is_told_how_much_longer_the_end_may_take() {
                 break notice;
             }
         };
+        // It asks for time before it looks for its database.
+        assert!(heard().await.starts_with("EXTEND_TIMEOUT_USEC="));
         assert_eq!(heard().await, "READY=1\n");
 
         daemon.signal(Signal::SIGTERM);

@@ -12,7 +12,10 @@ use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_man
 use crate::support::{self, Daemon};
 
 /// Those that rightly say nothing in [`every_metric_is_there_and_says_something`], and why.
-const SILENT: [(&str, &str); 11] = [
+const SILENT: [(&str, &str); 14] = [
+    ("legwork_spans_total", "nobody is there to take spans: traces"),
+    ("legwork_http_handler_requests_total", "no request is made here: receivers::journey"),
+    ("legwork_http_handler_duration_seconds", "no request is made here: receivers::journey"),
     ("legwork_job_panics_total", "no built-in handler panics: pipeline::counts"),
     ("legwork_rescues_total", "no daemon dies here: process::death"),
     ("legwork_late_results_total", "no lease is lost here: process::death"),
@@ -64,8 +67,13 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
     let never_again = "backoff = { base = '1h', max = '1h' }";
     vec![
         "[[queue]]\nname = 'default'\n[[queue]]\nname = 'quiet'\n".to_owned(),
+        "[tracing]\notlp_endpoint = 'http://127.0.0.1:9'\n".to_owned(),
         "[[kind]]\nname = 'quick'\nhandler = 'noop'\n".to_owned(),
         "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '4/s'\n".to_owned(),
+        // A port that nobody listens on.
+        "[[kind]]\nname = 'hook'\nhandler = 'http'\nurl = 'http://127.0.0.1:9/'\n\
+         allow_hosts = ['127.0.0.1']\nmax_attempts = 1\n"
+            .to_owned(),
         "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'quick'\n".to_owned(),
         notebook.kind("fails", "exit 1", never_again),
         notebook.kind("bad", "exit 65", ""),
@@ -159,12 +167,14 @@ fn every_metric_is_there_and_says_something() {
         enqueue_many(&pool, "quick", 5).await;
         enqueue_many(&pool, "limited", 2).await;
         enqueue_many(&pool, "fails", 15).await;
-        let [bad, hangs, patient] = [
+        let [bad, hook, hangs, patient] = [
             enqueue(&pool, "bad").await,
+            enqueue(&pool, "hook").await,
             enqueue(&pool, "hangs").await,
             enqueue(&pool, "patient").await,
         ];
         becomes(&pool, bad, "discarded").await;
+        becomes(&pool, hook, "discarded").await;
         becomes(&pool, hangs, "retryable").await;
         notebook.says("started").await;
         support::eventually("the limited jobs are completed", async || {

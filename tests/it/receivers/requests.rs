@@ -1,9 +1,14 @@
 //! What crosses the wire: the payload as it is, who asks, and a signature that published libraries take.
 
 use super::*;
-use crate::support::receiver::{Receiver, answer};
+use crate::support::receiver::{Receiver, Request, answer};
 use legwork::config::SigningSecret;
 use standardwebhooks::Webhook;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+};
 
 const NEW: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
@@ -86,20 +91,24 @@ async fn a_connection_is_kept_for_the_next_job() {
 
 #[tokio::test]
 async fn a_connection_that_died_between_two_jobs_costs_no_attempt() {
-    // It closes behind each answer and doesn't say so.
-    let receiver = Receiver::doing(async |mut stream| {
-        use tokio::io::AsyncWriteExt;
-        if crate::support::receiver::Request::read(&mut stream).await.is_some() {
-            stream.write_all(answer("200 OK", &[], "1").as_bytes()).await.expect("written");
-            stream.shutdown().await.expect("closed");
+    // It closes behind each answer and doesn't say so; that the other side has noticed it sees by its end.
+    let (tell, mut noticed) = mpsc::channel(1);
+    let receiver = Receiver::doing(move |mut stream: TcpStream| {
+        let tell = tell.clone();
+        async move {
+            if Request::read(&mut stream).await.is_some() {
+                stream.write_all(answer("200 OK", &[], "1").as_bytes()).await.expect("written");
+                stream.shutdown().await.expect("closed");
+                stream.read_to_end(&mut Vec::new()).await.ok();
+                tell.send(()).await.expect("heard");
+            }
         }
     })
     .await;
     let handler = Http::new(settings(&receiver.url("/")));
     for _ in 0..5 {
         assert_eq!(word(&attempt(&handler, "{}").await), "complete 1");
-        // Until the end has arrived here, as between two jobs of a quiet kind.
-        tokio::time::sleep(SHORT).await;
+        noticed.recv().await.expect("the connection ends");
     }
     assert_eq!(receiver.requests().len(), 5, "connections");
 }

@@ -160,7 +160,10 @@ fn an_attempt_whose_lease_is_gone_at_the_fence_is_rolled_back() {
         let runner = Runner::start(daemon);
         let id = enqueue(&pool, "works", "{}").await;
         gate.reached().await;
-        // Somebody else claims it, as after a rescue.
+        // Somebody else claims it, as after a rescue; a holder without a row would be rescued in turn.
+        let other =
+            "INSERT INTO legwork.daemon (id, expires_at) VALUES (5, now() + interval '1 h')";
+        sqlx::query(other).execute(&pool).await.unwrap();
         let taken = "UPDATE legwork.job SET token = token + 1, holder = 5 WHERE id = $1";
         sqlx::query(taken).bind(id).execute(&pool).await.unwrap();
         gate.open().await;

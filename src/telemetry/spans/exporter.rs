@@ -1,0 +1,121 @@
+//! The one task that sends spans: gathers what has ended into batches and hands them to the collector.
+//!
+//! A batch that isn't taken is counted and gone. It isn't tried again: what comes meanwhile matters more,
+//! and a collector that is away for an hour must not cost an hour's memory. That is said once, until a
+//! batch is taken again.
+
+use super::collector::Collector;
+use crate::telemetry::events;
+use metrics::Counter;
+use opentelemetry_sdk::trace::SpanData;
+use std::time::Duration;
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Most spans of one request: about 300 KB.
+const BATCH: usize = 512;
+/// How long a span waits for company.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long the collector may take for a batch, connecting included.
+pub const EXPORT_MAX: Duration = Duration::from_secs(5);
+
+/// Sends spans.
+#[derive(Debug)]
+pub struct Exporter {
+    collector: Collector,
+    exported: Counter,
+    failed: Counter,
+    state: Mutex<State>,
+}
+
+/// Belongs to the room and not to the task, so that one that is started again finds it.
+#[derive(Debug)]
+struct State {
+    inbox: mpsc::Receiver<SpanData>,
+    failing: bool,
+}
+
+impl Exporter {
+    pub(super) fn new(
+        collector: Collector,
+        inbox: mpsc::Receiver<SpanData>,
+        [exported, failed]: [Counter; 2],
+    ) -> Self {
+        let state = Mutex::new(State { inbox, failing: false });
+        Self { collector, exported, failed, state }
+    }
+
+    /// Sends until `stop`, and then what is there. Calls `went_round` before each batch, each second at
+    /// least.
+    pub async fn run(&self, stop: CancellationToken, went_round: impl Fn()) {
+        let mut state = self.state.lock().await;
+        let mut batch = Vec::new();
+        loop {
+            went_round();
+            let stopped = stop.run_until_cancelled(gather(&mut state.inbox, &mut batch)).await;
+            if !batch.is_empty() {
+                self.export(&mut state, std::mem::take(&mut batch)).await;
+            }
+            if stopped.is_none() {
+                break;
+            }
+        }
+        while let Ok(span) = state.inbox.try_recv() {
+            batch.push(span);
+            if batch.len() >= BATCH {
+                went_round();
+                self.export(&mut state, std::mem::take(&mut batch)).await;
+            }
+        }
+        if !batch.is_empty() {
+            self.export(&mut state, batch).await;
+        }
+    }
+
+    async fn export(&self, state: &mut State, batch: Vec<SpanData>) {
+        let spans = batch.len() as u64;
+        let answer = timeout(EXPORT_MAX, self.collector.take(batch)).await;
+        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {EXPORT_MAX:?}")));
+        let to = self.collector.target();
+        match answer {
+            Ok(()) => {
+                self.exported.increment(spans);
+                if std::mem::take(&mut state.failing) {
+                    tracing::info!(
+                        event = events::SPANS_TAKEN,
+                        collector = to,
+                        "spans are taken again"
+                    );
+                }
+            }
+            Err(why) => {
+                self.failed.increment(spans);
+                if !std::mem::replace(&mut state.failing, true) {
+                    tracing::warn!(
+                        event = events::SPANS_LOST,
+                        collector = to,
+                        error.message = why,
+                        "spans are lost until the collector takes them; jobs run all the same"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a batch, or for what came within the time that a span may wait.
+async fn gather(inbox: &mut mpsc::Receiver<SpanData>, batch: &mut Vec<SpanData>) {
+    let until = Instant::now() + LINGER;
+    while batch.len() < BATCH {
+        let room = BATCH - batch.len();
+        match timeout_at(until, inbox.recv_many(batch, room)).await {
+            // Whoever makes spans is gone: what is there is all.
+            Ok(0) => return sleep_until(until).await,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Whose child a span is, whether it is sampled, and what an attempt tells.
+
+use super::*;
+use crate::job::{JobId, KindName, Lease, QueueName};
+use rstest::rstest;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+
+fn tracer(ratio: f64) -> (Tracer, mpsc::Receiver<SpanData>) {
+    let (sender, inbox) = mpsc::channel(2);
+    let outbox = Outbox { sender, full: Counter::noop() };
+    let sampler = Sampler::TraceIdRatioBased(ratio);
+    (Tracer { sampler, parent_max_delay: Duration::from_mins(1), outbox }, inbox)
+}
+
+fn job() -> ClaimedJob {
+    let lease = Lease { job: JobId(7), token: 1, holder: 1 };
+    let (queue, kind) = (QueueName::new("mail"), KindName::new("welcome"));
+    ClaimedJob::new(lease, queue.expect("a name"), kind.expect("a name"), "{}")
+}
+
+fn origin(flags: &str) -> Origin {
+    let traceparent = format!("00-{TRACE}-{PARENT}-{flags}");
+    let json = serde_json::json!({
+        "traceparent": traceparent, "tracestate": "vendor=1", "request_id": "r-1", "user_id": "u",
+    });
+    Origin::of(Some(&json.to_string()))
+}
+
+#[rstest]
+#[case::a_first_attempt(job(), true)]
+#[case::a_second(ClaimedJob { charged: 1, ..job() }, false)]
+#[case::one_that_was_snoozed(ClaimedJob { snoozes: 1, ..job() }, false)]
+#[case::one_that_was_rescued(ClaimedJob { rescues: 1, ..job() }, false)]
+#[case::one_of_an_old_job(ClaimedJob { enqueued_for: Duration::from_mins(1), ..job() }, false)]
+#[case::one_of_a_young_job(ClaimedJob { enqueued_for: Duration::from_secs(59), ..job() }, true)]
+fn a_prompt_first_attempt_stands_in_its_producers_trace_and_others_link_to_it(
+    #[case] job: ClaimedJob,
+    #[case] is_child: bool,
+) {
+    let (tracer, mut inbox) = tracer(1.0);
+    let span = tracer.attempt(&job, Some(&origin("01")));
+    let told = span.origin();
+    assert_eq!((told.request_id.as_deref(), told.user_id.as_deref()), (Some("r-1"), Some("u")));
+    assert_eq!(told.tracestate.as_deref(), is_child.then_some("vendor=1"));
+    span.ended("completed", None);
+    let sent = inbox.try_recv().expect("it is sampled");
+    let trace = sent.span_context.trace_id().to_string();
+    assert_eq!(trace == TRACE, is_child);
+    let own = sent.span_context.span_id();
+    assert_eq!(told.traceparent, Some(format!("00-{trace}-{own}-01")));
+    let links: Vec<_> =
+        sent.links.iter().map(|link| link.span_context.span_id().to_string()).collect();
+    if is_child {
+        assert_eq!((sent.parent_span_id.to_string().as_str(), links.len()), (PARENT, 0));
+        assert!(sent.parent_span_is_remote);
+    } else {
+        assert_eq!((sent.parent_span_id, links), (SpanId::INVALID, vec![PARENT.to_owned()]));
+    }
+}
+
+#[rstest]
+#[case::as_the_producer_says(Some("00"), 1.0, false)]
+#[case::as_the_producer_says_even_at_none(Some("01"), 0.0, true)]
+#[case::a_trace_of_our_own(None, 1.0, true)]
+#[case::none_of_our_own(None, 0.0, false)]
+fn a_trace_is_sampled_where_its_producer_or_the_ratio_says_so(
+    #[case] flags: Option<&str>,
+    #[case] ratio: f64,
+    #[case] sampled: bool,
+) {
+    let (tracer, mut inbox) = tracer(ratio);
+    let producer = flags.map(origin);
+    let span = tracer.attempt(&job(), producer.as_ref());
+    let mut request = span.request("https", "app.example.org", Some(443));
+    let told = [span.origin().traceparent.clone().expect("told"), request.traceparent()];
+    request.ended(Some(200), None);
+    span.ended("completed", None);
+    for traceparent in told {
+        assert_eq!(traceparent.ends_with("-01"), sampled, "{traceparent}");
+    }
+    assert_eq!(inbox.try_recv().is_ok(), sampled);
+}
+
+#[test]
+fn a_request_hangs_below_its_attempt_and_what_is_dropped_has_ended() {
+    let (tracer, mut inbox) = tracer(1.0);
+    let span = tracer.attempt(&job(), None);
+    let mut request = span.request("https", "app.example.org", Some(443));
+    request.ended(None, Some("timeout"));
+    request.ended(Some(200), None);
+    drop(span);
+    let (request, attempt) = (inbox.try_recv().expect("sent"), inbox.try_recv().expect("sent"));
+    assert_eq!(request.parent_span_id, attempt.span_context.span_id());
+    assert_eq!(request.span_context.trace_id(), attempt.span_context.trace_id());
+    let has = |span: &SpanData, key: &str, value: &str| {
+        span.attributes.iter().any(|it| it.key.as_str() == key && it.value.as_str() == value)
+    };
+    assert!(
+        has(&request, "error.type", "timeout")
+            && has(&request, "server.address", "app.example.org")
+    );
+    assert!(has(&attempt, "error.type", "broken_off"), "{attempt:?}");
+    assert!(inbox.try_recv().is_err(), "each ends once");
+}
+
+#[test]
+fn a_full_queue_costs_spans_and_no_time() {
+    let metrics = Metrics::default();
+    let (sender, _inbox) = mpsc::channel(1);
+    let outbox = Outbox { sender, full: metrics.spans("queue_full") };
+    let tracer = Tracer { outbox, ..tracer(1.0).0 };
+    for _ in 0..3 {
+        tracer.attempt(&job(), None).ended("completed", None);
+    }
+    let page = metrics.render();
+    assert!(page.contains("legwork_spans_total{result=\"queue_full\"} 2\n"), "{page}");
+}

@@ -1,0 +1,342 @@
+//! One trace and one request from the INSERT to whatever the job's handler calls, and its spans at a
+//! collector.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+use rstest::rstest;
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
+use tokio::time::Instant;
+
+use crate::process::{Configuration, Notebook, SLACK, becomes};
+use crate::support::{
+    self, Daemon,
+    collector::{Collector, attribute, hex, value},
+    receiver::{Receiver, answer},
+};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PRODUCER: &str = "00f067aa0ba902b7";
+
+/// Writes down what the session tells it, and nothing else.
+const FUNCTION: &str = "CREATE SCHEMA app;
+    CREATE TABLE app.told (traceparent text, request text);
+    CREATE FUNCTION app.tell(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$
+        INSERT INTO app.told VALUES (current_setting('legwork.traceparent'), current_setting('legwork.request_id'))
+        RETURNING NULL::jsonb
+    $$;";
+
+/// A kind of each handler that hands the trace on, and spans to this collector.
+fn configuration(url: &str, hook: &str, notebook: &Notebook, tracing: &str) -> String {
+    let kinds = [
+        format!(
+            "[[kind]]\nname = 'hook'\nhandler = 'http'\nurl = '{hook}'\nallow_hosts = ['127.0.0.1']\n"
+        ),
+        "[[kind]]\nname = 'call'\nhandler = 'sql'\nfunction = 'app.tell'\n".to_owned(),
+        notebook.kind("tell", "echo \"$TRACEPARENT $LEGWORK_REQUEST_ID\" >> notes", ""),
+        "[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned(),
+    ];
+    let text = Configuration::of(url, &kinds).text();
+    let text = text.replace("format = 'json'", "format = 'json'\nfilter = 'info,legwork=debug'");
+    format!("{tracing}{text}")
+}
+
+fn to(collector: &Collector, more: &str) -> String {
+    format!("[tracing]\notlp_endpoint = '{}'\n{more}", collector.endpoint())
+}
+
+/// Enqueues a job of each kind in one transaction, as a producer does that names the trace in the rows, or
+/// once in its session.
+async fn enqueue(pool: &PgPool, in_session: bool) {
+    let traceparent = format!("00-{TRACE}-{PRODUCER}-01");
+    let mut transaction = pool.begin().await.expect("a transaction");
+    if in_session {
+        let set = format!(
+            "SET LOCAL legwork.traceparent = '{traceparent}'; SET LOCAL legwork.request_id = 'r-17'"
+        );
+        transaction.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.expect("set");
+    }
+    let metadata = (!in_session)
+        .then(|| serde_json::json!({ "traceparent": traceparent, "request_id": "r-17" }));
+    for kind in ["hook", "call", "tell"] {
+        let insert = match &metadata {
+            Some(metadata) => {
+                sqlx::query("INSERT INTO legwork.job (kind, metadata) VALUES ($1, $2)")
+                    .bind(kind)
+                    .bind(metadata)
+            }
+            None => sqlx::query("INSERT INTO legwork.job (kind) VALUES ($1)").bind(kind),
+        };
+        insert.execute(&mut *transaction).await.expect("inserted");
+    }
+    transaction.commit().await.expect("committed");
+}
+
+async fn completed(pool: &PgPool, jobs: i64) {
+    support::eventually("all jobs are completed", async || {
+        let count = "SELECT count(*) FROM legwork.jobs WHERE state = 'completed'";
+        sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.expect("counted") == jobs
+    })
+    .await;
+}
+
+/// The attempt's span of the only job of this kind.
+fn attempt(spans: &[Span], kind: &str) -> Span {
+    let is_it = |span: &&Span| {
+        span.name == "process default" && attribute(span, "legwork.job.kind") == kind
+    };
+    spans.iter().find(is_it).unwrap_or_else(|| panic!("no span of {kind} in {spans:?}")).clone()
+}
+
+#[rstest]
+#[case::named_in_the_row(false)]
+#[case::set_in_the_session(true)]
+fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_session: bool) {
+    support::run(async |db| {
+        let (collector, notebook) = (Collector::new().await, Notebook::new());
+        let receiver = Receiver::answering(|_| answer("200 OK", &[], "")).await;
+        let pool = db.pool().await;
+        pool.execute(sqlx::raw_sql(FUNCTION)).await.expect("the function can be made");
+        let (url, hook, tracing) = (db.url(), receiver.url("/hook"), to(&collector, ""));
+        let mut daemon = Daemon::start(&configuration(&url, &hook, &notebook, &tracing)).await;
+        daemon.logged("daemon.started").await;
+        enqueue(&pool, in_session).await;
+        completed(&pool, 3).await;
+        for event in ["job.started", "job.finished"] {
+            support::eventually("every attempt is told of", async || daemon.count(event) == 3)
+                .await;
+        }
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+
+        let spans = collector.spans();
+        assert_eq!(spans.len(), 4, "{spans:#?}");
+        for span in &spans {
+            assert_eq!(hex(&span.trace_id), TRACE);
+            assert_eq!(attribute(span, "legwork.request_id"), "r-17");
+            assert!(span.start_time_unix_nano <= span.end_time_unix_nano);
+        }
+        for (id, kind) in ["hook", "call", "tell"].into_iter().enumerate() {
+            let span = attempt(&spans, kind);
+            assert_eq!(
+                (hex(&span.parent_span_id).as_str(), span.kind()),
+                (PRODUCER, SpanKind::Consumer)
+            );
+            for (key, expected) in [
+                ("messaging.system", "legwork"),
+                ("messaging.operation.name", "process"),
+                ("messaging.operation.type", "process"),
+                ("messaging.destination.name", "default"),
+                ("messaging.message.id", &(id + 1).to_string()),
+                ("legwork.job.outcome", "completed"),
+            ] {
+                assert_eq!(attribute(&span, key), expected, "{key}");
+            }
+            assert_eq!(value(&span.attributes, "legwork.job.attempt"), Some(Value::IntValue(1)));
+            assert!(value(&span.attributes, "legwork.job.queue_wait_ms").is_some());
+            let own = hex(&span.span_id);
+            let lines = daemon.events();
+            let of_job = lines.iter().filter(|line| line["job.kind"] == kind);
+            let of_attempt: Vec<_> = of_job.filter(|line| line["job.attempt"] == 1).collect();
+            assert!(of_attempt.len() >= 2, "{of_attempt:?}");
+            for line in of_attempt {
+                assert_eq!(
+                    (&line["trace_id"], &line["span_id"]),
+                    (&TRACE.into(), &own.clone().into())
+                );
+                assert_eq!(line["request_id"], "r-17", "{line}");
+            }
+        }
+
+        let request = spans.iter().find(|span| span.name == "POST").expect("the request's span");
+        assert_eq!(request.kind(), SpanKind::Client);
+        assert_eq!(request.parent_span_id, attempt(&spans, "hook").span_id);
+        let status = value(&request.attributes, "http.response.status_code");
+        assert_eq!(status, Some(Value::IntValue(200)));
+        let received = &receiver.requests()[0];
+        let below = |span: &Span| format!("00-{TRACE}-{}-01", hex(&span.span_id));
+        assert_eq!(received.header("traceparent"), below(request));
+        assert_eq!(received.header("x-request-id"), "r-17");
+        let told = notebook.says(&below(&attempt(&spans, "tell"))).await;
+        assert_eq!(told, "r-17");
+        let told =
+            pool.fetch_one("SELECT traceparent, request FROM app.told").await.expect("a row");
+        assert_eq!(told.get::<String, _>(0), below(&attempt(&spans, "call")));
+        assert_eq!(told.get::<String, _>(1), "r-17");
+
+        let heads = collector.heads();
+        assert!(heads[0].starts_with("post /v1/traces "), "{heads:?}");
+        assert!(heads[0].contains("content-type: application/x-protobuf"), "{heads:?}");
+        let version = Value::StringValue(env!("CARGO_PKG_VERSION").into());
+        assert_eq!(collector.resource("service.version"), Some(version));
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_retry_begins_a_trace_that_links_to_the_producers_and_fails_as_the_first_did() {
+    support::run(async |db| {
+        let (collector, notebook) = (Collector::new().await, Notebook::new());
+        let pool = db.pool().await;
+        let kinds = [notebook.kind("fails", "exit 1", "max_attempts = 2\nbackoff.base = '10ms'")];
+        let url = db.url();
+        let text = Configuration::of(&url, &kinds).text();
+        let mut daemon =
+            Daemon::start(&format!("{}{text}", to(&collector, "sample_ratio = 1.0\n"))).await;
+        let metadata = format!("{{\"traceparent\": \"00-{TRACE}-{PRODUCER}-01\"}}");
+        let insert =
+            "INSERT INTO legwork.job (kind, metadata) VALUES ('fails', $1::jsonb) RETURNING id";
+        let id =
+            sqlx::query_scalar(insert).bind(metadata).fetch_one(&pool).await.expect("inserted");
+        becomes(&pool, id, "discarded").await;
+        support::eventually("both spans have come", async || collector.spans().len() == 2).await;
+        let spans = collector.spans();
+        let (first, second) = (&spans[0], &spans[1]);
+        assert_eq!((hex(&first.trace_id).as_str(), first.links.len()), (TRACE, 0));
+        assert_ne!(second.trace_id, first.trace_id);
+        assert!(second.parent_span_id.is_empty(), "{second:?}");
+        assert_eq!(
+            (&second.links[0].trace_id, hex(&second.links[0].span_id)),
+            (&first.trace_id, PRODUCER.into())
+        );
+        assert_eq!(attribute(first, "legwork.job.outcome"), "retried");
+        assert_eq!(attribute(second, "legwork.job.outcome"), "discarded");
+        for span in &spans {
+            assert_eq!(attribute(span, "error.type"), "failed");
+        }
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        pool.close().await;
+    });
+}
+
+/// How a key of `[tracing]` shows: whether the attempt of a producer's job is its child, and of how many
+/// jobs without a trace there are spans.
+#[test]
+fn parent_max_delay_and_sample_ratio_decide_whose_child_a_span_is_and_whether_it_is_there() {
+    support::run(async |db| {
+        let (collector, notebook) = (Collector::new().await, Notebook::new());
+        let pool = db.pool().await;
+        pool.execute(sqlx::raw_sql(FUNCTION)).await.expect("the function can be made");
+        let tracing = to(&collector, "sample_ratio = 0\nparent_max_delay = '0s'\n");
+        let text = configuration(&db.url(), "http://127.0.0.1:9/", &notebook, &tracing);
+        let mut daemon = Daemon::start(&text).await;
+        daemon.logged("daemon.started").await;
+        sqlx::query("INSERT INTO legwork.job (kind) VALUES ('noop')")
+            .execute(&pool)
+            .await
+            .expect("inserted");
+        enqueue_one(&pool, "tell").await;
+        completed(&pool, 2).await;
+        let told = notebook.says("00-").await;
+        assert!(!told.contains(TRACE) && told.ends_with("-00"), "{told}");
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(collector.spans(), []);
+        pool.close().await;
+    });
+}
+
+async fn enqueue_one(pool: &PgPool, kind: &str) {
+    let metadata = format!("{{\"traceparent\": \"00-{TRACE}-{PRODUCER}-01\"}}");
+    let insert = "INSERT INTO legwork.job (kind, metadata) VALUES ($1, $2::jsonb)";
+    let insert = sqlx::query(insert).bind(kind).bind(metadata);
+    insert.execute(pool).await.expect("inserted");
+}
+
+#[test]
+fn without_an_endpoint_there_is_no_span_and_the_producers_trace_is_handed_on() {
+    support::run(async |db| {
+        let notebook = Notebook::new();
+        let pool = db.pool().await;
+        pool.execute(sqlx::raw_sql(FUNCTION)).await.expect("the function can be made");
+        let text = configuration(&db.url(), "http://127.0.0.1:9/", &notebook, "");
+        let mut daemon = Daemon::start(&text).await;
+        daemon.logged("daemon.started").await;
+        enqueue_one(&pool, "tell").await;
+        completed(&pool, 1).await;
+        notebook.says(&format!("00-{TRACE}-{PRODUCER}-01")).await;
+        let (_, page) = daemon.get("/metrics").await;
+        assert!(!page.contains("legwork_spans_total{"), "{page}");
+        daemon.signal(Signal::SIGUSR1);
+        daemon.logged("task.listed").await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        let exports =
+            |line: &serde_json::Value| line["task"] == "exporter" || line["phase"] == "send spans";
+        assert!(!daemon.events().iter().any(exports), "{}", daemon.printed());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_collector_that_hangs_costs_its_spans_and_neither_jobs_nor_the_shutdown() {
+    support::run(async |db| {
+        let (collector, notebook) = (Collector::hanging().await, Notebook::new());
+        let pool = db.pool().await;
+        pool.execute(sqlx::raw_sql(FUNCTION)).await.expect("the function can be made");
+        let tracing = to(&collector, "sample_ratio = 1\n");
+        let text = configuration(&db.url(), "http://127.0.0.1:9/", &notebook, &tracing);
+        let mut daemon = Daemon::start(&text).await;
+        daemon.logged("daemon.started").await;
+        let insert = "INSERT INTO legwork.job (kind) SELECT 'noop' FROM generate_series(1, 6000)";
+        sqlx::query(insert).execute(&pool).await.expect("inserted");
+        completed(&pool, 6000).await;
+        let lost = daemon.logged("spans.lost").await;
+        assert_eq!(lost["collector"], collector.endpoint());
+        // More than fit into the queue while the first batch waits.
+        assert!(daemon.metric("legwork_spans_total", &["queue_full"]).await >= 1.0);
+        support::eventually("two batches have failed", async || {
+            daemon.metric("legwork_spans_total", &["failed"]).await > 512.0
+        })
+        .await;
+        let stopped = Instant::now();
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(
+            daemon.exit(Duration::from_secs(10)).await.code(),
+            Some(0),
+            "{}",
+            daemon.printed()
+        );
+        let bound = Duration::from_secs(3);
+        assert!(stopped.elapsed() < bound + SLACK, "{:?}", stopped.elapsed());
+        assert_eq!(daemon.phase("send spans").await["done"], false);
+        assert_eq!(daemon.count("spans.lost"), 1);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_collector_that_comes_back_is_said() {
+    support::run(async |db| {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = port.local_addr().expect("an address");
+        let pool = db.pool().await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let url = db.url();
+        let text = Configuration::of(&url, &kinds).text();
+        let endpoint =
+            format!("[tracing]\notlp_endpoint = 'http://{address}'\nsample_ratio = 1.0\n");
+        drop(port);
+        let mut daemon = Daemon::start(&format!("{endpoint}{text}")).await;
+        let enqueue = async || {
+            let insert = sqlx::query("INSERT INTO legwork.job (kind) VALUES ('noop')");
+            insert.execute(&pool).await.expect("inserted");
+        };
+        enqueue().await;
+        let lost = daemon.logged("spans.lost").await;
+        assert!(
+            lost["error.message"].as_str().is_some_and(|why| why.contains("refused")),
+            "{lost}"
+        );
+        let collector = Collector::at(address).await;
+        enqueue().await;
+        daemon.logged("spans.taken").await;
+        assert_eq!(collector.spans().len(), 1);
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        pool.close().await;
+    });
+}
