@@ -25,11 +25,11 @@ test-docker: ## Run every test against a container, and fail without a Docker en
 	@scripts/need-postgres.sh
 	LEGWORK_TEST_DOCKER=1 $(CARGO) test
 
-# What isn't run through it, and why: docs/concurrency.md#through-a-pooler.
-test-pooler: ## Run what goes through a PgBouncer in transaction mode, and fail without one
+# What isn't run through it, and why: DIRECT in tests/it/support/pooled.rs.
+test-pooler: ## Run the integration tests through PgBouncer in transaction mode, and fail without one
 	@scripts/need-postgres.sh
 	@scripts/need-pgbouncer.sh
-	LEGWORK_TEST_POOLER=1 $(CARGO) test --test it pooler::
+	LEGWORK_TEST_POOLER=1 $(CARGO) test --test it
 
 test-interop: ## Run the examples of every language that is at hand: producers and receivers
 	@scripts/need-postgres.sh

@@ -36,6 +36,7 @@ pub use environment::Environment;
 pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
+pub(crate) use settings::NEEDS_SERVER;
 pub use settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
     KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler, QueueSettings, Retentions,

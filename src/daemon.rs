@@ -267,7 +267,7 @@ impl Daemon {
             "the daemon is up"
         );
 
-        self.say_what_a_pooler_costs(connector.reaches_server());
+        self.say_what_a_pooler_costs(connector.reaches_server(), health);
 
         let why = self.until_the_end(signals, &running, notifier).await;
         let budget = Budget::new(&self.settings.shutdown, Instant::now());
@@ -303,8 +303,10 @@ impl Daemon {
         }
     }
 
-    fn say_what_a_pooler_costs(&self, reaches_server: bool) {
+    fn say_what_a_pooler_costs(&self, reaches_server: bool, health: &Health) {
         if self.settings.claim.notify && !reaches_server {
+            let why = "there is only a pooler and no direct_url: jobs are found by polling";
+            health.warn("listener", Some(why.into()));
             tracing::warn!(
                 event = events::LISTENER_NONE,
                 "there is only a pooler, and LISTEN needs a session of the server's own: jobs are \

@@ -110,6 +110,7 @@ fn health() -> Value {
         "properties": {
             "status": { "type": "string", "enum": words },
             "checks": { "type": "object", "additionalProperties": check },
+            "warnings": { "type": "object", "additionalProperties": { "type": "string" } },
         },
     })
 }

@@ -62,7 +62,20 @@ impl Settings {
     pub fn database_url(&self) -> Result<&DatabaseUrl, MissingUrl> {
         self.database.url.as_ref().ok_or(MissingUrl)
     }
+
+    /// Kinds whose functions can't be called because there is only a pooler. A function's attempt is ended
+    /// by its process on the server, which behind a pooler may by then work for somebody else.
+    pub fn kinds_without_server(&self) -> impl Iterator<Item = &KindSettings> {
+        let only_a_pooler =
+            self.database.pooler == Pooler::Transaction && self.database.direct_url.is_none();
+        let calls = |kind: &&KindSettings| matches!(kind.handler, HandlerSettings::Sql(_));
+        self.kinds.iter().filter(move |kind| only_a_pooler && calls(kind))
+    }
 }
+
+/// Why [`Settings::kinds_without_server`] are refused.
+pub(crate) const NEEDS_SERVER: &str = "sql needs database.direct_url: behind a pooler an attempt can't be \
+    ended, for the server's process may by then work for somebody else";
 
 /// What `database.url` leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

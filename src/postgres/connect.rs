@@ -112,9 +112,15 @@ pub enum ConnectError {
 /// How much later than we the server gives up where nothing is gained by its answer.
 const SERVER_SLACK: Duration = Duration::from_millis(500);
 
-/// Sessions that go past a pooler where they can: those that live by what a session keeps, and those that
-/// nothing may stand in front of.
-const DIRECT: [&str; 5] = ["claim", "heartbeat", "listener", "sql", "sql-aside"];
+/// Sessions that go past a pooler where they can, one of each role (of `sql`, as many as
+/// `database.sql_connections`), and why; the others, one each as well, gain nothing by it.
+const DIRECT: [&str; 5] = [
+    "claim",     // its plan lives by the session's settings
+    "heartbeat", // nothing may stand in front of a renewal
+    "listener",  // LISTEN is a session's
+    "sql",       // an attempt keeps its session anyway, and is ended by its process's number
+    "sql-aside", // which ends it
+];
 
 /// Makes connections to one database. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -255,6 +261,11 @@ impl Connector {
         Ok((server.options(role), server.place.clone()))
     }
 
+    /// Refuses where there is only a pooler.
+    pub fn needs_server(&self, session: &str) -> Result<(), ConnectError> {
+        self.to_server(session).map(drop)
+    }
+
     /// A session of the server's own, which shows as `legwork ROLE` in `pg_stat_activity`, with the URL's
     /// name behind it. What it is asked may take as long as it takes.
     pub async fn connect(&self, role: &str) -> Result<PgConnection, ConnectError> {
@@ -325,10 +336,7 @@ impl Connector {
             Ok(Ok(Some(connection))) => Ok(connection),
             Ok(Ok(None)) => Err(ConnectError::ReadOnly { place: place() }),
             Ok(Err(error)) if is_without_tls(&error) => Err(ConnectError::NoTls { place: place() }),
-            Ok(Err(source)) => Err(match refused_parameter(&source) {
-                Some(said) => ConnectError::Startup { place: place(), said },
-                None => ConnectError::Refused { place: place(), source },
-            }),
+            Ok(Err(source)) => Err(ConnectError::refused(place(), source)),
             Err(_) => Err(ConnectError::Deadline { place: place(), limit: self.connect_timeout }),
         }
     }
@@ -358,13 +366,6 @@ async fn open(
     let asked = sqlx::raw_sql(include_str!("sql/is_read_only.sql")).fetch_one(&mut connection);
     let read_only: bool = sqlx::Row::try_get(&asked.await?, 0)?;
     Ok((!read_only).then_some(connection))
-}
-
-/// What a pooler said that doesn't know a parameter of the session's start. Postgres has no such words.
-fn refused_parameter(error: &sqlx::Error) -> Option<String> {
-    let sqlx::Error::Database(error) = error else { return None };
-    let said = error.message();
-    said.contains("unsupported startup parameter").then(|| said.to_owned())
 }
 
 /// Longest name that Postgres keeps, in bytes; it cuts what is behind.

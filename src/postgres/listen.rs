@@ -39,8 +39,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Connects and listens.
+    /// Connects and listens, where there is a server to listen to: a pooler that has come into its place
+    /// since the daemon's start would take LISTEN and announce nothing.
     pub async fn connect(connector: &Connector) -> Result<Self, DbError> {
+        if let Ok(looked) = timeout(PROBE_LIMIT, connector.refuse_pooler()).await {
+            looked?;
+        }
         let (options, place) = connector.to_server("listener")?;
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -63,7 +67,7 @@ impl Listener {
         };
         match timeout(PROBE_LIMIT, listening).await {
             Ok(Ok(listener)) => Ok(listener),
-            Ok(Err(source)) => Err(DbError::Connect(ConnectError::Refused { place, source })),
+            Ok(Err(source)) => Err(DbError::Connect(ConnectError::refused(place, source))),
             Err(_) => Err(DbError::Deadline(PROBE_LIMIT)),
         }
     }

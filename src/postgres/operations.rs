@@ -23,7 +23,7 @@ pub(in crate::postgres) use enqueue::insert;
 pub use error::OperationError;
 pub use jobs::{
     ATTEMPTS_MAX, Attempt, Gate, JobDetail, JobFilter, JobPage, JobSummary, PAGE_MAX, explain_job,
-    list_jobs, show_job,
+    list_jobs, show_job, show_public_job,
 };
 pub use lease::assert_lease;
 pub use nature::{Nature, Said, is_forbidden, nature, said};

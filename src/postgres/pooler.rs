@@ -20,8 +20,8 @@ impl Connector {
         if !self.reaches_server() {
             return Ok(());
         }
-        let (_, place) = self.to_server("start")?;
-        let (mut one, mut other) = (self.bare("start").await?, self.bare("start").await?);
+        let (_, place) = self.to_server("look")?;
+        let (mut one, mut other) = (self.bare("look").await?, self.bare("look").await?);
         let looking = async {
             let first = process(&mut one).await?;
             for _ in 0..LOOKS {
@@ -45,4 +45,26 @@ impl Connector {
 async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let asked = sqlx::raw_sql(include_str!("sql/process.sql"));
     asked.fetch_one(connection).await?.try_get(0)
+}
+
+impl ConnectError {
+    /// Of a place that said no.
+    pub(super) fn refused(place: String, source: sqlx::Error) -> Self {
+        match refused_parameter(&source) {
+            Some(said) => Self::Startup { place, said },
+            None => Self::Refused { place, source },
+        }
+    }
+
+    /// Whether it is a pooler where the server should be: nothing that waiting mends.
+    pub fn is_a_pooler(&self) -> bool {
+        matches!(self, Self::Pooler { .. } | Self::Startup { .. })
+    }
+}
+
+/// What a pooler said that doesn't know a parameter of the session's start. Postgres has no such words.
+fn refused_parameter(error: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::Database(error) = error else { return None };
+    let said = error.message();
+    said.contains("unsupported startup parameter").then(|| said.to_owned())
 }

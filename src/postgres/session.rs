@@ -38,6 +38,11 @@ impl DbError {
         }
     }
 
+    /// Whether a pooler is where the server should be.
+    pub fn is_a_pooler(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.is_a_pooler())
+    }
+
     /// What the metrics call it: SQLSTATE's class, `deadline`, or `io` for a connection that broke or
     /// couldn't be had.
     pub(super) fn class(&self) -> Cow<'static, str> {

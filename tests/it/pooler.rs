@@ -5,6 +5,7 @@
 //! away: sessions, and with them settings, prepared statements, LISTEN, processes of one's own.
 
 mod commands;
+mod facts;
 mod mistaken;
 mod outages;
 mod work;

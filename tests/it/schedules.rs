@@ -18,9 +18,9 @@ use crate::support::{self, Daemon, TestDb};
 /// A daemon's file with these schedules, which serves the kind `quick`.
 fn file(db: &TestDb, schedules: &str) -> String {
     format!(
-        "{}[admin]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n\
+        "[database]\nurl = '{}'\n[admin]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n\
          [[kind]]\nname = 'quick'\nhandler = 'noop'\n{schedules}",
-        support::bouncer::section(db)
+        db.url()
     )
 }
 

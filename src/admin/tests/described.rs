@@ -136,6 +136,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
     well.health.enter(Phase::Ready);
+    well.health.warn("listener", Some("it polls".into()));
     let ill = AdminState { health: Health::new(Duration::ZERO), ..state() };
     let document = served(well.clone(), async |at| get(at, "/openapi.json", "").await).await;
     assert_eq!(header(&document, "content-type"), Some("application/json"));

@@ -7,7 +7,7 @@ use crate::config::{
     mistakes::Mistakes,
     reader::{At, DEFAULT, Reader},
     secret,
-    settings::{Database, HandlerSettings, Pooler, Settings},
+    settings::{Database, NEEDS_SERVER, Pooler, Settings},
     source,
     url::{Address, DatabaseUrl, SSL_MODES, is_port, options_take_effect},
 };
@@ -128,20 +128,11 @@ fn one_of_two(reader: &mut Reader<'_>, (url_key, file_key): (&'static str, &'sta
     }
 }
 
-/// A function's attempt is ended by its process on the server, which behind a pooler may by then work for
-/// somebody else.
+/// Refuses kinds that need the server itself where there is only a pooler.
 pub(super) fn functions_need_the_server(reader: &mut Reader<'_>, settings: &Settings) {
-    let Database { pooler, direct_url, .. } = &settings.database;
-    if *pooler == Pooler::None || direct_url.is_some() {
-        return;
-    }
-    for kind in &settings.kinds {
-        if matches!(kind.handler, HandlerSettings::Sql(_)) {
-            let at = At { section: "kind", item: Some(kind.name.as_str()) };
-            let why = "sql needs database.direct_url: behind a pooler an attempt can't be ended, for the \
-                       server's process may by then work for somebody else";
-            reader.refuse(at, "handler", why);
-        }
+    for kind in settings.kinds_without_server() {
+        let at = At { section: "kind", item: Some(kind.name.as_str()) };
+        reader.refuse(at, "handler", NEEDS_SERVER);
     }
 }
 

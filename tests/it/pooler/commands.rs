@@ -3,7 +3,7 @@
 use super::{nothing_is_left_in_sessions, run};
 use crate::cli::{Ran, command, finished};
 use crate::statements::value;
-use crate::support::{Bouncer, TestDb};
+use crate::support::{self, Bouncer, TestDb};
 
 /// `legwork` with this file, fed with this.
 async fn legwork(file: &str, arguments: &[&str], input: Option<&[u8]>) -> Ran {
@@ -51,6 +51,23 @@ fn commands_do_alone_what_they_do_on_a_server() {
 }
 
 #[test]
+fn who_may_not_see_payloads_sees_the_rest_through_a_pooler_alone() {
+    support::run(async |db| {
+        let Some(bouncer) = Bouncer::start_as(&db, "legwork_read").await else { return };
+        let mut session = db.connect().await;
+        let insert = "INSERT INTO legwork.job (kind, payload) VALUES ('mail', '4711') RETURNING id";
+        let id = value(&mut session, insert).await;
+        let shown = legwork(&bouncer.section(&db, false), &["job", "show", &id], None).await.done();
+        assert!(
+            shown.stdout.contains("mail") && !shown.stdout.contains("4711"),
+            "{}",
+            shown.stdout
+        );
+        assert!(shown.stdout.contains("not for this role"), "{}", shown.stdout);
+    });
+}
+
+#[test]
 fn commands_go_past_it_where_they_can() {
     run(async |db, mut bouncer| {
         as_an_operator(db, &bouncer, true).await;
@@ -61,14 +78,18 @@ fn commands_go_past_it_where_they_can() {
 }
 
 #[test]
-fn migrations_go_past_it_and_are_refused_where_they_cannot() {
+fn migrations_and_benchmarks_go_past_it_and_are_refused_where_they_cannot() {
     run(async |db, bouncer| {
         let file = bouncer.section(db, true);
         legwork(&file, &["migrate", "up"], None).await.done();
         legwork(&file, &["migrate", "status"], None).await.done();
-        let alone = legwork(&bouncer.section(db, false), &["migrate", "up"], None).await;
-        assert_eq!(alone.code, 78, "{}", alone.stderr);
-        assert!(alone.stderr.contains("direct_url"), "{}", alone.stderr);
+        let bench = ["bench", "latency", "--jobs", "1"];
+        legwork(&file, &bench, None).await.done();
+        for arguments in [&["migrate", "up"], &bench[..]] {
+            let alone = legwork(&bouncer.section(db, false), arguments, None).await;
+            assert_eq!(alone.code, 78, "{}", alone.stderr);
+            assert!(alone.stderr.contains("direct_url"), "{}", alone.stderr);
+        }
     });
 }
 

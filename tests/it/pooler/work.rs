@@ -38,6 +38,9 @@ fn jobs_run_retry_and_end_through_a_pooler_and_leave_nothing_in_its_sessions(#[c
         let shown = "SELECT count(*) FROM legwork.finished WHERE outcome = 'completed'";
         let count: i64 = sqlx::query_scalar(shown).fetch_one(&pool).await.expect("it answers");
         assert_eq!(count, 2000);
+        // As the page on configuration says: one for each role, whatever the concurrency.
+        let held = if direct { 3 } else { 5 };
+        eventually("it holds one for each role", async || bouncer.clients().await == held).await;
         nothing_is_left_in_sessions(&bouncer).await;
         runner.stop().await;
         pool.close().await;
@@ -115,7 +118,9 @@ fn alone_it_polls_says_so_keeps_its_leases_and_fires_its_schedules() {
             value(&mut session, fired).await == "t"
         })
         .await;
-        assert_eq!(daemon.get("/readyz").await.0, 200, "polling is no reason to be unready");
+        let (status, said) = daemon.get("/health/ready").await;
+        assert_eq!(status, 200, "polling is no reason to be unready: {said}");
+        assert!(said.contains("[!]listener: there is only a pooler"), "{said}");
         assert_eq!(daemon.count("listener.connected"), 0);
         daemon.signal(Signal::SIGTERM);
         assert!(daemon.exit(PATIENCE).await.success());

@@ -7,21 +7,24 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr as _;
-use std::sync::{Once, OnceLock};
+use std::sync::Once;
 
 use legwork::config::{Database, DatabaseUrl, Pooler};
 use legwork::sys::ChildSetup;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
+use super::pooled::for_all;
 use super::server::environment;
-use super::{TestDb, eventually};
+use super::{LOOK_EVERY, PATIENCE, TestDb, eventually};
 
 /// In the socket's name.
 const PORT: u16 = 6432;
@@ -31,8 +34,7 @@ pub(crate) struct Bouncer {
     process: Child,
     directory: TempDir,
     database: String,
-    /// The server's, and what runs the process where we are root.
-    server: PgConnectOptions,
+    server: Server,
 }
 
 /// How it lends sessions out, and what a URL may ask of it.
@@ -44,29 +46,62 @@ pub(crate) struct Mode {
     pub(crate) ignores: bool,
 }
 
-/// Whether the whole suite is to go through one.
-pub(crate) fn for_all() -> bool {
-    environment("LEGWORK_TEST_POOLER").as_deref() == Some("1")
+/// A server's address, without what a client asks of it besides.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Server {
+    /// Of a machine, or its socket's directory.
+    host: String,
+    port: u16,
+    user: String,
+    password: Option<String>,
+    /// Taken on at the start of a session.
+    role: Option<String>,
 }
 
-/// Sends a daemon with these settings through it, and past it where it needs that, in a run that asks for it.
-pub(crate) fn lead(db: &TestDb, database: &mut Database) {
-    if for_all() {
-        Bouncer::of_all().database(db, true, database);
+/// Parameters of a URL that say where the server is, or how the way there is protected.
+const OF_THE_WAY: [&str; 6] = ["host=", "hostaddr=", "port=", "user=", "password=", "sslmode="];
+
+impl Server {
+    /// What a URL says of it, the database, and the parameters that say something else. `None` where that
+    /// is no server of this machine, or the URL asks for what no pooler passes on.
+    pub(super) fn of(url: &str) -> Option<(Self, String, Vec<String>)> {
+        let options =
+            PgConnectOptions::from_str(url).ok().filter(|_| url.starts_with("postgres"))?;
+        let host = match options.get_socket() {
+            Some(directory) => directory.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        let is_here = host.starts_with('/') || ["localhost", "127.0.0.1"].contains(&host.as_str());
+        let user_info = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+        let password = user_info.and_then(|(user, _)| user.split_once(':'));
+        let parameters = url.split_once('?').map(|(_, all)| all.split('&')).into_iter().flatten();
+        let mut role = None;
+        let mut others = Vec::new();
+        for parameter in parameters {
+            match parameter.strip_prefix("options=") {
+                Some(options) => role = Some(options.strip_prefix("-crole%3D")?.to_owned()),
+                None if OF_THE_WAY.iter().any(|way| parameter.starts_with(way)) => {}
+                None => others.push(parameter.to_owned()),
+            }
+        }
+        let server = Self {
+            host,
+            port: options.get_port(),
+            user: options.get_username().to_owned(),
+            password: password.map(|(_, password)| password.to_owned()),
+            role,
+        };
+        let database = options.get_database().filter(|_| is_here)?.to_owned();
+        Some((server, database, others))
     }
 }
 
-/// `[database]` of a daemon on this database: through it in a run that asks for it.
-pub(crate) fn section(db: &TestDb) -> String {
-    let mut database = format!("[database]\nurl = '{}'\n", db.url());
-    if for_all() {
-        let url = Bouncer::of_all().url_of(db.name());
-        database = format!(
-            "[database]\nurl = '{url}'\npooler = 'transaction'\ndirect_url = '{}'\n",
-            db.url()
-        );
-    }
-    database
+/// What the names of their directories begin with.
+const DIRECTORY: &str = "legwork-bouncer-";
+
+/// Whether an address is one's of ours.
+pub(super) fn is_one(url: &str) -> bool {
+    url.contains(DIRECTORY)
 }
 
 /// Its program, or a line that says what isn't tested without it.
@@ -88,36 +123,49 @@ pub(crate) fn program() -> Option<PathBuf> {
 impl Bouncer {
     /// In front of the test's database; `None`, and a line, where there is no such program.
     pub(crate) async fn start(db: &TestDb, mode: Mode) -> Option<Self> {
-        let bouncer = Self::begin(&program()?, &db.url(), db.name(), mode);
+        let (server, database, _) = Server::of(&db.url()).expect("the run's address is right");
+        let bouncer = Self::begin(&program()?, &server, database, mode);
         bouncer.answers().await;
         Some(bouncer)
     }
 
-    /// The one of a run that goes through one, in front of all of the server's databases.
-    fn of_all() -> &'static Self {
-        static OF_ALL: OnceLock<Bouncer> = OnceLock::new();
-        OF_ALL.get_or_init(|| {
-            let program = program().expect("a run that wants one has one");
-            let server = super::server::url("postgres");
-            Self::begin(&program, &server, "postgres", Mode::default())
-        })
+    /// The same, whose sessions have this role.
+    pub(crate) async fn start_as(db: &TestDb, role: &str) -> Option<Self> {
+        let (server, database, _) =
+            Server::of(&db.url_as(role)).expect("the run's address is right");
+        let bouncer = Self::begin(&program()?, &server, database, Mode::default());
+        bouncer.answers().await;
+        Some(bouncer)
     }
 
-    fn begin(program: &Path, url: &str, database: &str, mode: Mode) -> Self {
-        let server = PgConnectOptions::from_str(url).expect("the run's address is right");
-        let directory = tempfile::Builder::new().prefix("legwork-bouncer-").tempdir_in("/tmp");
+    /// In front of all databases of a server, for a run that goes through such.
+    pub(super) fn for_all(server: &Server) -> Self {
+        let program = program().expect("a run that wants one has one");
+        let bouncer = Self::begin(&program, server, "postgres".into(), Mode::default());
+        let socket = bouncer.directory.path().join(format!(".s.PGSQL.{PORT}"));
+        let began = Instant::now();
+        while UnixStream::connect(&socket).is_err() {
+            assert!(began.elapsed() < PATIENCE, "the pooler doesn't listen");
+            // It sends nobody a signal.
+            std::thread::sleep(LOOK_EVERY);
+        }
+        bouncer
+    }
+
+    fn begin(program: &Path, server: &Server, database: String, mode: Mode) -> Self {
+        let directory = tempfile::Builder::new().prefix(DIRECTORY).tempdir_in("/tmp");
         let directory = directory.expect("a directory can be made");
         let file = directory.path().join("pgbouncer.ini");
-        std::fs::write(&file, configuration(&server, url, directory.path(), mode))
+        std::fs::write(&file, configuration(server, directory.path(), mode))
             .expect("its configuration can be written");
-        let owner = owner(&server);
+        let owner = owner(server);
         for path in [directory.path(), &file] {
             std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1)).expect("it can be given");
             let mode = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(path, mode).expect("its mode can be set");
         }
         let process = spawn(program, &file, owner);
-        Self { process, directory, database: database.into(), server }
+        Self { process, directory, database, server: server.clone() }
     }
 
     /// The address of the database through it.
@@ -125,7 +173,7 @@ impl Bouncer {
         self.url_of(&self.database)
     }
 
-    fn url_of(&self, database: &str) -> String {
+    pub(super) fn url_of(&self, database: &str) -> String {
         let place = self.directory.path().display();
         format!("postgres:///{database}?host={place}&port={PORT}&user=legwork")
     }
@@ -157,6 +205,14 @@ impl Bouncer {
         done.unwrap_or_else(|error| panic!("{order}: {error}"));
     }
 
+    /// How many connections its clients hold on the test's database.
+    pub(crate) async fn clients(&self) -> usize {
+        let mut console = self.console_session().await.expect("the console lets us in");
+        let clients = console.fetch_all(sqlx::raw_sql("SHOW CLIENTS")).await;
+        let clients = clients.expect("it lists its clients");
+        clients.iter().filter(|client| client.get::<&str, _>("database") == self.database).count()
+    }
+
     /// Ends its process at once and starts another.
     pub(crate) async fn restart(&mut self) {
         self.process.kill().expect("it runs");
@@ -178,6 +234,14 @@ impl Bouncer {
         kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGHUP).expect("it runs");
     }
 
+    /// Has it end its idle sessions on a database, of which it may know nothing any more.
+    pub(super) async fn reconnect(&self, database: &str) {
+        if let Ok(mut console) = self.console_session().await {
+            let order = AssertSqlSafe(format!("RECONNECT {database}"));
+            console.execute(sqlx::raw_sql(order)).await.ok();
+        }
+    }
+
     async fn console_session(&self) -> Result<PgConnection, sqlx::Error> {
         let url = self.url().replace(&format!("/{}?", self.database), "/pgbouncer?");
         let options = PgConnectOptions::from_str(&url)?.extra_float_digits(None);
@@ -196,32 +260,32 @@ impl Drop for Bouncer {
     }
 }
 
-fn configuration(server: &PgConnectOptions, url: &str, directory: &Path, mode: Mode) -> String {
-    let host = server.get_socket().map_or(server.get_host().into(), |at| at.display().to_string());
-    let (port, user) = (server.get_port(), server.get_username());
-    let user_info = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
-    let password = user_info.and_then(|(user, _)| user.split_once(':'));
-    let password = password.map(|(_, password)| format!(" password={password}"));
+fn configuration(server: &Server, directory: &Path, mode: Mode) -> String {
+    let Server { host, port, user, password, role } = server;
+    let password = password.as_ref().map(|password| format!(" password={password}"));
+    let role = role.as_ref().map(|role| format!(" connect_query='SET ROLE {role}'"));
     let pool_mode = if mode.session { "session" } else { "transaction" };
     let ignores =
         if mode.ignores { "ignore_startup_parameters = extra_float_digits\n" } else { "" };
     format!(
-        "[databases]\n* = host={host} port={port} user={user}{password}\n[pgbouncer]\n\
+        "[databases]\n* = host={host} port={port} user={user}{password}{role}\n[pgbouncer]\n\
          listen_addr =\nlisten_port = {PORT}\nunix_socket_dir = {directory}\nauth_type = any\n\
          pool_mode = {pool_mode}\nadmin_users = pgbouncer, legwork\nmax_client_conn = 400\ndefault_pool_size = 20\n\
-         server_idle_timeout = 1\n{ignores}",
+         server_idle_timeout = 1\nserver_login_retry = 0.2\n{ignores}",
         password = password.unwrap_or_default(),
+        role = role.unwrap_or_default(),
         directory = directory.display(),
     )
 }
 
 /// Who it runs as: never root, and where the server's socket is for one user alone, as that one.
-fn owner(server: &PgConnectOptions) -> (u32, u32) {
+fn owner(server: &Server) -> (u32, u32) {
     let (uid, gid) = (Uid::effective(), Gid::effective());
     if !uid.is_root() {
         return (uid.as_raw(), gid.as_raw());
     }
-    let socket = server.get_socket().and_then(|at| std::fs::metadata(at).ok());
+    let socket = Some(&server.host).filter(|host| host.starts_with('/'));
+    let socket = socket.and_then(|at| std::fs::metadata(at).ok());
     let of_socket = socket.map(|at| (at.uid(), at.gid())).filter(|(uid, _)| *uid != 0);
     // `nobody`, whatever it is called.
     of_socket.unwrap_or((65_534, 65_534))
