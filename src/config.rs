@@ -31,6 +31,7 @@ mod tree;
 mod url;
 
 pub(crate) use bounds::{Amount, out_of_bounds};
+pub(crate) use check::{certificates, collector_header, collector_url};
 pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use function::FunctionName;
@@ -38,7 +39,7 @@ pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub(crate) use settings::NEEDS_SERVER;
 pub use settings::{
-    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
+    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings, Kept,
     KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler, QueueSettings, Retentions,
     ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
 };

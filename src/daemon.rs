@@ -12,7 +12,7 @@ mod signals;
 mod trial;
 mod wiring;
 
-pub use builder::{DaemonBuilder, KindOptions, QueueOptions};
+pub use builder::{DaemonBuilder, KindOptions, QueueOptions, TracingOptions};
 pub use shutdown::Ended;
 pub use signals::{Caught, Signals};
 pub use trial::TrialError;

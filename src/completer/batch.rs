@@ -2,10 +2,10 @@
 
 use super::Settled;
 use crate::{
-    config::Retentions,
-    job::{DiscardReason, QueueName, Verdict},
+    config::Kept,
+    job::{DiscardReason, Verdict},
 };
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 /// A job that is over.
 #[derive(Debug, Clone)]
@@ -163,10 +163,7 @@ pub struct Batch {
 
 impl Batch {
     /// Sorts; nothing is lost and nothing doubled.
-    pub fn sort(
-        verdicts: impl IntoIterator<Item = Settled>,
-        retention: &HashMap<QueueName, Retentions>,
-    ) -> Self {
+    pub fn sort(verdicts: impl IntoIterator<Item = Settled>, retention: &Kept) -> Self {
         let mut batch = Self::default();
         for settled in verdicts {
             let kept = retention.get(&settled.queue).copied().unwrap_or_default();
@@ -200,7 +197,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Cause, FailedAttempt, JobError, JobId, Lease};
+    use crate::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -211,6 +208,7 @@ mod tests {
             queue: QueueName::new("default").expect("a name"),
             kind: None,
             origin: None,
+            span: None,
             verdict,
             failure: failed.then_some(FailedAttempt { cause: Cause::Failed, error }),
             attempt: 1,
@@ -244,7 +242,7 @@ mod tests {
                 .zip(&verdicts)
                 .map(|(id, (verdict, failed))| settled(id, verdict.clone(), *failed))
                 .collect();
-            let batch = Batch::sort(all, &HashMap::new());
+            let batch = Batch::sort(all, &Kept::new());
             let mut ids: Vec<i64> = batch.finals.iter().map(|f| f.settled.lease.job.0)
                 .chain(batch.backs.iter().map(|b| b.settled.lease.job.0))
                 .chain(batch.releases.iter().map(|r| r.lease.job.0))

@@ -15,6 +15,8 @@ pub(crate) enum Amount {
     Time(Duration),
     /// A number of things.
     Count(u64),
+    /// A part of a whole, or a factor.
+    Number(f64),
 }
 
 impl fmt::Display for Amount {
@@ -22,6 +24,7 @@ impl fmt::Display for Amount {
         match self {
             Self::Time(time) => f.write_str(&duration_text(*time)),
             Self::Count(count) => count.fmt(f),
+            Self::Number(number) => number.fmt(f),
         }
     }
 }
@@ -34,6 +37,7 @@ pub(crate) fn out_of_bounds(key: &str, given: Amount) -> Option<String> {
         (Form::Count { min, max } | Form::Cap { min, max }, Amount::Count(count)) => {
             (min..=max).contains(&count)
         }
+        (Form::Number { min, max }, Amount::Number(number)) => (min..=max).contains(&number),
         (Form::Concurrency, Amount::Count(count)) => (1..=CONCURRENCY_MAX).contains(&count),
         _ => false,
     };
@@ -54,5 +58,8 @@ mod tests {
         assert_eq!(out_of_bounds("queue.concurrency", Amount::Count(10_000)), None);
         assert!(out_of_bounds("queue.concurrency", Amount::Count(10_001)).is_some());
         assert!(out_of_bounds("kind.max_attempts", Amount::Count(0)).is_some());
+        let ratio = |number| out_of_bounds("tracing.sample_ratio", Amount::Number(number));
+        assert_eq!(ratio(0.5), None);
+        assert!(ratio(1.5).is_some() && ratio(f64::NAN).is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! What of another configuration a running daemon can take over, and what needs a restart. Pure.
 //!
-//! Taken over is what each attempt and each log line looks up anew. What shapes sessions, tasks and
-//! claims, or is published with the daemon's row, stays as it was at the start, and is named.
+//! Taken over is what each attempt and each log line looks up anew, and what makes up a queue's lane. What
+//! shapes sessions, threads and other tasks stays as it was at the start, and is named.
 
 use super::settings::{HandlerSettings, KindSettings, QueueSettings, ScheduleSettings, Settings};
 
@@ -12,9 +12,12 @@ impl Settings {
         let mut taken = self.clone();
         taken.log.filter.clone_from(&other.log.filter);
         taken.retry = other.retry.clone();
+        taken.retention = other.retention;
+        taken.schedules.clone_from(&other.schedules);
         for kind in &mut taken.kinds {
             let Some(new) = other.kinds.iter().find(|new| new.name == kind.name) else { continue };
             kind.policy = new.policy.clone();
+            kind.rate_limit = new.rate_limit;
             if !has_connections(kind) && !has_connections(new) {
                 kind.handler = new.handler.clone();
             }
@@ -22,6 +25,8 @@ impl Settings {
         for queue in &mut taken.queues {
             if let Some(new) = other.queues.iter().find(|new| new.name == queue.name) {
                 queue.concurrency = new.concurrency;
+                queue.rate_limit = new.rate_limit;
+                queue.retention = new.retention;
             }
         }
         taken

@@ -4,6 +4,7 @@
 //! right, so that one mistake isn't reported as two. It opens no port and asks no database; what it
 //! looks at outside of the tree are the programs and secret files that the tree names.
 
+mod authorities;
 mod command;
 mod connection;
 mod filter;
@@ -12,6 +13,9 @@ mod kind;
 mod schedule;
 mod sql;
 mod tracing;
+
+pub(crate) use authorities::certificates;
+pub(crate) use tracing::{collector_header, collector_url};
 
 use super::{
     environment::Environment,

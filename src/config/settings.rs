@@ -14,7 +14,7 @@ use crate::{
     job::{KindName, KindPolicy, QueueName, RateLimit, Retention, ScheduleName},
     schedule::{CatchUp, Overlap, Rule},
 };
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq)]
@@ -197,6 +197,9 @@ pub struct Retentions {
     /// Of discarded jobs, and of the records of failed attempts.
     pub discarded: Retention,
 }
+
+/// How long the finished jobs of each queue are kept.
+pub type Kept = HashMap<QueueName, Retentions>;
 
 /// `[[queue]]`
 #[derive(Debug, Clone, PartialEq)]

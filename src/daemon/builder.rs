@@ -2,8 +2,10 @@
 //! and every mistake at once.
 
 mod lanes;
+mod spans;
 
 pub use lanes::{KindOptions, QueueOptions};
+pub use spans::TracingOptions;
 
 use super::Daemon;
 use crate::{
@@ -29,6 +31,7 @@ pub struct DaemonBuilder {
     name: Option<String>,
     admin: Option<SocketAddr>,
     grace: Option<Duration>,
+    tracing: Option<TracingOptions>,
     queues: Vec<(String, QueueOptions)>,
     kinds: Vec<(String, KindOptions)>,
     handlers: Vec<(String, Arc<dyn Handler>)>,
@@ -89,6 +92,13 @@ impl DaemonBuilder {
         self
     }
 
+    /// Sends spans of attempts and of their requests to a collector; without it, or a collector in settings
+    /// or file, none are made. What is said here wins over them.
+    pub fn tracing(mut self, options: TracingOptions) -> Self {
+        self.tracing = Some(options);
+        self
+    }
+
     /// Serves a queue. Without any, `default` is served, or what the settings list; the first one named here
     /// replaces `default` where the settings list nothing.
     pub fn queue(mut self, name: impl Into<String>, options: QueueOptions) -> Self {
@@ -134,6 +144,7 @@ impl DaemonBuilder {
             check_address(&settings, &mut mistakes);
         }
         check_life(&settings, &mut mistakes);
+        spans::trace(&mut settings.tracing, self.tracing.as_ref(), &mut mistakes);
         lanes::add_queues(&mut settings, &self.queues, lists_queues, &mut mistakes);
         let handlers = named(self.handlers, &mut settings, &mut mistakes);
         lanes::limit_kinds(&mut settings, &self.kinds, &mut mistakes);

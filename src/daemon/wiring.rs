@@ -3,27 +3,26 @@
 mod drained;
 mod export;
 mod functions;
+mod lanes;
 mod reload;
 mod steps;
+mod told;
 mod upkeep;
 
 use super::{
     Daemon, Signals, StartError,
-    lanes::{GroupLane, Lane, lanes, load},
+    lanes::{Lane, lanes, load},
     shutdown,
 };
 use crate::{
     admin::{self, AdminState, Bound},
-    claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Hints, Lookout, Post},
-    completer::{Completer, Links, Verdicts, verdict_channel},
-    config::{KindSettings, QueueSettings, Settings},
-    dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
-    executor::Registry,
+    claimer::{Bell, ClaimerShared, Hints, Lookout},
+    completer::{self, Completer, Verdicts, verdict_channel},
+    config::Settings,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    job::{KindName, QueueName},
     maintenance::{Doorbell, Stats},
     postgres::{
-        Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
+        Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
     },
     supervise::{self, ExitPolicy, Supervisor},
     telemetry::{
@@ -32,22 +31,20 @@ use crate::{
         metrics::Metrics,
         spans::{self, Tracer},
     },
-    worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
+    worker,
 };
+use lanes::{Lanes, Links};
 use std::{
-    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64},
     },
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, mpsc},
-    time::sleep,
-};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
+use told::Told;
 
 /// Running jobs that are listed, those that have run for longest: far below what the log's channel
 /// holds, so that a list doesn't cost other lines.
@@ -72,19 +69,14 @@ pub(super) struct Running {
     pub(super) stop_exporter: CancellationToken,
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
-    pub(super) pools: Vec<Pool>,
+    lanes: Arc<Mutex<Lanes>>,
+    told: Told,
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
-    /// What runs which kind.
-    registry: Registry,
-    queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
-    /// Of limited groups: the queue, the places, and most that one claim may take.
-    rooms: Vec<(QueueName, Slots, u32)>,
-    /// Where claimers wait while they have nothing to do.
-    posts: Vec<Arc<Post>>,
+    upkeep: Option<Arc<Upkeep>>,
     /// Whether wake-ups arrive.
     hints: Arc<Hints>,
 }
@@ -112,13 +104,11 @@ impl Running {
             tracer: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
-            pools: Vec::new(),
+            lanes: Arc::default(),
+            told: Told::default(),
             held: Arc::default(),
             heartbeat: None,
-            registry: Registry::default(),
-            queues: Vec::new(),
-            rooms: Vec::new(),
-            posts: Vec::new(),
+            upkeep: None,
             hints: Arc::default(),
         };
         if let Some(bound) = bound {
@@ -149,12 +139,14 @@ impl Running {
         let settings = &daemon.settings;
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
-        self.registry = self.start_functions(daemon, connector);
+        self.upkeep = Some(Arc::clone(&upkeep));
+        let registry = self.start_functions(daemon, connector);
         self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
-        let load = load(&lanes, settings, self.quiet.clone());
-        let leases = self.start_heartbeat(daemon, connector, load)?;
+        let queues = lanes.iter().map(Lane::load).collect();
+        self.told.tell(settings, load(queues, settings, self.quiet.clone()));
+        let leases = self.start_heartbeat(daemon, connector)?;
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let limit = steps::of_statements(connector);
         let verdicts = self.start_completer(settings, (outcomes, limit), &bell, &leases);
@@ -168,19 +160,25 @@ impl Running {
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimers"),
         };
-        let of_kinds = self.limiters_of(&settings.kinds);
-        for lane in lanes {
-            let shared = (&shared, limit);
-            self.start_queue(daemon, (lane, &of_kinds), shared, (&verdicts, &bell, &upkeep));
-        }
-        self.start_lookout(&shared, limit);
+        let hints = Arc::clone(&self.hints);
+        let lookout = Arc::new(Lookout::new(shared.clone(), hints));
+        let links = Links {
+            claiming: shared.clone(),
+            limit,
+            lookout: Arc::clone(&lookout),
+            bell: bell.clone(),
+            verdicts,
+            grace_without_lease: LeaseTimes::new(&settings.daemon).margin(),
+        };
+        self.open_lanes(lanes, (links, registry), settings);
+        self.start_lookout(lookout, limit);
         let listens = settings.claim.notify && connector.reaches_server();
         let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases, doorbell));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
-            self.start_scheduler(settings, connector, &upkeep);
+            self.start_scheduler(connector, &upkeep);
         }
         let (up, stats) = (Arc::clone(&upkeep), Arc::new(stats));
         let limit = steps::of_survey(connector);
@@ -242,16 +240,17 @@ impl Running {
     /// Waits until nothing of what is served is in line or runs.
     pub(super) async fn idle(&self) {
         const LOOK: Duration = Duration::from_millis(100);
+        let Some(upkeep) = &self.upkeep else { return };
         loop {
             sleep(LOOK).await;
-            let mut idle = true;
-            for (slots, upkeep, queue, kinds) in &self.queues {
-                let in_use = slots.in_use() > 0;
+            let (queues, kinds) = self.lanes().served();
+            let mut idle = !self.lanes().in_use();
+            for queue in &queues {
                 // A database that is away says nothing about what is left.
-                idle &= !in_use && upkeep.nothing_left(&queue.name, kinds).await.unwrap_or(false);
+                idle = idle && upkeep.nothing_left(queue, &kinds).await.unwrap_or(false);
             }
             if idle {
-                return self.tell_what_waits().await;
+                return self.tell_what_waits(upkeep).await;
             }
         }
     }
@@ -267,7 +266,6 @@ impl Running {
         &mut self,
         daemon: &Daemon,
         connector: &Connector,
-        load: Load,
     ) -> Result<Leases, StartError> {
         let settings = &daemon.settings;
         let identity = Identity {
@@ -277,7 +275,8 @@ impl Running {
             kinds: settings.kinds.iter().map(|kind| kind.name.to_string()).collect(),
         };
         let times = LeaseTimes::new(&settings.daemon);
-        let keeper = PostgresLease::new(connector.clone(), identity, load, times.ttl);
+        let keeper =
+            PostgresLease::new(connector.clone(), identity, self.told.load.subscribe(), times.ttl);
         let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
         let check = self.health.fresh_check("heartbeat", times.ttl);
@@ -328,15 +327,15 @@ impl Running {
         leases: &Leases,
     ) -> Verdicts {
         let (verdicts, inbox) = verdict_channel();
-        let retention = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        let kept = self.told.kept.subscribe();
         let (ring, leases) = (bell.clone(), leases.clone());
         let check = self.health.check("flush");
         check.ok();
         let completer = Arc::new(Completer::new(
             outcomes,
             inbox,
-            (settings.complete.clone(), retention),
-            Links {
+            (settings.complete.clone(), kept),
+            completer::Links {
                 metrics: Arc::clone(&self.metrics),
                 check,
                 came_back: Arc::new(move || ring.ring_for_sweep()),
@@ -350,92 +349,9 @@ impl Running {
         verdicts
     }
 
-    /// One for each limited kind, however many queues its jobs come from: the limit is the daemon's.
-    fn limiters_of(&self, kinds: &[KindSettings]) -> HashMap<KindName, Arc<Limiter>> {
-        let limiter = |kind: &KindSettings| {
-            let limit = kind.rate_limit?;
-            let waits = self.metrics.limiter(&format!("kind:{}", kind.name));
-            Some((kind.name.clone(), Arc::new(Limiter::new(limit, waits))))
-        };
-        kinds.iter().filter_map(limiter).collect()
-    }
-
-    fn start_queue(
-        &mut self,
-        daemon: &Daemon,
-        (lane, of_kinds): (Lane, &HashMap<KindName, Arc<Limiter>>),
-        (shared, step_limit): (&ClaimerShared<PostgresClaims>, Duration),
-        (verdicts, bell, upkeep): (&Verdicts, &Bell, &Arc<Upkeep>),
-    ) {
-        let Lane { queue, slots, groups } = lane;
-        let pool = self.pool(daemon, &queue, verdicts);
-        let of_queue = queue.rate_limit.map(|limit| {
-            Arc::new(Limiter::new(limit, self.metrics.limiter(&format!("queue:{}", queue.name))))
-        });
-        for GroupLane { group, room } in groups {
-            let of_kind = group.kinds.iter().find_map(|kind| of_kinds.get(kind));
-            let mut limiters: Vec<_> = of_kind.into_iter().chain(&of_queue).cloned().collect();
-            limiters.sort_by_key(|limiter| limiter.interval());
-            let limits = Limits { limiters, slots: slots.clone() };
-            let (outbox, inbox) = mpsc::channel(BATCH_CAPACITY);
-            let stop = self.stop_dispatching.clone();
-            let dispatcher = Arc::new(Dispatcher::new(inbox, limits, pool.clone(), stop));
-            let name = format!("dispatcher[{}/{}]", queue.name, group.name);
-            let limit = steps::OF_MEMORY;
-            self.supervisor.spawn_watched(name, ExitPolicy::Restart, limit, move || {
-                Arc::clone(&dispatcher).run()
-            });
-            if let Some(room) = &room {
-                self.rooms.push((queue.name.clone(), room.clone(), group.most));
-            }
-            let claim_group = ClaimGroup {
-                queue: queue.name.clone(),
-                kinds: group.kinds,
-                most: group.most,
-                slots: room.unwrap_or_else(|| slots.clone()),
-                outbox,
-            };
-            let claimer = Arc::new(Claimer::new(shared.clone(), claim_group, bell.waker()));
-            self.posts.push(claimer.post());
-            let name = format!("claimer[{}/{}]", queue.name, group.name);
-            self.supervisor.spawn_watched(name, ExitPolicy::Restart, step_limit, move || {
-                Arc::clone(&claimer).run()
-            });
-        }
-        let names = daemon.settings.kinds.iter().map(|kind| kind.name.to_string()).collect();
-        self.queues.push((slots, Arc::clone(upkeep), queue, names));
-        self.pools.push(pool);
-    }
-
-    fn start_lookout(&self, shared: &ClaimerShared<PostgresClaims>, limit: Duration) {
-        let hints = Arc::clone(&self.hints);
-        let lookout = Arc::new(Lookout::new(shared.clone(), hints, self.posts.clone()));
+    fn start_lookout(&self, lookout: Arc<Lookout<PostgresClaims>>, limit: Duration) {
         self.supervisor.spawn_watched("lookout", ExitPolicy::Restart, limit, move || {
             Arc::clone(&lookout).run()
         });
-    }
-
-    fn pool(&self, daemon: &Daemon, queue: &QueueSettings, verdicts: &Verdicts) -> Pool {
-        let runtime = |kind: &KindSettings| {
-            let handler = Arc::clone(self.registry.get(kind.name.as_str())?);
-            let metrics = self.metrics.job(&queue.name, &kind.name);
-            let runtime = KindRuntime { policy: kind.policy.clone(), handler, metrics };
-            Some((kind.name.clone(), Arc::new(runtime)))
-        };
-        let kinds: Kinds = daemon.settings.kinds.iter().filter_map(runtime).collect();
-        let parts = PoolParts {
-            queue: queue.name.clone(),
-            concurrency: queue.concurrency,
-            kinds,
-            running: Arc::clone(&self.attempts),
-            verdicts: verdicts.clone(),
-            metrics: self.metrics.queue(&queue.name),
-            grace_without_lease: LeaseTimes::new(&daemon.settings.daemon).margin(),
-            tracer: self.tracer.clone(),
-        };
-        let pool = Pool::new(parts, self.supervisor.clone());
-        let gauges = pool.gauges();
-        self.metrics.at_scrape(move |_| gauges());
-        pool
     }
 }

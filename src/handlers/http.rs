@@ -18,7 +18,7 @@ use crate::{
     job::Outcome,
     telemetry::{
         metrics::{HttpHandlerMetrics, RequestEnd},
-        spans::RequestSpan,
+        spans::CallSpan,
     },
 };
 use answer::Answer;
@@ -62,7 +62,7 @@ impl Http {
         }
     }
 
-    fn span(&self, context: &Context) -> Option<RequestSpan> {
+    fn span(&self, context: &Context) -> Option<CallSpan> {
         let (span, url) = (context.span()?, &self.settings.url);
         let host = url.host_str().unwrap_or_default();
         Some(span.request(url.scheme(), host, url.port_or_known_default()))
@@ -71,7 +71,7 @@ impl Http {
     async fn exchange(
         &self,
         context: &Context,
-        span: Option<&RequestSpan>,
+        span: Option<&CallSpan>,
     ) -> Result<Answer, Failure> {
         let mut headers = request::headers(context, &self.settings);
         request::trace(&mut headers, span);
@@ -95,14 +95,14 @@ struct Exchange<'a> {
     context: &'a Context,
     began: Instant,
     end: Option<RequestEnd>,
-    span: Option<RequestSpan>,
+    span: Option<CallSpan>,
 }
 
 impl<'a> Exchange<'a> {
     fn begin(
         requests: &'a HttpHandlerMetrics,
         context: &'a Context,
-        span: Option<RequestSpan>,
+        span: Option<CallSpan>,
     ) -> Self {
         Self { requests, context, began: Instant::now(), end: None, span }
     }
@@ -118,8 +118,8 @@ impl Drop for Exchange<'_> {
             if self.context.is_overdue() { RequestEnd::Timeout } else { RequestEnd::Stopped };
         let end = self.end.unwrap_or(broken_off);
         self.requests.ended(end, self.began.elapsed());
-        if let Some(span) = &mut self.span {
-            span.ended(end.status(), end.error());
+        if let Some(span) = &self.span {
+            span.answered(end.status(), end.error());
         }
     }
 }

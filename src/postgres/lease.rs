@@ -8,6 +8,7 @@ use super::{Connector, Session};
 use crate::heartbeat::{KeeperError, LeaseKeeper};
 use futures::FutureExt;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What the row says of us, for people and for `why()`.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub struct Identity {
 pub struct PostgresLease {
     session: Session,
     identity: Identity,
-    load: Load,
+    load: watch::Receiver<Load>,
     ttl_seconds: f64,
     limit: Duration,
 }
@@ -34,7 +35,12 @@ pub struct PostgresLease {
 impl PostgresLease {
     /// Connects at the first call. A statement may take a third of the ttl, so that a connection
     /// that hangs leaves time for another. `load` is read at each call.
-    pub fn new(connector: Connector, identity: Identity, load: Load, ttl: Duration) -> Self {
+    pub fn new(
+        connector: Connector,
+        identity: Identity,
+        load: watch::Receiver<Load>,
+        ttl: Duration,
+    ) -> Self {
         let session = Session::new(connector, "heartbeat", None);
         Self { session, identity, load, ttl_seconds: ttl.as_secs_f64(), limit: ttl / 3 }
     }
@@ -43,7 +49,7 @@ impl PostgresLease {
 impl LeaseKeeper for PostgresLease {
     async fn register(&mut self, boot: i64) -> Result<(), KeeperError> {
         let (who, ttl) = (self.identity.clone(), self.ttl_seconds);
-        let (limits, load) = (self.load.limits(), self.load.now());
+        let (limits, load) = self.load.borrow().told();
         let registered =
             self.session.run_within("daemon_register", self.limit, move |connection| {
                 async move {
@@ -67,7 +73,7 @@ impl LeaseKeeper for PostgresLease {
 
     async fn renew(&mut self, boot: i64) -> Result<bool, KeeperError> {
         let ttl = self.ttl_seconds;
-        let (limits, load) = (self.load.limits(), self.load.now());
+        let (limits, load) = self.load.borrow().told();
         let renewed = self.session.run_within("daemon_renew", self.limit, move |connection| {
             sqlx::query(include_str!("sql/daemon_renew.sql"))
                 .bind(boot)

@@ -129,14 +129,9 @@ impl Pool {
         &self.0.verdicts
     }
 
-    /// Shows the pool in its queue's gauges whenever it is called; keeps no pool alive.
-    pub fn gauges(&self) -> impl Fn() + Send + Sync + use<> {
-        let pool = Arc::downgrade(&self.0);
-        move || {
-            if let Some(pool) = pool.upgrade() {
-                pool.show();
-            }
-        }
+    /// Shows the pool in its queue's gauges.
+    pub fn show(&self) {
+        self.0.show();
     }
 
     /// Nothing more comes: gives back what no worker has taken, and lets workers end.
@@ -251,10 +246,11 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
         kind.metrics.panics.increment(1);
     }
     let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
-    let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
+    let mut settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
     if let Some(span) = span {
         let error = settled.failure.as_ref().map(|failure| failure.cause.as_str());
         span.ended(settled.end().as_str(), error);
+        settled = settled.traced_by(&span);
     }
     tell_of_failure(&settled);
     Settled { origin, ..settled }

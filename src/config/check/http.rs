@@ -3,19 +3,15 @@
 //! No name is looked up and nothing is connected to: a host that doesn't resolve yet is found by the
 //! first attempt. An address that stands in the URL itself is judged here.
 
-use super::Warnings;
+use super::{Warnings, authorities};
 use crate::config::{
     egress::Egress,
     reader::{At, Reader},
     secret,
     settings::{HttpSettings, SigningSecret},
-    source,
 };
 use ::url::{Host, Url};
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::pki_types::CertificateDer;
 use std::{net::IpAddr, path::Path};
 
 /// Most headers of a kind, most secrets, and most hosts that it allows.
@@ -52,7 +48,7 @@ pub(super) fn settings(
 ) -> Option<HttpSettings> {
     let headers = headers(reader, at);
     let secrets = secrets(reader, at);
-    let authorities = authorities(reader, at);
+    let authorities = trusted(reader, at);
     let egress = egress(reader, at);
     let connect_timeout = reader.duration(at, "connect_timeout", HttpSettings::CONNECT_TIMEOUT);
     let response_timeout = reader.duration(at, "response_timeout", HttpSettings::RESPONSE_TIMEOUT);
@@ -179,31 +175,13 @@ fn secrets(reader: &mut Reader<'_>, at: At<'_>) -> Vec<SigningSecret> {
     secrets
 }
 
-fn authorities(reader: &mut Reader<'_>, at: At<'_>) -> Vec<CertificateDer<'static>> {
+fn trusted(reader: &mut Reader<'_>, at: At<'_>) -> Vec<CertificateDer<'static>> {
     let Some(file) = reader.text(at, "ca_file", |_| Ok(())) else { return Vec::new() };
-    match certificates(Path::new(&file)) {
+    match authorities::certificates(Path::new(&file)) {
         Ok(certificates) => certificates,
         Err(why) => {
             reader.refuse(at, "ca_file", &why);
             Vec::new()
         }
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let name = path.display();
-    if !path.is_absolute() {
-        return Err(format!("{name} isn't absolute: what it means would depend on the directory"));
-    }
-    let (pem, _) = source::bounded(path, source::FILE_MAX_BYTES)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = certificates.map_err(|error| format!("{name}: {error}"))?;
-    if certificates.is_empty() {
-        return Err(format!("{name} holds no certificate in PEM"));
-    }
-    for certificate in &certificates {
-        let added = RootCertStore::empty().add(certificate.clone());
-        added.map_err(|error| format!("{name}: {error}"))?;
-    }
-    Ok(certificates)
 }

@@ -22,9 +22,9 @@ impl Running {
         if called.is_empty() {
             return daemon.registry.clone();
         }
-        let retention = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        let kept = self.told.kept.subscribe();
         let connections = settings.database.sql_connections;
-        let functions = Functions::new(connector, Arc::clone(&self.held), connections, retention);
+        let functions = Functions::new(connector, Arc::clone(&self.held), connections, kept);
         let functions = Arc::new(functions);
         let registry =
             handlers::with_functions(daemon.registry.clone(), &settings.kinds, &functions);

@@ -31,7 +31,7 @@ pub struct WaitingRoom {
 }
 
 /// What a daemon publishes with its row.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Load {
     /// Its queues.
     pub queues: Vec<QueueLoad>,
@@ -42,8 +42,13 @@ pub struct Load {
 }
 
 impl Load {
+    /// `daemon.limits` and `daemon.load`.
+    pub(super) fn told(&self) -> (Value, Value) {
+        (self.limits(), self.now())
+    }
+
     /// `daemon.limits`: what it starts at most.
-    pub(super) fn limits(&self) -> Value {
+    fn limits(&self) -> Value {
         let of_queue = |queue: &QueueLoad| {
             let mut limits = queue.limit.map(rate).unwrap_or_default();
             limits.insert("slots".into(), queue.slots.concurrency().into());
@@ -58,7 +63,7 @@ impl Load {
 
     /// `daemon.load`: how much of that is in use now. Semaphores are read one after another, so that
     /// a job on its way from one to the next may count twice or not at all.
-    pub(super) fn now(&self) -> Value {
+    fn now(&self) -> Value {
         let of_queue = |queue: &QueueLoad| {
             let waiting: usize = queue.rooms.iter().map(|room| room.places.in_use()).sum();
             let load = json!({ "in_use": queue.slots.in_use(), "waiting": waiting });

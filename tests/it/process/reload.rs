@@ -1,5 +1,8 @@
 //! HUP: the configuration is read again, beside the work and without a restart.
 
+mod history;
+mod limits;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, os::unix::net::UnixDatagram};
@@ -14,7 +17,8 @@ fn file(url: &str, sections: &str) -> String {
 
 /// Puts this file in the place of the daemon's own and has it read; gives the line that says how that
 /// went.
-async fn reload(daemon: &Daemon, text: &str, event: &str) -> Value {
+pub(crate) async fn reload(daemon: &Daemon, text: &str, event: &str) -> Value {
+    let text = support::pooled::file(text);
     fs::write(daemon.directory().join("legwork.toml"), text).expect("a file can be written");
     let from = daemon.lines();
     daemon.signal(Signal::SIGHUP);

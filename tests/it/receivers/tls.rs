@@ -1,14 +1,11 @@
 //! TLS: who is trusted, what fails closed, and HTTP/2 over it.
 
 use super::*;
-use crate::support::receiver::{Receiver, Request, answer};
-use hyper::{body::Incoming, service::service_fn};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::{
-    ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer},
+use crate::support::{
+    authority::Authority,
+    receiver::{Receiver, Request, answer},
 };
+use hyper::{body::Incoming, service::service_fn};
 use std::{
     convert::Infallible,
     sync::{
@@ -21,48 +18,6 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsAcceptor;
-
-/// An authority of the test's own.
-pub(super) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-}
-
-impl Authority {
-    pub(super) fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("signed").der().clone();
-        Self { issuer: Issuer::new(params, key), certificate }
-    }
-
-    /// As a file has it.
-    pub(super) fn pem(&self) -> String {
-        use base64::{Engine, engine::general_purpose::STANDARD};
-        let body = STANDARD.encode(&self.certificate);
-        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
-    }
-
-    /// A server of this name, trusted by who trusts the authority.
-    pub(super) fn acceptor(&self, name: &str, expired: bool, protocols: &[&[u8]]) -> TlsAcceptor {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        if expired {
-            params.not_after = date_time_ymd(2020, 1, 1);
-        }
-        let certificate = params.signed_by(&key, &self.issuer).expect("signed").der().clone();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .expect("a certificate");
-        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        TlsAcceptor::from(Arc::new(config))
-    }
-}
 
 /// Answers one request over TLS.
 pub(super) async fn secured(acceptor: TlsAcceptor) -> Receiver {
@@ -81,7 +36,7 @@ pub(super) async fn secured(acceptor: TlsAcceptor) -> Receiver {
 
 fn https(receiver: &Receiver, authorities: &[&Authority]) -> HttpSettings {
     HttpSettings {
-        authorities: authorities.iter().map(|authority| authority.certificate.clone()).collect(),
+        authorities: authorities.iter().map(|authority| authority.certificate()).collect(),
         ..settings(&format!("https://localhost:{}/", receiver.address.port()))
     }
 }

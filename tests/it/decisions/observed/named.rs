@@ -321,6 +321,11 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
         "decisions::observed::flags::config_and_database_url_and_output_hold_for_every_command",
     ),
     (
+        "bench backlog --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    ("bench backlog --jobs", "cli::bench::claims_are_told_for_each_thing_that_piles_up"),
+    (
         "bench drain --history",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
@@ -329,9 +334,23 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
     (
+        "bench enqueue --clients",
+        "cli::bench::inserts_are_told_beside_a_bare_tables_for_each_number_of_clients",
+    ),
+    (
         "bench enqueue --jobs",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
+    (
+        "bench enqueue --seconds",
+        "cli::bench::inserts_are_told_beside_a_bare_tables_for_each_number_of_clients",
+    ),
+    ("bench fleet --daemons", "cli::bench::a_fleet_is_told_for_each_number_of_daemons"),
+    (
+        "bench fleet --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    ("bench fleet --jobs", "cli::bench::a_fleet_is_told_for_each_number_of_daemons"),
     (
         "bench latency --history",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
@@ -340,6 +359,12 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
         "bench latency --jobs",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
+    ("bench latency --rate", "cli::bench::latency_is_told_for_every_job_after_the_first_second"),
+    (
+        "bench pinned --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    ("bench pinned --jobs", "cli::bench::a_churn_under_a_held_snapshot_is_told_slice_by_slice"),
     (
         "demo --once",
         "decisions::demo::a_wrong_outcome_that_only_the_rows_know_of_makes_the_demo_fail",
