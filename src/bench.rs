@@ -20,7 +20,7 @@ pub use report::Report;
 
 use crate::{
     config::{
-        Admin, Database, DatabaseUrl, Environment, HandlerSettings, KindSettings, MissingUrl,
+        Database, DatabaseUrl, Environment, HandlerSettings, KindSettings, MissingUrl,
         QueueSettings, Retentions, Settings,
     },
     daemon::{Daemon, Signals, TrialError},
@@ -177,7 +177,7 @@ impl Bench {
         let kinds = vec![KindSettings::new(noop(), HandlerSettings::Noop)];
         let mut settings = Settings { kinds, ..Settings::default() };
         settings.database = Database { url: Some(url), ..self.database.clone() };
-        settings.admin = Admin { listen: None };
+        settings.admin.listen = None;
         settings.daemon.heartbeat_interval = HEARTBEAT;
         settings.claim.batch = CLAIM_BATCH;
         settings.complete.flush_max_rows = FLUSH_MAX_ROWS;

@@ -25,6 +25,7 @@ impl Final {
             Verdict::Complete { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
             | Verdict::Release
             | Verdict::Written
             | Verdict::Late => "completed",
@@ -39,6 +40,7 @@ impl Final {
             Verdict::Complete { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
             | Verdict::Release
             | Verdict::Written
             | Verdict::Late => None,
@@ -60,6 +62,7 @@ impl Final {
             | Verdict::Discard { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
             | Verdict::Release
             | Verdict::Written
             | Verdict::Late => None,
@@ -81,7 +84,7 @@ impl Part {
     pub(super) fn of(verdict: &Verdict) -> Self {
         match verdict {
             Verdict::Complete { .. } | Verdict::Cancel | Verdict::Discard { .. } => Self::Final,
-            Verdict::Retry { .. } | Verdict::Snooze { .. } => Self::Back,
+            Verdict::Retry { .. } | Verdict::Snooze { .. } | Verdict::Park { .. } => Self::Back,
             Verdict::Release => Self::Release,
             Verdict::Written | Verdict::Late => Self::Nothing,
         }
@@ -181,7 +184,7 @@ impl Batch {
                 Verdict::Discard { .. } => {
                     batch.finals.push(Final { days: kept.discarded.days(), settled });
                 }
-                Verdict::Retry { delay } | Verdict::Snooze { delay } => {
+                Verdict::Retry { delay } | Verdict::Snooze { delay } | Verdict::Park { delay } => {
                     let snoozed = matches!(settled.verdict, Verdict::Snooze { .. });
                     let delay_seconds = delay.as_secs_f64();
                     batch.backs.push(Back { settled, delay_seconds, snoozed });
@@ -226,6 +229,7 @@ mod tests {
             Just(Verdict::Discard { reason: DiscardReason::Expired }),
             Just(Verdict::Retry { delay: Duration::from_secs(1) }),
             Just(Verdict::Snooze { delay: Duration::from_secs(1) }),
+            Just(Verdict::Park { delay: Duration::from_secs(1) }),
             Just(Verdict::Release),
             Just(Verdict::Written),
             Just(Verdict::Late),

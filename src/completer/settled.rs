@@ -53,7 +53,11 @@ impl Settled {
         let charged = match ruling.verdict {
             Verdict::Complete { .. } | Verdict::Retry { .. } | Verdict::Written => true,
             Verdict::Discard { .. } => ruling.failure.is_some(),
-            Verdict::Cancel | Verdict::Snooze { .. } | Verdict::Release | Verdict::Late => false,
+            Verdict::Cancel
+            | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
+            | Verdict::Release
+            | Verdict::Late => false,
         };
         Self {
             lease: job.lease,

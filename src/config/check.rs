@@ -28,6 +28,7 @@ use super::{
     },
 };
 use crate::job::{Backoff, KindPolicy, QueueName};
+use std::net::SocketAddr;
 
 /// What reading needs besides the tree.
 pub(super) struct Given<'a> {
@@ -54,6 +55,8 @@ pub(super) type Warnings = Vec<String>;
 
 /// Fewest heartbeats that fit in a lease: two may be lost.
 const HEARTBEATS_PER_LEASE: u32 = 3;
+/// Most names that the admin port goes by.
+const HOSTS_MAX: usize = 64;
 
 pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
     let mut warnings = Warnings::new();
@@ -73,7 +76,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         schedules: schedule::all(reader, given, &mut warnings),
         retry,
         retention,
-        admin: Admin { listen: reader.address(section("admin"), "listen", default.admin.listen) },
+        admin: admin(reader, default.admin.listen),
         log: log(reader, default.log, &mut warnings),
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
@@ -87,6 +90,25 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
 
 const fn section(section: &'static str) -> At<'static> {
     At { section, item: None }
+}
+
+fn admin(reader: &mut Reader<'_>, default: Option<SocketAddr>) -> Admin {
+    let at = section("admin");
+    let listen = reader.address(at, "listen", default);
+    let names = reader.words(at, "allow_hosts").unwrap_or_default();
+    if names.len() > HOSTS_MAX {
+        let why = format!("{} names are listed, {HOSTS_MAX} are allowed", names.len());
+        reader.refuse(at, "allow_hosts", &why);
+    }
+    let is_name = |name: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        (1..=253).contains(&name.len()) && name.chars().all(legal)
+    };
+    if let Some(other) = names.iter().find(|name| !is_name(name)) {
+        reader.refuse(at, "allow_hosts", &format!("{other:?} isn't a host's name, without a port"));
+    }
+    let plain = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
+    Admin { listen, allow_hosts: names.iter().map(plain).collect() }
 }
 
 fn daemon(reader: &mut Reader<'_>, environment: &Environment, default: Daemon) -> Daemon {

@@ -6,7 +6,7 @@
 mod http;
 mod tracing;
 
-pub use http::{HttpSettings, SigningSecret};
+pub use http::{CircuitSettings, HttpSettings, SigningSecret};
 pub use tracing::{Otlp, Tracing};
 
 use super::{function::FunctionName, url::DatabaseUrl};
@@ -311,6 +311,8 @@ pub struct ScheduleSettings {
 pub struct Admin {
     /// Where it listens; absent = off.
     pub listen: Option<SocketAddr>,
+    /// Names by which it is asked, besides addresses and `localhost`; in lower case.
+    pub allow_hosts: Vec<String>,
 }
 
 /// How log lines look.

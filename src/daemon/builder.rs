@@ -10,8 +10,7 @@ pub use spans::TracingOptions;
 use super::Daemon;
 use crate::{
     config::{
-        self, Admin, DatabaseUrl, Environment, HandlerSettings, KindSettings, Mistakes, Settings,
-        Source,
+        self, DatabaseUrl, Environment, HandlerSettings, KindSettings, Mistakes, Settings, Source,
     },
     executor::{Handler, IntoHandler},
     job::KindName,
@@ -179,7 +178,9 @@ impl Base {
     fn read(&self, environment: &Environment, mistakes: &mut Mistakes) -> Option<Settings> {
         match self {
             Self::Defaults => {
-                Some(Settings { admin: Admin { listen: None }, ..Settings::default() })
+                let mut settings = Settings::default();
+                settings.admin.listen = None;
+                Some(settings)
             }
             Self::Given(settings) => Some(Settings::clone(settings)),
             Self::File(path) => {

@@ -41,7 +41,10 @@ pub(super) fn groups(queue: &QueueSettings, kinds: &[KindSettings], batch: u32) 
     let (limited, free): (Vec<_>, Vec<_>) = kinds.iter().partition(|k| k.rate_limit.is_some());
     let mut groups = Vec::new();
     if !free.is_empty() {
-        let kinds = free.iter().map(|kind| kind.name.clone()).collect();
+        let mut kinds: Vec<_> = free.iter().map(|kind| kind.name.clone()).collect();
+        // The order of the file makes no other group.
+        kinds.sort();
+        let kinds = kinds.into();
         groups.push(Group { name: "all".into(), kinds, most, of_kind: None, of_queue });
     }
     groups.extend(limited.iter().map(|kind| Group {

@@ -83,10 +83,6 @@ pub(super) fn queue_load<'g>(
 
 /// What the heartbeat tells of all of them.
 pub(super) fn load(queues: Vec<QueueLoad>, settings: &Settings, quiet: CancellationToken) -> Load {
-    let kinds = settings.kinds.iter();
-    Load {
-        queues,
-        kinds: kinds.filter_map(|kind| Some((kind.name.clone(), kind.rate_limit?))).collect(),
-        quiet,
-    }
+    let kinds = settings.kinds.iter().map(|kind| (kind.name.clone(), kind.rate_limit)).collect();
+    Load { queues, kinds, quiet }
 }

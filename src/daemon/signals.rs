@@ -66,10 +66,9 @@ impl Signals {
                 _ = caught.int.recv() => self.told_to_stop("INT"),
                 _ = caught.tstp.recv() => self.quiet(),
                 _ = caught.usr1.recv() => self.list(),
-                _ = caught.hup.recv() => match caught.hangup_stops {
-                    true => self.told_to_stop("HUP"),
-                    false => self.reload(),
-                },
+                _ = caught.hup.recv() => {
+                    if caught.hangup_stops { self.told_to_stop("HUP") } else { self.reload() }
+                }
             }
         }
     }

@@ -15,14 +15,16 @@ use super::{
     shutdown,
 };
 use crate::{
-    admin::{self, AdminState, Bound},
+    admin::{self, AdminState, Bound, Hosts},
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
     config::Settings,
+    handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{Doorbell, Stats},
     postgres::{
-        Connector, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
+        Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
+        Upkeep,
     },
     supervise::{self, ExitPolicy, Supervisor},
     telemetry::{
@@ -77,6 +79,10 @@ pub(super) struct Running {
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
     upkeep: Option<Arc<Upkeep>>,
+    /// What calls functions of the database.
+    functions: Option<Arc<Functions>>,
+    /// Notified when queues are no longer served.
+    left: Notify,
     /// Whether wake-ups arrive.
     hints: Arc<Hints>,
 }
@@ -86,7 +92,7 @@ impl Running {
     pub(super) fn new(
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
-        bound: Option<Bound>,
+        bound: Option<(Bound, Hosts)>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
@@ -109,10 +115,13 @@ impl Running {
             held: Arc::default(),
             heartbeat: None,
             upkeep: None,
+            functions: None,
+            left: Notify::new(),
             hints: Arc::default(),
         };
-        if let Some(bound) = bound {
-            let state = AdminState { health: Arc::clone(health), metrics: Arc::clone(metrics) };
+        if let Some((bound, hosts)) = bound {
+            let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
+            let state = AdminState { health, metrics, hosts };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.
@@ -140,12 +149,16 @@ impl Running {
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         self.upkeep = Some(Arc::clone(&upkeep));
-        let registry = self.start_functions(daemon, connector);
+        let functions = self.start_functions(daemon, connector);
+        let registry =
+            handlers::with_functions(daemon.registry.clone(), &settings.kinds, &functions);
+        self.functions = Some(functions);
         self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
         let queues = lanes.iter().map(Lane::load).collect();
-        self.told.tell(settings, load(queues, settings, self.quiet.clone()));
+        let kept = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        self.told.tell(settings, load(queues, settings, self.quiet.clone()), kept);
         let leases = self.start_heartbeat(daemon, connector)?;
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let limit = steps::of_statements(connector);
@@ -180,11 +193,11 @@ impl Running {
         if !daemon.once {
             self.start_scheduler(connector, &upkeep);
         }
-        let (up, stats) = (Arc::clone(&upkeep), Arc::new(stats));
+        let (up, stats, lanes) = (Arc::clone(&upkeep), Arc::new(stats), Arc::clone(&self.lanes));
         let limit = steps::of_survey(connector);
         self.round(("stats", limit), self.stop_claiming.clone(), move || {
-            let (up, stats) = (Arc::clone(&up), Arc::clone(&stats));
-            async move { stats.round(&up).await }
+            let (up, stats, served) = (Arc::clone(&up), Arc::clone(&stats), lanes::served(&lanes));
+            async move { stats.round(&up, served).await }
         });
         if listens {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
@@ -243,7 +256,7 @@ impl Running {
         let Some(upkeep) = &self.upkeep else { return };
         loop {
             sleep(LOOK).await;
-            let (queues, kinds) = self.lanes().served();
+            let (queues, kinds) = lanes::served(&self.lanes);
             let mut idle = !self.lanes().in_use();
             for queue in &queues {
                 // A database that is away says nothing about what is left.
@@ -271,8 +284,6 @@ impl Running {
         let identity = Identity {
             name: settings.daemon.name.clone(),
             hostname: daemon.environment.hostname().to_owned(),
-            queues: settings.queues.iter().map(|queue| queue.name.to_string()).collect(),
-            kinds: settings.kinds.iter().map(|kind| kind.name.to_string()).collect(),
         };
         let times = LeaseTimes::new(&settings.daemon);
         let keeper =

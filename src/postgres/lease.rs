@@ -10,17 +10,13 @@ use futures::FutureExt;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// What the row says of us, for people and for `why()`.
+/// What the row says of us as long as it is there, for people.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// `daemon.name`
     pub name: String,
     /// Where we run.
     pub hostname: String,
-    /// What we serve.
-    pub queues: Vec<String>,
-    /// What we can run.
-    pub kinds: Vec<String>,
 }
 
 /// Keeps the row.
@@ -49,7 +45,7 @@ impl PostgresLease {
 impl LeaseKeeper for PostgresLease {
     async fn register(&mut self, boot: i64) -> Result<(), KeeperError> {
         let (who, ttl) = (self.identity.clone(), self.ttl_seconds);
-        let (limits, load) = self.load.borrow().told();
+        let served = self.load.borrow().told();
         let registered =
             self.session.run_within("daemon_register", self.limit, move |connection| {
                 async move {
@@ -59,10 +55,10 @@ impl LeaseKeeper for PostgresLease {
                         .bind(who.name)
                         .bind(env!("CARGO_PKG_VERSION"))
                         .bind(who.hostname)
-                        .bind(who.queues)
-                        .bind(who.kinds)
-                        .bind(limits)
-                        .bind(load)
+                        .bind(served.queues)
+                        .bind(served.kinds)
+                        .bind(served.limits)
+                        .bind(served.load)
                         .execute(connection)
                         .await
                 }
@@ -73,13 +69,15 @@ impl LeaseKeeper for PostgresLease {
 
     async fn renew(&mut self, boot: i64) -> Result<bool, KeeperError> {
         let ttl = self.ttl_seconds;
-        let (limits, load) = self.load.borrow().told();
+        let served = self.load.borrow().told();
         let renewed = self.session.run_within("daemon_renew", self.limit, move |connection| {
             sqlx::query(include_str!("sql/daemon_renew.sql"))
                 .bind(boot)
                 .bind(ttl)
-                .bind(load)
-                .bind(limits)
+                .bind(served.load)
+                .bind(served.limits)
+                .bind(served.queues)
+                .bind(served.kinds)
                 .fetch_optional(connection)
                 .boxed()
         });

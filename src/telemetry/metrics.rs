@@ -26,7 +26,7 @@ pub use families::{
 };
 pub use job::{AttemptEnd, JobMetrics};
 pub use queue::{PollMetrics, QueueMetrics, WakeSource};
-pub use receivers::{HttpHandlerMetrics, RequestEnd};
+pub use receivers::{CircuitState, HttpHandlerMetrics, RequestEnd};
 
 use crate::{
     config,
@@ -124,9 +124,9 @@ impl Metrics {
         CommandMetrics::new(&self.registry, &self.kind_label(kind))
     }
 
-    /// The handles of an http kind's receiver: scheme, host and port.
-    pub fn http_handler(&self, target: &str) -> HttpHandlerMetrics {
-        HttpHandlerMetrics::new(&self.registry, target)
+    /// The handles of an http kind and its receiver: scheme, host and port.
+    pub fn http_handler(&self, kind: &KindName, target: &str) -> HttpHandlerMetrics {
+        HttpHandlerMetrics::new(&self.registry, &self.kind_label(kind), target)
     }
 
     /// The handles of one statement, by the name of its file.

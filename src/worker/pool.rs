@@ -129,6 +129,18 @@ impl Pool {
         &self.0.verdicts
     }
 
+    /// No job is in it and none will come: its workers end.
+    pub fn close(&self) {
+        self.0.handoff.close();
+        let QueueMetrics { channel_capacity, channel_depth, workers_busy, .. } = &*self.0.metrics;
+        let QueueMetrics { workers_idle, workers_stopping, oldest_running_age_seconds, .. } =
+            &*self.0.metrics;
+        let pool = [channel_capacity, channel_depth, oldest_running_age_seconds];
+        for gauge in pool.into_iter().chain([workers_busy, workers_idle, workers_stopping]) {
+            gauge.set(0.0);
+        }
+    }
+
     /// Shows the pool in its queue's gauges.
     pub fn show(&self) {
         self.0.show();

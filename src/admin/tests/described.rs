@@ -135,11 +135,10 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     const ELSEWHERE: [u8; 4] = [192, 0, 2, 7];
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
+    let rebound = [("host", "evil.example.com")];
     well.health.enter(Phase::Ready);
+    well.health.warn("configuration", Some("it wasn't reloaded".into()));
     let ill = AdminState { health: Health::new(Duration::ZERO), ..state() };
-    let warned = state();
-    warned.health.enter(Phase::Ready);
-    warned.health.warn("listener", Some("something that keeps nobody from working".into()));
     let document = served(well.clone(), async |at| get(at, "/openapi.json", "").await).await;
     assert_eq!(header(&document, "content-type"), Some("application/json"));
     let document: Value = serde_json::from_str(body(&document)).unwrap();
@@ -147,10 +146,14 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let mut seen = BTreeSet::new();
     for (path, _) in routes::routes() {
         for method in [Method::GET, Method::HEAD] {
-            for state in [&well, &ill, &warned] {
-                for (headers, peer) in
-                    [(&[][..], HERE), (&json[..], HERE), (&large[..], HERE), (&[][..], ELSEWHERE)]
-                {
+            for state in [&well, &ill] {
+                for (headers, peer) in [
+                    (&[][..], HERE),
+                    (&json[..], HERE),
+                    (&large[..], HERE),
+                    (&rebound[..], HERE),
+                    (&[][..], ELSEWHERE),
+                ] {
                     let exchange = ask(state, (method.clone(), path), headers, peer).await;
                     seen.insert(held(&document, exchange).await);
                 }

@@ -8,7 +8,7 @@ use crate::config::{
     egress::Egress,
     reader::{At, Reader},
     secret,
-    settings::{HttpSettings, SigningSecret},
+    settings::{CircuitSettings, HttpSettings, SigningSecret},
 };
 use ::url::{Host, Url};
 use rustls::pki_types::CertificateDer;
@@ -53,6 +53,11 @@ pub(super) fn settings(
     let connect_timeout = reader.duration(at, "connect_timeout", HttpSettings::CONNECT_TIMEOUT);
     let response_timeout = reader.duration(at, "response_timeout", HttpSettings::RESPONSE_TIMEOUT);
     let max_result = reader.size(at, "max_result", HttpSettings::MAX_RESULT);
+    let default = CircuitSettings::default();
+    let circuit = CircuitSettings {
+        failures: reader.count(at, "circuit.failures", default.failures),
+        open_for: reader.duration(at, "circuit.open_for", default.open_for),
+    };
     if reader.switch(at, "async", false) {
         let why = "this binary has no callback route yet: leave it out; a 202 completes the job";
         reader.refuse(at, "async", why);
@@ -63,7 +68,7 @@ pub(super) fn settings(
         warnings.push(format!("{label}: payloads cross public networks in plain text: use https"));
     }
     let timeouts = HttpSettings { connect_timeout, response_timeout, ..HttpSettings::new(url) };
-    Some(HttpSettings { headers, secrets, authorities, egress, max_result, ..timeouts })
+    Some(HttpSettings { headers, secrets, authorities, egress, max_result, circuit, ..timeouts })
 }
 
 fn url(reader: &mut Reader<'_>, at: At<'_>, egress: &Egress) -> Option<Url> {

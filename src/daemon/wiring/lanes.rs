@@ -9,9 +9,9 @@ use super::{ExitPolicy, Running, Settings, steps};
 use crate::{
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Lookout},
     completer::Verdicts,
-    config::{KindSettings, QueueSettings},
+    config::{Kept, KindSettings, QueueSettings},
     daemon::{
-        groups::groups,
+        groups::{Group, groups},
         lanes::{self, GroupLane, Lane, queue_load},
     },
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
@@ -22,10 +22,10 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// What a lane is connected to.
@@ -45,6 +45,8 @@ pub(in crate::daemon) struct Lanes {
     /// Nothing before the start, and once the last worker is gone.
     links: Option<Links>,
     open: Vec<OpenLane>,
+    /// Of queues that are no longer served, until their last job has ended.
+    leaving: Vec<OpenLane>,
     kinds: Vec<String>,
     /// What runs which kind.
     registry: Registry,
@@ -60,6 +62,27 @@ struct OpenLane {
     pool: Pool,
     limiter: Option<Limit>,
     groups: Vec<OpenGroup>,
+    /// What may still bring jobs of groups that were told to end.
+    ending: Vec<Weak<Dispatcher>>,
+    /// Lets its workers end.
+    leave: CancellationToken,
+}
+
+impl OpenLane {
+    /// Ends the groups that aren't wanted.
+    fn keep(&mut self, wanted: &[Group]) {
+        self.ending.retain(|dispatcher| dispatcher.strong_count() > 0);
+        for group in self.groups.extract_if(.., |group| !wanted.contains(&group.lane.group)) {
+            self.ending.push(group.end());
+        }
+    }
+
+    /// Whether it has no job and gets none: a dispatcher ends after its claimer, once what was claimed has gone
+    /// somewhere, and jobs on their way hold a slot.
+    fn is_over(&self) -> bool {
+        let comes = |dispatcher: &Weak<Dispatcher>| dispatcher.strong_count() > 0;
+        self.groups.is_empty() && !self.ending.iter().any(comes) && self.slots.in_use() == 0
+    }
 }
 
 struct OpenGroup {
@@ -70,24 +93,31 @@ struct OpenGroup {
     leave: CancellationToken,
     /// Ends waiting in the dispatcher.
     give_back: CancellationToken,
+    dispatcher: Weak<Dispatcher>,
 }
 
 impl OpenGroup {
     /// Has it claim nothing more, and end once what it has claimed has gone somewhere.
-    fn end(&self) {
+    fn end(self) -> Weak<Dispatcher> {
         // First this: who is halted and not let go waits, as under TSTP.
         self.leave.cancel();
         self.halt.cancel();
         if self.lane.room.is_some() {
             self.give_back.cancel();
         }
+        self.dispatcher
     }
 }
 
 impl Lanes {
     /// Every queue's workers.
     pub(in crate::daemon) fn pools(&self) -> Vec<Pool> {
-        self.open.iter().map(|lane| lane.pool.clone()).collect()
+        self.all().map(|lane| lane.pool.clone()).collect()
+    }
+
+    /// Those that leave as well.
+    fn all(&self) -> impl Iterator<Item = &OpenLane> {
+        self.open.iter().chain(&self.leaving)
     }
 
     /// Where verdicts go, while anybody may have one.
@@ -102,22 +132,16 @@ impl Lanes {
 
     /// Whether a job of theirs is claimed or runs.
     pub(super) fn in_use(&self) -> bool {
-        self.open.iter().any(|lane| lane.slots.in_use() > 0)
+        self.all().any(|lane| lane.slots.in_use() > 0)
     }
 
     pub(super) fn show(&self) {
-        self.open.iter().for_each(|lane| lane.pool.show());
+        self.all().for_each(|lane| lane.pool.show());
     }
 
     /// What runs which kind.
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
-    }
-
-    /// The queues and kinds that are served.
-    pub(super) fn served(&self) -> (Vec<QueueName>, Vec<String>) {
-        let queues = self.open.iter().map(|lane| lane.queue.name.clone()).collect();
-        (queues, self.kinds.clone())
     }
 
     fn limiters_of(&self, group: &GroupLane, of_queue: Option<&Limit>) -> Vec<Arc<Limiter>> {
@@ -127,6 +151,12 @@ impl Lanes {
         limiters.sort_by_key(|limiter| limiter.interval());
         limiters
     }
+}
+
+/// The queues and kinds that are served.
+pub(super) fn served(lanes: &Mutex<Lanes>) -> (Vec<QueueName>, Vec<String>) {
+    let lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
+    (lanes.open.iter().map(|lane| lane.queue.name.clone()).collect(), lanes.kinds.clone())
 }
 
 impl Running {
@@ -141,69 +171,91 @@ impl Running {
         (links, registry): (Links, Registry),
         settings: &Settings,
     ) {
-        let open = &mut *self.lanes();
-        (open.links, open.registry) = (Some(links), registry);
-        self.limit_kinds(open, &settings.kinds);
-        for lane in lanes {
-            self.open_lane(open, lane, &settings.kinds);
-        }
         let sampled = Arc::downgrade(&self.lanes);
         self.metrics.at_scrape(move |_| {
             if let Some(lanes) = sampled.upgrade() {
                 lanes.lock().unwrap_or_else(PoisonError::into_inner).show();
             }
         });
+        let open = &mut *self.lanes();
+        (open.links, open.registry) = (Some(links), registry);
+        self.limit_kinds(open, &settings.kinds);
+        for lane in lanes {
+            self.open_lane(open, lane, &settings.kinds);
+        }
     }
 
-    /// Has the lanes be as these settings say, and gives what the heartbeat tells of them. `registry` has a
-    /// handler for every kind.
-    pub(super) fn change_lanes(&self, settings: &Settings, registry: Registry) -> Load {
+    /// Has the lanes be as these settings say; gives what the heartbeat tells of them, and how long their jobs
+    /// are kept. `registry` has a handler for every kind.
+    pub(super) fn change_lanes(&self, settings: &Settings, registry: Registry) -> (Load, Kept) {
         let lanes = &mut *self.lanes();
         lanes.registry = registry;
         self.limit_kinds(lanes, &settings.kinds);
-        for at in 0..lanes.open.len() {
-            let name = lanes.open[at].queue.name.clone();
-            let Some(queue) = settings.queues.iter().find(|queue| queue.name == name) else {
-                continue;
-            };
-            self.change_lane(lanes, at, (queue, settings));
+        let mut before = std::mem::take(&mut lanes.open);
+        before.append(&mut lanes.leaving);
+        for queue in &settings.queues {
+            // One that leaves and is served again has its slots and its workers still.
+            match before.iter().position(|lane| lane.queue.name == queue.name) {
+                Some(at) => self.change_lane(lanes, before.swap_remove(at), (queue, settings)),
+                None => self.open_lane(lanes, Lane::new(queue, settings), &settings.kinds),
+            }
         }
+        for lane in &mut before {
+            lane.keep(&[]);
+            let kinds = self.kinds_of(&lanes.registry, &lane.queue.name, &settings.kinds);
+            lane.pool.replace_kinds(kinds);
+        }
+        lanes.leaving = before;
         let load = |lane: &OpenLane| {
             queue_load(&lane.queue, &lane.slots, lane.groups.iter().map(|group| &group.lane))
         };
-        let queues = lanes.open.iter().map(load).collect();
-        lanes::load(queues, settings, self.quiet.clone())
+        let load = lanes::load(lanes.open.iter().map(load).collect(), settings, self.quiet.clone());
+        let kept = lanes.all().map(|lane| (lane.queue.name.clone(), lane.queue.retention));
+        (load, kept.collect())
     }
 
     fn change_lane(
         &self,
         lanes: &mut Lanes,
-        at: usize,
+        mut lane: OpenLane,
         (queue, settings): (&QueueSettings, &Settings),
     ) {
         let wanted = groups(queue, &settings.kinds, settings.claim.batch);
-        let lane = &mut lanes.open[at];
-        lane.groups.retain(|group| {
-            let stays = wanted.contains(&group.lane.group);
-            if !stays {
-                group.end();
-            }
-            stays
-        });
+        lane.keep(&wanted);
         lane.queue = queue.clone();
         lane.limiter = self.queue_limiter(lane.limiter.take(), queue);
         lane.slots.resize(queue.concurrency);
         lane.pool.widen(queue.concurrency);
         lane.groups.iter().for_each(|group| group.lane.resize(queue));
-        let kinds = self.kinds_of(&lanes.registry, &queue.name, &settings.kinds);
-        lanes.open[at].pool.replace_kinds(kinds);
+        lane.pool.replace_kinds(self.kinds_of(&lanes.registry, &queue.name, &settings.kinds));
         for group in wanted {
-            let is_open = |open: &OpenGroup| open.lane.group == group;
-            if !lanes.open[at].groups.iter().any(is_open) {
-                let begun = self.begin_group(lanes, &lanes.open[at], GroupLane::new(group, queue));
-                lanes.open[at].groups.extend(begun);
+            if !lane.groups.iter().any(|open| open.lane.group == group) {
+                let begun = self.begin_group(lanes, &lane, GroupLane::new(group, queue));
+                lane.groups.extend(begun);
             }
         }
+        lanes.open.push(lane);
+    }
+
+    /// Closes lanes that leave once their last job has ended; never returns.
+    pub(in crate::daemon) async fn close_lanes(&self) {
+        const LOOK: Duration = Duration::from_millis(100);
+        loop {
+            self.left.notified().await;
+            while self.close_what_is_over() {
+                sleep(LOOK).await;
+            }
+        }
+    }
+
+    /// Whether lanes are left that leave.
+    fn close_what_is_over(&self) -> bool {
+        let lanes = &mut *self.lanes();
+        for lane in lanes.leaving.extract_if(.., |lane| lane.is_over()) {
+            lane.leave.cancel();
+            lane.pool.close();
+        }
+        !lanes.leaving.is_empty()
     }
 
     fn open_lane(&self, lanes: &mut Lanes, lane: Lane, kinds: &[KindSettings]) {
@@ -219,9 +271,11 @@ impl Running {
             grace_without_lease: links.grace_without_lease,
             tracer: self.tracer.clone(),
         };
-        let pool = Pool::new(parts, self.supervisor.clone());
+        let leave = CancellationToken::new();
+        let pool = Pool::new(parts, self.supervisor.until(leave.clone()));
         let limiter = self.queue_limiter(None, &queue);
-        let mut open = OpenLane { queue, slots, pool, limiter, groups: Vec::new() };
+        let (group_list, ending) = (Vec::new(), Vec::new());
+        let mut open = OpenLane { queue, slots, pool, limiter, groups: group_list, ending, leave };
         for group in groups {
             let begun = self.begin_group(lanes, &open, group);
             open.groups.extend(begun);
@@ -232,8 +286,9 @@ impl Running {
     /// Starts a claim group's dispatcher and claimer.
     fn begin_group(&self, lanes: &Lanes, of: &OpenLane, lane: GroupLane) -> Option<OpenGroup> {
         let links = lanes.links.as_ref()?;
-        let begun = OpenGroup {
+        let mut begun = OpenGroup {
             lane,
+            dispatcher: Weak::new(),
             halt: self.quiet.child_token(),
             leave: self.stop_claiming.child_token(),
             give_back: self.stop_dispatching.child_token(),
@@ -245,6 +300,7 @@ impl Running {
         let (outbox, inbox) = mpsc::channel(BATCH_CAPACITY);
         let dispatcher = Dispatcher::new(inbox, limits, of.pool.clone(), begun.give_back.clone());
         let dispatcher = Arc::new(dispatcher);
+        begun.dispatcher = Arc::downgrade(&dispatcher);
         let name = format!("dispatcher[{}/{}]", of.queue.name, group.name);
         supervisor.spawn_watched(name, ExitPolicy::Restart, steps::OF_MEMORY, move || {
             Arc::clone(&dispatcher).run()

@@ -14,8 +14,9 @@ impl Running {
     /// Goes over from these settings to those.
     pub(in crate::daemon) fn adopt(&self, before: &Settings, after: &Settings) {
         let registry = self.handlers_of(before, after);
-        let load = self.change_lanes(after, registry);
-        self.told.tell(after, load);
+        let (load, kept) = self.change_lanes(after, registry);
+        self.told.tell(after, load, kept);
+        self.left.notify_one();
     }
 
     /// A handler for every kind.
@@ -28,7 +29,10 @@ impl Running {
             })
         };
         let new: Vec<_> = after.kinds.iter().filter(is_new).cloned().collect();
-        let fresh = handlers::from_settings(&new, &self.metrics);
+        let mut fresh = handlers::from_settings(&new, &self.metrics);
+        if let Some(functions) = &self.functions {
+            fresh = handlers::with_functions(fresh, &new, functions);
+        }
         let old = self.lanes().registry().clone();
         after.kinds.iter().fold(Registry::default(), |registry, kind| {
             let name = kind.name.as_str();

@@ -1,7 +1,7 @@
 //! What of the settings tasks look up anew each time, since a reload may change it.
 
 use crate::{
-    config::{Kept, ScheduleSettings, Settings},
+    config::{HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
     postgres::Load,
 };
 use std::sync::Arc;
@@ -17,16 +17,36 @@ pub(super) struct Told {
     /// For the scheduler, which may sleep for long.
     pub(super) schedules: watch::Sender<Vec<ScheduleSettings>>,
     pub(super) scheduler: Arc<Notify>,
+    /// For the ender, which tells whether functions can be called.
+    pub(super) called: watch::Sender<Vec<SqlSettings>>,
 }
 
 impl Told {
     /// From now on this holds.
-    pub(super) fn tell(&self, settings: &Settings, load: Load) {
+    pub(super) fn tell(&self, settings: &Settings, load: Load, kept: Kept) {
         self.load.send_replace(load);
-        let kept: Kept = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
-        let differs = |before: &mut Kept| std::mem::replace(before, kept.clone()) != kept;
-        self.kept.send_if_modified(differs);
+        change(&self.kept, kept);
+        change(&self.called, called(settings));
         self.schedules.send_replace(settings.schedules.clone());
         self.scheduler.notify_one();
     }
+}
+
+/// Tells nobody of what is as it was.
+fn change<T: PartialEq>(told: &watch::Sender<T>, new: T) {
+    told.send_if_modified(|old| {
+        let differs = *old != new;
+        if differs {
+            *old = new;
+        }
+        differs
+    });
+}
+
+fn called(settings: &Settings) -> Vec<SqlSettings> {
+    let of = |handler: &HandlerSettings| match handler {
+        HandlerSettings::Sql(settings) => Some(settings.clone()),
+        _ => None,
+    };
+    settings.kinds.iter().filter_map(|kind| of(&kind.handler)).collect()
 }

@@ -108,8 +108,8 @@ impl Running {
 
     /// Enqueues the jobs of schedules. Without any it asks nothing until a reload brings one.
     pub(super) fn start_scheduler(&self, connector: &Connector, upkeep: &Arc<Upkeep>) {
-        let (schedules, metrics) = (self.told.schedules.subscribe(), Arc::clone(&self.metrics));
-        let scheduler = Scheduler::new(Arc::clone(upkeep), schedules, metrics);
+        let (settings, metrics) = (self.told.schedules.subscribe(), Arc::clone(&self.metrics));
+        let scheduler = Scheduler::new(Arc::clone(upkeep), settings, metrics);
         let (scheduler, stop) = (Arc::new(Mutex::new(scheduler)), self.stop_claiming.clone());
         let woken = Arc::clone(&self.told.scheduler);
         let limit = steps::of_statements(connector);

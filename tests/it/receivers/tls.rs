@@ -54,6 +54,7 @@ async fn a_receiver_that_nobody_vouches_for_is_told_nothing() {
     let right = || authority.acceptor("localhost", false, &[]);
     for (what, acceptor, trusted) in [
         ("UnknownIssuer", right(), None),
+        ("UnknownIssuer", Authority::own("localhost"), None),
         // Of the same name: only its key tells it apart.
         ("BadSignature", right(), Some(&other)),
         ("Expired", authority.acceptor("localhost", true, &[]), Some(&authority)),
@@ -70,15 +71,19 @@ async fn a_receiver_that_nobody_vouches_for_is_told_nothing() {
 
 #[tokio::test]
 async fn what_is_no_tls_is_no_session() {
-    // A server that speaks only versions that nobody should: the alert `protocol_version`.
-    let old = Receiver::doing(async |mut stream: TcpStream| {
-        let mut hello = [0; 5];
-        stream.read_exact(&mut hello).await.expect("a hello");
-        stream.write_all(&[21, 3, 1, 0, 2, 2, 70]).await.expect("written");
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await.ok();
-    })
-    .await;
+    // Servers that end the session by an alert: one that speaks only versions that nobody should
+    // (`protocol_version`), and one that knows no such name (`unrecognized_name`).
+    let alerting = async |alert: u8| {
+        Receiver::doing(move |mut stream: TcpStream| async move {
+            let mut hello = [0; 5];
+            stream.read_exact(&mut hello).await.expect("a hello");
+            stream.write_all(&[21, 3, 1, 0, 2, 2, alert]).await.expect("written");
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.ok();
+        })
+        .await
+    };
+    let (old, nameless) = (alerting(70).await, alerting(112).await);
     let plain = Receiver::doing(async |mut stream: TcpStream| {
         let text = answer("400 Bad Request", &[], "plain HTTP");
         stream.write_all(text.as_bytes()).await.expect("written");
@@ -86,7 +91,7 @@ async fn what_is_no_tls_is_no_session() {
         stream.read_to_end(&mut rest).await.ok();
     })
     .await;
-    for receiver in [old, plain] {
+    for receiver in [old, nameless, plain] {
         let outcome = sent(https(&receiver, &[])).await;
         assert!(error(&outcome).contains("no TLS session"), "{outcome:?}");
     }
@@ -157,4 +162,37 @@ async fn an_http_2_receiver_that_breaks_off_is_a_failed_attempt() {
     let outcome = sent(https(&receiver, &[&authority])).await;
     assert_eq!(word(&outcome), "retry");
     assert!(error(&outcome).contains("the exchange broke off"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_http_2_stream_that_is_reset_is_a_failed_attempt_and_its_connection_goes_on() {
+    let authority = Authority::new();
+    let acceptor = authority.acceptor("localhost", false, &[b"h2"]);
+    let receiver = Receiver::doing(move |stream: TcpStream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.expect("a session");
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("written");
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).await.expect("a preface");
+            let mut head = [0; 9];
+            while stream.read_exact(&mut head).await.is_ok() {
+                let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+                stream.read_exact(&mut vec![0; length]).await.expect("a frame");
+                if head[3] == 1 {
+                    // HEADERS: its stream is reset, INTERNAL_ERROR.
+                    let [a, b, c, d] = [head[5], head[6], head[7], head[8]];
+                    let reset = [0, 0, 4, 3, 0, a, b, c, d, 0, 0, 0, 2];
+                    stream.write_all(&reset).await.expect("written");
+                }
+            }
+        }
+    })
+    .await;
+    let handler = Http::new(https(&receiver, &[&authority]));
+    for _ in 0..3 {
+        let outcome = attempt(&handler, "{}").await;
+        assert!(error(&outcome).contains("the exchange broke off"), "{outcome:?}");
+    }
+    assert_eq!(receiver.requests().len(), 1, "connections");
 }

@@ -130,6 +130,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
     (
+        "admin.allow_hosts",
+        "traps::port::the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file",
+    ),
+    (
         "log.format",
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
@@ -215,6 +219,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("kind.connect_timeout", "receivers::keys::a_request_is_sent_as_its_keys_say"),
     ("kind.response_timeout", "receivers::keys::a_request_is_sent_as_its_keys_say"),
     ("kind.max_result", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    (
+        "kind.circuit.failures",
+        "receivers::circuit::a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts",
+    ),
+    (
+        "kind.circuit.open_for",
+        "receivers::circuit::a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts",
+    ),
     (
         "kind.async",
         "receivers::keys::an_asynchronous_answer_is_refused_until_there_is_a_way_to_call_back",

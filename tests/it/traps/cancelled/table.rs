@@ -42,12 +42,7 @@ impl Rooms {
         let database = pooled::database(&db.url());
         let connector = pooled::connector_of(&database);
         let held = Arc::new(Held::default());
-        let who = Identity {
-            name: "traps".into(),
-            hostname: "here".into(),
-            queues: Vec::new(),
-            kinds: Vec::new(),
-        };
+        let who = Identity { name: "traps".into(), hostname: "here".into() };
         let load = tokio::sync::watch::Sender::new(Load::default()).subscribe();
         let session = operations::open(&database, operations::Limit::Statement).await;
         Self {
