@@ -84,6 +84,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         },
         tracing: tracing::settings(reader, given.environment, &default.tracing, &mut warnings),
     };
+    connection::functions_need_the_server(reader, &settings);
     warnings.extend(kind::cut_short(reader, &settings));
     Checked { settings, url_place, warnings }
 }

@@ -62,6 +62,7 @@ events! {
     HEARTBEAT_FAILED = "heartbeat.failed", "The leases could not be made or renewed; it is tried again.", ["error.message"];
     LISTENER_CONNECTED = "listener.connected", "Wake-ups arrive by LISTEN.", [];
     LISTENER_LOST = "listener.lost", "Wake-ups no longer arrive by LISTEN; polls remain.", ["error.message"];
+    LISTENER_NONE = "listener.none", "There is only a pooler: nothing wakes the daemon, and jobs are found by polling.", [];
     DATABASE_CONNECTED = "database.connected", "A database session is up.", ["session"];
     DATABASE_LOST = "database.lost", "A database session is down, or can't be had; it is tried again.", ["error.message", "session"];
     SCHEMA_CHECKED = "schema.checked", "The schema was compared with what this daemon needs, or another was found.", ["schema.version"];

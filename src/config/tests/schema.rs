@@ -127,6 +127,14 @@ const COMMAND: &str = "[[kind]]\nname = \"k\"\nhandler = \"command\"\ncommand = 
     "[database]\nurl = \"a\"\nurl_file = \"/a\"\n",
     "[database]\nurl_file = \"/a\"\n"
 )]
+#[case::both_direct_urls(
+    "[database]\ndirect_url = \"a\"\ndirect_url_file = \"/a\"\n",
+    "[database]\ndirect_url_file = \"/a\"\n"
+)]
+#[case::a_pooler_of_no_mode(
+    "[database]\npooler = \"session\"\n",
+    "[database]\npooler = \"transaction\"\n"
+)]
 #[case::a_relative_path("[database]\nurl_file = \"a\"\n", "[database]\nurl_file = \"/a\"\n")]
 #[case::a_table_for_a_list("[queue]\nname = \"q\"\n", "[[queue]]\nname = \"q\"\n")]
 #[case::a_queue_without_name("[[queue]]\nconcurrency = 1\n", "[[queue]]\nname = \"q\"\n")]

@@ -19,6 +19,7 @@ fn file(url: &str, sections: &str) -> String {
 /// Puts this file in the place of the daemon's own and has it read; gives the line that says how that
 /// went.
 pub(crate) async fn reload(daemon: &Daemon, text: &str, event: &str) -> Value {
+    let text = support::pooled::file(text);
     fs::write(daemon.directory().join("legwork.toml"), text).expect("a file can be written");
     let from = daemon.lines();
     daemon.signal(Signal::SIGHUP);
