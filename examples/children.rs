@@ -6,7 +6,7 @@
 
 use legwork::{
     CancellationToken, Context, Daemon, HandlerError, Job, KindName, TypedHandler, assert_lease,
-    config::{Admin, Environment, HandlerSettings, KindSettings, Settings},
+    config::{Environment, HandlerSettings, KindSettings, Settings},
     embedded::{Options, Postgres},
     enqueue, migrate,
     operations::{self, JobFilter, JobPage},
@@ -85,8 +85,8 @@ pub async fn work_off(url: &str, orders: &[&str]) -> Result<JobPage, Error> {
     }
     // What sending a parcel takes is another story: a built-in handler completes these jobs at once.
     let parcels = KindSettings::new(KindName::new("send_parcel")?, HandlerSettings::Noop);
-    let settings =
-        Settings { kinds: vec![parcels], admin: Admin { listen: None }, ..Settings::default() };
+    let mut settings = Settings { kinds: vec![parcels], ..Settings::default() };
+    settings.admin.listen = None;
     Daemon::builder()
         .settings(settings)
         .database_url(url)

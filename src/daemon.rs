@@ -13,14 +13,14 @@ mod trial;
 mod wait;
 mod wiring;
 
-pub use builder::{DaemonBuilder, KindOptions, QueueOptions};
+pub use builder::{DaemonBuilder, KindOptions, QueueOptions, TracingOptions};
 pub use shutdown::Ended;
 pub use signals::{Caught, Signals};
 pub use trial::TrialError;
 
 use crate::{
-    admin::{self, AdminError, Bound},
-    config::{Environment, HandlerSettings, MissingUrl, Settings, Shutdown},
+    admin::{self, AdminError, Bound, Hosts},
+    config::{Environment, HandlerSettings, KindSettings, MissingUrl, Settings, Shutdown},
     executor::{Handler, Registry, TypedHandler},
     handlers,
     job::KindName,
@@ -259,7 +259,9 @@ impl Daemon {
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(supervisor, (health, metrics), bound);
+        let hosts = Hosts::named(&self.settings.admin.allow_hosts);
+        let mut running =
+            Running::new(supervisor, (health, metrics), bound.map(|bound| (bound, hosts)));
         let stats = self.stats(schema);
 
         let schema = tokio::select! {
@@ -312,6 +314,7 @@ impl Daemon {
                 unreachable!("being asked to reload has no end")
             }
             () = running.quiet_after(signals) => unreachable!("quiet is no end"),
+            () = running.close_lanes() => unreachable!("queues may always leave"),
             () = signals.asked_to_stop() => Why::Signal,
             task = running.failure() => Why::Failure(task),
             () = running.idle(), if self.once => Why::Drained,
@@ -319,15 +322,23 @@ impl Daemon {
     }
 
     fn stats(&self, schema: Check) -> Stats {
-        let queues = self.settings.queues.iter().map(|queue| queue.name.clone());
-        let kinds = self.settings.kinds.iter().map(|kind| kind.name.to_string()).collect();
-        Stats::new(queues, kinds, Arc::clone(&self.metrics), schema)
+        Stats::new(Arc::clone(&self.metrics), schema)
     }
 
     /// Refuses a configuration with a kind that says `handler = "rust"` and has none here.
     fn every_kind_has_a_handler(&self) -> Result<(), StartError> {
         let mut rust = self.settings.kinds.iter().filter(|k| k.handler == HandlerSettings::Rust);
         match rust.find(|kind| self.registry.get(kind.name.as_str()).is_none()) {
+            Some(kind) => Err(StartError::NoHandler(kind.name.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// The same of another configuration: handlers of the program are those that it started with.
+    fn no_kind_lacks_a_handler(&self, settings: &Settings) -> Result<(), StartError> {
+        let rust = |kind: &&KindSettings| kind.handler == HandlerSettings::Rust;
+        let had = |name| self.settings.kinds.iter().filter(rust).any(|had| had.name == name);
+        match settings.kinds.iter().filter(rust).find(|kind| !had(kind.name.clone())) {
             Some(kind) => Err(StartError::NoHandler(kind.name.to_string())),
             None => Ok(()),
         }

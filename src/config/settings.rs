@@ -6,7 +6,7 @@
 mod http;
 mod tracing;
 
-pub use http::{HttpSettings, SigningSecret};
+pub use http::{CircuitSettings, HttpSettings, SigningSecret};
 pub use tracing::{Otlp, Tracing};
 
 use super::{function::FunctionName, url::DatabaseUrl};
@@ -14,7 +14,7 @@ use crate::{
     job::{KindName, KindPolicy, QueueName, RateLimit, Retention, ScheduleName},
     schedule::{CatchUp, Overlap, Rule},
 };
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,6 +161,9 @@ pub struct Retentions {
     pub discarded: Retention,
 }
 
+/// How long the finished jobs of each queue are kept.
+pub type Kept = HashMap<QueueName, Retentions>;
+
 /// `[[queue]]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueSettings {
@@ -271,6 +274,8 @@ pub struct ScheduleSettings {
 pub struct Admin {
     /// Where it listens; absent = off.
     pub listen: Option<SocketAddr>,
+    /// Names by which it is asked, besides addresses and `localhost`; in lower case.
+    pub allow_hosts: Vec<String>,
 }
 
 /// How log lines look.

@@ -2,14 +2,15 @@
 //! and every mistake at once.
 
 mod lanes;
+mod spans;
 
 pub use lanes::{KindOptions, QueueOptions};
+pub use spans::TracingOptions;
 
 use super::Daemon;
 use crate::{
     config::{
-        self, Admin, DatabaseUrl, Environment, HandlerSettings, KindSettings, Mistakes, Settings,
-        Source,
+        self, DatabaseUrl, Environment, HandlerSettings, KindSettings, Mistakes, Settings, Source,
     },
     executor::{Handler, IntoHandler},
     job::KindName,
@@ -29,6 +30,7 @@ pub struct DaemonBuilder {
     name: Option<String>,
     admin: Option<SocketAddr>,
     grace: Option<Duration>,
+    tracing: Option<TracingOptions>,
     queues: Vec<(String, QueueOptions)>,
     kinds: Vec<(String, KindOptions)>,
     handlers: Vec<(String, Arc<dyn Handler>)>,
@@ -89,6 +91,13 @@ impl DaemonBuilder {
         self
     }
 
+    /// Sends spans of attempts and of their requests to a collector; without it, or a collector in settings
+    /// or file, none are made. What is said here wins over them.
+    pub fn tracing(mut self, options: TracingOptions) -> Self {
+        self.tracing = Some(options);
+        self
+    }
+
     /// Serves a queue. Without any, `default` is served, or what the settings list; the first one named here
     /// replaces `default` where the settings list nothing.
     pub fn queue(mut self, name: impl Into<String>, options: QueueOptions) -> Self {
@@ -135,6 +144,7 @@ impl DaemonBuilder {
             check_address(&settings, &mut mistakes);
         }
         check_life(&settings, said, &mut mistakes);
+        spans::trace(&mut settings.tracing, self.tracing.as_ref(), &mut mistakes);
         lanes::add_queues(&mut settings, &self.queues, lists_queues, &mut mistakes);
         let handlers = named(self.handlers, &mut settings, &mut mistakes);
         lanes::limit_kinds(&mut settings, &self.kinds, &mut mistakes);
@@ -168,7 +178,9 @@ impl Base {
     fn read(&self, environment: &Environment, mistakes: &mut Mistakes) -> Option<Settings> {
         match self {
             Self::Defaults => {
-                Some(Settings { admin: Admin { listen: None }, ..Settings::default() })
+                let mut settings = Settings::default();
+                settings.admin.listen = None;
+                Some(settings)
             }
             Self::Given(settings) => {
                 for why in config::mistakes_of(settings) {

@@ -14,16 +14,16 @@ pub use aside::Abandoned;
 
 use super::{Connector, DbError, Held, Session, settle};
 use crate::{
-    config::{FunctionName, Retentions},
+    config::{FunctionName, Kept},
     job::{Lease, QueueName, Written},
 };
 use aside::Committed;
 use backend::Backend;
 use fenced::End;
 use sqlx::postgres::PgDatabaseError;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, Semaphore, mpsc},
+    sync::{Mutex, Semaphore, mpsc, watch},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -86,11 +86,33 @@ pub enum CallError {
     Lost(#[source] DbError),
 }
 
+impl CallError {
+    /// What the server said, where it refused something.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.sqlstate),
+            Self::Stopped | Self::NoPlace | Self::NoConnection(_) | Self::Lost(_) => None,
+        }
+    }
+
+    /// How spans call it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::NoPlace => "no_place",
+            Self::NoConnection(_) => "no_connection",
+            Self::Refused(refusal) => &refusal.sqlstate,
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
 /// Calls functions. One for a daemon.
 pub struct Functions {
     connector: Connector,
     held: Arc<Held>,
-    retention: HashMap<QueueName, Retentions>,
+    /// Looked up by each attempt: a reload may have changed it.
+    kept: watch::Receiver<Kept>,
     /// One for each connection. An attempt's goes back when the server is rid of it.
     places: Arc<Semaphore>,
     abandoned: mpsc::Sender<Abandoned>,
@@ -105,7 +127,7 @@ impl Functions {
         connector: &Connector,
         held: Arc<Held>,
         connections: u32,
-        retention: HashMap<QueueName, Retentions>,
+        kept: watch::Receiver<Kept>,
     ) -> Self {
         let connections = connections as usize;
         let (abandoned, inbox) = mpsc::channel(connections);
@@ -116,7 +138,7 @@ impl Functions {
             aside: Mutex::new(Session::new(connector.clone(), "sql-aside", setup)),
             connector,
             held,
-            retention,
+            kept,
             places: Arc::new(Semaphore::new(connections)),
             abandoned,
             inbox: Mutex::new(inbox),
@@ -161,7 +183,7 @@ impl Functions {
             End::Lost(error) => Err(CallError::Lost(DbError::Statement(error))),
             End::InDoubt(error) => {
                 drop(backend);
-                self.resolve(call, error).await
+                self.resolve(call, days, error).await
             }
         }
     }
@@ -184,8 +206,13 @@ impl Functions {
     }
 
     /// A COMMIT that was sent and not answered: the job's row tells what came of it.
-    async fn resolve(&self, call: &Call<'_>, error: DbError) -> Result<Written, CallError> {
-        match self.look(call.lease, self.days(call).is_some()).await {
+    async fn resolve(
+        &self,
+        call: &Call<'_>,
+        days: Option<i32>,
+        error: DbError,
+    ) -> Result<Written, CallError> {
+        match self.look(call.lease, days.is_some()).await {
             Some(Committed::Yes) => {
                 self.settled(call.lease);
                 Ok(Written::Completed)
@@ -201,7 +228,7 @@ impl Functions {
 
     /// How long history keeps the job, if at all.
     fn days(&self, call: &Call<'_>) -> Option<i32> {
-        self.retention.get(call.queue).copied().unwrap_or_default().completed.days()
+        self.kept.borrow().get(call.queue).copied().unwrap_or_default().completed.days()
     }
 
     fn settled(&self, lease: Lease) {

@@ -1,6 +1,8 @@
 //! One trace and one request from the INSERT to whatever the job's handler calls, and its spans at a
 //! collector.
 
+mod collectors;
+
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -90,6 +92,18 @@ fn attempt(spans: &[Span], kind: &str) -> Span {
     spans.iter().find(is_it).unwrap_or_else(|| panic!("no span of {kind} in {spans:?}")).clone()
 }
 
+/// The span of this name below the attempt of this kind.
+fn call(spans: &[Span], name: &str, kind: &str) -> Span {
+    let parent = attempt(spans, kind).span_id;
+    let is_it = |span: &&Span| span.name == name && span.parent_span_id == parent;
+    spans.iter().find(is_it).unwrap_or_else(|| panic!("no {name} of {kind} in {spans:?}")).clone()
+}
+
+/// The attempts' spans.
+fn attempts(spans: Vec<Span>) -> Vec<Span> {
+    spans.into_iter().filter(|span| span.name.starts_with("process ")).collect()
+}
+
 #[rstest]
 #[case::named_in_the_row(false)]
 #[case::set_in_the_session(true)]
@@ -112,7 +126,11 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
 
         let spans = collector.spans();
-        assert_eq!(spans.len(), 4, "{spans:#?}");
+        let mut names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+        names.sort_unstable();
+        let (attempt_of_each, verdict_of_two) = (["process default"; 3], ["settle default"; 2]);
+        let calls = ["POST", "SELECT app.tell", "exec sh"];
+        assert_eq!(names, [&calls[..], &attempt_of_each, &verdict_of_two].concat(), "{spans:#?}");
         for span in &spans {
             assert_eq!(hex(&span.trace_id), TRACE);
             assert_eq!(attribute(span, "legwork.request_id"), "r-17");
@@ -150,20 +168,37 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
             }
         }
 
-        let request = spans.iter().find(|span| span.name == "POST").expect("the request's span");
+        let request = call(&spans, "POST", "hook");
         assert_eq!(request.kind(), SpanKind::Client);
-        assert_eq!(request.parent_span_id, attempt(&spans, "hook").span_id);
         let status = value(&request.attributes, "http.response.status_code");
         assert_eq!(status, Some(Value::IntValue(200)));
+        let program = call(&spans, "exec sh", "tell");
+        assert_eq!(program.kind(), SpanKind::Internal);
+        assert_eq!(attribute(&program, "process.executable.name"), "sh");
+        let code = value(&program.attributes, "process.exit.code");
+        assert_eq!(code, Some(Value::IntValue(0)));
+        let function = call(&spans, "SELECT app.tell", "call");
+        assert_eq!(function.kind(), SpanKind::Client);
+        assert_eq!(attribute(&function, "db.system.name"), "postgresql");
+        assert_eq!(attribute(&function, "db.stored_procedure.name"), "app.tell");
+        for (id, kind) in [("1", "hook"), ("3", "tell")] {
+            let verdict = call(&spans, "settle default", kind);
+            assert_eq!(verdict.kind(), SpanKind::Client);
+            assert_eq!(attribute(&verdict, "messaging.operation.type"), "settle");
+            assert_eq!(attribute(&verdict, "messaging.message.id"), id);
+            assert_eq!(attribute(&verdict, "legwork.flush.op"), "finish");
+            let ended = attempt(&spans, kind).end_time_unix_nano;
+            assert!(verdict.start_time_unix_nano >= ended - 1_000_000, "{verdict:?}");
+        }
         let received = &receiver.requests()[0];
         let below = |span: &Span| format!("00-{TRACE}-{}-01", hex(&span.span_id));
-        assert_eq!(received.header("traceparent"), below(request));
+        assert_eq!(received.header("traceparent"), below(&request));
         assert_eq!(received.header("x-request-id"), "r-17");
-        let told = notebook.says(&below(&attempt(&spans, "tell"))).await;
+        let told = notebook.says(&below(&program)).await;
         assert_eq!(told, "r-17");
         let told =
             pool.fetch_one("SELECT traceparent, request FROM app.told").await.expect("a row");
-        assert_eq!(told.get::<String, _>(0), below(&attempt(&spans, "call")));
+        assert_eq!(told.get::<String, _>(0), below(&function));
         assert_eq!(told.get::<String, _>(1), "r-17");
 
         let heads = collector.heads();
@@ -191,8 +226,21 @@ fn a_retry_begins_a_trace_that_links_to_the_producers_and_fails_as_the_first_did
         let id =
             sqlx::query_scalar(insert).bind(metadata).fetch_one(&pool).await.expect("inserted");
         becomes(&pool, id, "discarded").await;
-        support::eventually("both spans have come", async || collector.spans().len() == 2).await;
-        let spans = collector.spans();
+        let all = 2 * ["process", "exec", "settle"].len();
+        support::eventually("all spans have come", async || collector.spans().len() == all).await;
+        for (op, count) in [("back", 1), ("finish", 1)] {
+            let of_op = |span: &&Span| {
+                span.name == "settle default" && attribute(span, "legwork.flush.op") == op
+            };
+            assert_eq!(collector.spans().iter().filter(of_op).count(), count, "{op}");
+        }
+        let programs = collector.spans().into_iter().filter(|span| span.name == "exec sh");
+        for program in programs {
+            assert_eq!(attribute(&program, "error.type"), "other");
+            let code = value(&program.attributes, "process.exit.code");
+            assert_eq!(code, Some(Value::IntValue(1)));
+        }
+        let spans = attempts(collector.spans());
         let (first, second) = (&spans[0], &spans[1]);
         assert_eq!((hex(&first.trace_id).as_str(), first.links.len()), (TRACE, 0));
         assert_ne!(second.trace_id, first.trace_id);
@@ -334,7 +382,8 @@ fn a_collector_that_comes_back_is_said() {
         let collector = Collector::at(address).await;
         enqueue().await;
         daemon.logged("spans.taken").await;
-        assert_eq!(collector.spans().len(), 1);
+        support::eventually("its span has come", async || attempts(collector.spans()).len() == 1)
+            .await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;

@@ -2,7 +2,7 @@
 
 use super::signature;
 use crate::{
-    config::HttpSettings, executor::Context, handlers::wall_clock, telemetry::spans::RequestSpan,
+    config::HttpSettings, executor::Context, handlers::wall_clock, telemetry::spans::CallSpan,
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
@@ -25,7 +25,7 @@ pub(super) fn headers(context: &Context, settings: &HttpSettings) -> HeaderMap {
 }
 
 /// Where there is a span of the request, the receiver's spans hang below it.
-pub(super) fn trace(headers: &mut HeaderMap, span: Option<&RequestSpan>) {
+pub(super) fn trace(headers: &mut HeaderMap, span: Option<&CallSpan>) {
     let Some(span) = span else { return };
     put(headers, "traceparent", &span.traceparent());
     if let Some(state) = span.tracestate() {

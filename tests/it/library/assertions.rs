@@ -1,10 +1,7 @@
 //! The helpers for a program's own tests: that they see what is there, and that an assertion that must fail
 //! fails with a message that helps.
 
-use std::{
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt as _;
 use legwork::{
@@ -14,6 +11,7 @@ use legwork::{
 };
 use serde_json::json;
 use sqlx::Connection as _;
+use tokio::time::Instant;
 
 use crate::statements::{end, value};
 use crate::support;
@@ -89,9 +87,10 @@ async fn an_attempt_that_nobody_stops_ends_by_its_handlers_word_alone() {
     };
     for (is_cancel, ending) in [(true, Ending::Cancelled), (false, Ending::Interrupted)] {
         let (attempt, token) = (testing::attempt(midway, &()), CancellationToken::new());
-        let attempt = match is_cancel {
-            true => attempt.cancelled_by(token.clone()),
-            false => attempt.interrupted_by(token.clone()),
+        let attempt = if is_cancel {
+            attempt.cancelled_by(token.clone())
+        } else {
+            attempt.interrupted_by(token.clone())
         };
         let (ran, ()) = tokio::join!(attempt.run(), async { token.cancel() });
         assert_eq!(ran.ending(), &ending);
