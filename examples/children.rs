@@ -57,7 +57,7 @@ impl TypedHandler for SplitOrder {
                 return Err(HandlerError::discard("a parcel has no address"));
             }
             let tag = format!("order-{}", order.order);
-            let parcel = Job::new("send_parcel").payload(address).tag(tag);
+            let parcel = Job::new("send_parcel").payload(address).tag(tag).follows(context);
             enqueue(&mut transaction, &parcel).await?;
         }
         // Last: whoever has lost the job meanwhile must not commit, since another attempt will.

@@ -136,16 +136,16 @@ impl Verdicts {
 
 impl Verdicts {
     /// Gives back a job whose handler was ended before it could decide.
-    pub async fn release(&self, lease: Lease, queue: &QueueName) {
+    pub async fn release(&self, lease: Lease, about: JobScope) {
         let settled = Settled {
             lease,
-            queue: queue.clone(),
-            kind: None,
-            origin: None,
+            queue: about.queue,
+            kind: about.kind,
+            origin: about.origin,
             span: None,
             verdict: Verdict::Release,
             failure: None,
-            attempt: 0,
+            attempt: about.attempt,
             charged: false,
             took: Duration::ZERO,
             metrics: None,

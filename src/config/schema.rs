@@ -81,7 +81,7 @@ fn form(form: Form) -> Value {
         Form::OneOf(words) => json!({ "enum": words }),
         Form::Path => matching("/.*"),
         Form::Paths => json!({
-            "anyOf": [matching("/.*"), { "type": "array", "items": matching("/.*") }]
+            "anyOf": [matching("/.*"), { "type": "array", "minItems": 1, "items": matching("/.*") }]
         }),
         Form::HttpUrl => matching("[Hh][Tt][Tt][Pp][Ss]?://.*"),
         Form::Address | Form::Filter | Form::Url | Form::Cron | Form::Zone => {

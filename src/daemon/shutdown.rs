@@ -169,7 +169,7 @@ impl Running {
         if let Some(verdicts) = verdicts {
             let give_back = async {
                 for job in &ended {
-                    verdicts.release(job.lease, &job.queue).await;
+                    verdicts.release(job.lease, job.scope()).await;
                 }
             };
             let until = phase.budget.interrupted(Instant::now());
@@ -212,14 +212,14 @@ fn report(hung: &[Arc<RunningJob>], unwritten: &[(JobId, i64)]) {
         );
     }
     for job in hung.iter().take(ORPHAN_LINES_MAX) {
-        tracing::error!(
-            event = events::SHUTDOWN_ORPHANS,
-            job.id = job.lease.job.0,
-            job.kind = %job.kind,
-            lease.token = job.lease.token,
-            running_seconds = job.since.elapsed().as_secs(),
-            "a handler didn't stop; its lease is left to run out"
-        );
+        job.scope().say(|| {
+            tracing::error!(
+                event = events::SHUTDOWN_ORPHANS,
+                lease.token = job.lease.token,
+                running_seconds = job.since.elapsed().as_secs(),
+                "a handler didn't stop; its lease is left to run out"
+            );
+        });
     }
 }
 

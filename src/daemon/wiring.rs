@@ -236,16 +236,15 @@ impl Running {
         }
         let jobs = self.attempts.list();
         for job in jobs.iter().take(LISTED_MAX) {
-            tracing::info!(
-                event = events::JOB_LISTED,
-                job.id = job.lease.job.0,
-                job.kind = %job.kind,
-                job.queue = %job.queue,
-                running_seconds = job.since.elapsed().as_secs(),
-                progress = job.progress(),
-                running_jobs = jobs.len(),
-                "a running job"
-            );
+            job.scope().say(|| {
+                tracing::info!(
+                    event = events::JOB_LISTED,
+                    running_seconds = job.since.elapsed().as_secs(),
+                    progress = job.progress(),
+                    running_jobs = jobs.len(),
+                    "a running job"
+                );
+            });
         }
     }
 

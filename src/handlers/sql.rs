@@ -139,6 +139,7 @@ fn told(context: &Context, span: Option<&CallSpan>) -> Vec<(&'static str, String
         ("legwork.lease_token", Some(context.lease_token().to_string())),
         ("legwork.traceparent", traceparent),
         ("legwork.request_id", origin.and_then(|origin| origin.request_id.clone())),
+        ("legwork.user_id", origin.and_then(|origin| origin.user_id.clone())),
     ];
     known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

@@ -208,7 +208,7 @@ impl Pool {
         if let Some(tracer) = &self.0.tracer {
             context = context.traced_by(tracer);
         }
-        listed.job.follow(context.progress_so_far());
+        listed.job.follow(&context);
         let settled = about(&context).over(attempt(&kind, context, listed)).await;
         self.0.verdicts.settle(settled, slot).await;
         drop(in_flight);

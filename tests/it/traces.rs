@@ -22,12 +22,15 @@ use crate::support::{
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PRODUCER: &str = "00f067aa0ba902b7";
 
-/// Writes down what the session tells it, and nothing else.
+/// Writes down what the session tells it, and enqueues a job.
 const FUNCTION: &str = "CREATE SCHEMA app;
-    CREATE TABLE app.told (traceparent text, request text);
+    CREATE TABLE app.told (traceparent text, request text, caller text);
     CREATE FUNCTION app.tell(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$
-        INSERT INTO app.told VALUES (current_setting('legwork.traceparent'), current_setting('legwork.request_id'))
-        RETURNING NULL::jsonb
+        WITH told AS (
+            INSERT INTO app.told VALUES (current_setting('legwork.traceparent'),
+                current_setting('legwork.request_id'), current_setting('legwork.user_id', true))
+        ), child AS (INSERT INTO legwork.job (kind) VALUES ('noop'))
+        SELECT NULL::jsonb
     $$;";
 
 /// A kind of each handler that hands the trace on, and spans to this collector.
@@ -37,7 +40,11 @@ fn configuration(url: &str, hook: &str, notebook: &Notebook, tracing: &str) -> S
             "[[kind]]\nname = 'hook'\nhandler = 'http'\nurl = '{hook}'\nallow_hosts = ['127.0.0.1']\n"
         ),
         "[[kind]]\nname = 'call'\nhandler = 'sql'\nfunction = 'app.tell'\n".to_owned(),
-        notebook.kind("tell", "echo \"$TRACEPARENT $LEGWORK_REQUEST_ID\" >> notes", ""),
+        notebook.kind(
+            "tell",
+            "echo \"$TRACEPARENT $LEGWORK_REQUEST_ID $LEGWORK_USER_ID\" >> notes",
+            "",
+        ),
         "[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned(),
     ];
     let text = Configuration::of(url, &kinds).text();
@@ -61,7 +68,7 @@ async fn enqueue(pool: &PgPool, in_session: bool) {
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.expect("set");
     }
     let metadata = (!in_session)
-        .then(|| serde_json::json!({ "traceparent": traceparent, "request_id": "r-17" }));
+        .then(|| serde_json::json!({ "traceparent": traceparent, "request_id": "r-17", "user_id": "u-3" }));
     for kind in ["hook", "call", "tell"] {
         let insert = match &metadata {
             Some(metadata) => {
@@ -99,6 +106,10 @@ fn call(spans: &[Span], name: &str, kind: &str) -> Span {
     spans.iter().find(is_it).unwrap_or_else(|| panic!("no {name} of {kind} in {spans:?}")).clone()
 }
 
+fn text(text: &str) -> Value {
+    Value::StringValue(text.to_owned())
+}
+
 /// The attempts' spans.
 fn attempts(spans: Vec<Span>) -> Vec<Span> {
     spans.into_iter().filter(|span| span.name.starts_with("process ")).collect()
@@ -117,9 +128,9 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         let mut daemon = Daemon::start(&configuration(&url, &hook, &notebook, &tracing)).await;
         daemon.logged("daemon.started").await;
         enqueue(&pool, in_session).await;
-        completed(&pool, 3).await;
+        completed(&pool, 4).await;
         for event in ["job.started", "job.finished"] {
-            support::eventually("every attempt is told of", async || daemon.count(event) == 3)
+            support::eventually("every attempt is told of", async || daemon.count(event) == 4)
                 .await;
         }
         daemon.signal(Signal::SIGTERM);
@@ -128,16 +139,18 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         let spans = collector.spans();
         let mut names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
         names.sort_unstable();
-        let (attempt_of_each, verdict_of_two) = (["process default"; 3], ["settle default"; 2]);
+        let (attempt_of_each, verdicts) = (["process default"; 4], ["settle default"; 3]);
         let calls = ["POST", "SELECT app.tell", "exec sh"];
-        assert_eq!(names, [&calls[..], &attempt_of_each, &verdict_of_two].concat(), "{spans:#?}");
+        assert_eq!(names, [&calls[..], &attempt_of_each, &verdicts].concat(), "{spans:#?}");
         for span in &spans {
             assert_eq!(hex(&span.trace_id), TRACE);
             assert_eq!(attribute(span, "legwork.request_id"), "r-17");
             assert!(span.start_time_unix_nano <= span.end_time_unix_nano);
         }
+        let user = (!in_session).then_some("u-3");
         for (id, kind) in ["hook", "call", "tell"].into_iter().enumerate() {
             let span = attempt(&spans, kind);
+            assert_eq!(value(&span.attributes, "legwork.user_id"), user.map(text), "{span:?}");
             assert_eq!(
                 (hex(&span.parent_span_id).as_str(), span.kind()),
                 (PRODUCER, SpanKind::Consumer)
@@ -165,6 +178,7 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
                     (&TRACE.into(), &own.clone().into())
                 );
                 assert_eq!(line["request_id"], "r-17", "{line}");
+                assert_eq!(line.get("user_id").and_then(|id| id.as_str()), user, "{line}");
             }
         }
 
@@ -194,12 +208,21 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         let below = |span: &Span| format!("00-{TRACE}-{}-01", hex(&span.span_id));
         assert_eq!(received.header("traceparent"), below(&request));
         assert_eq!(received.header("x-request-id"), "r-17");
+        assert_eq!(received.all("legwork-user-id"), Vec::from_iter(user));
         let told = notebook.says(&below(&program)).await;
-        assert_eq!(told, "r-17");
-        let told =
-            pool.fetch_one("SELECT traceparent, request FROM app.told").await.expect("a row");
+        assert_eq!(told, ["r-17"].into_iter().chain(user).collect::<Vec<_>>().join(" "));
+        let told = pool
+            .fetch_one("SELECT traceparent, request, caller FROM app.told")
+            .await
+            .expect("a row");
         assert_eq!(told.get::<String, _>(0), below(&function));
         assert_eq!(told.get::<String, _>(1), "r-17");
+        let caller = told.get::<Option<String>, _>(2).filter(|caller| !caller.is_empty());
+        assert_eq!(caller.as_deref(), user);
+        // The function's own job stands below it.
+        let child = attempt(&spans, "noop");
+        assert_eq!(child.parent_span_id, function.span_id);
+        assert_eq!(attribute(&child, "legwork.request_id"), "r-17");
 
         let heads = collector.heads();
         assert!(heads[0].starts_with("post /v1/traces "), "{heads:?}");

@@ -31,6 +31,9 @@ fn allows(schema: &Value, value: &Value) -> bool {
         "maxItems" => {
             value.as_array().is_none_or(|items| items.len() as u64 <= wanted.as_u64().expect("one"))
         }
+        "minItems" => {
+            value.as_array().is_none_or(|items| items.len() as u64 >= wanted.as_u64().expect("one"))
+        }
         "items" => {
             value.as_array().is_none_or(|items| items.iter().all(|item| allows(wanted, item)))
         }

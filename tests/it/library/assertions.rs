@@ -11,7 +11,6 @@ use legwork::{
 };
 use serde_json::json;
 use sqlx::Connection as _;
-use tokio::time::Instant;
 
 use crate::statements::{end, value};
 use crate::support;
@@ -87,11 +86,9 @@ async fn an_attempt_that_nobody_stops_ends_by_its_handlers_word_alone() {
     };
     for (is_cancel, ending) in [(true, Ending::Cancelled), (false, Ending::Interrupted)] {
         let (attempt, token) = (testing::attempt(midway, &()), CancellationToken::new());
-        let attempt = if is_cancel {
-            attempt.cancelled_by(token.clone())
-        } else {
-            attempt.interrupted_by(token.clone())
-        };
+        let told = token.clone();
+        let attempt =
+            if is_cancel { attempt.cancelled_by(told) } else { attempt.interrupted_by(told) };
         let (ran, ()) = tokio::join!(attempt.run(), async { token.cancel() });
         assert_eq!(ran.ending(), &ending);
     }
@@ -220,7 +217,7 @@ fn a_drain_works_off_what_is_in_line_and_what_follows_from_it() {
 }
 
 /// What may pass beside a bound where others use the processors.
-const A_BUSY_MACHINES_SHARE: Duration = Duration::from_secs(8);
+const A_BUSY_MACHINES_SHARE: Duration = Duration::from_secs(15);
 
 #[test]
 fn a_drain_ends_within_its_bound_also_where_a_handler_never_does() {
@@ -228,7 +225,7 @@ fn a_drain_ends_within_its_bound_also_where_a_handler_never_does() {
         let mut session = db.connect().await;
         enqueue(&mut session, &Job::new("echo").payload("wait")).await.expect("enqueued");
         let daemon = Daemon::builder().database_url(db.url()).handler("echo", echo).build();
-        let (limit, begun) = (Duration::from_secs(7), Instant::now());
+        let (limit, begun) = (Duration::from_secs(7), tokio::time::Instant::now());
         let drained = testing::drain_within(daemon.expect("nothing is wrong"), limit).await;
         assert!(begun.elapsed() <= limit + A_BUSY_MACHINES_SHARE, "{:?}", begun.elapsed());
         let error = drained.expect_err("its handler has no end");

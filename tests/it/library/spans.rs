@@ -5,10 +5,11 @@ use std::time::Duration;
 use legwork::{Context, Daemon, HandlerError, Job, TracingOptions, config::Settings};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 
 use super::builder::{beside, ends, enqueued};
-use crate::statements::end;
+use crate::statements::{end, value};
 use crate::support::{
     self, TestDb,
     collector::{Collector, attribute, hex},
@@ -136,4 +137,58 @@ fn what_is_wrong_with_a_programs_tracing_is_said_with_everything_else() {
     assert_eq!(said, ["header \"a b\" can't be sent: name and value are printable ASCII"]);
     let said = wrong(TracingOptions::to("https://c").ca_file("/nowhere/ca.pem"));
     assert!(said[0].contains("/nowhere/ca.pem doesn't exist"), "{said:?}");
+}
+
+#[test]
+fn a_job_that_a_handler_enqueues_follows_the_job_that_led_to_it() {
+    support::run(async |db| {
+        let (collector, mut session) = (Collector::new().await, db.connect().await);
+        let url = db.url();
+        let parent = move |(): (), context: Context| {
+            let url = url.clone();
+            async move {
+                let mut connection = PgConnection::connect(&url).await?;
+                let child = || Job::new("child").payload(&()).follows(&context);
+                legwork::enqueue(&mut connection, &child()).await?;
+                let own = json!({ "request_id": "own", "large": 18_446_744_073_709_551_615_u64 });
+                legwork::enqueue(&mut connection, &child().metadata(&own)).await?;
+                connection.close().await?;
+                Ok::<_, HandlerError>(())
+            }
+        };
+        let daemon = Daemon::builder()
+            .database_url(db.url())
+            .handler("tell", parent)
+            .handler("child", async |(): (), _: Context| Ok::<_, HandlerError>(()))
+            .tracing(TracingOptions::to(collector.endpoint()))
+            .build()
+            .expect("nothing is wrong");
+        let ended = beside(daemon, async {
+            let id = enqueued(&mut session, job()).await;
+            for job in id..id + 3 {
+                ends(&mut session, job, "completed").await;
+            }
+        })
+        .await;
+        assert!(ended.is_clean(), "{ended:?}");
+        let spans = collector.spans();
+        let of = |kind: &str| {
+            let attempts = spans.iter().filter(|span| span.name == "process default");
+            attempts.filter(|span| attribute(span, "legwork.job.kind") == kind).collect::<Vec<_>>()
+        };
+        let (parent, children) = (of("tell")[0], of("child"));
+        let mut requests = Vec::new();
+        for child in &children {
+            assert_eq!(
+                (&child.trace_id, &child.parent_span_id),
+                (&parent.trace_id, &parent.span_id)
+            );
+            requests.push(attribute(child, "legwork.request_id"));
+        }
+        requests.sort_unstable();
+        assert_eq!(requests, ["own", "r-17"], "what it says itself stands");
+        let large = "SELECT metadata->>'large' FROM legwork.jobs WHERE metadata ? 'large'";
+        assert_eq!(value(&mut session, large).await, "18446744073709551615");
+        end(session).await;
+    });
 }

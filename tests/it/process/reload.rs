@@ -215,6 +215,25 @@ fn keys_that_need_a_restart_are_named_each_time_and_the_log_filter_holds_at_once
 }
 
 #[test]
+fn a_secret_that_stands_where_its_path_belongs_is_not_logged() {
+    support::run(async |db| {
+        let text = file(&db.url(), "");
+        let mut daemon = Daemon::start(&text).await;
+        daemon.logged("daemon.started").await;
+        for value in ["'whsec_canary'", "['whsec_canary']", "[['whsec_canary']]"] {
+            let kind = format!(
+                "[[kind]]\nname = 'h'\nhandler = 'http'\nurl = 'https://h/'\nsecret_file = {value}\n"
+            );
+            reload(&daemon, &file(&db.url(), &kind), "config.reload_failed").await;
+        }
+        let printed = daemon.printed();
+        assert!(printed.contains("secret_file") && !printed.contains("canary"), "{printed}");
+        daemon.signal(Signal::SIGTERM);
+        assert!(daemon.exit(support::PATIENCE).await.success());
+    });
+}
+
+#[test]
 fn systemd_is_told_when_a_reload_begins_and_ends_also_of_a_broken_file() {
     support::run(async |db| {
         let directory = tempfile::tempdir().expect("a directory");

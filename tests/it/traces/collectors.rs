@@ -122,9 +122,13 @@ fn the_last_spans_of_a_daemon_are_those_of_the_verdict_that_it_flushes_at_its_en
         let tracing = to(&collector, "sample_ratio = 1.0\n");
         let mut daemon = Daemon::start(&(tracing + &Configuration::of(&url, &kinds).text())).await;
         daemon.logged("daemon.started").await;
-        let insert = sqlx::query("INSERT INTO legwork.job (kind) VALUES ('waits')");
-        insert.execute(&pool).await.expect("inserted");
+        enqueue_one(&pool, "waits").await;
         notebook.says("begun").await;
+        daemon.signal(Signal::SIGUSR1);
+        // Lines about a running job that others speak know where it comes from.
+        let listed = daemon.logged("job.listed").await;
+        assert_eq!((&listed["trace_id"], &listed["job.attempt"]), (&TRACE.into(), &1.into()));
+        assert_eq!((&listed["job.kind"], &listed["job.id"]), (&"waits".into(), &1.into()));
         daemon.signal(Signal::SIGTERM);
         daemon.phase("release unstarted").await;
         notebook.allow("go");

@@ -459,6 +459,7 @@ pub(super) const HEADERS: &[(&str, &str)] = &[
         "Legwork-Queue",
         "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
     ),
+    ("Legwork-User-Id", "traces::one_trace_and_one_request_lead_from_the_insert_to_every_receiver"),
     ("webhook-id", "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks"),
     (
         "webhook-signature",
