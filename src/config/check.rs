@@ -77,6 +77,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         tracing: tracing::settings(reader, given.environment, &default.tracing, &mut warnings),
     };
     warnings.extend(kind::cut_short(reader, &settings));
+    warnings.extend(sql::short_of_connections(&settings));
     Checked { settings, url_place, warnings }
 }
 
