@@ -6,7 +6,7 @@
 
 use legwork::{
     CancellationToken, Context, Daemon, HandlerError, Job, KindName, TypedHandler, assert_lease,
-    config::{Admin, Environment, HandlerSettings, KindSettings, Settings},
+    config::{Environment, HandlerSettings, KindSettings, Settings},
     embedded::{Options, Postgres},
     enqueue, migrate,
     operations::{self, JobFilter, JobPage},
@@ -57,7 +57,7 @@ impl TypedHandler for SplitOrder {
                 return Err(HandlerError::discard("a parcel has no address"));
             }
             let tag = format!("order-{}", order.order);
-            let parcel = Job::new("send_parcel").payload(address).tag(tag);
+            let parcel = Job::new("send_parcel").payload(address).tag(tag).follows(context);
             enqueue(&mut transaction, &parcel).await?;
         }
         // Last: whoever has lost the job meanwhile must not commit, since another attempt will.
@@ -85,8 +85,8 @@ pub async fn work_off(url: &str, orders: &[&str]) -> Result<JobPage, Error> {
     }
     // What sending a parcel takes is another story: a built-in handler completes these jobs at once.
     let parcels = KindSettings::new(KindName::new("send_parcel")?, HandlerSettings::Noop);
-    let settings =
-        Settings { kinds: vec![parcels], admin: Admin { listen: None }, ..Settings::default() };
+    let mut settings = Settings { kinds: vec![parcels], ..Settings::default() };
+    settings.admin.listen = None;
     Daemon::builder()
         .settings(settings)
         .database_url(url)

@@ -7,6 +7,7 @@
 
 mod connection;
 mod health;
+mod hosts;
 mod listener;
 mod openapi;
 mod places;
@@ -15,6 +16,7 @@ mod request;
 mod routes;
 
 pub use connection::serve;
+pub use hosts::Hosts;
 pub use listener::{AdminError, Bound, adopt, bind};
 pub use routes::AdminState;
 

@@ -1,30 +1,36 @@
-//! The daemon, measured against a server of yours: `drain`, `latency`, `enqueue`.
+//! The daemon, measured against a server of yours: `drain`, `latency`, `enqueue`, `pinned`, `backlog`,
+//! `fleet`.
 //!
 //! It exists so that a figure can be had where it matters, on one's own machine, and compared with
 //! that of other queues: the works and the fields are those in `docs/benchmarks.md`. What runs is
 //! the daemon as it ships, in this process, in a database that is made for the run and dropped after
 //! it. It touches nothing else on that server, and it has no opinion on what a good figure is.
 
+mod backlog;
 mod drain;
 mod enqueue;
+mod fleet;
 mod gauge;
 mod handler;
 mod latency;
+mod pinned;
 mod report;
 
 pub use report::Report;
 
 use crate::{
     config::{
-        Admin, Database, DatabaseUrl, Environment, HandlerSettings, KindSettings, MissingUrl,
-        Retentions, Settings,
+        Database, DatabaseUrl, Environment, HandlerSettings, KindSettings, MissingUrl,
+        QueueSettings, Retentions, Settings,
     },
     daemon::{Daemon, Signals, TrialError},
     job::{KindName, Retention},
-    postgres::{BenchSession, Connector, migrate::Migrator},
+    postgres::{BenchSession, Connector, enqueue::NewJob, migrate::Migrator},
 };
+use futures::{StreamExt, stream::FuturesUnordered};
 use handler::{Stamping, Stamps};
-use std::{sync::Arc, time::Duration};
+use report::Figures;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Jobs that run at once: two claims in hand while two more are being completed.
 const CONCURRENCY: u32 = 4000;
@@ -42,23 +48,43 @@ const LIMIT: Duration = Duration::from_mins(10);
 const KIND: &str = "noop";
 
 /// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
     /// How fast a backlog is worked off.
     Drain,
     /// How long a job waits while little happens.
-    Latency,
-    /// How fast jobs come in while no daemon runs.
-    Enqueue,
+    Latency {
+        /// Inserts a second.
+        rate: u32,
+    },
+    /// How fast jobs come in.
+    Enqueue {
+        /// Numbers of clients that insert beside a daemon and into a bare table.
+        clients: Vec<u16>,
+        /// How long each inserts, on either side.
+        each: Duration,
+    },
+    /// How the rate holds while a snapshot is held.
+    Pinned,
+    /// What a claim costs as jobs pile up.
+    Backlog,
+    /// How the rate holds as daemons are added.
+    Fleet {
+        /// The largest fleet.
+        daemons: u32,
+    },
 }
 
 impl Work {
     /// The word for it.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Drain => "drain",
-            Self::Latency => "latency",
-            Self::Enqueue => "enqueue",
+            Self::Latency { .. } => "latency",
+            Self::Enqueue { .. } => "enqueue",
+            Self::Pinned => "pinned",
+            Self::Backlog => "backlog",
+            Self::Fleet { .. } => "fleet",
         }
     }
 }
@@ -130,8 +156,9 @@ impl Bench {
         let url = self.database.url.as_ref().ok_or(BenchError::NoDatabase(MissingUrl))?;
         let name = format!("legwork_bench_{:08x}", fastrand::u32(..));
         let mut server = BenchSession::new(Connector::new(url, &self.database)?);
+        let settings = server.server_settings().await?;
         server.create_database(&name).await?;
-        let bed = self.bed(with_database(url, &name));
+        let bed = self.bed(with_database(url, &name), settings);
         let measured = match bed {
             Ok(bed) => Box::pin(bed.measure(signals, show)).await,
             Err(error) => Err(error),
@@ -140,9 +167,9 @@ impl Bench {
         measured
     }
 
-    fn bed(&self, url: DatabaseUrl) -> Result<Bed<'_>, BenchError> {
+    fn bed(&self, url: DatabaseUrl, server: ServerSettings) -> Result<Bed<'_>, BenchError> {
         let connector = Connector::new(&url, &self.database)?;
-        Ok(Bed { bench: self, url, connector, kind: noop() })
+        Ok(Bed { bench: self, url, connector, server })
     }
 
     /// The daemon's settings: the defaults, but for batches, slots, heartbeats, history and the port.
@@ -150,13 +177,16 @@ impl Bench {
         let kinds = vec![KindSettings::new(noop(), HandlerSettings::Noop)];
         let mut settings = Settings { kinds, ..Settings::default() };
         settings.database = Database { url: Some(url), ..self.database.clone() };
-        settings.admin = Admin { listen: None };
+        settings.admin.listen = None;
         settings.daemon.heartbeat_interval = HEARTBEAT;
         settings.claim.batch = CLAIM_BATCH;
         settings.complete.flush_max_rows = FLUSH_MAX_ROWS;
         if !self.history {
             let none = Retention::None;
             settings.retention = Retentions { completed: none, cancelled: none, discarded: none };
+        }
+        if self.work == Work::Backlog {
+            settings.queues.push(QueueSettings::new(backlog::paused(), settings.retention));
         }
         for queue in &mut settings.queues {
             queue.concurrency = CONCURRENCY;
@@ -171,8 +201,12 @@ struct Bed<'b> {
     bench: &'b Bench,
     url: DatabaseUrl,
     connector: Connector,
-    kind: KindName,
+    /// What held on the server.
+    server: ServerSettings,
 }
+
+/// Names and values of settings.
+type ServerSettings = BTreeMap<String, String>;
 
 impl Bed<'_> {
     async fn measure(
@@ -182,11 +216,24 @@ impl Bed<'_> {
     ) -> Result<Report, BenchError> {
         let migrator = Migrator::new(self.connector.clone());
         or_stopped(signals, async { Ok(migrator.up().await?) }).await?;
-        match self.bench.work {
+        match &self.bench.work {
             Work::Drain => Box::pin(drain::measure(self, signals, show)).await,
-            Work::Latency => Box::pin(latency::measure(self, signals, show)).await,
-            Work::Enqueue => or_stopped(signals, enqueue::measure(self, show)).await,
+            Work::Latency { rate } => {
+                Box::pin(latency::measure(self, signals, show, (*rate).max(1))).await
+            }
+            Work::Enqueue { clients, each } => {
+                Box::pin(enqueue::measure(self, signals, show, (clients, *each))).await
+            }
+            Work::Pinned => Box::pin(pinned::measure(self, signals, show)).await,
+            Work::Backlog => Box::pin(backlog::measure(self, signals, show)).await,
+            Work::Fleet { daemons } => {
+                Box::pin(fleet::measure(self, signals, show, (*daemons).max(1))).await
+            }
         }
+    }
+
+    fn report(&self, jobs: u64, figures: Figures) -> Report {
+        Report::new(self.bench, self.server.clone(), jobs, figures)
     }
 
     fn session(&self) -> BenchSession {
@@ -196,24 +243,29 @@ impl Bed<'_> {
     fn daemon(&self, stamps: &Arc<Stamps>) -> Daemon {
         let settings = self.bench.settings(self.url.clone());
         let daemon = Daemon::new(settings, self.bench.environment.clone());
-        daemon.with_handler(self.kind.clone(), Stamping::new(stamps))
+        daemon.with_handler(noop(), Stamping::new(stamps))
     }
 }
 
-/// Runs the daemon for as long as `work` takes.
+/// Runs these daemons for as long as `work` takes.
 async fn beside<T>(
-    daemon: Daemon,
+    daemons: Vec<Daemon>,
     signals: &Signals,
     work: impl Future<Output = Result<T, BenchError>>,
 ) -> Result<T, BenchError> {
     let own = Signals::default();
-    let mut running = Box::pin(daemon.run_with(own.clone()));
+    let running = daemons.into_iter().map(|daemon| Box::pin(daemon.run_with(own.clone())));
+    let mut running: FuturesUnordered<_> = running.collect();
     let done = tokio::select! {
-        ended = &mut running => return Err(ended.err().map_or(BenchError::Ended, Into::into)),
+        Some(ended) = running.next() => {
+            return Err(ended.err().map_or(BenchError::Ended, Into::into));
+        }
         done = or_stopped(signals, work) => done,
     };
     own.stop();
-    running.await?;
+    while let Some(ended) = running.next().await {
+        ended?;
+    }
     done
 }
 
@@ -225,6 +277,11 @@ async fn or_stopped<T>(
         done = work => done,
         () = signals.asked_to_stop() => Err(BenchError::Interrupted),
     }
+}
+
+/// The job that works consist of.
+fn job() -> NewJob {
+    NewJob::new(noop())
 }
 
 fn noop() -> KindName {

@@ -31,15 +31,18 @@ mod tree;
 mod url;
 
 pub(crate) use bounds::{Amount, out_of_bounds};
+pub(crate) use check::{
+    certificates, collector_header, collector_url, killed_early, misnamed, mistakes_of,
+};
 pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub use settings::{
-    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, HttpSettings,
-    KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, QueueSettings, Retentions,
-    ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
+    Admin, CircuitSettings, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings,
+    HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, QueueSettings,
+    Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

@@ -10,16 +10,17 @@ mod reload;
 mod shutdown;
 mod signals;
 mod trial;
+mod wait;
 mod wiring;
 
-pub use builder::{DaemonBuilder, KindOptions, QueueOptions};
+pub use builder::{DaemonBuilder, KindOptions, QueueOptions, TracingOptions};
 pub use shutdown::Ended;
 pub use signals::{Caught, Signals};
 pub use trial::TrialError;
 
 use crate::{
-    admin::{self, AdminError, Bound},
-    config::{Environment, HandlerSettings, MissingUrl, Settings},
+    admin::{self, AdminError, Bound, Hosts},
+    config::{Environment, HandlerSettings, KindSettings, MissingUrl, Settings, Shutdown},
     executor::{Handler, Registry, TypedHandler},
     handlers,
     job::KindName,
@@ -43,6 +44,7 @@ use shutdown::Budget;
 use std::{net::TcpListener, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use wait::Wait;
 use wiring::Running;
 
 /// Why the daemon didn't start.
@@ -106,6 +108,8 @@ pub struct Daemon {
     admin: Option<TcpListener>,
     /// Where the configuration is read again.
     reload: Option<reload::Reload>,
+    /// Why it waits for its database.
+    wait: Wait,
 }
 
 /// How often the main loop ticks, for liveness and the watchdog.
@@ -118,7 +122,8 @@ impl Daemon {
     pub fn new(settings: Settings, environment: Environment) -> Self {
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let registry = handlers::from_settings(&settings.kinds, &metrics);
-        Self { settings, registry, environment, metrics, once: false, admin: None, reload: None }
+        let (admin, reload, wait) = (None, None, Wait::default());
+        Self { settings, registry, environment, metrics, once: false, admin, reload, wait }
     }
 
     /// Puts a daemon together in a program of one's own.
@@ -161,6 +166,18 @@ impl Daemon {
     ) -> Self {
         self.registry = self.registry.wrapped(wrap);
         self
+    }
+
+    /// Takes these times to its end.
+    #[must_use]
+    pub(crate) fn with_shutdown(mut self, shutdown: Shutdown) -> Self {
+        self.settings.shutdown = shutdown;
+        self
+    }
+
+    /// Says why it waits for its database, while it does.
+    pub(crate) fn wait(&self) -> Wait {
+        self.wait.clone()
     }
 
     /// Ends by itself once nothing of what it serves is in line or runs.
@@ -242,11 +259,13 @@ impl Daemon {
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(supervisor, (health, metrics), bound);
+        let hosts = Hosts::named(&self.settings.admin.allow_hosts);
+        let mut running =
+            Running::new(supervisor, (health, metrics), bound.map(|bound| (bound, hosts)));
         let stats = self.stats(schema);
 
         let schema = tokio::select! {
-            schema = check_schema(connector, &pool, notifier) => schema.map(Some),
+            schema = check_schema(connector, &pool, notifier, &self.wait) => schema.map(Some),
             () = signals.asked_to_stop() => Ok(None),
         };
         let Ok(Some(found)) = schema else {
@@ -295,6 +314,7 @@ impl Daemon {
                 unreachable!("being asked to reload has no end")
             }
             () = running.quiet_after(signals) => unreachable!("quiet is no end"),
+            () = running.close_lanes() => unreachable!("queues may always leave"),
             () = signals.asked_to_stop() => Why::Signal,
             task = running.failure() => Why::Failure(task),
             () = running.idle(), if self.once => Why::Drained,
@@ -302,15 +322,23 @@ impl Daemon {
     }
 
     fn stats(&self, schema: Check) -> Stats {
-        let queues = self.settings.queues.iter().map(|queue| queue.name.clone());
-        let kinds = self.settings.kinds.iter().map(|kind| kind.name.to_string()).collect();
-        Stats::new(queues, kinds, Arc::clone(&self.metrics), schema)
+        Stats::new(Arc::clone(&self.metrics), schema)
     }
 
     /// Refuses a configuration with a kind that says `handler = "rust"` and has none here.
     fn every_kind_has_a_handler(&self) -> Result<(), StartError> {
         let mut rust = self.settings.kinds.iter().filter(|k| k.handler == HandlerSettings::Rust);
         match rust.find(|kind| self.registry.get(kind.name.as_str()).is_none()) {
+            Some(kind) => Err(StartError::NoHandler(kind.name.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// The same of another configuration: handlers of the program are those that it started with.
+    fn no_kind_lacks_a_handler(&self, settings: &Settings) -> Result<(), StartError> {
+        let rust = |kind: &&KindSettings| kind.handler == HandlerSettings::Rust;
+        let had = |name| self.settings.kinds.iter().filter(rust).any(|had| had.name == name);
+        match settings.kinds.iter().filter(rust).find(|kind| !had(kind.name.clone())) {
             Some(kind) => Err(StartError::NoHandler(kind.name.to_string())),
             None => Ok(()),
         }
@@ -383,6 +411,7 @@ async fn check_schema(
     connector: &Connector,
     pool: &Check,
     notifier: &Notifier,
+    wait: &Wait,
 ) -> Result<SchemaCheck, StartError> {
     // What a look may take, connecting and asking, the pause after it, and some more.
     let within = 2 * (connector.step_max() + CONNECT_PAUSE_MAX);
@@ -393,6 +422,7 @@ async fn check_schema(
         let error = match look(connector).await {
             Ok(answer) => {
                 pool.ok();
+                wait.over();
                 return answer;
             }
             // The server is there and has answered: no waiting turns TLS on.
@@ -408,6 +438,7 @@ async fn check_schema(
                 "the database can't be reached; trying until it can"
             );
         }
+        wait.because(error);
         sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         pause = (pause * 2).min(CONNECT_PAUSE_MAX);
     }

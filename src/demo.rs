@@ -17,7 +17,7 @@ pub use page::Page;
 pub use view::{Frame, Summary};
 
 use crate::{
-    config::{Admin, DatabaseUrl, Environment, QueueSettings, Settings},
+    config::{DatabaseUrl, Environment, QueueSettings, Settings},
     daemon::{Daemon, Ended, Signals, StartError, TrialError},
     embedded::{EmbeddedError, Options},
     postgres::{Connector, ObservedJob, Observer, migrate::Migrator},
@@ -117,7 +117,7 @@ impl Demo {
         settings.database.url = Some(DatabaseUrl::new(server.url()));
         let admin = open_port();
         let listen = admin.as_ref().and_then(|open| open.local_addr().ok());
-        settings.admin = Admin { listen };
+        settings.admin.listen = listen;
         Ok(Self { server, settings, environment, samples, receiver: Some(receiver), admin })
     }
 

@@ -152,7 +152,10 @@ impl Postgres {
         let directory = percent_encoded(&self.directory().to_string_lossy());
         let port = self.tcp_port.unwrap_or(DEFAULT_PORT);
         let database = percent_encoded(database);
-        format!("postgres:///{database}?host={directory}&port={port}&user={SUPERUSER}")
+        // Whatever PGSSLMODE says of other servers: this one has no TLS.
+        format!(
+            "postgres:///{database}?host={directory}&port={port}&user={SUPERUSER}&sslmode=disable"
+        )
     }
 
     /// The address of a database over TCP, if a port was asked for.
@@ -160,7 +163,9 @@ impl Postgres {
         let Some(port) = self.tcp_port else { return Ok(None) };
         let password = self.cluster.password()?;
         let database = percent_encoded(database);
-        Ok(Some(format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/{database}")))
+        Ok(Some(format!(
+            "postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/{database}?sslmode=disable"
+        )))
     }
 
     /// The directory with the socket.

@@ -38,7 +38,10 @@ pub fn from_settings(kinds: &[KindSettings], metrics: &Metrics) -> Registry {
             }
             HandlerSettings::Http(settings) => {
                 let http = Http::new(settings.as_ref().clone());
-                registry.with(name, http.counted_in(metrics.http_handler(&settings.target())))
+                registry.with(
+                    name,
+                    http.counted_in(metrics.http_handler(&kind.name, &settings.target())),
+                )
             }
             // Rust is the program's own, and a function can be called once there is a connection.
             HandlerSettings::Rust | HandlerSettings::Sql(_) => registry,

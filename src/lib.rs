@@ -82,7 +82,9 @@
 //! Logs go to whatever `tracing` subscriber the program has; the library installs none.
 
 #[doc(inline)]
-pub use daemon::{Daemon, DaemonBuilder, Ended, KindOptions, QueueOptions, StartError};
+pub use daemon::{
+    Daemon, DaemonBuilder, Ended, KindOptions, QueueOptions, StartError, TracingOptions,
+};
 #[doc(inline)]
 pub use executor::{Context, Handler, HandlerError, HandlerFuture, IntoHandler, TypedHandler};
 #[doc(inline)]

@@ -25,8 +25,8 @@ pub use scheduler::Scheduler;
 pub use stats::Stats;
 
 use crate::{postgres::DbError, supervise, telemetry::events};
-use std::{future::Future, time::Duration};
-use tokio::time::sleep;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Longest pause after a failed round.
@@ -39,16 +39,20 @@ where
     Round: FnMut() -> Work,
     Work: Future<Output = Result<Duration, DbError>>,
 {
-    rounds(name, stop, round, spread).await;
+    rounds((name, &Notify::new()), stop, round, spread).await;
 }
 
-/// The same for rounds that come when they are due and not about then.
-pub async fn punctually<Round, Work>(name: &'static str, stop: CancellationToken, round: Round)
-where
+/// The same for rounds that come when they are due and not about then, or at once when they are woken.
+pub async fn punctually<Round, Work>(
+    name: &'static str,
+    stop: CancellationToken,
+    woken: Arc<Notify>,
+    round: Round,
+) where
     Round: FnMut() -> Work,
     Work: Future<Output = Result<Duration, DbError>>,
 {
-    rounds(name, stop, round, |pause| pause).await;
+    rounds((name, &woken), stop, round, |pause| pause).await;
 }
 
 /// Any number of daemons that began at once don't go on at once.
@@ -57,7 +61,7 @@ fn spread(pause: Duration) -> Duration {
 }
 
 async fn rounds<Round, Work>(
-    name: &'static str,
+    (name, woken): (&'static str, &Notify),
     stop: CancellationToken,
     mut round: Round,
     paused: impl Fn(Duration) -> Duration,
@@ -92,6 +96,6 @@ async fn rounds<Round, Work>(
             }
         };
         // Told to stop or not, the loop looks at the token next.
-        supervise::waiting(stop.run_until_cancelled(sleep(pause))).await;
+        supervise::waiting(stop.run_until_cancelled(timeout(pause, woken.notified()))).await;
     }
 }

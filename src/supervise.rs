@@ -22,6 +22,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 /// What a task's unasked end means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Supervisor {
     stopping: Arc<watch::Sender<bool>>,
     failed: Arc<watch::Sender<Option<String>>>,
     metrics: Option<Arc<Metrics>>,
+    /// Cancelled once what this one starts may end.
+    leave: CancellationToken,
 }
 
 impl Default for Supervisor {
@@ -61,6 +64,7 @@ impl Default for Supervisor {
             stopping: Arc::new(watch::Sender::new(false)),
             failed: Arc::new(watch::Sender::new(None)),
             metrics: None,
+            leave: CancellationToken::new(),
         }
     }
 }
@@ -71,6 +75,12 @@ impl Supervisor {
         let supervisor = Self { metrics: Some(Arc::clone(metrics)), ..Self::default() };
         metrics.at_scrape(census::of(Arc::clone(&supervisor.registry)));
         supervisor
+    }
+
+    /// The same one. A task that it starts may end once `leave` is cancelled, and isn't started again then.
+    #[must_use]
+    pub fn until(&self, leave: CancellationToken) -> Self {
+        Self { leave, ..self.clone() }
     }
 
     /// Starts a task. `make` makes its future, anew for each restart.
@@ -182,7 +192,8 @@ impl Supervisor {
         let mut restarts: Vec<Instant> = Vec::new();
         loop {
             let end = live(&mut make, steps.as_ref()).await;
-            if *self.stopping.borrow() && end == End::Returned {
+            let asked = *self.stopping.borrow() || self.leave.is_cancelled();
+            if asked && end == End::Returned {
                 return;
             }
             if let End::Stalled(stood) = end {

@@ -38,5 +38,7 @@ mod enqueued;
 
 pub use crate::postgres::producer::EnqueuedJob;
 pub use attempt::{Attempt, Ran, attempt};
-pub use drain::{DRAIN_MAX, DrainError, Drained, DrainedAttempt, RECORDED_MAX, drain};
+pub use drain::{
+    DRAIN_MAX, DrainError, Drained, DrainedAttempt, RECORDED_MAX, drain, drain_within,
+};
 pub use enqueued::{assert_enqueued, assert_not_enqueued, enqueued};

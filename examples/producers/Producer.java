@@ -3,6 +3,7 @@ import java.net.URI;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
+import java.util.Arrays;
 
 class Producer {
     static void placeOrder(Connection db, String item, boolean paid) throws SQLException {
@@ -25,8 +26,10 @@ class Producer {
 
     public static void main(String[] arguments) throws SQLException {
         var url = System.getenv("DATABASE_URL"); // JDBC wants another scheme, and the login apart
-        var login = URI.create(url).getUserInfo().split(":", 2);
-        var jdbc = url.replaceFirst("^postgres(ql)?://[^@/]*@", "jdbc:postgresql://");
+        var user = URI.create(url).getUserInfo();
+        // What isn't there is null: then the driver looks into ~/.pgpass.
+        var login = Arrays.copyOf(user == null ? new String[0] : user.split(":", 2), 2);
+        var jdbc = url.replaceFirst("^postgres(ql)?://([^@/]*@)?", "jdbc:postgresql://");
         try (var db = DriverManager.getConnection(jdbc, login[0], login[1])) {
             placeOrder(db, "book", true);
             placeOrder(db, "pen", false);

@@ -17,10 +17,13 @@ class Receiver(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        length = int(self.headers.get("content-length", 0))
-        if length > BODY_BYTES_MAX:
+        try:
+            length = int(self.headers.get("content-length", 0))
+        except ValueError:
+            length = -1
+        if not 0 <= length <= BODY_BYTES_MAX:  # read(-1) would wait for the end
             self.close_connection = True
-            return self.answer(413)
+            return self.answer(400 if length < 0 else 413)
         body = self.rfile.read(length)  # the bytes as they came: JSON that is written anew signs differently
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:

@@ -2,15 +2,23 @@
 # What every program under examples/producers has to have done, for scripts/test-interop.sh.
 
 # One producer after the other, on the same tables.
-check_producer() { # name
+check_producer() { # name, URL if not that of the role and its password
   local before expected found
   sql -c 'TRUNCATE app_order'
   before=$(last_job_id)
-  DATABASE_URL=$(url shop) in_its_place "$1" "${run[@]}" || return 1
+  DATABASE_URL=${2:-$(url shop)} in_its_place "$1" "${run[@]}" || return 1
   expected="orders: book; jobs: send_receipt {\"item\": \"book\"} of its order, and what the example shows"
   expected+="; ids taken: $(ids_taken_by "$1")"
   found=$(what_it_left "$before" "$(shown_by "$1")")
   [ "$found" = "$expected" ] || { said=$(printf '\n  expected %s\n  found    %s' "$expected" "$found"); return 1; }
+}
+
+# The password may stand elsewhere than in the URL.
+check_without_password() { # name
+  printf '*:*:*:*:%s\n' "$password" >"$work/passfile"
+  chmod 600 "$work/passfile"
+  with+=", password from a file"
+  PGPASSFILE=$work/passfile check_producer "$1" "postgres://shop@127.0.0.1:$port/app"
 }
 
 # What was rolled back leaves nothing but an id that no job has: this tells that it was there.

@@ -45,11 +45,11 @@ stop_receivers() {
   [ -z "$receivers" ] || kill $receivers 2>/dev/null || true
 }
 
-answers() { # status, what is sent, id, timestamp, signature, body
+answers() { # status, what is sent, id, timestamp, signature, body, of curl what else …
   local status
   status=$(curl --silent --noproxy '*' --max-time 10 --output /dev/null --write-out '%{http_code}' \
     --header "webhook-id: $3" --header "webhook-timestamp: $4" --header "webhook-signature: $5" \
-    --header 'content-type: application/json' --data-binary "$6" "$receiver" || true)
+    --header 'content-type: application/json' --data-binary "$6" "${@:7}" "$receiver" || true)
   [ "$status" = "$1" ] || { said="$2 is answered by $status in place of $1"; return 1; }
 }
 
@@ -66,7 +66,9 @@ check_receiver() { # name
     answers 401 'another id' 'msg_other' "$now" "$good" "$webhook_body" &&
     answers 401 'an hour-old signature' "$webhook_id" "$late" "$old" "$webhook_body" &&
     answers 401 'no signature' "$webhook_id" "$now" '' "$webhook_body" &&
-    answers 401 'a broken signature' "$webhook_id" "$now" 'v1' "$webhook_body" || return 1
+    answers 401 'a broken signature' "$webhook_id" "$now" 'v1' "$webhook_body" &&
+    answers 400 'a length below nothing' "$webhook_id" "$now" "$good" "$webhook_body" --header 'content-length: -1' &&
+    answers 400 'a length that is no number' "$webhook_id" "$now" "$good" "$webhook_body" --header 'content-length: x' || return 1
   said='it says another number of webhooks than it took'
   [ "$(grep -cx "$webhook_id" "$work/$1.out")" = 2 ] || return 1
   takers+=("$1 $receiver")

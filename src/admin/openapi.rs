@@ -74,7 +74,10 @@ fn paths() -> Value {
 
 /// A path that is read; each takes HEAD as well, and refuses alike.
 fn path(id: &str, summary: &str, parameters: &[&str], answers: &[(&str, &str, Value)]) -> Value {
-    let refused = [("413", "A body of more than 65536 bytes was announced.", problem_body())];
+    let refused = [
+        ("413", "A body of more than 65536 bytes was announced.", problem_body()),
+        ("421", "The name in Host isn't the daemon's.", problem_body()),
+    ];
     let parameter = |name: &&str| json!({ "$ref": format!("#/components/parameters/{name}") });
     let parameters: Vec<_> = ["RequestId"].iter().chain(parameters).map(parameter).collect();
     let operation = |id: String, with_body: bool| {
@@ -110,6 +113,7 @@ fn health() -> Value {
         "properties": {
             "status": { "type": "string", "enum": words },
             "checks": { "type": "object", "additionalProperties": check },
+            "warning": { "type": "string", "description": "What people should know and no check fails for." },
         },
     })
 }

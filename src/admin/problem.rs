@@ -11,6 +11,8 @@ use serde_json::json;
 pub(super) enum Problem {
     /// No such route.
     NotFound,
+    /// It was meant for somebody else.
+    UnknownHost,
     /// The route has other methods.
     MethodNotAllowed,
     /// The body is larger than the limit.
@@ -21,6 +23,10 @@ impl Problem {
     fn parts(self) -> (StatusCode, &'static str) {
         match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "there is nothing at this path"),
+            Self::UnknownHost => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "the daemon doesn't go by the name in Host: ask by its address, or list the name in admin.allow_hosts",
+            ),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "this path doesn't take that method")
             }

@@ -3,15 +3,21 @@
 //! The path never becomes a label, only the route's template; and an id that could break a log line
 //! or a header isn't taken over but replaced.
 
-use super::{problem::Problem, routes::QUIET};
-use crate::telemetry::{events, metrics::Metrics};
+use super::{
+    problem::Problem,
+    routes::{AdminState, QUIET},
+};
+use crate::telemetry::events;
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -23,9 +29,9 @@ const ID_MAX_BYTES: usize = 128;
 const NO_ROUTE: &str = "other";
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request an id, refuses large bodies, and counts the answer.
+/// Gives the request an id, refuses what asks for somebody else and large bodies, and counts the answer.
 pub(super) async fn observe(
-    State(metrics): State<Arc<Metrics>>,
+    State(AdminState { metrics, hosts, .. }): State<AdminState>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -34,7 +40,9 @@ pub(super) async fn observe(
     let id = request_id(request.headers());
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
     let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
-    let mut response = if is_too_large(request.headers()) {
+    let mut response = if !hosts.know(&request, peer(&request)) {
+        Problem::UnknownHost.into_response()
+    } else if is_too_large(request.headers()) {
         Problem::BodyTooLarge.into_response()
     } else {
         next.run(request).instrument(span.clone()).await
@@ -85,6 +93,10 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         HeaderValue::try_from(text).expect("hex digits may stand in a header")
     };
     headers.get(&REQUEST_ID).filter(harmless).cloned().unwrap_or_else(own)
+}
+
+fn peer(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
 /// No route reads a body, so only what a client announces can be too large. What it sends without

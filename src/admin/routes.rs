@@ -1,6 +1,6 @@
 //! What the port answers.
 
-use super::{health, openapi, problem::Problem, request};
+use super::{health, hosts::Hosts, openapi, problem::Problem, request};
 use crate::telemetry::{build, health::Health, metrics::Metrics};
 use axum::{
     Router,
@@ -20,6 +20,8 @@ pub struct AdminState {
     pub health: Arc<Health>,
     /// What `/metrics` renders, and where requests are counted.
     pub metrics: Arc<Metrics>,
+    /// The names it answers to.
+    pub hosts: Hosts,
 }
 
 /// Routes that probes and scrapes ask all day; they leave no access line.
@@ -41,7 +43,7 @@ pub(super) fn routes() -> [(&'static str, MethodRouter<AdminState>); 8] {
 }
 
 pub(super) fn router(state: AdminState) -> Router {
-    let counted = middleware::from_fn_with_state(Arc::clone(&state.metrics), request::observe);
+    let counted = middleware::from_fn_with_state(state.clone(), request::observe);
     let add = |router: Router<_>, (path, answer)| router.route(path, answer);
     routes()
         .into_iter()

@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn state() -> AdminState {
     let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
-    AdminState { health: Health::new(Duration::from_mins(1)), metrics: Arc::new(metrics) }
+    let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
+    AdminState { health, metrics: Arc::new(metrics), hosts }
 }
 
 /// Serves while `client` talks, then shuts down and waits for the end.
@@ -54,7 +55,8 @@ async fn send(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
-    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     send(address, head.as_bytes()).await
 }
 
@@ -76,6 +78,15 @@ fn body(answer: &str) -> &str {
 #[case::encoded("/%2e%2e/%2e%2e/etc/passwd")]
 #[case::under_health("/health/../metrics")]
 #[case::nul("/health/live%00")]
+#[case::double_slash("//health/live")]
+#[case::encoded_slash("/..%2f..%2fetc/passwd")]
+#[case::no_utf8("/%ff%fe")]
+#[case::slash_at_the_end("/metrics/")]
+#[case::profile("/debug/pprof/profile?seconds=1000000000")]
+#[case::heap("/debug/pprof/heap")]
+#[case::pause("/api/v1/queues/default/pause")]
+#[case::cancel("/api/v1/jobs/1/cancel")]
+#[case::dashboard("/")]
 #[case::unknown("/api/v1/jobs")]
 #[tokio::test]
 async fn a_path_without_a_route_is_not_found(#[case] path: &str) {
@@ -87,13 +98,19 @@ async fn a_path_without_a_route_is_not_found(#[case] path: &str) {
 }
 
 #[rstest]
-#[case::wrong_method("DELETE /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405)]
+#[case::wrong_method(
+    "DELETE /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    405
+)]
 #[case::large_body(
-    "GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 65537\r\n\r\n",
+    "GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 65537\r\n\r\n",
     413
 )]
 #[case::garbage("\u{1}\u{2}\u{3} garbage\r\n\r\n", 400)]
 #[case::tls_hello("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n", 400)]
+// Closed without a word.
+#[case::http_2("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0)]
+#[case::bytes_that_no_path_has("GET /\u{ff}\u{fe} HTTP/1.1\r\nHost: localhost\r\n\r\n", 404)]
 #[case::two_lengths("GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400)]
 #[tokio::test]
 async fn what_is_wrong_is_refused_by_its_status(#[case] request: &str, #[case] code: u16) {
@@ -103,11 +120,72 @@ async fn what_is_wrong_is_refused_by_its_status(#[case] request: &str, #[case] c
 
 #[rstest]
 #[case::one_long_header(format!("X-Long: {}\r\n", "x".repeat(HEAD_MAX_BYTES)))]
-#[case::many_headers("X-Many: 1\r\n".repeat(500))]
+#[case::many_headers("X-Many: 1\r\n".repeat(10_000))]
 #[tokio::test]
 async fn a_head_beyond_the_limit_is_refused(#[case] headers: String) {
     let answer = served(state(), async |at| get(at, "/health/live", &headers).await).await;
     assert!(matches!(status(&answer), 431 | 0), "{answer}");
+    let path = format!("/health/live?{headers}", headers = headers.replace(['\r', '\n', ' '], ""));
+    let answer = served(state(), async |at| get(at, &path, "").await).await;
+    assert!(matches!(status(&answer), 414 | 431 | 0), "{answer}");
+}
+
+/// What a proxy in front might take for one request and the port for two, or the other way round.
+#[tokio::test]
+async fn a_request_that_is_smuggled_in_anothers_body_is_not_answered() {
+    const SMUGGLED: &str = "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let chunked = format!(
+        "GET /health/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\
+         Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SMUGGLED}"
+    );
+    let short = format!(
+        "GET /health/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{SMUGGLED}"
+    );
+    for request in [chunked, short] {
+        let answers = served(state(), async |at| send(at, request.as_bytes()).await).await;
+        assert!(answers.matches("HTTP/1.1 ").count() <= 1, "{answers}");
+        assert!(!answers.contains("legwork"), "{answers}");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_never_read_their_answer_leave_the_port_answering() {
+    served(state(), async |at| {
+        let mut deaf = Vec::new();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            let mut stream = TcpStream::connect(at).await.unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ok();
+            deaf.push(stream);
+        }
+        assert_eq!(status(&get(at, "/health/live", "").await), 200);
+        drop(deaf);
+    })
+    .await;
+}
+
+/// A page from elsewhere in a browser on this machine: by a name of its own that it has bound to 127.0.0.1,
+/// or across origins.
+#[tokio::test]
+async fn a_page_of_somebody_else_reads_and_changes_nothing() {
+    served(state(), async |at| {
+        for path in ["/metrics", "/version", "/health/live", "/nothing"] {
+            let rebound =
+                format!("GET {path} HTTP/1.1\r\nHost: evil.example.com:9464\r\n\r\n");
+            let answer = send(at, rebound.as_bytes()).await;
+            assert_eq!(status(&answer), 421, "{answer}");
+            assert!(body(&answer).contains("admin.allow_hosts") && !answer.contains("version"));
+            for method in ["OPTIONS", "POST", "GET"] {
+                let across = format!(
+                    "{method} {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example.com\r\n\
+                     Access-Control-Request-Method: POST\r\nContent-Length: 0\r\n\r\n"
+                );
+                let answer = send(at, across.as_bytes()).await.to_ascii_lowercase();
+                assert!(!answer.contains("access-control-allow"), "{answer}");
+                assert!(method == "GET" || matches!(status(&answer), 404 | 405), "{answer}");
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -137,7 +215,7 @@ async fn clients_that_dribble_their_head_or_say_nothing_are_cut() {
 }
 
 /// Half a head.
-const HALF: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: x\r\n";
+const HALF: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n";
 
 async fn half_sent(at: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(at).await.unwrap();
@@ -220,7 +298,7 @@ async fn a_flood_of_a_thousand_connections_leaves_the_port_answering() {
 #[tokio::test]
 async fn of_requests_that_are_sent_ahead_the_first_is_answered_and_no_other() {
     served(state(), async |at| {
-        let ahead = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        let ahead = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
         let answers = send(at, ahead.as_bytes()).await;
         assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 1);
         assert_eq!(header(&answers, "connection"), Some("close"));
@@ -315,7 +393,8 @@ async fn readiness_names_its_reasons_and_liveness_stands_while_the_database_is_d
 #[tokio::test]
 async fn a_supervisor_that_hangs_fails_liveness() {
     let metrics = Arc::new(Metrics::new(&config::Metrics { max_kinds: 1 }));
-    let state = AdminState { health: Health::new(Duration::ZERO), metrics };
+    let state =
+        AdminState { health: Health::new(Duration::ZERO), metrics, hosts: Hosts::default() };
     let answer = served(state, async |at| get(at, "/health/live", "").await).await;
     assert_eq!(status(&answer), 503);
     assert!(body(&answer).starts_with("[-]supervisor failed: "), "{answer}");
@@ -371,4 +450,14 @@ async fn a_port_in_use_names_the_key_to_change() {
     let error = bind(bound.local_addr()).await.unwrap_err();
     assert!(matches!(error, AdminError::InUse { .. }));
     assert!(error.to_string().starts_with("admin.listen: 127.0.0.1:"), "{error}");
+}
+
+#[rstest]
+#[case::of_no_machine([192, 0, 2, 1].into())]
+#[case::v6_of_no_machine(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())]
+#[tokio::test]
+async fn an_address_that_cannot_be_had_names_the_key_to_change(#[case] address: std::net::IpAddr) {
+    let error = bind(SocketAddr::from((address, 0))).await.unwrap_err();
+    assert!(matches!(error, AdminError::Bind { .. }));
+    assert!(error.to_string().starts_with("admin.listen: can't listen on "), "{error}");
 }

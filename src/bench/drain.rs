@@ -7,7 +7,7 @@ use super::{
     Bed, BenchError, LIMIT, Progress, beside,
     gauge::Gauge,
     handler::Stamps,
-    or_stopped,
+    job, or_stopped,
     report::{Cost, Drain, Figures, Report, millis, rate, tenths, thousandths, wal_per_job},
 };
 use crate::{daemon::Signals, postgres::BenchSession};
@@ -27,7 +27,7 @@ pub(super) async fn measure(
     let mut gauge = Gauge::new(bed.session()).await;
     let empty = gauge.read().await?;
     let pushed = |done| show(Progress { doing: "preloading", done, of: jobs });
-    let preload = async { Ok(session.preload(&bed.kind, 0..jobs, pushed).await?) };
+    let preload = async { Ok(session.preload(&job(), 0..jobs, pushed).await?) };
     or_stopped(signals, preload).await?;
     let loaded = gauge.read().await?;
     or_stopped(signals, async { Ok(session.settle().await?) }).await?;
@@ -39,7 +39,7 @@ pub(super) async fn measure(
         wait(&stamps, &mut session, jobs, show).await?;
         gauge.read().await
     };
-    let after = beside(bed.daemon(&stamps), signals, drained).await?;
+    let after = beside(vec![bed.daemon(&stamps)], signals, drained).await?;
     let figures = Drain {
         wall_s: thousandths(after.at.duration_since(before.at).as_secs_f64()),
         jobs_per_s: rate(&before, &after, jobs),
@@ -47,13 +47,14 @@ pub(super) async fn measure(
         handled_twice: stamps.handled().cast_signed().saturating_sub_unsigned(jobs),
         preload_rows_per_s: rate(&empty, &loaded, jobs),
         preload_wal_per_job: wal_per_job(&empty, &loaded, jobs),
+        dead_rows: gauge.dead_rows().await?,
         cost: Cost::between(&before, &after, jobs),
     };
-    Ok(Report::new(bed.bench, jobs, Figures::Drain(figures)))
+    Ok(bed.report(jobs, Figures::Drain(figures)))
 }
 
 /// Until every job was handled, then until the table is empty.
-async fn wait(
+pub(super) async fn wait(
     stamps: &Stamps,
     session: &mut BenchSession,
     jobs: u64,

@@ -1,53 +1,135 @@
-//! How fast jobs come in: single inserts by several callers, then one COPY. No daemon runs.
+//! How fast jobs come in: single inserts by several callers, one COPY, and single inserts beside a daemon,
+//! each with the same into a bare table.
+//!
+//! The bare table has the columns, defaults and indexes of `legwork.job` and no trigger. Beside the daemon,
+//! which handles what comes, the two take turns, so that a machine that becomes slower does so for both.
 
 use super::{
-    Bed, BenchError, Progress,
+    Bed, BenchError, Progress, beside,
     gauge::Gauge,
-    report::{Cost, Enqueue, Figures, Report, rate},
+    handler::Stamps,
+    job, or_stopped,
+    report::{Cost, Enqueue, Figures, Inserts, Report, float, rate, ratio, tenths},
 };
-use crate::postgres::BenchSession;
+use crate::{daemon::Signals, postgres::BenchSession};
 use futures::future::try_join_all;
 use std::{cell::Cell, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-/// Callers that insert at the same time.
-const CALLERS: usize = 4;
-/// How long they do.
-const SINGLES: Duration = Duration::from_secs(5);
+/// Callers that insert at the same time while no daemon runs.
+const CALLERS: u16 = 4;
+/// Turns of the two tables.
+const TURNS: u32 = 4;
+/// Until the daemon listens.
+const SETTLE: Duration = Duration::from_millis(1500);
 
-pub(super) async fn measure(bed: &Bed<'_>, show: &impl Fn(Progress)) -> Result<Report, BenchError> {
+pub(super) async fn measure(
+    bed: &Bed<'_>,
+    signals: &Signals,
+    show: &impl Fn(Progress),
+    (clients, each): (&[u16], Duration),
+) -> Result<Report, BenchError> {
     let jobs = bed.bench.jobs;
     let mut gauge = Gauge::new(bed.session()).await;
     let next = Cell::new(0);
-    let mut callers: Vec<_> = (0..CALLERS).map(|_| bed.session()).collect();
-    let before = gauge.read().await?;
-    try_join_all(callers.iter_mut().map(|session| insert(session, &next, show))).await?;
-    let middle = gauge.read().await?;
-    let singles = next.get();
-    let pushed = |done| show(Progress { doing: "copying", done, of: jobs });
-    bed.session().preload(&bed.kind, singles..singles + jobs, pushed).await?;
-    let after = gauge.read().await?;
+    let alone = async {
+        bed.session().make_bare_table().await?;
+        let before = gauge.read().await?;
+        let inserts = Callers { bed, next: &next, show };
+        inserts.for_a_while(CALLERS, each, async |s, n| Ok(s.insert(n).await?)).await?;
+        let middle = gauge.read().await?;
+        let singles = next.get();
+        let pushed = |done| show(Progress { doing: "copying", done, of: jobs });
+        bed.session().preload(&job(), singles..singles + jobs, pushed).await?;
+        let after = gauge.read().await?;
+        let bare = bare_copy(bed, jobs).await?;
+        Ok((before, middle, after, singles, bare))
+    };
+    let (before, middle, after, singles, bare) = or_stopped(signals, alone).await?;
+    let bulk_rows_per_s = rate(&middle, &after, jobs);
     let figures = Enqueue {
-        conns: CALLERS,
+        conns: CALLERS.into(),
         single_per_s: rate(&before, &middle, singles),
         single: Cost::between(&before, &middle, singles),
-        bulk_rows_per_s: rate(&middle, &after, jobs),
+        bulk_rows_per_s,
         bulk: Cost::between(&middle, &after, jobs),
+        bare_bulk_rows_per_s: bare,
+        bulk_to_bare: ratio(bulk_rows_per_s, bare),
+        beside_daemon: beside_daemon(bed, signals, show, (clients, each)).await?,
     };
-    Ok(Report::new(bed.bench, jobs, Figures::Enqueue(figures)))
+    Ok(bed.report(jobs, Figures::Enqueue(figures)))
 }
 
-/// One caller.
-async fn insert(
-    session: &mut BenchSession,
-    next: &Cell<u64>,
+/// Rows a second of a COPY into the bare table.
+async fn bare_copy(bed: &Bed<'_>, jobs: u64) -> Result<f64, BenchError> {
+    let began = Cell::new(Instant::now());
+    let ready = async || began.set(Instant::now());
+    bed.session().copy_bare(&job(), 0..jobs, ready).await?;
+    Ok(tenths(float(jobs) / began.get().elapsed().as_secs_f64().max(1e-6)))
+}
+
+async fn beside_daemon(
+    bed: &Bed<'_>,
+    signals: &Signals,
     show: &impl Fn(Progress),
-) -> Result<(), BenchError> {
-    let until = Instant::now() + SINGLES;
-    while Instant::now() < until {
-        let number = next.replace(next.get() + 1);
-        session.insert(number).await?;
-        show(Progress { doing: "inserting one by one", done: number, of: 0 });
+    (clients, each): (&[u16], Duration),
+) -> Result<Vec<Inserts>, BenchError> {
+    let stamps = Stamps::new(0);
+    let (jobs, bare) = (Cell::new(0), Cell::new(0));
+    let work = async {
+        sleep(SETTLE).await;
+        let (into_jobs, into_bare) =
+            (Callers { bed, next: &jobs, show }, Callers { bed, next: &bare, show });
+        let mut all = Vec::new();
+        for &clients in clients {
+            let (mut took, mut took_bare) = (Duration::ZERO, Duration::ZERO);
+            let (before, before_bare) = (jobs.get(), bare.get());
+            for _ in 0..TURNS {
+                let each = each / TURNS;
+                let insert = async |s: &mut BenchSession, n| Ok(s.insert_bare(n).await?);
+                took_bare += into_bare.for_a_while(clients, each, insert).await?;
+                let insert = async |s: &mut BenchSession, n| Ok(s.insert(n).await?);
+                took += into_jobs.for_a_while(clients, each, insert).await?;
+            }
+            let per_s = |count: u64, took: Duration| tenths(float(count) / took.as_secs_f64());
+            let per_s =
+                (per_s(jobs.get() - before, took), per_s(bare.get() - before_bare, took_bare));
+            let to_bare = ratio(per_s.0, per_s.1);
+            all.push(Inserts { clients, per_s: per_s.0, bare_per_s: per_s.1, to_bare });
+        }
+        Ok(all)
+    };
+    Box::pin(beside(vec![bed.daemon(&stamps)], signals, work)).await
+}
+
+/// Clients that insert one by one, each as fast as it is answered.
+struct Callers<'b, S> {
+    bed: &'b Bed<'b>,
+    /// The next job's number, and how many there were.
+    next: &'b Cell<u64>,
+    show: &'b S,
+}
+
+impl<S: Fn(Progress)> Callers<'_, S> {
+    /// Gives how long it was from the first insert to the last answer. All are connected by then.
+    async fn for_a_while(
+        &self,
+        clients: u16,
+        each: Duration,
+        insert: impl AsyncFn(&mut BenchSession, u64) -> Result<(), BenchError>,
+    ) -> Result<Duration, BenchError> {
+        let mut sessions: Vec<_> = (0..clients).map(|_| self.bed.session()).collect();
+        try_join_all(sessions.iter_mut().map(BenchSession::wal_bytes)).await?;
+        let began = Instant::now();
+        let client = async |session: &mut BenchSession| {
+            while began.elapsed() < each {
+                let number = self.next.replace(self.next.get() + 1);
+                insert(session, number).await?;
+                (self.show)(Progress { doing: "inserting one by one", done: number, of: 0 });
+            }
+            Ok::<_, BenchError>(())
+        };
+        try_join_all(sessions.iter_mut().map(&client)).await?;
+        Ok(began.elapsed())
     }
-    Ok(())
 }

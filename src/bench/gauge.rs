@@ -35,6 +35,11 @@ impl Gauge {
         Self { session, postmaster }
     }
 
+    /// Dead rows, as the server counts them.
+    pub(super) async fn dead_rows(&mut self) -> Result<i64, BenchError> {
+        Ok(self.session.dead_rows().await?)
+    }
+
     /// The counters now.
     pub(super) async fn read(&mut self) -> Result<Reading, BenchError> {
         let wal_bytes = self.session.wal_bytes().await?;
@@ -48,6 +53,14 @@ impl Gauge {
                 .map_or(0.0, |stat| stat.own),
         })
     }
+}
+
+/// The most memory that this process has had so far, in bytes; 0 where the system doesn't say.
+pub(super) fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 /// The process id in a server's file may be another machine's or another container's.

@@ -2,7 +2,11 @@
 //!
 //! Pure arithmetic: what was read before and after goes in, what is published comes out.
 
-use super::{Bench, CLAIM_BATCH, CONCURRENCY, FLUSH_MAX_ROWS, HEARTBEAT, gauge::Reading};
+use super::{
+    Bench, CLAIM_BATCH, CONCURRENCY, FLUSH_MAX_ROWS, HEARTBEAT, ServerSettings,
+    gauge::{Reading, peak_memory},
+};
+use crate::telemetry::metrics::ClaimTime;
 use serde::Serialize;
 use std::fmt;
 
@@ -13,6 +17,9 @@ pub struct Report {
     mode: &'static str,
     n: u64,
     config: Config,
+    server: ServerSettings,
+    /// Of this process, producer included.
+    peak_memory_bytes: u64,
     #[serde(flatten)]
     figures: Figures,
 }
@@ -35,6 +42,9 @@ pub(super) enum Figures {
     Drain(Drain),
     Latency(Latency),
     Enqueue(Enqueue),
+    Pinned(Pinned),
+    Backlog(Backlog),
+    Fleet(Fleet),
 }
 
 #[derive(Debug, Serialize)]
@@ -45,16 +55,21 @@ pub(super) struct Drain {
     pub(super) handled_twice: i64,
     pub(super) preload_rows_per_s: f64,
     pub(super) preload_wal_per_job: f64,
+    pub(super) dead_rows: i64,
     #[serde(flatten)]
     pub(super) cost: Cost,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct Latency {
-    pub(super) rate: u64,
+    pub(super) rate: u32,
     pub(super) commit_to_start_ms: Spread,
     pub(super) call_to_start_ms: Spread,
     pub(super) insert_ms: Spread,
+    /// The same INSERTs into a bare table, with no daemon.
+    pub(super) bare: Cost,
+    /// Of Postgres, above the bare INSERT's; −1 where the server's CPU can't be read.
+    pub(super) pg_cpu_us_above_bare: f64,
     #[serde(flatten)]
     pub(super) cost: Cost,
 }
@@ -66,6 +81,93 @@ pub(super) struct Enqueue {
     pub(super) single: Cost,
     pub(super) bulk_rows_per_s: f64,
     pub(super) bulk: Cost,
+    pub(super) bare_bulk_rows_per_s: f64,
+    pub(super) bulk_to_bare: f64,
+    /// With a daemon that handles what comes.
+    pub(super) beside_daemon: Vec<Inserts>,
+}
+
+/// Single INSERTs into `legwork.job` and into a table of its columns and indexes, in turns.
+#[derive(Debug, Serialize)]
+pub(super) struct Inserts {
+    pub(super) clients: u16,
+    pub(super) per_s: f64,
+    pub(super) bare_per_s: f64,
+    pub(super) to_bare: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Pinned {
+    pub(super) last_to_first_rate: f64,
+    pub(super) last_to_first_claim_p99: f64,
+    pub(super) handled_twice: i64,
+    pub(super) slices: Vec<Slice>,
+}
+
+/// A part of a churn.
+#[derive(Debug, Serialize)]
+pub(super) struct Slice {
+    pub(super) jobs_per_s: f64,
+    pub(super) claims: Claims,
+    pub(super) dead_rows: i64,
+    #[serde(flatten)]
+    pub(super) cost: Cost,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Backlog {
+    /// Jobs that each stage handles.
+    pub(super) handled: u64,
+    /// Jobs that wait at most in the stages before the last.
+    pub(super) few: u64,
+    pub(super) stages: Vec<Stage>,
+}
+
+/// What waits meanwhile, and what claims cost.
+#[derive(Debug, Serialize)]
+pub(super) struct Stage {
+    name: &'static str,
+    pub(super) claim_p99_to_first: f64,
+    pub(super) claims: Claims,
+}
+
+impl Stage {
+    pub(super) fn new(name: &'static str, claims: Claims) -> Self {
+        Self { name, claim_p99_to_first: 1.0, claims }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Fleet {
+    pub(super) crews: Vec<Crew>,
+}
+
+/// So many daemons.
+#[derive(Debug, Serialize)]
+pub(super) struct Crew {
+    pub(super) daemons: u32,
+    pub(super) jobs_per_s: f64,
+    pub(super) rate_to_first: f64,
+    pub(super) connections_per_daemon: f64,
+    pub(super) handled_twice: i64,
+    #[serde(flatten)]
+    pub(super) cost: Cost,
+}
+
+/// Claims that brought jobs.
+#[derive(Debug, Serialize)]
+pub(super) struct Claims {
+    pub(super) jobs_per_claim: f64,
+    pub(super) ms: Spread,
+}
+
+impl Claims {
+    pub(super) fn of(claims: &[ClaimTime]) -> Self {
+        let full = || claims.iter().filter(|claim| claim.jobs > 0);
+        let jobs: usize = full().map(|claim| claim.jobs).sum();
+        let ms = Spread::of(full().map(|claim| claim.took.as_secs_f64() * 1e3));
+        Self { jobs_per_claim: tenths(ratio(float(jobs as u64), float(ms.n as u64))), ms }
+    }
 }
 
 /// What a stretch of work cost; −1 where the server's CPU can't be read.
@@ -74,7 +176,7 @@ pub(super) struct Cost {
     wal_bytes_per_job: f64,
     pg_cpu_s: f64,
     worker_cpu_s: f64,
-    pg_cpu_us_per_job: f64,
+    pub(super) pg_cpu_us_per_job: f64,
     worker_cpu_us_per_job: f64,
 }
 
@@ -98,7 +200,7 @@ impl Cost {
 pub(super) struct Spread {
     p50: f64,
     p95: f64,
-    p99: f64,
+    pub(super) p99: f64,
     max: f64,
     n: usize,
 }
@@ -118,7 +220,7 @@ impl Spread {
 }
 
 impl Report {
-    pub(super) fn new(bench: &Bench, jobs: u64, figures: Figures) -> Self {
+    pub(super) fn new(bench: &Bench, server: ServerSettings, jobs: u64, figures: Figures) -> Self {
         let config = Config {
             version: env!("CARGO_PKG_VERSION"),
             concurrency: CONCURRENCY,
@@ -127,7 +229,15 @@ impl Report {
             heartbeat_ms: HEARTBEAT.as_millis(),
             history: bench.history,
         };
-        Self { peer: "legwork", mode: bench.work.as_str(), n: jobs, config, figures }
+        Self {
+            peer: "legwork",
+            mode: bench.work.as_str(),
+            n: jobs,
+            config,
+            server,
+            peak_memory_bytes: peak_memory(),
+            figures,
+        }
     }
 }
 
@@ -149,7 +259,41 @@ impl fmt::Display for Report {
             }
             Figures::Enqueue(enqueue) => {
                 let (single, bulk) = (enqueue.single_per_s, enqueue.bulk_rows_per_s);
-                write!(f, "{single:.0} single inserts/s, {bulk:.0} rows/s by COPY")
+                write!(f, "{single:.0} single inserts/s, {bulk:.0} rows/s by COPY")?;
+                enqueue.beside_daemon.iter().try_for_each(|inserts| {
+                    let Inserts { clients, per_s, to_bare, .. } = inserts;
+                    write!(f, "\n{clients:>4} clients beside a daemon: {per_s:.0} inserts/s, ")?;
+                    write!(f, "{to_bare:.2} of a bare table's")
+                })
+            }
+            Figures::Pinned(pinned) => {
+                writeln!(f, "  slice     jobs/s  claim p50 ms  p99 ms  dead rows")?;
+                for (number, slice) in (1..).zip(&pinned.slices) {
+                    let Spread { p50, p99, .. } = slice.claims.ms;
+                    let (rate, dead) = (slice.jobs_per_s, slice.dead_rows);
+                    writeln!(f, "{number:>7} {rate:>10.0} {p50:>13} {p99:>7} {dead:>10}")?;
+                }
+                let (rate, claim) = (pinned.last_to_first_rate, pinned.last_to_first_claim_p99);
+                write!(f, "the last to the first: {rate:.2} of the rate, {claim:.2} of claims' p99")
+            }
+            Figures::Backlog(backlog) => {
+                write!(f, "what waits        claim p50 ms  p99 ms  to the first")?;
+                backlog.stages.iter().try_for_each(|stage| {
+                    let Spread { p50, p99, .. } = stage.claims.ms;
+                    let (name, ratio) = (stage.name, stage.claim_p99_to_first);
+                    write!(f, "\n{name:<17} {p50:>12} {p99:>7} {ratio:>13.2}")
+                })
+            }
+            Figures::Fleet(fleet) => {
+                write!(f, "daemons     jobs/s  to one  connections each")?;
+                fleet.crews.iter().try_for_each(|crew| {
+                    let Crew { daemons, jobs_per_s, rate_to_first, .. } = crew;
+                    let connections = crew.connections_per_daemon;
+                    write!(
+                        f,
+                        "\n{daemons:>7} {jobs_per_s:>10.0} {rate_to_first:>7.2} {connections:>17}"
+                    )
+                })
             }
         }
     }
@@ -178,8 +322,13 @@ pub(super) fn thousandths(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
+/// Of one figure to another; 0 where there is no other.
+pub(super) fn ratio(figure: f64, other: f64) -> f64 {
+    if other > 0.0 { (figure / other * 1000.0).round() / 1000.0 } else { 0.0 }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "figures are published to four digits")]
-fn float(count: u64) -> f64 {
+pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 

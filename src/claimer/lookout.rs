@@ -16,7 +16,7 @@ use crate::{
 };
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -121,16 +121,25 @@ impl Hints {
 pub struct Lookout<S> {
     shared: ClaimerShared<S>,
     hints: Arc<Hints>,
-    /// Locked by the one task that runs; survives its restart.
-    posts: AsyncMutex<Vec<(Arc<Post>, Marks)>>,
+    /// Of claimers that began since the last look.
+    arrived: Mutex<Vec<Weak<Post>>>,
+    /// Locked by the one task that runs; survives its restart. Whose claimer has ended goes with it.
+    posts: AsyncMutex<Vec<(Weak<Post>, Marks)>>,
 }
 
 impl<S: ClaimSource> Lookout<S> {
-    /// A lookout for these posts.
-    pub fn new(shared: ClaimerShared<S>, hints: Arc<Hints>, posts: Vec<Arc<Post>>) -> Self {
-        let now = Instant::now();
-        let posts = posts.into_iter().map(|post| (post, Marks::new(now))).collect();
-        Self { shared, hints, posts: AsyncMutex::new(posts) }
+    /// A lookout that knows no post yet.
+    pub fn new(shared: ClaimerShared<S>, hints: Arc<Hints>) -> Self {
+        Self { shared, hints, arrived: Mutex::default(), posts: AsyncMutex::default() }
+    }
+
+    /// From the next look on it looks for this claimer as well, as long as there is one.
+    pub fn look_for(&self, post: &Arc<Post>) {
+        self.arrived().push(Arc::downgrade(post));
+    }
+
+    fn arrived(&self) -> MutexGuard<'_, Vec<Weak<Post>>> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks until told to halt, and ends when told to stop.
@@ -161,9 +170,13 @@ impl<S: ClaimSource> Lookout<S> {
         (settings.poll_interval * times).mul_f64((1.0 + jitter).max(0.0))
     }
 
-    async fn round(&self, posts: &mut [(Arc<Post>, Marks)]) -> Result<(), ClaimError> {
+    async fn round(&self, posts: &mut Vec<(Weak<Post>, Marks)>) -> Result<(), ClaimError> {
         let now = Instant::now();
-        let waiting: Vec<_> = posts.iter_mut().filter(|(post, _)| post.is_occupied()).collect();
+        let arrived = std::mem::take(&mut *self.arrived());
+        posts.extend(arrived.into_iter().map(|post| (post, Marks::new(now))));
+        posts.retain(|(post, _)| post.strong_count() > 0);
+        let there = posts.iter_mut().filter_map(|(post, marks)| Some((post.upgrade()?, marks)));
+        let waiting: Vec<_> = there.filter(|(post, _)| post.is_occupied()).collect();
         // Without a lease nothing may be claimed, so there is nothing to look for.
         if waiting.is_empty() || self.shared.leases.now().is_none() {
             return Ok(());

@@ -10,6 +10,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Duration;
 
 /// Whether finished jobs are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -20,42 +21,98 @@ pub(super) enum History {
     Off,
 }
 
+/// Jobs of a run.
+const JOBS: std::ops::RangeInclusive<u64> = 1..=100_000_000;
+
+/// How many jobs, and what becomes of them.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Load {
+    /// How many jobs
+    #[arg(long, default_value_t = 300_000, value_name = "N", value_parser = clap::value_parser!(u64).range(JOBS))]
+    jobs: u64,
+    /// Whether finished jobs go into history
+    #[arg(long, value_enum, default_value_t = History::On)]
+    history: History,
+}
+
+/// The same, where figures settle with a million.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct LargeLoad {
+    /// How many jobs
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(JOBS))]
+    jobs: u64,
+    /// Whether finished jobs go into history
+    #[arg(long, value_enum, default_value_t = History::On)]
+    history: History,
+}
+
 /// `legwork bench …`. It needs a role that may create a database; one is made and dropped again.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum BenchCommand {
     /// Work off a backlog: jobs a second, and what each costs
-    Drain {
-        /// How many jobs are preloaded
-        #[arg(long, default_value_t = 300_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-        jobs: u64,
-        /// Whether finished jobs go into history
-        #[arg(long, value_enum, default_value_t = History::On)]
-        history: History,
-    },
-    /// Insert 100 jobs a second: how long each waits
+    Drain(Load),
+    /// Insert jobs at a fixed rate: how long each waits
     Latency {
         /// How many jobs are inserted
         #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         jobs: u64,
+        /// Inserts a second
+        #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: u32,
         /// Whether finished jobs go into history
         #[arg(long, value_enum, default_value_t = History::On)]
         history: History,
     },
-    /// Insert with four callers for five seconds, then by COPY; no daemon runs
+    /// Insert with four callers, by COPY, and beside a daemon; each beside a bare table
     Enqueue {
         /// How many jobs come by COPY
-        #[arg(long, default_value_t = 300_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        #[arg(long, default_value_t = 300_000, value_name = "N", value_parser = clap::value_parser!(u64).range(JOBS))]
         jobs: u64,
+        /// Numbers of clients that insert beside a daemon
+        #[arg(long, default_values_t = [4, 16, 32], value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=500))]
+        clients: Vec<u16>,
+        /// How long each number of clients inserts into either table
+        #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=600))]
+        seconds: u64,
     },
+    /// Churn jobs through, in ten slices, while an idle transaction holds its snapshot
+    Pinned(LargeLoad),
+    /// Claim beside few waiting jobs, beside jobs that can't run, and beside all of them in line
+    Backlog(LargeLoad),
+    /// Work off the same backlog with one daemon, two, four …
+    Fleet {
+        #[command(flatten)]
+        load: Load,
+        /// The most daemons
+        #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+        daemons: u32,
+    },
+}
+
+impl BenchCommand {
+    /// What is measured, with how many jobs, and whether they are kept.
+    fn work(&self) -> (Work, u64, History) {
+        match self {
+            Self::Drain(load) => (Work::Drain, load.jobs, load.history),
+            Self::Latency { jobs, rate, history } => {
+                (Work::Latency { rate: *rate }, *jobs, *history)
+            }
+            Self::Enqueue { jobs, clients, seconds } => {
+                let each = Duration::from_secs(*seconds);
+                (Work::Enqueue { clients: clients.clone(), each }, *jobs, History::Off)
+            }
+            Self::Pinned(load) => (Work::Pinned, load.jobs, load.history),
+            Self::Backlog(load) => (Work::Backlog, load.jobs, load.history),
+            Self::Fleet { load, daemons } => {
+                (Work::Fleet { daemons: *daemons }, load.jobs, load.history)
+            }
+        }
+    }
 }
 
 /// Measures, and prints one line.
 pub(super) fn run(command: &BenchCommand, context: &Context) -> anyhow::Result<()> {
-    let (work, jobs, history) = match *command {
-        BenchCommand::Drain { jobs, history } => (Work::Drain, jobs, history),
-        BenchCommand::Latency { jobs, history } => (Work::Latency, jobs, history),
-        BenchCommand::Enqueue { jobs } => (Work::Enqueue, jobs, History::Off),
-    };
+    let (work, jobs, history) = command.work();
     let bench = Bench {
         work,
         jobs,
@@ -77,7 +134,7 @@ fn measure(bench: &Bench) -> anyhow::Result<Report> {
         .context("couldn't start the runtime")?;
     runtime.block_on(async {
         let signals = Signals::default();
-        let caught = Caught::install().context("signals can't be caught")?;
+        let caught = Caught::install().context("signals can't be caught")?.stopped_by_hangup();
         let bar = bar();
         let show = |progress: Progress| {
             bar.set_length(progress.of.max(progress.done));

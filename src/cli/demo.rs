@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
         .context("couldn't start the runtime")?;
     let summary = runtime.block_on(async {
         let signals = Signals::default();
-        let caught = Caught::install().context("signals can't be caught")?;
+        let caught = Caught::install().context("signals can't be caught")?.stopped_by_hangup();
         let shown = demo.run(once, signals.clone(), |frame| screen().draw(frame));
         let summary = tokio::select! {
             summary = shown => summary,

@@ -177,6 +177,7 @@ mod tests {
             queue: QueueName::new("default").expect("a name"),
             kind: None,
             origin: None,
+            span: None,
             verdict: Verdict::Complete { result: None },
             failure: None,
             attempt: 1,

@@ -2,10 +2,10 @@
 
 use super::Settled;
 use crate::{
-    config::Retentions,
-    job::{DiscardReason, QueueName, Verdict},
+    config::Kept,
+    job::{DiscardReason, Verdict},
 };
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 /// A job that is over.
 #[derive(Debug, Clone)]
@@ -25,6 +25,7 @@ impl Final {
             Verdict::Complete { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
             | Verdict::Release
             | Verdict::Written
             | Verdict::Late => "completed",
@@ -39,6 +40,7 @@ impl Final {
             Verdict::Complete { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
             | Verdict::Release
             | Verdict::Written
             | Verdict::Late => None,
@@ -60,6 +62,7 @@ impl Final {
             | Verdict::Discard { .. }
             | Verdict::Retry { .. }
             | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
             | Verdict::Release
             | Verdict::Written
             | Verdict::Late => None,
@@ -81,7 +84,7 @@ impl Part {
     pub(super) fn of(verdict: &Verdict) -> Self {
         match verdict {
             Verdict::Complete { .. } | Verdict::Cancel | Verdict::Discard { .. } => Self::Final,
-            Verdict::Retry { .. } | Verdict::Snooze { .. } => Self::Back,
+            Verdict::Retry { .. } | Verdict::Snooze { .. } | Verdict::Park { .. } => Self::Back,
             Verdict::Release => Self::Release,
             Verdict::Written | Verdict::Late => Self::Nothing,
         }
@@ -163,10 +166,7 @@ pub struct Batch {
 
 impl Batch {
     /// Sorts; nothing is lost and nothing doubled.
-    pub fn sort(
-        verdicts: impl IntoIterator<Item = Settled>,
-        retention: &HashMap<QueueName, Retentions>,
-    ) -> Self {
+    pub fn sort(verdicts: impl IntoIterator<Item = Settled>, retention: &Kept) -> Self {
         let mut batch = Self::default();
         for settled in verdicts {
             let kept = retention.get(&settled.queue).copied().unwrap_or_default();
@@ -184,7 +184,7 @@ impl Batch {
                 Verdict::Discard { .. } => {
                     batch.finals.push(Final { days: kept.discarded.days(), settled });
                 }
-                Verdict::Retry { delay } | Verdict::Snooze { delay } => {
+                Verdict::Retry { delay } | Verdict::Snooze { delay } | Verdict::Park { delay } => {
                     let snoozed = matches!(settled.verdict, Verdict::Snooze { .. });
                     let delay_seconds = delay.as_secs_f64();
                     batch.backs.push(Back { settled, delay_seconds, snoozed });
@@ -200,7 +200,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Cause, FailedAttempt, JobError, JobId, Lease};
+    use crate::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -211,6 +211,7 @@ mod tests {
             queue: QueueName::new("default").expect("a name"),
             kind: None,
             origin: None,
+            span: None,
             verdict,
             failure: failed.then_some(FailedAttempt { cause: Cause::Failed, error }),
             attempt: 1,
@@ -228,6 +229,7 @@ mod tests {
             Just(Verdict::Discard { reason: DiscardReason::Expired }),
             Just(Verdict::Retry { delay: Duration::from_secs(1) }),
             Just(Verdict::Snooze { delay: Duration::from_secs(1) }),
+            Just(Verdict::Park { delay: Duration::from_secs(1) }),
             Just(Verdict::Release),
             Just(Verdict::Written),
             Just(Verdict::Late),
@@ -244,7 +246,7 @@ mod tests {
                 .zip(&verdicts)
                 .map(|(id, (verdict, failed))| settled(id, verdict.clone(), *failed))
                 .collect();
-            let batch = Batch::sort(all, &HashMap::new());
+            let batch = Batch::sort(all, &Kept::new());
             let mut ids: Vec<i64> = batch.finals.iter().map(|f| f.settled.lease.job.0)
                 .chain(batch.backs.iter().map(|b| b.settled.lease.job.0))
                 .chain(batch.releases.iter().map(|r| r.lease.job.0))

@@ -7,8 +7,8 @@ use super::{
     parts::{RETRY_MAX, RETRY_MIN, Receipt},
 };
 use crate::{
-    config::{Complete, Retentions},
-    job::{JobId, Lease, QueueName, Verdict},
+    config::{Complete, Kept},
+    job::{JobId, Lease, Verdict},
     supervise,
     telemetry::{
         events,
@@ -16,14 +16,9 @@ use crate::{
         metrics::{AttemptEnd, FlushMetrics, LateReason, Metrics},
     },
 };
-use std::{
-    collections::{HashMap, HashSet},
-    future::Future,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::{Mutex, mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -69,7 +64,8 @@ const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 pub struct Completer<S> {
     pub(super) sink: S,
     settings: Complete,
-    retention: HashMap<QueueName, Retentions>,
+    /// Looked up at each flush: a reload may have changed it.
+    kept: watch::Receiver<Kept>,
     /// Locked by the one task that runs; behind a lock so that a restarted task finds it again.
     desk: Mutex<Desk>,
     metrics: Handles,
@@ -123,7 +119,7 @@ impl<S: OutcomeSink> Completer<S> {
     pub fn new(
         sink: S,
         inbox: mpsc::Receiver<Settled>,
-        settings: (Complete, HashMap<QueueName, Retentions>),
+        settings: (Complete, watch::Receiver<Kept>),
         links: Links,
     ) -> Self {
         let metrics = &links.metrics;
@@ -138,7 +134,7 @@ impl<S: OutcomeSink> Completer<S> {
         Self {
             sink,
             settings: settings.0,
-            retention: settings.1,
+            kept: settings.1,
             desk: Mutex::new(Desk { inbox, gathered: Vec::new(), aside: Aside::default() }),
             metrics: handles,
             give_up: CancellationToken::new(),
@@ -250,7 +246,7 @@ impl<S: OutcomeSink> Completer<S> {
     /// may be ended at any await, a verdict leaves `gathered` when it is written, or at one stroke with being
     /// set aside.
     async fn flush(&self, gathered: &mut Vec<Settled>, aside: &mut Aside, before: Before) {
-        let batch = Batch::sort(gathered.iter().cloned(), &self.retention);
+        let batch = Batch::sort(gathered.iter().cloned(), &self.kept.borrow());
         let Batch { failures, mut finals, mut backs, releases, written } = batch;
         self.tell_of_written(&written);
         gathered.retain(|settled| Part::of(&settled.verdict) != Part::Nothing);
@@ -370,6 +366,9 @@ impl<S: OutcomeSink> Completer<S> {
             let end = if durable { settled.end() } else { AttemptEnd::Lost };
             if let Some(job) = &settled.metrics {
                 job.finished(end, settled.attempt);
+            }
+            if let Some(span) = &settled.span {
+                span.settled(op, (!durable).then_some("late"));
             }
             if durable {
                 say_ended(settled, end);

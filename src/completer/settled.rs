@@ -1,5 +1,6 @@
 //! A verdict on its way to the database, and the channel that it takes.
 
+use super::Part;
 use crate::{
     job::{Cause, ClaimedJob, FailedAttempt, KindName, Lease, QueueName, Ruling, Verdict},
     supervise,
@@ -7,6 +8,7 @@ use crate::{
         Origin,
         logs::JobScope,
         metrics::{AttemptEnd, JobMetrics},
+        spans::{AttemptSpan, CallSpan},
     },
 };
 use std::{any::Any, sync::Arc, time::Duration};
@@ -27,6 +29,8 @@ pub struct Settled {
     pub kind: Option<KindName>,
     /// Where it comes from, for log lines.
     pub origin: Option<Arc<Origin>>,
+    /// Ends once it is written, where its attempt is sampled.
+    pub span: Option<Arc<CallSpan>>,
     /// What becomes of it.
     pub verdict: Verdict,
     /// The record of the failure, where there is one.
@@ -49,13 +53,18 @@ impl Settled {
         let charged = match ruling.verdict {
             Verdict::Complete { .. } | Verdict::Retry { .. } | Verdict::Written => true,
             Verdict::Discard { .. } => ruling.failure.is_some(),
-            Verdict::Cancel | Verdict::Snooze { .. } | Verdict::Release | Verdict::Late => false,
+            Verdict::Cancel
+            | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
+            | Verdict::Release
+            | Verdict::Late => false,
         };
         Self {
             lease: job.lease,
             queue: job.queue.clone(),
             kind: Some(job.kind.clone()),
             origin: None,
+            span: None,
             verdict: ruling.verdict,
             failure: ruling.failure,
             attempt: job.attempt(),
@@ -66,6 +75,14 @@ impl Settled {
         }
     }
 
+    /// From now on the verdict waits to be written. Where it is already there is nothing to be told of.
+    #[must_use]
+    pub fn traced_by(self, attempt: &AttemptSpan) -> Self {
+        let waits = Part::of(&self.verdict) != Part::Nothing;
+        let settling = || attempt.settling(&self.queue, self.lease.job);
+        Self { span: waits.then(settling).flatten(), ..self }
+    }
+
     /// A job that didn't run.
     pub fn unstarted(job: &ClaimedJob, verdict: Verdict, metrics: Option<Arc<JobMetrics>>) -> Self {
         Self {
@@ -73,6 +90,7 @@ impl Settled {
             queue: job.queue.clone(),
             kind: Some(job.kind.clone()),
             origin: Origin::shared(job.metadata.as_deref()),
+            span: None,
             verdict,
             failure: None,
             attempt: job.attempt(),
@@ -118,15 +136,16 @@ impl Verdicts {
 
 impl Verdicts {
     /// Gives back a job whose handler was ended before it could decide.
-    pub async fn release(&self, lease: Lease, queue: &QueueName) {
+    pub async fn release(&self, lease: Lease, about: JobScope) {
         let settled = Settled {
             lease,
-            queue: queue.clone(),
-            kind: None,
-            origin: None,
+            queue: about.queue,
+            kind: about.kind,
+            origin: about.origin,
+            span: None,
             verdict: Verdict::Release,
             failure: None,
-            attempt: 0,
+            attempt: about.attempt,
             charged: false,
             took: Duration::ZERO,
             metrics: None,

@@ -3,7 +3,7 @@
 //! The same table that a file is held to: what `legwork.toml` can't say, the library can't either.
 
 use super::{
-    form::duration_text,
+    form::{self, duration_text, size_text},
     keys::{CONCURRENCY_MAX, Form, form_of},
 };
 use std::{fmt, time::Duration};
@@ -15,6 +15,12 @@ pub(crate) enum Amount {
     Time(Duration),
     /// A number of things.
     Count(u64),
+    /// A part of a whole, or a factor.
+    Number(f64),
+    /// A number of bytes.
+    Size(u64),
+    /// A number that may be below nothing.
+    Signed(i16),
 }
 
 impl fmt::Display for Amount {
@@ -22,23 +28,35 @@ impl fmt::Display for Amount {
         match self {
             Self::Time(time) => f.write_str(&duration_text(*time)),
             Self::Count(count) => count.fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::Size(bytes) => f.write_str(&size_text(*bytes)),
+            Self::Signed(number) => number.fmt(f),
         }
     }
 }
 
 /// What is wrong with this value of the key, if anything: one sentence, the key's name first.
 pub(crate) fn out_of_bounds(key: &str, given: Amount) -> Option<String> {
+    let name = key.rsplit_once('.').map_or(key, |(_, name)| name);
+    outside(key, given).map(|why| format!("{name}: {why}"))
+}
+
+/// The same without the name.
+pub(super) fn outside(key: &str, given: Amount) -> Option<String> {
     let form = form_of(key)?;
     let fits = match (form, given) {
         (Form::Duration { min, max }, Amount::Time(time)) => (min..=max).contains(&time),
+        (Form::Retention, Amount::Time(time)) => form::is_retention(time),
         (Form::Count { min, max } | Form::Cap { min, max }, Amount::Count(count)) => {
             (min..=max).contains(&count)
         }
+        (Form::Number { min, max }, Amount::Number(number)) => (min..=max).contains(&number),
+        (Form::Size { min, max }, Amount::Size(bytes)) => (min..=max).contains(&bytes),
+        (Form::Signed { min, max }, Amount::Signed(number)) => (min..=max).contains(&number),
         (Form::Concurrency, Amount::Count(count)) => (1..=CONCURRENCY_MAX).contains(&count),
         _ => false,
     };
-    let name = key.rsplit_once('.').map_or(key, |(_, name)| name);
-    (!fits).then(|| format!("{name}: {given} isn't {}", form.range()))
+    (!fits).then(|| format!("{given} isn't {}", form.range()))
 }
 
 #[cfg(test)]
@@ -54,5 +72,8 @@ mod tests {
         assert_eq!(out_of_bounds("queue.concurrency", Amount::Count(10_000)), None);
         assert!(out_of_bounds("queue.concurrency", Amount::Count(10_001)).is_some());
         assert!(out_of_bounds("kind.max_attempts", Amount::Count(0)).is_some());
+        let ratio = |number| out_of_bounds("tracing.sample_ratio", Amount::Number(number));
+        assert_eq!(ratio(0.5), None);
+        assert!(ratio(1.5).is_some() && ratio(f64::NAN).is_some());
     }
 }

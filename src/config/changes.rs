@@ -1,30 +1,17 @@
 //! What of another configuration a running daemon can take over, and what needs a restart. Pure.
 //!
-//! Taken over is what each attempt and each log line looks up anew. What shapes sessions, tasks and
-//! claims, or is published with the daemon's row, stays as it was at the start, and is named.
+//! Taken over is what is served and how: queues, kinds, schedules, retention, and the log's filter. What
+//! shapes sessions, threads and the tasks beside the jobs' way stays as it was at the start, and is named.
 
-use super::settings::{HandlerSettings, KindSettings, QueueSettings, ScheduleSettings, Settings};
+use super::settings::{KindSettings, Log, QueueSettings, ScheduleSettings, Settings};
 
 impl Settings {
     /// These, with what can be taken over from others while the daemon runs.
     #[must_use]
     pub fn with_changes_of(&self, other: &Self) -> Self {
-        let mut taken = self.clone();
-        taken.log.filter.clone_from(&other.log.filter);
-        taken.retry = other.retry.clone();
-        for kind in &mut taken.kinds {
-            let Some(new) = other.kinds.iter().find(|new| new.name == kind.name) else { continue };
-            kind.policy = new.policy.clone();
-            if !has_connections(kind) && !has_connections(new) {
-                kind.handler = new.handler.clone();
-            }
-        }
-        for queue in &mut taken.queues {
-            if let Some(new) = other.queues.iter().find(|new| new.name == queue.name) {
-                queue.concurrency = new.concurrency;
-            }
-        }
-        taken
+        let Self { retry, retention, queues, kinds, schedules, log, .. } = other.clone();
+        let log = Log { filter: log.filter, ..self.log.clone() };
+        Self { retry, retention, queues, kinds, schedules, log, ..self.clone() }
     }
 
     /// The keys in which others differ from these, as mistakes name them.
@@ -61,15 +48,10 @@ impl Settings {
     }
 }
 
-/// A function of the database is called on a connection of its own.
-fn has_connections(kind: &KindSettings) -> bool {
-    matches!(kind.handler, HandlerSettings::Sql(_))
-}
-
 /// Keys of the file's sections, and whether they differ. Of `[retry]`, whose keys are the kinds'
 /// defaults, each kind tells.
 #[expect(clippy::float_cmp, reason = "written differently is different")]
-fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 28] {
+fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 29] {
     macro_rules! differ {
         ($($key:literal: $section:ident . $field:ident),* $(,)?) => {
             [$(($key, a.$section.$field != b.$section.$field)),*]
@@ -98,6 +80,7 @@ fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 28] {
         "retention.cancelled": retention.cancelled,
         "retention.discarded": retention.discarded,
         "admin.listen": admin.listen,
+        "admin.allow_hosts": admin.allow_hosts,
         "log.format": log.format,
         "log.filter": log.filter,
         "metrics.max_kinds": metrics.max_kinds,

@@ -4,6 +4,7 @@
 //! right, so that one mistake isn't reported as two. It opens no port and asks no database; what it
 //! looks at outside of the tree are the programs and secret files that the tree names.
 
+mod authorities;
 mod command;
 mod connection;
 mod filter;
@@ -12,7 +13,13 @@ mod kind;
 mod schedule;
 mod sql;
 mod tracing;
+mod value;
 
+pub(crate) use authorities::certificates;
+pub(crate) use tracing::{collector_header, collector_url};
+pub(crate) use value::{killed_early, misnamed, mistakes_of};
+
+use self::value::short_lease;
 use super::{
     environment::Environment,
     file::Item,
@@ -24,6 +31,7 @@ use super::{
     },
 };
 use crate::job::{Backoff, KindPolicy, QueueName};
+use std::net::SocketAddr;
 
 /// What reading needs besides the tree.
 pub(super) struct Given<'a> {
@@ -48,8 +56,8 @@ pub(super) struct Checked {
 /// What is allowed but should be known.
 pub(super) type Warnings = Vec<String>;
 
-/// Fewest heartbeats that fit in a lease: two may be lost.
-const HEARTBEATS_PER_LEASE: u32 = 3;
+/// Most names that the admin port goes by.
+const HOSTS_MAX: usize = 64;
 
 pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
     let mut warnings = Warnings::new();
@@ -69,7 +77,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         schedules: schedule::all(reader, given, &mut warnings),
         retry,
         retention,
-        admin: Admin { listen: reader.address(section("admin"), "listen", default.admin.listen) },
+        admin: admin(reader, default.admin.listen),
         log: log(reader, default.log, &mut warnings),
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
@@ -85,30 +93,39 @@ const fn section(section: &'static str) -> At<'static> {
     At { section, item: None }
 }
 
+fn admin(reader: &mut Reader<'_>, default: Option<SocketAddr>) -> Admin {
+    let at = section("admin");
+    let listen = reader.address(at, "listen", default);
+    let names = reader.words(at, "allow_hosts").unwrap_or_default();
+    if names.len() > HOSTS_MAX {
+        let why = format!("{} names are listed, {HOSTS_MAX} are allowed", names.len());
+        reader.refuse(at, "allow_hosts", &why);
+    }
+    let is_name = |name: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        (1..=253).contains(&name.len()) && name.chars().all(legal)
+    };
+    if let Some(other) = names.iter().find(|name| !is_name(name)) {
+        reader.refuse(at, "allow_hosts", &format!("{other:?} isn't a host's name, without a port"));
+    }
+    let plain = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
+    Admin { listen, allow_hosts: names.iter().map(plain).collect() }
+}
+
 fn daemon(reader: &mut Reader<'_>, environment: &Environment, default: Daemon) -> Daemon {
-    const NAME_MAX_BYTES: usize = 128;
     let at = section("daemon");
     let fits = |name: &str| match name.replace("{hostname}", environment.hostname()) {
-        name if name.is_empty() => Err("a daemon needs a name".into()),
-        name if name.len() > NAME_MAX_BYTES => {
-            Err(format!("{name:?} is longer than {NAME_MAX_BYTES} bytes"))
-        }
         name if name.contains(['{', '}']) => {
             Err(format!("{name:?} has braces: only {{hostname}} is filled in"))
         }
-        _ => Ok(()),
+        name => misnamed(&name).map_or(Ok(()), Err),
     };
     let name = reader.text(at, "name", fits).unwrap_or(default.name);
     let heartbeat_interval = reader.duration(at, "heartbeat_interval", default.heartbeat_interval);
     let lease_ttl = reader.duration(at, "lease_ttl", default.lease_ttl);
-    let least = heartbeat_interval * HEARTBEATS_PER_LEASE;
-    if reader.sound(at, &["heartbeat_interval", "lease_ttl"]) && lease_ttl < least {
-        let why = format!(
-            "a lease lasts at least {HEARTBEATS_PER_LEASE} heartbeats, and lease_ttl = {} is less \
-             than {HEARTBEATS_PER_LEASE} × heartbeat_interval = {}",
-            duration_text(lease_ttl),
-            duration_text(least),
-        );
+    if reader.sound(at, &["heartbeat_interval", "lease_ttl"])
+        && let Some(why) = short_lease(heartbeat_interval, lease_ttl)
+    {
         let key = reader.culprit(at, "lease_ttl", "heartbeat_interval");
         reader.refuse(at, key, &why);
     }
@@ -127,20 +144,9 @@ fn shutdown(reader: &mut Reader<'_>, default: &Shutdown) -> Shutdown {
         cancel_grace: reader.duration(at, "cancel_grace", default.cancel_grace),
         stop_timeout: reader.duration_if_given(at, "stop_timeout"),
     };
-    let sound = reader.sound(at, &["grace", "cancel_grace", "stop_timeout"]);
-    let short = shutdown.stop_timeout.filter(|given| sound && *given < shutdown.bound());
-    if let Some(given) = short {
-        let why = format!(
-            "the daemon would be killed after {}, and a whole shutdown takes up to grace = {} + \
-             cancel_grace = {} + {} for the last verdicts + {} for the rest = {}: lower grace, or \
-             raise stop_timeout together with TimeoutStopSec or terminationGracePeriodSeconds",
-            duration_text(given),
-            duration_text(shutdown.grace),
-            duration_text(shutdown.cancel_grace),
-            duration_text(Shutdown::FLUSH),
-            duration_text(Shutdown::LAST),
-            duration_text(shutdown.bound()),
-        );
+    if reader.sound(at, &["grace", "cancel_grace", "stop_timeout"])
+        && let Some(why) = killed_early(&shutdown)
+    {
         reader.refuse(at, "stop_timeout", &why);
     }
     shutdown

@@ -46,7 +46,10 @@ impl Default for Settings {
             queues: vec![QueueSettings::new(default_queue(), retention)],
             kinds: Vec::new(),
             schedules: Vec::new(),
-            admin: Admin { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))) },
+            admin: Admin {
+                listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
+                allow_hosts: Vec::new(),
+            },
             log: Log { format: LogFormat::Auto, filter: "info".into() },
             metrics: Metrics { max_kinds: 200 },
             tracing: Tracing::default(),

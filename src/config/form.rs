@@ -61,8 +61,13 @@ fn plain(text: &str) -> Option<u64> {
 pub(super) fn retention(text: &str) -> Option<Retention> {
     match text {
         "none" => Some(Retention::None),
-        text => duration(text).filter(|t| !t.is_zero() && *t <= RETENTION_MAX).map(Retention::For),
+        text => duration(text).filter(|time| is_retention(*time)).map(Retention::For),
     }
+}
+
+/// Whether finished jobs can be kept so long.
+pub(super) fn is_retention(time: Duration) -> bool {
+    !time.is_zero() && time <= RETENTION_MAX
 }
 
 /// `100/s burst 20`.

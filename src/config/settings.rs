@@ -6,7 +6,7 @@
 mod http;
 mod tracing;
 
-pub use http::{HttpSettings, SigningSecret};
+pub use http::{CircuitSettings, HttpSettings, SigningSecret};
 pub use tracing::{Otlp, Tracing};
 
 use super::{function::FunctionName, url::DatabaseUrl};
@@ -14,7 +14,7 @@ use crate::{
     job::{KindName, KindPolicy, QueueName, RateLimit, Retention, ScheduleName},
     schedule::{CatchUp, Overlap, Rule},
 };
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,7 +123,8 @@ impl Shutdown {
 
     /// How long after it was told to stop the process is gone, whatever hangs.
     pub fn bound(&self) -> Duration {
-        self.grace + self.cancel_grace + Self::FLUSH + Self::LAST
+        let handlers = self.grace.saturating_add(self.cancel_grace);
+        handlers.saturating_add(Self::FLUSH + Self::LAST)
     }
 }
 
@@ -159,6 +160,9 @@ pub struct Retentions {
     /// Of discarded jobs, and of the records of failed attempts.
     pub discarded: Retention,
 }
+
+/// How long the finished jobs of each queue are kept.
+pub type Kept = HashMap<QueueName, Retentions>;
 
 /// `[[queue]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -270,6 +274,8 @@ pub struct ScheduleSettings {
 pub struct Admin {
     /// Where it listens; absent = off.
     pub listen: Option<SocketAddr>,
+    /// Names by which it is asked, besides addresses and `localhost`; in lower case.
+    pub allow_hosts: Vec<String>,
 }
 
 /// How log lines look.

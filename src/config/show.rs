@@ -6,7 +6,7 @@ use super::{
     form,
     keys::{Form, KEYS, Key},
     reader::{At, DEFAULT, Reader},
-    settings::{HttpSettings, Settings},
+    settings::{CircuitSettings, HttpSettings, Settings},
     tree::literal,
 };
 use config::{Value, ValueKind};
@@ -146,6 +146,12 @@ impl Showing<'_> {
             }
             "kind.max_result" if http => {
                 Some(format!("{:?}", form::size_text(HttpSettings::MAX_RESULT as u64)))
+            }
+            "kind.circuit.failures" if http => {
+                Some(CircuitSettings::default().failures.to_string())
+            }
+            "kind.circuit.open_for" if http => {
+                Some(format!("{:?}", form::duration_text(CircuitSettings::default().open_for)))
             }
             _ => None,
         }

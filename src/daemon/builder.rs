@@ -2,14 +2,15 @@
 //! and every mistake at once.
 
 mod lanes;
+mod spans;
 
 pub use lanes::{KindOptions, QueueOptions};
+pub use spans::TracingOptions;
 
 use super::Daemon;
 use crate::{
     config::{
-        self, Admin, DatabaseUrl, Environment, HandlerSettings, KindSettings, Mistakes, Settings,
-        Source,
+        self, DatabaseUrl, Environment, HandlerSettings, KindSettings, Mistakes, Settings, Source,
     },
     executor::{Handler, IntoHandler},
     job::KindName,
@@ -29,6 +30,7 @@ pub struct DaemonBuilder {
     name: Option<String>,
     admin: Option<SocketAddr>,
     grace: Option<Duration>,
+    tracing: Option<TracingOptions>,
     queues: Vec<(String, QueueOptions)>,
     kinds: Vec<(String, KindOptions)>,
     handlers: Vec<(String, Arc<dyn Handler>)>,
@@ -89,6 +91,13 @@ impl DaemonBuilder {
         self
     }
 
+    /// Sends spans of attempts and of their requests to a collector; without it, or a collector in settings
+    /// or file, none are made. What is said here wins over them.
+    pub fn tracing(mut self, options: TracingOptions) -> Self {
+        self.tracing = Some(options);
+        self
+    }
+
     /// Serves a queue. Without any, `default` is served, or what the settings list; the first one named here
     /// replaces `default` where the settings list nothing.
     pub fn queue(mut self, name: impl Into<String>, options: QueueOptions) -> Self {
@@ -121,6 +130,7 @@ impl DaemonBuilder {
         let is_whole = settings.is_some();
         let mut settings = settings.unwrap_or_default();
         let lists_queues = !matches!(self.base, Base::Defaults);
+        let said = Said { name: self.name.is_some(), grace: self.grace.is_some() };
         settings.admin.listen = self.admin.or(settings.admin.listen);
         settings.shutdown.grace = self.grace.unwrap_or(settings.shutdown.grace);
         if let Some(name) = self.name {
@@ -133,7 +143,8 @@ impl DaemonBuilder {
         if is_whole || settings.database.url.is_some() {
             check_address(&settings, &mut mistakes);
         }
-        check_life(&settings, &mut mistakes);
+        check_life(&settings, said, &mut mistakes);
+        spans::trace(&mut settings.tracing, self.tracing.as_ref(), &mut mistakes);
         lanes::add_queues(&mut settings, &self.queues, lists_queues, &mut mistakes);
         let handlers = named(self.handlers, &mut settings, &mut mistakes);
         lanes::limit_kinds(&mut settings, &self.kinds, &mut mistakes);
@@ -167,9 +178,16 @@ impl Base {
     fn read(&self, environment: &Environment, mistakes: &mut Mistakes) -> Option<Settings> {
         match self {
             Self::Defaults => {
-                Some(Settings { admin: Admin { listen: None }, ..Settings::default() })
+                let mut settings = Settings::default();
+                settings.admin.listen = None;
+                Some(settings)
             }
-            Self::Given(settings) => Some(Settings::clone(settings)),
+            Self::Given(settings) => {
+                for why in config::mistakes_of(settings) {
+                    mistakes.push(why, Some(SETTINGS));
+                }
+                Some(Settings::clone(settings))
+            }
             Self::File(path) => {
                 let source = Source::new(environment.clone()).with_file(path);
                 let loaded = config::load(&source).map_err(|wrong| {
@@ -187,6 +205,9 @@ impl Base {
     }
 }
 
+/// Where a value's mistakes are.
+const SETTINGS: &str = "Daemon::builder().settings";
+
 /// The URL as far as it can be judged without its server.
 fn check_address(settings: &Settings, mistakes: &mut Mistakes) {
     const PLACE: Option<&str> = Some("Daemon::builder().database_url");
@@ -202,17 +223,28 @@ fn check_address(settings: &Settings, mistakes: &mut Mistakes) {
     }
 }
 
-fn check_life(settings: &Settings, mistakes: &mut Mistakes) {
-    const NAME_MAX_BYTES: usize = 128;
-    let name = &settings.daemon.name;
-    if name.is_empty() || name.len() > NAME_MAX_BYTES {
-        let why =
-            format!("a daemon's name has 1 to {NAME_MAX_BYTES} bytes, this one {}", name.len());
+/// What of a daemon's life is said in code, and not by settings or a file, which are checked as they are read.
+#[derive(Clone, Copy)]
+struct Said {
+    name: bool,
+    grace: bool,
+}
+
+fn check_life(settings: &Settings, said: Said, mistakes: &mut Mistakes) {
+    const GRACE: &str = "Daemon::builder().shutdown_grace";
+    if let Some(why) = config::misnamed(&settings.daemon.name).filter(|_| said.name) {
         mistakes.push(why, Some("Daemon::builder().name"));
     }
     let grace = config::Amount::Time(settings.shutdown.grace);
-    if let Some(why) = config::out_of_bounds("shutdown.grace", grace) {
-        mistakes.push(why, Some("Daemon::builder().shutdown_grace"));
+    let place = if said.grace { GRACE } else { SETTINGS };
+    match config::out_of_bounds("shutdown.grace", grace) {
+        Some(why) if said.grace => mistakes.push(why, Some(GRACE)),
+        Some(_) => {}
+        None => {
+            if let Some(why) = config::killed_early(&settings.shutdown) {
+                mistakes.push(format!("shutdown.stop_timeout: {why}"), Some(place));
+            }
+        }
     }
 }
 

@@ -18,8 +18,17 @@ pub(super) struct Group {
     pub(super) kinds: Arc<[KindName]>,
     /// Most that one claim may take.
     pub(super) most: u32,
-    /// Whether it is one kind with a limit of its own.
-    pub(super) is_limited: bool,
+    /// The limit of the one kind that it then is.
+    pub(super) of_kind: Option<RateLimit>,
+    /// The limit of its queue.
+    pub(super) of_queue: Option<RateLimit>,
+}
+
+impl Group {
+    /// Whether its jobs wait for a limit before they start.
+    pub(super) fn waits(&self) -> bool {
+        self.of_kind.is_some() || self.of_queue.is_some()
+    }
 }
 
 /// The groups of one queue; none where no kind is served.
@@ -27,18 +36,23 @@ pub(super) fn groups(queue: &QueueSettings, kinds: &[KindSettings], batch: u32) 
     let within_a_second = |limit: Option<RateLimit>| {
         limit.map_or(batch, |limit| limit.starts_within_a_second()).min(batch)
     };
-    let of_queue = within_a_second(queue.rate_limit);
+    let of_queue = queue.rate_limit;
+    let most = within_a_second(of_queue);
     let (limited, free): (Vec<_>, Vec<_>) = kinds.iter().partition(|k| k.rate_limit.is_some());
     let mut groups = Vec::new();
     if !free.is_empty() {
-        let kinds = free.iter().map(|kind| kind.name.clone()).collect();
-        groups.push(Group { name: "all".into(), kinds, most: of_queue, is_limited: false });
+        let mut kinds: Vec<_> = free.iter().map(|kind| kind.name.clone()).collect();
+        // The order of the file makes no other group.
+        kinds.sort();
+        let kinds = kinds.into();
+        groups.push(Group { name: "all".into(), kinds, most, of_kind: None, of_queue });
     }
     groups.extend(limited.iter().map(|kind| Group {
         name: kind.name.to_string(),
         kinds: [kind.name.clone()].into(),
-        most: within_a_second(kind.rate_limit).min(of_queue),
-        is_limited: true,
+        most: within_a_second(kind.rate_limit).min(most),
+        of_kind: kind.rate_limit,
+        of_queue,
     }));
     groups
 }

@@ -25,41 +25,64 @@ pub(super) struct GroupLane {
     pub(super) room: Option<Slots>,
 }
 
-/// One for each queue of the settings.
-pub(super) fn lanes(settings: &Settings) -> Vec<Lane> {
-    let lane = |queue: &QueueSettings| {
-        let group_lane = |group: Group| {
-            let is_limited = group.is_limited || queue.rate_limit.is_some();
-            let places = group.most.min(queue.concurrency);
-            GroupLane { group, room: is_limited.then(|| Slots::new(places)) }
-        };
-        let groups = groups(queue, &settings.kinds, settings.claim.batch);
-        Lane {
-            queue: queue.clone(),
-            slots: Slots::new(queue.concurrency),
-            groups: groups.into_iter().map(group_lane).collect(),
+impl GroupLane {
+    /// With a room for what it may claim, where it waits.
+    pub(super) fn new(group: Group, queue: &QueueSettings) -> Self {
+        let room = group.waits().then(|| Slots::new(places(&group, queue)));
+        Self { group, room }
+    }
+
+    /// The queue may run more jobs at once, or fewer.
+    pub(super) fn resize(&self, queue: &QueueSettings) {
+        if let Some(room) = &self.room {
+            room.resize(places(&self.group, queue));
         }
-    };
-    settings.queues.iter().map(lane).collect()
+    }
 }
 
-/// What the heartbeat tells of them.
-pub(super) fn load(lanes: &[Lane], settings: &Settings, quiet: CancellationToken) -> Load {
+fn places(group: &Group, queue: &QueueSettings) -> u32 {
+    group.most.min(queue.concurrency)
+}
+
+impl Lane {
+    /// The lane of this queue, by these settings.
+    pub(super) fn new(queue: &QueueSettings, settings: &Settings) -> Self {
+        let groups = groups(queue, &settings.kinds, settings.claim.batch);
+        let groups = groups.into_iter().map(|group| GroupLane::new(group, queue)).collect();
+        Self { queue: queue.clone(), slots: Slots::new(queue.concurrency), groups }
+    }
+
+    pub(super) fn load(&self) -> QueueLoad {
+        queue_load(&self.queue, &self.slots, self.groups.iter())
+    }
+}
+
+/// One for each queue of the settings.
+pub(super) fn lanes(settings: &Settings) -> Vec<Lane> {
+    settings.queues.iter().map(|queue| Lane::new(queue, settings)).collect()
+}
+
+/// What the heartbeat tells of a queue.
+pub(super) fn queue_load<'g>(
+    queue: &QueueSettings,
+    slots: &Slots,
+    groups: impl Iterator<Item = &'g GroupLane>,
+) -> QueueLoad {
     let room = |lane: &GroupLane| {
         let places = lane.room.clone()?;
-        let kind = lane.group.kinds.first().filter(|_| lane.group.is_limited).cloned();
+        let kind = lane.group.kinds.first().filter(|_| lane.group.of_kind.is_some()).cloned();
         Some(WaitingRoom { kind, places })
     };
-    let queue = |lane: &Lane| QueueLoad {
-        name: lane.queue.name.clone(),
-        limit: lane.queue.rate_limit,
-        slots: lane.slots.clone(),
-        rooms: lane.groups.iter().filter_map(room).collect(),
-    };
-    let kinds = settings.kinds.iter();
-    Load {
-        queues: lanes.iter().map(queue).collect(),
-        kinds: kinds.filter_map(|kind| Some((kind.name.clone(), kind.rate_limit?))).collect(),
-        quiet,
+    QueueLoad {
+        name: queue.name.clone(),
+        limit: queue.rate_limit,
+        slots: slots.clone(),
+        rooms: groups.filter_map(room).collect(),
     }
+}
+
+/// What the heartbeat tells of all of them.
+pub(super) fn load(queues: Vec<QueueLoad>, settings: &Settings, quiet: CancellationToken) -> Load {
+    let kinds = settings.kinds.iter().map(|kind| (kind.name.clone(), kind.rate_limit)).collect();
+    Load { queues, kinds, quiet }
 }

@@ -72,6 +72,9 @@ impl Daemon {
             }
             Err(_panicked) => return Err(refused([("it can't be read", None)])),
         };
+        if let Err(error) = self.no_kind_lacks_a_handler(&settings) {
+            return Err(refused([(error.to_string().as_str(), None)]));
+        }
         let taken = holding.with_changes_of(&settings);
         if let Err(error) = filter.set(&taken.log.filter) {
             return Err(refused([(error.to_string().as_str(), None)]));

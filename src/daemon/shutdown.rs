@@ -80,14 +80,14 @@ impl Running {
         let until = budget.cancelled(Instant::now());
         phase.wait("cancel the rest", until, self.gone("worker[")).await;
         let hung = self.end_workers(&phase).await;
-        self.pools.clear();
-        // It sends what there is while verdicts are flushed, and has what that leaves.
-        self.stop_exporter.cancel();
+        self.lanes().close();
         let flushed = phase.wait("flush verdicts", budget.flushing(), self.gone("completer")).await;
         self.completer_gives_up.cancel();
         let until = budget.settled(Instant::now());
         phase.wait("give up flushing", until, self.gone("completer")).await;
         self.supervisor.abort("completer");
+        // The last span was that of a verdict. It sends what there is while the rest ends.
+        self.stop_exporter.cancel();
         let unwritten = self.unwritten(&hung);
         report(&hung, &unwritten);
         let in_doubt = self.held.in_doubt();
@@ -149,7 +149,8 @@ impl Running {
 
     async fn release_unstarted(&self) {
         self.gone("dispatcher[").await;
-        for pool in &self.pools {
+        let pools = self.lanes().pools();
+        for pool in pools {
             pool.release_unstarted().await;
         }
     }
@@ -164,10 +165,11 @@ impl Running {
         let hung: HashSet<_> = self.attempts.list().iter().map(|job| job.lease).collect();
         let (hung, ended): (Vec<_>, Vec<_>) =
             cut_off.into_iter().partition(|job| hung.contains(&job.lease));
-        if let Some(pool) = self.pools.first() {
+        let verdicts = self.lanes().verdicts();
+        if let Some(verdicts) = verdicts {
             let give_back = async {
                 for job in &ended {
-                    pool.verdicts().release(job.lease, &job.queue).await;
+                    verdicts.release(job.lease, job.scope()).await;
                 }
             };
             let until = phase.budget.interrupted(Instant::now());
@@ -210,14 +212,14 @@ fn report(hung: &[Arc<RunningJob>], unwritten: &[(JobId, i64)]) {
         );
     }
     for job in hung.iter().take(ORPHAN_LINES_MAX) {
-        tracing::error!(
-            event = events::SHUTDOWN_ORPHANS,
-            job.id = job.lease.job.0,
-            job.kind = %job.kind,
-            lease.token = job.lease.token,
-            running_seconds = job.since.elapsed().as_secs(),
-            "a handler didn't stop; its lease is left to run out"
-        );
+        job.scope().say(|| {
+            tracing::error!(
+                event = events::SHUTDOWN_ORPHANS,
+                lease.token = job.lease.token,
+                running_seconds = job.since.elapsed().as_secs(),
+                "a handler didn't stop; its lease is left to run out"
+            );
+        });
     }
 }
 

@@ -33,6 +33,7 @@ pub struct Caught {
     hup: Signal,
     tstp: Signal,
     usr1: Signal,
+    hangup_stops: bool,
 }
 
 impl Caught {
@@ -44,7 +45,15 @@ impl Caught {
             hup: signal(SignalKind::hangup())?,
             tstp: signal(SignalKind::from_raw(nix::libc::SIGTSTP))?,
             usr1: signal(SignalKind::user_defined1())?,
+            hangup_stops: false,
         })
+    }
+
+    /// HUP is what it is to every command that belongs to a terminal: the terminal is gone. For those
+    /// that have no configuration to read again.
+    #[must_use]
+    pub fn stopped_by_hangup(self) -> Self {
+        Self { hangup_stops: true, ..self }
     }
 }
 
@@ -57,7 +66,9 @@ impl Signals {
                 _ = caught.int.recv() => self.told_to_stop("INT"),
                 _ = caught.tstp.recv() => self.quiet(),
                 _ = caught.usr1.recv() => self.list(),
-                _ = caught.hup.recv() => self.reload(),
+                _ = caught.hup.recv() => {
+                    if caught.hangup_stops { self.told_to_stop("HUP") } else { self.reload() }
+                }
             }
         }
     }

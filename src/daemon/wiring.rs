@@ -3,27 +3,28 @@
 mod drained;
 mod export;
 mod functions;
+mod lanes;
 mod reload;
 mod steps;
+mod told;
 mod upkeep;
 
 use super::{
     Daemon, Signals, StartError,
-    lanes::{GroupLane, Lane, lanes, load},
+    lanes::{Lane, lanes, load},
     shutdown,
 };
 use crate::{
-    admin::{self, AdminState, Bound},
-    claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Hints, Lookout, Post},
-    completer::{Completer, Links, Verdicts, verdict_channel},
-    config::{KindSettings, QueueSettings, Settings},
-    dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
-    executor::Registry,
+    admin::{self, AdminState, Bound, Hosts},
+    claimer::{Bell, ClaimerShared, Hints, Lookout},
+    completer::{self, Completer, Verdicts, verdict_channel},
+    config::Settings,
+    handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    job::{KindName, QueueName},
     maintenance::{Doorbell, Stats},
     postgres::{
-        Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, Upkeep,
+        Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
+        Upkeep,
     },
     supervise::{self, ExitPolicy, Supervisor},
     telemetry::{
@@ -32,22 +33,20 @@ use crate::{
         metrics::Metrics,
         spans::{self, Tracer},
     },
-    worker::{self, KindRuntime, Kinds, Pool, PoolParts, Slots},
+    worker,
 };
+use lanes::{Lanes, Links};
 use std::{
-    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64},
     },
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, mpsc},
-    time::sleep,
-};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
+use told::Told;
 
 /// Running jobs that are listed, those that have run for longest: far below what the log's channel
 /// holds, so that a list doesn't cost other lines.
@@ -72,19 +71,18 @@ pub(super) struct Running {
     pub(super) stop_exporter: CancellationToken,
     pub(super) completer_gives_up: CancellationToken,
     pub(super) attempts: Arc<worker::Running>,
-    pub(super) pools: Vec<Pool>,
+    lanes: Arc<Mutex<Lanes>>,
+    told: Told,
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
-    /// What runs which kind.
-    registry: Registry,
-    queues: Vec<(Slots, Arc<Upkeep>, QueueSettings, Vec<String>)>,
-    /// Of limited groups: the queue, the places, and most that one claim may take.
-    rooms: Vec<(QueueName, Slots, u32)>,
-    /// Where claimers wait while they have nothing to do.
-    posts: Vec<Arc<Post>>,
+    upkeep: Option<Arc<Upkeep>>,
+    /// What calls functions of the database.
+    functions: Option<Arc<Functions>>,
+    /// Notified when queues are no longer served.
+    left: Notify,
     /// Whether wake-ups arrive.
     hints: Arc<Hints>,
 }
@@ -94,7 +92,7 @@ impl Running {
     pub(super) fn new(
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
-        bound: Option<Bound>,
+        bound: Option<(Bound, Hosts)>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
@@ -112,17 +110,18 @@ impl Running {
             tracer: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
-            pools: Vec::new(),
+            lanes: Arc::default(),
+            told: Told::default(),
             held: Arc::default(),
             heartbeat: None,
-            registry: Registry::default(),
-            queues: Vec::new(),
-            rooms: Vec::new(),
-            posts: Vec::new(),
+            upkeep: None,
+            functions: None,
+            left: Notify::new(),
             hints: Arc::default(),
         };
-        if let Some(bound) = bound {
-            let state = AdminState { health: Arc::clone(health), metrics: Arc::clone(metrics) };
+        if let Some((bound, hosts)) = bound {
+            let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
+            let state = AdminState { health, metrics, hosts };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.
@@ -149,12 +148,18 @@ impl Running {
         let settings = &daemon.settings;
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
-        self.registry = self.start_functions(daemon, connector);
+        self.upkeep = Some(Arc::clone(&upkeep));
+        let functions = self.start_functions(daemon, connector);
+        let registry =
+            handlers::with_functions(daemon.registry.clone(), &settings.kinds, &functions);
+        self.functions = Some(functions);
         self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
-        let load = load(&lanes, settings, self.quiet.clone());
-        let leases = self.start_heartbeat(daemon, connector, load)?;
+        let queues = lanes.iter().map(Lane::load).collect();
+        let kept = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        self.told.tell(settings, load(queues, settings, self.quiet.clone()), kept);
+        let leases = self.start_heartbeat(daemon, connector)?;
         let outcomes = PostgresOutcomes::new(connector.clone(), Arc::clone(&self.held));
         let limit = steps::of_statements(connector);
         let verdicts = self.start_completer(settings, (outcomes, limit), &bell, &leases);
@@ -168,24 +173,30 @@ impl Running {
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimers"),
         };
-        let of_kinds = self.limiters_of(&settings.kinds);
-        for lane in lanes {
-            let shared = (&shared, limit);
-            self.start_queue(daemon, (lane, &of_kinds), shared, (&verdicts, &bell, &upkeep));
-        }
-        self.start_lookout(&shared, limit);
+        let hints = Arc::clone(&self.hints);
+        let lookout = Arc::new(Lookout::new(shared.clone(), hints));
+        let links = Links {
+            claiming: shared.clone(),
+            limit,
+            lookout: Arc::clone(&lookout),
+            bell: bell.clone(),
+            verdicts,
+            grace_without_lease: LeaseTimes::new(&settings.daemon).margin(),
+        };
+        self.open_lanes(lanes, (links, registry), settings);
+        self.start_lookout(lookout, limit);
         let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases, doorbell));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
-            self.start_scheduler(settings, connector, &upkeep);
+            self.start_scheduler(connector, &upkeep);
         }
-        let (up, stats) = (Arc::clone(&upkeep), Arc::new(stats));
+        let (up, stats, lanes) = (Arc::clone(&upkeep), Arc::new(stats), Arc::clone(&self.lanes));
         let limit = steps::of_survey(connector);
         self.round(("stats", limit), self.stop_claiming.clone(), move || {
-            let (up, stats) = (Arc::clone(&up), Arc::clone(&stats));
-            async move { stats.round(&up).await }
+            let (up, stats, served) = (Arc::clone(&up), Arc::clone(&stats), lanes::served(&lanes));
+            async move { stats.round(&up, served).await }
         });
         if settings.claim.notify {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
@@ -225,32 +236,32 @@ impl Running {
         }
         let jobs = self.attempts.list();
         for job in jobs.iter().take(LISTED_MAX) {
-            tracing::info!(
-                event = events::JOB_LISTED,
-                job.id = job.lease.job.0,
-                job.kind = %job.kind,
-                job.queue = %job.queue,
-                running_seconds = job.since.elapsed().as_secs(),
-                progress = job.progress(),
-                running_jobs = jobs.len(),
-                "a running job"
-            );
+            job.scope().say(|| {
+                tracing::info!(
+                    event = events::JOB_LISTED,
+                    running_seconds = job.since.elapsed().as_secs(),
+                    progress = job.progress(),
+                    running_jobs = jobs.len(),
+                    "a running job"
+                );
+            });
         }
     }
 
     /// Waits until nothing of what is served is in line or runs.
     pub(super) async fn idle(&self) {
         const LOOK: Duration = Duration::from_millis(100);
+        let Some(upkeep) = &self.upkeep else { return };
         loop {
             sleep(LOOK).await;
-            let mut idle = true;
-            for (slots, upkeep, queue, kinds) in &self.queues {
-                let in_use = slots.in_use() > 0;
+            let (queues, kinds) = lanes::served(&self.lanes);
+            let mut idle = !self.lanes().in_use();
+            for queue in &queues {
                 // A database that is away says nothing about what is left.
-                idle &= !in_use && upkeep.nothing_left(&queue.name, kinds).await.unwrap_or(false);
+                idle = idle && upkeep.nothing_left(queue, &kinds).await.unwrap_or(false);
             }
             if idle {
-                return self.tell_what_waits().await;
+                return self.tell_what_waits(upkeep).await;
             }
         }
     }
@@ -266,17 +277,15 @@ impl Running {
         &mut self,
         daemon: &Daemon,
         connector: &Connector,
-        load: Load,
     ) -> Result<Leases, StartError> {
         let settings = &daemon.settings;
         let identity = Identity {
             name: settings.daemon.name.clone(),
             hostname: daemon.environment.hostname().to_owned(),
-            queues: settings.queues.iter().map(|queue| queue.name.to_string()).collect(),
-            kinds: settings.kinds.iter().map(|kind| kind.name.to_string()).collect(),
         };
         let times = LeaseTimes::new(&settings.daemon);
-        let keeper = PostgresLease::new(connector.clone(), identity, load, times.ttl);
+        let keeper =
+            PostgresLease::new(connector.clone(), identity, self.told.load.subscribe(), times.ttl);
         let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
         let check = self.health.fresh_check("heartbeat", times.ttl);
@@ -327,15 +336,15 @@ impl Running {
         leases: &Leases,
     ) -> Verdicts {
         let (verdicts, inbox) = verdict_channel();
-        let retention = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+        let kept = self.told.kept.subscribe();
         let (ring, leases) = (bell.clone(), leases.clone());
         let check = self.health.check("flush");
         check.ok();
         let completer = Arc::new(Completer::new(
             outcomes,
             inbox,
-            (settings.complete.clone(), retention),
-            Links {
+            (settings.complete.clone(), kept),
+            completer::Links {
                 metrics: Arc::clone(&self.metrics),
                 check,
                 came_back: Arc::new(move || ring.ring_for_sweep()),
@@ -349,92 +358,9 @@ impl Running {
         verdicts
     }
 
-    /// One for each limited kind, however many queues its jobs come from: the limit is the daemon's.
-    fn limiters_of(&self, kinds: &[KindSettings]) -> HashMap<KindName, Arc<Limiter>> {
-        let limiter = |kind: &KindSettings| {
-            let limit = kind.rate_limit?;
-            let waits = self.metrics.limiter(&format!("kind:{}", kind.name));
-            Some((kind.name.clone(), Arc::new(Limiter::new(limit, waits))))
-        };
-        kinds.iter().filter_map(limiter).collect()
-    }
-
-    fn start_queue(
-        &mut self,
-        daemon: &Daemon,
-        (lane, of_kinds): (Lane, &HashMap<KindName, Arc<Limiter>>),
-        (shared, step_limit): (&ClaimerShared<PostgresClaims>, Duration),
-        (verdicts, bell, upkeep): (&Verdicts, &Bell, &Arc<Upkeep>),
-    ) {
-        let Lane { queue, slots, groups } = lane;
-        let pool = self.pool(daemon, &queue, verdicts);
-        let of_queue = queue.rate_limit.map(|limit| {
-            Arc::new(Limiter::new(limit, self.metrics.limiter(&format!("queue:{}", queue.name))))
-        });
-        for GroupLane { group, room } in groups {
-            let of_kind = group.kinds.iter().find_map(|kind| of_kinds.get(kind));
-            let mut limiters: Vec<_> = of_kind.into_iter().chain(&of_queue).cloned().collect();
-            limiters.sort_by_key(|limiter| limiter.interval());
-            let limits = Limits { limiters, slots: slots.clone() };
-            let (outbox, inbox) = mpsc::channel(BATCH_CAPACITY);
-            let stop = self.stop_dispatching.clone();
-            let dispatcher = Arc::new(Dispatcher::new(inbox, limits, pool.clone(), stop));
-            let name = format!("dispatcher[{}/{}]", queue.name, group.name);
-            let limit = steps::OF_MEMORY;
-            self.supervisor.spawn_watched(name, ExitPolicy::Restart, limit, move || {
-                Arc::clone(&dispatcher).run()
-            });
-            if let Some(room) = &room {
-                self.rooms.push((queue.name.clone(), room.clone(), group.most));
-            }
-            let claim_group = ClaimGroup {
-                queue: queue.name.clone(),
-                kinds: group.kinds,
-                most: group.most,
-                slots: room.unwrap_or_else(|| slots.clone()),
-                outbox,
-            };
-            let claimer = Arc::new(Claimer::new(shared.clone(), claim_group, bell.waker()));
-            self.posts.push(claimer.post());
-            let name = format!("claimer[{}/{}]", queue.name, group.name);
-            self.supervisor.spawn_watched(name, ExitPolicy::Restart, step_limit, move || {
-                Arc::clone(&claimer).run()
-            });
-        }
-        let names = daemon.settings.kinds.iter().map(|kind| kind.name.to_string()).collect();
-        self.queues.push((slots, Arc::clone(upkeep), queue, names));
-        self.pools.push(pool);
-    }
-
-    fn start_lookout(&self, shared: &ClaimerShared<PostgresClaims>, limit: Duration) {
-        let hints = Arc::clone(&self.hints);
-        let lookout = Arc::new(Lookout::new(shared.clone(), hints, self.posts.clone()));
+    fn start_lookout(&self, lookout: Arc<Lookout<PostgresClaims>>, limit: Duration) {
         self.supervisor.spawn_watched("lookout", ExitPolicy::Restart, limit, move || {
             Arc::clone(&lookout).run()
         });
-    }
-
-    fn pool(&self, daemon: &Daemon, queue: &QueueSettings, verdicts: &Verdicts) -> Pool {
-        let runtime = |kind: &KindSettings| {
-            let handler = Arc::clone(self.registry.get(kind.name.as_str())?);
-            let metrics = self.metrics.job(&queue.name, &kind.name);
-            let runtime = KindRuntime { policy: kind.policy.clone(), handler, metrics };
-            Some((kind.name.clone(), Arc::new(runtime)))
-        };
-        let kinds: Kinds = daemon.settings.kinds.iter().filter_map(runtime).collect();
-        let parts = PoolParts {
-            queue: queue.name.clone(),
-            concurrency: queue.concurrency,
-            kinds,
-            running: Arc::clone(&self.attempts),
-            verdicts: verdicts.clone(),
-            metrics: self.metrics.queue(&queue.name),
-            grace_without_lease: LeaseTimes::new(&daemon.settings.daemon).margin(),
-            tracer: self.tracer.clone(),
-        };
-        let pool = Pool::new(parts, self.supervisor.clone());
-        let gauges = pool.gauges();
-        self.metrics.at_scrape(move |_| gauges());
-        pool
     }
 }

@@ -116,7 +116,11 @@ mod tests {
         let say = |line: &str| said.borrow_mut().push(line.to_owned());
         let server = Server::start(bare(&home), &[home.path().to_owned()], say).unwrap();
         assert!(matches!(server, Server::Container(_)));
-        assert!(server.url().ends_with("@127.0.0.1:7/postgres"), "{}", server.url());
+        assert!(
+            server.url().ends_with("@127.0.0.1:7/postgres?sslmode=disable"),
+            "{}",
+            server.url()
+        );
         assert!(said.borrow().iter().any(|line| line.contains("a container of postgres:17")));
     }
 }

@@ -90,7 +90,7 @@ impl Container {
     /// The address of a database, over a port that only this machine can reach.
     pub fn url(&self, database: &str) -> String {
         let (password, address) = (&self.password, &self.address);
-        format!("postgres://{SUPERUSER}:{password}@{address}/{database}")
+        format!("postgres://{SUPERUSER}:{password}@{address}/{database}?sslmode=disable")
     }
 
     /// The command by which a person looks into a database of it.

@@ -66,7 +66,9 @@ type Caught = Result<Outcome, Box<dyn Any + Send>>;
 /// cancelled job back.
 fn decided(result: Caught, stop: Option<Stop>) -> Ending {
     let unfinished = |outcome: &Outcome| match outcome {
-        Outcome::Cancel | Outcome::Retry { .. } | Outcome::Snooze { .. } => true,
+        Outcome::Cancel | Outcome::Retry { .. } | Outcome::Snooze { .. } | Outcome::Park { .. } => {
+            true
+        }
         Outcome::Complete { .. } | Outcome::Discard { .. } | Outcome::Written(_) => false,
     };
     match (result, stop) {
@@ -108,6 +110,7 @@ fn last_words(said: Caught) -> Option<JobError> {
         Outcome::Retry { error, .. } | Outcome::Discard { error, .. } => Some(error),
         Outcome::Complete { .. }
         | Outcome::Snooze { .. }
+        | Outcome::Park { .. }
         | Outcome::Cancel
         | Outcome::Written(_) => None,
     }

@@ -24,6 +24,26 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Why a typed handler didn't complete.
+///
+/// `?` turns any error into one to retry. A `Box<dyn Error + Send + Sync>` and an `anyhow::Error` are no
+/// errors to the compiler; what is inside of them is:
+///
+/// ```
+/// use legwork::{Context, HandlerError, testing};
+/// use std::{error::Error, io};
+///
+/// fn fetch() -> Result<String, Box<dyn Error + Send + Sync>> {
+///     Err(io::Error::other("nobody answers").into())
+/// }
+///
+/// async fn work((): (), _: Context) -> Result<String, HandlerError> {
+///     fetch().map_err(|error| HandlerError::from(&*error))
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(testing::attempt(work, &()).run().await.assert_retried().as_str(), "nobody answers");
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandlerError {
     /// Failed; try again after the kind's backoff, or after the given time.

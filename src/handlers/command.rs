@@ -47,13 +47,18 @@ impl Command {
     }
 
     async fn attempt(&self, context: &Context) -> Outcome {
-        let variables = environment::of(context, &self.settings.env);
+        let program = self.settings.command.first().map_or("", String::as_str);
+        let span = context.span().map(|span| span.program(program));
+        let variables = environment::of(context, span.as_ref(), &self.settings.env);
         let ran = match Process::start(&self.settings, variables).await {
             Ok(process) => process.run(context, &self.settings).await,
             Err(error) => Err(error),
         };
         if let Some(exit) = how(&ran, context) {
             self.exits.exited(exit);
+            if let Some(span) = span {
+                span.exited(exit.code(), exit.error());
+            }
         }
         match ran {
             Ok(Ran::Ended(ended)) => ended.outcome(context, Slower(self.backoff)),

@@ -7,6 +7,7 @@
 //! It decides no policy: limits, deadlines and what becomes of the job are others' business.
 
 mod answer;
+mod circuit;
 mod client;
 mod failure;
 mod request;
@@ -18,10 +19,11 @@ use crate::{
     job::Outcome,
     telemetry::{
         metrics::{HttpHandlerMetrics, RequestEnd},
-        spans::RequestSpan,
+        spans::CallSpan,
     },
 };
 use answer::Answer;
+use circuit::{Circuit, Sign, Ticket};
 use failure::Failure;
 use reqwest::Client;
 use tokio::time::{Instant, timeout};
@@ -31,6 +33,7 @@ use tokio::time::{Instant, timeout};
 pub struct Http {
     settings: HttpSettings,
     client: Client,
+    circuit: Circuit,
     requests: HttpHandlerMetrics,
 }
 
@@ -39,7 +42,8 @@ impl Http {
     /// allowed to reach what this one reaches.
     pub fn new(settings: HttpSettings) -> Self {
         let client = client::of(&settings);
-        Self { settings, client, requests: HttpHandlerMetrics::default() }
+        let circuit = Circuit::new(settings.circuit, settings.target());
+        Self { settings, client, circuit, requests: HttpHandlerMetrics::default() }
     }
 
     /// Counts how the requests end.
@@ -50,11 +54,15 @@ impl Http {
     }
 
     async fn attempt(&self, context: &Context) -> Outcome {
-        let mut exchange = Exchange::begin(&self.requests, context, self.span(context));
+        let ticket = match self.circuit.enter(&self.requests) {
+            Ok(ticket) => ticket,
+            Err(parked) => return parked,
+        };
+        let mut exchange = Exchange::begin(self, context, ticket);
         let answer = self.exchange(context, exchange.span.as_ref()).await;
-        exchange.ended(match &answer {
-            Ok(answer) => RequestEnd::Status(answer.status()),
-            Err(failure) => failure.end(),
+        exchange.end = Some(match &answer {
+            Ok(answer) => (RequestEnd::Status(answer.status()), answer.sign()),
+            Err(failure) => (failure.end(), failure.sign()),
         });
         match answer {
             Ok(answer) => answer.outcome(),
@@ -62,7 +70,7 @@ impl Http {
         }
     }
 
-    fn span(&self, context: &Context) -> Option<RequestSpan> {
+    fn span(&self, context: &Context) -> Option<CallSpan> {
         let (span, url) = (context.span()?, &self.settings.url);
         let host = url.host_str().unwrap_or_default();
         Some(span.request(url.scheme(), host, url.port_or_known_default()))
@@ -71,7 +79,7 @@ impl Http {
     async fn exchange(
         &self,
         context: &Context,
-        span: Option<&RequestSpan>,
+        span: Option<&CallSpan>,
     ) -> Result<Answer, Failure> {
         let mut headers = request::headers(context, &self.settings);
         request::trace(&mut headers, span);
@@ -89,37 +97,44 @@ impl Handler for Http {
     }
 }
 
-/// Counts a request however it ends: an attempt that is over drops the future, and the connection with it.
+/// Tells how a request ends, however it does: an attempt that is over drops the future, and the connection
+/// with it.
 struct Exchange<'a> {
-    requests: &'a HttpHandlerMetrics,
+    http: &'a Http,
     context: &'a Context,
     began: Instant,
-    end: Option<RequestEnd>,
-    span: Option<RequestSpan>,
+    ticket: Option<Ticket>,
+    end: Option<(RequestEnd, Sign)>,
+    span: Option<CallSpan>,
 }
 
 impl<'a> Exchange<'a> {
-    fn begin(
-        requests: &'a HttpHandlerMetrics,
-        context: &'a Context,
-        span: Option<RequestSpan>,
-    ) -> Self {
-        Self { requests, context, began: Instant::now(), end: None, span }
+    fn begin(http: &'a Http, context: &'a Context, ticket: Ticket) -> Self {
+        let (began, span) = (Instant::now(), http.span(context));
+        Self { http, context, began, ticket: Some(ticket), end: None, span }
     }
 
-    fn ended(&mut self, end: RequestEnd) {
-        self.end = Some(end);
+    /// Where neither the receiver nor the network had the last word.
+    fn broken_off(&self) -> (RequestEnd, Sign) {
+        if !self.context.is_overdue() {
+            return (RequestEnd::Stopped, Sign::Silent);
+        }
+        // A job may have less time than any receiver needs.
+        let was_patient = self.began.elapsed() >= self.http.settings.connect_timeout;
+        (RequestEnd::Timeout, if was_patient { Sign::Ill } else { Sign::Silent })
     }
 }
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        let broken_off =
-            if self.context.is_overdue() { RequestEnd::Timeout } else { RequestEnd::Stopped };
-        let end = self.end.unwrap_or(broken_off);
-        self.requests.ended(end, self.began.elapsed());
-        if let Some(span) = &mut self.span {
-            span.ended(end.status(), end.error());
+        let (end, sign) = self.end.unwrap_or_else(|| self.broken_off());
+        let requests = &self.http.requests;
+        requests.ended(end, self.began.elapsed());
+        if let Some(ticket) = self.ticket.take() {
+            self.http.circuit.settled(ticket, sign, requests);
+        }
+        if let Some(span) = &self.span {
+            span.answered(end.status(), end.error());
         }
     }
 }

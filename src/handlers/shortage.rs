@@ -61,7 +61,12 @@ impl Shortage {
 
 /// Put off for a moment, uncharged.
 pub(super) fn soon() -> Outcome {
-    Outcome::Snooze { delay: Some(PAUSE + PAUSE.mul_f64(fastrand::f64() / 2.0)) }
+    Outcome::Snooze { delay: Some(a_moment()) }
+}
+
+/// A second or so.
+pub(super) fn a_moment() -> Duration {
+    PAUSE + PAUSE.mul_f64(fastrand::f64() / 2.0)
 }
 
 #[cfg(test)]

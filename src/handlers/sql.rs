@@ -10,7 +10,7 @@ use crate::{
     handlers::shortage,
     job::{DiscardReason, JobError, Outcome},
     postgres::{Call, CallError, Functions, Refusal, STOP_GRACE},
-    telemetry::{causes, events},
+    telemetry::{causes, events, spans::CallSpan},
 };
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -36,16 +36,22 @@ impl Sql {
 
     async fn attempt(&self, context: &Context) -> Outcome {
         let job = context.job();
+        let span = context.span().map(|span| span.function(&self.settings.function));
         let call = Call {
             function: &self.settings.function,
             role: self.settings.role.as_deref(),
             lease: job.lease,
             queue: &job.queue,
             payload: &job.payload,
-            told: told(context),
+            told: told(context, span.as_ref()),
             deadline: context.deadline(),
         };
-        match self.functions.call(&call, context.cancellation()).await {
+        let called = self.functions.call(&call, context.cancellation()).await;
+        if let Some(span) = span {
+            let error = called.as_ref().err();
+            span.returned(error.and_then(CallError::sqlstate), error.map(CallError::as_str));
+        }
+        match called {
             Ok(written) => Outcome::Written(written),
             Err(error) => self.failed(&error),
         }
@@ -133,10 +139,12 @@ fn in_words(refusal: &Refusal) -> String {
 }
 
 /// Settings by which the function learns of its job, and by which the jobs that it enqueues get its
-/// trace and request.
-fn told(context: &Context) -> Vec<(&'static str, String)> {
+/// trace and request: the call's own place in its trace, where spans are made.
+fn told(context: &Context, span: Option<&CallSpan>) -> Vec<(&'static str, String)> {
     let job = context.job();
     let origin = context.origin();
+    let traceparent = span.map(CallSpan::traceparent);
+    let traceparent = traceparent.or_else(|| origin?.traceparent.clone());
     let known = [
         ("legwork.job_id", Some(job.lease.job.to_string())),
         ("legwork.kind", Some(job.kind.to_string())),
@@ -144,8 +152,9 @@ fn told(context: &Context) -> Vec<(&'static str, String)> {
         ("legwork.attempt", Some(context.attempt().to_string())),
         ("legwork.max_attempts", Some(context.max_attempts().to_string())),
         ("legwork.lease_token", Some(context.lease_token().to_string())),
-        ("legwork.traceparent", origin.and_then(|origin| origin.traceparent.clone())),
+        ("legwork.traceparent", traceparent),
         ("legwork.request_id", origin.and_then(|origin| origin.request_id.clone())),
+        ("legwork.user_id", origin.and_then(|origin| origin.user_id.clone())),
     ];
     known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

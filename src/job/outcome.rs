@@ -162,6 +162,11 @@ pub enum Outcome {
         /// When; the kind's backoff base where absent.
         delay: Option<Duration>,
     },
+    /// Not even tried: run later, and neither the attempt nor a snooze is counted.
+    Park {
+        /// For how long.
+        delay: Duration,
+    },
     /// The handler stopped because it was asked to, or calls the job off itself.
     Cancel,
     /// The handler ended the job itself, in one transaction with its effects. Only handlers of

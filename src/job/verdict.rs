@@ -37,6 +37,11 @@ pub enum Verdict {
         /// For how long.
         delay: Duration,
     },
+    /// Back to waiting, nothing counted: it wasn't even tried.
+    Park {
+        /// For how long.
+        delay: Duration,
+    },
     /// Back to its place in line, nothing charged.
     Release,
     /// Finished well, and written down already by who ran it.
@@ -92,6 +97,9 @@ pub fn rule(ending: Ending, job: &ClaimedJob, policy: &KindPolicy, random: f64) 
         Ending::Decided(Outcome::Complete { result }) => plain(Verdict::Complete { result }),
         Ending::Decided(Outcome::Cancel) | Ending::Cancelled => plain(Verdict::Cancel),
         Ending::Decided(Outcome::Snooze { delay }) => plain(snooze(job, policy, delay, random)),
+        Ending::Decided(Outcome::Park { delay }) => {
+            plain(Verdict::Park { delay: put_off(policy, delay) })
+        }
         Ending::Decided(Outcome::Retry { error, after }) => {
             failed(Cause::Failed, error, retry(job, policy, after, random))
         }
@@ -137,8 +145,12 @@ fn snooze(job: &ClaimedJob, policy: &KindPolicy, delay: Option<Duration>, random
     // What says "not now" without a time waits ever longer, as what fails does.
     let nth = job.snoozes.saturating_add(1);
     let delay = delay.unwrap_or_else(|| policy.backoff.delay(nth, random));
+    Verdict::Snooze { delay: put_off(policy, delay) }
+}
+
+fn put_off(policy: &KindPolicy, delay: Duration) -> Duration {
     let least = SNOOZE_MIN.min(policy.backoff.base());
-    Verdict::Snooze { delay: delay.max(least).min(DELAY_MAX) }
+    delay.max(least).min(DELAY_MAX)
 }
 
 #[cfg(test)]

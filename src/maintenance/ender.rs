@@ -3,7 +3,7 @@
 //!
 //! It decides nothing: nothing of such an attempt is kept, whether its process is ended or not. But a
 //! function that goes on holds locks and a connection. First of all it tells which functions can't be
-//! called as the configuration has them, so that it is known before the first job.
+//! called as the configuration has them, so that it is known before the first job, after a reload as well.
 
 use crate::{
     config::SqlSettings,
@@ -12,7 +12,7 @@ use crate::{
     telemetry::events,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How often a process is tried for: then its own limit ends it, or the server is away, and it with it.
@@ -20,17 +20,30 @@ const TRIES: u32 = 5;
 /// Pause after a failed try.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Ends what is left behind until it is told to stop, and then what is left behind by then.
+/// Ends what is left behind until it is told to stop, and then what is left behind by then. Tells of functions
+/// among `called` that can't be called, at its start and whenever they are others.
 pub async fn end_abandoned(
     functions: Arc<Functions>,
-    called: Arc<[SqlSettings]>,
+    mut called: watch::Receiver<Vec<SqlSettings>>,
     stop: CancellationToken,
 ) {
-    stop.run_until_cancelled(tell_of_obstacles(&functions, &called)).await;
-    while let Some(Some(abandoned)) =
-        supervise::waiting(stop.run_until_cancelled(functions.abandoned())).await
-    {
-        end(&functions, &abandoned, &stop).await;
+    called.mark_changed();
+    loop {
+        let next = async {
+            tokio::select! {
+                biased;
+                Ok(()) = called.changed() => None,
+                abandoned = functions.abandoned() => abandoned,
+            }
+        };
+        match supervise::waiting(stop.run_until_cancelled(next)).await {
+            Some(Some(abandoned)) => end(&functions, &abandoned, &stop).await,
+            Some(None) => {
+                let called = called.borrow_and_update().clone();
+                stop.run_until_cancelled(tell_of_obstacles(&functions, &called)).await;
+            }
+            None => break,
+        }
     }
     while let Some(abandoned) = functions.abandoned_already().await {
         end(&functions, &abandoned, &stop).await;

@@ -6,13 +6,12 @@
 //! meets none: what is told here is that nobody can.
 
 use crate::{
-    config::Retentions,
-    job::QueueName,
+    config::Kept,
     postgres::{DbError, Upkeep},
     telemetry::{events, health::Check},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// How often it is looked whether history's next days are there.
 const LOOK_PAUSE: Duration = Duration::from_secs(15);
@@ -25,22 +24,28 @@ const DAYS_AHEAD: i32 = 35;
 pub struct Pruner {
     upkeep: Arc<Upkeep>,
     check: Check,
-    kept: Vec<(QueueName, Retentions)>,
+    /// A reload may change it: then it is told anew.
+    kept: watch::Receiver<Kept>,
     next_prune: Instant,
 }
 
 impl Pruner {
     /// Its first round prunes. `check` fails while jobs that end today or tomorrow have no partition.
-    pub fn new(upkeep: Arc<Upkeep>, check: Check, kept: Vec<(QueueName, Retentions)>) -> Self {
+    pub fn new(upkeep: Arc<Upkeep>, check: Check, kept: watch::Receiver<Kept>) -> Self {
         Self { upkeep, check, kept, next_prune: Instant::now() }
     }
 
     /// One round; gives the pause until the next.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
-        self.look_after_days().await?;
+        let changed = self.kept.has_changed().unwrap_or(false);
+        let kept = self.kept.borrow_and_update().clone();
+        if changed {
+            self.next_prune = Instant::now();
+        }
+        self.look_after_days(&kept).await?;
         if Instant::now() >= self.next_prune {
             self.prune().await?;
-            for (queue, retention) in &self.kept {
+            for (queue, retention) in &kept {
                 self.upkeep.publish(queue, *retention).await?;
             }
             self.next_prune = Instant::now() + PRUNE_PAUSE;
@@ -49,9 +54,8 @@ impl Pruner {
     }
 
     /// Where nothing is missing, nothing is locked or waited for.
-    async fn look_after_days(&self) -> Result<(), DbError> {
-        let kept =
-            self.kept.iter().flat_map(|(_, kept)| [kept.completed, kept.cancelled, kept.discarded]);
+    async fn look_after_days(&self, kept: &Kept) -> Result<(), DbError> {
+        let kept = kept.values().flat_map(|kept| [kept.completed, kept.cancelled, kept.discarded]);
         let days: Vec<i32> =
             kept.filter_map(|kept| kept.days()).flat_map(|days| [days, days + 1]).collect();
         let missing = self.upkeep.missing_days(&days).await?;

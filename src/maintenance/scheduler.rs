@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// How long it sleeps at most: a row that was deleted, or a clock that was set, is noticed by then.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -30,16 +30,19 @@ const AHEAD_SECONDS: i64 = 60;
 /// The scheduler's state.
 pub struct Scheduler {
     upkeep: Arc<Upkeep>,
+    /// What the configuration says now.
+    settings: watch::Receiver<Vec<ScheduleSettings>>,
     schedules: Vec<Schedule>,
-    /// Whether this daemon's rules have been made known. Once, at its start: two daemons with
-    /// different files would otherwise take a schedule from each other all the time.
-    adopted: bool,
+    metrics: Arc<Metrics>,
 }
 
 struct Schedule {
     settings: ScheduleSettings,
     rule: String,
     metrics: ScheduleMetrics,
+    /// Whether this daemon's rule has been made known. Once, when it is read: two daemons with
+    /// different files would otherwise take a schedule from each other all the time.
+    adopted: bool,
     /// Why it does nothing, as far as that was told.
     stands: Option<&'static str>,
     /// Whether its last instant found the job before unfinished.
@@ -56,19 +59,47 @@ struct Round {
 
 impl Scheduler {
     /// For these schedules. The first round makes them known.
-    pub fn new(upkeep: Arc<Upkeep>, schedules: &[ScheduleSettings], metrics: &Metrics) -> Self {
-        let schedule = |settings: &ScheduleSettings| Schedule {
-            rule: settings.rule.text(),
-            metrics: metrics.schedule(&settings.name, &settings.queue),
-            settings: settings.clone(),
-            stands: None,
-            overlapped: false,
-        };
-        Self { upkeep, schedules: schedules.iter().map(schedule).collect(), adopted: false }
+    pub fn new(
+        upkeep: Arc<Upkeep>,
+        mut settings: watch::Receiver<Vec<ScheduleSettings>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        settings.mark_changed();
+        Self { upkeep, settings, schedules: Vec::new(), metrics }
+    }
+
+    /// Goes over to what the configuration says now. A rule that is new here is made known; whatever
+    /// is as it was goes on where it is.
+    fn take_over(&mut self) {
+        let settings = self.settings.borrow_and_update().clone();
+        let mut before = std::mem::take(&mut self.schedules);
+        for settings in settings {
+            let old = before.iter().position(|old| old.settings.name == settings.name);
+            let old = old.map(|at| before.swap_remove(at));
+            let schedule = match old {
+                Some(old) if old.settings == settings => old,
+                old => Schedule {
+                    adopted: old
+                        .is_some_and(|old| old.adopted && old.settings.rule == settings.rule),
+                    rule: settings.rule.text(),
+                    metrics: self.metrics.schedule(&settings.name, &settings.queue),
+                    settings,
+                    stands: None,
+                    overlapped: false,
+                },
+            };
+            self.schedules.push(schedule);
+        }
     }
 
     /// Enqueues what is due; gives the time until more is.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
+        if self.settings.has_changed().unwrap_or(false) {
+            self.take_over();
+        }
+        if self.schedules.is_empty() {
+            return Ok(PAUSE_MAX);
+        }
         let looked = self.look().await?;
         let now = looked.now;
         let since = Instant::now();
@@ -100,9 +131,9 @@ impl Scheduler {
     /// How far the schedules are and what time it is, all of them being known.
     async fn look(&mut self) -> Result<Looked, DbError> {
         loop {
-            if !self.adopted {
-                self.adopt(|_| true).await?;
-                self.adopted = true;
+            if self.schedules.iter().any(|schedule| !schedule.adopted) {
+                self.adopt(|schedule| !schedule.adopted).await?;
+                self.schedules.iter_mut().for_each(|schedule| schedule.adopted = true);
             }
             let names = self.schedules.iter().map(|s| s.settings.name.to_string()).collect();
             let looked = self.upkeep.look_at_schedules(names).await?;

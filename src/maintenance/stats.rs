@@ -21,14 +21,15 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Mutex;
 
 /// How often it looks.
 const PAUSE: Duration = Duration::from_secs(15);
 
 /// What this daemon serves, and what it last saw of it.
 pub struct Stats {
-    queues: Vec<Queue>,
-    kinds: Vec<String>,
+    /// Locked by the one task that runs; survives its restart.
+    queues: Mutex<Vec<Queue>>,
     /// The version of the schema that was told of.
     version: AtomicI64,
     metrics: Arc<Metrics>,
@@ -42,20 +43,9 @@ struct Queue {
 }
 
 impl Stats {
-    /// For these queues and kinds. `schema` fails while the schema isn't one to work with.
-    pub fn new(
-        queues: impl IntoIterator<Item = QueueName>,
-        kinds: Vec<String>,
-        metrics: Arc<Metrics>,
-        schema: Check,
-    ) -> Self {
-        let queue = |name: QueueName| Queue {
-            metrics: metrics.queue(&name),
-            name,
-            paused: AtomicBool::new(false),
-        };
-        let queues = queues.into_iter().map(queue).collect();
-        Self { queues, kinds, version: AtomicI64::new(0), metrics, schema }
+    /// It knows no queue yet. `schema` fails while the schema isn't one to work with.
+    pub fn new(metrics: Arc<Metrics>, schema: Check) -> Self {
+        Self { queues: Mutex::default(), version: AtomicI64::new(0), metrics, schema }
     }
 
     /// Takes note of where the schema stands. A newer one is none of a running daemon's business:
@@ -82,37 +72,67 @@ impl Stats {
         }
     }
 
-    /// One look at everything.
-    pub async fn round(&self, upkeep: &Upkeep) -> Result<Duration, DbError> {
+    /// One look at everything, these queues and kinds being served.
+    pub async fn round(
+        &self,
+        upkeep: &Upkeep,
+        (queues, kinds): (Vec<QueueName>, Vec<String>),
+    ) -> Result<Duration, DbError> {
+        let known = &mut *self.queues.lock().await;
+        self.follow(known, queues);
         self.saw_schema(upkeep.schema().await?);
-        let names: Vec<_> = self.queues.iter().map(|queue| queue.name.to_string()).collect();
+        let names: Vec<_> = known.iter().map(|queue| queue.name.to_string()).collect();
         let mut unserved = upkeep.outside(&names).await?;
-        let counts = upkeep.count(names, self.kinds.clone()).await?;
-        for (queue, counted) in self.queues.iter().zip(counts) {
+        let counts = upkeep.count(names, kinds).await?;
+        for (queue, counted) in known.iter().zip(counts) {
             unserved += counted.unserved;
             queue.show(counted);
         }
-        self.show_waiting(upkeep).await?;
+        show_waiting(known, upkeep).await?;
         self.metrics.daemon.unserved_jobs.set(count(unserved));
         self.metrics.daemon.queue_stats.refreshed();
         Ok(PAUSE)
     }
 
-    async fn show_waiting(&self, upkeep: &Upkeep) -> Result<(), DbError> {
-        let waiting = upkeep.waiting().await?;
-        for queue in &self.queues {
-            let of = |retryable: bool| {
-                let here = waiting.iter().filter(|w| w.queue == queue.name.as_str());
-                count(here.filter(|w| w.retryable == retryable).map(|w| w.jobs).sum())
+    /// Goes over to these queues; of those that are no longer served nothing is shown.
+    fn follow(&self, known: &mut Vec<Queue>, served: Vec<QueueName>) {
+        let mut before = std::mem::take(known);
+        for name in served {
+            let at = before.iter().position(|queue| queue.name == name);
+            let metrics = || self.metrics.queue(&name);
+            let queue = match at {
+                Some(at) => before.swap_remove(at),
+                None => Queue { metrics: metrics(), name, paused: AtomicBool::new(false) },
             };
-            queue.metrics.jobs_scheduled.set(of(false));
-            queue.metrics.jobs_retryable.set(of(true));
+            known.push(queue);
         }
-        Ok(())
+        before.iter().for_each(Queue::show_nothing);
     }
 }
 
+async fn show_waiting(queues: &[Queue], upkeep: &Upkeep) -> Result<(), DbError> {
+    let waiting = upkeep.waiting().await?;
+    for queue in queues {
+        let of = |retryable: bool| {
+            let here = waiting.iter().filter(|w| w.queue == queue.name.as_str());
+            count(here.filter(|w| w.retryable == retryable).map(|w| w.jobs).sum())
+        };
+        queue.metrics.jobs_scheduled.set(of(false));
+        queue.metrics.jobs_retryable.set(of(true));
+    }
+    Ok(())
+}
+
 impl Queue {
+    fn show_nothing(&self) {
+        let QueueMetrics { jobs_available, jobs_scheduled, jobs_retryable, paused, .. } =
+            &*self.metrics;
+        let age = &self.metrics.oldest_available_age_seconds;
+        for gauge in [jobs_available, jobs_scheduled, jobs_retryable, paused, age] {
+            gauge.set(0.0);
+        }
+    }
+
     fn show(&self, counted: QueueCount) {
         self.metrics.jobs_available.set(count(counted.available));
         self.metrics.oldest_available_age_seconds.set(counted.oldest_seconds.max(0.0));

@@ -6,12 +6,12 @@
 
 use super::{
     Connector, DbError, Session,
-    enqueue::{EnqueueError, EnqueueSink, NewJob},
+    enqueue::{EnqueueError, EnqueueSink, NewJob, encode_row},
 };
-use crate::job::KindName;
+use crate::job::QueueName;
 use futures::FutureExt;
-use sqlx::AssertSqlSafe;
-use std::{ops::Range, time::Duration};
+use sqlx::{AssertSqlSafe, PgConnection};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 /// Longest that one statement of a benchmark may take: VACUUM and CHECKPOINT after a large preload.
 const STATEMENT_LIMIT: Duration = Duration::from_mins(5);
@@ -50,20 +50,16 @@ impl BenchSession {
         self.within(|c| statement.execute(c).boxed()).await.map(drop)
     }
 
-    /// Enqueues jobs numbered in their payloads by one COPY.
+    /// Enqueues jobs like this one, numbered in their payloads, by one COPY.
     pub async fn preload(
         &self,
-        kind: &KindName,
+        like: &NewJob,
         numbers: Range<u64>,
         mut pushed: impl FnMut(u64),
     ) -> Result<u64, EnqueueError> {
-        let mut connection = self
-            .connector
-            .connect("bench preload")
-            .await
-            .map_err(|error| EnqueueError::Begin(sqlx::Error::Configuration(error.into())))?;
+        let mut connection = self.connect("bench preload").await?;
         let mut sink = EnqueueSink::begin(&mut connection).await?;
-        let mut job = NewJob::new(kind.clone());
+        let mut job = like.clone();
         for number in numbers {
             job.payload = Some(payload(number));
             sink.push(&job).await?;
@@ -74,10 +70,81 @@ impl BenchSession {
         sink.finish().await
     }
 
+    /// Copies as many such rows into the bare table. They are in COPY's form before `ready` is called.
+    pub async fn copy_bare(
+        &self,
+        like: &NewJob,
+        numbers: Range<u64>,
+        ready: impl AsyncFnOnce(),
+    ) -> Result<u64, EnqueueError> {
+        let (mut rows, mut job) = (Vec::new(), like.clone());
+        for number in numbers {
+            job.payload = Some(payload(number));
+            encode_row(&job, &mut rows);
+        }
+        let mut connection = self.connect("bench copy").await?;
+        ready().await;
+        let statement = include_str!("sql/bench_bare_copy.sql");
+        let mut copy = connection.copy_in_raw(statement).await.map_err(EnqueueError::Begin)?;
+        copy.send(rows).await.map_err(EnqueueError::Send)?;
+        copy.finish().await.map_err(EnqueueError::Finish)
+    }
+
+    async fn connect(&self, role: &str) -> Result<PgConnection, EnqueueError> {
+        let connected = self.connector.connect(role).await;
+        connected.map_err(|error| EnqueueError::Begin(sqlx::Error::Configuration(error.into())))
+    }
+
     /// Enqueues one job as a producer does.
     pub async fn insert(&mut self, number: u64) -> Result<(), DbError> {
-        let insert = sqlx::query(include_str!("sql/bench_insert.sql")).bind(payload(number));
+        self.insert_by(include_str!("sql/bench_insert.sql"), number).await
+    }
+
+    /// Makes the table that has the columns and indexes of `legwork.job` and nothing else.
+    pub async fn make_bare_table(&mut self) -> Result<(), DbError> {
+        let make = sqlx::raw_sql(include_str!("sql/bench_bare_table.sql"));
+        self.within(|c| make.execute(c).boxed()).await.map(drop)
+    }
+
+    /// The same INSERT into that table.
+    pub async fn insert_bare(&mut self, number: u64) -> Result<(), DbError> {
+        self.insert_by(include_str!("sql/bench_bare_insert.sql"), number).await
+    }
+
+    async fn insert_by(&mut self, statement: &'static str, number: u64) -> Result<(), DbError> {
+        let insert = sqlx::query(statement).bind(payload(number));
         self.within(|c| insert.execute(c).boxed()).await.map(drop)
+    }
+
+    /// Stops a queue.
+    pub async fn pause(&mut self, queue: &QueueName) -> Result<(), DbError> {
+        let pause = sqlx::query(include_str!("sql/bench_pause.sql")).bind(queue.to_string());
+        self.within(|c| pause.execute(c).boxed()).await.map(drop)
+    }
+
+    /// Holds a snapshot for as long as this session lives: dead rows stay from now on.
+    pub async fn pin(&mut self) -> Result<(), DbError> {
+        let pin = sqlx::raw_sql(include_str!("sql/bench_pin.sql"));
+        self.within(|c| pin.execute(c).boxed()).await.map(drop)
+    }
+
+    /// Dead rows of the tables that jobs pass through, as the server counts them.
+    pub async fn dead_rows(&mut self) -> Result<i64, DbError> {
+        let look = sqlx::query_scalar(include_str!("sql/bench_dead.sql"));
+        self.within(|c| look.fetch_one(c).boxed()).await
+    }
+
+    /// Connections of daemons to this database.
+    pub async fn connections(&mut self) -> Result<i64, DbError> {
+        let look = sqlx::query_scalar(include_str!("sql/bench_connections.sql"));
+        self.within(|c| look.fetch_one(c).boxed()).await
+    }
+
+    /// The settings of the server that figures depend on.
+    pub async fn server_settings(&mut self) -> Result<BTreeMap<String, String>, DbError> {
+        let look = sqlx::query_scalar::<_, String>(include_str!("sql/bench_server.sql"));
+        let json = self.within(|c| look.fetch_one(c).boxed()).await?;
+        Ok(serde_json::from_str(&json).unwrap_or_default())
     }
 
     /// Brings statistics up to date and the disk to rest.

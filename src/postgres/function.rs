@@ -14,16 +14,16 @@ pub use aside::Abandoned;
 
 use super::{Connector, DbError, Held, Session, settle};
 use crate::{
-    config::{FunctionName, Retentions},
+    config::{FunctionName, Kept},
     job::{Lease, QueueName, Written},
 };
 use aside::Committed;
 use backend::Backend;
 use fenced::End;
 use sqlx::postgres::PgDatabaseError;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, Semaphore, mpsc},
+    sync::{Mutex, Semaphore, mpsc, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -104,11 +104,36 @@ pub enum CallError {
     Lost(#[source] DbError),
 }
 
+impl CallError {
+    /// What the server said, where it refused something.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.sqlstate),
+            Self::Stopped | Self::NoPlace | Self::NoConnection(_) | Self::Kept | Self::Lost(_) => {
+                None
+            }
+        }
+    }
+
+    /// How spans call it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::NoPlace => "no_place",
+            Self::NoConnection(_) => "no_connection",
+            Self::Refused(refusal) => &refusal.sqlstate,
+            Self::Kept => "kept",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
 /// Calls functions. One for a daemon.
 pub struct Functions {
     connector: Connector,
     held: Arc<Held>,
-    retention: HashMap<QueueName, Retentions>,
+    /// Looked up by each attempt: a reload may have changed it.
+    kept: watch::Receiver<Kept>,
     /// One for each connection. An attempt's goes back when the server is rid of it.
     places: Arc<Semaphore>,
     abandoned: mpsc::Sender<Abandoned>,
@@ -123,7 +148,7 @@ impl Functions {
         connector: &Connector,
         held: Arc<Held>,
         connections: u32,
-        retention: HashMap<QueueName, Retentions>,
+        kept: watch::Receiver<Kept>,
     ) -> Self {
         let connections = connections as usize;
         let (abandoned, inbox) = mpsc::channel(connections);
@@ -134,7 +159,7 @@ impl Functions {
             aside: Mutex::new(Session::new(connector.clone(), "sql-aside", setup)),
             connector,
             held,
-            retention,
+            kept,
             places: Arc::new(Semaphore::new(connections)),
             abandoned,
             inbox: Mutex::new(inbox),
@@ -168,7 +193,7 @@ impl Functions {
             }
             End::Late => {
                 backend.close().await;
-                self.late(call, stop).await
+                self.late(call.lease, stop).await
             }
             End::Refused(error) => {
                 backend.close().await;
@@ -178,7 +203,7 @@ impl Functions {
             End::Lost(error) => Err(CallError::Lost(DbError::Statement(error))),
             End::InDoubt(error) => {
                 drop(backend);
-                self.resolve(call, stop, error).await
+                self.resolve((call.lease, days.is_some()), stop, error).await
             }
         }
     }
@@ -203,18 +228,18 @@ impl Functions {
     /// A COMMIT that was sent and not answered: the job's row tells what came of it.
     async fn resolve(
         &self,
-        call: &Call<'_>,
+        (lease, is_kept): (Lease, bool),
         stop: &CancellationToken,
         error: DbError,
     ) -> Result<Written, CallError> {
-        match self.look(call, stop).await {
+        match self.look(lease, is_kept, stop).await {
             Some(Committed::Yes) => {
-                self.settled(call.lease);
+                self.settled(lease);
                 Ok(Written::Completed)
             }
             Some(Committed::No) => Err(CallError::Lost(error)),
             Some(Committed::NotOurs) => {
-                self.settled(call.lease);
+                self.settled(lease);
                 Ok(Written::Late)
             }
             None => Ok(Written::Unknown),
@@ -223,11 +248,11 @@ impl Functions {
 
     /// The fence found no row of ours: the lease is gone, or what the function did, or a trigger, took the
     /// row away or keeps it there. Then nobody else ends the job.
-    async fn late(&self, call: &Call<'_>, stop: &CancellationToken) -> Result<Written, CallError> {
-        match self.look(call, stop).await {
+    async fn late(&self, lease: Lease, stop: &CancellationToken) -> Result<Written, CallError> {
+        match self.look(lease, true, stop).await {
             Some(Committed::No) => Err(CallError::Kept),
             Some(Committed::Yes | Committed::NotOurs) => {
-                self.settled(call.lease);
+                self.settled(lease);
                 Ok(Written::Late)
             }
             None => Ok(Written::Unknown),
@@ -235,17 +260,22 @@ impl Functions {
     }
 
     /// What became of an end that is in doubt; nothing where it can't be known in time.
-    async fn look(&self, call: &Call<'_>, stop: &CancellationToken) -> Option<Committed> {
+    async fn look(
+        &self,
+        lease: Lease,
+        is_kept: bool,
+        stop: &CancellationToken,
+    ) -> Option<Committed> {
         tokio::select! {
             biased;
-            found = self.look_up(call.lease, self.days(call).is_some()) => found,
+            found = self.look_up(lease, is_kept) => found,
             () = given_up(stop, LOOK_GRACE) => None,
         }
     }
 
     /// How long history keeps the job, if at all.
     fn days(&self, call: &Call<'_>) -> Option<i32> {
-        self.retention.get(call.queue).copied().unwrap_or_default().completed.days()
+        self.kept.borrow().get(call.queue).copied().unwrap_or_default().completed.days()
     }
 
     fn settled(&self, lease: Lease) {

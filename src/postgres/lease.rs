@@ -8,25 +8,22 @@ use super::{Connector, Session};
 use crate::heartbeat::{KeeperError, LeaseKeeper};
 use futures::FutureExt;
 use std::time::Duration;
+use tokio::sync::watch;
 
-/// What the row says of us, for people and for `why()`.
+/// What the row says of us as long as it is there, for people.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// `daemon.name`
     pub name: String,
     /// Where we run.
     pub hostname: String,
-    /// What we serve.
-    pub queues: Vec<String>,
-    /// What we can run.
-    pub kinds: Vec<String>,
 }
 
 /// Keeps the row.
 pub struct PostgresLease {
     session: Session,
     identity: Identity,
-    load: Load,
+    load: watch::Receiver<Load>,
     ttl_seconds: f64,
     limit: Duration,
 }
@@ -34,7 +31,12 @@ pub struct PostgresLease {
 impl PostgresLease {
     /// Connects at the first call. A statement may take a third of the ttl, so that a connection
     /// that hangs leaves time for another. `load` is read at each call.
-    pub fn new(connector: Connector, identity: Identity, load: Load, ttl: Duration) -> Self {
+    pub fn new(
+        connector: Connector,
+        identity: Identity,
+        load: watch::Receiver<Load>,
+        ttl: Duration,
+    ) -> Self {
         let session = Session::new(connector, "heartbeat", None);
         Self { session, identity, load, ttl_seconds: ttl.as_secs_f64(), limit: ttl / 3 }
     }
@@ -43,7 +45,7 @@ impl PostgresLease {
 impl LeaseKeeper for PostgresLease {
     async fn register(&mut self, boot: i64) -> Result<(), KeeperError> {
         let (who, ttl) = (self.identity.clone(), self.ttl_seconds);
-        let (limits, load) = (self.load.limits(), self.load.now());
+        let served = self.load.borrow().told();
         let registered =
             self.session.run_within("daemon_register", self.limit, move |connection| {
                 async move {
@@ -53,10 +55,10 @@ impl LeaseKeeper for PostgresLease {
                         .bind(who.name)
                         .bind(env!("CARGO_PKG_VERSION"))
                         .bind(who.hostname)
-                        .bind(who.queues)
-                        .bind(who.kinds)
-                        .bind(limits)
-                        .bind(load)
+                        .bind(served.queues)
+                        .bind(served.kinds)
+                        .bind(served.limits)
+                        .bind(served.load)
                         .execute(connection)
                         .await
                 }
@@ -67,13 +69,15 @@ impl LeaseKeeper for PostgresLease {
 
     async fn renew(&mut self, boot: i64) -> Result<bool, KeeperError> {
         let ttl = self.ttl_seconds;
-        let (limits, load) = (self.load.limits(), self.load.now());
+        let served = self.load.borrow().told();
         let renewed = self.session.run_within("daemon_renew", self.limit, move |connection| {
             sqlx::query(include_str!("sql/daemon_renew.sql"))
                 .bind(boot)
                 .bind(ttl)
-                .bind(load)
-                .bind(limits)
+                .bind(served.load)
+                .bind(served.limits)
+                .bind(served.queues)
+                .bind(served.kinds)
                 .fetch_optional(connection)
                 .boxed()
         });

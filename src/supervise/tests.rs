@@ -24,6 +24,24 @@ async fn an_unasked_end_of_a_vital_task_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_was_told_to_leave_may_end_and_no_other_may() {
+    let (supervisor, leave) = (Supervisor::default(), CancellationToken::new());
+    for (name, leave) in [("left", leave.clone()), ("other", CancellationToken::new())] {
+        let told = leave.clone();
+        supervisor.until(leave).spawn(name, ExitPolicy::Shutdown, move || {
+            let told = told.clone();
+            async move { told.cancelled().await }
+        });
+    }
+    leave.cancel();
+    let soon = || Instant::now() + Duration::from_secs(1);
+    assert!(supervisor.ended("left", soon()).await);
+    assert!(!supervisor.ended("other", soon()).await, "it wasn't told");
+    supervisor.spawn("vital", ExitPolicy::Shutdown, || async {});
+    assert_eq!(supervisor.failure().await, "vital", "the only one that nobody told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_expect_ends_a_clean_end_is_no_failure_and_is_waited_for() {
     let supervisor = Supervisor::default();
     let gate = Arc::new(tokio::sync::Notify::new());

@@ -73,6 +73,8 @@ events! {
     QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.", ["job.queue"];
     QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
     REQUEST_FAILED = "request.failed", "A request to a receiver wasn't made: the daemon lacks something, or the address may not be reached; mend it.", ["error.message"];
+    CIRCUIT_OPENED = "circuit.opened", "Requests to a `receiver` of an http kind failed `failures` times in a row: its jobs are parked, uncharged, and each `open_seconds` one is sent to see.", ["receiver", "failures", "open_seconds"];
+    CIRCUIT_CLOSED = "circuit.closed", "The receiver answers well again: all jobs of its kind are sent.", ["receiver"];
     COMMAND_FAILED = "command.failed", "A program wasn't run, lacks a permission or is configured wrongly: mend it.", ["exit.code", "error.message"];
     FUNCTION_FAILED = "function.failed", "A function of an sql kind can't be called, lacks a right or something that it names, or couldn't be ended: mend it.", ["function", "error.message"];
     ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];

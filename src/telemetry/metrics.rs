@@ -6,6 +6,7 @@
 //! can't be recorded. It doesn't serve HTTP and it asks the database nothing.
 
 mod catalogue;
+mod claims;
 mod daemon;
 mod families;
 mod job;
@@ -17,6 +18,7 @@ mod runtime;
 mod samplers;
 
 pub use catalogue::{CATALOGUE, Definition, Shape};
+pub use claims::{ClaimTime, ClaimTimes};
 pub use daemon::{DaemonMetrics, Freshness, Session};
 pub use families::{
     CommandExit, CommandMetrics, DbOperation, FlushMetrics, InFlight, LateReason, LimiterMetrics,
@@ -24,7 +26,7 @@ pub use families::{
 };
 pub use job::{AttemptEnd, JobMetrics};
 pub use queue::{PollMetrics, QueueMetrics, WakeSource};
-pub use receivers::{HttpHandlerMetrics, RequestEnd};
+pub use receivers::{CircuitState, HttpHandlerMetrics, RequestEnd};
 
 use crate::{
     config,
@@ -55,6 +57,8 @@ pub struct Metrics {
     registry: Registry,
     /// What exists once a daemon: supervision, rescue, schema, draining.
     pub daemon: DaemonMetrics,
+    /// Each claim by itself, once a benchmark has asked.
+    pub claims: Arc<ClaimTimes>,
     samplers: samplers::Samplers,
     runtime: runtime::Runtime,
     losses: OnceLock<Arc<crate::telemetry::logs::Losses>>,
@@ -84,6 +88,7 @@ impl Metrics {
         let registry = Registry::new();
         Self {
             daemon: DaemonMetrics::new(&registry),
+            claims: Arc::default(),
             samplers: samplers::Samplers::default(),
             runtime: runtime::Runtime::default(),
             losses: OnceLock::new(),
@@ -99,7 +104,7 @@ impl Metrics {
         let name = queue.as_str();
         let room = names.queues.len() < MAX_QUEUES || names.queues.contains_key(name);
         let label = if room { name } else { OTHER }.to_owned();
-        let made = || Arc::new(QueueMetrics::new(&self.registry, &label));
+        let made = || Arc::new(QueueMetrics::new(&self.registry, &label, &self.claims));
         Arc::clone(names.queues.entry(label.clone()).or_insert_with(made))
     }
 
@@ -119,9 +124,9 @@ impl Metrics {
         CommandMetrics::new(&self.registry, &self.kind_label(kind))
     }
 
-    /// The handles of an http kind's receiver: scheme, host and port.
-    pub fn http_handler(&self, target: &str) -> HttpHandlerMetrics {
-        HttpHandlerMetrics::new(&self.registry, target)
+    /// The handles of an http kind and its receiver: scheme, host and port.
+    pub fn http_handler(&self, kind: &KindName, target: &str) -> HttpHandlerMetrics {
+        HttpHandlerMetrics::new(&self.registry, &self.kind_label(kind), target)
     }
 
     /// The handles of one statement, by the name of its file.

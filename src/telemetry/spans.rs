@@ -1,16 +1,19 @@
-//! Spans of attempts and of the requests that they make, for a collector that speaks OTLP.
+//! Spans of attempts, of what they call and of their verdicts, for a collector that speaks OTLP.
 //!
 //! Without an endpoint there is no [`Tracer`], and an attempt costs nothing more. With one, an attempt
 //! has a span whether it is sampled or not: what it calls is told the same decision. A sampled span goes
 //! into a bounded queue when it ends; one that finds no place is counted and gone, so that nobody waits
 //! for a collector. Spans hold names, numbers and the request's id: no payload, no error text, no URL's path.
 
+mod attempt;
+mod call;
 mod collector;
 mod exporter;
 mod open;
 
+pub use attempt::AttemptSpan;
+pub use call::CallSpan;
 pub use exporter::{EXPORT_MAX, Exporter};
-pub use open::{AttemptSpan, RequestSpan};
 
 use super::{Origin, metrics::Metrics};
 use crate::{
@@ -141,6 +144,8 @@ fn about(job: &ClaimedJob, origin: Option<&Origin>) -> Vec<KeyValue> {
     ];
     let request = origin.and_then(|origin| origin.request_id.clone());
     about.extend(request.map(|id| KeyValue::new("legwork.request_id", id)));
+    let user = origin.and_then(|origin| origin.user_id.clone());
+    about.extend(user.map(|id| KeyValue::new("legwork.user_id", id)));
     about
 }
 

@@ -15,8 +15,7 @@ pub struct Attempt {
     job: ClaimedJob,
     timeout: Duration,
     max_attempts: u16,
-    token: CancellationToken,
-    stop: StopOrder,
+    told: Option<(CancellationToken, Stop)>,
 }
 
 /// The first attempt of a job with this payload: kind `test`, queue `default`, 20 attempts of five
@@ -38,8 +37,7 @@ pub fn attempt<Form>(
         job: ClaimedJob::new(Lease { job: JobId(1), token: 1, holder: 1 }, queue, kind, payload),
         timeout: Duration::from_mins(5),
         max_attempts: 20,
-        token: CancellationToken::new(),
-        stop: StopOrder::default(),
+        told: None,
     }
 }
 
@@ -100,15 +98,13 @@ impl Attempt {
 
     /// Cancelled when this token is, as by `legwork job cancel`.
     pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
-        self.token = token;
-        self.stop.give(Stop::Cancelled);
+        self.told = Some((token, Stop::Cancelled));
         self
     }
 
     /// Told to stop when this token is cancelled, as by a daemon that shuts down.
     pub fn interrupted_by(mut self, token: CancellationToken) -> Self {
-        self.token = token;
-        self.stop.give(Stop::Shutdown);
+        self.told = Some((token, Stop::Shutdown));
         self
     }
 
@@ -119,9 +115,23 @@ impl Attempt {
             max_attempts: self.max_attempts,
             grace_without_lease: Duration::from_secs(5),
         };
-        let context = Context::new(self.job, limits, self.token);
+        // Not the program's own token: a deadline cancels it, and a reason stands before it is cancelled.
+        let (token, stop) = (CancellationToken::new(), StopOrder::default());
+        let context = Context::new(self.job, limits, token.clone());
         let progress = context.progress_so_far();
-        let ending = execute(self.handler.as_ref(), &context, &self.stop).await;
+        let told = async {
+            if let Some((asked, why)) = self.told {
+                asked.cancelled().await;
+                stop.give(why);
+                token.cancel();
+            }
+            std::future::pending::<()>().await;
+        };
+        let ending = tokio::select! {
+            biased;
+            () = told => unreachable!("being told to stop is no end"),
+            ending = execute(self.handler.as_ref(), &context, &stop) => ending,
+        };
         Ran { ending, progress: progress.last() }
     }
 }

@@ -1,9 +1,12 @@
 //! A test's database worked off by a real daemon in this process, and what each attempt decided.
 
 use crate::{
+    config::Shutdown,
     daemon::{Daemon, Ended, StartError},
     executor::{Context, Handler, HandlerFuture},
     job::{JobId, KindName, Outcome, QueueName},
+    postgres::DbError,
+    telemetry::causes,
 };
 use std::{
     mem,
@@ -13,8 +16,16 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// How long a drain may take before the daemon is told to stop.
+/// How long [`drain`] may take, to its very end.
 pub const DRAIN_MAX: Duration = Duration::from_mins(1);
+
+/// What a drain that is overdue leaves its handlers, in place of the daemon's own times: they have been
+/// given all that the test has.
+const SHUTDOWN: Shutdown = Shutdown {
+    grace: Duration::from_secs(1),
+    cancel_grace: Duration::from_secs(1),
+    stop_timeout: None,
+};
 
 /// Attempts that are recorded; further ones are counted.
 pub const RECORDED_MAX: usize = 10_000;
@@ -61,19 +72,28 @@ pub enum DrainError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// There was still something to do.
-    #[error("the queue wasn't empty after {limit:?}; {attempts} attempts had ended")]
+    #[error("the queue wasn't empty within {limit:?}; {attempts} attempts had ended")]
     Overdue {
-        /// [`DRAIN_MAX`].
+        /// The whole time that it had.
         limit: Duration,
         /// How many had ended.
         attempts: usize,
+    },
+    /// The database never answered.
+    #[error("the database couldn't be reached within {limit:?}: {}", causes::told(.error))]
+    Unreached {
+        /// The whole time that it had.
+        limit: Duration,
+        /// Why the last try failed.
+        error: DbError,
     },
 }
 
 /// Runs this daemon until nothing of what it serves is in line or runs, and says what its handlers decided.
 ///
 /// It is the real daemon on the real database, so it sees what is committed, and jobs that its handlers
-/// enqueue are worked off as well. What is for later stays: retries wait for their backoff.
+/// enqueue are worked off as well. What is for later stays: retries wait for their backoff. It takes
+/// [`DRAIN_MAX`] at most, whatever hangs; [`drain_within`] takes another bound.
 ///
 /// ```no_run
 /// # async fn refund(_: u64, _: legwork::Context) -> Result<(), legwork::HandlerError> { Ok(()) }
@@ -87,14 +107,22 @@ pub enum DrainError {
 /// # }
 /// ```
 pub async fn drain(daemon: Daemon) -> Result<Drained, DrainError> {
+    drain_within(daemon, DRAIN_MAX).await
+}
+
+/// [`drain`] with a bound of one's own. The last five seconds are for handlers that are told to stop, and
+/// for the end of the daemon.
+pub async fn drain_within(daemon: Daemon, limit: Duration) -> Result<Drained, DrainError> {
     let record = Record::default();
     let recorded = record.clone();
     let daemon = daemon
         .once()
+        .with_shutdown(SHUTDOWN)
         .with_each_handler(move |inner| Arc::new(Recorded { inner, record: recorded.clone() }));
+    let wait = daemon.wait();
     let overdue = CancellationToken::new();
     let watch = async {
-        sleep(DRAIN_MAX).await;
+        sleep(limit.saturating_sub(SHUTDOWN.bound())).await;
         overdue.cancel();
         std::future::pending::<()>().await;
     };
@@ -105,7 +133,10 @@ pub async fn drain(daemon: Daemon) -> Result<Drained, DrainError> {
     let Ending { attempts, more } = record.taken();
     if overdue.is_cancelled() {
         let attempts = attempts.len() + more;
-        return Err(DrainError::Overdue { limit: DRAIN_MAX, attempts });
+        return Err(match wait.reason() {
+            Some(error) => DrainError::Unreached { limit, error },
+            None => DrainError::Overdue { limit, attempts },
+        });
     }
     Ok(Drained { attempts, more, ended })
 }
@@ -178,5 +209,27 @@ impl Handler for Recorded {
 
     fn stop_grace(&self) -> Duration {
         self.inner.stop_grace()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    /// Time that nobody works in passes at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_is_away_is_named_within_the_bound_with_the_last_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("postgres:///app?user=app&host={}", directory.path().display());
+        let work = async |(): (), _: Context| Ok::<_, crate::HandlerError>(());
+        let daemon = Daemon::builder().database_url(url).handler("work", work).build();
+        let begun = Instant::now();
+        let error = drain(daemon.expect("it is right")).await.expect_err("there is no server");
+        assert!(begun.elapsed() <= DRAIN_MAX, "{:?}", begun.elapsed());
+        assert!(matches!(error, DrainError::Unreached { .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(said.starts_with("the database couldn't be reached within 60s"), "{said}");
+        assert!(said.contains("No such file or directory"), "with its cause: {said}");
     }
 }

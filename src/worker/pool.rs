@@ -129,14 +129,21 @@ impl Pool {
         &self.0.verdicts
     }
 
-    /// Shows the pool in its queue's gauges whenever it is called; keeps no pool alive.
-    pub fn gauges(&self) -> impl Fn() + Send + Sync + use<> {
-        let pool = Arc::downgrade(&self.0);
-        move || {
-            if let Some(pool) = pool.upgrade() {
-                pool.show();
-            }
+    /// No job is in it and none will come: its workers end.
+    pub fn close(&self) {
+        self.0.handoff.close();
+        let QueueMetrics { channel_capacity, channel_depth, workers_busy, .. } = &*self.0.metrics;
+        let QueueMetrics { workers_idle, workers_stopping, oldest_running_age_seconds, .. } =
+            &*self.0.metrics;
+        let pool = [channel_capacity, channel_depth, oldest_running_age_seconds];
+        for gauge in pool.into_iter().chain([workers_busy, workers_idle, workers_stopping]) {
+            gauge.set(0.0);
         }
+    }
+
+    /// Shows the pool in its queue's gauges.
+    pub fn show(&self) {
+        self.0.show();
     }
 
     /// Nothing more comes: gives back what no worker has taken, and lets workers end.
@@ -201,7 +208,7 @@ impl Pool {
         if let Some(tracer) = &self.0.tracer {
             context = context.traced_by(tracer);
         }
-        listed.job.follow(context.progress_so_far());
+        listed.job.follow(&context);
         let settled = about(&context).over(attempt(&kind, context, listed)).await;
         self.0.verdicts.settle(settled, slot).await;
         drop(in_flight);
@@ -251,10 +258,11 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
         kind.metrics.panics.increment(1);
     }
     let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
-    let settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
+    let mut settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));
     if let Some(span) = span {
         let error = settled.failure.as_ref().map(|failure| failure.cause.as_str());
         span.ended(settled.end().as_str(), error);
+        settled = settled.traced_by(&span);
     }
     tell_of_failure(&settled);
     Settled { origin, ..settled }

@@ -1,8 +1,9 @@
 //! The attempts that run now, and the one way to stop them.
 
 use crate::{
-    executor::{Progress, Stop, StopOrder},
+    executor::{Context, Progress, Stop, StopOrder},
     job::{JobId, KindName, Lease, QueueName},
+    telemetry::{Origin, logs::JobScope},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -43,19 +44,41 @@ pub struct RunningJob {
     pub token: CancellationToken,
     /// Why it has to.
     pub stop: StopOrder,
-    progress: OnceLock<Arc<Progress>>,
+    attempt: OnceLock<Attempt>,
+}
+
+/// What is known once an attempt has its context.
+#[derive(Debug)]
+struct Attempt {
+    number: u16,
+    origin: Option<Arc<Origin>>,
+    progress: Arc<Progress>,
 }
 
 impl RunningJob {
-    /// From now on its progress is shown.
-    pub(super) fn follow(&self, progress: Arc<Progress>) {
+    /// From now on its progress is shown, and lines about it tell where it comes from.
+    pub(super) fn follow(&self, context: &Context) {
+        let (number, origin) = (context.attempt(), context.origin().cloned());
         // An attempt has one context, so this is the first time.
-        self.progress.set(progress).ok();
+        self.attempt.set(Attempt { number, origin, progress: context.progress_so_far() }).ok();
+    }
+
+    /// Whom lines about it name.
+    pub fn scope(&self) -> JobScope {
+        let attempt = self.attempt.get();
+        JobScope {
+            id: self.lease.job,
+            kind: Some(self.kind.clone()),
+            queue: self.queue.clone(),
+            attempt: attempt.map_or(0, |attempt| attempt.number),
+            max_attempts: None,
+            origin: attempt.and_then(|attempt| attempt.origin.clone()),
+        }
     }
 
     /// What its handler last reported.
     pub fn progress(&self) -> Option<String> {
-        self.progress.get()?.last()
+        self.attempt.get()?.progress.last()
     }
 
     fn stop(&self, why: Stop) {
@@ -94,7 +117,7 @@ impl Running {
             since: Instant::now(),
             token: CancellationToken::new(),
             stop: StopOrder::default(),
-            progress: OnceLock::new(),
+            attempt: OnceLock::new(),
         });
         let mut state = self.lock();
         if state.lost.contains(&lease.holder) {

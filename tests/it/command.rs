@@ -112,6 +112,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::Retry { .. } => "retry",
         Outcome::Discard { reason, .. } => reason.as_str(),
         Outcome::Snooze { .. } => "snooze",
+        Outcome::Park { .. } => "park",
         Outcome::Cancel => "cancel",
         Outcome::Written { .. } => "written",
     }

@@ -21,6 +21,7 @@
 mod bench;
 mod churn;
 mod demo;
+mod faults;
 mod late;
 mod observed;
 mod poison;

@@ -4,3 +4,4 @@
 mod assertions;
 mod builder;
 mod producer;
+mod spans;

@@ -17,7 +17,7 @@ mod lines;
 mod metrics;
 mod outage;
 mod probes;
-mod reload;
+pub(crate) mod reload;
 #[cfg(target_os = "linux")]
 mod shortage;
 mod shutdown;

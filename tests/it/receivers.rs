@@ -2,6 +2,7 @@
 //! receivers can't do.
 
 mod answers;
+mod circuit;
 mod egress;
 mod hostile;
 mod journey;
@@ -31,11 +32,20 @@ fn settings(url: &str) -> HttpSettings {
 }
 
 fn context(payload: &str, timeout: Duration, token: CancellationToken) -> Context {
+    let from = format!(r#"{{"traceparent":"{TRACE}","tracestate":"v=1","request_id":"r-1"}}"#);
+    context_from(from, payload, timeout, token)
+}
+
+/// Of a job whose metadata says this.
+fn context_from(
+    metadata: String,
+    payload: &str,
+    timeout: Duration,
+    token: CancellationToken,
+) -> Context {
     let job = ClaimedJob {
         charged: 2,
-        metadata: Some(format!(
-            r#"{{"traceparent":"{TRACE}","tracestate":"v=1","request_id":"r-1"}}"#
-        )),
+        metadata: Some(metadata),
         ..ClaimedJob::new(
             Lease { job: JobId(42), token: 7, holder: 1 },
             QueueName::new("mail").expect("a name"),
@@ -71,6 +81,7 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Snooze { delay } => {
             delay.map_or("snooze".into(), |delay| format!("snooze {delay:?}"))
         }
+        Outcome::Park { delay } => format!("park {delay:?}"),
         Outcome::Cancel => "cancel".into(),
         Outcome::Written { .. } => unreachable!("of functions alone"),
     }

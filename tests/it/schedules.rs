@@ -8,6 +8,7 @@ mod commands;
 mod instants;
 mod keys;
 mod races;
+mod reloads;
 mod rules;
 
 use sqlx::postgres::PgConnection;

@@ -21,6 +21,7 @@
 //! Tests wait for facts with [`eventually`], never by sleeping. A helper here makes one thing and
 //! its name says so; none builds a world.
 
+pub(crate) mod authority;
 pub(crate) mod collector;
 pub(crate) mod container;
 pub(crate) mod daemon;

@@ -1,6 +1,8 @@
 //! One trace and one request from the INSERT to whatever the job's handler calls, and its spans at a
 //! collector.
 
+mod collectors;
+
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -20,12 +22,15 @@ use crate::support::{
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PRODUCER: &str = "00f067aa0ba902b7";
 
-/// Writes down what the session tells it, and nothing else.
+/// Writes down what the session tells it, and enqueues a job.
 const FUNCTION: &str = "CREATE SCHEMA app;
-    CREATE TABLE app.told (traceparent text, request text);
+    CREATE TABLE app.told (traceparent text, request text, caller text);
     CREATE FUNCTION app.tell(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$
-        INSERT INTO app.told VALUES (current_setting('legwork.traceparent'), current_setting('legwork.request_id'))
-        RETURNING NULL::jsonb
+        WITH told AS (
+            INSERT INTO app.told VALUES (current_setting('legwork.traceparent'),
+                current_setting('legwork.request_id'), current_setting('legwork.user_id', true))
+        ), child AS (INSERT INTO legwork.job (kind) VALUES ('noop'))
+        SELECT NULL::jsonb
     $$;";
 
 /// A kind of each handler that hands the trace on, and spans to this collector.
@@ -35,7 +40,11 @@ fn configuration(url: &str, hook: &str, notebook: &Notebook, tracing: &str) -> S
             "[[kind]]\nname = 'hook'\nhandler = 'http'\nurl = '{hook}'\nallow_hosts = ['127.0.0.1']\n"
         ),
         "[[kind]]\nname = 'call'\nhandler = 'sql'\nfunction = 'app.tell'\n".to_owned(),
-        notebook.kind("tell", "echo \"$TRACEPARENT $LEGWORK_REQUEST_ID\" >> notes", ""),
+        notebook.kind(
+            "tell",
+            "echo \"$TRACEPARENT $LEGWORK_REQUEST_ID $LEGWORK_USER_ID\" >> notes",
+            "",
+        ),
         "[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned(),
     ];
     let text = Configuration::of(url, &kinds).text();
@@ -59,7 +68,7 @@ async fn enqueue(pool: &PgPool, in_session: bool) {
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.expect("set");
     }
     let metadata = (!in_session)
-        .then(|| serde_json::json!({ "traceparent": traceparent, "request_id": "r-17" }));
+        .then(|| serde_json::json!({ "traceparent": traceparent, "request_id": "r-17", "user_id": "u-3" }));
     for kind in ["hook", "call", "tell"] {
         let insert = match &metadata {
             Some(metadata) => {
@@ -90,6 +99,22 @@ fn attempt(spans: &[Span], kind: &str) -> Span {
     spans.iter().find(is_it).unwrap_or_else(|| panic!("no span of {kind} in {spans:?}")).clone()
 }
 
+/// The span of this name below the attempt of this kind.
+fn call(spans: &[Span], name: &str, kind: &str) -> Span {
+    let parent = attempt(spans, kind).span_id;
+    let is_it = |span: &&Span| span.name == name && span.parent_span_id == parent;
+    spans.iter().find(is_it).unwrap_or_else(|| panic!("no {name} of {kind} in {spans:?}")).clone()
+}
+
+fn text(text: &str) -> Value {
+    Value::StringValue(text.to_owned())
+}
+
+/// The attempts' spans.
+fn attempts(spans: Vec<Span>) -> Vec<Span> {
+    spans.into_iter().filter(|span| span.name.starts_with("process ")).collect()
+}
+
 #[rstest]
 #[case::named_in_the_row(false)]
 #[case::set_in_the_session(true)]
@@ -103,23 +128,29 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         let mut daemon = Daemon::start(&configuration(&url, &hook, &notebook, &tracing)).await;
         daemon.logged("daemon.started").await;
         enqueue(&pool, in_session).await;
-        completed(&pool, 3).await;
+        completed(&pool, 4).await;
         for event in ["job.started", "job.finished"] {
-            support::eventually("every attempt is told of", async || daemon.count(event) == 3)
+            support::eventually("every attempt is told of", async || daemon.count(event) == 4)
                 .await;
         }
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
 
         let spans = collector.spans();
-        assert_eq!(spans.len(), 4, "{spans:#?}");
+        let mut names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+        names.sort_unstable();
+        let (attempt_of_each, verdicts) = (["process default"; 4], ["settle default"; 3]);
+        let calls = ["POST", "SELECT app.tell", "exec sh"];
+        assert_eq!(names, [&calls[..], &attempt_of_each, &verdicts].concat(), "{spans:#?}");
         for span in &spans {
             assert_eq!(hex(&span.trace_id), TRACE);
             assert_eq!(attribute(span, "legwork.request_id"), "r-17");
             assert!(span.start_time_unix_nano <= span.end_time_unix_nano);
         }
+        let user = (!in_session).then_some("u-3");
         for (id, kind) in ["hook", "call", "tell"].into_iter().enumerate() {
             let span = attempt(&spans, kind);
+            assert_eq!(value(&span.attributes, "legwork.user_id"), user.map(text), "{span:?}");
             assert_eq!(
                 (hex(&span.parent_span_id).as_str(), span.kind()),
                 (PRODUCER, SpanKind::Consumer)
@@ -147,24 +178,51 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
                     (&TRACE.into(), &own.clone().into())
                 );
                 assert_eq!(line["request_id"], "r-17", "{line}");
+                assert_eq!(line.get("user_id").and_then(|id| id.as_str()), user, "{line}");
             }
         }
 
-        let request = spans.iter().find(|span| span.name == "POST").expect("the request's span");
+        let request = call(&spans, "POST", "hook");
         assert_eq!(request.kind(), SpanKind::Client);
-        assert_eq!(request.parent_span_id, attempt(&spans, "hook").span_id);
         let status = value(&request.attributes, "http.response.status_code");
         assert_eq!(status, Some(Value::IntValue(200)));
+        let program = call(&spans, "exec sh", "tell");
+        assert_eq!(program.kind(), SpanKind::Internal);
+        assert_eq!(attribute(&program, "process.executable.name"), "sh");
+        let code = value(&program.attributes, "process.exit.code");
+        assert_eq!(code, Some(Value::IntValue(0)));
+        let function = call(&spans, "SELECT app.tell", "call");
+        assert_eq!(function.kind(), SpanKind::Client);
+        assert_eq!(attribute(&function, "db.system.name"), "postgresql");
+        assert_eq!(attribute(&function, "db.stored_procedure.name"), "app.tell");
+        for (id, kind) in [("1", "hook"), ("3", "tell")] {
+            let verdict = call(&spans, "settle default", kind);
+            assert_eq!(verdict.kind(), SpanKind::Client);
+            assert_eq!(attribute(&verdict, "messaging.operation.type"), "settle");
+            assert_eq!(attribute(&verdict, "messaging.message.id"), id);
+            assert_eq!(attribute(&verdict, "legwork.flush.op"), "finish");
+            let ended = attempt(&spans, kind).end_time_unix_nano;
+            assert!(verdict.start_time_unix_nano >= ended - 1_000_000, "{verdict:?}");
+        }
         let received = &receiver.requests()[0];
         let below = |span: &Span| format!("00-{TRACE}-{}-01", hex(&span.span_id));
-        assert_eq!(received.header("traceparent"), below(request));
+        assert_eq!(received.header("traceparent"), below(&request));
         assert_eq!(received.header("x-request-id"), "r-17");
-        let told = notebook.says(&below(&attempt(&spans, "tell"))).await;
-        assert_eq!(told, "r-17");
-        let told =
-            pool.fetch_one("SELECT traceparent, request FROM app.told").await.expect("a row");
-        assert_eq!(told.get::<String, _>(0), below(&attempt(&spans, "call")));
+        assert_eq!(received.all("legwork-user-id"), Vec::from_iter(user));
+        let told = notebook.says(&below(&program)).await;
+        assert_eq!(told, ["r-17"].into_iter().chain(user).collect::<Vec<_>>().join(" "));
+        let told = pool
+            .fetch_one("SELECT traceparent, request, caller FROM app.told")
+            .await
+            .expect("a row");
+        assert_eq!(told.get::<String, _>(0), below(&function));
         assert_eq!(told.get::<String, _>(1), "r-17");
+        let caller = told.get::<Option<String>, _>(2).filter(|caller| !caller.is_empty());
+        assert_eq!(caller.as_deref(), user);
+        // The function's own job stands below it.
+        let child = attempt(&spans, "noop");
+        assert_eq!(child.parent_span_id, function.span_id);
+        assert_eq!(attribute(&child, "legwork.request_id"), "r-17");
 
         let heads = collector.heads();
         assert!(heads[0].starts_with("post /v1/traces "), "{heads:?}");
@@ -191,8 +249,21 @@ fn a_retry_begins_a_trace_that_links_to_the_producers_and_fails_as_the_first_did
         let id =
             sqlx::query_scalar(insert).bind(metadata).fetch_one(&pool).await.expect("inserted");
         becomes(&pool, id, "discarded").await;
-        support::eventually("both spans have come", async || collector.spans().len() == 2).await;
-        let spans = collector.spans();
+        let all = 2 * ["process", "exec", "settle"].len();
+        support::eventually("all spans have come", async || collector.spans().len() == all).await;
+        for (op, count) in [("back", 1), ("finish", 1)] {
+            let of_op = |span: &&Span| {
+                span.name == "settle default" && attribute(span, "legwork.flush.op") == op
+            };
+            assert_eq!(collector.spans().iter().filter(of_op).count(), count, "{op}");
+        }
+        let programs = collector.spans().into_iter().filter(|span| span.name == "exec sh");
+        for program in programs {
+            assert_eq!(attribute(&program, "error.type"), "other");
+            let code = value(&program.attributes, "process.exit.code");
+            assert_eq!(code, Some(Value::IntValue(1)));
+        }
+        let spans = attempts(collector.spans());
         let (first, second) = (&spans[0], &spans[1]);
         assert_eq!((hex(&first.trace_id).as_str(), first.links.len()), (TRACE, 0));
         assert_ne!(second.trace_id, first.trace_id);
@@ -334,7 +405,8 @@ fn a_collector_that_comes_back_is_said() {
         let collector = Collector::at(address).await;
         enqueue().await;
         daemon.logged("spans.taken").await;
-        assert_eq!(collector.spans().len(), 1);
+        support::eventually("its span has come", async || attempts(collector.spans()).len() == 1)
+            .await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;

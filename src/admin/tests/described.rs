@@ -135,7 +135,9 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     const ELSEWHERE: [u8; 4] = [192, 0, 2, 7];
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
+    let rebound = [("host", "evil.example.com")];
     well.health.enter(Phase::Ready);
+    well.health.warn(Some("configuration: it wasn't reloaded".into()));
     let ill = AdminState { health: Health::new(Duration::ZERO), ..state() };
     let document = served(well.clone(), async |at| get(at, "/openapi.json", "").await).await;
     assert_eq!(header(&document, "content-type"), Some("application/json"));
@@ -145,9 +147,13 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     for (path, _) in routes::routes() {
         for method in [Method::GET, Method::HEAD] {
             for state in [&well, &ill] {
-                for (headers, peer) in
-                    [(&[][..], HERE), (&json[..], HERE), (&large[..], HERE), (&[][..], ELSEWHERE)]
-                {
+                for (headers, peer) in [
+                    (&[][..], HERE),
+                    (&json[..], HERE),
+                    (&large[..], HERE),
+                    (&rebound[..], HERE),
+                    (&[][..], ELSEWHERE),
+                ] {
                     let exchange = ask(state, (method.clone(), path), headers, peer).await;
                     seen.insert(held(&document, exchange).await);
                 }

@@ -52,6 +52,23 @@ pub(super) fn settings(
     Some(CommandSettings { command, env, cwd, kill_grace, max_output })
 }
 
+/// What is wrong with a command that a program put together. Whether it may run a shell on a line of text is
+/// asked of files alone, which people write by hand.
+pub(super) fn wrong(command: &CommandSettings) -> Vec<(&'static str, String)> {
+    let CommandSettings { command, env, cwd, kill_grace: _, max_output: _ } = command;
+    let program = arguments(command, true).and_then(runnable).err();
+    let cwd = cwd.as_ref().and_then(|path| directory(&path.to_string_lossy()).err());
+    let variables = env.iter().filter_map(|(name, value)| legal(name, value).err());
+    let many = (env.len() > ITEMS_MAX).then(|| too_many(env.len()));
+    let keyed = |key| move |why| (key, why);
+    let single = program.map(keyed("command")).into_iter().chain(cwd.map(keyed("cwd")));
+    single.chain(variables.chain(many).map(keyed("env"))).collect()
+}
+
+fn too_many(variables: usize) -> String {
+    format!("{variables} variables are given, {ITEMS_MAX} are allowed")
+}
+
 fn command(
     reader: &mut Reader<'_>,
     at: At<'_>,
@@ -192,8 +209,7 @@ fn variables(
         }
     }
     if variables.len() > ITEMS_MAX {
-        let why = format!("{} variables are given, {ITEMS_MAX} are allowed", variables.len());
-        reader.refuse(at, "env", &why);
+        reader.refuse(at, "env", &too_many(variables.len()));
     }
     variables.sort();
     variables.dedup();

@@ -3,19 +3,15 @@
 //! No name is looked up and nothing is connected to: a host that doesn't resolve yet is found by the
 //! first attempt. An address that stands in the URL itself is judged here.
 
-use super::Warnings;
+use super::{Warnings, authorities};
 use crate::config::{
     egress::Egress,
     reader::{At, Reader},
     secret,
-    settings::{HttpSettings, SigningSecret},
-    source,
+    settings::{CircuitSettings, HttpSettings, SigningSecret},
 };
 use ::url::{Host, Url};
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::pki_types::CertificateDer;
 use std::{net::IpAddr, path::Path};
 
 /// Most headers of a kind, most secrets, and most hosts that it allows.
@@ -52,11 +48,16 @@ pub(super) fn settings(
 ) -> Option<HttpSettings> {
     let headers = headers(reader, at);
     let secrets = secrets(reader, at);
-    let authorities = authorities(reader, at);
+    let authorities = trusted(reader, at);
     let egress = egress(reader, at);
     let connect_timeout = reader.duration(at, "connect_timeout", HttpSettings::CONNECT_TIMEOUT);
     let response_timeout = reader.duration(at, "response_timeout", HttpSettings::RESPONSE_TIMEOUT);
     let max_result = reader.size(at, "max_result", HttpSettings::MAX_RESULT);
+    let default = CircuitSettings::default();
+    let circuit = CircuitSettings {
+        failures: reader.count(at, "circuit.failures", default.failures),
+        open_for: reader.duration(at, "circuit.open_for", default.open_for),
+    };
     if reader.switch(at, "async", false) {
         let why = "this binary has no callback route yet: leave it out; a 202 completes the job";
         reader.refuse(at, "async", why);
@@ -67,7 +68,19 @@ pub(super) fn settings(
         warnings.push(format!("{label}: payloads cross public networks in plain text: use https"));
     }
     let timeouts = HttpSettings { connect_timeout, response_timeout, ..HttpSettings::new(url) };
-    Some(HttpSettings { headers, secrets, authorities, egress, max_result, ..timeouts })
+    Some(HttpSettings { headers, secrets, authorities, egress, max_result, circuit, ..timeouts })
+}
+
+/// What is wrong with requests that a program describes.
+pub(super) fn wrong(http: &HttpSettings) -> Vec<(&'static str, String)> {
+    let url = parsed(http.url.as_str(), &http.egress).err().map(|why| ("url", why));
+    let headers = http.headers.iter().filter_map(|(name, value)| header(name, value).err());
+    let many = (http.headers.len() > ITEMS_MAX).then(|| too_many(http.headers.len()));
+    url.into_iter().chain(headers.chain(many).map(|why| ("headers", why))).collect()
+}
+
+fn too_many(headers: usize) -> String {
+    format!("{headers} headers are given, {ITEMS_MAX} are allowed")
 }
 
 fn url(reader: &mut Reader<'_>, at: At<'_>, egress: &Egress) -> Option<Url> {
@@ -129,8 +142,7 @@ fn egress(reader: &mut Reader<'_>, at: At<'_>) -> Egress {
 fn headers(reader: &mut Reader<'_>, at: At<'_>) -> Vec<(String, String)> {
     let headers = reader.pairs(at, "headers");
     if headers.len() > ITEMS_MAX {
-        let why = format!("{} headers are given, {ITEMS_MAX} are allowed", headers.len());
-        reader.refuse(at, "headers", &why);
+        reader.refuse(at, "headers", &too_many(headers.len()));
     }
     for (name, value) in &headers {
         if let Err(why) = header(name, value) {
@@ -179,31 +191,13 @@ fn secrets(reader: &mut Reader<'_>, at: At<'_>) -> Vec<SigningSecret> {
     secrets
 }
 
-fn authorities(reader: &mut Reader<'_>, at: At<'_>) -> Vec<CertificateDer<'static>> {
+fn trusted(reader: &mut Reader<'_>, at: At<'_>) -> Vec<CertificateDer<'static>> {
     let Some(file) = reader.text(at, "ca_file", |_| Ok(())) else { return Vec::new() };
-    match certificates(Path::new(&file)) {
+    match authorities::certificates(Path::new(&file)) {
         Ok(certificates) => certificates,
         Err(why) => {
             reader.refuse(at, "ca_file", &why);
             Vec::new()
         }
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let name = path.display();
-    if !path.is_absolute() {
-        return Err(format!("{name} isn't absolute: what it means would depend on the directory"));
-    }
-    let (pem, _) = source::bounded(path, source::FILE_MAX_BYTES)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = certificates.map_err(|error| format!("{name}: {error}"))?;
-    if certificates.is_empty() {
-        return Err(format!("{name} holds no certificate in PEM"));
-    }
-    for certificate in &certificates {
-        let added = RootCertStore::empty().add(certificate.clone());
-        added.map_err(|error| format!("{name}: {error}"))?;
-    }
-    Ok(certificates)
 }

@@ -41,7 +41,7 @@ pub(super) fn short_of_connections(settings: &Settings) -> Option<String> {
 }
 
 /// Any name that a role can have. `none` is none: it means the one who logged in.
-fn role(text: &str) -> Result<(), String> {
+pub(super) fn role(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > NAME_MAX_BYTES {
         return Err(format!("a role's name has 1 to {NAME_MAX_BYTES} bytes"));
     }

@@ -3,7 +3,7 @@
 //! OpenTelemetry's own variables name the collector where no key does, since platforms set them for
 //! every program alike. The collector needn't be there: nothing is connected to.
 
-use super::{Warnings, section};
+use super::{Warnings, authorities, section};
 use crate::config::{
     environment::Environment,
     overlay::ENDPOINT_VARIABLES,
@@ -11,10 +11,15 @@ use crate::config::{
     settings::{Otlp, Tracing},
 };
 use ::url::Url;
+use rustls::pki_types::CertificateDer;
+use std::path::Path;
 
 /// Most bytes of a URL, and of all headers together.
 const MAX_BYTES: usize = 8 * 1024;
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
+/// The first that is set counts.
+const CERTIFICATES: [&str; 2] =
+    ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 
 pub(super) fn settings(
@@ -40,17 +45,27 @@ fn otlp(
     const KEY: &str = "otlp_endpoint";
     let whole = format!("environment {}", ENDPOINT_VARIABLES[0]);
     let is_whole = reader.place(at, KEY) == Some(whole.as_str());
-    let text = reader.text(at, KEY, |text| url(text, is_whole).map(|_| ()))?;
-    let traces = url(&text, is_whole).ok()?;
+    let text = reader.text(at, KEY, |text| collector_url(text, is_whole).map(|_| ()))?;
+    let traces = collector_url(&text, is_whole).ok()?;
     let asked = PROTOCOLS.into_iter().find_map(|name| Some((name, environment.text(name)?)));
     if let Some((name, protocol)) = asked.filter(|(_, protocol)| *protocol != "http/protobuf") {
         warnings.push(format!("{name} is {protocol}, and spans are sent by http/protobuf"));
     }
-    Some(Otlp { traces, headers: headers(reader, environment) })
+    let headers = headers(reader, environment);
+    Some(Otlp { traces, headers, authorities: trusted(reader, environment) })
+}
+
+fn trusted(reader: &mut Reader<'_>, environment: &Environment) -> Vec<CertificateDer<'static>> {
+    let named = CERTIFICATES.into_iter().find_map(|name| Some((name, environment.text(name)?)));
+    let Some((name, file)) = named else { return Vec::new() };
+    authorities::certificates(Path::new(file)).unwrap_or_else(|why| {
+        reader.mistakes.push(format!("{name}: {why}"), Some("the environment"));
+        Vec::new()
+    })
 }
 
 /// `/v1/traces` belongs behind an endpoint, unless it is there already or the URL is one for traces.
-fn url(text: &str, is_whole: bool) -> Result<Url, String> {
+pub(crate) fn collector_url(text: &str, is_whole: bool) -> Result<Url, String> {
     const PATH: &str = "/v1/traces";
     if text.len() > MAX_BYTES {
         return Err(format!("it is longer than {MAX_BYTES} bytes"));
@@ -61,7 +76,8 @@ fn url(text: &str, is_whole: bool) -> Result<Url, String> {
         return Err(format!("{:?} isn't http or https", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        let how = "a user or password can't stand in it: set OTEL_EXPORTER_OTLP_HEADERS";
+        let how =
+            "a user or password can't stand in it: send a header, by OTEL_EXPORTER_OTLP_HEADERS";
         return Err(how.into());
     }
     if !is_whole && !url.path().ends_with(PATH) {
@@ -101,7 +117,12 @@ fn read(text: &str) -> Result<Vec<(String, String)>, String> {
 
 fn header(pair: &str) -> Option<(String, String)> {
     let (name, value) = pair.split_once('=')?;
-    let (name, value) = (name.trim().to_ascii_lowercase(), decoded(value.trim())?);
+    collector_header(name.trim(), decoded(value.trim())?)
+}
+
+/// A header as it is sent; nothing where it can't be.
+pub(crate) fn collector_header(name: &str, value: String) -> Option<(String, String)> {
+    let name = name.to_ascii_lowercase();
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let named = !name.is_empty() && name.chars().all(token);
     let sent = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
@@ -145,7 +166,7 @@ mod tests {
         #[case] whole: bool,
         #[case] expected: Option<&str>,
     ) {
-        assert_eq!(url(text, whole).ok().as_ref().map(Url::as_str), expected);
+        assert_eq!(collector_url(text, whole).ok().as_ref().map(Url::as_str), expected);
     }
 
     /// The variables, and where spans then go, with which headers.
@@ -188,7 +209,8 @@ mod tests {
         );
         assert!(!format!("{otlp:?}").contains("hidden"), "{otlp:?}");
 
-        for wrong in [(BASE.0, "base:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", "secret")] {
+        let missing = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem");
+        for wrong in [(BASE.0, "base:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", "secret"), missing] {
             let mistakes = load_with("", &[BASE, wrong]).expect_err("wrong").to_string();
             assert!(mistakes.contains(wrong.0) && !mistakes.contains("secret"), "{mistakes}");
         }

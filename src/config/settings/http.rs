@@ -24,6 +24,23 @@ pub struct HttpSettings {
     pub response_timeout: Duration,
     /// How much of an answer's body is read, in bytes.
     pub max_result: usize,
+    /// When it is left alone.
+    pub circuit: CircuitSettings,
+}
+
+/// When nothing is sent to a receiver that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CircuitSettings {
+    /// After so many failures in a row; 0 = never.
+    pub failures: u32,
+    /// For how long, until one request sees whether it is well again.
+    pub open_for: Duration,
+}
+
+impl Default for CircuitSettings {
+    fn default() -> Self {
+        Self { failures: 20, open_for: Duration::from_secs(30) }
+    }
 }
 
 impl HttpSettings {
@@ -45,6 +62,7 @@ impl HttpSettings {
             connect_timeout: Self::CONNECT_TIMEOUT,
             response_timeout: Self::RESPONSE_TIMEOUT,
             max_result: Self::MAX_RESULT,
+            circuit: CircuitSettings::default(),
         }
     }
 
@@ -66,6 +84,7 @@ impl fmt::Debug for HttpSettings {
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
             .field("max_result", &self.max_result)
+            .field("circuit", &self.circuit)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! The keys of `[tracing]`, checked.
 
 use ::url::Url;
+use rustls::pki_types::CertificateDer;
 use std::{fmt, time::Duration};
 
 /// `[tracing]`
@@ -27,6 +28,8 @@ pub struct Otlp {
     pub traces: Url,
     /// What goes with each request, for who asks for a key.
     pub headers: Vec<(String, String)>,
+    /// Authorities that are trusted besides the public ones.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl Otlp {

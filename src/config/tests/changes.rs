@@ -32,7 +32,7 @@ fn every_key_is_taken_over_or_named_as_waiting_for_a_restart_as_the_reference_sa
         }
     }
     // All but those that no value alone changes.
-    assert_eq!(seen, taken_over.len() - 4);
+    assert_eq!(seen, taken_over.len() - 7);
 }
 
 const KIND: &str = "[[kind]]\nname = \"k\"\nhandler = \"noop\"\n";
@@ -43,18 +43,25 @@ fn waiting(old: &str, new: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_added_or_removed_is_named_and_so_is_a_kind_that_calls_a_function() {
+fn what_is_added_or_removed_is_taken_over_and_named() {
+    let changed = |old: &str, new: &str| settings(old, &[]).differences(&settings(new, &[]));
     let queue = "[[queue]]\nname = \"default\"\n[[queue]]\nname = \"mail\"\nconcurrency = 2\n";
-    assert_eq!(waiting("", queue), ["[[queue]] \"mail\""]);
-    assert_eq!(waiting(queue, ""), ["[[queue]] \"mail\""]);
-    assert_eq!(waiting("", KIND), ["[[kind]] \"k\""]);
-    assert_eq!(waiting(KIND, ""), ["[[kind]] \"k\""]);
+    let schedule = "[[schedule]]\nname = \"s\"\ncron = \"0 0 1 1 *\"\nkind = \"k\"\n";
+    let kind_and_schedule = format!("{KIND}{schedule}");
+    for (old, new, named) in [
+        ("", queue, "[[queue]] \"mail\""),
+        ("", KIND, "[[kind]] \"k\""),
+        (KIND, kind_and_schedule.as_str(), "[[schedule]] \"s\""),
+    ] {
+        for (old, new) in [(old, new), (new, old)] {
+            assert_eq!((changed(old, new), waiting(old, new)), (vec![named.to_owned()], vec![]));
+        }
+    }
     let sql = "[[kind]]\nname = \"k\"\nhandler = \"sql\"\nfunction = \"app.f\"\n";
-    assert_eq!(waiting(KIND, sql), ["[[kind]] \"k\".handler"]);
-    assert_eq!(waiting(sql, KIND), ["[[kind]] \"k\".handler"]);
-    assert_eq!(waiting(&format!("{KIND}timeout = \"1s\"\n"), KIND), [""; 0]);
-    let own = "[[queue]]\nname = \"default\"\nretention = \"7d\"\n";
-    assert_eq!(waiting("", own), ["[[queue]] \"default\".retention"]);
+    for (old, new) in [(KIND, sql), (sql, KIND)] {
+        let named = vec!["[[kind]] \"k\".handler".to_owned()];
+        assert_eq!((changed(old, new), waiting(old, new)), (named, vec![]));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{Files, load_text};
 use crate::config::{HandlerSettings, HttpSettings};
+use proptest::prelude::*;
 use rstest::rstest;
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ fn a_url_that_is_none_is_refused(#[case] keys: &str, #[case] expected: &str) {
 #[case::per_cent("%31%32%37.0.0.1")]
 #[case::trailing_dot("127.0.0.1.")]
 #[case::nothing("0")]
+#[case::this_network("0.1.2.3")]
+#[case::shared("100.64.0.1")]
+#[case::private_172("172.16.0.1")]
+#[case::private_192("192.168.1.1")]
 #[case::private("10.0.0.1")]
 #[case::metadata("169.254.169.254")]
 #[case::v6("[::1]")]
@@ -76,6 +81,7 @@ fn a_url_that_is_none_is_refused(#[case] keys: &str, #[case] expected: &str) {
 #[case::v6_6to4("[2002:7f00:1::]")]
 #[case::v6_private("[fd00::1]")]
 #[case::v6_link_local("[fe80::1]")]
+#[case::v6_private_first("[fc00::1]")]
 fn an_address_that_is_not_public_is_refused_however_it_is_written(#[case] host: &str) {
     for (scheme, port) in [("http", ""), ("https", ""), ("https", ":8443")] {
         let said = loaded(&format!("url = \"{scheme}://{host}{port}/jobs\"")).expect_err(host);
@@ -121,6 +127,9 @@ fn a_header_that_could_mislead_is_refused(#[case] header: &str, #[case] expected
 #[case::network("allow_hosts = [\"10.0.0.0/99\"]", "is neither a host's name nor an address")]
 #[case::slow("connect_timeout = \"1h\"", "out of range: 10ms to 1m")]
 #[case::never("response_timeout = \"0s\"", "out of range: 10ms to 1d")]
+#[case::no_rest("circuit.open_for = \"0s\"", "out of range: 10ms to 1h")]
+#[case::failures("circuit.failures = -1", "out of range: 0 to 10000")]
+#[case::no_table("circuit = 5", "circuit")]
 #[case::large("max_result = \"1GiB\"", "out of range: 0B to 1MiB")]
 #[case::others("command = [\"/bin/ls\"]", "it belongs to handler = \"command\"")]
 fn every_other_mistake_is_said(#[case] keys: &str, #[case] expected: &str) {
@@ -170,4 +179,50 @@ fn a_right_file_comes_to_settings_that_show_no_secret() {
 fn plain_http_to_public_hosts_is_warned_of() {
     let (_, warnings) = loaded("url = \"http://example.org/\"").expect("right");
     assert!(warnings[0].contains("payloads cross public networks in plain text"), "{warnings:?}");
+}
+
+/// The denied networks that a URL can name by an IPv4 address, as their first address and its bits.
+const DENIED: [([u8; 4], u32); 9] = [
+    ([0, 0, 0, 0], 8),
+    ([10, 0, 0, 0], 8),
+    ([100, 64, 0, 0], 10),
+    ([127, 0, 0, 0], 8),
+    ([169, 254, 0, 0], 16),
+    ([172, 16, 0, 0], 12),
+    ([192, 168, 0, 0], 16),
+    ([224, 0, 0, 0], 4),
+    ([240, 0, 0, 0], 4),
+];
+
+/// Every way in which a URL can write an IPv4 address, and those in which an IPv6 address holds one.
+fn written(address: u32) -> [String; 13] {
+    let [a, b, c, d] = address.to_be_bytes();
+    let (ab, cd) = (address >> 16, address & 0xffff);
+    [
+        format!("{a}.{b}.{c}.{d}"),
+        format!("{a}.{b}.{c}.{d}."),
+        format!("{a}.{b}.{cd}"),
+        format!("{a}.{}", address & 0xff_ffff),
+        format!("{address}"),
+        format!("0{a:o}.0{b:o}.0{c:o}.0{d:o}"),
+        format!("0{address:o}"),
+        format!("0x{a:x}.0x{b:X}.{c}.0{d:o}"),
+        format!("0x{address:x}"),
+        format!("[::ffff:{a}.{b}.{c}.{d}]"),
+        format!("[::{a}.{b}.{c}.{d}]"),
+        format!("[64:ff9b::{a}.{b}.{c}.{d}]"),
+        format!("[2002:{ab:x}:{cd:x}::1]"),
+    ]
+}
+
+#[test]
+fn no_address_of_a_denied_network_is_let_through_in_any_form() {
+    proptest!(|(which in 0..DENIED.len(), low in any::<u32>())| {
+        let (first, bits) = DENIED[which];
+        let address = u32::from_be_bytes(first) | (low & (u32::MAX >> bits));
+        for host in written(address) {
+            let said = loaded(&format!("url = \"http://{host}/jobs\"")).expect_err(&host);
+            prop_assert!(said.contains("in allow_hosts if it is meant"), "{host}: {said}");
+        }
+    });
 }

@@ -188,6 +188,10 @@ const FILES: &[(&str, &str)] = &[
         "a variable that isn't text",
         "[[kind]]\nname = \"a\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\nenv = { N = 5, LD_PRELOAD = \"x\" }\n",
     ),
+    (
+        "a name with a port, and a URL, for the admin port",
+        "[admin]\nallow_hosts = [\"a.example.org:80\", \"http://b\"]\n",
+    ),
     ("admin address", "[admin]\nlisten = \"localhost:9464\"\n"),
     ("log format", "[log]\nformat = \"jsno\"\n"),
     ("log filter with a misspelt level", "[log]\nfilter = \"legwork=debug,inof\"\n"),

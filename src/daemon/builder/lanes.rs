@@ -145,6 +145,11 @@ pub(super) fn add_queues(
             Err(error) => refuse(format!("rate_limit: {error}")),
         }
         if let Some(retention) = options.keep_completed {
+            if let Retention::For(time) = retention
+                && let Some(why) = out_of_bounds("queue.retention", Amount::Time(time))
+            {
+                refuse(why);
+            }
             queue.retention.completed = retention;
         }
     }

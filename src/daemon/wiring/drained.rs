@@ -3,20 +3,17 @@
 //! It ends well though jobs are in line that it may not or can't run, and whoever reads the exit code
 //! alone would take them for done. It counts once and waits for nothing.
 
-use super::Running;
-use crate::telemetry::events;
+use super::{Running, lanes};
+use crate::{postgres::Upkeep, telemetry::events};
 
 impl Running {
     /// Says how much waits in paused queues, and for somebody who serves it.
-    pub(super) async fn tell_what_waits(&self) {
-        let Some((_, upkeep, _, kinds)) = self.queues.first() else { return };
-        let queues: Vec<_> = self.queues.iter().map(|(_, _, q, _)| q.name.to_string()).collect();
+    pub(super) async fn tell_what_waits(&self, upkeep: &Upkeep) {
+        let (queues, kinds) = lanes::served(&self.lanes);
+        let queues: Vec<_> = queues.iter().map(ToString::to_string).collect();
         let counted = async {
             let elsewhere = upkeep.outside(&queues).await?;
-            Ok::<_, crate::postgres::DbError>((
-                elsewhere,
-                upkeep.count(queues, kinds.clone()).await?,
-            ))
+            Ok::<_, crate::postgres::DbError>((elsewhere, upkeep.count(queues, kinds).await?))
         };
         let (elsewhere, counts) = match counted.await {
             Ok(counted) => counted,

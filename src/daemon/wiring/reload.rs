@@ -1,19 +1,26 @@
-//! Has what runs go by other settings, without a task that ends or a job that moves.
+//! Has what runs go by other settings: no job is lost by it, and none that runs is touched.
 //!
 //! A pool's kinds are replaced whole: attempts that begin from now on run by the new ones, those that
-//! run end as they began. A queue's slots become more at once, or fewer as its jobs end.
+//! run end as they began. How the queues' lanes change is `lanes`.
 
 use super::Running;
 use crate::{
     config::{KindSettings, Settings},
+    executor::Registry,
     handlers,
-    worker::{KindRuntime, Kinds, Pool},
 };
-use std::sync::Arc;
 
 impl Running {
-    /// Goes over from these settings to those. They have the same queues and kinds.
+    /// Goes over from these settings to those.
     pub(in crate::daemon) fn adopt(&self, before: &Settings, after: &Settings) {
+        let registry = self.handlers_of(before, after);
+        let (load, kept) = self.change_lanes(after, registry);
+        self.told.tell(after, load, kept);
+        self.left.notify_one();
+    }
+
+    /// A handler for every kind.
+    fn handlers_of(&self, before: &Settings, after: &Settings) -> Registry {
         // A handler that stays the same stays the same one, with its connections.
         let is_new = |kind: &&KindSettings| {
             let old = before.kinds.iter().find(|old| old.name == kind.name);
@@ -22,30 +29,17 @@ impl Running {
             })
         };
         let new: Vec<_> = after.kinds.iter().filter(is_new).cloned().collect();
-        let fresh = handlers::from_settings(&new, &self.metrics);
-        for pool in &self.pools {
-            let runtime = |kind: &KindSettings| {
-                let old = pool.kind(&kind.name)?;
-                let handler = fresh.get(kind.name.as_str()).unwrap_or(&old.handler);
-                let (handler, metrics) = (Arc::clone(handler), Arc::clone(&old.metrics));
-                let runtime = KindRuntime { policy: kind.policy.clone(), handler, metrics };
-                Some((kind.name.clone(), Arc::new(runtime)))
-            };
-            pool.replace_kinds(after.kinds.iter().filter_map(runtime).collect::<Kinds>());
-            self.resize(pool, after);
+        let mut fresh = handlers::from_settings(&new, &self.metrics);
+        if let Some(functions) = &self.functions {
+            fresh = handlers::with_functions(fresh, &new, functions);
         }
-    }
-
-    fn resize(&self, pool: &Pool, after: &Settings) {
-        let Some(queue) = after.queues.iter().find(|queue| queue.name == *pool.queue()) else {
-            return;
-        };
-        for (slots, ..) in self.queues.iter().filter(|(_, _, of, _)| of.name == queue.name) {
-            slots.resize(queue.concurrency);
-        }
-        for (_, room, most) in self.rooms.iter().filter(|(of, ..)| *of == queue.name) {
-            room.resize(queue.concurrency.min(*most));
-        }
-        pool.widen(queue.concurrency);
+        let old = self.lanes().registry().clone();
+        after.kinds.iter().fold(Registry::default(), |registry, kind| {
+            let name = kind.name.as_str();
+            match fresh.get(name).or_else(|| old.get(name)) {
+                Some(handler) => registry.with_shared(kind.name.clone(), handler.clone()),
+                None => registry,
+            }
+        })
     }
 }

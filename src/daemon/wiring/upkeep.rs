@@ -103,33 +103,27 @@ impl Running {
             let (up, leases, running) = (Arc::clone(&up), leases.clone(), Arc::clone(&running));
             async move { maintenance::cancel_requested(&up, &leases, &running).await }
         });
-        self.start_history(settings, upkeep, survey);
+        self.start_history(upkeep, survey);
     }
 
-    /// Enqueues the jobs of schedules, where there are any.
-    pub(super) fn start_scheduler(
-        &self,
-        settings: &Settings,
-        connector: &Connector,
-        upkeep: &Arc<Upkeep>,
-    ) {
-        if settings.schedules.is_empty() {
-            return;
-        }
-        let scheduler = Scheduler::new(Arc::clone(upkeep), &settings.schedules, &self.metrics);
+    /// Enqueues the jobs of schedules. Without any it asks nothing until a reload brings one.
+    pub(super) fn start_scheduler(&self, connector: &Connector, upkeep: &Arc<Upkeep>) {
+        let (settings, metrics) = (self.told.schedules.subscribe(), Arc::clone(&self.metrics));
+        let scheduler = Scheduler::new(Arc::clone(upkeep), settings, metrics);
         let (scheduler, stop) = (Arc::new(Mutex::new(scheduler)), self.stop_claiming.clone());
+        let woken = Arc::clone(&self.told.scheduler);
         let limit = steps::of_statements(connector);
         self.supervisor.spawn_watched("scheduler", ExitPolicy::Restart, limit, move || {
             let scheduler = Arc::clone(&scheduler);
-            maintenance::punctually("scheduler", stop.clone(), move || {
+            maintenance::punctually("scheduler", stop.clone(), Arc::clone(&woken), move || {
                 let scheduler = Arc::clone(&scheduler);
                 async move { scheduler.lock().await.round().await }
             })
         });
     }
 
-    fn start_history(&self, settings: &Settings, upkeep: &Arc<Upkeep>, limit: Duration) {
-        let kept = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
+    fn start_history(&self, upkeep: &Arc<Upkeep>, limit: Duration) {
+        let kept = self.told.kept.subscribe();
         let pruner = Pruner::new(Arc::clone(upkeep), self.health.check("partition"), kept);
         let pruner = Arc::new(Mutex::new(pruner));
         self.round(("pruner", limit), self.stop_claiming.clone(), move || {

@@ -2,18 +2,28 @@
 //! lists. Nothing is inherited, so no secret of the daemon's leaks and no `LD_PRELOAD` gets in.
 
 use super::process::RESULT_DESCRIPTOR;
-use crate::{executor::Context, handlers::wall_clock, job::JobVariable};
+use crate::{
+    executor::Context, handlers::wall_clock, job::JobVariable, telemetry::spans::CallSpan,
+};
 
 /// Names and values.
 pub(super) type Variables = Vec<(String, String)>;
 
-/// Legwork's own variables come last: the file can't make a program believe another attempt's.
-pub(super) fn of(context: &Context, listed: &[(String, String)]) -> Variables {
+/// Legwork's own variables come last: the file can't make a program believe another attempt's. Where there is
+/// a span of the run, the program's own hang below it.
+pub(super) fn of(
+    context: &Context,
+    span: Option<&CallSpan>,
+    listed: &[(String, String)],
+) -> Variables {
     let origin = context.origin();
     let own = JobVariable::ALL.map(|variable| (variable.name(), value(variable, context)));
     let trace = [
-        ("TRACEPARENT", origin.and_then(|origin| origin.traceparent.clone())),
-        ("TRACESTATE", origin.and_then(|origin| origin.tracestate.clone())),
+        (
+            "TRACEPARENT",
+            span.map_or_else(|| origin?.traceparent.clone(), |it| Some(it.traceparent())),
+        ),
+        ("TRACESTATE", span.map_or_else(|| origin?.tracestate.clone(), CallSpan::tracestate)),
     ];
     let known = own.into_iter().chain(trace);
     let known = known.filter_map(|(name, value)| Some((name.to_owned(), value?)));

@@ -1,6 +1,6 @@
 //! What a receiver's answer means: the status decides, unless `Legwork-Action` says otherwise.
 
-use super::failure::Failure;
+use super::{circuit::Sign, failure::Failure};
 use crate::{
     handlers::wall_clock,
     job::{DiscardReason, JobError, JobResult, Outcome},
@@ -102,6 +102,12 @@ impl Answer {
     /// For metrics.
     pub(super) fn status(&self) -> u16 {
         self.status.as_u16()
+    }
+
+    /// What it says of the receiver: one that has an action to ask for works, whatever its status.
+    pub(super) fn sign(&self) -> Sign {
+        let is_sane = matches!(self.status.as_u16(), 200..=499);
+        if is_sane || matches!(self.action, Some(Ok(_))) { Sign::Well } else { Sign::Ill }
     }
 
     fn completes(&self) -> bool {

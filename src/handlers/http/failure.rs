@@ -1,5 +1,6 @@
 //! Why there is no answer, and what that means for the job.
 
+use super::circuit::Sign;
 use crate::{
     config::Denied,
     handlers::shortage::Shortage,
@@ -68,6 +69,19 @@ impl Failure {
             Self::Tls(_) => RequestEnd::Tls,
             Self::Slow | Self::Silent(_) | Self::Unfinished(_) => RequestEnd::Timeout,
             Self::Broken(_) => RequestEnd::Broken,
+        }
+    }
+
+    /// What it says of the receiver.
+    pub(super) fn sign(&self) -> Sign {
+        match self {
+            Self::Denied(_) | Self::Shortage(..) => Sign::Silent,
+            Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Slow
+            | Self::Silent(_)
+            | Self::Unfinished(_)
+            | Self::Broken(_) => Sign::Ill,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::signature;
 use crate::{
-    config::HttpSettings, executor::Context, handlers::wall_clock, telemetry::spans::RequestSpan,
+    config::HttpSettings, executor::Context, handlers::wall_clock, telemetry::spans::CallSpan,
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
@@ -25,7 +25,7 @@ pub(super) fn headers(context: &Context, settings: &HttpSettings) -> HeaderMap {
 }
 
 /// Where there is a span of the request, the receiver's spans hang below it.
-pub(super) fn trace(headers: &mut HeaderMap, span: Option<&RequestSpan>) {
+pub(super) fn trace(headers: &mut HeaderMap, span: Option<&CallSpan>) {
     let Some(span) = span else { return };
     put(headers, "traceparent", &span.traceparent());
     if let Some(state) = span.tracestate() {
@@ -51,6 +51,7 @@ fn about(context: &Context) -> Vec<(&'static str, String)> {
             ("traceparent", origin.traceparent.clone()),
             ("tracestate", origin.tracestate.clone()),
             ("x-request-id", origin.request_id.clone()),
+            ("legwork-user-id", origin.user_id.clone()),
         ];
         about.extend(origin.into_iter().filter_map(|(name, value)| Some((name, value?))));
     }
@@ -71,7 +72,7 @@ fn webhook(context: &Context, settings: &HttpSettings) -> Vec<(&'static str, Str
     webhook
 }
 
-/// What can't stand in a header is left out: of all this, only a producer's request id can be so.
+/// What can't stand in a header is left out: of all this, only a producer's request or user can be so.
 fn put(headers: &mut HeaderMap, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
         headers.insert(name, value);

@@ -131,3 +131,14 @@ fn the_row_may_have_limits_of_its_own() {
     let expected = Verdict::Discard { reason: DiscardReason::AttemptsExhausted };
     assert_eq!(rule(ending, &job, &policy(), 0.5).verdict, expected);
 }
+
+#[test]
+fn a_job_that_is_parked_is_charged_nothing_however_often() {
+    let parked = |delay| {
+        let job = ClaimedJob { snoozes: 10_000, ..job(0) };
+        rule(Ending::Decided(Outcome::Park { delay }), &job, &policy(), 0.5)
+    };
+    assert_eq!(parked(S * 7), Ruling { verdict: Verdict::Park { delay: S * 7 }, failure: None });
+    assert_eq!(parked(Duration::ZERO).verdict, Verdict::Park { delay: S });
+    assert_eq!(parked(Duration::MAX).verdict, Verdict::Park { delay: DELAY_MAX });
+}

@@ -31,47 +31,69 @@ pub struct WaitingRoom {
 }
 
 /// What a daemon publishes with its row.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Load {
     /// Its queues.
     pub queues: Vec<QueueLoad>,
-    /// Its limited kinds.
-    pub kinds: Vec<(KindName, RateLimit)>,
+    /// Its kinds, with their limits.
+    pub kinds: Vec<(KindName, Option<RateLimit>)>,
     /// Cancelled once it claims nothing more.
     pub quiet: CancellationToken,
 }
 
+/// The row's columns of these names.
+pub(super) struct Served {
+    pub(super) queues: Vec<String>,
+    pub(super) kinds: Vec<String>,
+    pub(super) limits: Value,
+    pub(super) load: Value,
+}
+
 impl Load {
+    /// What it is at the moment.
+    pub(super) fn told(&self) -> Served {
+        Served {
+            queues: self.queues.iter().map(|queue| queue.name.to_string()).collect(),
+            kinds: self.kinds.iter().map(|(kind, _)| kind.to_string()).collect(),
+            limits: self.limits(),
+            load: self.now(),
+        }
+    }
+
     /// `daemon.limits`: what it starts at most.
-    pub(super) fn limits(&self) -> Value {
+    fn limits(&self) -> Value {
         let of_queue = |queue: &QueueLoad| {
             let mut limits = queue.limit.map(rate).unwrap_or_default();
             limits.insert("slots".into(), queue.slots.concurrency().into());
             (queue.name.to_string(), limits.into())
         };
         let of_kind =
-            |(name, limit): &(KindName, RateLimit)| (name.to_string(), rate(*limit).into());
+            |(name, limit): (&KindName, RateLimit)| (name.to_string(), rate(limit).into());
         let queues: Map<_, Value> = self.queues.iter().map(of_queue).collect();
-        let kinds: Map<_, Value> = self.kinds.iter().map(of_kind).collect();
+        let kinds: Map<_, Value> = self.limited().map(of_kind).collect();
         json!({ "queues": queues, "kinds": kinds })
+    }
+
+    fn limited(&self) -> impl Iterator<Item = (&KindName, RateLimit)> {
+        self.kinds.iter().filter_map(|(kind, limit)| Some((kind, (*limit)?)))
     }
 
     /// `daemon.load`: how much of that is in use now. Semaphores are read one after another, so that
     /// a job on its way from one to the next may count twice or not at all.
-    pub(super) fn now(&self) -> Value {
+    fn now(&self) -> Value {
         let of_queue = |queue: &QueueLoad| {
             let waiting: usize = queue.rooms.iter().map(|room| room.places.in_use()).sum();
             let load = json!({ "in_use": queue.slots.in_use(), "waiting": waiting });
             (queue.name.to_string(), load)
         };
-        let of_kind = |(name, _): &(KindName, RateLimit)| {
+        let of_kind = |(name, _): (&KindName, RateLimit)| {
             let rooms = self.queues.iter().flat_map(|queue| &queue.rooms);
             let of_it = rooms.filter(|room| room.kind.as_ref() == Some(name));
             let waiting: usize = of_it.map(|room| room.places.in_use()).sum();
             (name.to_string(), json!({ "waiting": waiting }))
         };
         let queues: Map<_, Value> = self.queues.iter().map(of_queue).collect();
-        let kinds: Map<_, Value> = self.kinds.iter().map(of_kind).collect();
+        let kinds: Map<_, Value> = self.limited().map(of_kind).collect();
         json!({ "queues": queues, "kinds": kinds, "quiet": self.quiet.is_cancelled() })
     }
 }
@@ -97,6 +119,7 @@ mod tests {
             rooms,
         };
         let mail = KindName::new("mail").expect("a name");
+        let free = KindName::new("free").expect("a name");
         let room =
             |kind: Option<&KindName>| WaitingRoom { kind: kind.cloned(), places: Slots::new(5) };
         let load = Load {
@@ -104,7 +127,7 @@ mod tests {
                 queue("a", Some("30/m burst 2"), vec![room(Some(&mail)), room(None)]),
                 queue("b", None, vec![room(Some(&mail))]),
             ],
-            kinds: vec![(mail, "5/s".parse().expect("a limit"))],
+            kinds: vec![(mail, Some("5/s".parse().expect("a limit"))), (free, None)],
             quiet: CancellationToken::new(),
         };
         assert_eq!(

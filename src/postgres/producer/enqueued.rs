@@ -50,13 +50,15 @@ type Row = (
     Option<String>,
 );
 
-/// The unfinished jobs of a kind, a thousand at most.
+/// The unfinished jobs of a kind behind this one, in the order of their numbers, a thousand at most.
 pub async fn enqueued(
     connection: &mut Connection,
     kind: &str,
+    after: JobId,
 ) -> Result<Vec<EnqueuedJob>, OperationError> {
     let rows = sqlx::query_as::<_, Row>(include_str!("../sql/enqueued.sql"))
         .bind(kind)
+        .bind(after.0)
         .fetch_all(connection)
         .await
         .map_err(OperationError::ListJobs)?;

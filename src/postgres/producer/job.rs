@@ -2,11 +2,14 @@
 
 use super::rules::{self, BrokenRule};
 use crate::{
+    executor::Context,
     job::{KindName, QueueName, is_storable_json},
     postgres::enqueue::NewJob,
+    telemetry::Origin,
 };
 use serde::Serialize;
-use std::{ops::RangeInclusive, time::Duration};
+use serde_json::value::{RawValue, to_raw_value};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
 use time::{OffsetDateTime, macros::datetime};
 
 const PRIORITIES: RangeInclusive<i16> = -2..=2;
@@ -62,6 +65,7 @@ pub struct Job {
     expires_at: Option<OffsetDateTime>,
     tags: Vec<String>,
     metadata: Option<Json>,
+    follows: Option<Arc<Origin>>,
 }
 
 /// JSON text, or why it couldn't be written.
@@ -94,6 +98,7 @@ impl Job {
             expires_at: None,
             tags: Vec::new(),
             metadata: None,
+            follows: None,
         }
     }
 
@@ -170,6 +175,13 @@ impl Job {
         self
     }
 
+    /// From a handler: the job that it runs led to this one, which gets its request and user, and a place in
+    /// its trace below the attempt. What its own metadata says stands.
+    pub fn follows(mut self, context: &Context) -> Self {
+        self.follows = context.origin().cloned();
+        self
+    }
+
     /// Everything that is wrong with it, as far as that can be known without the database.
     pub fn check(&self) -> Result<(), Vec<BrokenRule>> {
         self.row().map(drop)
@@ -205,10 +217,33 @@ impl Job {
             timeout: self.timeout,
             expires_at: self.expires_at,
             tags: self.tags.clone(),
-            metadata: text(&self.metadata),
+            metadata: self.all_metadata(),
             ..NewJob::new(kind)
         };
         Ok((row, delay))
+    }
+
+    /// Its own, value by value as it is, and what that lacks of the job that it follows. Nothing, where there
+    /// is none of either, leaves it to the session.
+    fn all_metadata(&self) -> Option<String> {
+        let own = self.metadata.clone().and_then(Result::ok);
+        let Some(origin) = &self.follows else { return own };
+        let object = own.as_deref().map_or(Ok(BTreeMap::new()), serde_json::from_str);
+        let Ok(mut object): Result<BTreeMap<String, Box<RawValue>>, _> = object else { return own };
+        // A tracestate belongs to its traceparent.
+        let trace = (!object.contains_key("traceparent")).then_some(origin);
+        let known = [
+            ("traceparent", trace.and_then(|origin| origin.traceparent.as_ref())),
+            ("tracestate", trace.and_then(|origin| origin.tracestate.as_ref())),
+            ("request_id", origin.request_id.as_ref()),
+            ("user_id", origin.user_id.as_ref()),
+        ];
+        for (name, value) in known {
+            if let Some(value) = value.and_then(|value| to_raw_value(value).ok()) {
+                object.entry(name.to_owned()).or_insert(value);
+            }
+        }
+        serde_json::to_string(&object).ok()
     }
 
     fn check_limits(&self, wrong: &mut Vec<BrokenRule>) {

@@ -151,6 +151,8 @@ catalogue! {
     HTTP_HANDLER_DURATION = "legwork_http_handler_duration_seconds", Histogram(JOB_SECONDS),
         ["target"],
         "Duration of a request to a receiver of http kinds, its answer's body included.";
+    CIRCUIT_STATE = "legwork_circuit_state", Gauge, ["kind", "target"],
+        "Whether an http kind's jobs are sent: 0 closed, all; 1 half, as many as are answered well; 2 open, none.";
     HTTP_REQUESTS = "legwork_http_requests_total", Counter, ["method", "path", "status"],
         "Requests that the admin port answered.";
     HTTP_DURATION = "legwork_http_request_duration_seconds", Histogram(HTTP_SECONDS),

@@ -120,6 +120,19 @@ impl CommandExit {
         OTHER,
     ];
 
+    /// The code, where it ended by itself.
+    pub fn code(self) -> Option<i32> {
+        match self {
+            Self::Code(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// What was wrong, where something was.
+    pub fn error(self) -> Option<&'static str> {
+        (self.code() != Some(0)).then(|| self.as_str())
+    }
+
     /// The label's value: codes without a meaning of their own are `other`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -47,7 +47,7 @@ impl AttemptEnd {
             Verdict::Discard { .. } => Self::Discarded,
             Verdict::Retry { .. } if timed_out => Self::TimedOut,
             Verdict::Retry { .. } => Self::Retried,
-            Verdict::Snooze { .. } => Self::Snoozed,
+            Verdict::Snooze { .. } | Verdict::Park { .. } => Self::Snoozed,
             Verdict::Release => Self::Released,
         }
     }

@@ -1,6 +1,6 @@
 //! What is counted once a queue: claims, waiting, the pool, and the backlog in the database.
 
-use super::{catalogue as c, registry::Registry};
+use super::{catalogue as c, claims::ClaimTimes, registry::Registry};
 use metrics::{Counter, Gauge, Histogram};
 use std::{sync::Arc, time::Duration};
 
@@ -52,14 +52,14 @@ pub struct QueueMetrics {
 }
 
 impl QueueMetrics {
-    pub(super) fn new(registry: &Registry, queue: &str) -> Self {
+    pub(super) fn new(registry: &Registry, queue: &str, claims: &Arc<ClaimTimes>) -> Self {
         let gauge = |metric| registry.gauge(metric, &[queue]);
         let workers = |state| registry.gauge(&c::WORKERS, &[queue, state]);
         let wakeups = |source| registry.counter(&c::NOTIFY_WAKEUPS, &[queue, source]);
         let jobs = |state| registry.gauge(&c::QUEUE_JOBS, &[queue, state]);
         Self {
             label: queue.into(),
-            poll: PollMetrics::new(registry, queue),
+            poll: PollMetrics::new(registry, queue, claims),
             queue_wait_seconds: registry.histogram(&c::JOB_QUEUE_WAIT, &[queue]),
             oldest_running_age_seconds: gauge(&c::JOB_OLDEST_RUNNING),
             wakeups_notify: wakeups("notify"),
@@ -96,10 +96,11 @@ pub struct PollMetrics {
     rows: Histogram,
     empty: Histogram,
     error: Histogram,
+    each: Arc<ClaimTimes>,
 }
 
 impl PollMetrics {
-    fn new(registry: &Registry, queue: &str) -> Self {
+    fn new(registry: &Registry, queue: &str, each: &Arc<ClaimTimes>) -> Self {
         let duration = |result| registry.histogram(&c::POLL_DURATION, &[queue, result]);
         Self {
             claimed: registry.counter(&c::JOBS_CLAIMED, &[queue]),
@@ -107,6 +108,7 @@ impl PollMetrics {
             rows: duration("rows"),
             empty: duration("empty"),
             error: duration("error"),
+            each: Arc::clone(each),
         }
     }
 
@@ -117,6 +119,7 @@ impl PollMetrics {
         #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52 jobs")]
         self.batch.record(jobs as f64);
         self.claimed.increment(jobs as u64);
+        self.each.note(jobs, took);
     }
 
     /// A claim that failed.

@@ -1,7 +1,7 @@
 //! Handles for the receivers of http kinds.
 
 use super::{catalogue as c, registry::Registry};
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 use std::time::Duration;
 
 /// How a request to a receiver ended.
@@ -60,20 +60,52 @@ impl RequestEnd {
     }
 }
 
+/// How a kind's circuit stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Every request leaves.
+    Closed,
+    /// As many as are answered well.
+    Half,
+    /// None.
+    Open,
+}
+
+impl CircuitState {
+    fn figure(self) -> f64 {
+        match self {
+            Self::Closed => 0.0,
+            Self::Half => 1.0,
+            Self::Open => 2.0,
+        }
+    }
+}
+
 /// Handles of one receiver; the default counts nothing.
 #[derive(Debug, Clone, Default)]
 pub struct HttpHandlerMetrics {
     requests: Vec<(&'static str, Counter)>,
     duration_seconds: Option<Histogram>,
+    circuit: Option<Gauge>,
 }
 
 impl HttpHandlerMetrics {
-    pub(super) fn new(registry: &Registry, target: &str) -> Self {
+    pub(super) fn new(registry: &Registry, kind: &str, target: &str) -> Self {
         let request =
             |class| (class, registry.counter(&c::HTTP_HANDLER_REQUESTS, &[target, class]));
-        Self {
+        let handles = Self {
             requests: RequestEnd::LABELS.into_iter().map(request).collect(),
             duration_seconds: Some(registry.histogram(&c::HTTP_HANDLER_DURATION, &[target])),
+            circuit: Some(registry.gauge(&c::CIRCUIT_STATE, &[kind, target])),
+        };
+        handles.circuit(CircuitState::Closed);
+        handles
+    }
+
+    /// How the circuit stands.
+    pub fn circuit(&self, state: CircuitState) {
+        if let Some(circuit) = &self.circuit {
+            circuit.set(state.figure());
         }
     }
 

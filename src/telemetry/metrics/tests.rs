@@ -19,7 +19,7 @@ fn kind(name: &str) -> KindName {
 fn touch_everything(metrics: &Metrics) {
     metrics.job(&queue("q"), &kind("k")).finished(AttemptEnd::Completed, 1);
     metrics.command(&kind("k")).exited(CommandExit::Signal);
-    metrics.http_handler("https://x").ended(RequestEnd::Tls, Duration::ZERO);
+    metrics.http_handler(&kind("k"), "https://x").ended(RequestEnd::Tls, Duration::ZERO);
     metrics.db_operation("claim").succeeded(Duration::ZERO);
     metrics.db_failed("claim", "XX", Duration::ZERO);
     drop(metrics.http_in_flight("GET", "/metrics"));
@@ -178,7 +178,7 @@ fn every_exit_of_a_program_is_counted_under_a_label_that_exists() {
 #[test]
 fn every_end_of_a_request_is_counted_under_a_label_that_exists() {
     let metrics = metrics(200);
-    let receiver = metrics.http_handler("https://x");
+    let receiver = metrics.http_handler(&kind("k"), "https://x");
     let ways = [
         RequestEnd::Timeout,
         RequestEnd::Connect,

@@ -38,7 +38,7 @@ pub(super) struct Collector {
 impl Collector {
     /// For spans of the daemon of this name.
     pub(super) fn new(settings: &Otlp, instance: &str) -> Self {
-        let client = outbound::client(&[])
+        let client = outbound::client(&settings.authorities)
             .timeout(EXPORT_MAX)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(1)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::{JobId, KindName, Lease, QueueName};
+use opentelemetry::trace::Status;
 use rstest::rstest;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -73,9 +74,9 @@ fn a_trace_is_sampled_where_its_producer_or_the_ratio_says_so(
     let (tracer, mut inbox) = tracer(ratio);
     let producer = flags.map(origin);
     let span = tracer.attempt(&job(), producer.as_ref());
-    let mut request = span.request("https", "app.example.org", Some(443));
+    let request = span.request("https", "app.example.org", Some(443));
     let told = [span.origin().traceparent.clone().expect("told"), request.traceparent()];
-    request.ended(Some(200), None);
+    request.answered(Some(200), None);
     span.ended("completed", None);
     for traceparent in told {
         assert_eq!(traceparent.ends_with("-01"), sampled, "{traceparent}");
@@ -87,9 +88,9 @@ fn a_trace_is_sampled_where_its_producer_or_the_ratio_says_so(
 fn a_request_hangs_below_its_attempt_and_what_is_dropped_has_ended() {
     let (tracer, mut inbox) = tracer(1.0);
     let span = tracer.attempt(&job(), None);
-    let mut request = span.request("https", "app.example.org", Some(443));
-    request.ended(None, Some("timeout"));
-    request.ended(Some(200), None);
+    let request = span.request("https", "app.example.org", Some(443));
+    request.answered(None, Some("timeout"));
+    request.answered(Some(200), None);
     drop(span);
     let (request, attempt) = (inbox.try_recv().expect("sent"), inbox.try_recv().expect("sent"));
     assert_eq!(request.parent_span_id, attempt.span_context.span_id());
@@ -116,4 +117,36 @@ fn a_full_queue_costs_spans_and_no_time() {
     }
     let page = metrics.render();
     assert!(page.contains("legwork_spans_total{result=\"queue_full\"} 2\n"), "{page}");
+}
+
+#[test]
+fn a_verdict_has_a_span_where_its_attempt_is_sampled_and_it_ends_once() {
+    let job = job();
+    for ratio in [0.0, 1.0] {
+        let (tracer, mut inbox) = tracer(ratio);
+        let span = tracer.attempt(&job, None);
+        span.ended("completed", None);
+        let verdict = span.settling(&job.queue, job.lease.job);
+        assert_eq!(verdict.is_some(), inbox.try_recv().is_ok());
+        let Some(verdict) = verdict else { continue };
+        verdict.settled("finish", Some("late"));
+        verdict.settled("finish", None);
+        drop(verdict);
+        let sent = inbox.try_recv().expect("sent");
+        assert_eq!((&*sent.name, sent.status), ("settle mail", Status::error("")));
+        assert!(inbox.try_recv().is_err(), "it ends once");
+    }
+}
+
+#[rstest]
+#[case::a_path("/usr/bin/convert", "exec convert")]
+#[case::a_name("convert", "exec convert")]
+fn a_program_is_told_of_by_its_name(#[case] path: &str, #[case] name: &str) {
+    let (tracer, mut inbox) = tracer(1.0);
+    let span = tracer.attempt(&job(), None);
+    // Dropped where it stands, as with its attempt.
+    drop(span.program(path));
+    let sent = inbox.try_recv().expect("sent");
+    assert_eq!(sent.name, name);
+    assert!(sent.attributes.contains(&KeyValue::new("error.type", "broken_off")), "{sent:?}");
 }

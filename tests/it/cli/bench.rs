@@ -2,6 +2,7 @@
 
 use super::legwork;
 use crate::support::{self, TestDb};
+use serde_json::Value;
 
 async fn databases_left(db: &TestDb) -> i64 {
     let pool = db.pool().await;
@@ -36,12 +37,103 @@ fn a_drain_handles_every_job_once_and_leaves_no_database() {
 #[test]
 fn latency_is_told_for_every_job_after_the_first_second() {
     support::run(async |db| {
-        let arguments = ["bench", "latency", "--jobs", "50", "--output", "json"];
+        let arguments = ["bench", "latency", "--jobs", "50", "--rate", "40", "--output", "json"];
         let figures = legwork(&db, &arguments).await.done().json();
         assert_eq!(figures["commit_to_start_ms"]["n"], 50);
+        assert_eq!((&figures["rate"], &figures["n"]), (&40.into(), &90.into()), "{figures}");
+        assert!(figures["bare"]["wal_bytes_per_job"].as_f64() > Some(0.0), "{figures}");
         let insert = figures["insert_ms"]["p50"].as_f64().expect("a number");
         let call = figures["call_to_start_ms"]["max"].as_f64().expect("a number");
         assert!(call > 0.0 && insert > 0.0, "{figures}");
+    });
+}
+
+/// The figures of a run.
+async fn figures(db: &TestDb, arguments: &[&str]) -> Value {
+    let arguments = [&["bench"], arguments, &["--output", "json"]].concat();
+    legwork(db, &arguments).await.done().json()
+}
+
+#[test]
+fn a_churn_under_a_held_snapshot_is_told_slice_by_slice() {
+    support::run(async |db| {
+        let figures = figures(&db, &["pinned", "--jobs", "2000"]).await;
+        let slices = figures["slices"].as_array().expect("slices");
+        assert_eq!((slices.len(), &figures["n"]), (10, &2000.into()), "{figures}");
+        assert_eq!(figures["handled_twice"], 0);
+        for slice in slices {
+            assert!(slice["jobs_per_s"].as_f64() > Some(0.0), "{slice}");
+            assert!(slice["claims"]["ms"]["n"].as_u64() > Some(0), "{slice}");
+        }
+        assert!(figures["server"]["shared_buffers"].is_string(), "{figures}");
+        assert!(figures["peak_memory_bytes"].as_u64() > Some(1 << 20), "{figures}");
+    });
+}
+
+#[test]
+fn claims_are_told_for_each_thing_that_piles_up() {
+    support::run(async |db| {
+        let figures = figures(&db, &["backlog", "--jobs", "2000"]).await;
+        let stages = figures["stages"].as_array().expect("stages");
+        let names: Vec<_> = stages.iter().map(|stage| stage["name"].as_str().unwrap()).collect();
+        let expected = ["few", "beside_scheduled", "beside_unserved", "beside_paused", "many"];
+        assert_eq!((names.as_slice(), &figures["handled"]), (&expected[..], &200.into()));
+        for stage in stages {
+            let claims = &stage["claims"];
+            assert!(claims["ms"]["p99"].as_f64() > Some(0.0), "{stage}");
+            let jobs =
+                claims["jobs_per_claim"].as_f64().unwrap() * claims["ms"]["n"].as_f64().unwrap();
+            // Each stage claims what it handles; the last claims on until it is told to stop.
+            assert!(jobs > 190.0, "{stage}");
+        }
+    });
+}
+
+#[test]
+fn a_fleet_is_told_for_each_number_of_daemons() {
+    support::run(async |db| {
+        let figures = figures(&db, &["fleet", "--jobs", "3000", "--daemons", "3"]).await;
+        let crews = figures["crews"].as_array().expect("crews");
+        let sizes: Vec<_> = crews.iter().map(|crew| crew["daemons"].as_u64().unwrap()).collect();
+        assert_eq!((sizes.as_slice(), &figures["n"]), (&[1, 2, 3][..], &3000.into()));
+        for crew in crews {
+            assert_eq!(crew["handled_twice"], 0, "{crew}");
+            assert!(crew["jobs_per_s"].as_f64() > Some(0.0), "{crew}");
+            assert!(crew["connections_per_daemon"].as_f64() >= Some(1.0), "{crew}");
+        }
+    });
+}
+
+#[test]
+fn inserts_are_told_beside_a_bare_tables_for_each_number_of_clients() {
+    support::run(async |db| {
+        let clients = ["enqueue", "--jobs", "500", "--seconds", "1", "--clients", "1,3"];
+        let figures = figures(&db, &clients).await;
+        let beside = figures["beside_daemon"].as_array().expect("numbers of clients");
+        let numbers: Vec<_> = beside.iter().map(|row| row["clients"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, [1, 3]);
+        for row in beside {
+            let rate = |name: &str| row[name].as_f64().expect("a rate");
+            let ratio = rate("per_s") / rate("bare_per_s");
+            assert!((rate("to_bare") - ratio).abs() < 0.01, "{row}");
+        }
+        assert!(figures["bare_bulk_rows_per_s"].as_f64() > Some(0.0), "{figures}");
+    });
+}
+
+#[test]
+fn what_people_read_names_each_row() {
+    support::run(async |db| {
+        let works = [
+            (["pinned", "--jobs", "100"], "the last to the first: "),
+            (["backlog", "--jobs", "100"], "\nbeside_paused "),
+            (["fleet", "--jobs", "100"], "\n      8 "),
+        ];
+        for (work, shown) in works {
+            let arguments = [&["bench"], work.as_slice()].concat();
+            let text = legwork(&db, &arguments).await.done().stdout;
+            assert!(text.contains(shown), "{text}");
+        }
     });
 }
 

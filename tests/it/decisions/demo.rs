@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -38,8 +39,14 @@ const FINISH_MANY: &str = "
 
 /// A demo that ends by itself and prints its summary as JSON.
 async fn demo() -> Daemon {
+    demo_with("--once", &[]).await
+}
+
+/// The same with these variables.
+async fn demo_with(flag: &str, variables: &[(&str, &str)]) -> Daemon {
     let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
-    command.args(["--output", "json", "demo", "--once"]);
+    command.envs(variables.iter().copied());
+    command.args(["--output", "json", "demo", flag]);
     Daemon::start_command(command, tempfile::tempdir().expect("a directory")).await
 }
 
@@ -164,5 +171,29 @@ fn two_demos_at_once_have_a_port_each_and_show_which() {
         for (demo, _) in &mut demos {
             summary(demo, 0).await;
         }
+    });
+}
+
+#[test]
+fn a_demo_whose_terminal_is_closed_ends_with_its_postgres() {
+    support::run(async |_db| {
+        let mut demo = demo().await;
+        // Seconds before its samples have ended.
+        meddle(&demo, "SELECT").await;
+        demo.signal(Signal::SIGHUP);
+        let summary = summary(&mut demo, 1).await;
+        assert_ne!(summary["wrong"], serde_json::json!([]), "{summary}");
+        let printed = demo.printed();
+        let psql = printed.lines().find(|line| line.contains(" -c 'SELECT id")).expect("shown");
+        let url = psql.split('\'').nth(1).expect("an address");
+        assert!(PgConnection::connect(url).await.is_err(), "{url} is gone");
+    });
+}
+
+#[test]
+fn a_demo_asks_its_own_postgres_for_no_tls_whatever_the_environment_says_of_others() {
+    support::run(async |_db| {
+        let mut demo = demo_with("--once", &[("PGSSLMODE", "verify-full")]).await;
+        summary(&mut demo, 0).await;
     });
 }

@@ -3,7 +3,7 @@
 //! The real completer and the real statements, with an ear between them: what is counted is
 //! statements and their order, so a slow machine changes nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -100,6 +100,7 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
         queue: QueueName::new("default").expect("a name"),
         kind: None,
         origin: None,
+        span: None,
         verdict: verdict.clone(),
         failure: failed.then_some(failure),
         attempt: 1,
@@ -134,7 +135,12 @@ async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
     };
     // A flush is full before its time is up.
     let limits = Complete { flush_interval: Duration::from_mins(1), flush_max_rows: FLUSH };
-    let completer = Completer::new(ear, inbox, (limits, HashMap::from([(queue, kept)])), links);
+    let completer = Completer::new(
+        ear,
+        inbox,
+        (limits, tokio::sync::watch::Sender::new([(queue, kept)].into()).subscribe()),
+        links,
+    );
     Arc::new(completer).run().await;
     std::mem::take(&mut *sent.lock().expect("nobody panics with it"))
 }

@@ -1,7 +1,7 @@
 //! The tests of the sources by their names, each with the text that belongs to it.
 //!
 //! It exists so that a table can name tests and be held to it. Good for rustfmt's layout alone: an
-//! item begins at the margin of its module, after an empty line, and its module is its file.
+//! item begins at the margin of its module, after an empty line, and its module is its file, or `mod tests` in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,12 @@ fn add(module: &str, text: &str, tests: &mut BTreeMap<String, String>) {
         ["#[test]", "#[rstest]", "#[tokio::test"].iter().any(|mark| item.contains(mark))
     };
     for item in items.iter().filter(is_test) {
+        if let Some((_, inner)) = item.split_once("mod tests {\n") {
+            let margin = |line: &str| line.strip_prefix("    ").unwrap_or(line).to_owned();
+            let inner: Vec<_> = inner.lines().map(margin).collect();
+            add(&format!("{module}::tests"), &inner.join("\n"), tests);
+            continue;
+        }
         let Some(name) = name_of(item) else { continue };
         let mut whole = (*item).to_owned();
         for other in &items {
@@ -85,4 +91,8 @@ fn a_test_comes_with_what_it_mentions_of_its_file() {
         "{said}"
     );
     assert_eq!(tests.len(), 1);
+    let inline = "//! Head.\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n\n    #[test]\n    \
+                  fn says() {\n        LIMIT;\n    }\n\n    const LIMIT: u8 = 5;\n}\n";
+    add("room", inline, &mut tests);
+    assert!(tests["room::tests::says"].contains("u8 = 5"), "{tests:?}");
 }

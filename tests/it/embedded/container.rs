@@ -67,7 +67,8 @@ fn a_container_is_reachable_from_this_machine_alone_and_goes_with_its_owner() {
     assert!(docker.runs());
     let password = docker.read("password");
     assert_eq!(password.len(), 32, "{password}");
-    assert_eq!(container.url("app"), format!("postgres://postgres:{password}@127.0.0.1:54321/app"));
+    let address = format!("postgres://postgres:{password}@127.0.0.1:54321/app?sslmode=disable");
+    assert_eq!(container.url("app"), address);
     container.stop().unwrap();
     assert!(!docker.runs());
 

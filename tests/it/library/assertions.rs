@@ -6,7 +6,8 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use futures::FutureExt as _;
 use legwork::{
     CancellationToken, Context, Daemon, Ending, HandlerError, Job, KindName, Outcome, enqueue,
-    testing::{self, assert_enqueued, assert_not_enqueued},
+    enqueue_many,
+    testing::{self, DrainError, assert_enqueued, assert_not_enqueued},
 };
 use serde_json::json;
 use sqlx::Connection as _;
@@ -66,6 +67,31 @@ async fn an_attempt_in_place_ends_as_it_would_in_a_daemon() {
     let name = |name| KindName::new(name).expect("a name");
     let who = of("who").kind(name("k")).lease_token(9).metadata(&json!({"request_id": "r"}));
     who.run().await.assert_result(&json!(["k", "default", 9, "r"]));
+}
+
+#[tokio::test]
+async fn an_attempt_that_nobody_stops_ends_by_its_handlers_word_alone() {
+    let of = |payload: &str| testing::attempt(echo, payload);
+    let never = CancellationToken::new();
+    let ran = of("retry").cancelled_by(never.clone()).run().await;
+    assert_eq!(ran.assert_retried().as_str(), "not now");
+    of("retry").interrupted_by(never.clone()).run().await.assert_retried();
+    let slow = of("wait").timeout(Duration::from_millis(1)).cancelled_by(never.clone()).run().await;
+    assert!(matches!(slow.ending(), Ending::TimedOut { .. }), "{slow:?}");
+    assert!(!never.is_cancelled(), "the program's own token is left alone");
+
+    let midway = async |(): (), context: Context| {
+        context.cancellation().cancelled().await;
+        Err::<(), _>(HandlerError::retry("broken off"))
+    };
+    for (is_cancel, ending) in [(true, Ending::Cancelled), (false, Ending::Interrupted)] {
+        let (attempt, token) = (testing::attempt(midway, &()), CancellationToken::new());
+        let told = token.clone();
+        let attempt =
+            if is_cancel { attempt.cancelled_by(told) } else { attempt.interrupted_by(told) };
+        let (ran, ()) = tokio::join!(attempt.run(), async { token.cancel() });
+        assert_eq!(ran.ending(), &ending);
+    }
 }
 
 #[tokio::test]
@@ -136,6 +162,23 @@ fn an_assertion_about_jobs_that_must_fail_shows_what_is_there_and_who_asked() {
 }
 
 #[test]
+fn every_job_of_the_kind_is_looked_at_however_many_there_are() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let jobs: Vec<Job> = (1..=2002).map(|n| Job::new("k").payload(&n)).collect();
+        enqueue_many(&mut session, &jobs).await.expect("enqueued");
+        let is_last = |n: &i64| *n == 2002;
+        assert_enqueued(&mut session, "k", is_last).await;
+        let said = failure(assert_not_enqueued(&mut session, "k", is_last)).await;
+        assert!(said.contains("1 of that kind:") && said.contains(": 2002"), "{said}");
+        let said = failure(assert_enqueued(&mut session, "k", |n: &i64| *n == 0)).await;
+        assert!(said.contains("2002 of that kind:") && said.contains("and 1992 more"), "{said}");
+        assert_eq!(testing::enqueued(&mut session, "k").await.expect("seen").len(), 1000);
+        end(session).await;
+    });
+}
+
+#[test]
 fn a_drain_works_off_what_is_in_line_and_what_follows_from_it() {
     support::run(async |db| {
         let mut session = db.connect().await;
@@ -169,6 +212,24 @@ fn a_drain_works_off_what_is_in_line_and_what_follows_from_it() {
         echoes.sort_unstable();
         assert_eq!(echoes, [("\"fine\"", true), ("\"fine\"", true), ("\"panic\"", false)]);
         assert_eq!(value(&mut session, "SELECT payload FROM legwork.job").await, "\"later\"");
+        end(session).await;
+    });
+}
+
+/// What may pass beside a bound where others use the processors.
+const A_BUSY_MACHINES_SHARE: Duration = Duration::from_secs(15);
+
+#[test]
+fn a_drain_ends_within_its_bound_also_where_a_handler_never_does() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        enqueue(&mut session, &Job::new("echo").payload("wait")).await.expect("enqueued");
+        let daemon = Daemon::builder().database_url(db.url()).handler("echo", echo).build();
+        let (limit, begun) = (Duration::from_secs(7), tokio::time::Instant::now());
+        let drained = testing::drain_within(daemon.expect("nothing is wrong"), limit).await;
+        assert!(begun.elapsed() <= limit + A_BUSY_MACHINES_SHARE, "{:?}", begun.elapsed());
+        let error = drained.expect_err("its handler has no end");
+        assert!(matches!(error, DrainError::Overdue { .. }), "{error:?}");
         end(session).await;
     });
 }

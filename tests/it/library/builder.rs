@@ -43,7 +43,7 @@ async fn twice(number: i64, context: Context) -> Result<i64, HandlerError> {
 }
 
 /// Runs a daemon beside the rest of a test and ends it by its token.
-async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> Ended {
+pub(super) async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> Ended {
     let stop = CancellationToken::new();
     let rest = async {
         rest.await;
@@ -54,13 +54,13 @@ async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> Ended {
     ended.expect("it ends once its token is cancelled").expect("the daemon starts")
 }
 
-async fn ends(session: &mut PgConnection, id: i64, how: &str) {
+pub(super) async fn ends(session: &mut PgConnection, id: i64, how: &str) {
     let state =
         format!("SELECT concat_ws(' ', state, reason, result) FROM legwork.jobs WHERE id = {id}");
     support::eventually(how, async || value(session, &state).await == how).await;
 }
 
-async fn enqueued(session: &mut PgConnection, job: Job) -> i64 {
+pub(super) async fn enqueued(session: &mut PgConnection, job: Job) -> i64 {
     enqueue(session, &job).await.expect("enqueued").id().expect("it is new").0
 }
 
@@ -200,6 +200,62 @@ fn everything_that_is_wrong_with_a_daemon_is_said_at_once() {
     assert_eq!(said, expected);
     let text = wrong.to_string();
     assert!(text.contains("--> Daemon::builder().queue"), "each says where: {text}");
+}
+
+/// What is wrong with a daemon of these settings, mistake by mistake, with its place.
+fn refused(builder: legwork::DaemonBuilder) -> Vec<String> {
+    let built = builder.database_url("postgres:///app?user=app").build();
+    let wrong = built.err().map(|wrong| wrong.iter().map(ToString::to_string).collect());
+    wrong.unwrap_or_default()
+}
+
+#[test]
+fn a_value_of_settings_is_held_to_the_bounds_of_a_file() {
+    let right = Settings::default();
+    assert_eq!(refused(Daemon::builder().settings(right.clone())), [""; 0]);
+
+    let mut wrong = right.clone();
+    wrong.daemon.lease_ttl = 2 * wrong.daemon.heartbeat_interval;
+    wrong.claim.batch = 0;
+    wrong.queues[0].concurrency = 0;
+    let kind = |name, handler| {
+        legwork::config::KindSettings::new(legwork::KindName::new(name).expect("a name"), handler)
+    };
+    let no_program = legwork::config::CommandSettings::default();
+    wrong.kinds.push(kind("twin", legwork::config::HandlerSettings::Noop));
+    wrong.kinds.push(kind("twin", legwork::config::HandlerSettings::Sleep));
+    wrong.kinds.push(kind("empty", legwork::config::HandlerSettings::Command(no_program)));
+    let expected = [
+        "claim.batch: 0 isn't 1 to 1000",
+        "[[queue]] \"default\".concurrency: 0 isn't 1 to 10000, \"cpus\" or \"N*cpus\"",
+        "[[kind]] \"twin\" is listed twice",
+        "[[kind]] \"empty\".command: it is empty: name a program",
+    ];
+    let expected = expected.map(|why| format!("error: {why}\n  --> Daemon::builder().settings"));
+    assert_eq!(refused(Daemon::builder().settings(wrong.clone())), expected);
+    wrong.claim.batch = 1;
+    let said = refused(Daemon::builder().settings(wrong)).join("\n");
+    let lease =
+        "daemon.lease_ttl: a lease lasts at least 3 heartbeats, and lease_ttl = 10s is less";
+    assert!(said.contains(lease), "values are compared once each is right: {said}");
+}
+
+#[test]
+fn a_grace_that_its_stop_timeout_cuts_short_is_refused_wherever_either_was_said() {
+    let mut settings = Settings::default();
+    settings.shutdown.stop_timeout = Some(Duration::from_secs(31));
+    let of = |settings: &Settings| Daemon::builder().settings(settings.clone());
+    assert_eq!(refused(of(&settings)), [""; 0], "25 s + 3 s + 2 s + 1 s fit");
+    let early = "shutdown.stop_timeout: the daemon would be killed after 31s";
+    let in_code = refused(of(&settings).shutdown_grace(Duration::from_mins(1)));
+    assert!(in_code.len() == 1 && in_code[0].contains(early), "{in_code:?}");
+    assert!(in_code[0].ends_with("Daemon::builder().shutdown_grace"), "{in_code:?}");
+    settings.shutdown.grace = Duration::from_mins(1);
+    let in_settings = refused(of(&settings));
+    assert!(in_settings.len() == 1 && in_settings[0].contains(early), "{in_settings:?}");
+    assert!(in_settings[0].ends_with("Daemon::builder().settings"), "{in_settings:?}");
+    let mended = of(&settings).shutdown_grace(Duration::from_secs(20));
+    assert_eq!(refused(mended), [""; 0], "what is said in code wins");
 }
 
 #[test]

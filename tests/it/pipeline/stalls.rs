@@ -5,7 +5,6 @@
 //! lock would be ended by the server. The loop's limit is far shorter than its statements' deadline,
 //! which no limit of a daemon is.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -218,7 +217,8 @@ fn a_completer_that_is_ended_within_a_flush_loses_no_verdict_and_takes_none_for_
             came_back: Arc::new(|| {}),
             is_ours: Arc::new(|_| true),
         };
-        let settings = (Settings::default().complete, HashMap::new());
+        let settings =
+            (Settings::default().complete, tokio::sync::watch::Sender::default().subscribe());
         let completer = Arc::new(Completer::new(sink, inbox, settings, links));
         watched.supervisor.spawn_watched("completer", ExitPolicy::Restart, LIMIT, move || {
             Arc::clone(&completer).run()

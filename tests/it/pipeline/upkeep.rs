@@ -163,7 +163,8 @@ fn a_day_that_cannot_be_dropped_keeps_no_other_and_no_retention_from_being_told(
         let pool = db.pool().await;
         sqlx::raw_sql(OLD_DAYS).execute(&pool).await.unwrap();
         let check = Health::new(Duration::from_secs(1)).check("partition");
-        let kept = vec![(queue("default").name, Retentions::default())];
+        let kept = [(queue("default").name, Retentions::default())];
+        let kept = tokio::sync::watch::Sender::new(kept.into()).subscribe();
         let upkeep = Arc::new(upkeep(db.url()));
         let mut pruner = Pruner::new(upkeep, check, kept);
         pruner.round().await.expect("it goes on");

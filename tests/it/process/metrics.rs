@@ -12,10 +12,11 @@ use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_man
 use crate::support::{self, Daemon};
 
 /// Those that rightly say nothing in [`every_metric_is_there_and_says_something`], and why.
-const SILENT: [(&str, &str); 14] = [
+const SILENT: [(&str, &str); 15] = [
     ("legwork_spans_total", "nobody is there to take spans: traces"),
     ("legwork_http_handler_requests_total", "no request is made here: receivers::journey"),
     ("legwork_http_handler_duration_seconds", "no request is made here: receivers::journey"),
+    ("legwork_circuit_state", "no receiver fails here: receivers::circuit"),
     ("legwork_job_panics_total", "no built-in handler panics: pipeline::counts"),
     ("legwork_rescues_total", "no daemon dies here: process::death"),
     ("legwork_late_results_total", "no lease is lost here: process::death"),

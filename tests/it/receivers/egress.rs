@@ -11,7 +11,8 @@ use sqlx::{Executor, Row};
 async fn a_name_that_leads_inside_is_discarded_before_anybody_connects() {
     let receiver = Receiver::answering(|_| answer("200 OK", &[], "")).await;
     let url = format!("http://localhost:{}/", receiver.address.port());
-    for name in ["localhost", "LOCALHOST"] {
+    // The last two are `localhost` once they are written as names are.
+    for name in ["localhost", "LOCALHOST", "\u{24db}ocalhost", "\u{ff4c}ocalhost"] {
         let url = url.replace("localhost", name);
         let outcome = sent(HttpSettings::new(url.parse().expect("a URL"))).await;
         assert_eq!(word(&outcome), "egress_denied", "{name}");
@@ -58,4 +59,13 @@ fn proxies_of_the_environment_are_not_asked() {
         pool.close().await;
         drop((daemon, proxy, receiver));
     });
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_is_a_failed_attempt() {
+    // Reserved for names that don't exist (RFC 2606).
+    let url = "http://nobody.invalid/".parse().expect("a URL");
+    let outcome = sent(HttpSettings::new(url)).await;
+    assert_eq!(word(&outcome), "retry");
+    assert!(error(&outcome).contains("no connection"), "{outcome:?}");
 }

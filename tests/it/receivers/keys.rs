@@ -1,9 +1,10 @@
 //! Keys of the file that are of http kinds, from the file to what a user sees.
 
-use super::tls::{Authority, secured};
+use super::tls::secured;
 use crate::cli::{command, finished};
 use crate::support::{
     self, Daemon, TestDb,
+    authority::Authority,
     receiver::{Receiver, Request, answer},
 };
 use nix::sys::signal::Signal;

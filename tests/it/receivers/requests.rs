@@ -4,6 +4,10 @@ use super::*;
 use crate::support::receiver::{Receiver, Request, answer};
 use legwork::config::SigningSecret;
 use standardwebhooks::Webhook;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -111,4 +115,58 @@ async fn a_connection_that_died_between_two_jobs_costs_no_attempt() {
         noticed.recv().await.expect("the connection ends");
     }
     assert_eq!(receiver.requests().len(), 5, "connections");
+}
+
+#[tokio::test]
+async fn what_a_producer_writes_adds_no_header_and_changes_none() {
+    let receiver = Receiver::answering(|_| answer("204 No Content", &[], "")).await;
+    let handler = Http::new(HttpSettings {
+        headers: vec![("Authorization".into(), "Bearer ours".into())],
+        ..settings(&receiver.url("/"))
+    });
+    let evil = "x\r\nAuthorization: Bearer theirs\r\nHost: evil.example.com";
+    let payload = serde_json::json!({ "headers": { "Host": "evil" }, "text": evil }).to_string();
+    for id in [evil, "nul\0", "x\nHost: evil.example.com", &"x".repeat(100_000)] {
+        let metadata = serde_json::json!({
+            "request_id": id, "traceparent": format!("{TRACE}\r\nHost: evil"), "tracestate": id,
+            "Authorization": "Bearer theirs", "headers": { "Host": "evil.example.com" },
+        });
+        let context = context_from(metadata.to_string(), &payload, LONG, CancellationToken::new());
+        let ending = execute(&handler, &context, &StopOrder::default()).await;
+        assert_eq!(ending, Ending::Decided(Outcome::Complete { result: None }));
+    }
+    for request in receiver.requests() {
+        assert_eq!(request.header("host"), receiver.address.to_string());
+        assert_eq!(request.header("authorization"), "Bearer ours");
+        assert!(!request.head.contains("evil") && request.head.len() < 2000, "{}", request.head);
+        assert_eq!(request.body, payload);
+    }
+}
+
+/// It isn't known what became of it, and a repetition of the job says so by its attempt; one that the client
+/// made by itself would be nobody's.
+#[tokio::test]
+async fn a_request_that_was_sent_on_a_kept_connection_is_not_sent_again_unasked() {
+    let read = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&read);
+    let receiver = Receiver::doing(move |mut stream: TcpStream| {
+        let count = Arc::clone(&count);
+        async move {
+            // The first of a connection is answered, the second is read whole and then left.
+            for text in [Some(answer("200 OK", &[], "1")), None] {
+                if Request::read(&mut stream).await.is_some() {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+                if let Some(text) = text {
+                    stream.write_all(text.as_bytes()).await.expect("written");
+                }
+            }
+        }
+    })
+    .await;
+    let handler = Http::new(settings(&receiver.url("/")));
+    assert_eq!(word(&attempt(&handler, "{}").await), "complete 1");
+    let outcome = attempt(&handler, "{}").await;
+    assert!(error(&outcome).contains("the exchange broke off"), "{outcome:?}");
+    assert_eq!((read.load(Ordering::SeqCst), receiver.requests().len()), (2, 1));
 }

@@ -1,14 +1,11 @@
 //! TLS: who is trusted, what fails closed, and HTTP/2 over it.
 
 use super::*;
-use crate::support::receiver::{Receiver, Request, answer};
-use hyper::{body::Incoming, service::service_fn};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::{
-    ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer},
+use crate::support::{
+    authority::Authority,
+    receiver::{Receiver, Request, answer},
 };
+use hyper::{body::Incoming, service::service_fn};
 use std::{
     convert::Infallible,
     sync::{
@@ -21,48 +18,6 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsAcceptor;
-
-/// An authority of the test's own.
-pub(super) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-}
-
-impl Authority {
-    pub(super) fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("signed").der().clone();
-        Self { issuer: Issuer::new(params, key), certificate }
-    }
-
-    /// As a file has it.
-    pub(super) fn pem(&self) -> String {
-        use base64::{Engine, engine::general_purpose::STANDARD};
-        let body = STANDARD.encode(&self.certificate);
-        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
-    }
-
-    /// A server of this name, trusted by who trusts the authority.
-    pub(super) fn acceptor(&self, name: &str, expired: bool, protocols: &[&[u8]]) -> TlsAcceptor {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        if expired {
-            params.not_after = date_time_ymd(2020, 1, 1);
-        }
-        let certificate = params.signed_by(&key, &self.issuer).expect("signed").der().clone();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .expect("a certificate");
-        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        TlsAcceptor::from(Arc::new(config))
-    }
-}
 
 /// Answers one request over TLS.
 pub(super) async fn secured(acceptor: TlsAcceptor) -> Receiver {
@@ -81,7 +36,7 @@ pub(super) async fn secured(acceptor: TlsAcceptor) -> Receiver {
 
 fn https(receiver: &Receiver, authorities: &[&Authority]) -> HttpSettings {
     HttpSettings {
-        authorities: authorities.iter().map(|authority| authority.certificate.clone()).collect(),
+        authorities: authorities.iter().map(|authority| authority.certificate()).collect(),
         ..settings(&format!("https://localhost:{}/", receiver.address.port()))
     }
 }
@@ -99,6 +54,7 @@ async fn a_receiver_that_nobody_vouches_for_is_told_nothing() {
     let right = || authority.acceptor("localhost", false, &[]);
     for (what, acceptor, trusted) in [
         ("UnknownIssuer", right(), None),
+        ("UnknownIssuer", Authority::own("localhost"), None),
         // Of the same name: only its key tells it apart.
         ("BadSignature", right(), Some(&other)),
         ("Expired", authority.acceptor("localhost", true, &[]), Some(&authority)),
@@ -115,15 +71,19 @@ async fn a_receiver_that_nobody_vouches_for_is_told_nothing() {
 
 #[tokio::test]
 async fn what_is_no_tls_is_no_session() {
-    // A server that speaks only versions that nobody should: the alert `protocol_version`.
-    let old = Receiver::doing(async |mut stream: TcpStream| {
-        let mut hello = [0; 5];
-        stream.read_exact(&mut hello).await.expect("a hello");
-        stream.write_all(&[21, 3, 1, 0, 2, 2, 70]).await.expect("written");
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await.ok();
-    })
-    .await;
+    // Servers that end the session by an alert: one that speaks only versions that nobody should
+    // (`protocol_version`), and one that knows no such name (`unrecognized_name`).
+    let alerting = async |alert: u8| {
+        Receiver::doing(move |mut stream: TcpStream| async move {
+            let mut hello = [0; 5];
+            stream.read_exact(&mut hello).await.expect("a hello");
+            stream.write_all(&[21, 3, 1, 0, 2, 2, alert]).await.expect("written");
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.ok();
+        })
+        .await
+    };
+    let (old, nameless) = (alerting(70).await, alerting(112).await);
     let plain = Receiver::doing(async |mut stream: TcpStream| {
         let text = answer("400 Bad Request", &[], "plain HTTP");
         stream.write_all(text.as_bytes()).await.expect("written");
@@ -131,7 +91,7 @@ async fn what_is_no_tls_is_no_session() {
         stream.read_to_end(&mut rest).await.ok();
     })
     .await;
-    for receiver in [old, plain] {
+    for receiver in [old, nameless, plain] {
         let outcome = sent(https(&receiver, &[])).await;
         assert!(error(&outcome).contains("no TLS session"), "{outcome:?}");
     }
@@ -202,4 +162,37 @@ async fn an_http_2_receiver_that_breaks_off_is_a_failed_attempt() {
     let outcome = sent(https(&receiver, &[&authority])).await;
     assert_eq!(word(&outcome), "retry");
     assert!(error(&outcome).contains("the exchange broke off"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_http_2_stream_that_is_reset_is_a_failed_attempt_and_its_connection_goes_on() {
+    let authority = Authority::new();
+    let acceptor = authority.acceptor("localhost", false, &[b"h2"]);
+    let receiver = Receiver::doing(move |stream: TcpStream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.expect("a session");
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("written");
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).await.expect("a preface");
+            let mut head = [0; 9];
+            while stream.read_exact(&mut head).await.is_ok() {
+                let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+                stream.read_exact(&mut vec![0; length]).await.expect("a frame");
+                if head[3] == 1 {
+                    // HEADERS: its stream is reset, INTERNAL_ERROR.
+                    let [a, b, c, d] = [head[5], head[6], head[7], head[8]];
+                    let reset = [0, 0, 4, 3, 0, a, b, c, d, 0, 0, 0, 2];
+                    stream.write_all(&reset).await.expect("written");
+                }
+            }
+        }
+    })
+    .await;
+    let handler = Http::new(https(&receiver, &[&authority]));
+    for _ in 0..3 {
+        let outcome = attempt(&handler, "{}").await;
+        assert!(error(&outcome).contains("the exchange broke off"), "{outcome:?}");
+    }
+    assert_eq!(receiver.requests().len(), 1, "connections");
 }

@@ -7,9 +7,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// What has come.
 #[derive(Debug, Default)]
@@ -33,15 +34,20 @@ impl Collector {
 
     /// Reads everything and never answers.
     pub(crate) async fn hanging() -> Self {
-        Self::answering(([127, 0, 0, 1], 0).into(), false).await
+        Self::answering(([127, 0, 0, 1], 0).into(), false, None).await
     }
 
     /// Takes everything at this address.
     pub(crate) async fn at(address: SocketAddr) -> Self {
-        Self::answering(address, true).await
+        Self::answering(address, true, None).await
     }
 
-    async fn answering(address: SocketAddr, answers: bool) -> Self {
+    /// Takes everything over TLS.
+    pub(crate) async fn secured(acceptor: TlsAcceptor) -> Self {
+        Self::answering(([127, 0, 0, 1], 0).into(), true, Some(acceptor)).await
+    }
+
+    async fn answering(address: SocketAddr, answers: bool, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let taken = Arc::<Mutex<Taken>>::default();
@@ -50,7 +56,18 @@ impl Collector {
         task.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&keeps), answers));
+                let (keeps, tls) = (Arc::clone(&keeps), tls.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => serve(stream, keeps, answers).await,
+                        Some(tls) => {
+                            // Who doesn't trust it ends the handshake.
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, keeps, answers).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { address, taken, _task: task }
@@ -59,6 +76,11 @@ impl Collector {
     /// Where spans go.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where spans go over TLS.
+    pub(crate) fn secured_endpoint(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
     }
 
     /// The request lines and headers so far.
@@ -82,7 +104,11 @@ impl Collector {
     }
 }
 
-async fn serve(mut stream: TcpStream, taken: Arc<Mutex<Taken>>, answers: bool) {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    taken: Arc<Mutex<Taken>>,
+    answers: bool,
+) {
     while let Some((head, body)) = request(&mut stream).await {
         let request = ExportTraceServiceRequest::decode(&*body).expect("the body is OTLP");
         {
@@ -98,7 +124,7 @@ async fn serve(mut stream: TcpStream, taken: Arc<Mutex<Taken>>, answers: bool) {
     }
 }
 
-async fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);

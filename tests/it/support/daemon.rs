@@ -53,6 +53,15 @@ impl Daemon {
 
     /// Starts `legwork` with these arguments, and a `--config` before them.
     pub(crate) async fn start_with(configuration: &str, arguments: &[&str]) -> Self {
+        Self::start_under(configuration, arguments, &[]).await
+    }
+
+    /// The same under these variables.
+    pub(crate) async fn start_under(
+        configuration: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("legwork.toml");
         std::fs::write(&file, configuration).expect("the configuration can be written");
@@ -60,14 +69,18 @@ impl Daemon {
         let own = Permissions::from_mode(0o600);
         std::fs::set_permissions(&file, own).expect("the file is ours");
         let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
-        command.arg("--config").arg(&file).args(arguments);
+        command.arg("--config").arg(&file).args(arguments).envs(variables.iter().copied());
         Self::start_command(command, directory).await
     }
 
-    /// Starts a program, the daemon or a stand-in for it, in this directory.
+    /// Starts a program, the daemon or a stand-in for it, in this directory, under the variables that
+    /// the command was given and no others.
     pub(crate) async fn start_command(mut command: Command, directory: TempDir) -> Self {
         command.current_dir(directory.path());
-        command.env_clear().env("PATH", "/usr/bin:/bin").kill_on_drop(true);
+        let given = command.as_std().get_envs();
+        let given = given.filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        let given: Vec<_> = given.collect();
+        command.env_clear().env("PATH", "/usr/bin:/bin").envs(given).kill_on_drop(true);
         // Coverage of the daemon counts too: its profile goes where the test run's does.
         command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -26,7 +26,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 async fn exchange(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     // HTTP/1.0: the body comes in one piece and the connection ends with it.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: legwork\r\n\r\n").as_bytes()).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)

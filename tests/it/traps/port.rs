@@ -81,14 +81,16 @@ fn trap_9_a_head_that_comes_byte_by_byte_is_cut_when_its_time_is_over() {
 fn trap_9_a_body_is_refused_by_what_it_announces_and_not_read_by_what_it_sends() {
     tried(async |address, daemon| {
         let mut announced = connect(address).await;
-        let head = "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n";
+        let head =
+            "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000000\r\n\r\n";
         announced.write_all(head.as_bytes()).await.unwrap();
         let answer = closed(&mut announced).await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 
         let before = resident_mib(daemon);
         let (mut reading, mut writing) = connect(address).await.into_split();
-        let head = "POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head =
+            "POST /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
         writing.write_all(head.as_bytes()).await.unwrap();
         let chunk = [b"10000\r\n".as_slice(), &vec![b'x'; 0x10000], b"\r\n"].concat();
         let flood = async {
@@ -140,5 +142,34 @@ fn trap_9_beyond_64_half_sent_heads_a_probe_gets_the_place_of_the_first() {
             assert!(!closed(stream).await.contains("200 OK"));
         }
         assert_eq!(daemon.get("/health/live").await.0, 200);
+    });
+}
+
+/// Of a daemon as it is started, with `allow_hosts` in its file.
+#[test]
+fn the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file() {
+    support::run(async |db| {
+        let (url, none) = (db.url(), []);
+        let text = Configuration::of(&url, &none).text();
+        let listed = "[admin]\nallow_hosts = ['Metrics.example.org']\n";
+        let mut daemon = Daemon::start(&text.replace("[admin]\n", listed)).await;
+        let address = daemon.admin().await;
+        for (host, status) in [
+            (address.to_string().as_str(), "200"),
+            ("10.1.2.3:9464", "200"),
+            ("localhost", "200"),
+            ("metrics.example.org:443", "200"),
+            ("example.org", "421"),
+            ("evil.example.com:9464", "421"),
+        ] {
+            let mut stream = connect(address).await;
+            let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let answer = closed(&mut stream).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
+            assert_eq!(answer.contains("legwork_build_info"), status == "200", "{host}");
+        }
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }

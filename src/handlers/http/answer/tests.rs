@@ -36,6 +36,7 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Discard { reason, .. } => format!("discard {}", reason.as_str()),
         Outcome::Snooze { delay: None } => "snooze".into(),
         Outcome::Snooze { delay: Some(delay) } => format!("snooze {delay:?}"),
+        Outcome::Park { delay } => format!("park {delay:?}"),
         Outcome::Cancel => "cancel".into(),
         Outcome::Written(_) => unreachable!("of functions alone"),
     }

@@ -1,6 +1,5 @@
 //! How many rows a statement takes and how long it waits for them: `[claim]` and `[complete]`.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use legwork::config::{Complete, Settings};
 use legwork::job::{JobId, Lease, QueueName, Verdict};
 use legwork::telemetry::{health::Health, metrics::Metrics};
 use sqlx::postgres::PgPool;
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 use crate::pipeline::{Runner, daemon, kind, queue, settings};
 use crate::support::{self, TestDb};
@@ -49,6 +48,7 @@ fn settled(number: i64) -> Settled {
         queue: QueueName::new("default").expect("a name"),
         kind: None,
         origin: None,
+        span: None,
         verdict: Verdict::Release,
         failure: None,
         attempt: 1,
@@ -69,7 +69,8 @@ async fn flushed(limits: Complete, pauses: &[u64]) -> Vec<usize> {
         is_ours: Arc::new(|_| true),
     };
     let sizes = Sizes::default();
-    let completer = Completer::new(sizes.clone(), inbox, (limits, HashMap::new()), links);
+    let completer =
+        Completer::new(sizes.clone(), inbox, (limits, watch::Sender::default().subscribe()), links);
     let settle = async move {
         for (number, pause) in (1..).zip(pauses) {
             // Paused time, which jumps: this is the case's arrangement.

@@ -124,6 +124,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
     (
+        "admin.allow_hosts",
+        "traps::port::the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file",
+    ),
+    (
         "log.format",
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
@@ -209,6 +213,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("kind.connect_timeout", "receivers::keys::a_request_is_sent_as_its_keys_say"),
     ("kind.response_timeout", "receivers::keys::a_request_is_sent_as_its_keys_say"),
     ("kind.max_result", "receivers::keys::a_request_is_sent_as_its_keys_say"),
+    (
+        "kind.circuit.failures",
+        "receivers::circuit::a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts",
+    ),
+    (
+        "kind.circuit.open_for",
+        "receivers::circuit::a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts",
+    ),
     (
         "kind.async",
         "receivers::keys::an_asynchronous_answer_is_refused_until_there_is_a_way_to_call_back",
@@ -315,6 +327,11 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
         "decisions::observed::flags::config_and_database_url_and_output_hold_for_every_command",
     ),
     (
+        "bench backlog --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    ("bench backlog --jobs", "cli::bench::claims_are_told_for_each_thing_that_piles_up"),
+    (
         "bench drain --history",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
@@ -323,9 +340,23 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
     (
+        "bench enqueue --clients",
+        "cli::bench::inserts_are_told_beside_a_bare_tables_for_each_number_of_clients",
+    ),
+    (
         "bench enqueue --jobs",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
+    (
+        "bench enqueue --seconds",
+        "cli::bench::inserts_are_told_beside_a_bare_tables_for_each_number_of_clients",
+    ),
+    ("bench fleet --daemons", "cli::bench::a_fleet_is_told_for_each_number_of_daemons"),
+    (
+        "bench fleet --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    ("bench fleet --jobs", "cli::bench::a_fleet_is_told_for_each_number_of_daemons"),
     (
         "bench latency --history",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
@@ -334,6 +365,12 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
         "bench latency --jobs",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
+    ("bench latency --rate", "cli::bench::latency_is_told_for_every_job_after_the_first_second"),
+    (
+        "bench pinned --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    ("bench pinned --jobs", "cli::bench::a_churn_under_a_held_snapshot_is_told_slice_by_slice"),
     (
         "demo --once",
         "decisions::demo::a_wrong_outcome_that_only_the_rows_know_of_makes_the_demo_fail",
@@ -422,6 +459,7 @@ pub(super) const HEADERS: &[(&str, &str)] = &[
         "Legwork-Queue",
         "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
     ),
+    ("Legwork-User-Id", "traces::one_trace_and_one_request_lead_from_the_insert_to_every_receiver"),
     ("webhook-id", "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks"),
     (
         "webhook-signature",

@@ -43,14 +43,8 @@ impl Rooms {
         let database = Database { url: Some(url.clone()), ..Settings::default().database };
         let connector = Connector::new(&url, &database).expect("the URL can be read");
         let held = Arc::new(Held::default());
-        let who = Identity {
-            name: "traps".into(),
-            hostname: "here".into(),
-            queues: Vec::new(),
-            kinds: Vec::new(),
-        };
-        let quiet = tokio_util::sync::CancellationToken::new();
-        let load = Load { queues: Vec::new(), kinds: Vec::new(), quiet };
+        let who = Identity { name: "traps".into(), hostname: "here".into() };
+        let load = tokio::sync::watch::Sender::new(Load::default()).subscribe();
         let session = operations::open(&database, operations::Limit::Statement).await;
         Self {
             claims: PostgresClaims::new(connector.clone(), Arc::clone(&held)),
@@ -113,6 +107,7 @@ fn batch(verdict: &Verdict, kept: Retentions) -> Batch {
         queue: default_queue(),
         kind: None,
         origin: None,
+        span: None,
         verdict: verdict.clone(),
         failure: matches!(verdict, Verdict::Retry { .. }).then(failed),
         attempt: 1,
@@ -275,7 +270,9 @@ pub(super) const OPERATIONS: &[Writes] = &[
     Writes { name: "the demo's cancel", arrange: WAITING, told: JOBS, before: THREE_WAIT, after: "2 live, 0 held, 0 claims, 0 charged, 1 finished, 0 failed",
         run: |r| async { done(r.observer.cancel(1).await) }.boxed() },
     Writes { name: "the benchmark's jobs", arrange: "", told: JOBS, before: NONE, after: THREE_WAIT,
-        run: |r| async { done(r.bench.preload(&name("noop"), 0..3, |_| {}).await) }.boxed() },
+        run: |r| async { done(r.bench.preload(&noop(), 0..3, |_| {}).await) }.boxed() },
     Writes { name: "the benchmark's insert", arrange: "", told: JOBS, before: NONE, after: ONE_WAITS,
         run: |r| async { done(r.bench.insert(1).await) }.boxed() },
+    Writes { name: "the benchmark's pause", arrange: "", told: QUEUE, before: "none", after: "truea benchmark",
+        run: |r| async { done(r.bench.pause(&default_queue()).await) }.boxed() },
 ];

@@ -1,0 +1,52 @@
+//! What of the settings tasks look up anew each time, since a reload may change it.
+
+use crate::{
+    config::{HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
+    postgres::Load,
+};
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+
+/// The newest of everything. Nothing before the start.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// For the heartbeat.
+    pub(super) load: watch::Sender<Load>,
+    /// For completer, pruner and the kinds that write history themselves.
+    pub(super) kept: watch::Sender<Kept>,
+    /// For the scheduler, which may sleep for long.
+    pub(super) schedules: watch::Sender<Vec<ScheduleSettings>>,
+    pub(super) scheduler: Arc<Notify>,
+    /// For the ender, which tells whether functions can be called.
+    pub(super) called: watch::Sender<Vec<SqlSettings>>,
+}
+
+impl Told {
+    /// From now on this holds.
+    pub(super) fn tell(&self, settings: &Settings, load: Load, kept: Kept) {
+        self.load.send_replace(load);
+        change(&self.kept, kept);
+        change(&self.called, called(settings));
+        self.schedules.send_replace(settings.schedules.clone());
+        self.scheduler.notify_one();
+    }
+}
+
+/// Tells nobody of what is as it was.
+fn change<T: PartialEq>(told: &watch::Sender<T>, new: T) {
+    told.send_if_modified(|old| {
+        let differs = *old != new;
+        if differs {
+            *old = new;
+        }
+        differs
+    });
+}
+
+fn called(settings: &Settings) -> Vec<SqlSettings> {
+    let of = |handler: &HandlerSettings| match handler {
+        HandlerSettings::Sql(settings) => Some(settings.clone()),
+        _ => None,
+    };
+    settings.kinds.iter().filter_map(|kind| of(&kind.handler)).collect()
+}

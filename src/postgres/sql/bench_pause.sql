@@ -1,0 +1,3 @@
+-- bench_pause
+-- Stops a queue, as an operator does.
+SELECT legwork.pause($1::text, 'a benchmark')
