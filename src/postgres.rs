@@ -33,7 +33,7 @@ mod watch;
 pub use bench::BenchSession;
 pub use claim::{PostgresClaims, decode_claimed_row};
 pub use connect::{ConnectError, Connector};
-pub use function::{Abandoned, Call, CallError, Functions, Refusal};
+pub use function::{Abandoned, Call, CallError, Functions, Refusal, STOP_GRACE};
 pub use held::Held;
 pub use lease::{Identity, Load, PostgresLease, QueueLoad, WaitingRoom};
 pub use listen::{LISTEN_STEP_MAX, Listener, Notice};

@@ -86,6 +86,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
     };
     connection::functions_need_the_server(reader, &settings);
     warnings.extend(kind::cut_short(reader, &settings));
+    warnings.extend(sql::short_of_connections(&settings));
     Checked { settings, url_place, warnings }
 }
 

@@ -29,11 +29,6 @@ impl FunctionName {
         }
     }
 
-    /// The schema and the name.
-    pub fn parts(&self) -> (&str, &str) {
-        (&self.schema, &self.name)
-    }
-
     /// As it stands in a statement.
     pub fn quoted(&self) -> String {
         // No quote can be inside.

@@ -9,7 +9,7 @@ use crate::{
     executor::{Context, Handler, HandlerFuture},
     handlers::shortage,
     job::{DiscardReason, JobError, Outcome},
-    postgres::{Call, CallError, Functions, Refusal},
+    postgres::{Call, CallError, Functions, Refusal, STOP_GRACE},
     telemetry::{causes, events, spans::CallSpan},
 };
 use std::{error::Error, sync::Arc, time::Duration};
@@ -19,8 +19,8 @@ const PERMANENT: &str = "LW064";
 const BAD_DATA: &str = "LW065";
 const TRY_LATER: &str = "LW075";
 
-/// How long an attempt may take to stop: as long as a COMMIT that was sent is waited for.
-const STOP_GRACE: Duration = Duration::from_secs(5);
+/// `invalid_parameter_value`.
+const BAD_VALUE: &str = "22023";
 
 /// Runs one function for every job of a kind.
 pub struct Sql {
@@ -65,13 +65,17 @@ impl Sql {
                 shortage::soon()
             }
             CallError::Refused(refusal) => {
-                if matches!(refusal.sqlstate.get(..2), Some("42" | "3F")) {
+                if lacks_something(refusal) {
                     self.tell(error);
                 }
                 decided(refusal)
             }
-            CallError::Lost(_) => {
-                Outcome::Retry { error: JobError::new(causes::told(error)), after: None }
+            CallError::Kept => retry(causes::told(error)),
+            CallError::Lost(lost) => {
+                let told = causes::told(error);
+                retry(
+                    lost.sqlstate().map_or_else(|| told.clone(), |code| format!("{code}: {told}")),
+                )
             }
         }
     }
@@ -95,6 +99,17 @@ impl Handler for Sql {
     fn stop_grace(&self) -> Duration {
         STOP_GRACE
     }
+}
+
+fn retry(error: String) -> Outcome {
+    Outcome::Retry { error: JobError::new(error), after: None }
+}
+
+/// Whether a right, the function, something that it names or its role isn't there. A role that isn't is an
+/// invalid value of `role` to the server; what a function sets wrongly has the function as its context.
+fn lacks_something(refusal: &Refusal) -> bool {
+    matches!(refusal.sqlstate.get(..2), Some("42" | "3F"))
+        || (refusal.sqlstate == BAD_VALUE && refusal.context.is_none())
 }
 
 /// What becomes of a job whose function raised this. No error is taken for permanent by its class: a
@@ -177,6 +192,21 @@ mod tests {
             other => format!("{other:?}"),
         };
         assert_eq!(said, expected);
+    }
+
+    #[rstest]
+    #[case::function("42883", None, true)]
+    #[case::schema("3F000", None, true)]
+    #[case::role("22023", None, true)]
+    #[case::of_the_functions_own("22023", Some("PL/pgSQL function app.f(jsonb) line 3"), false)]
+    #[case::raised("P0001", None, false)]
+    fn what_an_operator_has_to_mend_is_told_apart(
+        #[case] sqlstate: &str,
+        #[case] context: Option<&str>,
+        #[case] told: bool,
+    ) {
+        let refusal = Refusal { context: context.map(str::to_owned), ..refusal(sqlstate, None) };
+        assert_eq!(lacks_something(&refusal), told);
     }
 
     #[test]

@@ -24,13 +24,25 @@ use sqlx::postgres::PgDatabaseError;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, watch},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Longest that an attempt waits for a connection to be free: what may not start within five seconds
 /// goes back, as with a rate limit.
 const PLACE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Longest that an answer to COMMIT is waited for once the attempt is to stop.
+const COMMIT_GRACE: Duration = Duration::from_secs(3);
+
+/// Longest that it is then asked what became of the job.
+const LOOK_GRACE: Duration = Duration::from_millis(1500);
+
+/// How long an attempt takes to stop at most, whatever the server does: what stands in the database has
+/// been asked for by then, or isn't known.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+const _: () = assert!(COMMIT_GRACE.as_millis() + LOOK_GRACE.as_millis() < STOP_GRACE.as_millis());
 
 /// One attempt's call.
 #[derive(Debug)]
@@ -81,6 +93,12 @@ pub enum CallError {
     /// The function, or what is around it, was refused.
     #[error("{}", .0.message)]
     Refused(Box<Refusal>),
+    /// The job's row is still there and still ours, but can't be ended.
+    #[error(
+        "the function or a trigger keeps its job from being completed: the lease is held, and its row \
+         in legwork.job can't be deleted"
+    )]
+    Kept,
     /// The connection broke.
     #[error("the connection was lost, and nothing that the attempt did was kept")]
     Lost(#[source] DbError),
@@ -91,7 +109,9 @@ impl CallError {
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => Some(&refusal.sqlstate),
-            Self::Stopped | Self::NoPlace | Self::NoConnection(_) | Self::Lost(_) => None,
+            Self::Stopped | Self::NoPlace | Self::NoConnection(_) | Self::Kept | Self::Lost(_) => {
+                None
+            }
         }
     }
 
@@ -102,6 +122,7 @@ impl CallError {
             Self::NoPlace => "no_place",
             Self::NoConnection(_) => "no_connection",
             Self::Refused(refusal) => &refusal.sqlstate,
+            Self::Kept => "kept",
             Self::Lost(_) => "lost",
         }
     }
@@ -171,9 +192,8 @@ impl Functions {
                 Ok(Written::Completed)
             }
             End::Late => {
-                self.settled(call.lease);
                 backend.close().await;
-                Ok(Written::Late)
+                self.late(call.lease, stop).await
             }
             End::Refused(error) => {
                 backend.close().await;
@@ -183,7 +203,7 @@ impl Functions {
             End::Lost(error) => Err(CallError::Lost(DbError::Statement(error))),
             End::InDoubt(error) => {
                 drop(backend);
-                self.resolve(call, days, error).await
+                self.resolve((call.lease, days.is_some()), stop, error).await
             }
         }
     }
@@ -208,21 +228,48 @@ impl Functions {
     /// A COMMIT that was sent and not answered: the job's row tells what came of it.
     async fn resolve(
         &self,
-        call: &Call<'_>,
-        days: Option<i32>,
+        (lease, is_kept): (Lease, bool),
+        stop: &CancellationToken,
         error: DbError,
     ) -> Result<Written, CallError> {
-        match self.look(call.lease, days.is_some()).await {
+        match self.look(lease, is_kept, stop).await {
             Some(Committed::Yes) => {
-                self.settled(call.lease);
+                self.settled(lease);
                 Ok(Written::Completed)
             }
             Some(Committed::No) => Err(CallError::Lost(error)),
             Some(Committed::NotOurs) => {
-                self.settled(call.lease);
+                self.settled(lease);
                 Ok(Written::Late)
             }
             None => Ok(Written::Unknown),
+        }
+    }
+
+    /// The fence found no row of ours: the lease is gone, or what the function did, or a trigger, took the
+    /// row away or keeps it there. Then nobody else ends the job.
+    async fn late(&self, lease: Lease, stop: &CancellationToken) -> Result<Written, CallError> {
+        match self.look(lease, true, stop).await {
+            Some(Committed::No) => Err(CallError::Kept),
+            Some(Committed::Yes | Committed::NotOurs) => {
+                self.settled(lease);
+                Ok(Written::Late)
+            }
+            None => Ok(Written::Unknown),
+        }
+    }
+
+    /// What became of an end that is in doubt; nothing where it can't be known in time.
+    async fn look(
+        &self,
+        lease: Lease,
+        is_kept: bool,
+        stop: &CancellationToken,
+    ) -> Option<Committed> {
+        tokio::select! {
+            biased;
+            found = self.look_up(lease, is_kept) => found,
+            () = given_up(stop, LOOK_GRACE) => None,
         }
     }
 
@@ -236,17 +283,28 @@ impl Functions {
     }
 }
 
+/// Waits until the attempt was told to stop this long ago.
+async fn given_up(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    sleep(grace).await;
+}
+
 /// What the server said, or that it said nothing.
 fn failed(error: sqlx::Error) -> CallError {
-    let sqlx::Error::Database(refused) = &error else {
-        return CallError::Lost(DbError::Statement(error));
-    };
-    let said = refused.downcast_ref::<PgDatabaseError>();
-    CallError::Refused(Box::new(Refusal {
+    match said(&error) {
+        Some(refusal) => CallError::Refused(Box::new(refusal)),
+        None => CallError::Lost(DbError::Statement(error)),
+    }
+}
+
+fn said(error: &sqlx::Error) -> Option<Refusal> {
+    let sqlx::Error::Database(refused) = error else { return None };
+    let said = refused.try_downcast_ref::<PgDatabaseError>()?;
+    Some(Refusal {
         sqlstate: said.code().to_owned(),
         message: said.message().to_owned(),
         detail: said.detail().map(str::to_owned),
         hint: said.hint().map(str::to_owned),
         context: said.r#where().map(str::to_owned),
-    }))
+    })
 }

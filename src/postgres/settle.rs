@@ -8,12 +8,17 @@ use crate::{
     job::{JobId, Lease},
 };
 use futures::FutureExt;
-use sqlx::{PgConnection, PgExecutor, Row, postgres::PgRow};
+use sqlx::{
+    PgConnection, PgExecutor, Row,
+    postgres::{PgDatabaseError, PgRow},
+};
 use std::{fmt::Write as _, sync::Arc};
 use tokio::sync::Mutex;
 
 /// SQLSTATE of a row for which no partition exists.
 const NO_PARTITION: &str = "23514";
+/// What is partitioned by days.
+const HISTORY: [&str; 2] = ["finished", "failed_attempt"];
 /// SQLSTATE of a record that is there already: its first COPY was answered too late to learn of it.
 const DUPLICATE: &str = "23505";
 
@@ -263,17 +268,19 @@ async fn finish_without_history<'c>(
         .await
 }
 
-/// A CHECK that a row breaks has the same SQLSTATE, but a name; so may have what a trigger raises, but it
-/// names no table.
+/// A CHECK that a row breaks has the same SQLSTATE, but a name; so may have what a trigger or a function
+/// raises, but it names no table, or one of somebody else's.
 pub(super) fn lacks_a_partition(error: &DbError) -> bool {
     matches!(error, DbError::Statement(error) if is_without_a_partition(error))
 }
 
 pub(super) fn is_without_a_partition(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(refusal) = error else { return false };
+    let schema = refusal.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::schema);
     refusal.code().as_deref() == Some(NO_PARTITION)
         && refusal.constraint().is_none()
-        && refusal.table().is_some()
+        && schema == Some("legwork")
+        && refusal.table().is_some_and(|table| HISTORY.contains(&table))
 }
 
 /// Completes one job inside of the caller's transaction; `false` when the lease is gone. The end is the

@@ -58,8 +58,20 @@ pub struct Filter(reload::Handle<EnvFilter, Registry>);
 impl Filter {
     /// From now on these.
     pub fn set(&self, filter: &str) -> Result<(), LogsError> {
-        Ok(self.0.reload(EnvFilter::try_new(filter)?)?)
+        Ok(self.0.reload(read(filter)?)?)
     }
+}
+
+/// The driver's target for what Postgres says beside its answers, `RAISE NOTICE` in a function or a
+/// trigger, say: as much as those like, and perhaps of payloads. It appears where it is asked for by name.
+const NOTICES: &str = "sqlx::postgres::notice";
+
+fn read(filter: &str) -> Result<EnvFilter, LogsError> {
+    let read = EnvFilter::try_new(filter)?;
+    if filter.split(',').any(|part| part.trim_start().starts_with(NOTICES)) {
+        return Ok(read);
+    }
+    Ok(read.add_directive(format!("{NOTICES}=off").parse()?))
 }
 
 impl Logs {
@@ -112,7 +124,7 @@ fn subscriber(
     voice: Arc<Voice>,
     writer: Writer,
 ) -> Result<(impl Subscriber + Send + Sync + use<>, Filter), LogsError> {
-    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+    let (filter, handle) = reload::Layer::new(read(filter)?);
     let lines = Lines::new(voice, writer);
     Ok((tracing_subscriber::registry().with(lines.with_filter(filter)), Filter(handle)))
 }

@@ -305,7 +305,7 @@ fn with_separate_roles_a_function_runs_as_its_own_once_the_daemon_may_take_it_on
         let mut daemon = Daemon::start(&file).await;
         let told = daemon.logged("function.failed").await;
         let said = told["error.message"].as_str().unwrap_or_default();
-        assert_eq!(said, "the daemon may not take on that role: grant it to the daemon's");
+        assert_eq!(said, "42501: permission denied to set role \"app_jobs\"");
 
         let ran = legwork(cluster, "shop", "app", &["enqueue", "work", "{\"seconds\": 0}"]).await;
         assert_eq!(ran.code, 0, "{}", ran.stderr);

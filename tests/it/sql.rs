@@ -4,6 +4,7 @@
 //! puts off to the end, in the fence, in the COMMIT. It waits for an advisory lock that the test holds,
 //! so that a test knows from the server where an attempt stands.
 
+mod answers;
 mod cuts;
 mod outcomes;
 mod roles;

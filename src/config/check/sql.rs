@@ -3,7 +3,7 @@
 use crate::config::{
     FunctionName,
     reader::{At, Reader},
-    settings::SqlSettings,
+    settings::{HandlerSettings, KindSettings, Settings, SqlSettings},
 };
 
 /// Longest name that Postgres keeps, in bytes.
@@ -21,6 +21,23 @@ pub(super) fn settings(reader: &mut Reader<'_>, at: At<'_>) -> Option<SqlSetting
     }
     let function = reader.text(at, "function", |text| FunctionName::new(text).map(drop))?;
     Some(SqlSettings { function: FunctionName::new(&function).ok()?, role })
+}
+
+/// More functions at once than there are connections for.
+pub(super) fn short_of_connections(settings: &Settings) -> Option<String> {
+    let calls = |kind: &KindSettings| matches!(kind.handler, HandlerSettings::Sql(_));
+    let widest = settings.queues.iter().max_by_key(|queue| queue.concurrency)?;
+    let connections = settings.database.sql_connections;
+    let short = settings.kinds.iter().any(calls) && widest.concurrency > connections;
+    short.then(|| {
+        format!(
+            "database.sql_connections: {connections} functions run at once, and queue {:?} takes {} \
+             jobs: one that finds no connection within five seconds is put off with an error line; \
+             raise it, or lower concurrency, unless functions are short",
+            widest.name.as_str(),
+            widest.concurrency
+        )
+    })
 }
 
 /// Any name that a role can have. `none` is none: it means the one who logged in.

@@ -430,3 +430,21 @@ fn a_file_of_nothing_but_mistakes_is_answered_in_bounded_words_and_time() {
     assert_eq!(mistakes.iter().count(), 200);
     assert!(said.ends_with("there are 39801 more mistakes") && said.len() < 20_000, "{said}");
 }
+
+#[rstest]
+#[case::fewer_connections(10, "sql\"\nfunction = \"app.f", true)]
+#[case::as_many(20, "sql\"\nfunction = \"app.f", false)]
+#[case::no_functions(10, "noop", false)]
+fn a_queue_that_takes_more_jobs_than_functions_have_connections_is_warned_of(
+    #[case] connections: u32,
+    #[case] handler: &str,
+    #[case] warned: bool,
+) {
+    let text = format!(
+        "[database]\nurl = \"postgres:///app\"\nsql_connections = {connections}\n\
+         [[kind]]\nname = \"a\"\nhandler = \"{handler}\"\n"
+    );
+    let warnings = super::load_text(&text).expect("right").warnings;
+    let is_it = |warning: &String| warning.contains("functions run at once");
+    assert_eq!(warnings.iter().any(is_it), warned, "{warnings:?}");
+}

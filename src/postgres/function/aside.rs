@@ -1,9 +1,10 @@
 //! What is done about an attempt on another connection than its own: ending the server's process behind
 //! one that was given up, and asking what became of a COMMIT. And whether functions can be called at all.
 
-use super::Functions;
+use super::{Functions, fenced, said};
 use crate::{config::SqlSettings, job::Lease, postgres::DbError};
 use futures::FutureExt;
+use sqlx::AssertSqlSafe;
 use std::time::Duration;
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -36,6 +37,11 @@ const LOOKS_MIN: u32 = 3;
 /// Pause between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
+/// Takes on a role for a transaction. A name can't be a parameter.
+fn as_role(name: &str) -> String {
+    format!("SET LOCAL ROLE \"{}\";\n", name.replace('"', "\"\""))
+}
+
 impl Functions {
     /// Waits for the next process that was left behind.
     pub async fn abandoned(&self) -> Option<Abandoned> {
@@ -55,20 +61,26 @@ impl Functions {
         session.run("end_backend", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
-    /// What is in the way of calling this function, in words, if anything is.
+    /// What is in the way of calling this function, as the server says it of a call, if anything is.
     pub async fn obstacle(&self, settings: &SqlSettings) -> Result<Option<String>, DbError> {
-        let (schema, name) = settings.function.parts();
-        let statement =
-            sqlx::query_scalar::<_, Option<String>>(include_str!("../sql/check_function.sql"));
-        let statement =
-            statement.bind(schema.to_owned()).bind(name.to_owned()).bind(settings.role.clone());
+        let statement = include_str!("../sql/check_function.sql");
+        let statement = statement.replace("{function}", &settings.function.quoted());
+        // Sent as one text, both are one transaction, and the role ends with it.
+        let role = settings.role.as_deref().map(as_role).unwrap_or_default();
+        let asked = sqlx::raw_sql(AssertSqlSafe(role + &statement));
         let mut session = self.aside.lock().await;
-        session.run("check_function", |c| statement.fetch_one(c).boxed()).await
+        match session.run("check_function", |c| asked.execute(c).boxed()).await {
+            Ok(_) => Ok(None),
+            Err(DbError::Statement(error)) if fenced::is_refusal(&error) => {
+                Ok(said(&error).map(|why| format!("{}: {}", why.sqlstate, why.message)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the attempt of this lease was committed, tried for as long as a statement may take and
     /// a few times; nothing where nobody answers.
-    pub(super) async fn look(&self, lease: Lease, is_kept: bool) -> Option<Committed> {
+    pub(super) async fn look_up(&self, lease: Lease, is_kept: bool) -> Option<Committed> {
         let until = Instant::now() + self.connector.statement_timeout();
         for tried in 1.. {
             match self.look_once(lease, is_kept).await {

@@ -1,6 +1,6 @@
 //! The transaction of an attempt, from BEGIN to the answer to its COMMIT.
 
-use super::Call;
+use super::{COMMIT_GRACE, Call, given_up};
 use crate::postgres::{DbError, settle, transaction};
 use sqlx::{
     AssertSqlSafe, Executor as _, PgConnection, Postgres, Transaction,
@@ -37,8 +37,8 @@ pub(super) enum End {
     InDoubt(DbError),
 }
 
-/// Runs it. Once COMMIT is sent its answer is waited for, for as long as `limit`, whoever wants the
-/// attempt stopped.
+/// Runs it. Once COMMIT is sent its answer is waited for, for as long as `limit`, and for a while also
+/// where the attempt is to stop.
 pub(super) async fn run(
     connection: &mut PgConnection,
     call: &Call<'_>,
@@ -49,25 +49,36 @@ pub(super) async fn run(
     let transaction = match stop.run_until_cancelled(up_to_commit).await {
         Some(Ok(Some(transaction))) => transaction,
         Some(Ok(None)) => return End::Late,
-        Some(Err(error)) if is_answer(&error) => return End::Refused(error),
+        Some(Err(error)) if is_refusal(&error) => return End::Refused(error),
         Some(Err(error)) => return End::Lost(error),
         None => return End::Stopped,
     };
-    match timeout(limit, transaction.commit()).await {
+    let answer = tokio::select! {
+        biased;
+        answer = timeout(limit, transaction.commit()) => answer.map_err(|_| limit),
+        () = given_up(stop, COMMIT_GRACE) => Err(COMMIT_GRACE),
+    };
+    match answer {
         Ok(Ok(())) => End::Committed,
-        Ok(Err(error)) if is_answer(&error) => End::Refused(error),
+        Ok(Err(error)) if says_that_nothing_is_kept(&error) => End::Refused(error),
         Ok(Err(error)) => End::InDoubt(DbError::Statement(error)),
-        Err(_) => End::InDoubt(DbError::Deadline(limit)),
+        Err(limit) => End::InDoubt(DbError::Deadline(limit)),
     }
 }
 
-/// Whether the server says by this error that nothing is kept, and goes on. A session that it ends may
-/// have committed before.
-fn is_answer(error: &sqlx::Error) -> bool {
+/// Whether the server refused a statement and goes on. By its severity alone, since a function can raise
+/// any SQLSTATE: that of a broken connection too, which was another one.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     let said = error.try_downcast_ref::<PgDatabaseError>();
     said.is_some_and(|said| matches!(said.severity(), PgSeverity::Error))
-        && error.code().is_some_and(|code| !code.starts_with("08") && !code.starts_with("XX"))
+}
+
+/// Whether this answer to COMMIT says so. A session that the server ends may have committed before.
+fn says_that_nothing_is_kept(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(said) = error else { return false };
+    is_refusal(error)
+        && said.code().is_some_and(|code| !code.starts_with("08") && !code.starts_with("XX"))
 }
 
 /// Everything but COMMIT. Nothing where the lease was gone; then, and after an error, nothing is kept.

@@ -319,3 +319,16 @@ fn readiness_says_in_words_and_once_what_failed_and_what_is_well_again() {
     ];
     assert_eq!(text.lines().map(said).collect::<Vec<_>>(), expected);
 }
+
+#[rstest::rstest]
+#[case::nothing("trace", 0)]
+#[case::the_driver("info,sqlx=trace", 0)]
+#[case::notices("warn,sqlx::postgres::notice=info", 1)]
+fn what_postgres_says_beside_its_answers_appears_where_it_is_named(
+    #[case] filter: &str,
+    #[case] lines: usize,
+) {
+    let speak = || tracing::info!(target: "sqlx::postgres::notice", "a payload, perhaps");
+    let (text, _) = written(Style::Json, filter, speak);
+    assert_eq!(text.lines().count(), lines, "{text}");
+}

@@ -9,7 +9,7 @@ use sqlx::Executor as _;
 
 use super::{calls, database, effects, enqueue, function, nothing_works, with};
 use crate::pipeline::{Runner, daemon, drained, history, value};
-use crate::support;
+use crate::support::{self, TestDb};
 
 #[test]
 fn a_functions_effect_and_its_jobs_completion_are_there_together() {
@@ -180,6 +180,59 @@ fn what_a_function_sets_is_gone_with_its_attempt_and_its_jobs_follow_its_request
         let result: String = value(&pool, result).await;
         assert_eq!(result, "{\"left\": \"nothing\", \"locked\": true} r-7");
         runner.stop().await;
+        pool.close().await;
+    });
+}
+
+/// The address for who logs in as this role.
+fn logged_in_as(db: &TestDb, role: &str) -> String {
+    let url = db.url();
+    let (scheme, rest) = url.split_once("://").expect("an address");
+    let (authority, rest) = rest.split_once('/').expect("a database");
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let query: Vec<_> = query.split('&').filter(|part| !part.starts_with("user=")).collect();
+    format!("{scheme}://{role}:p@{host}/{path}?{}", query.join("&"))
+}
+
+#[rstest]
+#[case::of_the_database("DATABASE \"{db}\"", "")]
+#[case::of_the_role("ROLE \"{role}\"", "DATABASE \"{db}\"")]
+#[case::of_the_role_in_the_database("ROLE \"{role}\" IN DATABASE \"{db}\"", "ROLE \"{role}\"")]
+fn a_function_finds_the_settings_of_its_database_and_of_the_daemons_role(
+    #[case] level: &'static str,
+    #[case] outranked: &'static str,
+) {
+    support::run(async move |db| {
+        // A role of its own: what is set for one holds in the whole cluster.
+        let role = format!("{}_daemon", db.name());
+        let sees = "RETURN jsonb_build_array(current_setting('timezone'), current_setting('datestyle'),
+            current_setting('extra_float_digits'), current_setting('intervalstyle'), '2026-11-27'::date::text);";
+        let pool = database(&db, &function("sees", sees)).await;
+        let set = |level: &str, zone: &str, style: &str, digits: i32| {
+            let level = level.replace("{db}", db.name()).replace("{role}", &role);
+            format!(
+                "ALTER {level} SET timezone = '{zone}'; ALTER {level} SET datestyle = '{style}';
+                ALTER {level} SET extra_float_digits = {digits};
+                ALTER {level} SET intervalstyle = 'iso_8601';"
+            )
+        };
+        let mut more = format!("CREATE ROLE \"{role}\" SUPERUSER LOGIN PASSWORD 'p';");
+        if !outranked.is_empty() {
+            more += &set(outranked, "Asia/Tokyo", "SQL, MDY", 3);
+        }
+        more += &set(level, "Europe/Berlin", "German", -3);
+        pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(more))).await.expect("settings are made");
+        let mut settings = with(&db, vec![calls("sees", "sees", None)]);
+        settings.database.url = Some(legwork::config::DatabaseUrl::new(logged_in_as(&db, &role)));
+        let runner = Runner::start(daemon(settings));
+        let id = enqueue(&pool, "sees", "{}").await;
+        let end = history(&pool, id).await;
+        let found = r#"["Europe/Berlin", "German, DMY", "-3", "iso_8601", "27.11.2026"]"#;
+        assert_eq!(end.result.as_deref(), Some(found), "{end:?}");
+        runner.stop().await;
+        let gone = format!("DROP ROLE \"{role}\"");
+        pool.execute(sqlx::AssertSqlSafe(gone)).await.expect("nothing depends on the role");
         pool.close().await;
     });
 }
