@@ -139,7 +139,7 @@ async fn a_connection_with_nobody_behind_it_is_not_taken_again(
         let is_hung = connection == 0 && first_hangs.load(Ordering::SeqCst);
         async move {
             if is_hung {
-                pending().await
+                pending::<()>().await;
             }
         }
     })
