@@ -2,7 +2,7 @@
 # `.ci/run` runs these same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-interop golden chaos plans loom bench fmt lint docs deny coverage ci tools
+.PHONY: help demo test test-docker test-pooler test-interop golden chaos plans loom bench fmt lint docs deny coverage ci tools
 
 CARGO ?= cargo
 # Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
@@ -24,6 +24,12 @@ test-docker: ## Run every test against a container, and fail without a Docker en
 	@scripts/need-docker.sh
 	@scripts/need-postgres.sh
 	LEGWORK_TEST_DOCKER=1 $(CARGO) test
+
+# What isn't run through it, and why: DIRECT in tests/it/support/pooled.rs.
+test-pooler: ## Run the integration tests through PgBouncer in transaction mode, and fail without one
+	@scripts/need-postgres.sh
+	@scripts/need-pgbouncer.sh
+	LEGWORK_TEST_POOLER=1 $(CARGO) test --test it
 
 test-interop: ## Run the examples of every language that is at hand: producers and receivers
 	@scripts/need-postgres.sh

@@ -32,8 +32,8 @@ use self::{
 use crate::{
     config::{Database, Environment, Source},
     postgres::{
-        migrate::{self as schema, SchemaCheck},
-        operations::{self, Connection, Limit, OperationError},
+        migrate::{self as schema, MigrateError, SchemaCheck},
+        operations::{self, Connection, Frame, Limit, OperationError},
     },
 };
 use anyhow::Context as _;
@@ -131,9 +131,18 @@ impl Context {
         let database = self.database()?;
         let patience = database.statement_timeout + ANSWER_MARGIN;
         let connection = operations::open(&database, limit).await?;
-        let mut session = Session { connection, patience };
-        let checking = timeout(patience, schema::check(&mut session.connection)).await;
-        match checking.map_err(|_elapsed| Silent(patience))? {
+        let frame = Frame::of(&database, limit)?;
+        let mut session = Session { connection, frame, patience };
+        let Session { connection, frame, .. } = &mut session;
+        let checking =
+            frame.within(connection, async |c| schema::check(c).await.map_err(CheckError::Schema));
+        let checked = timeout(patience, checking).await.map_err(|_elapsed| Silent(patience))?;
+        let checked = match checked {
+            Err(CheckError::Frame(error)) => return Err(error.into()),
+            Err(CheckError::Schema(error)) => Err(error),
+            Ok(found) => Ok(found),
+        };
+        match checked {
             Ok(SchemaCheck::Current) => Ok(session),
             Ok(other) => Err(WrongSchema(other).into()),
             // A role that may only enqueue can't look; its statement will say what is wrong.
@@ -146,9 +155,22 @@ impl Context {
 /// How much longer than the statement's own limit an answer may take: what the network needs.
 const ANSWER_MARGIN: Duration = Duration::from_secs(5);
 
+/// Why the schema couldn't be looked at: what is round the look failed, or the look itself.
+enum CheckError {
+    Frame(OperationError),
+    Schema(MigrateError),
+}
+
+impl From<OperationError> for CheckError {
+    fn from(error: OperationError) -> Self {
+        Self::Frame(error)
+    }
+}
+
 /// A connection whose every answer is waited for within a limit.
 struct Session {
     connection: Connection,
+    frame: Frame,
     patience: Duration,
 }
 
@@ -158,7 +180,8 @@ impl Session {
         &mut self,
         operation: impl AsyncFnOnce(&mut Connection) -> Result<T, OperationError>,
     ) -> anyhow::Result<T> {
-        let answered = timeout(self.patience, operation(&mut self.connection)).await;
+        let Self { connection, frame, patience } = self;
+        let answered = timeout(*patience, frame.within(connection, operation)).await;
         Ok(answered.map_err(|_elapsed| Silent(self.patience))??)
     }
 

@@ -39,10 +39,12 @@ pub use environment::Environment;
 pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
+pub(crate) use settings::NEEDS_SERVER;
 pub use settings::{
     Admin, CircuitSettings, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings,
-    HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, QueueSettings,
-    Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
+    HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler,
+    QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings,
+    Tracing,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

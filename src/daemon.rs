@@ -286,6 +286,8 @@ impl Daemon {
             "the daemon is up"
         );
 
+        self.say_what_a_pooler_costs(connector.reaches_server(), health);
+
         let why = self.until_the_end(signals, &running, notifier).await;
         let budget = Budget::new(&self.settings.shutdown, Instant::now());
         tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = %why, "stopping");
@@ -318,6 +320,18 @@ impl Daemon {
             () = signals.asked_to_stop() => Why::Signal,
             task = running.failure() => Why::Failure(task),
             () = running.idle(), if self.once => Why::Drained,
+        }
+    }
+
+    fn say_what_a_pooler_costs(&self, reaches_server: bool, health: &Health) {
+        if self.settings.claim.notify && !reaches_server {
+            let why = "there is only a pooler and no direct_url: jobs are found by polling";
+            health.warn("listener", Some(why.into()));
+            tracing::warn!(
+                event = events::LISTENER_NONE,
+                "there is only a pooler, and LISTEN needs a session of the server's own: jobs are \
+                 found by polling; set direct_url under [database]"
+            );
         }
     }
 
@@ -425,8 +439,12 @@ async fn check_schema(
                 wait.over();
                 return answer;
             }
-            // The server is there and has answered: no waiting turns TLS on.
-            Err(DbError::Connect(error @ ConnectError::NoTls { .. })) => return Err(error.into()),
+            // It is there and has answered: no waiting turns TLS on, or a pooler into a server.
+            Err(DbError::Connect(
+                error @ (ConnectError::NoTls { .. }
+                | ConnectError::Pooler { .. }
+                | ConnectError::Startup { .. }),
+            )) => return Err(error.into()),
             Err(error) => error,
         };
         pool.failing("the database can't be reached");
@@ -461,6 +479,7 @@ async fn may_start(connection: &mut Connection) -> Result<SchemaCheck, StartErro
 /// One look on a connection of its own, which ends with the look: a network that falls silent after
 /// the connect must not keep the daemon from ever starting.
 async fn look(connector: &Connector) -> Result<Result<SchemaCheck, StartError>, DbError> {
+    connector.refuse_pooler().await?;
     let mut connection = connector.connect_limited("start").await?;
     let limit = connector.statement_timeout();
     let look = timeout(limit, may_start(&mut connection)).await;

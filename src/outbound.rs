@@ -5,7 +5,12 @@
 
 use reqwest::{Client, ClientBuilder, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// An HTTP/2 connection under way from which nothing comes for the first time is asked for a sign of life,
+/// and given up where none comes within the second: requests share it, and nothing else would end it.
+const PING_AFTER: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that trusts the public authorities and these; HTTP/2 where the other side offers it.
 pub(crate) fn client(authorities: &[CertificateDer<'static>]) -> ClientBuilder {
@@ -14,6 +19,8 @@ pub(crate) fn client(authorities: &[CertificateDer<'static>]) -> ClientBuilder {
         .redirect(redirect::Policy::none())
         .no_proxy()
         .referer(false)
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
         .user_agent(concat!("legwork/", env!("CARGO_PKG_VERSION")))
 }
 

@@ -11,7 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
-use std::{collections::HashMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write,
+};
 
 /// An answer before it has a form.
 struct Answer {
@@ -19,7 +22,7 @@ struct Answer {
     ok: bool,
     checks: Vec<Checked>,
     /// What doesn't make it fail.
-    warning: Option<String>,
+    warnings: BTreeMap<&'static str, String>,
 }
 
 /// Whether a restart would help: fails only when the supervisor's loop hangs.
@@ -28,7 +31,7 @@ pub(super) async fn live(state: State<AdminState>, asked: Asked) -> Response {
     let ok = failing.is_none();
     let word = if ok { "live" } else { "not live" };
     let checks = vec![Checked { name: "supervisor", failing }];
-    Answer { word, ok, checks, warning: None }.shown(&asked)
+    Answer { word, ok, checks, warnings: BTreeMap::new() }.shown(&asked)
 }
 
 /// Whether the daemon takes jobs, and if not, why.
@@ -36,8 +39,8 @@ pub(super) async fn ready(state: State<AdminState>, asked: Asked) -> Response {
     let mut checks = vec![phase_check(&state.health, Phase::Ready)];
     checks.extend(state.health.checks());
     let ok = checks.iter().all(|check| check.failing.is_none());
-    let (word, warning) = (if ok { "ready" } else { "not ready" }, state.health.warning());
-    Answer { word, ok, checks, warning }.shown(&asked)
+    let word = if ok { "ready" } else { "not ready" };
+    Answer { word, ok, checks, warnings: state.health.warnings() }.shown(&asked)
 }
 
 /// Whether the daemon has started.
@@ -45,7 +48,7 @@ pub(super) async fn startup(state: State<AdminState>, asked: Asked) -> Response 
     let ok = state.health.started();
     let checks = if ok { Vec::new() } else { vec![phase_check(&state.health, Phase::Ready)] };
     let word = if ok { "started" } else { "starting" };
-    Answer { word, ok, checks, warning: None }.shown(&asked)
+    Answer { word, ok, checks, warnings: BTreeMap::new() }.shown(&asked)
 }
 
 fn phase_check(health: &Health, wanted: Phase) -> Checked {
@@ -101,8 +104,8 @@ impl Answer {
         };
         let checks: Map<String, Value> = self.checks.iter().map(check).collect();
         let mut answer = json!({ "status": self.word, "checks": checks });
-        if let Some(warning) = &self.warning {
-            answer["warning"] = warning.as_str().into();
+        if !self.warnings.is_empty() {
+            answer["warnings"] = json!(self.warnings);
         }
         answer.to_string()
     }
@@ -118,8 +121,8 @@ impl Answer {
             };
             debug_assert!(written.is_ok(), "writing to a String can't fail");
         }
-        if let Some(warning) = &self.warning {
-            let written = writeln!(text, "[!]{warning}");
+        for (about, warning) in &self.warnings {
+            let written = writeln!(text, "[!]{about}: {warning}");
             debug_assert!(written.is_ok(), "writing to a String can't fail");
         }
         text + self.word + "\n"

@@ -113,7 +113,10 @@ fn health() -> Value {
         "properties": {
             "status": { "type": "string", "enum": words },
             "checks": { "type": "object", "additionalProperties": check },
-            "warning": { "type": "string", "description": "What people should know and no check fails for." },
+            "warnings": {
+                "type": "object", "additionalProperties": { "type": "string" },
+                "description": "What people should know and no check fails for, by what it is about.",
+            },
         },
     })
 }

@@ -391,6 +391,27 @@ async fn readiness_names_its_reasons_and_liveness_stands_while_the_database_is_d
 }
 
 #[tokio::test]
+async fn what_people_should_look_at_is_said_and_makes_nothing_unready() {
+    let state = state();
+    let health = Arc::clone(&state.health);
+    health.enter(Phase::Ready);
+    health.warn("listener", Some("it polls".into()));
+    health.warn("configuration", Some("it wasn't reloaded".into()));
+    served(state, async |at| {
+        let text = get(at, "/health/ready", "").await;
+        let said = "[!]configuration: it wasn't reloaded\n[!]listener: it polls\nready\n";
+        assert_eq!((status(&text), body(&text)), (200, said));
+        let json = get(at, "/health/ready", "Accept: application/json\r\n").await;
+        let json: serde_json::Value = serde_json::from_str(body(&json)).unwrap();
+        assert_eq!(json["warnings"]["listener"], "it polls");
+        health.warn("configuration", None);
+        let text = get(at, "/health/ready", "").await;
+        assert_eq!(body(&text), "[!]listener: it polls\nready\n");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_supervisor_that_hangs_fails_liveness() {
     let metrics = Arc::new(Metrics::new(&config::Metrics { max_kinds: 1 }));
     let state =

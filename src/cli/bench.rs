@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     bench::{Bench, BenchError, Progress, Report, Work},
-    daemon::{Caught, Signals},
+    config::Database,
+    daemon::{Caught, Signals, TrialError},
+    postgres::Connector,
 };
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -117,7 +119,7 @@ pub(super) fn run(command: &BenchCommand, context: &Context) -> anyhow::Result<(
         work,
         jobs,
         history: history == History::On,
-        database: context.database()?,
+        database: past_the_pooler(context.database()?)?,
         environment: context.source.environment().clone(),
     };
     let report = measure(&bench)?;
@@ -125,6 +127,16 @@ pub(super) fn run(command: &BenchCommand, context: &Context) -> anyhow::Result<(
         Format::Json => output::print(&serde_json::to_string(&report)?),
         Format::Text => output::print(&report.to_string()),
     }
+}
+
+/// It makes a database of its own, of which a pooler knows nothing.
+fn past_the_pooler(database: Database) -> anyhow::Result<Database> {
+    if let Some(url) = &database.url {
+        let connector = Connector::new(url, &database);
+        let reached = connector.and_then(|connector| connector.needs_server("bench"));
+        reached.map_err(TrialError::Connect)?;
+    }
+    Ok(database.past_the_pooler())
 }
 
 fn measure(bench: &Bench) -> anyhow::Result<Report> {

@@ -51,7 +51,7 @@ impl Settings {
 /// Keys of the file's sections, and whether they differ. Of `[retry]`, whose keys are the kinds'
 /// defaults, each kind tells.
 #[expect(clippy::float_cmp, reason = "written differently is different")]
-fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 29] {
+fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 31] {
     macro_rules! differ {
         ($($key:literal: $section:ident . $field:ident),* $(,)?) => {
             [$(($key, a.$section.$field != b.$section.$field)),*]
@@ -59,6 +59,8 @@ fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 29] {
     }
     differ![
         "database.url": database.url,
+        "database.pooler": database.pooler,
+        "database.direct_url": database.direct_url,
         "database.connect_timeout": database.connect_timeout,
         "database.statement_timeout": database.statement_timeout,
         "database.allow_plaintext": database.allow_plaintext,

@@ -84,6 +84,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         },
         tracing: tracing::settings(reader, given.environment, &default.tracing, &mut warnings),
     };
+    connection::functions_need_the_server(reader, &settings);
     warnings.extend(kind::cut_short(reader, &settings));
     warnings.extend(sql::short_of_connections(&settings));
     Checked { settings, url_place, warnings }
@@ -97,19 +98,25 @@ fn admin(reader: &mut Reader<'_>, default: Option<SocketAddr>) -> Admin {
     let at = section("admin");
     let listen = reader.address(at, "listen", default);
     let names = reader.words(at, "allow_hosts").unwrap_or_default();
-    if names.len() > HOSTS_MAX {
-        let why = format!("{} names are listed, {HOSTS_MAX} are allowed", names.len());
+    for why in not_hosts(&names) {
         reader.refuse(at, "allow_hosts", &why);
     }
+    let plain = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
+    Admin { listen, allow_hosts: names.iter().map(plain).collect() }
+}
+
+/// What is wrong with names of the admin port.
+fn not_hosts(names: &[String]) -> impl Iterator<Item = String> {
+    let count = names.len();
+    let many =
+        (count > HOSTS_MAX).then(|| format!("{count} names are listed, {HOSTS_MAX} are allowed"));
     let is_name = |name: &str| {
         let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         (1..=253).contains(&name.len()) && name.chars().all(legal)
     };
-    if let Some(other) = names.iter().find(|name| !is_name(name)) {
-        reader.refuse(at, "allow_hosts", &format!("{other:?} isn't a host's name, without a port"));
-    }
-    let plain = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
-    Admin { listen, allow_hosts: names.iter().map(plain).collect() }
+    let other = names.iter().find(|name| !is_name(name));
+    let other = other.map(|name| format!("{name:?} isn't a host's name, without a port"));
+    many.into_iter().chain(other)
 }
 
 fn daemon(reader: &mut Reader<'_>, environment: &Environment, default: Daemon) -> Daemon {

@@ -5,7 +5,7 @@
 
 use super::settings::{
     Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, KindSettings, Log,
-    LogFormat, Metrics, QueueSettings, Retentions, Settings, Shutdown, Tracing,
+    LogFormat, Metrics, Pooler, QueueSettings, Retentions, Settings, Shutdown, Tracing,
 };
 use crate::job::{Backoff, KindName, KindPolicy, QueueName, Retention};
 use std::{
@@ -23,6 +23,8 @@ impl Default for Settings {
         Self {
             database: Database {
                 url: None,
+                direct_url: None,
+                pooler: Pooler::None,
                 connect_timeout: Duration::from_secs(5),
                 statement_timeout: Duration::from_secs(10),
                 allow_plaintext: false,

@@ -3,7 +3,7 @@
 //! It knows addresses and names, no sockets. Whoever connects asks for every address that a name has
 //! right before it does, so that a name which was public a minute ago doesn't lead inside.
 
-use ::url::Host;
+use ::url::{Host, Url};
 use ipnet::IpNet;
 use std::{
     fmt,
@@ -95,16 +95,45 @@ impl Egress {
         Ok(egress)
     }
 
+    /// Whether it names the very host of a URL.
+    pub(crate) fn lists(&self, url: &Url) -> bool {
+        match url.host() {
+            Some(Host::Domain(name)) => self.names_host(name),
+            Some(Host::Ipv4(address)) => self.has(address.into()),
+            Some(Host::Ipv6(address)) => self.has(address.into()),
+            None => false,
+        }
+    }
+
+    fn names_host(&self, host: &str) -> bool {
+        let bare = host.trim_end_matches('.');
+        self.names.iter().any(|name| name == bare)
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// The address that stands in a URL itself, if one does: no name is looked up on the way to it.
+    pub(crate) fn judge_address(&self, url: &Url) -> Result<(), Denied> {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::from(address),
+            Some(Host::Ipv6(address)) => IpAddr::from(address),
+            _ => return Ok(()),
+        };
+        self.judge(url.host_str().unwrap_or_default(), address)
+    }
+
     /// Whether requests to `host` may go to this address, which it has now. A listed name may lead inside,
     /// but not to a cloud's metadata and the like: those have to be listed as what they are.
     pub fn judge(&self, host: &str, address: IpAddr) -> Result<(), Denied> {
         let Some(place) = place(address) else { return Ok(()) };
-        if self.networks.iter().any(|network| network.contains(&address)) {
+        if self.has(address) {
             return Ok(());
         }
         let bare = host.trim_end_matches('.');
         match place {
-            Inside(_) if self.names.iter().any(|name| name == bare) => Ok(()),
+            Inside(_) if self.names_host(bare) => Ok(()),
             Inside(what) => {
                 let is_name = bare.parse::<IpAddr>().is_err() && !bare.starts_with('[');
                 let how = if is_name { bare.to_owned() } else { address.to_string() };
@@ -124,8 +153,16 @@ impl fmt::Debug for Egress {
 
 /// A host name as URLs have it: lower case, and ASCII.
 fn name(text: &str) -> Result<String, String> {
+    if text.contains('*') {
+        return Err(format!(
+            "{text:?} would match nothing, since no host has such a name: list each host by its own, or \
+             the network that they are in, \"10.0.0.0/8\""
+        ));
+    }
     match Host::parse(text) {
-        Ok(Host::Domain(name)) if !name.contains(['/', ':']) => {
+        Ok(Host::Domain(name))
+            if !name.contains(['/', ':']) && !name.trim_end_matches('.').is_empty() =>
+        {
             Ok(name.trim_end_matches('.').to_owned())
         }
         _ => Err(format!(

@@ -116,6 +116,9 @@ const SNOOZES: Form = Form::Cap { min: 0, max: 10_000 };
 pub(super) const KEYS: &[Key] = &[
     key("database.url", Form::Url),
     key("database.url_file", Form::Path),
+    key("database.pooler", Form::OneOf(&["none", "transaction"])),
+    key("database.direct_url", Form::Url),
+    key("database.direct_url_file", Form::Path),
     time("database.connect_timeout", 100, 10 * MINUTE),
     time("database.statement_timeout", 100, HOUR),
     key("database.allow_plaintext", Form::Switch),

@@ -335,7 +335,10 @@ fn within(inside: bool, value: &ValueKind, form: Form) -> Read<()> {
 
 pub(super) fn isnt(value: &ValueKind, form: Form) -> String {
     let shown = match form {
-        Form::Url | Form::Pairs | Form::Json => "this".into(),
+        // They may be secrets, or have one in them.
+        Form::Url | Form::HttpUrl | Form::Path | Form::Paths | Form::Pairs | Form::Json => {
+            "this".into()
+        }
         _ => literal(value),
     };
     let Form::OneOf(words) = form else {

@@ -30,7 +30,7 @@ pub fn schema() -> String {
         let needed = NEEDED.iter().find(|(name, _)| *name == list).map(|(_, keys)| *keys);
         root.make_list(list, most, needed.unwrap_or_default());
     }
-    root.either("database", ["url", "url_file"]);
+    root.either("database", &[["url", "url_file"], ["direct_url", "direct_url_file"]]);
     let mut schema = root.into_object();
     schema.insert("$schema".into(), DIALECT.into());
     schema.insert("title".into(), "legwork.toml".into());
@@ -81,7 +81,7 @@ fn form(form: Form) -> Value {
         Form::OneOf(words) => json!({ "enum": words }),
         Form::Path => matching("/.*"),
         Form::Paths => json!({
-            "anyOf": [matching("/.*"), { "type": "array", "items": matching("/.*") }]
+            "anyOf": [matching("/.*"), { "type": "array", "minItems": 1, "items": matching("/.*") }]
         }),
         Form::HttpUrl => matching("[Hh][Tt][Tt][Pp][Ss]?://.*"),
         Form::Address | Form::Filter | Form::Url | Form::Cron | Form::Zone => {
@@ -140,10 +140,11 @@ impl Table {
         self.0.insert(name.into(), json!({ "type": "array", "maxItems": most, "items": entry }));
     }
 
-    /// Two keys of a section that can't stand together.
-    fn either(&mut self, section: &str, keys: [&str; 2]) {
+    /// Pairs of keys of a section that can't stand together.
+    fn either(&mut self, section: &str, pairs: &[[&str; 2]]) {
         if let Some(section) = self.0.get_mut(section) {
-            section["not"] = json!({ "required": keys });
+            let both: Vec<_> = pairs.iter().map(|keys| json!({ "required": keys })).collect();
+            section["not"] = json!({ "anyOf": both });
         }
     }
 

@@ -3,7 +3,7 @@
 //! A secret that everybody on the machine may read or write is refused rather than used: the mistake is in
 //! the file's mode, and would never be noticed otherwise.
 
-use super::source::bounded;
+use super::source;
 use std::path::Path;
 
 /// Longest secret, in bytes; URLs and tokens are a hundredth of it.
@@ -11,11 +11,9 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// The secret in a file, without the line ends after it.
 pub(super) fn read(path: &Path) -> Result<String, String> {
+    source::absolute(path)?;
     let name = path.display();
-    if !path.is_absolute() {
-        return Err(format!("{name} isn't absolute: what it means would depend on the directory"));
-    }
-    let (bytes, everybody) = bounded(path, MAX_BYTES)?;
+    let (bytes, everybody) = source::bounded(path, MAX_BYTES)?;
     if let Some(why) = everybody.refused_a_secret(path) {
         return Err(why);
     }

@@ -62,6 +62,28 @@ impl Settings {
     pub fn database_url(&self) -> Result<&DatabaseUrl, MissingUrl> {
         self.database.url.as_ref().ok_or(MissingUrl)
     }
+
+    /// Kinds whose functions can't be called because there is only a pooler. A function's attempt is ended
+    /// by its process on the server, which behind a pooler may by then work for somebody else.
+    pub fn kinds_without_server(&self) -> impl Iterator<Item = &KindSettings> {
+        let only_a_pooler =
+            self.database.pooler == Pooler::Transaction && self.database.direct_url.is_none();
+        let calls = |kind: &&KindSettings| matches!(kind.handler, HandlerSettings::Sql(_));
+        self.kinds.iter().filter(move |kind| only_a_pooler && calls(kind))
+    }
+}
+
+/// Why [`Settings::kinds_without_server`] are refused.
+pub(crate) const NEEDS_SERVER: &str = "sql needs database.direct_url: behind a pooler an attempt can't be \
+    ended, for the server's process may by then work for somebody else";
+
+/// What `database.url` leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// A server, or a pooler that gives a connection a session of its own.
+    None,
+    /// A pooler that lends the server's sessions out for a transaction each.
+    Transaction,
 }
 
 /// `[database]`
@@ -69,6 +91,10 @@ impl Settings {
 pub struct Database {
     /// Where the queue is. Absent only for commands that need none.
     pub url: Option<DatabaseUrl>,
+    /// The server's own address, where `url` is a pooler's.
+    pub direct_url: Option<DatabaseUrl>,
+    /// What `url` leads to.
+    pub pooler: Pooler,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
     /// How long one of our statements may take.
@@ -77,6 +103,18 @@ pub struct Database {
     pub allow_plaintext: bool,
     /// Most connections that attempts of sql kinds have at once, one each.
     pub sql_connections: u32,
+}
+
+impl Database {
+    /// The same for who makes a database of its own on the server, of which the pooler knows nothing.
+    #[must_use]
+    pub fn past_the_pooler(mut self) -> Self {
+        if self.pooler == Pooler::Transaction {
+            self.url = self.direct_url.take().or(self.url);
+            self.pooler = Pooler::None;
+        }
+        self
+    }
 }
 
 /// `[daemon]`

@@ -9,6 +9,7 @@ use super::{
     settings::{CircuitSettings, HttpSettings, Settings},
     tree::literal,
 };
+use ::url::Url;
 use config::{Value, ValueKind};
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ use serde::Serialize;
 pub struct Shown {
     /// As mistakes name it: `daemon.lease_ttl`, `[[kind]] "resize".timeout`.
     pub key: String,
-    /// As the file would have it; a URL without its password.
+    /// As the file would have it; a URL without its password, or without its path.
     pub value: String,
     /// `default`, `legwork.toml:12`, `environment LEGWORK_…`, `flag --…`.
     pub source: String,
@@ -43,6 +44,13 @@ pub(super) struct Showing<'a> {
     pub(super) environment: &'a Environment,
     /// Where the database's URL came from.
     pub(super) url_place: Option<&'a str>,
+}
+
+/// A URL up to its path, which may hold a secret, as its query may.
+fn without_path(text: &str) -> String {
+    let Ok(url) = Url::parse(text) else { return "\"…\"".into() };
+    let rest = if url.path() == "/" && url.query().is_none() { "/" } else { "/…" };
+    format!("\"{}{rest}\"", url.origin().ascii_serialization())
 }
 
 impl Showing<'_> {
@@ -103,6 +111,9 @@ impl Showing<'_> {
 
     fn value(&self, value: &Value, form: Form) -> String {
         let text = literal(&value.kind);
+        if let (Form::HttpUrl, ValueKind::String(url)) = (form, &value.kind) {
+            return without_path(url);
+        }
         if let (Form::Json, ValueKind::String(json)) = (form, &value.kind) {
             // As of a table the names alone are shown: it may hold a secret.
             return format!("{} bytes of JSON", json.len());

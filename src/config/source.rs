@@ -145,6 +145,14 @@ impl Everybody {
     }
 }
 
+/// Refuses a path that isn't absolute. It isn't shown: what stands in a path's place by mistake may be what
+/// belongs into the file.
+pub(super) fn absolute(path: &Path) -> Result<(), String> {
+    const WHY: &str = "it isn't an absolute path: write the file's path from / on (what stands there isn't \
+                       shown: it may be a secret)";
+    if path.is_absolute() { Ok(()) } else { Err(WHY.into()) }
+}
+
 /// A regular file's bytes, and what everybody may do with it.
 pub(super) fn bounded(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, Everybody), String> {
     use std::os::unix::fs::PermissionsExt;

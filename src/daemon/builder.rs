@@ -148,6 +148,7 @@ impl DaemonBuilder {
         lanes::add_queues(&mut settings, &self.queues, lists_queues, &mut mistakes);
         let handlers = named(self.handlers, &mut settings, &mut mistakes);
         lanes::limit_kinds(&mut settings, &self.kinds, &mut mistakes);
+        check_functions(&settings, &mut mistakes);
         for kind in settings.kinds.iter().filter(|kind| kind.handler == HandlerSettings::Rust) {
             if !handlers.iter().any(|(name, _)| *name == kind.name) {
                 let why = format!("kind {:?} has no handler: give it one", kind.name.as_str());
@@ -220,6 +221,13 @@ fn check_address(settings: &Settings, mistakes: &mut Mistakes) {
                 mistakes.push(format!("{error}{cause}"), PLACE);
             }
         }
+    }
+}
+
+fn check_functions(settings: &Settings, mistakes: &mut Mistakes) {
+    for kind in settings.kinds_without_server() {
+        let why = format!("kind {:?}: {}", kind.name.as_str(), config::NEEDS_SERVER);
+        mistakes.push(why, Some("Daemon::builder().settings"));
     }
 }
 

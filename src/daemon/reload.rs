@@ -48,7 +48,7 @@ impl Daemon {
             } else {
                 metrics.failed();
             }
-            running.health.warn(said.err());
+            running.health.warn("configuration", said.err());
             // Also where it failed: the daemon is as ready as it was, and systemd waits for the word.
             notifier.ready();
         }
@@ -99,7 +99,7 @@ fn refused<'m>(mistakes: impl IntoIterator<Item = (&'m str, Option<&'m str>)>) -
             "the configuration isn't reloaded, the one before holds: {message}"
         );
     }
-    "configuration: it wasn't reloaded, the one before holds; the log says why".into()
+    "it wasn't reloaded, the one before holds; the log says why".into()
 }
 
 fn tell(changed: &[String], needs_restart: &[String]) {

@@ -185,7 +185,8 @@ impl Running {
         };
         self.open_lanes(lanes, (links, registry), settings);
         self.start_lookout(lookout, limit);
-        let hints = settings.claim.notify.then(|| Arc::clone(&self.hints));
+        let listens = settings.claim.notify && connector.reaches_server();
+        let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases, doorbell));
         // Who ends once nothing is left to do begins nothing anew.
@@ -198,7 +199,7 @@ impl Running {
             let (up, stats, served) = (Arc::clone(&up), Arc::clone(&stats), lanes::served(&lanes));
             async move { stats.round(&up, served).await }
         });
-        if settings.claim.notify {
+        if listens {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop_heartbeat.clone());

@@ -9,8 +9,10 @@
 mod answer;
 mod circuit;
 mod client;
+mod departure;
 mod failure;
 mod request;
+mod sending;
 mod signature;
 
 use crate::{
@@ -24,15 +26,16 @@ use crate::{
 };
 use answer::Answer;
 use circuit::{Circuit, Sign, Ticket};
+use client::Connections;
 use failure::Failure;
-use reqwest::Client;
-use tokio::time::{Instant, timeout};
+use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Sends every job of a kind to one URL.
 #[derive(Debug, Clone)]
 pub struct Http {
     settings: HttpSettings,
-    client: Client,
+    connections: Arc<Connections>,
     circuit: Circuit,
     requests: HttpHandlerMetrics,
 }
@@ -41,9 +44,9 @@ impl Http {
     /// Connections are kept and shared by all jobs of the kind, and by no other kind: another may not be
     /// allowed to reach what this one reaches.
     pub fn new(settings: HttpSettings) -> Self {
-        let client = client::of(&settings);
+        let connections = Arc::new(Connections::new(&settings));
         let circuit = Circuit::new(settings.circuit, settings.target());
-        Self { settings, client, circuit, requests: HttpHandlerMetrics::default() }
+        Self { settings, connections, circuit, requests: HttpHandlerMetrics::default() }
     }
 
     /// Counts how the requests end.
@@ -81,13 +84,11 @@ impl Http {
         context: &Context,
         span: Option<&CallSpan>,
     ) -> Result<Answer, Failure> {
-        let mut headers = request::headers(context, &self.settings);
+        self.settings.judge_address().map_err(Failure::Denied)?;
+        let mut headers = request::headers(context, &self.settings)?;
         request::trace(&mut headers, span);
-        let request = self.client.post(self.settings.url.clone()).headers(headers);
-        let sent = request.body(context.job().payload.clone()).send();
-        let limit = self.settings.response_timeout;
-        let response = timeout(limit, sent).await.map_err(|_| Failure::Silent(limit))?;
-        Answer::read(response.map_err(Failure::of)?, self.settings.max_result).await
+        let response = self.answered(context, headers).await?;
+        Answer::read(response, self.settings.max_result, context.deadline()).await
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Ears {
 pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationToken) {
     let session = ears.metrics.session("listener");
     let mut pause = RECONNECT_PAUSE;
+    let mut is_a_pooler = false;
     while !stop.is_cancelled() {
         supervise::step();
         session.connecting();
@@ -49,17 +50,28 @@ pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationTok
         // Whether it was heard by until now: what fails again and again is told of once.
         let was_heard = ears.hints.heard.swap(false, Ordering::AcqRel);
         if let Some(Err(error)) = heard {
-            ears.check.failing("wake-ups don't arrive; polls go on");
+            ears.check.failing(why(&error));
             pause = if was_heard { RECONNECT_PAUSE } else { (pause * 2).min(RECONNECT_PAUSE_MAX) };
-            say_lost(&error, was_heard);
+            // A pooler in the server's place is worth a line whenever it shows, and once.
+            let shows = error.is_a_pooler() && !std::mem::replace(&mut is_a_pooler, true);
+            is_a_pooler &= error.is_a_pooler();
+            say_lost(&error, was_heard || shows);
             // Told to stop or not, the loop looks at the token next.
             supervise::waiting(stop.run_until_cancelled(sleep(pause))).await;
         }
     }
 }
 
-fn say_lost(error: &(dyn std::error::Error + 'static), was_heard: bool) {
-    if was_heard {
+/// What readiness says.
+fn why(error: &DbError) -> String {
+    match error {
+        DbError::Connect(pooler) if pooler.is_a_pooler() => pooler.to_string(),
+        _ => "wake-ups don't arrive; polls go on".into(),
+    }
+}
+
+fn say_lost(error: &(dyn std::error::Error + 'static), aloud: bool) {
+    if aloud {
         tracing::warn!(
             event = events::LISTENER_LOST,
             error,

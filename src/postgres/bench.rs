@@ -177,7 +177,7 @@ impl BenchSession {
     async fn within<T>(
         &mut self,
         statement: impl for<'c> FnOnce(
-            &'c mut sqlx::PgConnection,
+            &'c mut super::link::Link,
         )
             -> futures::future::BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {

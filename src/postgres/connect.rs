@@ -1,13 +1,16 @@
 //! How a connection is made: TLS by default, a deadline, and settings that don't depend on roles.
 //!
 //! Every session of ours is a dedicated connection (ADR 0001, concurrency.md); there is no pool
-//! whose borrower could inherit somebody's open transaction.
+//! whose borrower could inherit somebody's open transaction. Where there is a pooler on the way, it is
+//! decided here which sessions go through it (ADR 0018).
 
 use super::{
+    link::{self, Link},
+    transaction,
     upkeep::SCAN_LIMIT,
     watch::{Reporter, Watch},
 };
-use crate::config::{Database, DatabaseUrl};
+use crate::config::{Database, DatabaseUrl, Pooler};
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
@@ -51,6 +54,42 @@ pub enum ConnectError {
         /// Where, without the password.
         place: String,
     },
+    /// What should lead to a server leads to a pooler that lends one out by the transaction.
+    #[error(
+        "{place} leads to a pooler in transaction mode (PgBouncer, say), and {key} has to lead to the \
+         server: set pooler = \"transaction\" under [database], with the pooler as url and the server \
+         as direct_url"
+    )]
+    Pooler {
+        /// Where, without the password.
+        place: String,
+        /// Which key named it.
+        key: &'static str,
+    },
+    /// A pooler doesn't take what a session asks for at its start.
+    #[error(
+        "{place} is a pooler that refuses a session's parameter ({said}): in transaction mode set \
+         pooler = \"transaction\" and direct_url under [database]; in session mode have the pooler \
+         ignore it (ignore_startup_parameters = extra_float_digits in pgbouncer.ini); \
+         options and PGOPTIONS pass through neither"
+    )]
+    Startup {
+        /// Where, without the password.
+        place: String,
+        /// What it said.
+        said: String,
+    },
+    /// The session's state is needed, and there is only a pooler.
+    #[error(
+        "{session} needs a session of its own on the server, and {place} is a pooler: set direct_url \
+         under [database] to the server's own address"
+    )]
+    NoDirect {
+        /// What needs it.
+        session: String,
+        /// Where, without the password.
+        place: String,
+    },
     /// The server refused, or isn't there.
     #[error("can't connect to {place}")]
     Refused {
@@ -73,23 +112,42 @@ pub enum ConnectError {
 /// How much later than we the server gives up where nothing is gained by its answer.
 const SERVER_SLACK: Duration = Duration::from_millis(500);
 
+/// Sessions that go past a pooler where they can, one of each role (of `sql`, as many as
+/// `database.sql_connections`), and why; the others, one each as well, gain nothing by it.
+const DIRECT: [&str; 5] = [
+    "claim",     // its plan lives by the session's settings
+    "heartbeat", // nothing may stand in front of a renewal
+    "listener",  // LISTEN is a session's
+    "sql",       // an attempt keeps its session anyway, and is ended by its process's number
+    "sql-aside", // which ends it
+];
+
 /// Makes connections to one database. Clones are cheap.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    options: PgConnectOptions,
-    place: String,
-    /// What the URL calls its sessions, besides their role.
-    application: Option<String>,
-    must_be_writable: bool,
+    /// Where `database.url` leads.
+    main: Route,
+    /// Where `database.direct_url` leads.
+    direct: Option<Route>,
+    /// Whether a pooler is at `main`'s end.
+    pooled: bool,
     connect_timeout: Duration,
     statement_timeout: Duration,
     watch: Option<Arc<Watch>>,
 }
 
-impl Connector {
-    /// Reads the URL. Whatever connects to Postgres comes by here, so that this is the one place where
-    /// it is decided what may go over a network without TLS: nothing, unless `allow_plaintext` says so.
-    pub fn new(url: &DatabaseUrl, settings: &Database) -> Result<Self, ConnectError> {
+/// An address, read.
+#[derive(Debug, Clone)]
+struct Route {
+    options: PgConnectOptions,
+    place: String,
+    /// What the URL calls its sessions, besides their role.
+    application: Option<String>,
+    must_be_writable: bool,
+}
+
+impl Route {
+    fn of(url: &DatabaseUrl, settings: &Database) -> Result<Self, ConnectError> {
         let address = url.read().map_err(ConnectError::Mistakes)?;
         let options = PgConnectOptions::from_str(address.driver_url())
             .map_err(ConnectError::Url)?
@@ -113,6 +171,30 @@ impl Connector {
             place,
             application: address.application_name().map(str::to_owned),
             must_be_writable: address.must_be_writable(),
+        })
+    }
+
+    fn options(&self, role: &str) -> PgConnectOptions {
+        self.options.clone().application_name(&session_name(role, self.application.as_deref()))
+    }
+}
+
+impl Connector {
+    /// Reads the URLs. Whatever connects to Postgres comes by here, so that this is the one place where
+    /// it is decided what may go over a network without TLS: nothing, unless `allow_plaintext` says so.
+    pub fn new(url: &DatabaseUrl, settings: &Database) -> Result<Self, ConnectError> {
+        let mut main = Route::of(url, settings)?;
+        let pooled = settings.pooler == Pooler::Transaction;
+        if pooled {
+            // A parameter that PgBouncer knows nothing of, so it would refuse the session.
+            main.options = main.options.extra_float_digits(None);
+        }
+        let direct = settings.direct_url.as_ref().filter(|_| pooled);
+        let direct = direct.map(|url| Route::of(url, settings)).transpose()?;
+        Ok(Self {
+            main,
+            direct,
+            pooled,
             connect_timeout: settings.connect_timeout,
             statement_timeout: settings.statement_timeout,
             watch: None,
@@ -138,7 +220,7 @@ impl Connector {
 
     /// Where it connects to, without the password.
     pub fn place(&self) -> &str {
-        &self.place
+        &self.main.place
     }
 
     /// How long one statement may take.
@@ -157,55 +239,133 @@ impl Connector {
         self.step_max().max(SCAN_LIMIT)
     }
 
-    /// The options, for the listener, which makes its own connection.
-    pub(super) fn options(&self, role: &str) -> PgConnectOptions {
-        self.options.clone().application_name(&session_name(role, self.application.as_deref()))
+    /// Whether sessions of the server can be had, and with them LISTEN.
+    pub fn reaches_server(&self) -> bool {
+        self.server().is_some()
     }
 
-    /// A connection that shows as `legwork ROLE` in `pg_stat_activity`, with the URL's name behind it. What
-    /// it is asked may take as long as it takes.
+    fn server(&self) -> Option<&Route> {
+        if self.pooled { self.direct.as_ref() } else { Some(&self.main) }
+    }
+
+    /// What should lead to the server, and the key that says so.
+    pub(super) fn server_key(&self) -> &'static str {
+        if self.pooled { "database.direct_url" } else { "database.url with pooler = \"none\"" }
+    }
+
+    /// The options and the place, for the listener, which makes its own connection.
+    pub(super) fn to_server(&self, role: &str) -> Result<(PgConnectOptions, String), ConnectError> {
+        let no_direct =
+            || ConnectError::NoDirect { session: role.into(), place: self.main.place.clone() };
+        let server = self.server().ok_or_else(no_direct)?;
+        Ok((server.options(role), server.place.clone()))
+    }
+
+    /// Refuses where there is only a pooler.
+    pub fn needs_server(&self, session: &str) -> Result<(), ConnectError> {
+        self.to_server(session).map(drop)
+    }
+
+    /// A session of the server's own, which shows as `legwork ROLE` in `pg_stat_activity`, with the URL's
+    /// name behind it. What it is asked may take as long as it takes.
     pub async fn connect(&self, role: &str) -> Result<PgConnection, ConnectError> {
-        self.connect_with(role, None).await
+        self.to_server(role)?;
+        let server = self.server().unwrap_or(&self.main);
+        self.connect_by(server, role, async |c| sqlx::raw_sql(SETTINGS).execute(c).await.map(drop))
+            .await
     }
 
     /// The same, whose server ends a statement soon after we give it up: who tries again and again leaves
-    /// nothing behind that still waits for a lock.
+    /// nothing behind that still waits for a lock. Where there is only a pooler, all that is asked is
+    /// one transaction, which is begun.
     pub async fn connect_limited(&self, role: &str) -> Result<PgConnection, ConnectError> {
-        self.connect_with(role, Some(self.statement_timeout + SERVER_SLACK)).await
+        let limit = self.statement_timeout + SERVER_SLACK;
+        let server = self.server().unwrap_or(&self.main);
+        self.connect_by(server, role, async |c| {
+            if self.reaches_server() {
+                sqlx::raw_sql(SETTINGS).execute(&mut *c).await?;
+                return limit_statements(c, limit).await;
+            }
+            transaction::begin_with(c, &local_settings(limit)).await
+        })
+        .await
     }
 
-    async fn connect_with(
+    /// As the server's session, or, where there is only a pooler, one for [`local_settings`]'
+    /// transactions.
+    pub(super) async fn connect_somewhere(&self, role: &str) -> Result<PgConnection, ConnectError> {
+        if self.reaches_server() {
+            return self.connect(role).await;
+        }
+        self.connect_by(&self.main, role, async |_| Ok(())).await
+    }
+
+    /// A connection of this role that statements are sent on, with these settings as well.
+    pub(super) async fn link(
         &self,
+        role: &'static str,
+        setup: Option<&'static str>,
+    ) -> Result<Link, ConnectError> {
+        let setup = setup.unwrap_or_default();
+        let server = self.server().filter(|_| !self.pooled || DIRECT.contains(&role));
+        if let Some(server) = server {
+            let set = async |c: &mut PgConnection| {
+                sqlx::raw_sql(SETTINGS).execute(&mut *c).await?;
+                sqlx::raw_sql(setup).execute(c).await.map(drop)
+            };
+            return self.connect_by(server, role, set).await.map(Link::direct);
+        }
+        let connection = self.connect_by(&self.main, role, async |_| Ok(())).await?;
+        Ok(Link::pooled(connection, link::local(&[SETTINGS, setup])))
+    }
+
+    /// A session on which nothing is set.
+    pub(super) async fn bare(&self, role: &str) -> Result<PgConnection, ConnectError> {
+        let server = self.server().unwrap_or(&self.main);
+        self.connect_by(server, role, async |_| Ok(())).await
+    }
+
+    async fn connect_by(
+        &self,
+        route: &Route,
         role: &str,
-        limit: Option<Duration>,
+        set: impl AsyncFnOnce(&mut PgConnection) -> Result<(), sqlx::Error>,
     ) -> Result<PgConnection, ConnectError> {
-        let place = || self.place.clone();
-        let options = self.options(role);
-        match timeout(self.connect_timeout, self.open(&options, limit)).await {
+        let place = || route.place.clone();
+        match timeout(self.connect_timeout, Box::pin(open(route, role, set))).await {
             Ok(Ok(Some(connection))) => Ok(connection),
             Ok(Ok(None)) => Err(ConnectError::ReadOnly { place: place() }),
             Ok(Err(error)) if is_without_tls(&error) => Err(ConnectError::NoTls { place: place() }),
-            Ok(Err(source)) => Err(ConnectError::Refused { place: place(), source }),
+            Ok(Err(source)) => Err(ConnectError::refused(place(), source)),
             Err(_) => Err(ConnectError::Deadline { place: place(), limit: self.connect_timeout }),
         }
     }
+}
 
-    /// Connects and takes nothing from the role's or the database's own settings that could change
-    /// what our statements mean. `None` where the server is read-only and mustn't be.
-    async fn open(
-        &self,
-        options: &PgConnectOptions,
-        limit: Option<Duration>,
-    ) -> Result<Option<PgConnection>, sqlx::Error> {
-        let mut connection = PgConnection::connect_with(options).await?;
-        sqlx::raw_sql(include_str!("sql/session.sql")).execute(&mut connection).await?;
-        if let Some(limit) = limit {
-            limit_statements(&mut connection, limit).await?;
-        }
-        let asked = sqlx::query_scalar(include_str!("sql/is_read_only.sql"));
-        let read_only = self.must_be_writable && asked.fetch_one(&mut connection).await?;
-        Ok((!read_only).then_some(connection))
+/// What no role's or database's own settings may change, since our statements mean it.
+const SETTINGS: &str = include_str!("sql/session.sql");
+
+/// What a transaction begins with where there is only a pooler.
+pub(super) fn local_settings(limit: Duration) -> String {
+    let limit = format!("SET statement_timeout = {};", limit.as_millis());
+    link::local(&[SETTINGS, &limit])
+}
+
+/// Connects and makes the session's settings. `None` where the server is read-only and mustn't be.
+async fn open(
+    route: &Route,
+    role: &str,
+    set: impl AsyncFnOnce(&mut PgConnection) -> Result<(), sqlx::Error>,
+) -> Result<Option<PgConnection>, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(&route.options(role)).await?;
+    set(&mut connection).await?;
+    if !route.must_be_writable {
+        return Ok(Some(connection));
     }
+    // As simple text, which is one message to whatever is at the other end.
+    let asked = sqlx::raw_sql(include_str!("sql/is_read_only.sql")).fetch_one(&mut connection);
+    let read_only: bool = sqlx::Row::try_get(&asked.await?, 0)?;
+    Ok((!read_only).then_some(connection))
 }
 
 /// Longest name that Postgres keeps, in bytes; it cuts what is behind.
@@ -262,7 +422,7 @@ mod tests {
     ) {
         let settings = Database { allow_plaintext, ..Settings::default().database };
         let connector = Connector::new(&DatabaseUrl::new(url), &settings).unwrap();
-        assert_eq!(format!("{:?}", connector.options("cli").get_ssl_mode()), mode);
+        assert_eq!(format!("{:?}", connector.main.options("cli").get_ssl_mode()), mode);
     }
 
     #[rstest::rstest]
@@ -283,7 +443,7 @@ mod tests {
     /// What the driver makes of a URL that `config` has read.
     fn options(url: &str) -> PgConnectOptions {
         let connector = Connector::new(&DatabaseUrl::new(url), &Settings::default().database);
-        connector.expect("the URL is right").options("cli")
+        connector.expect("the URL is right").main.options("cli")
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl Functions {
             && settle::is_without_a_partition(error)
         {
             // A day of history that is missing is made; nothing was kept of the first try.
-            let making = settle::make_days(&mut backend, days.into_iter().collect());
+            let making = settle::make_days(&mut *backend, days.into_iter().collect());
             let made = stop.run_until_cancelled(making).await;
             made.ok_or(CallError::Stopped)?.map_err(failed)?;
             end = fenced::run(&mut backend, call, days, (stop, limit)).await;

@@ -39,8 +39,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Connects and listens.
+    /// Connects and listens, where there is a server to listen to: a pooler that has come into its place
+    /// since the daemon's start would take LISTEN and announce nothing.
     pub async fn connect(connector: &Connector) -> Result<Self, DbError> {
+        if let Ok(looked) = timeout(PROBE_LIMIT, connector.refuse_pooler()).await {
+            looked?;
+        }
+        let (options, place) = connector.to_server("listener")?;
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(PROBE_LIMIT)
@@ -48,7 +53,7 @@ impl Listener {
             // connection is taken for good, so there is nothing to look after.
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_lazy_with(connector.options("listener"));
+            .connect_lazy_with(options);
         let listening = async {
             let mut listening = PgListener::connect_with(&pool).await?;
             listening.ignore_pool_close_event(true);
@@ -62,10 +67,7 @@ impl Listener {
         };
         match timeout(PROBE_LIMIT, listening).await {
             Ok(Ok(listener)) => Ok(listener),
-            Ok(Err(source)) => {
-                let place = connector.place().to_owned();
-                Err(DbError::Connect(ConnectError::Refused { place, source }))
-            }
+            Ok(Err(source)) => Err(DbError::Connect(ConnectError::refused(place, source))),
             Err(_) => Err(DbError::Deadline(PROBE_LIMIT)),
         }
     }

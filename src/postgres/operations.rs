@@ -23,10 +23,10 @@ pub(in crate::postgres) use enqueue::insert;
 pub use error::OperationError;
 pub use jobs::{
     ATTEMPTS_MAX, Attempt, Gate, JobDetail, JobFilter, JobPage, JobSummary, PAGE_MAX, explain_job,
-    list_jobs, show_job,
+    list_jobs, show_job, show_public_job,
 };
 pub use lease::assert_lease;
 pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use queues::{QUEUES_MAX, QueueList, QueueRow, list_queues, pause_queue, resume_queue};
 pub use schedules::{Ran, look_at_schedules, run_schedule};
-pub use session::{Connection, Limit, open};
+pub use session::{Connection, Frame, Limit, open};

@@ -63,7 +63,7 @@ impl Enqueued {
 /// other error Postgres lets it only be rolled back.
 pub async fn enqueue(connection: &mut Connection, job: &Job) -> Result<Enqueued, EnqueueError> {
     let (row, delay) = job.row().map_err(|broken| EnqueueError::Invalid { job: 1, broken })?;
-    let id = insert(connection, &row, delay).await;
+    let id = insert(connection, &row, delay, true).await;
     let id = id.map_err(|source| EnqueueError::of_database(None, source))?;
     match (id, job.conflict()) {
         (Some(id), _) => Ok(Enqueued::New(id)),

@@ -23,5 +23,5 @@ pub const MIGRATOR: &str = "legwork_migrator";
 /// The schema has to be there.
 pub async fn may_run_jobs(connection: &mut PgConnection) -> Result<bool, DbError> {
     let asked = sqlx::query_scalar(include_str!("sql/may_run_jobs.sql"));
-    asked.fetch_one(connection).await.map_err(DbError::Statement)
+    asked.persistent(false).fetch_one(connection).await.map_err(DbError::Statement)
 }

@@ -8,13 +8,10 @@
 //! come to wait beside it. Each answer is a step of the loop that asked, so that a loop may send as many
 //! statements as it likes.
 
-use super::{ConnectError, Connector, connect::limit_statements, watch::Reporter};
+use super::{ConnectError, Connector, link::Link, watch::Reporter};
 use crate::supervise;
 use futures::future::BoxFuture;
-use sqlx::{
-    PgConnection,
-    postgres::{PgDatabaseError, PgSeverity},
-};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use std::{borrow::Cow, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -41,6 +38,11 @@ impl DbError {
         }
     }
 
+    /// Whether a pooler is where the server should be.
+    pub fn is_a_pooler(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.is_a_pooler())
+    }
+
     /// What the metrics call it: SQLSTATE's class, `deadline`, or `io` for a connection that broke or
     /// couldn't be had.
     pub(super) fn class(&self) -> Cow<'static, str> {
@@ -48,9 +50,13 @@ impl DbError {
             Self::Deadline(_) | Self::Connect(ConnectError::Deadline { .. }) => {
                 return "deadline".into();
             }
-            Self::Connect(ConnectError::Plaintext { .. } | ConnectError::Mistakes(_)) => {
-                return "".into();
-            }
+            Self::Connect(
+                ConnectError::Plaintext { .. }
+                | ConnectError::Mistakes(_)
+                | ConnectError::Pooler { .. }
+                | ConnectError::Startup { .. }
+                | ConnectError::NoDirect { .. },
+            ) => return "".into(),
             // As the server says it of a write.
             Self::Connect(ConnectError::ReadOnly { .. }) => return "25".into(),
             Self::Connect(ConnectError::NoTls { .. }) => return "io".into(),
@@ -143,7 +149,7 @@ fn server_limit(limit: Duration) -> Duration {
 
 /// A connection, and the limit that its server knows.
 struct Connected {
-    connection: PgConnection,
+    connection: Link,
     limit: Duration,
 }
 
@@ -151,7 +157,7 @@ impl Connected {
     /// Has the server end what takes longer than `limit` allows.
     async fn end_at(&mut self, limit: Duration) -> Result<(), sqlx::Error> {
         if self.limit != limit {
-            limit_statements(&mut self.connection, server_limit(limit)).await?;
+            self.connection.limit(server_limit(limit)).await?;
             self.limit = limit;
         }
         Ok(())
@@ -170,7 +176,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects at its first statement. `setup` is sent after each connect.
+    /// Connects at its first statement. `setup` is sent after each connect, or with each statement where
+    /// the connection ends at a pooler.
     pub fn new(connector: Connector, role: &'static str, setup: Option<&'static str>) -> Self {
         let reporter = connector.reporter(role);
         Self { connector, role, setup, connection: None, reporter }
@@ -181,7 +188,7 @@ impl Session {
     pub async fn run<T>(
         &mut self,
         operation: &'static str,
-        statement: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+        statement: impl for<'c> FnOnce(&'c mut Link) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {
         let limit = self.connector.statement_timeout();
         self.run_within(operation, limit, statement).await
@@ -192,7 +199,7 @@ impl Session {
         &mut self,
         operation: &'static str,
         limit: Duration,
-        statement: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+        statement: impl for<'c> FnOnce(&'c mut Link) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, DbError> {
         supervise::step();
         // Taken out for the time of the statement: whatever goes wrong, nobody finds it half used.
@@ -237,16 +244,10 @@ impl Session {
     }
 
     async fn try_connect(&self, limit: Duration) -> Result<Connected, DbError> {
-        let connection = self.connector.connect(self.role).await?;
+        let connection = self.connector.link(self.role, self.setup).await?;
         supervise::step();
         let mut connected = Connected { connection, limit: Duration::ZERO };
-        let setting_up = async {
-            if let Some(setup) = self.setup {
-                sqlx::raw_sql(setup).execute(&mut connected.connection).await?;
-            }
-            connected.end_at(limit).await
-        };
-        match timeout(limit, setting_up).await {
+        match timeout(limit, connected.end_at(limit)).await {
             Ok(Ok(())) => Ok(connected),
             Ok(Err(error)) => Err(DbError::Statement(error)),
             Err(_) => Err(DbError::Deadline(limit)),

@@ -9,7 +9,7 @@ use crate::{
 };
 use futures::FutureExt;
 use sqlx::{
-    PgConnection, Row,
+    PgConnection, PgExecutor, Row,
     postgres::{PgDatabaseError, PgRow},
 };
 use std::{fmt::Write as _, sync::Arc};
@@ -106,7 +106,9 @@ impl OutcomeSink for PostgresOutcomes {
             Ok(today) => {
                 let text = failures_as_text(rows, today);
                 session
-                    .run("copy_failed_attempts", move |connection| copy(connection, text).boxed())
+                    .run("copy_failed_attempts", move |connection| {
+                        connection.copy(include_str!("sql/copy_failed_attempts.sql"), text).boxed()
+                    })
                     .await
             }
             Err(error) => Err(error),
@@ -229,8 +231,8 @@ impl History {
     }
 }
 
-async fn finish(
-    connection: &mut PgConnection,
+async fn finish<'c>(
+    connection: impl PgExecutor<'c>,
     fence: Fence,
     history: History,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -254,8 +256,8 @@ async fn finish(
         .await
 }
 
-async fn finish_without_history(
-    connection: &mut PgConnection,
+async fn finish_without_history<'c>(
+    connection: impl PgExecutor<'c>,
     fence: Fence,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     sqlx::query(include_str!("sql/finish_without_history.sql"))
@@ -306,24 +308,12 @@ pub(super) async fn complete(
     Ok(!rows.is_empty())
 }
 
-pub(super) async fn make_days(
-    connection: &mut PgConnection,
+pub(super) async fn make_days<'c>(
+    connection: impl PgExecutor<'c>,
     days: Vec<i32>,
 ) -> Result<(), sqlx::Error> {
     let made = sqlx::query(include_str!("sql/make_days.sql")).bind(days);
     made.execute(connection).await.map(drop)
-}
-
-async fn copy(connection: &mut PgConnection, text: String) -> Result<(), sqlx::Error> {
-    let mut copy = connection.copy_in_raw(include_str!("sql/copy_failed_attempts.sql")).await?;
-    match copy.send(text.into_bytes()).await {
-        Ok(_) => copy.finish().await.map(drop),
-        Err(error) => {
-            // The first error says what was wrong; aborting only ends the COPY.
-            copy.abort("not all rows could be sent").await.ok();
-            Err(error)
-        }
-    }
 }
 
 /// COPY's text format: tabs between columns, a line each, backslashes for what would end them.

@@ -10,7 +10,7 @@
 //! transaction is open. Who gives it a connection owns that connection and must not put it back into use when
 //! [`Whole::run`] was dropped or has panicked: closing it is what rolls back.
 
-use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
 /// Statements that take effect together or not at all.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,38 @@ pub(super) async fn around<'c>(
 ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
     tracing::debug!(protects, "a transaction begins");
     connection.begin().await
+}
+
+/// Begins the transaction that a statement gets where it goes through a pooler, with the settings that a
+/// session would have. What it protects is that both reach one session of the server, and that nothing is
+/// left there for others. Isolation is said at once: a default that is set comes too late for it.
+pub(super) async fn begin_with(
+    connection: &mut PgConnection,
+    settings: &str,
+) -> Result<(), sqlx::Error> {
+    let statements = format!("BEGIN ISOLATION LEVEL READ COMMITTED;\n{settings}");
+    let begun = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *connection).await.map(drop);
+    match begun {
+        Ok(()) => Ok(()),
+        Err(error) => end(connection, Err(error)).await,
+    }
+}
+
+/// Ends it: as its statement did.
+pub(super) async fn end<T>(
+    connection: &mut PgConnection,
+    done: Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    let ended = end_as(connection, done.is_ok()).await;
+    // The first error says what was wrong; where the end fails after it, the connection is gone.
+    let done = done?;
+    ended.map(|()| done)
+}
+
+/// Ends it, well or not.
+pub(super) async fn end_as(connection: &mut PgConnection, well: bool) -> Result<(), sqlx::Error> {
+    let end = if well { "COMMIT" } else { "ROLLBACK" };
+    sqlx::raw_sql(end).execute(connection).await.map(drop)
 }
 
 /// Statements as one transaction for psql, with the reason above.

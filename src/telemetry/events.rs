@@ -35,7 +35,7 @@ events! {
     CONFIG_RELOAD_FAILED = "config.reload_failed", "HUP was sent, and the configuration is wrong, or can't be read again: the one before holds. A line for each mistake.", ["error.message", "config.place"];
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.", ["daemon.id"];
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.", ["phase", "reason", "done", "duration_ms"];
-    SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["job.id", "job.kind", "lease.token", "running_seconds", "jobs", "job.ids"];
+    SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["lease.token", "running_seconds", "jobs", "job.ids"];
     SIGNAL_RECEIVED = "signal.received", "The process got a signal.", ["signal"];
     TASK_FAILED = "task.failed", "A supervised task ended, panicked or stalled (`how`) that should not have.", ["task", "how", "step_seconds"];
     TASK_LISTED = "task.listed", "USR1 was sent: one task and since when it runs.", ["task", "running_seconds", "restarts"];
@@ -45,7 +45,7 @@ events! {
     JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.", ["job.outcome", "duration_ms"];
     JOB_FAILED = "job.failed", "An attempt failed.", ["job.outcome", "duration_ms", "error.type", "error.message"];
     JOB_DISCARDED = "job.discarded", "A job was discarded: it will not run again.", ["job.outcome", "reason"];
-    JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.", ["job.id", "job.kind", "job.queue", "running_seconds", "progress", "running_jobs"];
+    JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.", ["running_seconds", "progress", "running_jobs"];
     JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.", ["jobs"];
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.", ["op", "reason"];
     JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written; without ids, that a claim had no answer and may have taken jobs.", ["jobs", "job.ids"];
@@ -62,6 +62,7 @@ events! {
     HEARTBEAT_FAILED = "heartbeat.failed", "The leases could not be made or renewed; it is tried again.", ["error.message"];
     LISTENER_CONNECTED = "listener.connected", "Wake-ups arrive by LISTEN.", [];
     LISTENER_LOST = "listener.lost", "Wake-ups no longer arrive by LISTEN; polls remain.", ["error.message"];
+    LISTENER_NONE = "listener.none", "There is only a pooler: nothing wakes the daemon, and jobs are found by polling.", [];
     DATABASE_CONNECTED = "database.connected", "A database session is up.", ["session"];
     DATABASE_LOST = "database.lost", "A database session is down, or can't be had; it is tried again.", ["error.message", "session"];
     SCHEMA_CHECKED = "schema.checked", "The schema was compared with what this daemon needs, or another was found.", ["schema.version"];

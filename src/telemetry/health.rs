@@ -5,6 +5,7 @@
 //! else: it fails only where a restart would help. Readiness names every reason it fails for.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -59,7 +60,7 @@ struct Inner {
     phase: Phase,
     ticked: Instant,
     checks: Vec<Arc<State>>,
-    warning: Option<String>,
+    warnings: BTreeMap<&'static str, String>,
 }
 
 impl Health {
@@ -69,7 +70,7 @@ impl Health {
             phase: Phase::Starting,
             ticked: Instant::now(),
             checks: Vec::new(),
-            warning: None,
+            warnings: BTreeMap::new(),
         };
         Arc::new(Self { tick_interval, inner: Mutex::new(inner) })
     }
@@ -94,13 +95,17 @@ impl Health {
 
     /// Something that people should look at and that is no reason to send the daemon no jobs; nothing
     /// takes it back. Text without secrets.
-    pub fn warn(&self, warning: Option<String>) {
-        self.inner().warning = warning;
+    pub fn warn(&self, about: &'static str, warning: Option<String>) {
+        let warnings = &mut self.inner().warnings;
+        match warning {
+            Some(warning) => drop(warnings.insert(about, warning)),
+            None => drop(warnings.remove(about)),
+        }
     }
 
-    /// What people should look at.
-    pub fn warning(&self) -> Option<String> {
-        self.inner().warning.clone()
+    /// What people should look at, each with what it is about.
+    pub fn warnings(&self) -> BTreeMap<&'static str, String> {
+        self.inner().warnings.clone()
     }
 
     /// The supervisor's loop went round.

@@ -16,7 +16,7 @@ mod printed;
 pub(crate) mod reference;
 mod urls;
 
-use crate::support::{PATIENCE, TestDb};
+use crate::support::{PATIENCE, TestDb, pooled};
 use std::process::Stdio;
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
@@ -44,8 +44,9 @@ impl Ran {
 /// `legwork` on this database, and nothing else in its environment.
 pub(crate) fn command(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
-    command.args(arguments).env_clear().env("DATABASE_URL", url).current_dir("/");
+    command.args(arguments).env_clear().current_dir("/");
     command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
+    command.envs(pooled::variables(url, arguments));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }

@@ -20,6 +20,7 @@ mod locks;
 mod migrations;
 mod operators;
 mod pipeline;
+mod pooler;
 mod process;
 mod provenance;
 mod receivers;

@@ -37,6 +37,7 @@ use crate::support::{self, PATIENCE, TestDb};
 pub(crate) fn settings(db: &TestDb) -> Settings {
     let mut settings = Settings::default();
     settings.database.url = Some(DatabaseUrl::new(db.url()));
+    support::pooled::lead(&mut settings.database);
     settings.admin.listen = None;
     settings
 }

@@ -76,13 +76,14 @@ impl<'a> Configuration<'a> {
         };
         let (ttl, heartbeat) = (self.lease.0.as_millis(), self.lease.1.as_millis());
         let (grace, cancel_grace) = self.grace;
-        format!(
+        let text = format!(
             "{database}[daemon]\nlease_ttl = '{ttl}ms'\nheartbeat_interval = '{heartbeat}ms'\n\
              [shutdown]\ngrace = '{grace}'\ncancel_grace = '{cancel_grace}'\n\
              [admin]\nlisten = '{listen}'\n[log]\nformat = 'json'\n{kinds}",
             listen = self.listen,
             kinds = self.kinds.concat(),
-        )
+        );
+        support::pooled::file(&text)
     }
 }
 

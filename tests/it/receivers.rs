@@ -8,6 +8,7 @@ mod hostile;
 mod journey;
 mod keys;
 mod requests;
+mod shared;
 mod tls;
 
 use legwork::{

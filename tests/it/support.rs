@@ -22,12 +22,14 @@
 //! its name says so; none builds a world.
 
 pub(crate) mod authority;
+pub(crate) mod bouncer;
 pub(crate) mod collector;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod database;
 pub(crate) mod http;
 pub(crate) mod leak;
+pub(crate) mod pooled;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod server;
@@ -37,6 +39,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use bouncer::{Bouncer, Mode};
 pub(crate) use daemon::Daemon;
 pub(crate) use database::TestDb;
 pub(crate) use proxy::Proxy;

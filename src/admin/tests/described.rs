@@ -137,7 +137,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
     let rebound = [("host", "evil.example.com")];
     well.health.enter(Phase::Ready);
-    well.health.warn(Some("configuration: it wasn't reloaded".into()));
+    well.health.warn("configuration", Some("it wasn't reloaded".into()));
     let ill = AdminState { health: Health::new(Duration::ZERO), ..state() };
     let document = served(well.clone(), async |at| get(at, "/openapi.json", "").await).await;
     assert_eq!(header(&document, "content-type"), Some("application/json"));

@@ -14,7 +14,13 @@ use crate::{
 
 pub(super) async fn show(id: JobId, context: &Context) -> anyhow::Result<()> {
     let mut session = context.connect(Limit::Statement).await?;
-    let found = session.within(async |c| operations::show_job(c, id).await).await?;
+    let found = match session.within(async |c| operations::show_job(c, id).await).await {
+        Err(error) if operations::is_forbidden(error.as_ref()) => {
+            session.within(async |c| operations::show_public_job(c, id).await).await
+        }
+        found => found,
+    };
+    let found = found?;
     context.output.show(&found.ok_or(NoSuchJob(id))?, text)
 }
 

@@ -9,10 +9,8 @@ use std::path::Path;
 
 /// The certificates of a file in PEM; one at least, each of them one that can be trusted.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    source::absolute(path)?;
     let name = path.display();
-    if !path.is_absolute() {
-        return Err(format!("{name} isn't absolute: what it means would depend on the directory"));
-    }
     let (pem, _) = source::bounded(path, source::FILE_MAX_BYTES)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let certificates = certificates.map_err(|error| format!("{name}: {error}"))?;

@@ -5,9 +5,9 @@
 use super::{Given, Warnings, section};
 use crate::config::{
     mistakes::Mistakes,
-    reader::{DEFAULT, Reader},
+    reader::{At, DEFAULT, Reader},
     secret,
-    settings::Database,
+    settings::{Database, NEEDS_SERVER, Pooler, Settings},
     source,
     url::{Address, DatabaseUrl, SSL_MODES, is_port, options_take_effect},
 };
@@ -25,10 +25,26 @@ pub(super) fn database(
     let allow_plaintext = reader.switch(at, "allow_plaintext", default.allow_plaintext);
     let given_timeout = reader.place(at, "connect_timeout").is_some_and(|place| place != DEFAULT);
     let mut connect_timeout = reader.duration(at, "connect_timeout", default.connect_timeout);
-    let (url, place) = url(reader, given).unzip();
+    let pooler = match reader.one_of(at, "pooler") {
+        Some("transaction") => Pooler::Transaction,
+        Some(_) => Pooler::None,
+        None => default.pooler,
+    };
+    let direct_url = direct_url(reader, pooler, allow_plaintext, warnings);
+    let (url, place) = match one_of_two(reader, ("url", "url_file")) {
+        Named::Nothing => elsewhere(given, &mut reader.mistakes),
+        Named::Wrong => None,
+        Named::Url(url, place) => Some((url, place)),
+    }
+    .unzip();
     let url = url.map(DatabaseUrl::new);
     if let (Some(url), Some(place)) = (&url, &place) {
-        let address = address(reader, url, place, allow_plaintext);
+        let address = address(reader, ("database.url", url), place, allow_plaintext);
+        if pooler == Pooler::Transaction && address.as_ref().is_some_and(|url| url.says("options"))
+        {
+            let why = "database.url: its parameter options is refused by a pooler: say it by ALTER ROLE … SET";
+            reader.mistakes.push(why.to_owned(), Some(place));
+        }
         if let Some(address) = &address {
             variables(given, address, &mut reader.mistakes);
         }
@@ -47,35 +63,76 @@ pub(super) fn database(
     }
     let statement_timeout = reader.duration(at, "statement_timeout", default.statement_timeout);
     let sql_connections = reader.count(at, "sql_connections", default.sql_connections);
-    let database =
-        Database { url, connect_timeout, statement_timeout, allow_plaintext, sql_connections };
+    let database = Database {
+        url,
+        direct_url,
+        pooler,
+        connect_timeout,
+        statement_timeout,
+        allow_plaintext,
+        sql_connections,
+    };
     (database, place)
 }
 
-/// The URL and where it came from: `url` or `url_file`, else the credential, else `DATABASE_URL`.
-fn url(reader: &mut Reader<'_>, given: &Given<'_>) -> Option<(String, String)> {
+/// The server's own address, where `url` leads to a pooler.
+fn direct_url(
+    reader: &mut Reader<'_>,
+    pooler: Pooler,
+    allow_plaintext: bool,
+    warnings: &mut Warnings,
+) -> Option<DatabaseUrl> {
+    let Named::Url(url, place) = one_of_two(reader, ("direct_url", "direct_url_file")) else {
+        return None;
+    };
+    if pooler == Pooler::None {
+        warnings.push("direct_url has no effect unless pooler = \"transaction\"".into());
+    }
+    let url = DatabaseUrl::new(url);
+    address(reader, ("database.direct_url", &url), &place, allow_plaintext);
+    Some(url)
+}
+
+/// What two keys say of which one gives a URL and the other a file with it.
+enum Named {
+    Url(String, String),
+    Wrong,
+    Nothing,
+}
+
+/// The URL and where it came from.
+fn one_of_two(reader: &mut Reader<'_>, (url_key, file_key): (&'static str, &'static str)) -> Named {
     let at = section("database");
-    let text = reader.text(at, "url", |_| Ok(()));
-    let file = reader.text(at, "url_file", |_| Ok(()));
+    let text = reader.text(at, url_key, |_| Ok(()));
+    let file = reader.text(at, file_key, |_| Ok(()));
     let place = |key: &str| reader.place(at, key).unwrap_or_default().to_owned();
-    let (url_place, file_place) = (place("url"), place("url_file"));
+    let (url_place, file_place) = (place(url_key), place(file_key));
     let url_wins = rank(&url_place) >= rank(&file_place);
     match (text, file) {
         (Some(_), Some(_)) if rank(&url_place) == rank(&file_place) => {
-            let why = format!("url is given as well ({url_place}): only one of them can be meant");
-            reader.refuse(at, "url_file", &why);
-            None
+            let why =
+                format!("{url_key} is given as well ({url_place}): only one of them can be meant");
+            reader.refuse(at, file_key, &why);
+            Named::Wrong
         }
-        (Some(url), file) if url_wins || file.is_none() => Some((url, url_place)),
+        (Some(url), file) if url_wins || file.is_none() => Named::Url(url, url_place),
         (_, Some(file)) => match secret::read(file.as_ref()) {
-            Ok(url) => Some((url, format!("{file} ({file_place})"))),
+            Ok(url) => Named::Url(url, format!("{file} ({file_place})")),
             Err(why) => {
-                reader.refuse(at, "url_file", &why);
-                None
+                reader.refuse(at, file_key, &why);
+                Named::Wrong
             }
         },
-        _ if !reader.sound(at, &["url", "url_file"]) => None,
-        _ => elsewhere(given, &mut reader.mistakes),
+        _ if !reader.sound(at, &[url_key, file_key]) => Named::Wrong,
+        _ => Named::Nothing,
+    }
+}
+
+/// Refuses kinds that need the server itself where there is only a pooler.
+pub(super) fn functions_need_the_server(reader: &mut Reader<'_>, settings: &Settings) {
+    for kind in settings.kinds_without_server() {
+        let at = At { section: "kind", item: Some(kind.name.as_str()) };
+        reader.refuse(at, "handler", NEEDS_SERVER);
     }
 }
 
@@ -113,7 +170,7 @@ fn elsewhere(given: &Given<'_>, mistakes: &mut Mistakes) -> Option<(String, Stri
 /// Notes what is wrong with a URL, and with what it asks for in this place.
 fn address(
     reader: &mut Reader<'_>,
-    url: &DatabaseUrl,
+    (key, url): (&str, &DatabaseUrl),
     place: &str,
     allow_plaintext: bool,
 ) -> Option<Address> {
@@ -130,7 +187,7 @@ fn address(
     }
     let sound = wrong.is_empty();
     for why in wrong {
-        reader.mistakes.push(format!("database.url: {why}"), Some(place));
+        reader.mistakes.push(format!("{key}: {why}"), Some(place));
     }
     read.ok().filter(|_| sound)
 }

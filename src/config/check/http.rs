@@ -10,9 +10,9 @@ use crate::config::{
     secret,
     settings::{CircuitSettings, HttpSettings, SigningSecret},
 };
-use ::url::{Host, Url};
+use ::url::Url;
 use rustls::pki_types::CertificateDer;
-use std::{net::IpAddr, path::Path};
+use std::path::Path;
 
 /// Most headers of a kind, most secrets, and most hosts that it allows.
 const ITEMS_MAX: usize = 64;
@@ -63,9 +63,12 @@ pub(super) fn settings(
         reader.refuse(at, "async", why);
     }
     let url = url(reader, at, &egress)?;
-    if url.scheme() == "http" && egress == Egress::default() {
+    if url.scheme() == "http" && !egress.lists(&url) {
         let label = at.label("url");
-        warnings.push(format!("{label}: payloads cross public networks in plain text: use https"));
+        warnings.push(format!(
+            "{label}: payloads may cross public networks in plain text: use https, or list the URL's host \
+             in allow_hosts where it is inside"
+        ));
     }
     let timeouts = HttpSettings { connect_timeout, response_timeout, ..HttpSettings::new(url) };
     Some(HttpSettings { headers, secrets, authorities, egress, max_result, circuit, ..timeouts })
@@ -109,18 +112,13 @@ fn parsed(text: &str, egress: &Egress) -> Result<Url, String> {
         let why = "a user or password can't stand in it: write headers = { Authorization = \"…\" }";
         return Err(why.into());
     }
+    if url.port() == Some(0) {
+        return Err("nobody can be reached at port 0: leave it out or write the receiver's".into());
+    }
     if url.fragment().is_some() {
         return Err("what stands behind # is never sent: leave it out".into());
     }
-    let literal = match url.host() {
-        Some(Host::Ipv4(address)) => Some(IpAddr::from(address)),
-        Some(Host::Ipv6(address)) => Some(IpAddr::from(address)),
-        _ => None,
-    };
-    if let Some(address) = literal {
-        let host = url.host_str().unwrap_or_default();
-        egress.judge(host, address).map_err(|denied| denied.to_string())?;
-    }
+    egress.judge_address(&url).map_err(|denied| denied.to_string())?;
     Ok(url)
 }
 
@@ -144,8 +142,13 @@ fn headers(reader: &mut Reader<'_>, at: At<'_>) -> Vec<(String, String)> {
     if headers.len() > ITEMS_MAX {
         reader.refuse(at, "headers", &too_many(headers.len()));
     }
-    for (name, value) in &headers {
+    for (number, (name, value)) in headers.iter().enumerate() {
         if let Err(why) = header(name, value) {
+            reader.refuse(at, "headers", &why);
+        }
+        let same = headers[..number].iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+        if let Some((other, _)) = same {
+            let why = format!("{other} and {name} are one header: only one of them can be meant");
             reader.refuse(at, "headers", &why);
         }
     }
@@ -158,6 +161,9 @@ fn header(name: &str, value: &str) -> Result<(), String> {
         return Err(format!("{name:?} isn't a header's name"));
     }
     let lower = name.to_ascii_lowercase();
+    if lower == "accept-encoding" {
+        return Err(format!("{name} can't be given to a request: bodies are never unpacked"));
+    }
     let is_ours = RESERVED_BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning));
     if is_ours || RESERVED.contains(&lower.as_str()) {
         return Err(format!("{name} can't be given to a request: it is reserved"));
@@ -173,6 +179,11 @@ fn header(name: &str, value: &str) -> Result<(), String> {
 
 fn secrets(reader: &mut Reader<'_>, at: At<'_>) -> Vec<SigningSecret> {
     let files = reader.one_or_more(at, "secret_file");
+    let is_given = reader.raw(at, "secret_file").is_some();
+    if files.is_empty() && is_given && reader.sound(at, &["secret_file"]) {
+        let why = "no file is listed: leave the key out if requests aren't to be signed";
+        reader.refuse(at, "secret_file", why);
+    }
     if files.len() > ITEMS_MAX {
         let why = format!("{} files are listed, {ITEMS_MAX} are allowed", files.len());
         reader.refuse(at, "secret_file", &why);

@@ -3,7 +3,7 @@
 //! What their types can't hold otherwise (names, rate limits, backoffs, functions, secrets, patterns) isn't looked at
 //! again. Contradictions stand here once, for files as well.
 
-use super::{command, filter, http, section, sql};
+use super::{collector_url, command, filter, http, not_hosts, section, sql};
 use crate::{
     config::{
         bounds::{Amount, outside},
@@ -11,8 +11,8 @@ use crate::{
         json,
         reader::At,
         settings::{
-            HandlerSettings, KindSettings, QueueSettings, Retentions, ScheduleSettings, Settings,
-            Shutdown,
+            CircuitSettings, HandlerSettings, KindSettings, QueueSettings, Retentions,
+            ScheduleSettings, Settings, Shutdown,
         },
     },
     job::{KindPolicy, Retention},
@@ -95,8 +95,18 @@ impl Found {
     }
 
     fn sections(&mut self, settings: &Settings) {
-        let Settings { database, daemon, shutdown, claim, complete, log, metrics, tracing, .. } =
-            settings;
+        let Settings {
+            database,
+            daemon,
+            shutdown,
+            claim,
+            complete,
+            admin,
+            log,
+            metrics,
+            tracing,
+            ..
+        } = settings;
         let count = |count: usize| Amount::Count(u64::try_from(count).unwrap_or(u64::MAX));
         let given = [
             ("database", "connect_timeout", Amount::Time(database.connect_timeout)),
@@ -131,6 +141,13 @@ impl Found {
             if let Some(why) = why {
                 self.note(section("daemon"), key, &why);
             }
+        }
+        for why in not_hosts(&admin.allow_hosts) {
+            self.note(section("admin"), "allow_hosts", &why);
+        }
+        let collector = tracing.otlp.as_ref().map(|otlp| collector_url(otlp.traces.as_str(), true));
+        if let Some(Err(why)) = collector {
+            self.note(section("tracing"), "otlp_endpoint", &why);
         }
         if let Err(why) = filter::check(&log.filter) {
             self.note(section("log"), "filter", &why);
@@ -177,6 +194,9 @@ impl Found {
                 self.hold(at, "connect_timeout", Amount::Time(settings.connect_timeout));
                 self.hold(at, "response_timeout", Amount::Time(settings.response_timeout));
                 self.hold(at, "max_result", size(settings.max_result));
+                let CircuitSettings { failures, open_for } = settings.circuit;
+                self.hold(at, "circuit.failures", Amount::Count(failures.into()));
+                self.hold(at, "circuit.open_for", Amount::Time(open_for));
                 http::wrong(settings)
             }
             HandlerSettings::Sql(settings) => {
@@ -269,6 +289,7 @@ mod tests {
             connect_timeout: FAR,
             response_timeout: FAR,
             max_result: usize::MAX,
+            circuit: CircuitSettings { failures: u32::MAX, open_for: FAR },
             ..HttpSettings::new("https://app.example.org/".parse().expect("a URL"))
         };
         settings.kinds.push(kind("program", HandlerSettings::Command(command)));
@@ -327,6 +348,7 @@ mod tests {
         let mut settings = excessive();
         settings.schedules[0].payload = "no JSON".into();
         settings.log.filter = "inof".into();
+        settings.admin.allow_hosts = vec!["host:80".into()];
         if let HandlerSettings::Command(command) = &mut settings.kinds[0].handler {
             command.command = vec!["sh".into()];
             command.cwd = Some("here".into());
@@ -339,6 +361,7 @@ mod tests {
         let said = mistakes_of(&settings).join("\n");
         for expected in [
             "[[schedule]] \"nightly\".payload: this isn't JSON",
+            "admin.allow_hosts: \"host:80\" isn't a host's name",
             "log.filter: \"inof\" isn't a level",
             "\"program\".command: \"sh\" isn't an absolute path",
             "\"program\".cwd: \"here\" isn't an absolute path",

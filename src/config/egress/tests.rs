@@ -104,6 +104,9 @@ fn a_kind_allows_what_it_lists(
 #[case::with_port("app:80")]
 #[case::wide_prefix("10.0.0.0/33")]
 #[case::space("a b")]
+#[case::any("*")]
+#[case::anything_below("*.app")]
+#[case::root(".")]
 fn what_is_no_host_is_refused(#[case] host: &str) {
     Egress::allowing([host]).expect_err(host);
 }

@@ -1,6 +1,6 @@
 //! The keys of `handler = "http"`, checked.
 
-use crate::config::Egress;
+use crate::config::{Denied, Egress};
 use ::url::Url;
 use rustls::pki_types::CertificateDer;
 use std::{fmt, time::Duration};
@@ -69,6 +69,12 @@ impl HttpSettings {
     /// Scheme, host and port: what metrics and errors call it. A path may hold a secret.
     pub fn target(&self) -> String {
         self.url.origin().ascii_serialization()
+    }
+
+    /// Whether an address that stands in the URL itself may be reached. Names are judged by what they stand
+    /// for, at each connection.
+    pub(crate) fn judge_address(&self) -> Result<(), Denied> {
+        self.egress.judge_address(&self.url)
     }
 }
 

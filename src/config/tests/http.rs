@@ -38,7 +38,7 @@ fn with_url(keys: &str) -> Result<(HttpSettings, Vec<String>), String> {
 
 #[rstest]
 #[case::nothing("", "url is missing: handler = \"http\" needs to know where to send jobs")]
-#[case::number("url = 5", "5 isn't an http or https URL: write \"https://host/path\"")]
+#[case::number("url = 5", "this isn't an http or https URL: write \"https://host/path\"")]
 #[case::relative("url = \"/jobs\"", "relative URL without a base")]
 #[case::file("url = \"file:///etc/passwd\"", "\"file\" isn't http or https")]
 #[case::ftp("url = \"ftp://example.org/\"", "\"ftp\" isn't http or https")]
@@ -47,6 +47,7 @@ fn with_url(keys: &str) -> Result<(HttpSettings, Vec<String>), String> {
 #[case::password("url = \"https://:x@example.org/\"", "a user or password can't stand in it")]
 #[case::fragment("url = \"https://example.org/#x\"", "what stands behind # is never sent")]
 #[case::port("url = \"https://example.org:99999/\"", "invalid port")]
+#[case::port_0("url = \"https://example.org:0/\"", "nobody can be reached at port 0")]
 #[case::line_break("url = \"https://example.org/\\n\"", "control characters can't stand in it")]
 fn a_url_that_is_none_is_refused(#[case] keys: &str, #[case] expected: &str) {
     let said = loaded(keys).expect_err(keys);
@@ -110,6 +111,8 @@ fn an_address_that_is_listed_is_right() {
 #[case::signature("webhook-signature = \"v1,x\"", "it is reserved")]
 #[case::trace("traceparent = \"x\"", "it is reserved")]
 #[case::proxy("Proxy-Authorization = \"x\"", "it is reserved")]
+#[case::packed("accept-encoding = \"gzip\"", "bodies are never unpacked")]
+#[case::twice("X-Key = \"a\", x-key = \"b\"", "X-Key and x-key are one header")]
 #[case::number("A = 5", "the value of A isn't text")]
 fn a_header_that_could_mislead_is_refused(#[case] header: &str, #[case] expected: &str) {
     let said = with_url(&format!("headers = {{ {header} }}")).expect_err(header);
@@ -118,12 +121,19 @@ fn a_header_that_could_mislead_is_refused(#[case] header: &str, #[case] expected
 
 #[rstest]
 #[case::absent("secret_file = \"/nowhere/secret\"", "/nowhere/secret doesn't exist")]
-#[case::relative("secret_file = \"secret\"", "secret isn't absolute")]
-#[case::number("secret_file = 5", "5 isn't a path or a list of paths")]
+#[case::relative("secret_file = \"secret\"", "it isn't an absolute path")]
+#[case::number("secret_file = 5", "this isn't a path or a list of paths")]
+#[case::no_file(
+    "secret_file = []",
+    "no file is listed: leave the key out if requests aren't to be signed"
+)]
 #[case::list_of_numbers("secret_file = [5]", "isn't a path or a list of paths")]
 #[case::authority("ca_file = \"/nowhere/ca.pem\"", "/nowhere/ca.pem doesn't exist")]
 #[case::asynchronous("async = true", "this binary has no callback route yet")]
 #[case::hosts("allow_hosts = [\"http://app\"]", "is neither a host's name nor an address")]
+#[case::any_host("allow_hosts = [\"*\"]", "\"*\" would match nothing")]
+#[case::hosts_below("allow_hosts = [\"*.app\"]", "list each host by its own, or the network")]
+#[case::root("allow_hosts = [\".\"]", "\".\" is neither a host's name nor an address")]
 #[case::network("allow_hosts = [\"10.0.0.0/99\"]", "is neither a host's name nor an address")]
 #[case::slow("connect_timeout = \"1h\"", "out of range: 10ms to 1m")]
 #[case::never("response_timeout = \"0s\"", "out of range: 10ms to 1d")]
@@ -177,8 +187,17 @@ fn a_right_file_comes_to_settings_that_show_no_secret() {
 
 #[test]
 fn plain_http_to_public_hosts_is_warned_of() {
-    let (_, warnings) = loaded("url = \"http://example.org/\"").expect("right");
-    assert!(warnings[0].contains("payloads cross public networks in plain text"), "{warnings:?}");
+    for (hosts, is_warned) in [
+        ("[]", true),
+        ("[\"example.com\"]", true),
+        ("[\"10.0.0.0/8\"]", true),
+        ("[\"EXAMPLE.org.\"]", false),
+    ] {
+        let keys = format!("url = \"http://example.org/\"\nallow_hosts = {hosts}");
+        let (_, warnings) = loaded(&keys).expect("right");
+        let says = "cross public networks in plain text: use https, or list the URL's host";
+        assert_eq!(warnings.iter().any(|line| line.contains(says)), is_warned, "{hosts}");
+    }
 }
 
 /// The denied networks that a URL can name by an IPv4 address, as their first address and its bits.

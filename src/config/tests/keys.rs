@@ -13,6 +13,8 @@ use std::fmt::Write as _;
 /// A value of each key that isn't its default; names are what the others are found by.
 const OTHERS: &[(&str, &str)] = &[
     ("database.url", "postgres:///other"),
+    ("database.pooler", "transaction"),
+    ("database.direct_url", "postgres:///direct"),
     ("database.connect_timeout", "7s"),
     ("database.statement_timeout", "7s"),
     ("database.allow_plaintext", "true"),
@@ -90,8 +92,9 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "database.url_file",
+    "database.direct_url_file",
     "queue.name",
     "kind.name",
     "kind.unsafe_shell",
@@ -218,6 +221,7 @@ fn the_default_file_is_right_with_all_its_examples() {
     let files = Files::new();
     let written = [
         ("/run/secrets/database-url", "postgres:///app"),
+        ("/run/secrets/database-direct-url", "postgres:///app"),
         ("/run/secrets/webhook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         ("/etc/legwork/ca.pem", super::http::AUTHORITY),
     ];
@@ -245,7 +249,7 @@ pub(super) fn examples_of(handler: &str) -> String {
         let key = bare.contains(" = ")
             && name.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c));
         match bare {
-            _ if bare.starts_with("url = \"postgres:") => String::new(),
+            _ if bare.contains("url = \"postgres:") => String::new(),
             _ if name == "handler" => format!("handler = {handler:?}"),
             _ if key || bare.starts_with("[[") => bare.to_owned(),
             _ => line.to_owned(),

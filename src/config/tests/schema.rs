@@ -31,6 +31,9 @@ fn allows(schema: &Value, value: &Value) -> bool {
         "maxItems" => {
             value.as_array().is_none_or(|items| items.len() as u64 <= wanted.as_u64().expect("one"))
         }
+        "minItems" => {
+            value.as_array().is_none_or(|items| items.len() as u64 >= wanted.as_u64().expect("one"))
+        }
         "items" => {
             value.as_array().is_none_or(|items| items.iter().all(|item| allows(wanted, item)))
         }
@@ -123,6 +126,14 @@ const COMMAND: &str = "[[kind]]\nname = \"k\"\nhandler = \"command\"\ncommand = 
 #[case::both_urls(
     "[database]\nurl = \"a\"\nurl_file = \"/a\"\n",
     "[database]\nurl_file = \"/a\"\n"
+)]
+#[case::both_direct_urls(
+    "[database]\ndirect_url = \"a\"\ndirect_url_file = \"/a\"\n",
+    "[database]\ndirect_url_file = \"/a\"\n"
+)]
+#[case::a_pooler_of_no_mode(
+    "[database]\npooler = \"session\"\n",
+    "[database]\npooler = \"transaction\"\n"
 )]
 #[case::a_relative_path("[database]\nurl_file = \"a\"\n", "[database]\nurl_file = \"/a\"\n")]
 #[case::a_table_for_a_list("[queue]\nname = \"q\"\n", "[[queue]]\nname = \"q\"\n")]

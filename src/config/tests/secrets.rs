@@ -70,14 +70,50 @@ fn no_mistake_shows_a_secret() {
         format!("[[kind]]\nname = \"k\"\nhandler = \"noop\"\nenv = {{ TOKEN = \"{SECRET}\" }}\n"),
         format!("[[kind]]\nname = \"k\"\nhandler = \"command\"\nenv = \"{SECRET}\"\n"),
         format!("database = \"{SECRET}\"\n"),
+        format!("[database]\nurl_file = \"postgres://u:{SECRET}@h/d\"\n"),
+        format!("[database]\nurl_file = [\"postgres://u:{SECRET}@h/d\"]\n"),
+        of_http(&format!("secret_file = \"whsec_{SECRET}\"")),
+        of_http(&format!("secret_file = [[\"whsec_{SECRET}\"]]")),
+        of_http(&format!("secret_file = {{ now = \"whsec_{SECRET}\" }}")),
+        of_http(&format!("ca_file = \"-----BEGIN PRIVATE KEY-----{SECRET}\"")),
+        of_http(&format!("headers = {{ A = \"{SECRET}\", a = \"{SECRET}\" }}")),
+        of_http("").replace("\"https://h/\"", &format!("[\"https://h/{SECRET}\"]")),
     ];
     for text in wrong {
         let mistakes = load_with(&text, &[]).expect_err(&text).to_string();
         assert!(!mistakes.contains(SECRET), "{text}\n{mistakes}");
     }
-    let variable = [("LEGWORK_DATABASE__URL", SECRET), ("LEGWORK_DATABASE_URL", SECRET)];
-    let mistakes = load_with("", &variable).expect_err("refused").to_string();
-    assert!(!mistakes.contains(SECRET), "{mistakes}");
+    for variable in [
+        "LEGWORK_DATABASE__URL",
+        "LEGWORK_DATABASE_URL",
+        "LEGWORK_DATABASE__URL_FILE",
+        "LEGWORK_KIND__H__SECRET_FILE",
+        "LEGWORK_KIND__H__URL",
+    ] {
+        for value in [format!("whsec_{SECRET}"), format!("[[\"whsec_{SECRET}\"]]")] {
+            let mistakes = load_with(of_http(""), &[(variable, &value)]).expect_err(variable);
+            let mistakes = mistakes.to_string();
+            assert!(!mistakes.contains(SECRET), "{variable}={value}\n{mistakes}");
+        }
+    }
+}
+
+/// A file with the kind `h`, which is right without these keys.
+fn of_http(keys: &str) -> String {
+    format!("[[kind]]\nname = \"h\"\nhandler = \"http\"\nurl = \"https://h/\"\n{keys}\n")
+}
+
+#[test]
+fn show_leaves_out_paths_of_urls_where_secrets_may_stand() {
+    let of = |url: &str| {
+        let text = of_http("").replace("https://h/", url);
+        let loaded = load_with(text, &[]).expect("right");
+        let shown = loaded.show().iter().find(|it| it.key.ends_with("\"h\".url"));
+        shown.expect("shown").value.clone()
+    };
+    assert_eq!(of("https://h:8443/jobs/canary"), "\"https://h:8443/…\"");
+    assert_eq!(of("https://h?token=canary"), "\"https://h/…\"");
+    assert_eq!(of("https://h"), "\"https://h/\"");
 }
 
 #[test]

@@ -10,10 +10,12 @@ use reqwest::{
     header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use std::time::{Duration, SystemTime};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long an answer that has begun may take to be there, as far as it is read.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long before the end of the attempt's time an answer's head decides, though its body isn't there.
+pub(super) const LAST: Duration = Duration::from_millis(100);
 /// How much of the body of a failure is kept for the attempt's error, in bytes.
 const ERROR_BODY_MAX_BYTES: usize = 4 * 1024;
 /// The least and the most that a receiver can ask for by Retry-After: it may not make us spin, nor have
@@ -51,21 +53,29 @@ impl Action {
         ("cancel", Self::Cancel),
     ];
 
-    /// What the headers ask for; an error is what they say that nobody understands.
+    /// What the headers ask for; an error is why nobody understands it.
     fn asked(headers: &HeaderMap) -> Option<Result<Self, String>> {
         let mut values = headers.get_all("legwork-action").iter();
         let value = values.next()?;
         let text = String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase();
+        if values.next().is_some() {
+            return Some(Err("it is there more than once".into()));
+        }
         let known = Self::ALL.into_iter().find(|(word, _)| *word == text);
-        let only = values.next().is_none();
-        Some(known.filter(|_| only).map(|(_, action)| action).ok_or(text))
+        let words = || Self::ALL.map(|(word, _)| word).join(", ");
+        let unknown = || format!("{text:?}, which is none of {}", words());
+        Some(known.map(|(_, action)| action).ok_or_else(unknown))
     }
 }
 
 impl Answer {
     /// Reads the head and what is wanted of the body: up to `max_result` bytes of a result, and less of
     /// a failure, where a body that doesn't come is no failure of its own.
-    pub(super) async fn read(response: Response, max_result: usize) -> Result<Self, Failure> {
+    pub(super) async fn read(
+        response: Response,
+        max_result: usize,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
         let (status, headers) = (response.status(), response.headers());
         let mut answer = Self {
             status,
@@ -78,7 +88,9 @@ impl Answer {
         let completes = answer.completes();
         let limit = if completes { max_result } else { max_result.min(ERROR_BODY_MAX_BYTES) };
         if limit > 0 {
-            let read = timeout(BODY_TIMEOUT, answer.read_body(response, limit)).await;
+            let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(LAST);
+            let within = if completes { BODY_TIMEOUT } else { BODY_TIMEOUT.min(left) };
+            let read = timeout(within, answer.read_body(response, limit)).await;
             let read = read.unwrap_or(Err(Failure::Unfinished(BODY_TIMEOUT)));
             if completes {
                 read?;
@@ -154,10 +166,7 @@ impl Answer {
     /// The status in words, what the receiver said about it, and the beginning of the body.
     fn error(&self) -> JobError {
         let action = match &self.action {
-            Some(Err(unknown)) => {
-                let words = Action::ALL.map(|(word, _)| word).join(", ");
-                format!(", Legwork-Action: {unknown:?}, which is none of {words}")
-            }
+            Some(Err(why)) => format!(", Legwork-Action: {why}"),
             Some(Ok(action)) => format!(", Legwork-Action: {}", action.word()),
             None => String::new(),
         };

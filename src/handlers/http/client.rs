@@ -1,14 +1,22 @@
-//! The client of a kind: what it trusts, what it may reach, and how long it keeps connections.
+//! The client of a kind: what it trusts, what it may reach, how long it keeps connections, and when it gives
+//! up those that all requests share.
 
 use crate::{
     config::{Egress, HttpSettings},
     outbound,
 };
 use reqwest::{
-    Client,
+    Client, Response, Version,
     dns::{Addrs, Name, Resolve, Resolving},
 };
-use std::{future::Future, io, net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// How long a connection is kept that nobody uses. Many servers close theirs after five seconds: one
 /// that is about to be closed must not be taken for the next job.
@@ -18,8 +26,63 @@ const IDLE_MAX: usize = 64;
 /// Most that the headers of an HTTP/2 answer may take, in bytes.
 const HEADERS_MAX_BYTES: u32 = 16 * 1024;
 
-/// The client that a kind's requests go through.
-pub(super) fn of(settings: &HttpSettings) -> Client {
+/// The connections that a kind's requests go through now.
+///
+/// Over HTTP/2 all of them share one, and a request that is given up ends a stream of it and no more. One
+/// that carries nothing any longer would be taken again by each job that follows: it is left behind.
+#[derive(Debug)]
+pub(super) struct Connections(Mutex<Arc<Generation>>);
+
+/// Those of a time: a client, which keeps them.
+#[derive(Debug)]
+pub(super) struct Generation {
+    pub(super) client: Client,
+    /// What the receiver spoke last.
+    spoken: Mutex<Option<Version>>,
+}
+
+impl Connections {
+    pub(super) fn new(settings: &HttpSettings) -> Self {
+        Self(Mutex::new(Generation::new(settings)))
+    }
+
+    pub(super) fn current(&self) -> Arc<Generation> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// After a request that nobody answered: what comes next goes over new connections. What is under way
+    /// goes on over the old ones. By HTTP/1.1 a request has taken its own connection with it.
+    pub(super) fn leave(&self, unanswered: &Arc<Generation>, settings: &HttpSettings) {
+        let spoken = unanswered.spoken();
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_current = Arc::ptr_eq(&current, unanswered);
+        if is_current && spoken.is_none_or(|version| version == Version::HTTP_2) {
+            *current = Generation::new(settings);
+        }
+    }
+}
+
+impl Generation {
+    fn new(settings: &HttpSettings) -> Arc<Self> {
+        Arc::new(Self { client: of(settings), spoken: Mutex::default() })
+    }
+
+    /// Notes what the receiver speaks.
+    pub(super) fn answered(&self, response: &Response) {
+        *self.spoken.lock().unwrap_or_else(PoisonError::into_inner) = Some(response.version());
+    }
+
+    fn spoken(&self) -> Option<Version> {
+        *self.spoken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether requests are known to share a connection, so that they may have to wait for it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.spoken() == Some(Version::HTTP_2)
+    }
+}
+
+fn of(settings: &HttpSettings) -> Client {
     outbound::client(&settings.authorities)
         .dns_resolver(Checked { egress: settings.egress.clone(), lookup: lookup as Lookup })
         .connect_timeout(settings.connect_timeout)

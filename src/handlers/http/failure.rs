@@ -3,7 +3,7 @@
 use super::circuit::Sign;
 use crate::{
     config::Denied,
-    handlers::shortage::Shortage,
+    handlers::shortage::{self, Shortage},
     job::{DiscardReason, JobError, Outcome},
     telemetry::{causes, events, metrics::RequestEnd},
 };
@@ -30,6 +30,15 @@ pub(super) enum Failure {
     /// Connected, and no answer began in time.
     #[error("no answer within {0:?}")]
     Silent(Duration),
+    /// Connected, and the connection had no room for one more request for as long as that: nothing was sent.
+    #[error("nothing was sent: no stream of the connection was free within {0:?}")]
+    Crowded(Duration),
+    /// Nothing was sent, or the receiver says that it has looked at nothing of it.
+    #[error("nothing was sent: {0}")]
+    Unsent(String),
+    /// A header of the kind's settings that no request can carry; nothing was sent.
+    #[error("nothing was sent: {0:?} can't be a header with the value that it has")]
+    Header(String),
     /// An answer began and didn't end in time.
     #[error("the answer's body wasn't there within {0:?}")]
     Unfinished(Duration),
@@ -47,7 +56,7 @@ impl Failure {
         if let Some(denied) = cause::<Denied>(&error) {
             return Self::Denied(denied.clone());
         }
-        if let Some((shortage, io)) = shortage(&error) {
+        if let Some((shortage, io)) = shortage_of(&error) {
             return Self::Shortage(shortage, io);
         }
         let text = causes::told(&error);
@@ -61,31 +70,49 @@ impl Failure {
         }
     }
 
+    /// Of a request that has no answer.
+    pub(super) fn of_request(error: reqwest::Error, has_left: bool) -> Self {
+        let is_refused = cause::<h2::Error>(&error).is_some_and(|error| {
+            let reason = error.reason().filter(|_| error.is_remote());
+            (error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))
+                || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
+        });
+        match Self::of(error) {
+            Self::Broken(text) if is_refused || !has_left => Self::Unsent(text),
+            other => other,
+        }
+    }
+
     /// For metrics.
     pub(super) fn end(&self) -> RequestEnd {
         match self {
             Self::Denied(_) => RequestEnd::Denied,
             Self::Shortage(..) | Self::Connect(_) => RequestEnd::Connect,
             Self::Tls(_) => RequestEnd::Tls,
-            Self::Slow | Self::Silent(_) | Self::Unfinished(_) => RequestEnd::Timeout,
-            Self::Broken(_) => RequestEnd::Broken,
+            Self::Slow | Self::Silent(_) | Self::Crowded(_) | Self::Unfinished(_) => {
+                RequestEnd::Timeout
+            }
+            Self::Unsent(_) | Self::Header(_) | Self::Broken(_) => RequestEnd::Broken,
         }
     }
 
     /// What it says of the receiver.
     pub(super) fn sign(&self) -> Sign {
         match self {
-            Self::Denied(_) | Self::Shortage(..) => Sign::Silent,
+            Self::Denied(_) | Self::Shortage(..) | Self::Crowded(_) | Self::Header(_) => {
+                Sign::Silent
+            }
             Self::Connect(_)
             | Self::Tls(_)
             | Self::Slow
             | Self::Silent(_)
             | Self::Unfinished(_)
+            | Self::Unsent(_)
             | Self::Broken(_) => Sign::Ill,
         }
     }
 
-    /// All but two are worth another try.
+    /// All but three are worth another try.
     pub(super) fn outcome(self, target: &str) -> Outcome {
         let error = JobError::new(format!("{target}: {self}"));
         match &self {
@@ -98,6 +125,14 @@ impl Failure {
                 Outcome::Discard { reason: DiscardReason::EgressDenied, error }
             }
             Self::Shortage(shortage, io) => shortage.put_off(events::REQUEST_FAILED, io),
+            Self::Crowded(_) => {
+                tracing::warn!(
+                    event = events::REQUEST_FAILED,
+                    error = &self as &dyn Error,
+                    "the receiver takes fewer requests at once than there are; the job is parked, uncharged",
+                );
+                Outcome::Park { delay: shortage::a_moment() }
+            }
             _ => Outcome::Retry { error, after: None },
         }
     }
@@ -108,7 +143,7 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     causes::chain(error).find_map(|error| error.downcast_ref())
 }
 
-fn shortage(error: &reqwest::Error) -> Option<(Shortage, io::Error)> {
+fn shortage_of(error: &reqwest::Error) -> Option<(Shortage, io::Error)> {
     let codes =
         causes::chain(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
     let mut errors = codes.map(io::Error::from_raw_os_error);

@@ -1,6 +1,6 @@
 //! What a request carries besides the payload: who asks, for which attempt, and until when.
 
-use super::signature;
+use super::{failure::Failure, signature};
 use crate::{
     config::HttpSettings, executor::Context, handlers::wall_clock, telemetry::spans::CallSpan,
 };
@@ -8,10 +8,11 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 /// Every header that is ours to give. The kind's own come first, so that none can stand in for another
 /// attempt's; their names were checked with the configuration.
-pub(super) fn headers(context: &Context, settings: &HttpSettings) -> HeaderMap {
+pub(super) fn headers(context: &Context, settings: &HttpSettings) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for (name, value) in &settings.headers {
-        put(&mut headers, name, value);
+        let put = put(&mut headers, name, value);
+        put.ok_or_else(|| Failure::Header(name.clone()))?;
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
@@ -21,7 +22,7 @@ pub(super) fn headers(context: &Context, settings: &HttpSettings) -> HeaderMap {
     for (name, value) in webhook(context, settings) {
         put(&mut headers, name, &value);
     }
-    headers
+    Ok(headers)
 }
 
 /// Where there is a span of the request, the receiver's spans hang below it.
@@ -72,9 +73,9 @@ fn webhook(context: &Context, settings: &HttpSettings) -> Vec<(&'static str, Str
     webhook
 }
 
-/// What can't stand in a header is left out: of all this, only a producer's request or user can be so.
-fn put(headers: &mut HeaderMap, name: &str, value: &str) {
-    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
-        headers.insert(name, value);
-    }
+/// What can't stand in a header is left out: of what is ours, only a producer's request or user can be so.
+fn put(headers: &mut HeaderMap, name: &str, value: &str) -> Option<()> {
+    let (name, value) = (HeaderName::try_from(name).ok()?, HeaderValue::from_str(value).ok()?);
+    headers.insert(name, value);
+    Some(())
 }

@@ -118,6 +118,7 @@ pub async fn check(connection: &mut PgConnection) -> Result<SchemaCheck, Migrate
         return Ok(SchemaCheck::Missing);
     }
     let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM legwork.migration")
+        .persistent(false)
         .fetch_one(connection)
         .await
         .map_err(MigrateError::Read)?;
@@ -184,6 +185,7 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Row>, MigrateError
 
 async fn has_versions(connection: &mut PgConnection) -> Result<bool, MigrateError> {
     sqlx::query_scalar("SELECT to_regclass('legwork.migration') IS NOT NULL")
+        .persistent(false)
         .fetch_one(connection)
         .await
         .map_err(MigrateError::Read)

@@ -26,7 +26,7 @@ pub async fn cancel_jobs(
     ids: &[JobId],
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/cancel_jobs.sql")).bind(ids);
+    let query = sqlx::query_as(include_str!("../sql/cancel_jobs.sql")).persistent(false).bind(ids);
     query.fetch_all(connection).await.map(changes).map_err(OperationError::CancelJobs)
 }
 
@@ -36,7 +36,7 @@ pub async fn retry_jobs(
     ids: &[JobId],
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/retry_jobs.sql")).bind(ids);
+    let query = sqlx::query_as(include_str!("../sql/retry_jobs.sql")).persistent(false).bind(ids);
     query.fetch_all(connection).await.map(changes).map_err(OperationError::RetryJobs)
 }
 
@@ -46,7 +46,7 @@ pub async fn discard_jobs(
     ids: &[JobId],
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/discard_jobs.sql")).bind(ids);
+    let query = sqlx::query_as(include_str!("../sql/discard_jobs.sql")).persistent(false).bind(ids);
     query.fetch_all(connection).await.map(changes).map_err(OperationError::DiscardJobs)
 }
 
@@ -58,6 +58,7 @@ pub async fn snooze_jobs(
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
     let query = sqlx::query_as(include_str!("../sql/snooze_jobs.sql"))
+        .persistent(false)
         .bind(ids)
         .bind(format!("{} microseconds", delay.as_micros()));
     query.fetch_all(connection).await.map(changes).map_err(OperationError::SnoozeJobs)

@@ -21,14 +21,15 @@ pub async fn enqueue_job(
     job: &NewJob,
     delay: Option<Duration>,
 ) -> Result<Option<JobId>, OperationError> {
-    insert(connection, job, delay).await.map_err(OperationError::Enqueue)
+    insert(connection, job, delay, false).await.map_err(OperationError::Enqueue)
 }
 
-/// The statement.
+/// The statement; `kept`, where the session may keep it prepared.
 pub(in crate::postgres) async fn insert(
     connection: &mut Connection,
     job: &NewJob,
     delay: Option<Duration>,
+    kept: bool,
 ) -> Result<Option<JobId>, sqlx::Error> {
     let id: Option<i64> = sqlx::query_scalar(include_str!("../sql/enqueue_job.sql"))
         .bind(job.kind.as_str())
@@ -43,6 +44,7 @@ pub(in crate::postgres) async fn insert(
         .bind(job.expires_at.map(timestamp_text))
         .bind((!job.tags.is_empty()).then_some(job.tags.as_slice()))
         .bind(job.metadata.as_deref())
+        .persistent(kept)
         .fetch_optional(connection)
         .await?;
     Ok(id.map(JobId))

@@ -3,7 +3,7 @@
 //! The shapes here are the documented JSON of the command line and the HTTP API: fields are added, not
 //! renamed. Listings carry no payload; only `show` does.
 
-use super::{Connection, OperationError, is_forbidden};
+use super::{Connection, OperationError};
 use crate::job::{JobId, KindName, QueueName, State};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -167,6 +167,7 @@ pub async fn list_jobs(
 ) -> Result<JobPage, OperationError> {
     let limit = limit.clamp(1, PAGE_MAX);
     let json: String = sqlx::query_scalar(include_str!("../sql/list_jobs.sql"))
+        .persistent(false)
         .bind(filter.queue.as_ref().map(QueueName::as_str))
         .bind(filter.kind.as_ref().map(KindName::as_str))
         .bind(filter.state.map(State::as_str))
@@ -182,22 +183,28 @@ pub async fn list_jobs(
     Ok(page)
 }
 
-/// One job with its newest failed attempts, if there is such a job. To a role that may not see what jobs
-/// are about it shows the rest, and says what is [`hidden`](JobDetail::hidden).
+/// One job with its newest failed attempts, if there is such a job.
 pub async fn show_job(
     connection: &mut Connection,
     id: JobId,
 ) -> Result<Option<JobDetail>, OperationError> {
-    let whole = sqlx::query_scalar(include_str!("../sql/show_job.sql")).bind(id.0);
-    let shown = whole.bind(ATTEMPTS_MAX).fetch_optional(&mut *connection).await;
-    let shown = match shown {
-        Err(error) if is_forbidden(&error) => {
-            let public = sqlx::query_scalar(include_str!("../sql/show_public_job.sql"));
-            public.bind(id.0).fetch_optional(connection).await
-        }
-        shown => shown,
-    };
-    let json: Option<String> = shown.map_err(OperationError::ShowJob)?;
+    let whole = sqlx::query_scalar(include_str!("../sql/show_job.sql")).persistent(false);
+    shown(whole.bind(id.0).bind(ATTEMPTS_MAX).fetch_optional(connection).await)
+}
+
+/// For a role that may not see what jobs are about: the rest, and what of it is
+/// [`hidden`](JobDetail::hidden). An operation of its own, since what was refused can be the end of the
+/// transaction that is round an operation.
+pub async fn show_public_job(
+    connection: &mut Connection,
+    id: JobId,
+) -> Result<Option<JobDetail>, OperationError> {
+    let public = sqlx::query_scalar(include_str!("../sql/show_public_job.sql")).persistent(false);
+    shown(public.bind(id.0).fetch_optional(connection).await)
+}
+
+fn shown(json: Result<Option<String>, sqlx::Error>) -> Result<Option<JobDetail>, OperationError> {
+    let json = json.map_err(OperationError::ShowJob)?;
     json.map(|json| serde_json::from_str(&json)).transpose().map_err(OperationError::Decode)
 }
 
@@ -207,6 +214,7 @@ pub async fn explain_job(
     id: JobId,
 ) -> Result<Vec<Gate>, OperationError> {
     let rows: Vec<(String, bool, String)> = sqlx::query_as(include_str!("../sql/explain_job.sql"))
+        .persistent(false)
         .bind(id.0)
         .fetch_all(connection)
         .await

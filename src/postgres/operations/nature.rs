@@ -50,6 +50,9 @@ impl Nature {
             ConnectError::Mistakes(_)
             | ConnectError::Url(_)
             | ConnectError::Plaintext { .. }
+            | ConnectError::Pooler { .. }
+            | ConnectError::Startup { .. }
+            | ConnectError::NoDirect { .. }
             | ConnectError::NoTls { .. } => Self::Address,
             ConnectError::ReadOnly { .. } => Self::Temporary,
             ConnectError::Refused { source, .. } => Self::of_connecting(source),
@@ -98,18 +101,24 @@ pub fn said(cause: &(dyn Error + 'static)) -> Option<Said> {
         Some(detail) => format!("{} ({})", error.message(), detail.trim_end_matches('.')),
         None => error.message().to_owned(),
     };
-    let hint = postgres.and_then(PgDatabaseError::hint).or_else(|| advice(error.code()?.as_ref()));
+    let hint = postgres
+        .and_then(PgDatabaseError::hint)
+        .or_else(|| advice(error.code()?.as_ref(), error.message()));
     Some(Said { message, hint: hint.map(str::to_owned) })
 }
 
 /// What to do where the database doesn't say: the mistakes of the first hour, and of a fail-over.
-fn advice(code: &str) -> Option<&'static str> {
+fn advice(code: &str, message: &str) -> Option<&'static str> {
+    // A pooler passes on the words and not the code.
+    let is_missing = message.starts_with("database \"") && message.ends_with("\" does not exist");
     match code {
         "28P01" | "28000" => Some(
             "the role or its password is wrong, or pg_hba.conf lets it in by other means only; \
              `legwork config show` says where the address comes from",
         ),
-        "3D000" => Some("create the database (`createdb NAME`), then run `legwork migrate up`"),
+        _ if code == "3D000" || is_missing => {
+            Some("create the database (`createdb NAME`), then run `legwork migrate up`")
+        }
         "25006" => Some(
             "the server is read-only: a standby, or one that is just taking over. Name the primary, \
              or run it again in a moment",

@@ -39,6 +39,7 @@ pub struct QueueRow {
 /// Lists every queue that anybody knows, at most [`QUEUES_MAX`].
 pub async fn list_queues(connection: &mut Connection) -> Result<QueueList, OperationError> {
     let json: String = sqlx::query_scalar(include_str!("../sql/list_queues.sql"))
+        .persistent(false)
         .bind(QUEUES_MAX)
         .fetch_one(connection)
         .await
@@ -53,6 +54,7 @@ pub async fn pause_queue(
     reason: Option<&str>,
 ) -> Result<bool, OperationError> {
     sqlx::query_scalar(include_str!("../sql/pause_queue.sql"))
+        .persistent(false)
         .bind(queue.as_str())
         .bind(reason)
         .fetch_one(connection)
@@ -66,6 +68,7 @@ pub async fn resume_queue(
     queue: &QueueName,
 ) -> Result<bool, OperationError> {
     sqlx::query_scalar(include_str!("../sql/resume_queue.sql"))
+        .persistent(false)
         .bind(queue.as_str())
         .fetch_one(connection)
         .await

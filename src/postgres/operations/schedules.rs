@@ -22,7 +22,9 @@ pub async fn look_at_schedules(
     connection: &mut Connection,
     names: &[String],
 ) -> Result<Looked, OperationError> {
-    let rows = sqlx::query_as(include_str!("../sql/schedule_look.sql")).bind(names.to_vec());
+    let rows = sqlx::query_as(include_str!("../sql/schedule_look.sql"))
+        .persistent(false)
+        .bind(names.to_vec());
     let rows = rows.fetch_all(connection).await.map_err(OperationError::LookAtSchedules)?;
     Ok(Looked::of(rows))
 }
@@ -33,7 +35,7 @@ pub async fn run_schedule(
     schedule: &ScheduleSettings,
 ) -> Result<Ran, OperationError> {
     let failed = OperationError::RunSchedule;
-    let known = sqlx::query(include_str!("../sql/schedule_known.sql"));
+    let known = sqlx::query(include_str!("../sql/schedule_known.sql")).persistent(false);
     let known = known.bind(schedule.name.as_str()).bind(schedule.rule.text());
     known.execute(&mut *connection).await.map_err(failed)?;
     let metadata = serde_json::json!({ "schedule": schedule.name.as_str() }).to_string();
@@ -42,6 +44,7 @@ pub async fn run_schedule(
         let last_job = looked.rows.first().and_then(|row| row.last_job);
         let ran: Option<(Option<i64>, Option<i64>)> =
             sqlx::query_as(include_str!("../sql/schedule_run.sql"))
+                .persistent(false)
                 .bind(schedule.name.as_str())
                 .bind(schedule.overlap == Overlap::Skip)
                 .bind(schedule.kind.as_str())

@@ -1,10 +1,13 @@
 //! A session for operations: opened within a limit, bounded in every statement.
 //!
 //! Operators' commands are short and rare, so each opens one connection and drops it; a pool would be
-//! more than they need.
+//! more than they need. Where there is only a pooler, each operation is a transaction with its limits.
 
 use super::OperationError;
-use crate::{config::Database, postgres::Connector};
+use crate::{
+    config::Database,
+    postgres::{Connector, connect::local_settings, link, transaction},
+};
 use sqlx::postgres::PgConnection;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -25,20 +28,62 @@ pub enum Limit {
     Bulk,
 }
 
+impl Limit {
+    fn of(self, database: &Database) -> Duration {
+        match self {
+            Self::Statement => database.statement_timeout,
+            Self::Bulk => Duration::ZERO,
+        }
+    }
+}
+
 /// Opens a session.
 pub async fn open(database: &Database, limit: Limit) -> Result<Connection, OperationError> {
     let url = database.url.as_ref().ok_or(OperationError::NoAddress)?;
-    let mut connection = Connector::new(url, database)?.connect("cli").await?;
-    let statement = match limit {
-        Limit::Statement => database.statement_timeout,
-        Limit::Bulk => Duration::ZERO,
-    };
+    let connector = Connector::new(url, database)?;
+    let mut connection = connector.connect_somewhere("cli").await?;
+    if !connector.reaches_server() {
+        return Ok(connection);
+    }
     let limiting = sqlx::query(include_str!("../sql/limit_session.sql"))
-        .bind(format!("{}ms", statement.as_millis()))
+        .bind(format!("{}ms", limit.of(database).as_millis()))
         .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
+        .persistent(false)
         .execute(&mut connection);
     let limit = database.connect_timeout;
     let limited = timeout(limit, limiting).await;
     limited.map_err(|_| OperationError::Silent { limit })?.map_err(OperationError::Limit)?;
     Ok(connection)
+}
+
+/// What is round each operation on a connection of [`open`].
+#[derive(Debug)]
+pub struct Frame {
+    /// Settings of a transaction, where there is only a pooler.
+    pooled: Option<String>,
+}
+
+impl Frame {
+    /// As these settings ask for it.
+    pub fn of(database: &Database, limit: Limit) -> Result<Self, OperationError> {
+        let url = database.url.as_ref().ok_or(OperationError::NoAddress)?;
+        let connector = Connector::new(url, database)?;
+        let lock = format!("SET lock_timeout = {};", LOCK_TIMEOUT.as_millis());
+        let settings = || local_settings(limit.of(database)) + &link::local(&[&lock]);
+        Ok(Self { pooled: (!connector.reaches_server()).then(settings) })
+    }
+
+    /// Does one.
+    pub async fn within<T, E: From<OperationError>>(
+        &self,
+        connection: &mut Connection,
+        operation: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let Some(settings) = &self.pooled else { return operation(connection).await };
+        let failed = |error| E::from(OperationError::Limit(error));
+        transaction::begin_with(connection, settings).await.map_err(failed)?;
+        let done = operation(connection).await;
+        transaction::end_as(connection, done.is_ok()).await.map_err(failed)?;
+        done
+    }
 }

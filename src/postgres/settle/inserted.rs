@@ -6,7 +6,7 @@
 use super::super::{DbError, Session};
 use crate::completer::Failure;
 use futures::FutureExt;
-use sqlx::PgConnection;
+use sqlx::PgExecutor;
 
 /// SQLSTATE of a COPY into a table with row-level security.
 const NOT_SUPPORTED: &str = "0A000";
@@ -55,7 +55,7 @@ impl Columns {
     }
 }
 
-async fn insert(connection: &mut PgConnection, columns: Columns) -> Result<(), sqlx::Error> {
+async fn insert<'c>(connection: impl PgExecutor<'c>, columns: Columns) -> Result<(), sqlx::Error> {
     let insert = sqlx::query(include_str!("../sql/insert_failed_attempts.sql"))
         .bind(columns.ids)
         .bind(columns.tokens)

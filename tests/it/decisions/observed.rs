@@ -22,6 +22,15 @@ use crate::support;
 use self::named::{COLUMNS, FLAGS, HEADERS, KEYS};
 use super::sources;
 
+#[test]
+fn whoever_is_kept_from_the_poolers_is_a_test_and_has_a_reason() {
+    let tests = sources::tests();
+    for (test, why) in support::pooled::DIRECT {
+        assert!(tests.keys().any(|name| name.starts_with(test)), "{test} is no test");
+        assert!(why.len() > 20, "{test}: {why}");
+    }
+}
+
 /// Fails unless the lines are about just what there is, and each names a test that mentions it.
 fn assert_observed(there: &BTreeSet<String>, lines: &[(&str, &str)]) {
     assert!(there.len() > 5, "{there:?}");

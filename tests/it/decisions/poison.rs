@@ -10,9 +10,9 @@ use std::time::Duration;
 use legwork::completer::{
     Back, Completer, Failure, Final, Links, OutcomeSink, Settled, SinkError, verdict_channel,
 };
-use legwork::config::{Complete, DatabaseUrl, Retentions, Settings};
+use legwork::config::{Complete, Retentions, Settings};
 use legwork::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName, Retention, Verdict};
-use legwork::postgres::{Connector, Held, PostgresOutcomes};
+use legwork::postgres::{Held, PostgresOutcomes};
 use legwork::telemetry::{health::Health, metrics::Metrics};
 use rstest::rstest;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -114,8 +114,7 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
 /// Lets a completer of its own write all of these, a hundred a flush; gives what it sent.
 async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
     let settings = Settings::default();
-    let url = DatabaseUrl::new(db.url());
-    let connector = Connector::new(&url, &settings.database).expect("the URL can be read");
+    let connector = support::pooled::connector(&db.url());
     let sent = Arc::new(Mutex::new(Vec::new()));
     let held = Arc::new(Held::default());
     let ear = Ear { sink: PostgresOutcomes::new(connector, held), sent: Arc::clone(&sent) };

@@ -198,7 +198,7 @@ fn a_drain_works_off_what_is_in_line_and_what_follows_from_it() {
         let later = Job::new("echo").payload("later").delay(Duration::from_hours(1));
         enqueue(&mut session, &later).await.expect("enqueued");
         enqueue(&mut session, &Job::new("parent").payload(&3)).await.expect("enqueued");
-        let daemon = Daemon::builder().database_url(db.url()).handler("parent", parent);
+        let daemon = support::pooled::builder(&db.url()).handler("parent", parent);
         let daemon = daemon.handler("echo", echo).build().expect("nothing is wrong");
         let drained = testing::drain(daemon).await.expect("it comes to an end");
         assert!(drained.ended.is_clean() && drained.more == 0, "{drained:?}");

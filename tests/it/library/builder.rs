@@ -65,7 +65,7 @@ pub(super) async fn enqueued(session: &mut PgConnection, job: Job) -> i64 {
 }
 
 fn builder(db: &TestDb) -> legwork::DaemonBuilder {
-    Daemon::builder().database_url(db.url())
+    support::pooled::builder(&db.url())
 }
 
 #[test]

@@ -31,8 +31,7 @@ fn telling(db: &TestDb, options: TracingOptions) -> (Daemon, mpsc::Receiver<Told
             Ok::<_, HandlerError>(())
         }
     };
-    let daemon = Daemon::builder()
-        .database_url(db.url())
+    let daemon = support::pooled::builder(&db.url())
         .name("library")
         .handler("tell", handler)
         .tracing(options)

@@ -34,6 +34,7 @@ impl Gated {
         let pool = db.pool().await;
         let mut settings = settings(db);
         settings.database.url = Some(DatabaseUrl::new(url));
+        support::pooled::lead(&mut settings.database);
         settings.kinds = vec![kind("waits", AT_ONCE), kind("passes", AT_ONCE)];
         settings.queues[0].concurrency = 200;
         settings.complete.flush_interval = Duration::from_millis(200);

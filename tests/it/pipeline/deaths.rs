@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::claimer::Bell;
-use legwork::config::{Database, DatabaseUrl, Settings};
+use legwork::config::Settings;
 use legwork::heartbeat::LeaseTimes;
 use legwork::maintenance::Rescuer;
-use legwork::postgres::{Connector, Upkeep};
+use legwork::postgres::Upkeep;
 use legwork::telemetry::metrics::Metrics;
 use rstest::rstest;
 use sqlx::{Connection as _, Executor as _, PgPool};
@@ -36,10 +36,8 @@ const FIRST: &str = "first: attempt 3, token 4, holder 7, unknown ms, 30 days, d
 const SECOND: &str = "second: attempt 1, token 4, holder 7, unknown ms, 3 days, daemon_died: \
                       daemon web-1 (boot id 7) died while it ran or held this job";
 
-pub(super) fn upkeep(url: String) -> Upkeep {
-    let url = DatabaseUrl::new(url);
-    let database = Database { url: Some(url.clone()), ..Settings::default().database };
-    Upkeep::new(Connector::new(&url, &database).expect("the URL can be read"))
+pub(super) fn upkeep(url: &str) -> Upkeep {
+    Upkeep::new(support::pooled::connector(url))
 }
 
 async fn arranged(db: &TestDb, statements: &'static str) -> PgPool {
@@ -98,7 +96,7 @@ fn a_rescue_records_the_attempt_that_the_death_cost_and_history_cannot_hold_it_u
         for statements in arrange {
             pool.execute(sqlx::raw_sql(*statements)).await.unwrap();
         }
-        let upkeep = upkeep(db.url());
+        let upkeep = upkeep(&db.url());
         assert_eq!(upkeep.rescue(7).await.expect("they are rescued").len(), 3);
         assert_eq!(rescued(&pool).await, 3);
         assert_eq!(value::<String>(&pool, RECORDS).await, expected.join("\n"));
@@ -119,7 +117,7 @@ fn a_daemon_that_starts_after_many_have_died_reads_the_jobs_once_for_all_who_hol
         let pool = arranged(&db, MANY_DIED).await;
         let (metrics, times) = (Arc::new(Metrics::default()), Settings::default().daemon);
         let times = (LeaseTimes::new(&times), Duration::from_secs(10));
-        let upkeep = Arc::new(upkeep(db.url()));
+        let upkeep = Arc::new(upkeep(&db.url()));
         let mut rescuer = Rescuer::new(upkeep, times, Bell::default(), metrics);
         rescuer.round().await.expect("it is answered");
         assert_eq!(rescued(&pool).await, 3);
@@ -143,7 +141,7 @@ fn a_job_that_somebody_has_locked_is_known_to_be_left_until_it_is_rescued() {
         let mut other = db.connect().await;
         let mut locked = other.begin().await.unwrap();
         locked.execute("SELECT FROM legwork.job WHERE kind = 'first' FOR SHARE").await.unwrap();
-        let upkeep = upkeep(db.url());
+        let upkeep = upkeep(&db.url());
         assert_eq!(upkeep.rescue(7).await.expect("the others are rescued").len(), 2);
         assert!(upkeep.rescue(7).await.expect("none can be had").is_empty());
         assert!(upkeep.holds(7).await.expect("it says so"), "one is left");
@@ -169,7 +167,7 @@ fn a_rescue_that_is_taken_apart_loses_the_records_of_the_refused_alone() {
             WHEN (NEW.attempt = 1) EXECUTE FUNCTION public.refuse_record()";
     support::run(async |db| {
         let pool = arranged(&db, POISON).await;
-        let upkeep = upkeep(db.url());
+        let upkeep = upkeep(&db.url());
         let refused = upkeep.rescue(7).await.expect_err("one job can't be changed");
         assert!(refused.blames_the_rows(), "{refused:?}");
         let mut queues = upkeep.rescue_apart(7).await.expect("the others are rescued");
@@ -188,7 +186,7 @@ fn a_rescue_does_not_wait_for_somebody_who_has_locked_history() {
         let mut other = db.connect().await;
         let mut locked = other.begin().await.unwrap();
         locked.execute("LOCK TABLE legwork.failed_attempt IN SHARE MODE").await.unwrap();
-        assert_eq!(upkeep(db.url()).rescue(7).await.expect("they are rescued").len(), 3);
+        assert_eq!(upkeep(&db.url()).rescue(7).await.expect("they are rescued").len(), 3);
         locked.rollback().await.unwrap();
         assert_eq!(rescued(&pool).await, 3);
         assert_eq!(value::<String>(&pool, RECORDS).await, "");
@@ -206,7 +204,7 @@ fn a_rescue_records_under_row_level_security_where_copy_is_refused() {
         CREATE POLICY everything ON legwork.job TO legwork_daemon USING (true)";
     support::run(async |db| {
         let pool = arranged(&db, SECURED).await;
-        let upkeep = upkeep(db.url_as("legwork_daemon"));
+        let upkeep = upkeep(&db.url_as("legwork_daemon"));
         assert_eq!(upkeep.rescue(7).await.expect("they are rescued").len(), 3);
         assert_eq!(rescued(&pool).await, 3);
         assert_eq!(value::<String>(&pool, RECORDS).await, [FIRST, SECOND].join("\n"));

@@ -66,7 +66,7 @@ fn rows_in_masses_that_may_not_change_keep_no_other_from_expiring() {
             SELECT CASE WHEN n > $1 THEN 'nobodys' ELSE 'poison' END, now() - interval '1 h' + n * interval '1 ms'
             FROM generate_series(1, $1 + 1) n";
         sqlx::query(rows).bind(MANY).execute(&pool).await.unwrap();
-        assert_eq!(deaths::upkeep(db.url()).expire().await.unwrap(), 1);
+        assert_eq!(deaths::upkeep(&db.url()).expire().await.unwrap(), 1);
         pool.close().await;
     });
 }
@@ -82,7 +82,7 @@ fn rows_in_masses_that_may_not_change_keep_no_other_from_getting_in_line() {
         sqlx::query(rows).bind(MANY).execute(&pool).await.unwrap();
         let poison = trigger("job", "UPDATE", "NEW.kind = 'poison'");
         sqlx::raw_sql(AssertSqlSafe(poison)).execute(&pool).await.unwrap();
-        let promoted = deaths::upkeep(db.url()).promote_apart(RunTime(0.0)).await.unwrap();
+        let promoted = deaths::upkeep(&db.url()).promote_apart(RunTime(0.0)).await.unwrap();
         assert_eq!(promoted, 1);
         pool.close().await;
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use legwork::claimer::{ClaimRequest, ClaimSource, LEVELS, Probe};
 use legwork::completer::{Batch, OutcomeSink, Settled};
-use legwork::config::{DatabaseUrl, Retentions, Settings};
+use legwork::config::Retentions;
 use legwork::job::{
     Cause, ClaimedJob, DiscardReason, FailedAttempt, JobError, JobId, QueueName, Retention, Verdict,
 };
@@ -20,8 +20,7 @@ use crate::support::{self, TestDb};
 pub(super) const HOLDER: i64 = 4711;
 
 pub(super) fn connector(db: &TestDb) -> Connector {
-    let settings = Settings::default().database;
-    Connector::new(&DatabaseUrl::new(db.url()), &settings).expect("the URL can be read")
+    support::pooled::connector(&db.url())
 }
 
 /// Everything in line.

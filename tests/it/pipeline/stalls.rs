@@ -12,10 +12,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use legwork::claimer::{Bell, ClaimRequest, ClaimSource};
 use legwork::completer::{Completer, Links, verdict_channel};
-use legwork::config::{DatabaseUrl, Settings};
+use legwork::config::Settings;
 use legwork::job::Verdict;
 use legwork::maintenance::{Promoter, every};
-use legwork::postgres::{Connector, Held, PostgresClaims, PostgresOutcomes, RunTime, Upkeep};
+use legwork::postgres::{Held, PostgresClaims, PostgresOutcomes, RunTime, Upkeep};
 use legwork::supervise::{ExitPolicy, Supervisor};
 use legwork::telemetry::{
     health::{Check, Health},
@@ -161,12 +161,12 @@ fn a_promoter_that_stands_still_is_named_and_started_again_on_a_session_of_its_o
 fn a_statement_that_waits_for_a_lock_is_ended_by_its_deadline_and_not_by_the_watchdog() {
     support::run(async |db| {
         let (pool, watched) = (db.pool().await, Watched::new());
-        let mut settings = Settings::default().database;
+        let mut settings = support::pooled::database(&db.url());
         settings.connect_timeout = Duration::from_millis(500);
         settings.statement_timeout = settings.connect_timeout;
         // As a daemon's are: longer than either, with room for a machine that is busy.
         let limit = settings.statement_timeout * 4;
-        let connector = Connector::new(&DatabaseUrl::new(db.url()), &settings).unwrap();
+        let connector = support::pooled::connector_of(&settings);
         let upkeep = Arc::new(Upkeep::new(connector));
         let (failed, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let counts = (Arc::clone(&failed), Arc::clone(&done));

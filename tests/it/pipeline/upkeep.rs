@@ -140,7 +140,7 @@ fn nothing_expires_before_its_daemon_is_registered() {
         let expired = "INSERT INTO legwork.job (kind, expires_at) VALUES ('noop', '2001-01-01')";
         sqlx::query(expired).execute(&pool).await.unwrap();
         let (_publisher, leases) = legwork::heartbeat::leases();
-        let pause = legwork::maintenance::expire(&upkeep(db.url()), &leases).await.unwrap();
+        let pause = legwork::maintenance::expire(&upkeep(&db.url()), &leases).await.unwrap();
         assert!(pause > Duration::ZERO, "it is asked again");
         let left: i64 = value(&pool, "SELECT count(*) FROM legwork.job").await;
         assert_eq!(left, 1, "its own kinds would seem to be nobody's");
@@ -165,7 +165,7 @@ fn a_day_that_cannot_be_dropped_keeps_no_other_and_no_retention_from_being_told(
         let check = Health::new(Duration::from_secs(1)).check("partition");
         let kept = [(queue("default").name, Retentions::default())];
         let kept = tokio::sync::watch::Sender::new(kept.into()).subscribe();
-        let upkeep = Arc::new(upkeep(db.url()));
+        let upkeep = Arc::new(upkeep(&db.url()));
         let mut pruner = Pruner::new(upkeep, check, kept);
         pruner.round().await.expect("it goes on");
         let left: Vec<String> =

@@ -28,6 +28,7 @@ impl Handler for Breaking {
 fn settings(url: &str) -> Settings {
     let mut settings = Settings::default();
     settings.database.url = Some(DatabaseUrl::new(url));
+    support::pooled::lead(&mut settings.database);
     settings.admin.listen = None;
     let name = QueueName::new("default").expect("a name");
     let mut queue = QueueSettings::new(name, settings.retention);

@@ -140,6 +140,7 @@ const QUEUES: [&str; 2] = ["left", "right"];
 fn settings(url: &str) -> Settings {
     let mut settings = Settings::default();
     settings.database.url = Some(DatabaseUrl::new(url));
+    support::pooled::lead(&mut settings.database);
     settings.daemon.lease_ttl = TTL;
     settings.daemon.heartbeat_interval = HEARTBEAT;
     settings.admin.listen = None;

@@ -19,6 +19,7 @@ fn file(url: &str, sections: &str) -> String {
 /// Puts this file in the place of the daemon's own and has it read; gives the line that says how that
 /// went.
 pub(crate) async fn reload(daemon: &Daemon, text: &str, event: &str) -> Value {
+    let text = support::pooled::file(text);
     fs::write(daemon.directory().join("legwork.toml"), text).expect("a file can be written");
     let from = daemon.lines();
     daemon.signal(Signal::SIGHUP);
@@ -211,6 +212,25 @@ fn keys_that_need_a_restart_are_named_each_time_and_the_log_filter_holds_at_once
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
+    });
+}
+
+#[test]
+fn a_secret_that_stands_where_its_path_belongs_is_not_logged() {
+    support::run(async |db| {
+        let text = file(&db.url(), "");
+        let mut daemon = Daemon::start(&text).await;
+        daemon.logged("daemon.started").await;
+        for value in ["'whsec_canary'", "['whsec_canary']", "[['whsec_canary']]"] {
+            let kind = format!(
+                "[[kind]]\nname = 'h'\nhandler = 'http'\nurl = 'https://h/'\nsecret_file = {value}\n"
+            );
+            reload(&daemon, &file(&db.url(), &kind), "config.reload_failed").await;
+        }
+        let printed = daemon.printed();
+        assert!(printed.contains("secret_file") && !printed.contains("canary"), "{printed}");
+        daemon.signal(Signal::SIGTERM);
+        assert!(daemon.exit(support::PATIENCE).await.success());
     });
 }
 

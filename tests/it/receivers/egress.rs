@@ -23,6 +23,18 @@ async fn a_name_that_leads_inside_is_discarded_before_anybody_connects() {
 }
 
 #[tokio::test]
+async fn an_address_in_the_url_of_settings_from_code_is_judged_as_a_name_is() {
+    let receiver = Receiver::answering(|_| answer("200 OK", &[], "")).await;
+    let port = receiver.address.port();
+    for host in ["127.0.0.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]"] {
+        let url = format!("http://{host}:{port}/");
+        let outcome = sent(HttpSettings::new(url.parse().expect("a URL"))).await;
+        assert_eq!(word(&outcome), "egress_denied", "{host}");
+    }
+    assert!(receiver.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_name_that_is_listed_may_lead_inside() {
     let receiver = Receiver::answering(|_| answer("200 OK", &[], "")).await;
     let url = format!("http://localhost:{}/", receiver.address.port());

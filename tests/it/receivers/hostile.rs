@@ -153,6 +153,25 @@ async fn a_body_that_does_not_come_is_given_up() {
     assert!(error(&outcome).ends_with("the answer's body wasn't there within 10s"), "{outcome:?}");
 }
 
+#[rstest]
+#[case::gone("410 Gone\r\n", "permanent_error")]
+#[case::busy("503 Busy\r\nRetry-After: 9\r\n", "snooze 9s")]
+#[case::action("500 Oh\r\nLegwork-Action: cancel\r\n", "cancel")]
+#[tokio::test]
+async fn a_head_that_has_decided_holds_though_the_attempts_time_ends_under_the_body(
+    #[case] head: &'static str,
+    #[case] expected: &str,
+) {
+    let text = format!("HTTP/1.1 {head}Content-Length: 9\r\n\r\nno");
+    let receiver = Receiver::answering(move |_| text.clone()).await;
+    let handler = Http::new(settings(&receiver.url("/")));
+    let context = context("{}", SHORT * 5, CancellationToken::new());
+    match execute(&handler, &context, &StopOrder::default()).await {
+        Ending::Decided(outcome) => assert_eq!(word(&outcome), expected),
+        other => panic!("not decided: {other:?}"),
+    }
+}
+
 /// A receiver that never answers, and what says that its connection has ended.
 async fn hanging() -> (Receiver, mpsc::Receiver<&'static str>) {
     let (tell, told) = mpsc::channel(4);

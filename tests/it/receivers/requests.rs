@@ -83,6 +83,19 @@ async fn a_published_library_takes_the_signature_of_each_secret_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_header_that_cannot_be_sent_is_said_and_nothing_is_sent_without_it() {
+    let receiver = Receiver::answering(|_| answer("204 No Content", &[], "")).await;
+    for (name, value) in [("Authorization", "Bearer hunter2\n"), ("A B", "hunter2")] {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        let outcome = sent(HttpSettings { headers, ..settings(&receiver.url("/")) }).await;
+        let error = error(&outcome);
+        assert!(error.contains(&format!("{name:?} can't be a header")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert!(receiver.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_connection_is_kept_for_the_next_job() {
     let receiver = Receiver::answering(|_| answer("200 OK", &[], "1")).await;
     let handler = Http::new(settings(&receiver.url("/")));

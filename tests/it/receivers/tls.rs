@@ -34,7 +34,7 @@ pub(super) async fn secured(acceptor: TlsAcceptor) -> Receiver {
     .await
 }
 
-fn https(receiver: &Receiver, authorities: &[&Authority]) -> HttpSettings {
+pub(super) fn https(receiver: &Receiver, authorities: &[&Authority]) -> HttpSettings {
     HttpSettings {
         authorities: authorities.iter().map(|authority| authority.certificate()).collect(),
         ..settings(&format!("https://localhost:{}/", receiver.address.port()))

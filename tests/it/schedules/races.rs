@@ -1,9 +1,9 @@
 //! Two at once, held at the row's lock until both stand there, and an instant that hasn't come.
 
-use legwork::config::{Database, DatabaseUrl, ScheduleSettings, Settings};
+use legwork::config::{Database, ScheduleSettings};
 use legwork::job::{KindName, QueueName, ScheduleName};
 use legwork::postgres::operations::{self, Limit, Ran};
-use legwork::postgres::{Connector, Step, Stepped, Upkeep};
+use legwork::postgres::{Step, Stepped, Upkeep};
 use legwork::schedule::{CatchUp, Moment, Overlap, Rule};
 use rstest::rstest;
 use sqlx::Connection as _;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{fired, left};
 use crate::statements::{end, execute, value};
-use crate::support::{self, TestDb};
+use crate::support::{self, TestDb, pooled};
 
 /// A schedule that fires each second.
 fn each(overlap: Overlap) -> ScheduleSettings {
@@ -30,16 +30,12 @@ fn each(overlap: Overlap) -> ScheduleSettings {
 }
 
 fn database(db: &TestDb) -> Database {
-    let mut database = Settings::default().database;
-    database.url = Some(DatabaseUrl::new(db.url()));
-    database
+    pooled::database(&db.url())
 }
 
 /// A daemon's sessions of maintenance.
 fn upkeep(db: &TestDb) -> Upkeep {
-    let database = database(db);
-    let url = database.url.as_ref().expect("it has a URL");
-    Upkeep::new(Connector::new(url, &database).expect("the address can be used"))
+    Upkeep::new(pooled::connector_of(&database(db)))
 }
 
 /// How far the schedule is.

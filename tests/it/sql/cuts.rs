@@ -73,7 +73,8 @@ fn a_daemon_that_is_killed_leaves_no_work_behind_and_the_effect_is_there_once(
         let pool = database(&db, "").await;
         let (proxy, kinds) = (Proxy::before(&db.url()).await, kinds());
         if step.is_empty() {
-            proxy.swallow("BEGIN");
+            // Of a transaction that says nothing more than that.
+            proxy.swallow("BEGIN\0");
         }
         let mut gate = Gate::at(&db, if step.is_empty() { "function" } else { step }).await;
         let mut killed = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
@@ -124,6 +125,7 @@ fn a_commit_that_is_not_answered_is_looked_up_and_never_repeated(
         let mut gate = Gate::at(&db, "commit").await;
         let mut settings = with(&db, vec![calls("works", "work", None)]);
         settings.database.url = Some(DatabaseUrl::new(proxy.url()));
+        support::pooled::lead(&mut settings.database);
         settings.database.statement_timeout = Duration::from_secs(3);
         if !is_kept {
             settings.queues[0].retention.completed = legwork::job::Retention::None;

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{PATIENCE, http};
+use super::{PATIENCE, http, pooled};
 
 /// A running daemon. Dropping it kills it.
 pub(crate) struct Daemon {
@@ -64,7 +64,8 @@ impl Daemon {
     ) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("legwork.toml");
-        std::fs::write(&file, configuration).expect("the configuration can be written");
+        std::fs::write(&file, pooled::file(configuration))
+            .expect("the configuration can be written");
         // The address of a server in a container holds a password, and others may not read that.
         let own = Permissions::from_mode(0o600);
         std::fs::set_permissions(&file, own).expect("the file is ours");

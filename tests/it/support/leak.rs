@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{LOOK_EVERY, PATIENCE, TestDb};
+use super::{LOOK_EVERY, PATIENCE, TestDb, pooled};
 
 /// Fails if a task or a session of the test is left.
 pub(crate) async fn check(db: &TestDb) {
+    pooled::let_go(db.name()).await;
     let left = left_within(PATIENCE, db).await;
     assert!(left.is_empty(), "the test leaves behind: {}", left.join("; "));
 }

@@ -1,8 +1,8 @@
 //! A network between a daemon and its Postgres that fails when a test says so.
 //!
 //! A server that is stopped refuses at once; what hurts is a network that says nothing. The proxy
-//! carries bytes between a port of its own and the server's socket or address, and has six
-//! verbs: [`blackhole`](Proxy::blackhole), [`heal`](Proxy::heal), [`reset`](Proxy::reset),
+//! carries bytes between a port of its own and the server's socket or address, and has seven
+//! verbs: [`lead_to`](Proxy::lead_to), [`blackhole`](Proxy::blackhole), [`heal`](Proxy::heal), [`reset`](Proxy::reset),
 //! [`strand`](Proxy::strand), [`mute`](Proxy::mute) and [`swallow`](Proxy::swallow). What was under way when the black hole
 //! opened arrives after it has healed, ends of connections too, as it does where a network repeats
 //! its packets; what a stranded connection sends is gone. It looks into no byte unless told to
@@ -11,8 +11,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -23,6 +23,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// The proxy. Dropping it ends every connection through it.
 pub(crate) struct Proxy {
     url: String,
+    target: Arc<Mutex<Target>>,
     state: watch::Sender<State>,
     stranded: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
@@ -83,13 +84,19 @@ impl Proxy {
         let state = watch::Sender::new(State::default());
         let stranded = Arc::default();
         let network = Network { state: state.clone(), stranded: Arc::clone(&stranded) };
-        let accepting = tokio::spawn(accept(listener, target(url), network));
-        Self { url: through(url, at), state, stranded, accepting }
+        let target = Arc::new(Mutex::new(target(url)));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&target), network));
+        Self { url: through(url, at), target, state, stranded, accepting }
     }
 
     /// The address of the same database, through the proxy.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// From now on new connections lead to the server of this address.
+    pub(crate) fn lead_to(&self, url: &str) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target(url);
     }
 
     /// From now on nothing arrives, in either direction, and nobody is told.
@@ -181,10 +188,11 @@ impl Target {
 }
 
 /// Takes connections for ever. They end with this task.
-async fn accept(listener: TcpListener, target: Target, network: Network) {
+async fn accept(listener: TcpListener, target: Arc<Mutex<Target>>, network: Network) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(carry(client, target.clone(), network.clone()));
+        let target = target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        connections.spawn(carry(client, target, network.clone()));
         while connections.try_join_next().is_some() {}
     }
 }

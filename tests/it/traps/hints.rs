@@ -151,6 +151,7 @@ fn trap_10_a_table_that_refuses_copy_loses_no_record_of_what_failed() {
 
         let mut settings = settings(&db);
         settings.database.url = Some(DatabaseUrl::new(db.url_as("legwork_daemon")));
+        support::pooled::lead(&mut settings.database);
         settings.kinds = vec![kind("fails", AT_ONCE)];
         let fails = deciding(|context| {
             if context.is_final_attempt() {

@@ -136,6 +136,10 @@ fn an_error_tells_status_reason_and_body() {
     let given = [("legwork-action", "explode")];
     let Outcome::Retry { error, .. } = outcome(200, &given, "") else { panic!("retried") };
     assert!(error.as_str().starts_with("HTTP 200 OK, Legwork-Action: \"explode\", which is none"));
+
+    let given = [("legwork-action", "complete"), ("legwork-action", "complete")];
+    let Outcome::Retry { error, .. } = outcome(200, &given, "") else { panic!("retried") };
+    assert_eq!(error.as_str(), "HTTP 200 OK, Legwork-Action: it is there more than once");
 }
 
 #[test]

@@ -14,8 +14,10 @@ fn file(db: &TestDb, rest: &str) -> String {
     let log = if rest.contains("[log]") { "" } else { "[log]\nformat = 'json'\n" };
     let admin = if rest.contains("[admin]") { "" } else { "[admin]\nlisten = 'off'\n" };
     let database = if rest.contains("[database]") { "" } else { "[database]\n" };
-    format!("{log}{admin}{database}{}", rest.replace("URL", &db.url()))
-        .replace("[database]\n", &format!("[database]\nurl = '{}'\n", db.url()))
+    let text = format!("{log}{admin}{database}{}", rest.replace("URL", &db.url()));
+    support::pooled::file(
+        &text.replace("[database]\n", &format!("[database]\nurl = '{}'\n", db.url())),
+    )
 }
 
 /// One value of one statement, whatever its text.

@@ -10,6 +10,12 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "database.url_file",
         "decisions::observed::keys::the_database_is_the_url_or_the_one_in_url_file_and_plaintext_is_allowed_or_not",
     ),
+    ("database.pooler", "pooler::mistaken::a_server_is_as_good_as_a_pooler"),
+    ("database.direct_url", "pooler::mistaken::a_direct_url_that_leads_to_a_pooler_is_refused"),
+    (
+        "database.direct_url_file",
+        "pooler::commands::direct_url_may_stand_in_a_file_and_is_needed_by_sql_kinds",
+    ),
     (
         "database.connect_timeout",
         "decisions::observed::keys::connect_timeout_bounds_the_wait_for_a_server_that_says_nothing",

@@ -8,17 +8,17 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use legwork::claimer::{ClaimRequest, ClaimSource, LEVELS, Probe};
 use legwork::completer::{Batch, OutcomeSink, Settled};
-use legwork::config::{Database, DatabaseUrl, Retentions, Settings};
+use legwork::config::{Database, Retentions};
 use legwork::heartbeat::LeaseKeeper;
 use legwork::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName, Retention, Verdict};
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
 use legwork::postgres::{
-    BenchSession, Connector, Held, Identity, Load, Observer, PostgresClaims, PostgresLease,
-    PostgresOutcomes, RunTime, Upkeep, operations,
+    BenchSession, Held, Identity, Load, Observer, PostgresClaims, PostgresLease, PostgresOutcomes,
+    RunTime, Upkeep, operations,
 };
 
 use crate::pipeline::name;
-use crate::support::TestDb;
+use crate::support::{TestDb, pooled};
 
 /// Who holds the jobs.
 const HOLDER: i64 = 7;
@@ -39,9 +39,8 @@ pub(super) struct Rooms {
 
 impl Rooms {
     pub(super) async fn on(db: &TestDb) -> Self {
-        let url = DatabaseUrl::new(db.url());
-        let database = Database { url: Some(url.clone()), ..Settings::default().database };
-        let connector = Connector::new(&url, &database).expect("the URL can be read");
+        let database = pooled::database(&db.url());
+        let connector = pooled::connector_of(&database);
         let held = Arc::new(Held::default());
         let who = Identity { name: "traps".into(), hostname: "here".into() };
         let load = tokio::sync::watch::Sender::new(Load::default()).subscribe();

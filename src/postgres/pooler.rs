@@ -1,0 +1,70 @@
+//! Whether an address that should lead to the server leads to a pooler that lends its sessions out.
+//!
+//! A pooler speaks as the server does, and hands every question on to it. What gives it away is that the
+//! server's process behind a connection changes, or stands behind two connections at once: neither can be
+//! where a connection is a session. One that lends sessions out by the connection (session mode) does
+//! neither, and does no harm.
+
+use super::{ConnectError, Connector};
+use sqlx::{PgConnection, Row};
+use tokio::time::timeout;
+
+/// How often two connections are compared. A pooler gives the session that was used last to whoever asks
+/// next, so a pool that rests is seen through at the first look; of a busy one each look draws anew.
+const LOOKS: usize = 4;
+
+impl Connector {
+    /// Refuses a pooler in transaction mode in the server's place. Nothing is set or prepared on the way,
+    /// so nothing is left behind in what others use.
+    pub async fn refuse_pooler(&self) -> Result<(), ConnectError> {
+        if !self.reaches_server() {
+            return Ok(());
+        }
+        let (_, place) = self.to_server("look")?;
+        let (mut one, mut other) = (self.bare("look").await?, self.bare("look").await?);
+        let looking = async {
+            let first = process(&mut one).await?;
+            for _ in 0..LOOKS {
+                if process(&mut other).await? == first || process(&mut one).await? != first {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let limit = self.statement_timeout();
+        match timeout(limit, looking).await {
+            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(true)) => Err(ConnectError::Pooler { place, key: self.server_key() }),
+            Ok(Err(source)) => Err(ConnectError::Refused { place, source }),
+            Err(_) => Err(ConnectError::Deadline { place, limit }),
+        }
+    }
+}
+
+/// The server's process that answers, asked in one message.
+async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let asked = sqlx::raw_sql(include_str!("sql/process.sql"));
+    asked.fetch_one(connection).await?.try_get(0)
+}
+
+impl ConnectError {
+    /// Of a place that said no.
+    pub(super) fn refused(place: String, source: sqlx::Error) -> Self {
+        match refused_parameter(&source) {
+            Some(said) => Self::Startup { place, said },
+            None => Self::Refused { place, source },
+        }
+    }
+
+    /// Whether it is a pooler where the server should be: nothing that waiting mends.
+    pub fn is_a_pooler(&self) -> bool {
+        matches!(self, Self::Pooler { .. } | Self::Startup { .. })
+    }
+}
+
+/// What a pooler said that doesn't know a parameter of the session's start. Postgres has no such words.
+fn refused_parameter(error: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::Database(error) = error else { return None };
+    let said = error.message();
+    said.contains("unsupported startup parameter").then(|| said.to_owned())
+}

@@ -1,0 +1,123 @@
+//! The wrong setting is found out and said, whatever the pooler hides.
+
+use nix::sys::signal::Signal;
+
+use legwork::config::{FunctionName, HandlerSettings, KindSettings, Settings, SqlSettings};
+use legwork::job::KindName;
+
+use crate::support::{self, Bouncer, Daemon, Mode, PATIENCE, Proxy, TestDb};
+
+/// What a daemon with this `[database]` dies of: its exit code and its last words.
+async fn dies(database: &str) -> (i32, String) {
+    let text = format!("{database}[admin]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n");
+    let mut daemon = Daemon::start(&text).await;
+    let code = daemon.exit(PATIENCE).await.code();
+    (code.expect("it ends by itself"), daemon.printed())
+}
+
+/// Starts it, sees it work and stops it.
+async fn lives(database: &str) {
+    let text = format!("{database}[admin]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n");
+    let mut daemon = Daemon::start(&text).await;
+    daemon.logged("daemon.started").await;
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.exit(PATIENCE).await.success());
+}
+
+fn with(mode: Mode, test: impl AsyncFnOnce(&TestDb, &Bouncer)) {
+    support::run(async |db| {
+        if let Some(bouncer) = Bouncer::start(&db, mode).await {
+            test(&db, &bouncer).await;
+        }
+    });
+}
+
+#[rstest::rstest]
+#[case::which_refuses_what_a_driver_asks_for(false)]
+#[case::which_lets_everything_through(true)]
+fn a_daemon_that_is_told_of_no_pooler_finds_it_and_says_what_to_set(#[case] ignores: bool) {
+    with(Mode { ignores, session: false }, async |_, bouncer| {
+        let (code, said) = dies(&format!("[database]\nurl = '{}'\n", bouncer.url())).await;
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains("pooler = \\\"transaction\\\""), "{said}");
+        assert!(said.contains("direct_url"), "{said}");
+    });
+}
+
+#[test]
+fn a_direct_url_that_leads_to_a_pooler_is_refused() {
+    with(Mode { ignores: true, session: false }, async |_, bouncer| {
+        let url = bouncer.url();
+        let database =
+            format!("[database]\nurl = '{url}'\npooler = 'transaction'\ndirect_url = '{url}'\n");
+        let (code, said) = dies(&database).await;
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains("database.direct_url has to lead to the server"), "{said}");
+    });
+}
+
+#[rstest::rstest]
+#[case::which_refuses_what_a_driver_asks_for(false)]
+#[case::which_lets_everything_through(true)]
+fn a_pooler_that_comes_into_the_servers_place_is_found_when_sessions_connect_again(
+    #[case] ignores: bool,
+) {
+    with(Mode { ignores, session: false }, async |db, bouncer| {
+        let proxy = Proxy::before(&db.url()).await;
+        let text = format!(
+            "[database]\nurl = '{}'\n{}",
+            proxy.url(),
+            "pooler = 'none'\n[admin]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n"
+        );
+        let mut daemon = Daemon::start(&text).await;
+        daemon.logged("listener.connected").await;
+        proxy.lead_to(&bouncer.url());
+        proxy.reset();
+        let found = |line: &serde_json::Value| {
+            line["event"] == "listener.lost" && line.to_string().contains("pooler = ")
+        };
+        support::eventually("the log says what to set", async || daemon.events().iter().any(found))
+            .await;
+        let (status, said) = daemon.get("/health/ready").await;
+        assert_eq!(status, 503, "{said}");
+        assert!(said.contains("listener failed: ") && said.contains("direct_url"), "{said}");
+        // Once for each time that it shows.
+        proxy.lead_to(&db.url());
+        daemon.logged_since(daemon.lines(), "listener.connected").await;
+        assert_eq!(daemon.events().iter().filter(|line| found(line)).count(), 1);
+        daemon.signal(Signal::SIGTERM);
+        assert!(daemon.exit(PATIENCE).await.success(), "{}", daemon.printed());
+    });
+}
+
+#[test]
+fn a_program_of_its_own_is_refused_functions_behind_a_pooler_alone() {
+    with(Mode::default(), async |db, bouncer| {
+        let function = FunctionName::new("public.f").expect("a name");
+        let sql = HandlerSettings::Sql(SqlSettings { function, role: None });
+        let refused = |direct| {
+            let mut settings = Settings::default();
+            bouncer.database(db, direct, &mut settings.database);
+            settings.kinds =
+                vec![KindSettings::new(KindName::new("f").expect("a name"), sql.clone())];
+            legwork::Daemon::builder().settings(settings).build().err().map(|why| why.to_string())
+        };
+        assert_eq!(refused(true), None);
+        let why = refused(false).expect("it is a mistake");
+        assert!(why.contains("kind \"f\": sql needs database.direct_url"), "{why}");
+    });
+}
+
+#[test]
+fn a_pooler_in_session_mode_is_as_good_as_a_server() {
+    with(Mode { ignores: true, session: true }, async |_, bouncer| {
+        lives(&format!("[database]\nurl = '{}'\n", bouncer.url())).await;
+    });
+}
+
+#[test]
+fn a_server_is_as_good_as_a_pooler() {
+    support::run(async |db| {
+        lives(&format!("[database]\nurl = '{}'\npooler = 'transaction'\n", db.url())).await;
+    });
+}
