@@ -58,13 +58,14 @@ CREATE TABLE legwork.job (
     timeout          legwork.attempt_timeout,
     unique_key       legwork.key,
     tags             legwork.tags,
-    -- Where the row brings none, the session's trace and request follow the work. Stable, not volatile.
+    -- Where the row brings none, the session's trace and request follow the work. Stable, not volatile. Cut to what is
+    -- still too long, so that a session's setting costs no producer its job.
     metadata         legwork.metadata DEFAULT CASE
         WHEN coalesce(current_setting('legwork.traceparent', true), '') <> ''
             OR coalesce(current_setting('legwork.request_id', true), '') <> ''
         THEN jsonb_strip_nulls(jsonb_build_object(
-            'traceparent', nullif(current_setting('legwork.traceparent', true), ''),
-            'request_id', nullif(current_setting('legwork.request_id', true), '')))
+            'traceparent', nullif(left(current_setting('legwork.traceparent', true), 257), ''),
+            'request_id', nullif(left(current_setting('legwork.request_id', true), 257), '')))
     END,
     CONSTRAINT job_pkey PRIMARY KEY (id)
 )

@@ -23,8 +23,8 @@ AS $function$
         enqueue.tags,
         -- The session's trace and request, under what the caller gives.
         nullif(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-            'traceparent', nullif(pg_catalog.current_setting('legwork.traceparent', true), ''),
-            'request_id', nullif(pg_catalog.current_setting('legwork.request_id', true), '')))
+            'traceparent', nullif(pg_catalog.left(pg_catalog.current_setting('legwork.traceparent', true), 257), ''),
+            'request_id', nullif(pg_catalog.left(pg_catalog.current_setting('legwork.request_id', true), 257), '')))
             OPERATOR(pg_catalog.||) coalesce(enqueue.metadata, '{}'), '{}'))
     RETURNING id
 $function$;

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     config::{self, ScheduleSettings},
-    postgres::operations::{self, Limit, Ran},
+    postgres::{
+        Hold,
+        operations::{self, Limit, Ran},
+    },
     schedule::Moment,
 };
 use clap::Subcommand;
@@ -76,7 +79,7 @@ async fn list(schedules: &[ScheduleSettings], context: &Context) -> anyhow::Resu
     let now = Moment::of(looked.now);
     let row = |schedule: &ScheduleSettings| {
         let known = looked.rows.iter().find(|row| row.name == schedule.name.as_str());
-        let active = known.filter(|row| row.rule == schedule.rule.text());
+        let active = known.filter(|row| row.rule == schedule.rule.text() && row.hold != Hold::Free);
         // Where its row is ahead of the clock, it waits for that.
         let from = active.map_or(now, |row| row.done_until.max(now));
         Row {

@@ -188,10 +188,10 @@ impl Running {
         let listens = settings.claim.notify && connector.reaches_server();
         let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
-        self.start_maintenance(settings, connector, (&upkeep, &bell), (leases, doorbell));
+        self.start_maintenance(settings, connector, (&upkeep, &bell), (leases.clone(), doorbell));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
-            self.start_scheduler(connector, &upkeep);
+            self.start_scheduler(connector, (&upkeep, &leases));
         }
         let (up, stats, lanes) = (Arc::clone(&upkeep), Arc::new(stats), Arc::clone(&self.lanes));
         let limit = steps::of_survey(connector);

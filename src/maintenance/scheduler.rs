@@ -6,7 +6,8 @@
 
 use crate::{
     config::ScheduleSettings,
-    postgres::{DbError, Looked, ScheduleRow, Step, Stepped, Upkeep},
+    heartbeat::Leases,
+    postgres::{DbError, Hold, Looked, ScheduleRow, Step, Stepped, Upkeep},
     schedule::Moment,
     telemetry::{
         events,
@@ -22,6 +23,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// How soon an instant is tried again that the database refused, or that another daemon moves on just now.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How soon it looks whether the daemon is known to the database.
+const UNKNOWN: Duration = Duration::from_millis(100);
 /// Most steps of all schedules in one round; the next round comes at once.
 const STEPS_MAX: usize = 200;
 /// A schedule that is further ahead than this of the database's clock is told of.
@@ -33,6 +36,8 @@ pub struct Scheduler {
     /// What the configuration says now.
     settings: watch::Receiver<Vec<ScheduleSettings>>,
     schedules: Vec<Schedule>,
+    /// Who we are at the moment: whose rules are made known.
+    leases: Leases,
     metrics: Arc<Metrics>,
 }
 
@@ -62,10 +67,11 @@ impl Scheduler {
     pub fn new(
         upkeep: Arc<Upkeep>,
         mut settings: watch::Receiver<Vec<ScheduleSettings>>,
+        leases: Leases,
         metrics: Arc<Metrics>,
     ) -> Self {
         settings.mark_changed();
-        Self { upkeep, settings, schedules: Vec::new(), metrics }
+        Self { upkeep, settings, schedules: Vec::new(), leases, metrics }
     }
 
     /// Goes over to what the configuration says now. A rule that is new here is made known; whatever
@@ -100,7 +106,8 @@ impl Scheduler {
         if self.schedules.is_empty() {
             return Ok(PAUSE_MAX);
         }
-        let looked = self.look().await?;
+        let Some(me) = self.leases.now() else { return Ok(UNKNOWN) };
+        let looked = self.look(me).await?;
         let now = looked.now;
         let since = Instant::now();
         let mut round = Round { now: Moment::of(now), steps_left: STEPS_MAX, again: false };
@@ -111,8 +118,15 @@ impl Scheduler {
             else {
                 continue;
             };
+            if schedule.may_take(row) {
+                let named = (row.name.clone(), schedule.rule.clone());
+                self.upkeep.take_schedule(named, me, row.daemon).await?;
+            }
             if row.rule != schedule.rule {
-                schedule.stand("superseded", row.done_until, None);
+                match row.hold {
+                    Hold::Free => round.again = true,
+                    Hold::Left | Hold::Held => schedule.stand("superseded", row.done_until, None),
+                }
                 continue;
             }
             schedule.catch_up(&self.upkeep, row, &mut round).await?;
@@ -129,10 +143,10 @@ impl Scheduler {
     }
 
     /// How far the schedules are and what time it is, all of them being known.
-    async fn look(&mut self) -> Result<Looked, DbError> {
+    async fn look(&mut self, me: i64) -> Result<Looked, DbError> {
         loop {
             if self.schedules.iter().any(|schedule| !schedule.adopted) {
-                self.adopt(|schedule| !schedule.adopted).await?;
+                self.adopt(me, |schedule| !schedule.adopted).await?;
                 self.schedules.iter_mut().for_each(|schedule| schedule.adopted = true);
             }
             let names = self.schedules.iter().map(|s| s.settings.name.to_string()).collect();
@@ -141,19 +155,29 @@ impl Scheduler {
             if looked.rows.len() == self.schedules.len() {
                 return Ok(looked);
             }
-            self.adopt(|schedule| !known(schedule.settings.name.as_str())).await?;
+            self.adopt(me, |schedule| !known(schedule.settings.name.as_str())).await?;
         }
     }
 
-    async fn adopt(&self, which: impl Fn(&Schedule) -> bool) -> Result<(), DbError> {
+    async fn adopt(&self, me: i64, which: impl Fn(&Schedule) -> bool) -> Result<(), DbError> {
         let these = || self.schedules.iter().filter(|schedule| which(schedule));
         let names = these().map(|schedule| schedule.settings.name.to_string()).collect();
         let rules = these().map(|schedule| schedule.rule.clone()).collect();
-        self.upkeep.adopt_schedules(names, rules).await
+        self.upkeep.adopt_schedules(names, rules, me).await
     }
 }
 
 impl Schedule {
+    /// Whether the daemon whose rule it is has left it to us: of those with its rule to the first, of others
+    /// only once there is none of these.
+    fn may_take(&self, row: &ScheduleRow) -> bool {
+        match row.hold {
+            Hold::Held => false,
+            Hold::Left => row.rule == self.rule,
+            Hold::Free => true,
+        }
+    }
+
     /// Does what is due of it.
     async fn catch_up(
         &mut self,

@@ -8,16 +8,20 @@ use std::fmt;
 pub struct Moment(pub i64);
 
 impl Moment {
-    /// The second that has begun at this time.
-    #[expect(clippy::cast_possible_truncation, reason = "saturates; years beyond don't come")]
+    /// The second that has begun at this time. A time beyond the years that can be reckoned with, infinity
+    /// included, is the first or the last second of these.
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and is brought into range")]
     pub fn of(seconds: f64) -> Self {
-        Self(seconds.floor() as i64)
+        Self(seconds.floor() as i64).within()
     }
 
-    /// As jiff has it; moments beyond its years become its last one.
+    fn within(self) -> Self {
+        Self(self.0.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second()))
+    }
+
+    /// As jiff has it.
     pub(super) fn timestamp(self) -> Timestamp {
-        let within = self.0.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
-        Timestamp::from_second(within).unwrap_or(Timestamp::MAX)
+        Timestamp::from_second(self.within().0).unwrap_or(Timestamp::MAX)
     }
 }
 

@@ -357,3 +357,18 @@ proptest! {
         Rule::parse(&text, "UTC").ok();
     }
 }
+
+#[rstest]
+#[case::before_all_years(f64::NEG_INFINITY)]
+#[case::after_all_years(f64::INFINITY)]
+#[case::no_number(f64::NAN)]
+#[case::far(-1e300)]
+fn a_row_that_stands_beyond_all_years_is_reckoned_with(#[case] seconds: f64) {
+    let (then, now) = (Moment::of(seconds), Moment(1_800_000_000));
+    let rule = rule("* * * * *", "UTC");
+    for catch_up in [CatchUp::Last, CatchUp::All] {
+        let due = rule.due(catch_up, then, now);
+        assert!(due.is_none_or(|due| due.last <= now), "{then}");
+    }
+    assert!(then.0.checked_sub(now.0).is_some());
+}

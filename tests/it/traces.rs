@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
 use tokio::time::Instant;
 
 use crate::process::{Configuration, Notebook, SLACK, becomes};
+use crate::statements;
 use crate::support::{
     self, Daemon,
     collector::{Collector, attribute, hex, value},
@@ -410,5 +411,27 @@ fn a_collector_that_comes_back_is_said() {
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
+    });
+}
+
+#[test]
+fn a_session_with_a_request_of_any_length_enqueues_and_its_job_runs() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let endless = "SELECT set_config('legwork.request_id', repeat('r', 20000), false),
+            set_config('legwork.traceparent', repeat('t', 20000), false)";
+        statements::execute(&mut session, endless).await;
+        statements::execute(&mut session, "INSERT INTO legwork.job (kind) VALUES ('noop')").await;
+        statements::execute(&mut session, "SELECT legwork.enqueue('noop')").await;
+        let lengths =
+            "SELECT string_agg(length(metadata->>'request_id')::text, ' ') FROM legwork.jobs";
+        assert_eq!(statements::value(&mut session, lengths).await, "257 257");
+        let kind = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned();
+        let text = Configuration::of(&db.url(), &[kind]).text();
+        let mut daemon = Daemon::start_with(&text, &["run", "--once"]).await;
+        assert_eq!(daemon.exit(support::PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        let states = "SELECT string_agg(state, ' ') FROM legwork.jobs";
+        assert_eq!(statements::value(&mut session, states).await, "completed completed");
+        statements::end(session).await;
     });
 }

@@ -107,9 +107,13 @@ impl Running {
     }
 
     /// Enqueues the jobs of schedules. Without any it asks nothing until a reload brings one.
-    pub(super) fn start_scheduler(&self, connector: &Connector, upkeep: &Arc<Upkeep>) {
+    pub(super) fn start_scheduler(
+        &self,
+        connector: &Connector,
+        (upkeep, leases): (&Arc<Upkeep>, &Leases),
+    ) {
         let (settings, metrics) = (self.told.schedules.subscribe(), Arc::clone(&self.metrics));
-        let scheduler = Scheduler::new(Arc::clone(upkeep), settings, metrics);
+        let scheduler = Scheduler::new(Arc::clone(upkeep), settings, leases.clone(), metrics);
         let (scheduler, stop) = (Arc::new(Mutex::new(scheduler)), self.stop_claiming.clone());
         let woken = Arc::clone(&self.told.scheduler);
         let limit = steps::of_statements(connector);

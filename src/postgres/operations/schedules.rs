@@ -36,7 +36,7 @@ pub async fn run_schedule(
 ) -> Result<Ran, OperationError> {
     let failed = OperationError::RunSchedule;
     let known = sqlx::query(include_str!("../sql/schedule_known.sql")).persistent(false);
-    let known = known.bind(schedule.name.as_str()).bind(schedule.rule.text());
+    let known = known.bind(schedule.name.as_str());
     known.execute(&mut *connection).await.map_err(failed)?;
     let metadata = serde_json::json!({ "schedule": schedule.name.as_str() }).to_string();
     for _ in 0..TRIES {

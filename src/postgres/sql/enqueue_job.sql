@@ -12,8 +12,8 @@ VALUES ($1::text, coalesce($2::text, '{}')::jsonb, coalesce($3::text, 'default')
         WHEN coalesce(current_setting('legwork.traceparent', true), '') <> ''
             OR coalesce(current_setting('legwork.request_id', true), '') <> ''
         THEN jsonb_strip_nulls(jsonb_build_object(
-            'traceparent', nullif(current_setting('legwork.traceparent', true), ''),
-            'request_id', nullif(current_setting('legwork.request_id', true), '')))
+            'traceparent', nullif(left(current_setting('legwork.traceparent', true), 257), ''),
+            'request_id', nullif(left(current_setting('legwork.request_id', true), 257), '')))
     END))
 ON CONFLICT DO NOTHING
 RETURNING id

@@ -6,6 +6,6 @@ SELECT now(), CASE
     WHEN coalesce(current_setting('legwork.traceparent', true), '') <> ''
         OR coalesce(current_setting('legwork.request_id', true), '') <> ''
     THEN jsonb_strip_nulls(jsonb_build_object(
-        'traceparent', nullif(current_setting('legwork.traceparent', true), ''),
-        'request_id', nullif(current_setting('legwork.request_id', true), '')))::text
+        'traceparent', nullif(left(current_setting('legwork.traceparent', true), 257), ''),
+        'request_id', nullif(left(current_setting('legwork.request_id', true), 257), '')))::text
 END

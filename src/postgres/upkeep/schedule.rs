@@ -22,6 +22,21 @@ pub struct ScheduleRow {
     pub last_fire: Option<Moment>,
     /// The job that was enqueued last.
     pub last_job: Option<i64>,
+    /// The daemon whose rule it is.
+    pub daemon: Option<i64>,
+    /// What is known of that daemon.
+    pub hold: Hold,
+}
+
+/// Whether somebody has a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// A daemon that lives.
+    Held,
+    /// A daemon that has just ended: others of the same rule go on with it.
+    Left,
+    /// Nobody, or nobody who comes back: whoever has the schedule may take it.
+    Free,
 }
 
 /// How far schedules are, and what time it was; of schedules that aren't known there is no row.
@@ -34,20 +49,34 @@ pub struct Looked {
 }
 
 /// As `schedule_look.sql` gives it.
-pub(in crate::postgres) type Row =
-    (f64, Option<String>, Option<String>, Option<f64>, Option<f64>, Option<i64>);
+pub(in crate::postgres) type Row = (
+    f64,
+    Option<String>,
+    Option<String>,
+    Option<f64>,
+    Option<f64>,
+    Option<i64>,
+    Option<i64>,
+    String,
+);
 
 impl Looked {
     pub(in crate::postgres) fn of(rows: Vec<Row>) -> Self {
         // The statement always gives one row.
         let now = rows.first().map_or(0.0, |row| row.0);
-        let row = |(_, name, rule, done_until, last_fire, last_job): Row| {
+        let row = |(_, name, rule, done_until, last_fire, last_job, daemon, hold): Row| {
             Some(ScheduleRow {
                 name: name?,
                 rule: rule?,
                 done_until: Moment::of(done_until?),
                 last_fire: last_fire.map(Moment::of),
                 last_job,
+                daemon,
+                hold: match &*hold {
+                    "held" => Hold::Held,
+                    "left" => Hold::Left,
+                    _ => Hold::Free,
+                },
             })
         };
         Self { now, rows: rows.into_iter().filter_map(row).collect() }
@@ -86,10 +115,23 @@ impl Upkeep {
         &self,
         names: Vec<String>,
         rules: Vec<String>,
+        daemon: i64,
     ) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("../sql/schedule_adopt.sql"));
-        let statement = statement.bind(names).bind(rules);
+        let statement = statement.bind(names).bind(rules).bind(daemon);
         self.brief().await.run("schedule_adopt", |c| statement.execute(c).boxed()).await.map(drop)
+    }
+
+    /// Takes a schedule whose daemon, as it was seen, is gone.
+    pub async fn take_schedule(
+        &self,
+        (name, rule): (String, String),
+        daemon: i64,
+        seen: Option<i64>,
+    ) -> Result<(), DbError> {
+        let statement = sqlx::query(include_str!("../sql/schedule_take.sql"));
+        let statement = statement.bind(name).bind(rule).bind(daemon).bind(seen);
+        self.brief().await.run("schedule_take", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
     /// How far these schedules are.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{file, fired, fires, schedule, stop, tick};
+use super::{file, fired, fires, hourly, schedule, stop, tick, ticks};
 use crate::cli::legwork;
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon, TestDb};
@@ -78,6 +78,31 @@ fn a_schedules_job_is_enqueued_by_hand_unless_the_one_before_is_unfinished() {
         assert_eq!(value(&mut session, untouched).await, "t");
         let unknown = legwork(&db, &["schedule", "run", "monthly", "--config", &path]).await;
         assert_eq!(unknown.code, 2, "{}", unknown.stderr);
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_job_by_hand_makes_no_schedule_known_and_nothing_is_made_up_for_before_its_first_daemon() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let text = schedule("often", &hourly(&mut session).await, "catch_up = 'all'");
+        let text = format!("{text}{}", tick());
+        let (_directory, path) = written(&db, &text);
+        let path = path.display().to_string();
+        legwork(&db, &["schedule", "run", "often", "--config", &path]).await.done();
+        let list = ["schedule", "list", "--config", &path, "--output", "json"];
+        let listed = legwork(&db, &list).await.done().json();
+        assert_eq!(listed["schedules"][0]["active"], false, "{listed}");
+        let back = "UPDATE legwork.schedule SET done_until = done_until - interval '3 hours'";
+        execute(&mut session, back).await;
+
+        let daemon = Daemon::start(&file(&db, &text)).await;
+        ticks(&mut session, 3).await;
+        assert_eq!(fired(&mut session, "often").await, 1, "the one by hand");
+        let listed = legwork(&db, &list).await.done().json();
+        assert_eq!(listed["schedules"][0]["active"], true, "{listed}");
+        stop(daemon).await;
         end(session).await;
     });
 }

@@ -78,7 +78,7 @@ fn a_schedule_that_is_no_longer_in_the_file_no_longer_fires() {
 }
 
 #[test]
-fn of_two_daemons_with_different_rules_the_one_that_started_last_has_the_schedule() {
+fn of_two_daemons_with_different_rules_the_one_that_started_last_has_the_schedule_until_it_ends() {
     support::run(async |db| {
         let mut session = db.connect().await;
         let often = schedule("same", "* * * * * *", "overlap = 'allow'");
@@ -92,8 +92,13 @@ fn of_two_daemons_with_different_rules_the_one_that_started_last_has_the_schedul
         ticks(&mut session, 3).await;
         assert_eq!(fired(&mut session, "same").await, so_far);
         assert_eq!(new.count("schedule.stands"), 0);
-        stop(old).await;
+
+        // A deploy that is taken back: half a minute after the new one has ended the old one has it again.
         stop(new).await;
+        let ended = "UPDATE legwork.daemon SET died_at = died_at - interval '1 minute' WHERE died_at IS NOT NULL";
+        execute(&mut session, ended).await;
+        fires(&mut session, "same", so_far + 2).await;
+        stop(old).await;
         end(session).await;
     });
 }
