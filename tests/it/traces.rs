@@ -209,7 +209,7 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         let below = |span: &Span| format!("00-{TRACE}-{}-01", hex(&span.span_id));
         assert_eq!(received.header("traceparent"), below(&request));
         assert_eq!(received.header("x-request-id"), "r-17");
-        assert_eq!(received.all("legwork-user-id"), Vec::from_iter(user));
+        assert_eq!(received.all("Legwork-User-Id"), Vec::from_iter(user));
         let told = notebook.says(&below(&program)).await;
         assert_eq!(told, ["r-17"].into_iter().chain(user).collect::<Vec<_>>().join(" "));
         let told = pool
