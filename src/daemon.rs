@@ -443,6 +443,7 @@ async fn check_schema(
             Err(DbError::Connect(
                 error @ (ConnectError::NoTls { .. }
                 | ConnectError::Pooler { .. }
+                | ConnectError::Elsewhere { .. }
                 | ConnectError::Startup { .. }),
             )) => return Err(error.into()),
             Err(error) => error,

@@ -138,6 +138,8 @@ impl DaemonBuilder {
         }
         if let Some(url) = self.url {
             settings.database.url = Some(DatabaseUrl::new(url));
+            // A file's is that of the file's database.
+            settings.database.direct_url = None;
         }
         // Of a file that is wrong, what isn't there may only not have been seen.
         if is_whole || settings.database.url.is_some() {

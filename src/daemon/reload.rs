@@ -76,6 +76,15 @@ impl Daemon {
             return Err(refused([(error.to_string().as_str(), None)]));
         }
         let taken = holding.with_changes_of(&settings);
+        // What the file asks for must go with what stays as it is.
+        let unable = taken.kinds_without_server().map(|kind| {
+            let (name, why) = (kind.name.as_str(), config::NEEDS_SERVER);
+            format!("[[kind]] {name:?}.handler: {why}; a direct_url holds from the next start on")
+        });
+        let unable: Vec<_> = unable.collect();
+        if !unable.is_empty() {
+            return Err(refused(unable.iter().map(|why| (why.as_str(), None))));
+        }
         if let Err(error) = filter.set(&taken.log.filter) {
             return Err(refused([(error.to_string().as_str(), None)]));
         }

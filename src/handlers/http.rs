@@ -122,7 +122,7 @@ impl<'a> Exchange<'a> {
         }
         // A job may have less time than any receiver needs.
         let was_patient = self.began.elapsed() >= self.http.settings.connect_timeout;
-        (RequestEnd::Timeout, if was_patient { Sign::Ill } else { Sign::Silent })
+        (RequestEnd::Timeout, if was_patient { Sign::Ill } else { Sign::Late })
     }
 }
 

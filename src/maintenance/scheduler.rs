@@ -36,6 +36,8 @@ pub struct Scheduler {
     /// What the configuration says now.
     settings: watch::Receiver<Vec<ScheduleSettings>>,
     schedules: Vec<Schedule>,
+    /// Those that the configuration has no more, and that others may have.
+    dropped: Vec<String>,
     /// Who we are at the moment: whose rules are made known.
     leases: Leases,
     metrics: Arc<Metrics>,
@@ -71,7 +73,7 @@ impl Scheduler {
         metrics: Arc<Metrics>,
     ) -> Self {
         settings.mark_changed();
-        Self { upkeep, settings, schedules: Vec::new(), leases, metrics }
+        Self { upkeep, settings, schedules: Vec::new(), dropped: Vec::new(), leases, metrics }
     }
 
     /// Goes over to what the configuration says now. A rule that is new here is made known; whatever
@@ -96,6 +98,18 @@ impl Scheduler {
             };
             self.schedules.push(schedule);
         }
+        self.dropped.extend(before.iter().map(|old| old.settings.name.to_string()));
+        let has = |name: &String| self.schedules.iter().any(|s| s.settings.name.as_str() == name);
+        self.dropped.retain(|name| !has(name));
+    }
+
+    /// Leaves to others what the configuration has no more.
+    async fn let_go(&mut self) -> Result<(), DbError> {
+        if let Some(me) = self.leases.now().filter(|_| !self.dropped.is_empty()) {
+            self.upkeep.leave_schedules(self.dropped.clone(), me).await?;
+            self.dropped.clear();
+        }
+        Ok(())
     }
 
     /// Enqueues what is due; gives the time until more is.
@@ -103,6 +117,7 @@ impl Scheduler {
         if self.settings.has_changed().unwrap_or(false) {
             self.take_over();
         }
+        self.let_go().await?;
         if self.schedules.is_empty() {
             return Ok(PAUSE_MAX);
         }

@@ -4,6 +4,9 @@
 //! server's process behind a connection changes, or stands behind two connections at once: neither can be
 //! where a connection is a session. One that lends sessions out by the connection (session mode) does
 //! neither, and does no harm.
+//!
+//! And whether both addresses lead to one database: a lock that is held at the one is seen at the other, under whatever
+//! name a pooler has it.
 
 use super::{ConnectError, Connector};
 use sqlx::{PgConnection, Row};
@@ -33,8 +36,32 @@ impl Connector {
         };
         let limit = self.statement_timeout();
         match timeout(limit, looking).await {
-            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(false)) => self.refuse_another_database(one).await,
             Ok(Ok(true)) => Err(ConnectError::Pooler { place, key: self.server_key() }),
+            Ok(Err(source)) => Err(ConnectError::Refused { place, source }),
+            Err(_) => Err(ConnectError::Deadline { place, limit }),
+        }
+    }
+}
+
+impl Connector {
+    /// Refuses a pooler that leads to another database than `direct_url`, which this is a connection by: what is claimed
+    /// there would be run, and its end written nowhere.
+    async fn refuse_another_database(&self, mut direct: PgConnection) -> Result<(), ConnectError> {
+        let (Some(pooler), Ok((_, server))) = (self.pooler(), self.to_server("look")) else {
+            return Ok(());
+        };
+        let mut through = self.bare_by(pooler, "look").await?;
+        let looking = async {
+            let hold = sqlx::raw_sql(include_str!("sql/elsewhere_hold.sql"));
+            hold.execute(&mut direct).await?;
+            let ask = sqlx::raw_sql(include_str!("sql/elsewhere_ask.sql"));
+            ask.fetch_one(&mut through).await?.try_get::<bool, _>(0)
+        };
+        let (place, limit) = (pooler.place.clone(), self.statement_timeout());
+        match timeout(limit, looking).await {
+            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(true)) => Err(ConnectError::Elsewhere { place, server }),
             Ok(Err(source)) => Err(ConnectError::Refused { place, source }),
             Err(_) => Err(ConnectError::Deadline { place, limit }),
         }
@@ -56,9 +83,9 @@ impl ConnectError {
         }
     }
 
-    /// Whether it is a pooler where the server should be: nothing that waiting mends.
+    /// Whether an address leads where it shouldn't, a pooler in the server's place, say: nothing that waiting mends.
     pub fn is_a_pooler(&self) -> bool {
-        matches!(self, Self::Pooler { .. } | Self::Startup { .. })
+        matches!(self, Self::Pooler { .. } | Self::Startup { .. } | Self::Elsewhere { .. })
     }
 }
 

@@ -54,6 +54,7 @@ impl DbError {
                 ConnectError::Plaintext { .. }
                 | ConnectError::Mistakes(_)
                 | ConnectError::Pooler { .. }
+                | ConnectError::Elsewhere { .. }
                 | ConnectError::Startup { .. }
                 | ConnectError::NoDirect { .. },
             ) => return "".into(),

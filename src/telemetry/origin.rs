@@ -12,7 +12,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::{collections::HashMap, sync::Arc};
 
 /// Longest identifier that is handed on, in bytes.
@@ -46,18 +46,23 @@ pub struct Trace {
     pub flags: u8,
 }
 
+/// Each value is read by itself, and a number as it is written: none loses its digits, or the others their word.
 #[derive(Deserialize)]
-struct Raw {
-    traceparent: Option<Value>,
-    tracestate: Option<Value>,
-    request_id: Option<Value>,
-    user_id: Option<Value>,
+struct Raw<'a> {
+    #[serde(borrow)]
+    traceparent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tracestate: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_id: Option<&'a RawValue>,
 }
 
 impl Origin {
     /// Reads the row's JSON text.
     pub fn of(metadata: Option<&str>) -> Self {
-        let raw = metadata.and_then(|json| serde_json::from_str::<Raw>(json).ok());
+        let raw = metadata.and_then(|json| serde_json::from_str::<Raw<'_>>(json).ok());
         let Some(raw) = raw else { return Self::default() };
         let mut origin = Self {
             request_id: raw.request_id.and_then(|id| text(id, ID_MAX_BYTES)),
@@ -116,10 +121,10 @@ impl Extractor for Headers {
 }
 
 /// Text, or a number as text.
-fn text(value: Value, max_bytes: usize) -> Option<String> {
-    let text = match value {
-        Value::String(text) => text,
-        Value::Number(number) => number.to_string(),
+fn text(value: &RawValue, max_bytes: usize) -> Option<String> {
+    let text = match value.get() {
+        text if text.starts_with('"') => serde_json::from_str(text).ok()?,
+        number if number.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => number.to_owned(),
         _ => return None,
     };
     let fits = (1..=max_bytes).contains(&text.len()) && !text.contains(char::is_control);
@@ -178,6 +183,13 @@ mod tests {
         let origin = Origin::of(Some(json));
         assert_eq!(origin.request_id.as_deref(), Some("r-1"));
         assert_eq!(origin.user_id.as_deref(), Some("42"));
+
+        let odd = r#"{"request_id": 12345678901234567890123, "user_id": 1.10}"#;
+        let origin = Origin::of(Some(odd));
+        assert_eq!(origin.request_id.as_deref(), Some("12345678901234567890123"));
+        assert_eq!(origin.user_id.as_deref(), Some("1.10"));
+        let long = format!(r#"{{"request_id": "r-1", "user_id": 1{}}}"#, "0".repeat(400));
+        assert_eq!(Origin::of(Some(&long)).request_id.as_deref(), Some("r-1"));
 
         for id in ["\"\"", "\"a\\u0000b\"", "\"a\\nb\"", "[1]", "null"] {
             let json = format!(r#"{{"request_id": {id}}}"#);

@@ -30,8 +30,10 @@ pub(super) fn database(
         Some(_) => Pooler::None,
         None => default.pooler,
     };
-    let direct_url = direct_url(reader, pooler, allow_plaintext, warnings);
-    let (url, place) = match one_of_two(reader, ("url", "url_file")) {
+    let direct = direct_url(reader, pooler, allow_plaintext, warnings);
+    let named = one_of_two(reader, ("url", "url_file"));
+    let direct_url = beside(&named, direct, warnings);
+    let (url, place) = match named {
         Named::Nothing => elsewhere(given, &mut reader.mistakes),
         Named::Wrong => None,
         Named::Url(url, place) => Some((url, place)),
@@ -81,7 +83,7 @@ fn direct_url(
     pooler: Pooler,
     allow_plaintext: bool,
     warnings: &mut Warnings,
-) -> Option<DatabaseUrl> {
+) -> Option<(DatabaseUrl, String)> {
     let Named::Url(url, place) = one_of_two(reader, ("direct_url", "direct_url_file")) else {
         return None;
     };
@@ -90,7 +92,32 @@ fn direct_url(
     }
     let url = DatabaseUrl::new(url);
     address(reader, ("database.direct_url", &url), &place, allow_plaintext);
-    Some(url)
+    Some((url, place))
+}
+
+/// The server's address, unless `url` comes from somewhere stronger: whoever names another database, by a flag over a
+/// file, means that one alone.
+fn beside(
+    url: &Named,
+    direct: Option<(DatabaseUrl, String)>,
+    warnings: &mut Warnings,
+) -> Option<DatabaseUrl> {
+    let (direct, direct_place) = direct?;
+    let Named::Url(_, place) = url else { return Some(direct) };
+    if strength(&direct_place) >= strength(place) {
+        return Some(direct);
+    }
+    warnings.push(format!(
+        "direct_url ({direct_place}) is left aside, since url comes from {place} and may be of another database: \
+         give both in one place"
+    ));
+    None
+}
+
+/// The rank of the place that names a URL or a file with it.
+fn strength(place: &str) -> u8 {
+    let by_file = place.strip_suffix(')').and_then(|place| place.rsplit_once(" ("));
+    rank(by_file.map_or(place, |(_, place)| place))
 }
 
 /// What two keys say of which one gives a URL and the other a file with it.

@@ -51,6 +51,7 @@ impl Nature {
             | ConnectError::Url(_)
             | ConnectError::Plaintext { .. }
             | ConnectError::Pooler { .. }
+            | ConnectError::Elsewhere { .. }
             | ConnectError::Startup { .. }
             | ConnectError::NoDirect { .. }
             | ConnectError::NoTls { .. } => Self::Address,

@@ -122,6 +122,13 @@ impl Upkeep {
         self.brief().await.run("schedule_adopt", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
+    /// Lets go of schedules of this daemon.
+    pub async fn leave_schedules(&self, names: Vec<String>, daemon: i64) -> Result<(), DbError> {
+        let statement = sqlx::query(include_str!("../sql/schedule_leave.sql"));
+        let statement = statement.bind(names).bind(daemon);
+        self.brief().await.run("schedule_leave", |c| statement.execute(c).boxed()).await.map(drop)
+    }
+
     /// Takes a schedule whose daemon, as it was seen, is gone.
     pub async fn take_schedule(
         &self,

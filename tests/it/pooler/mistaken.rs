@@ -5,6 +5,7 @@ use nix::sys::signal::Signal;
 use legwork::config::{FunctionName, HandlerSettings, KindSettings, Settings, SqlSettings};
 use legwork::job::KindName;
 
+use crate::process::reload::reload;
 use crate::support::{self, Bouncer, Daemon, Mode, PATIENCE, Proxy, TestDb};
 
 /// What a daemon with this `[database]` dies of: its exit code and its last words.
@@ -28,6 +29,75 @@ fn with(mode: Mode, test: impl AsyncFnOnce(&TestDb, &Bouncer)) {
     support::run(async |db| {
         if let Some(bouncer) = Bouncer::start(&db, mode).await {
             test(&db, &bouncer).await;
+        }
+    });
+}
+
+#[test]
+fn a_pooler_that_leads_to_another_database_is_refused_and_no_job_starts() {
+    with(Mode { ignores: true, session: false }, async |db, bouncer| {
+        let another = TestDb::create().await;
+        let pool = another.pool().await;
+        let insert = "INSERT INTO legwork.job (kind) VALUES ('noop')";
+        sqlx::query(insert).execute(&pool).await.expect("inserted");
+        let (url, direct) = (bouncer.url(), another.url());
+        let database = format!(
+            "[database]\nurl = '{url}'\npooler = 'transaction'\ndirect_url = '{direct}'\n[[kind]]\nname = 'noop'\nhandler = 'noop'\n"
+        );
+        let (code, said) = dies(&database).await;
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains("leads to another database than"), "{said}");
+        let states = "SELECT string_agg(state, ' ') FROM legwork.jobs";
+        let states: String = sqlx::query_scalar(states).fetch_one(&pool).await.expect("asked");
+        assert_eq!(states, "available");
+        pool.close().await;
+        assert_ne!(db.name(), another.name());
+    });
+}
+
+#[test]
+fn a_reload_that_asks_for_functions_where_there_is_only_a_pooler_is_refused() {
+    with(Mode { ignores: true, session: false }, async |db, bouncer| {
+        let rest = "[admin]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
+        let alone = format!("[database]\nurl = '{}'\npooler = 'transaction'\n", bouncer.url());
+        let daemon = Daemon::start(&format!("{alone}{rest}")).await;
+        daemon.logged("daemon.started").await;
+        let kind = "[[kind]]\nname = 'calls'\nhandler = 'sql'\nfunction = 'app.f'\n";
+        let with_server = format!("{alone}direct_url = '{}'\n{rest}{kind}", db.url());
+        let line = reload(&daemon, &with_server, "config.reload_failed").await;
+        let said = line["error.message"].as_str().expect("a reason");
+        assert!(said.contains("calls") && said.contains("next start"), "{said}");
+        let pool = db.pool().await;
+        let kinds = "SELECT array_to_string(kinds, ' ') FROM legwork.daemon WHERE died_at IS NULL";
+        let kinds: String = sqlx::query_scalar(kinds).fetch_one(&pool).await.expect("a daemon");
+        assert_eq!(kinds, "noop");
+        pool.close().await;
+        daemon.signal(Signal::SIGTERM);
+    });
+}
+
+#[test]
+fn a_url_by_flag_takes_no_direct_url_of_the_file_along() {
+    with(Mode { ignores: true, session: false }, async |db, bouncer| {
+        let another = TestDb::create().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("legwork.toml");
+        let text = format!(
+            "[database]\nurl = '{}'\npooler = 'transaction'\ndirect_url = '{}'\n",
+            bouncer.url(),
+            db.url()
+        );
+        std::fs::write(&file, text).expect("written");
+        let file = file.display().to_string();
+        let arguments = ["--config", &file, "--database-url", &another.url(), "enqueue", "noop"];
+        let ran = crate::cli::command(&another.url(), &arguments).output().await.expect("it runs");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.success(), "{said}");
+        for (database, jobs) in [(db, 0_i64), (&another, 1)] {
+            let pool = database.pool().await;
+            let count = sqlx::query_scalar("SELECT count(*) FROM legwork.jobs").fetch_one(&pool);
+            assert_eq!(count.await.ok(), Some(jobs), "{said}");
+            pool.close().await;
         }
     });
 }

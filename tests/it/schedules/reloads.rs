@@ -51,3 +51,22 @@ fn a_reload_adds_changes_and_removes_schedules_and_leaves_the_others_alone() {
         end(session).await;
     });
 }
+
+#[test]
+fn a_schedule_that_a_reload_takes_out_is_left_to_daemons_that_have_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let often = schedule("same", "* * * * * *", "overlap = 'allow'");
+        let old = Daemon::start(&file(&db, &often)).await;
+        fires(&mut session, "same", 1).await;
+        let rarely = schedule("same", &hourly(&mut session).await, "");
+        let new = Daemon::start(&file(&db, &rarely)).await;
+        old.logged("schedule.stands").await;
+        let so_far = fired(&mut session, "same").await;
+        reload(&new, &file(&db, ""), "config.reloaded").await;
+        fires(&mut session, "same", so_far + 2).await;
+        stop(old).await;
+        stop(new).await;
+        end(session).await;
+    });
+}

@@ -224,7 +224,9 @@ fn a_function_finds_the_settings_of_its_database_and_of_the_daemons_role(
         more += &set(level, "Europe/Berlin", "German", -3);
         pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(more))).await.expect("settings are made");
         let mut settings = with(&db, vec![calls("sees", "sees", None)]);
-        settings.database.url = Some(legwork::config::DatabaseUrl::new(logged_in_as(&db, &role)));
+        let url = legwork::config::DatabaseUrl::new(logged_in_as(&db, &role));
+        settings.database.direct_url = settings.database.direct_url.map(|_| url.clone());
+        settings.database.url = Some(url);
         let runner = Runner::start(daemon(settings));
         let id = enqueue(&pool, "sees", "{}").await;
         let end = history(&pool, id).await;

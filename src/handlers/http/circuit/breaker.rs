@@ -11,6 +11,8 @@ pub(in super::super) enum Sign {
     Well,
     /// It doesn't.
     Ill,
+    /// It didn't answer in the time that the job had, which may have been less than it needs.
+    Late,
     /// Nothing: the request wasn't sent, or we broke it off.
     Silent,
 }
@@ -112,7 +114,8 @@ impl Breaker {
                     return Some(Change::Opened);
                 }
             }
-            (State::Half { .. }, Sign::Ill) => self.enter(open),
+            // A trial without an answer shows nobody that the receiver is well.
+            (State::Half { .. }, Sign::Ill | Sign::Late) => self.enter(open),
             (State::Half { under_way, succeeded }, Sign::Well) => {
                 *under_way -= 1;
                 *succeeded += 1;
@@ -122,7 +125,7 @@ impl Breaker {
                 }
             }
             (State::Half { under_way, .. }, Sign::Silent) => *under_way -= 1,
-            (State::Closed { .. }, Sign::Silent) | (State::Open { .. }, _) => {}
+            (State::Closed { .. }, Sign::Silent | Sign::Late) | (State::Open { .. }, _) => {}
         }
         None
     }

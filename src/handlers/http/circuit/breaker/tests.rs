@@ -29,7 +29,7 @@ fn go(breaker: &mut Breaker, now: Instant) -> Ticket {
     }
 }
 
-use Sign::{Ill, Silent, Well};
+use Sign::{Ill, Late, Silent, Well};
 
 #[test]
 fn it_opens_with_the_last_of_so_many_failures_in_a_row() {
@@ -93,6 +93,18 @@ fn a_trial_that_says_nothing_gives_its_place_to_the_next() {
     let trial = go(&mut breaker, now);
     assert_eq!(breaker.settle(trial, Silent, now), None);
     assert_eq!(ends(&mut breaker, &[Well; 3], now), [None, None, Some(Change::Closed)]);
+}
+
+#[test]
+fn a_trial_that_is_not_answered_in_its_jobs_time_is_followed_by_a_rest() {
+    let start = Instant::now();
+    let mut breaker = breaker(FAILURES);
+    assert_eq!(ends(&mut breaker, &[Late; 9], start), [None; 9], "a job's time opens no circuit");
+    ends(&mut breaker, &[Ill; 3], start);
+    let now = start + OPEN;
+    let trial = go(&mut breaker, now);
+    assert_eq!(breaker.settle(trial, Late, now), None);
+    assert_eq!(breaker.admit(now), Admission::Wait(OPEN));
 }
 
 #[test]
