@@ -82,8 +82,21 @@ impl Endpoint {
         if listen.port() == 0 {
             return Err(NoPort(format!("{listen}, any free port")).into());
         }
-        let authority = SocketAddr::new(reachable(listen.ip()), listen.port()).to_string();
-        Ok(Self { address: authority.clone(), authority })
+        // With its zone, if it has one.
+        let mut at: SocketAddr = listen;
+        at.set_ip(reachable(listen.ip()));
+        Ok(Self { address: at.to_string(), authority: at.to_string() })
+    }
+
+    /// What the daemon is asked as: without the zone of an address, which is this machine's alone.
+    fn host(&self) -> String {
+        let authority = &self.authority;
+        match (authority.find('%'), authority.find(']')) {
+            (Some(zone), Some(end)) if zone < end => {
+                format!("{}{}", &authority[..zone], &authority[end..])
+            }
+            _ => authority.clone(),
+        }
     }
 }
 
@@ -133,7 +146,7 @@ async fn ask(endpoint: &Endpoint, route: &'static str) -> anyhow::Result<Answer>
     // HTTP/1.0 in effect: with `close` the answer ends where the stream does, if it isn't chunked.
     let request = format!(
         "GET {route} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: */*\r\n\r\n",
-        endpoint.authority
+        endpoint.host()
     );
     stream.write_all(request.as_bytes()).await.context("couldn't send the request")?;
     let mut bytes = Vec::new();
@@ -173,6 +186,14 @@ mod tests {
     fn an_endpoint_is_a_host_and_a_port(#[case] url: &str, #[case] address: Option<&str>) {
         let parsed = url.parse::<Endpoint>();
         assert_eq!(parsed.ok().map(|endpoint| endpoint.address).as_deref(), address);
+    }
+
+    #[rstest]
+    #[case::a_zone("http://[fe80::1%eth0]:9464", "[fe80::1]:9464")]
+    #[case::none("http://[::1]:9464", "[::1]:9464")]
+    #[case::a_name("http://legwork", "legwork")]
+    fn a_daemon_is_asked_by_its_address_without_our_zone(#[case] url: &str, #[case] host: &str) {
+        assert_eq!(url.parse::<Endpoint>().expect("an endpoint").host(), host);
     }
 
     #[rstest]

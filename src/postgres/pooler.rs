@@ -8,7 +8,7 @@
 //! And whether both addresses lead to one database: a lock that is held at the one is seen at the other, under whatever
 //! name a pooler has it.
 
-use super::{ConnectError, Connector};
+use super::{ConnectError, Connector, transaction};
 use sqlx::{PgConnection, Row};
 use tokio::time::timeout;
 
@@ -55,6 +55,8 @@ impl Connector {
         let looking = async {
             let hold = sqlx::raw_sql(include_str!("sql/elsewhere_hold.sql"));
             hold.execute(&mut direct).await?;
+            // As everything goes through it: a pooler that knows no transaction says so.
+            transaction::begin_with(&mut through, "").await?;
             let ask = sqlx::raw_sql(include_str!("sql/elsewhere_ask.sql"));
             ask.fetch_one(&mut through).await?.try_get::<bool, _>(0)
         };
@@ -62,7 +64,7 @@ impl Connector {
         match timeout(limit, looking).await {
             Ok(Ok(false)) => Ok(()),
             Ok(Ok(true)) => Err(ConnectError::Elsewhere { place, server }),
-            Ok(Err(source)) => Err(ConnectError::Refused { place, source }),
+            Ok(Err(source)) => Err(ConnectError::refused(place, source)),
             Err(_) => Err(ConnectError::Deadline { place, limit }),
         }
     }
@@ -77,7 +79,7 @@ async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
 impl ConnectError {
     /// Of a place that said no.
     pub(super) fn refused(place: String, source: sqlx::Error) -> Self {
-        match refused_parameter(&source) {
+        match refused_by_pooler(&source) {
             Some(said) => Self::Startup { place, said },
             None => Self::Refused { place, source },
         }
@@ -89,9 +91,11 @@ impl ConnectError {
     }
 }
 
-/// What a pooler said that doesn't know a parameter of the session's start. Postgres has no such words.
-fn refused_parameter(error: &sqlx::Error) -> Option<String> {
+/// What a pooler said that doesn't know a parameter of the session's start, or that lends sessions out by the statement
+/// and knows no transaction. Postgres has no such words.
+fn refused_by_pooler(error: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(error) = error else { return None };
     let said = error.message();
-    said.contains("unsupported startup parameter").then(|| said.to_owned())
+    let words = ["unsupported startup parameter", "statement pooling mode"];
+    words.iter().any(|words| said.contains(words)).then(|| said.to_owned())
 }

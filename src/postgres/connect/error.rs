@@ -63,7 +63,7 @@ pub enum ConnectError {
     },
     /// A pooler doesn't take what a session asks for at its start.
     #[error(
-        "{place} is a pooler that refuses a session's parameter ({said}): in transaction mode set \
+        "{place} is a pooler that refuses what our sessions need ({said}): in transaction mode set \
          pooler = \"transaction\" and direct_url under [database]; in session mode have the pooler \
          ignore it (ignore_startup_parameters = extra_float_digits in pgbouncer.ini); \
          options and PGOPTIONS pass through neither"

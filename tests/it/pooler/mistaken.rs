@@ -33,9 +33,24 @@ fn with(mode: Mode, test: impl AsyncFnOnce(&TestDb, &Bouncer)) {
     });
 }
 
+#[rstest::rstest]
+#[case::with_a_way_past_it(true)]
+#[case::alone(false)]
+fn a_pooler_that_knows_no_transaction_is_refused(#[case] has_direct: bool) {
+    with(Mode { ignores: true, lends: Some("statement") }, async |db, bouncer| {
+        let direct =
+            if has_direct { format!("direct_url = '{}'\n", db.url()) } else { String::new() };
+        let url = bouncer.url();
+        let database = format!("[database]\nurl = '{url}'\npooler = 'transaction'\n{direct}");
+        let (code, said) = dies(&database).await;
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains("statement pooling mode"), "{said}");
+    });
+}
+
 #[test]
 fn a_pooler_that_leads_to_another_database_is_refused_and_no_job_starts() {
-    with(Mode { ignores: true, session: false }, async |db, bouncer| {
+    with(Mode { ignores: true, lends: None }, async |db, bouncer| {
         let another = TestDb::create().await;
         let pool = another.pool().await;
         let insert = "INSERT INTO legwork.job (kind) VALUES ('noop')";
@@ -57,7 +72,7 @@ fn a_pooler_that_leads_to_another_database_is_refused_and_no_job_starts() {
 
 #[test]
 fn a_reload_that_asks_for_functions_where_there_is_only_a_pooler_is_refused() {
-    with(Mode { ignores: true, session: false }, async |db, bouncer| {
+    with(Mode { ignores: true, lends: None }, async |db, bouncer| {
         let rest = "[admin]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
         let alone = format!("[database]\nurl = '{}'\npooler = 'transaction'\n", bouncer.url());
         let daemon = Daemon::start(&format!("{alone}{rest}")).await;
@@ -69,8 +84,11 @@ fn a_reload_that_asks_for_functions_where_there_is_only_a_pooler_is_refused() {
         assert!(said.contains("calls") && said.contains("next start"), "{said}");
         let pool = db.pool().await;
         let kinds = "SELECT array_to_string(kinds, ' ') FROM legwork.daemon WHERE died_at IS NULL";
-        let kinds: String = sqlx::query_scalar(kinds).fetch_one(&pool).await.expect("a daemon");
-        assert_eq!(kinds, "noop");
+        support::eventually("the daemon serves what it served", async || {
+            let kinds = sqlx::query_scalar::<_, String>(kinds).fetch_optional(&pool).await;
+            kinds.expect("asked").is_some_and(|kinds| kinds == "noop")
+        })
+        .await;
         pool.close().await;
         daemon.signal(Signal::SIGTERM);
     });
@@ -78,7 +96,7 @@ fn a_reload_that_asks_for_functions_where_there_is_only_a_pooler_is_refused() {
 
 #[test]
 fn a_url_by_flag_takes_no_direct_url_of_the_file_along() {
-    with(Mode { ignores: true, session: false }, async |db, bouncer| {
+    with(Mode { ignores: true, lends: None }, async |db, bouncer| {
         let another = TestDb::create().await;
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("legwork.toml");
@@ -106,7 +124,7 @@ fn a_url_by_flag_takes_no_direct_url_of_the_file_along() {
 #[case::which_refuses_what_a_driver_asks_for(false)]
 #[case::which_lets_everything_through(true)]
 fn a_daemon_that_is_told_of_no_pooler_finds_it_and_says_what_to_set(#[case] ignores: bool) {
-    with(Mode { ignores, session: false }, async |_, bouncer| {
+    with(Mode { ignores, lends: None }, async |_, bouncer| {
         let (code, said) = dies(&format!("[database]\nurl = '{}'\n", bouncer.url())).await;
         assert_eq!(code, 78, "{said}");
         assert!(said.contains("pooler = \\\"transaction\\\""), "{said}");
@@ -116,7 +134,7 @@ fn a_daemon_that_is_told_of_no_pooler_finds_it_and_says_what_to_set(#[case] igno
 
 #[test]
 fn a_direct_url_that_leads_to_a_pooler_is_refused() {
-    with(Mode { ignores: true, session: false }, async |_, bouncer| {
+    with(Mode { ignores: true, lends: None }, async |_, bouncer| {
         let url = bouncer.url();
         let database =
             format!("[database]\nurl = '{url}'\npooler = 'transaction'\ndirect_url = '{url}'\n");
@@ -132,7 +150,7 @@ fn a_direct_url_that_leads_to_a_pooler_is_refused() {
 fn a_pooler_that_comes_into_the_servers_place_is_found_when_sessions_connect_again(
     #[case] ignores: bool,
 ) {
-    with(Mode { ignores, session: false }, async |db, bouncer| {
+    with(Mode { ignores, lends: None }, async |db, bouncer| {
         let proxy = Proxy::before(&db.url()).await;
         let text = format!(
             "[database]\nurl = '{}'\n{}",
@@ -180,7 +198,7 @@ fn a_program_of_its_own_is_refused_functions_behind_a_pooler_alone() {
 
 #[test]
 fn a_pooler_in_session_mode_is_as_good_as_a_server() {
-    with(Mode { ignores: true, session: true }, async |_, bouncer| {
+    with(Mode { ignores: true, lends: Some("session") }, async |_, bouncer| {
         lives(&format!("[database]\nurl = '{}'\n", bouncer.url())).await;
     });
 }

@@ -40,8 +40,8 @@ pub(crate) struct Bouncer {
 /// How it lends sessions out, and what a URL may ask of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mode {
-    /// For as long as a connection lasts, instead of a transaction.
-    pub(crate) session: bool,
+    /// For how long: `transaction`, unless this says otherwise.
+    pub(crate) lends: Option<&'static str>,
     /// It passes over what a plain driver asks for at the start of a session.
     pub(crate) ignores: bool,
 }
@@ -264,7 +264,7 @@ fn configuration(server: &Server, directory: &Path, mode: Mode) -> String {
     let Server { host, port, user, password, role } = server;
     let password = password.as_ref().map(|password| format!(" password={password}"));
     let role = role.as_ref().map(|role| format!(" connect_query='SET ROLE {role}'"));
-    let pool_mode = if mode.session { "session" } else { "transaction" };
+    let pool_mode = mode.lends.unwrap_or("transaction");
     let ignores =
         if mode.ignores { "ignore_startup_parameters = extra_float_digits\n" } else { "" };
     format!(
