@@ -6,9 +6,11 @@
 #
 # With --bindir it ends by printing the directory of those programs.
 #
-# Quick when both are there. Otherwise it says what it installs and does so with the system's
-# package manager. LEGWORK_NO_INSTALL=1 makes it say the command and fail instead.
+# Quick when both are there; otherwise it installs them, as install.sh does.
 set -euo pipefail
+
+# shellcheck source=scripts/install.sh
+. "$(dirname "$0")/install.sh"
 
 oldest=14
 option=${1:-}
@@ -37,48 +39,11 @@ have_docker() {
 
 have_database() { have_postgres || have_docker; }
 
-# Runs a command, or says it: as root, by sudo, or not at all.
-as_root() {
-  if [ "${LEGWORK_NO_INSTALL:-}" = 1 ]; then
-    echo "missing: $missing. This installs it: $*" >&2
-    exit 1
-  fi
-  echo "missing: $missing. Installing it: $*" >&2
-  if [ "$(id -u)" = 0 ]; then
-    "$@"
-  elif command -v sudo >/dev/null; then
-    sudo "$@"
-  else
-    echo "this needs root, and there is no sudo" >&2
-    exit 1
-  fi
-}
-
-install() { # the packages for apt, dnf, apk, and brew
-  if command -v apt-get >/dev/null; then
-    as_root sh -c "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1"
-  elif command -v dnf >/dev/null; then
-    as_root dnf install -y -q "$2"
-  elif command -v apk >/dev/null; then
-    # shellcheck disable=SC2086
-    as_root apk add -q $3
-  elif command -v brew >/dev/null; then
-    [ "${LEGWORK_NO_INSTALL:-}" = 1 ] && { echo "missing: $missing. This installs it: brew install $4" >&2; exit 1; }
-    echo "missing: $missing. Installing it: brew install $4" >&2
-    brew install "$4"
-  else
-    echo "missing: $missing. Install it with the system's package manager." >&2
-    exit 1
-  fi
-}
-
 if ! have_compiler; then
-  missing="a C compiler"
-  install "gcc libc6-dev" gcc "gcc musl-dev" gcc
+  install "a C compiler" "gcc libc6-dev" gcc "gcc musl-dev" gcc
 fi
 if ! have_database; then
-  missing="Postgres's server programs, version $oldest or newer"
-  install postgresql postgresql-server postgresql postgresql@17
+  install "Postgres's server programs, version $oldest or newer" postgresql postgresql-server postgresql postgresql@17
   have_database || { echo "the Postgres of this system is older than $oldest" >&2; exit 1; }
 fi
 if [ "$option" = --bindir ]; then postgres_bindir; fi
