@@ -40,7 +40,7 @@ pub struct Ears {
 pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationToken) {
     let session = ears.metrics.session("listener");
     let mut pause = RECONNECT_PAUSE;
-    let mut is_a_pooler = false;
+    let mut went_astray = false;
     while !stop.is_cancelled() {
         supervise::step();
         session.connecting();
@@ -52,9 +52,9 @@ pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationTok
         if let Some(Err(error)) = heard {
             ears.check.failing(why(&error));
             pause = if was_heard { RECONNECT_PAUSE } else { (pause * 2).min(RECONNECT_PAUSE_MAX) };
-            // A pooler in the server's place is worth a line whenever it shows, and once.
-            let shows = error.is_a_pooler() && !std::mem::replace(&mut is_a_pooler, true);
-            is_a_pooler &= error.is_a_pooler();
+            // An address that leads astray is worth a line whenever it shows, and once.
+            let shows = error.leads_astray() && !std::mem::replace(&mut went_astray, true);
+            went_astray &= error.leads_astray();
             say_lost(&error, was_heard || shows);
             // Told to stop or not, the loop looks at the token next.
             supervise::waiting(stop.run_until_cancelled(sleep(pause))).await;
@@ -65,7 +65,7 @@ pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationTok
 /// What readiness says.
 fn why(error: &DbError) -> String {
     match error {
-        DbError::Connect(pooler) if pooler.is_a_pooler() => pooler.to_string(),
+        DbError::Connect(error) if error.leads_astray() => error.to_string(),
         _ => "wake-ups don't arrive; polls go on".into(),
     }
 }

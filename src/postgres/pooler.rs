@@ -58,7 +58,9 @@ impl Connector {
             // As everything goes through it: a pooler that knows no transaction says so.
             transaction::begin_with(&mut through, "").await?;
             let ask = sqlx::raw_sql(include_str!("sql/elsewhere_ask.sql"));
-            ask.fetch_one(&mut through).await?.try_get::<bool, _>(0)
+            let asked = ask.fetch_one(&mut through).await.and_then(|row| row.try_get::<bool, _>(0));
+            // A pooler closes the session of whoever leaves in the middle of one.
+            transaction::end(&mut through, asked).await
         };
         let (place, limit) = (pooler.place.clone(), self.statement_timeout());
         match timeout(limit, looking).await {
@@ -86,7 +88,7 @@ impl ConnectError {
     }
 
     /// Whether an address leads where it shouldn't, a pooler in the server's place, say: nothing that waiting mends.
-    pub fn is_a_pooler(&self) -> bool {
+    pub fn leads_astray(&self) -> bool {
         matches!(self, Self::Pooler { .. } | Self::Startup { .. } | Self::Elsewhere { .. })
     }
 }

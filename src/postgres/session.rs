@@ -38,9 +38,9 @@ impl DbError {
         }
     }
 
-    /// Whether a pooler is where the server should be.
-    pub fn is_a_pooler(&self) -> bool {
-        matches!(self, Self::Connect(error) if error.is_a_pooler())
+    /// Whether an address leads where it shouldn't.
+    pub fn leads_astray(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.leads_astray())
     }
 
     /// What the metrics call it: SQLSTATE's class, `deadline`, or `io` for a connection that broke or

@@ -61,11 +61,12 @@ pub enum ConnectError {
         /// Where the server is, without the password.
         server: String,
     },
-    /// A pooler doesn't take what a session asks for at its start.
+    /// A pooler doesn't take what a session asks for at its start, or knows no transaction.
     #[error(
         "{place} is a pooler that refuses what our sessions need ({said}): in transaction mode set \
          pooler = \"transaction\" and direct_url under [database]; in session mode have the pooler \
-         ignore it (ignore_startup_parameters = extra_float_digits in pgbouncer.ini); \
+         ignore it (ignore_startup_parameters = extra_float_digits in pgbouncer.ini); in statement mode \
+         (pool_mode = statement) none can work; \
          options and PGOPTIONS pass through neither"
     )]
     Startup {

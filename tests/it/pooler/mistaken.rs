@@ -6,6 +6,7 @@ use legwork::config::{FunctionName, HandlerSettings, KindSettings, Settings, Sql
 use legwork::job::KindName;
 
 use crate::process::reload::reload;
+use crate::statements::{end, value};
 use crate::support::{self, Bouncer, Daemon, Mode, PATIENCE, Proxy, TestDb};
 
 /// What a daemon with this `[database]` dies of: its exit code and its last words.
@@ -45,12 +46,13 @@ fn a_pooler_that_knows_no_transaction_is_refused(#[case] has_direct: bool) {
         let (code, said) = dies(&database).await;
         assert_eq!(code, 78, "{said}");
         assert!(said.contains("statement pooling mode"), "{said}");
+        assert!(said.contains("in statement mode (pool_mode = statement) none can work"), "{said}");
     });
 }
 
 #[test]
 fn a_pooler_that_leads_to_another_database_is_refused_and_no_job_starts() {
-    with(Mode { ignores: true, lends: None }, async |db, bouncer| {
+    with(Mode { ignores: true, lends: None }, async |_, bouncer| {
         let another = TestDb::create().await;
         let pool = another.pool().await;
         let insert = "INSERT INTO legwork.job (kind) VALUES ('noop')";
@@ -66,7 +68,25 @@ fn a_pooler_that_leads_to_another_database_is_refused_and_no_job_starts() {
         let states: String = sqlx::query_scalar(states).fetch_one(&pool).await.expect("asked");
         assert_eq!(states, "available");
         pool.close().await;
-        assert_ne!(db.name(), another.name());
+    });
+}
+
+#[test]
+fn the_look_through_a_pooler_costs_it_no_session() {
+    with(Mode::default(), async |db, bouncer| {
+        let (mut through, mut session) = (bouncer.connect().await, db.connect().await);
+        // The one that was used last is the one that the look gets.
+        let used = value(&mut through, "SELECT pg_backend_pid()").await;
+        let rest = "[admin]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n";
+        let mut daemon = Daemon::start(&format!("{}{rest}", bouncer.section(db, true))).await;
+        daemon.logged("daemon.started").await;
+        // Whoever asks the pooler now is answered after it has seen the look's connection go.
+        value(&mut through, "SELECT 1").await;
+        let there = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {used}");
+        assert_eq!(value(&mut session, &there).await, "1");
+        end(session).await;
+        daemon.signal(Signal::SIGTERM);
+        assert!(daemon.exit(PATIENCE).await.success());
     });
 }
 
