@@ -228,7 +228,7 @@ impl Daemon {
 
     /// Runs until a signal, an exit policy or, with `once`, the end of work.
     #[doc(hidden)]
-    pub async fn run_with(self, signals: Signals) -> Result<Ended, StartError> {
+    pub async fn run_with(mut self, signals: Signals) -> Result<Ended, StartError> {
         self.every_kind_has_a_handler()?;
         let connector = Connector::new(self.settings.database_url()?, &self.settings.database)?;
         let notifier = Notifier::from(
@@ -249,7 +249,7 @@ impl Daemon {
 
     /// Starts, works and stops.
     async fn live(
-        &self,
+        &mut self,
         signals: &Signals,
         connector: &Connector,
         notifier: &Notifier,
@@ -276,7 +276,9 @@ impl Daemon {
         };
         stats.saw_schema(found);
         let connector = connector.clone().watched(Watch::new(Arc::clone(metrics), pool));
-        running.start(self, &connector, stats)?;
+        // From now on only who runs them holds them: one that a reload replaces is to go.
+        let handlers = std::mem::take(&mut self.registry);
+        running.start((self, handlers), &connector, stats)?;
         health.enter(Phase::Ready);
         notifier.ready();
         tracing::info!(

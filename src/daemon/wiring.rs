@@ -19,6 +19,7 @@ use crate::{
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
     config::Settings,
+    executor::Registry,
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{Doorbell, Stats},
@@ -141,7 +142,7 @@ impl Running {
     /// Starts every room, the last stage first, so that each finds its receiver.
     pub(super) fn start(
         &mut self,
-        daemon: &Daemon,
+        (daemon, registry): (&Daemon, Registry),
         connector: &Connector,
         stats: Stats,
     ) -> Result<(), StartError> {
@@ -150,8 +151,7 @@ impl Running {
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
         self.upkeep = Some(Arc::clone(&upkeep));
         let functions = self.start_functions(daemon, connector);
-        let registry =
-            handlers::with_functions(daemon.registry.clone(), &settings.kinds, &functions);
+        let registry = handlers::with_functions(registry, &settings.kinds, &functions);
         self.functions = Some(functions);
         self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));

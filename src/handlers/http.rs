@@ -20,7 +20,7 @@ use crate::{
     executor::{Context, Handler, HandlerFuture},
     job::Outcome,
     telemetry::{
-        metrics::{HttpHandlerMetrics, RequestEnd},
+        metrics::{CircuitState, HttpHandlerMetrics, RequestEnd},
         spans::CallSpan,
     },
 };
@@ -32,7 +32,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Sends every job of a kind to one URL.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Http {
     settings: HttpSettings,
     connections: Arc<Connections>,
@@ -89,6 +89,13 @@ impl Http {
         request::trace(&mut headers, span);
         let response = self.answered(context, headers).await?;
         Answer::read(response, self.settings.max_result, context.deadline()).await
+    }
+}
+
+/// With its last attempt goes its circuit: one that nobody asks any more stands open in no metric.
+impl Drop for Http {
+    fn drop(&mut self) {
+        self.requests.circuit(CircuitState::Closed);
     }
 }
 

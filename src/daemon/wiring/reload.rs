@@ -5,10 +5,9 @@
 
 use super::Running;
 use crate::{
-    config::{HandlerSettings, KindSettings, Settings},
+    config::{KindSettings, Settings},
     executor::Registry,
     handlers,
-    telemetry::metrics::CircuitState,
 };
 
 impl Running {
@@ -17,23 +16,7 @@ impl Running {
         let registry = self.handlers_of(before, after);
         let (load, kept) = self.change_lanes(after, registry);
         self.told.tell(after, load, kept);
-        self.close_circuits(before, after);
         self.left.notify_one();
-    }
-
-    /// A circuit that nobody asks any more stands open in no metric.
-    fn close_circuits(&self, before: &Settings, after: &Settings) {
-        let target = |kind: &KindSettings| match &kind.handler {
-            HandlerSettings::Http(settings) => Some(settings.target()),
-            _ => None,
-        };
-        for old in &before.kinds {
-            let Some(was) = target(old) else { continue };
-            let now = after.kinds.iter().find(|kind| kind.name == old.name).and_then(target);
-            if now.as_ref() != Some(&was) {
-                self.metrics.http_handler(&old.name, &was).circuit(CircuitState::Closed);
-            }
-        }
     }
 
     /// A handler for every kind.

@@ -15,20 +15,20 @@ use crate::{
 };
 use breaker::{Admission, Breaker, Change};
 pub(super) use breaker::{Sign, Ticket};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// Shared by all attempts of a kind.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Circuit {
-    breaker: Arc<Mutex<Breaker>>,
+    breaker: Mutex<Breaker>,
     settings: CircuitSettings,
     target: String,
 }
 
 impl Circuit {
     pub(super) fn new(settings: CircuitSettings, target: String) -> Self {
-        Self { breaker: Arc::new(Mutex::new(Breaker::new(settings))), settings, target }
+        Self { breaker: Mutex::new(Breaker::new(settings)), settings, target }
     }
 
     /// Leave for one request, to be given back by [`settled`](Self::settled); or what becomes of the job.

@@ -1,6 +1,7 @@
 //! A receiver that fails again and again: it is left alone, its jobs lose nothing, and nobody else does.
 
 use super::*;
+use crate::process::reload::reload;
 use crate::support::{
     self, Daemon, TestDb,
     receiver::{Receiver, Request, answer},
@@ -16,6 +17,7 @@ use std::sync::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Semaphore,
     time::Instant,
 };
 
@@ -255,5 +257,43 @@ fn a_receiver_that_fails_is_left_alone_and_costs_its_jobs_no_attempts() {
         assert!(daemon.exit(support::PATIENCE).await.success());
         pool.close().await;
         drop((broken, healthy));
+    });
+}
+
+#[test]
+fn a_circuit_that_opens_when_its_kind_is_gone_stands_open_in_no_metric() {
+    support::run(async |db: TestDb| {
+        let answers = Arc::new(Semaphore::new(0));
+        let may_answer = Arc::clone(&answers);
+        let failing = Receiver::doing(move |mut stream: TcpStream| {
+            let may_answer = Arc::clone(&may_answer);
+            async move {
+                Request::read(&mut stream).await;
+                may_answer.acquire().await.expect("it is open").forget();
+                let failed = answer("503 Service Unavailable", &[], "");
+                stream.write_all(failed.as_bytes()).await.expect("written");
+            }
+        })
+        .await;
+        let healthy = Receiver::answering(|_| answer("200 OK", &[], "")).await;
+        let with = configuration(&db, &failing, &healthy);
+        let mut daemon = Daemon::start(&with).await;
+        let pool = db.pool().await;
+        let insert = "INSERT INTO legwork.job (kind) SELECT 'broken' FROM generate_series(1, $1)";
+        let jobs = i32::try_from(FAILURES).expect("few");
+        sqlx::query(insert).bind(jobs).execute(&pool).await.expect("inserted");
+        support::eventually("all are under way", async || failing.requests().len() == FAILURES)
+            .await;
+
+        reload(&daemon, &with.replace("'broken'", "'another'"), "config.reloaded").await;
+        answers.add_permits(FAILURES);
+        daemon.logged("circuit.opened").await;
+        support::eventually("nothing is open", async || {
+            daemon.metric("legwork_circuit_state", &["broken", &failing.url("")]).await < 0.5
+        })
+        .await;
+        daemon.signal(Signal::SIGTERM);
+        assert!(daemon.exit(support::PATIENCE).await.success());
+        pool.close().await;
     });
 }
