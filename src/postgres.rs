@@ -41,7 +41,7 @@ pub use observe::{ObservedCount, ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::PostgresOutcomes;
 pub use upkeep::{
-    Hold, Looked, NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, ScheduleRow, Step,
-    Stepped, Upkeep, WaitingCount,
+    Hold, LEFT_FOR, Looked, NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, ScheduleRow,
+    Step, Stepped, Upkeep, WaitingCount,
 };
 pub use watch::Watch;

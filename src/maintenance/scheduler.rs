@@ -7,7 +7,7 @@
 use crate::{
     config::ScheduleSettings,
     heartbeat::Leases,
-    postgres::{DbError, Hold, Looked, ScheduleRow, Step, Stepped, Upkeep},
+    postgres::{DbError, Hold, LEFT_FOR, Looked, ScheduleRow, Step, Stepped, Upkeep},
     schedule::Moment,
     telemetry::{
         events,
@@ -19,6 +19,7 @@ use tokio::{sync::watch, time::Instant};
 
 /// How long it sleeps at most: a row that was deleted, or a clock that was set, is noticed by then.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
+const _: () = assert!(LEFT_FOR.as_secs() >= 2 * PAUSE_MAX.as_secs());
 /// Two rounds are at least this far apart.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// How soon an instant is tried again that the database refused, or that another daemon moves on just now.

@@ -9,7 +9,7 @@ mod expiry;
 mod rescue;
 mod schedule;
 
-pub use schedule::{Hold, Looked, ScheduleRow, Step, Stepped};
+pub use schedule::{Hold, LEFT_FOR, Looked, ScheduleRow, Step, Stepped};
 
 use super::{Connector, DbError, Session, apart, migrate::SchemaCheck};
 use crate::{

@@ -1,7 +1,12 @@
 //! Looking at schedules, and enqueuing the job of one by hand.
 
 use super::{Connection, OperationError};
-use crate::{config::ScheduleSettings, job::JobId, postgres::Looked, schedule::Overlap};
+use crate::{
+    config::ScheduleSettings,
+    job::JobId,
+    postgres::{LEFT_FOR, Looked},
+    schedule::Overlap,
+};
 
 /// What became of a schedule's job that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +29,8 @@ pub async fn look_at_schedules(
 ) -> Result<Looked, OperationError> {
     let rows = sqlx::query_as(include_str!("../sql/schedule_look.sql"))
         .persistent(false)
-        .bind(names.to_vec());
+        .bind(names.to_vec())
+        .bind(LEFT_FOR.as_secs_f64());
     let rows = rows.fetch_all(connection).await.map_err(OperationError::LookAtSchedules)?;
     Ok(Looked::of(rows))
 }

@@ -8,6 +8,11 @@ use crate::{
     schedule::{Moment, Overlap},
 };
 use futures::FutureExt;
+use std::time::Duration;
+
+/// How long a schedule is left to others of its rule once its daemon has ended. They look for it in each of
+/// their rounds: after two there is none.
+pub const LEFT_FOR: Duration = Duration::from_secs(30);
 
 /// How far a schedule is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +148,8 @@ impl Upkeep {
 
     /// How far these schedules are.
     pub async fn look_at_schedules(&self, names: Vec<String>) -> Result<Looked, DbError> {
-        let statement = sqlx::query_as(include_str!("../sql/schedule_look.sql")).bind(names);
+        let statement = sqlx::query_as(include_str!("../sql/schedule_look.sql"));
+        let statement = statement.bind(names).bind(LEFT_FOR.as_secs_f64());
         let mut session = self.brief().await;
         let rows = session.run("schedule_look", |c| statement.fetch_all(c).boxed()).await?;
         Ok(Looked::of(rows))
