@@ -15,6 +15,7 @@ mod handler;
 mod latency;
 mod pinned;
 mod report;
+mod wait;
 
 pub use report::Report;
 
@@ -44,6 +45,8 @@ const FLUSH_MAX_ROWS: usize = 1000;
 const HEARTBEAT: Duration = Duration::from_millis(250);
 /// Jobs that haven't ended by then never will.
 const LIMIT: Duration = Duration::from_mins(10);
+/// Until a daemon listens and its doorbell is on.
+const SETTLE: Duration = Duration::from_millis(1500);
 /// The kind of every job here.
 const KIND: &str = "noop";
 
@@ -134,6 +137,12 @@ pub enum BenchError {
         done: u64,
         /// In all.
         of: u64,
+    },
+    /// Its end isn't written down.
+    #[error("{} s after the last of {jobs} jobs was handled some are still in the table", LIMIT.as_secs())]
+    Kept {
+        /// In all.
+        jobs: u64,
     },
     /// Somebody stopped it.
     #[error("stopped before it was over")]

@@ -8,8 +8,8 @@ use super::{
     Bed, BenchError, Progress, beside,
     handler::Stamps,
     job, or_stopped,
-    pinned::handled,
     report::{Backlog, Claims, Figures, Report, Stage, ratio},
+    wait::handled,
 };
 use crate::{
     daemon::{Daemon, Signals},

@@ -4,18 +4,14 @@
 //! durable.
 
 use super::{
-    Bed, BenchError, LIMIT, Progress, beside,
+    Bed, BenchError, Progress, beside,
     gauge::Gauge,
     handler::Stamps,
     job, or_stopped,
     report::{Cost, Drain, Figures, Report, millis, rate, tenths, thousandths, wal_per_job},
+    wait,
 };
 use crate::{daemon::Signals, postgres::BenchSession};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-/// Between two looks at the counter, and then at the table.
-const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) async fn measure(
     bed: &Bed<'_>,
@@ -36,7 +32,7 @@ pub(super) async fn measure(
     let before = gauge.read().await?;
     let started = stamps.now();
     let drained = async {
-        wait(&stamps, &mut session, jobs, show).await?;
+        drained(&stamps, &mut session, jobs, show).await?;
         gauge.read().await
     };
     let after = beside(vec![bed.daemon(&stamps)], signals, drained).await?;
@@ -54,20 +50,13 @@ pub(super) async fn measure(
 }
 
 /// Until every job was handled, then until the table is empty.
-pub(super) async fn wait(
+pub(super) async fn drained(
     stamps: &Stamps,
     session: &mut BenchSession,
     jobs: u64,
     show: &impl Fn(Progress),
 ) -> Result<(), BenchError> {
-    let began = Instant::now();
-    while stamps.handled() < jobs || !session.is_empty().await? {
-        let done = stamps.handled();
-        show(Progress { doing: "draining", done, of: jobs });
-        if began.elapsed() > LIMIT {
-            return Err(BenchError::Limit { done, of: jobs });
-        }
-        sleep(LOOK).await;
-    }
-    Ok(())
+    wait::handled(stamps, jobs, |done| show(Progress { doing: "draining", done, of: jobs }))
+        .await?;
+    wait::gone(session, jobs).await
 }

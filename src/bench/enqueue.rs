@@ -1,11 +1,11 @@
-//! How fast jobs come in: single inserts by several callers, one COPY, and single inserts beside a daemon,
-//! each with the same into a bare table.
+//! How fast jobs come in: single inserts by several callers, one COPY, and single inserts beside a daemon.
 //!
-//! The bare table has the columns, defaults and indexes of `legwork.job` and no trigger. Beside the daemon,
+//! The last two also go into a bare table, which has the columns, defaults and indexes of `legwork.job` and no
+//! trigger. Beside the daemon,
 //! which handles what comes, the two take turns, so that a machine that becomes slower does so for both.
 
 use super::{
-    Bed, BenchError, Progress, beside,
+    Bed, BenchError, Progress, SETTLE, beside,
     gauge::Gauge,
     handler::Stamps,
     job, or_stopped,
@@ -20,8 +20,6 @@ use tokio::time::{Instant, sleep};
 const CALLERS: u16 = 4;
 /// Turns of the two tables.
 const TURNS: u32 = 4;
-/// Until the daemon listens.
-const SETTLE: Duration = Duration::from_millis(1500);
 
 pub(super) async fn measure(
     bed: &Bed<'_>,

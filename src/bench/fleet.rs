@@ -9,6 +9,7 @@ use super::{
     handler::Stamps,
     job, or_stopped,
     report::{Cost, Crew, Figures, Fleet, Report, float, rate, ratio, tenths},
+    wait,
 };
 use crate::daemon::Signals;
 use std::iter::successors;
@@ -58,9 +59,9 @@ async fn one(
     let mut connections = 0;
     let drained = async {
         // Half way, each is at work.
-        super::pinned::handled(&stamps, jobs / 2, |_| ()).await?;
+        wait::handled(&stamps, jobs / 2, |_| ()).await?;
         connections = session.connections().await?;
-        drain::wait(&stamps, &mut session, jobs, show).await?;
+        drain::drained(&stamps, &mut session, jobs, show).await?;
         gauge.read().await
     };
     let crew = (0..daemons).map(|_| bed.daemon(&stamps)).collect();

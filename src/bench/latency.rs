@@ -5,11 +5,12 @@
 //! so that what the queue costs the server can be told from what any INSERT does.
 
 use super::{
-    Bed, BenchError, LIMIT, Progress, beside,
+    Bed, BenchError, Progress, SETTLE, beside,
     gauge::Gauge,
     handler::Stamps,
     or_stopped,
     report::{Cost, Figures, Latency, Report, Spread, millis, tenths},
+    wait,
 };
 use crate::{daemon::Signals, postgres::BenchSession};
 use futures::future::try_join_all;
@@ -20,10 +21,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 const RATE_EACH: u32 = 250;
 /// How long the bare table is inserted into.
 const BARE: Duration = Duration::from_secs(5);
-/// Until the daemon listens and the doorbell is on.
-const SETTLE: Duration = Duration::from_millis(1500);
-/// Between two looks for the last job.
-const LOOK: Duration = Duration::from_millis(2);
 
 /// When an insert was called and when it was answered.
 type Call = (u64, u64);
@@ -48,7 +45,7 @@ pub(super) async fn measure(
             Ok((called, stamps.now()))
         };
         let calls = producers.insert(jobs, insert).await?;
-        wait(&stamps, jobs).await?;
+        wait::handled(&stamps, jobs, |_| ()).await?;
         Ok((calls, Cost::between(&before, &gauge.read().await?, jobs)))
     };
     let daemon = vec![bed.daemon(&stamps)];
@@ -120,15 +117,4 @@ impl<S: Fn(Progress)> Producers<'_, S> {
         made.sort_by_key(|(number, _)| *number);
         Ok(made.into_iter().map(|(_, made)| made).collect())
     }
-}
-
-async fn wait(stamps: &Stamps, jobs: u64) -> Result<(), BenchError> {
-    let began = Instant::now();
-    while stamps.handled() < jobs {
-        if began.elapsed() > LIMIT {
-            return Err(BenchError::Limit { done: stamps.handled(), of: jobs });
-        }
-        sleep(LOOK).await;
-    }
-    Ok(())
 }

@@ -6,20 +6,17 @@
 //! of the run, which is what is measured. That it is empty is looked at once, at the end.
 
 use super::{
-    Bed, BenchError, LIMIT, Progress, beside,
+    Bed, BenchError, Progress, beside,
     gauge::Gauge,
     handler::Stamps,
     job, or_stopped,
     report::{Claims, Cost, Figures, Pinned, Report, Slice, rate, ratio},
+    wait,
 };
 use crate::daemon::Signals;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 /// Parts of a run; the last is compared with the first.
 const SLICES: u64 = 10;
-/// Between two looks at the counter.
-const LOOK: Duration = Duration::from_millis(2);
 
 pub(super) async fn measure(
     bed: &Bed<'_>,
@@ -42,8 +39,8 @@ pub(super) async fn measure(
             let copied = |done| show(Progress { doing: "copying", done: pushed + done, of: jobs });
             bed.session().preload(&job(), pushed..until, copied).await?;
             let before = gauge.read().await?;
-            handled(&stamps, until, |done| show(Progress { doing: "draining", done, of: jobs }))
-                .await?;
+            let drained = |done| show(Progress { doing: "draining", done, of: jobs });
+            wait::handled(&stamps, until, drained).await?;
             let after = gauge.read().await?;
             slices.push(Slice {
                 jobs_per_s: rate(&before, &after, until - pushed),
@@ -53,10 +50,7 @@ pub(super) async fn measure(
             });
             pushed = until;
         }
-        let mut session = bed.session();
-        while !session.is_empty().await? {
-            sleep(LOOK).await;
-        }
+        wait::gone(&mut bed.session(), jobs).await?;
         Ok(slices)
     };
     let slices = Box::pin(beside(vec![daemon], signals, work)).await?;
@@ -72,22 +66,4 @@ pub(super) async fn measure(
         slices,
     };
     Ok(bed.report(jobs, Figures::Pinned(figures)))
-}
-
-/// Until so many jobs were handled.
-pub(super) async fn handled(
-    stamps: &Stamps,
-    until: u64,
-    show: impl Fn(u64),
-) -> Result<(), BenchError> {
-    let began = Instant::now();
-    while stamps.handled() < until {
-        let done = stamps.handled();
-        show(done);
-        if began.elapsed() > LIMIT {
-            return Err(BenchError::Limit { done, of: until });
-        }
-        sleep(LOOK).await;
-    }
-    Ok(())
 }

@@ -37,16 +37,8 @@ pub(super) struct Load {
     history: History,
 }
 
-/// The same, where figures settle with a million.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(super) struct LargeLoad {
-    /// How many jobs
-    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(JOBS))]
-    jobs: u64,
-    /// Whether finished jobs go into history
-    #[arg(long, value_enum, default_value_t = History::On)]
-    history: History,
-}
+/// How many jobs where figures settle late.
+const MANY: &str = "1000000";
 
 /// `legwork bench …`. It needs a role that may create a database; one is made and dropped again.
 #[derive(Debug, clap::Subcommand)]
@@ -65,7 +57,7 @@ pub(super) enum BenchCommand {
         #[arg(long, value_enum, default_value_t = History::On)]
         history: History,
     },
-    /// Insert with four callers, by COPY, and beside a daemon; each beside a bare table
+    /// Insert with four callers, by COPY, and beside a daemon; the last two into a bare table as well
     Enqueue {
         /// How many jobs come by COPY
         #[arg(long, default_value_t = 300_000, value_name = "N", value_parser = clap::value_parser!(u64).range(JOBS))]
@@ -78,9 +70,11 @@ pub(super) enum BenchCommand {
         seconds: u64,
     },
     /// Churn jobs through, in ten slices, while an idle transaction holds its snapshot
-    Pinned(LargeLoad),
+    #[command(mut_arg("jobs", |jobs| jobs.default_value(MANY)))]
+    Pinned(Load),
     /// Claim beside few waiting jobs, beside jobs that can't run, and beside all of them in line
-    Backlog(LargeLoad),
+    #[command(mut_arg("jobs", |jobs| jobs.default_value(MANY)))]
+    Backlog(Load),
     /// Work off the same backlog with one daemon, two, four …
     Fleet {
         #[command(flatten)]
