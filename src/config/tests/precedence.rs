@@ -175,3 +175,49 @@ fn whatever_a_program_is_told_about_its_job_is_let_through() {
     let told = JobVariable::ALL.map(|variable| (variable.name(), "7"));
     load_with("", &told).expect("right");
 }
+
+#[rstest]
+#[case::both_in_the_file("file", "file", true)]
+#[case::both_in_the_environment("environment", "environment", true)]
+#[case::the_server_stronger("file", "environment", true)]
+#[case::the_url_by_the_environment("environment", "file", false)]
+#[case::the_url_by_a_flag("flag", "file", false)]
+#[case::the_url_by_a_flag_over_the_environment("flag", "environment", false)]
+fn a_servers_address_counts_beside_a_url_that_is_no_stronger(
+    #[case] url: &str,
+    #[case] direct: &str,
+    #[case] counts: bool,
+) {
+    // Whether the address stands there itself or in a file that is named there.
+    for (by_file, suffix) in [(false, ""), (true, "_file")] {
+        let files = Files::new();
+        let said = |name: &str| {
+            let address = format!("postgres:///{name}");
+            if by_file { files.write(name, address).display().to_string() } else { address }
+        };
+        let mut lines = vec!["[database]".to_owned(), "pooler = \"transaction\"".to_owned()];
+        let mut variables = Vec::new();
+        let mut flags = Vec::new();
+        for (key, place) in [("url", url), ("direct_url", direct)] {
+            let (key, value) = (format!("{key}{suffix}"), said(key));
+            match place {
+                "file" => lines.push(format!("{key} = \"{value}\"")),
+                "environment" => {
+                    let name = format!("LEGWORK_DATABASE__{}", key.to_ascii_uppercase());
+                    variables.push((name, value));
+                }
+                _ => flags.push((format!("database.{key}"), value)),
+            }
+        }
+        let file = files.write("legwork.toml", lines.join("\n"));
+        let mut source = Source::new(Environment::of(variables)).with_file(file);
+        for (key, value) in &flags {
+            source = source.with_flag("--set", key, value);
+        }
+        let loaded = load(&source).expect("right");
+        let direct = loaded.settings.database.direct_url.is_some();
+        assert_eq!(direct, counts, "{suffix}");
+        let told = loaded.warnings.iter().any(|warning| warning.contains("is left aside"));
+        assert_eq!(told, !counts, "{suffix}: {:?}", loaded.warnings);
+    }
+}

@@ -233,6 +233,7 @@ async fn the_answers_time_runs_from_when_the_request_has_left() {
     let (all, ()) = tokio::join!(all, async {
         for _ in 0..3 {
             narrow.asked.recv().await.expect("asked");
+            // How long a receiver takes is the case itself.
             tokio::time::sleep(limit.mul_f64(0.6)).await;
             narrow.answer.notify_one();
         }

@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// Answers one request over TLS.
 pub(super) async fn secured(acceptor: TlsAcceptor) -> Receiver {
@@ -142,21 +142,35 @@ async fn http_2_is_spoken_where_the_receiver_does_and_one_connection_carries_all
     assert_eq!(served.load(Ordering::SeqCst), 1, "connections");
 }
 
+/// An HTTP/2 server that greets, reads what a client begins with, and does this.
+async fn greeting<F>(
+    authority: &Authority,
+    deed: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
+) -> Receiver
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let acceptor = authority.acceptor("localhost", false, &[b"h2"]);
+    Receiver::doing(move |stream: TcpStream| {
+        let (acceptor, deed) = (acceptor.clone(), deed.clone());
+        async move {
+            let mut stream = acceptor.accept(stream).await.expect("a session");
+            // SETTINGS.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("written");
+            stream.read_exact(&mut [0; 24]).await.expect("a preface");
+            deed(stream).await;
+        }
+    })
+    .await
+}
+
 #[tokio::test]
 async fn an_http_2_receiver_that_breaks_off_is_a_failed_attempt() {
     let authority = Authority::new();
-    let acceptor = authority.acceptor("localhost", false, &[b"h2"]);
-    let receiver = Receiver::doing(move |stream: TcpStream| {
-        let acceptor = acceptor.clone();
-        async move {
-            let mut stream = acceptor.accept(stream).await.expect("a session");
-            // SETTINGS, then GOAWAY with an error, once the client has begun.
-            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("written");
-            let mut preface = [0; 24];
-            stream.read_exact(&mut preface).await.expect("a preface");
-            let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
-            stream.write_all(&goaway).await.expect("written");
-        }
+    let receiver = greeting(&authority, async |mut stream: TlsStream<TcpStream>| {
+        // GOAWAY with an error.
+        let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+        stream.write_all(&goaway).await.expect("written");
     })
     .await;
     let outcome = sent(https(&receiver, &[&authority])).await;
@@ -167,24 +181,16 @@ async fn an_http_2_receiver_that_breaks_off_is_a_failed_attempt() {
 #[tokio::test]
 async fn an_http_2_stream_that_is_reset_is_a_failed_attempt_and_its_connection_goes_on() {
     let authority = Authority::new();
-    let acceptor = authority.acceptor("localhost", false, &[b"h2"]);
-    let receiver = Receiver::doing(move |stream: TcpStream| {
-        let acceptor = acceptor.clone();
-        async move {
-            let mut stream = acceptor.accept(stream).await.expect("a session");
-            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("written");
-            let mut preface = [0; 24];
-            stream.read_exact(&mut preface).await.expect("a preface");
-            let mut head = [0; 9];
-            while stream.read_exact(&mut head).await.is_ok() {
-                let length = usize::from(head[1]) << 8 | usize::from(head[2]);
-                stream.read_exact(&mut vec![0; length]).await.expect("a frame");
-                if head[3] == 1 {
-                    // HEADERS: its stream is reset, INTERNAL_ERROR.
-                    let [a, b, c, d] = [head[5], head[6], head[7], head[8]];
-                    let reset = [0, 0, 4, 3, 0, a, b, c, d, 0, 0, 0, 2];
-                    stream.write_all(&reset).await.expect("written");
-                }
+    let receiver = greeting(&authority, async |mut stream: TlsStream<TcpStream>| {
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+            stream.read_exact(&mut vec![0; length]).await.expect("a frame");
+            if head[3] == 1 {
+                // HEADERS: its stream is reset, INTERNAL_ERROR.
+                let [a, b, c, d] = [head[5], head[6], head[7], head[8]];
+                let reset = [0, 0, 4, 3, 0, a, b, c, d, 0, 0, 0, 2];
+                stream.write_all(&reset).await.expect("written");
             }
         }
     })
