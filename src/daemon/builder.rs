@@ -48,7 +48,8 @@ enum Base {
 }
 
 impl DaemonBuilder {
-    /// Where the queue is: `postgres://user@host/database`.
+    /// Where the queue is: `postgres://user@host/database`. A `direct_url` of settings or file is of their own
+    /// database, and isn't used beside it.
     pub fn database_url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self
@@ -229,7 +230,7 @@ fn check_address(settings: &Settings, mistakes: &mut Mistakes) {
 fn check_functions(settings: &Settings, mistakes: &mut Mistakes) {
     for kind in settings.kinds_without_server() {
         let why = format!("kind {:?}: {}", kind.name.as_str(), config::NEEDS_SERVER);
-        mistakes.push(why, Some("Daemon::builder().settings"));
+        mistakes.push(why, Some(SETTINGS));
     }
 }
 
