@@ -75,6 +75,7 @@ fn request() -> ClaimRequest {
         kinds: Arc::from(names),
         probe: Marks::new(Instant::now()).probe(Instant::now()),
         most: BATCH,
+        in_turn: false,
     }
 }
 
@@ -96,7 +97,7 @@ async fn claim(url: &str) -> Result<Vec<PgRow>, Box<dyn std::error::Error>> {
     migrate::up(url).await?;
     let mut connection = PgConnection::connect(url).await?;
     connection.execute(include_str!("hot_paths/jobs.sql")).await?;
-    let ClaimRequest { holder, queue, kinds, probe, most } = request();
+    let ClaimRequest { holder, queue, kinds, probe, most, in_turn } = request();
     let rows = sqlx::query(include_str!("../src/postgres/sql/claim.sql"))
         .bind(holder)
         .bind(queue.as_str())
@@ -104,6 +105,7 @@ async fn claim(url: &str) -> Result<Vec<PgRow>, Box<dyn std::error::Error>> {
         .bind(probe.marks)
         .bind(kinds.iter().map(KindName::as_str).collect::<Vec<_>>())
         .bind(i64::from(most))
+        .bind(in_turn)
         .fetch_all(&mut connection)
         .await?;
     assert_eq!(rows.len(), BATCH as usize, "the claim is a full one");

@@ -33,8 +33,8 @@ use handler::{Stamping, Stamps};
 use report::Figures;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Jobs that run at once: two claims in hand while two more are being completed.
-const CONCURRENCY: u32 = 4000;
+/// Jobs that run at once: four claims in hand while four more are being completed.
+const CONCURRENCY: u32 = 8000;
 /// Jobs that one statement claims.
 const CLAIM_BATCH: u32 = 1000;
 /// Verdicts that one statement writes.

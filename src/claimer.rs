@@ -9,6 +9,7 @@
 mod gate;
 mod lookout;
 mod marks;
+mod pace;
 mod sweeps;
 mod wake;
 
@@ -29,7 +30,7 @@ use crate::{
     },
     worker::{Assignment, Slots},
 };
-use gate::Gate;
+use pace::State;
 use std::{
     future::Future,
     sync::{
@@ -57,6 +58,8 @@ pub struct ClaimRequest {
     pub probe: Probe,
     /// Most rows.
     pub most: u32,
+    /// Whether to give way to another claim of the queue that is on its way, and bring nothing then.
+    pub in_turn: bool,
 }
 
 /// Why a claim failed.
@@ -125,8 +128,6 @@ impl<S> Clone for ClaimerShared<S> {
     }
 }
 
-/// Shortest pause between two polls while jobs trickle in.
-const POLL_MIN: Duration = Duration::from_millis(2);
 /// Longest pause after failed claims.
 const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -146,32 +147,12 @@ pub struct Claimer<S> {
     state: Mutex<State>,
 }
 
-struct State {
-    marks: Marks,
-    waker: Waker,
-    gate: Gate,
-    /// Whether it was a wake that made it look.
-    woken: bool,
-    pause: Duration,
-    backlog: bool,
-    failures: u32,
-}
-
 impl<S: ClaimSource> Claimer<S> {
     /// A claimer that listens to `waker`.
     pub fn new(shared: ClaimerShared<S>, group: ClaimGroup, waker: Waker) -> Self {
         let queue_metrics = shared.metrics.queue(&group.queue);
         let pause = shared.settings.poll_interval;
-        let now = Instant::now();
-        let state = State {
-            marks: Marks::new(now),
-            waker,
-            gate: Gate::new(now),
-            woken: false,
-            pause,
-            backlog: false,
-            failures: 0,
-        };
+        let state = State::new(waker, pause, Instant::now());
         let post = Post::new(group.queue.clone(), Arc::clone(&group.kinds));
         Self { shared, group, queue_metrics, post, state: Mutex::new(state) }
     }
@@ -211,6 +192,7 @@ impl<S: ClaimSource> Claimer<S> {
                 kinds: Arc::clone(&self.group.kinds),
                 probe: state.marks.probe(Instant::now()),
                 most: slots.count(),
+                in_turn: state.takes_turns(slots.count()),
             };
             let batch = match self.claim(state, &request).await {
                 Ok(jobs) => jobs
@@ -307,22 +289,5 @@ impl<S: ClaimSource> Claimer<S> {
         let pause = failure_pause(state.failures);
         // Told to stop or not, the loop looks at the token next.
         self.shared.halt.run_until_cancelled(sleep(pause)).await;
-    }
-}
-
-impl State {
-    fn learn(&mut self, request: &ClaimRequest, jobs: &[ClaimedJob], horizon: i64, took: Duration) {
-        let full = jobs.len() >= request.most as usize;
-        let seen = jobs.iter().map(|job| (job.priority, job.seq));
-        self.marks.learn(&request.probe, seen, full, horizon);
-        if request.probe.is_sweep {
-            self.marks.swept(Instant::now(), took);
-        }
-        if self.woken && jobs.is_empty() {
-            self.gate.in_vain(Instant::now());
-        }
-        self.backlog = full;
-        // While work arrives polls are frequent; each empty one doubles the pause.
-        self.pause = if jobs.is_empty() { self.pause * 2 } else { POLL_MIN };
     }
 }

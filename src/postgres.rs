@@ -21,6 +21,7 @@ mod listen;
 pub mod migrate;
 mod observe;
 pub mod operations;
+mod place;
 mod pooler;
 pub mod producer;
 pub mod roles;

@@ -50,6 +50,8 @@ async fn one(
     let (mut session, mut gauge) = (bed.session(), Gauge::new(bed.session()).await);
     let loading = async {
         let copied = |done| show(Progress { doing: "preloading", done, of: jobs });
+        // Daemons of the crew before are dead, and each new one would look for jobs of theirs.
+        session.forget_daemons().await?;
         session.preload(&job(), 0..jobs, copied).await?;
         Ok(session.settle().await?)
     };

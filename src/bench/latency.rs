@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 /// Inserts a second that one connection makes at most.
 const RATE_EACH: u32 = 250;
 /// How long the bare table is inserted into.
-const BARE: Duration = Duration::from_secs(5);
+const BARE: Duration = Duration::from_secs(10);
 
 /// When an insert was called and when it was answered.
 type Call = (u64, u64);

@@ -17,7 +17,7 @@ use crate::{
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -109,9 +109,29 @@ pub struct Hints {
     pub ringing: AtomicBool,
     /// Somebody listens.
     pub heard: AtomicBool,
+    /// Rings since producers were last asked for them.
+    rings: AtomicU32,
+    /// Notified when they have become many.
+    pub many: Arc<Notify>,
 }
 
+/// Rings after which it is looked at once whether producers should go on: they wait for each other meanwhile, at
+/// five thousand a second.
+const MANY_RINGS: u32 = 250;
+
 impl Hints {
+    /// A producer rang.
+    pub fn rang(&self) {
+        if self.rings.fetch_add(1, Ordering::AcqRel) + 1 == MANY_RINGS {
+            self.many.notify_one();
+        }
+    }
+
+    /// Whether many rings came since this was last asked.
+    pub fn take_many(&self) -> bool {
+        self.rings.swap(0, Ordering::AcqRel) >= MANY_RINGS
+    }
+
     fn arrive(&self) -> bool {
         self.ringing.load(Ordering::Acquire) && self.heard.load(Ordering::Acquire)
     }
@@ -220,4 +240,21 @@ impl<S: ClaimSource> Lookout<S> {
 fn look(post: &Post, marks: &Marks, now: Instant) -> Look {
     let (queue, kinds) = (post.queue.clone(), Arc::clone(&post.kinds));
     Look { queue, kinds, probe: marks.probe(now) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn many_rings_ask_for_a_look_once_and_few_never_do() {
+        let hints = Hints::default();
+        let asked = || hints.many.notified().now_or_never().is_some();
+        (1..MANY_RINGS).for_each(|_| hints.rang());
+        assert!(!asked() && !hints.take_many());
+        (0..3 * MANY_RINGS).for_each(|_| hints.rang());
+        assert!(asked() && !asked());
+        assert!(hints.take_many() && !hints.take_many());
+    }
 }

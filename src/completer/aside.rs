@@ -174,6 +174,7 @@ mod tests {
     fn stuck(job: i64, why: Why) -> Stuck {
         let settled = Settled {
             lease: Lease { job: JobId(job), token: 1, holder: 1 },
+            place: None,
             queue: QueueName::new("default").expect("a name"),
             kind: None,
             origin: None,

@@ -208,6 +208,7 @@ mod tests {
         let error = JobError::new("no");
         Settled {
             lease: Lease { job: JobId(id), token: 1, holder: 1 },
+            place: None,
             queue: QueueName::new("default").expect("a name"),
             kind: None,
             origin: None,

@@ -12,6 +12,7 @@ use crate::{
     supervise,
     telemetry::{events, metrics::FlushMetrics},
 };
+use rustc_hash::FxHashSet;
 use std::{
     collections::{HashSet, VecDeque},
     future::Future,
@@ -194,7 +195,7 @@ fn say_aside(op: &'static str, settled: &Settled, error: &Cause, why: Why) {
 #[derive(Debug)]
 pub(super) struct Receipt<'r, R> {
     /// What the database has answered for.
-    pub(super) jobs: HashSet<JobId>,
+    pub(super) jobs: FxHashSet<JobId>,
     /// What it refuses.
     pub(super) refused: Vec<&'r R>,
     /// What can't be written now.

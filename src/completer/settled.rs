@@ -2,7 +2,7 @@
 
 use super::Part;
 use crate::{
-    job::{Cause, ClaimedJob, FailedAttempt, KindName, Lease, QueueName, Ruling, Verdict},
+    job::{Cause, ClaimedJob, FailedAttempt, KindName, Lease, Place, QueueName, Ruling, Verdict},
     supervise,
     telemetry::{
         Origin,
@@ -23,6 +23,8 @@ pub(crate) const VERDICT_CAPACITY: usize = 4096;
 pub struct Settled {
     /// Proves that the attempt is ours.
     pub lease: Lease,
+    /// Where its row lay when it was claimed.
+    pub place: Option<Place>,
     /// Decides how long history keeps it.
     pub queue: QueueName,
     /// What runs it, where that is known.
@@ -61,6 +63,7 @@ impl Settled {
         };
         Self {
             lease: job.lease,
+            place: job.place,
             queue: job.queue.clone(),
             kind: Some(job.kind.clone()),
             origin: None,
@@ -87,6 +90,7 @@ impl Settled {
     pub fn unstarted(job: &ClaimedJob, verdict: Verdict, metrics: Option<Arc<JobMetrics>>) -> Self {
         Self {
             lease: job.lease,
+            place: job.place,
             queue: job.queue.clone(),
             kind: Some(job.kind.clone()),
             origin: Origin::shared(job.metadata.as_deref()),
@@ -139,6 +143,7 @@ impl Verdicts {
     pub async fn release(&self, lease: Lease, about: JobScope) {
         let settled = Settled {
             lease,
+            place: None,
             queue: about.queue,
             kind: about.kind,
             origin: about.origin,

@@ -31,11 +31,23 @@ pub struct Lease {
     pub holder: i64,
 }
 
+/// Where the database keeps a row: a hint that saves looking for it by its number. Whoever goes by it checks
+/// the lease all the same, since the row may have moved, and another may lie there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Page of the table.
+    pub block: u32,
+    /// Line of the page.
+    pub line: u16,
+}
+
 /// One job between its claim and its verdict.
 #[derive(Debug, Clone)]
 pub struct ClaimedJob {
     /// What proves that the attempt is ours.
     pub lease: Lease,
+    /// Where its row lay then, where it was claimed from a database.
+    pub place: Option<Place>,
     /// Place in line; the lowest runs first within a priority.
     pub seq: i64,
     /// −2 … 2, lower runs first.
@@ -79,6 +91,7 @@ impl ClaimedJob {
     pub fn new(lease: Lease, queue: QueueName, kind: KindName, payload: impl Into<String>) -> Self {
         Self {
             lease,
+            place: None,
             seq: lease.job.0,
             priority: 0,
             charged: 0,

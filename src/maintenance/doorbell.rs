@@ -25,6 +25,8 @@ const SILENCE_ABOVE: f64 = 1000.0;
 const EXTENSION: Duration = Duration::from_secs(9);
 /// Between two readings while little happens.
 const IDLE_PAUSE: Duration = Duration::from_secs(3);
+/// Between a reading that many rings asked for and the next, which tells how fast they come.
+const BURST_PAUSE: Duration = Duration::from_millis(50);
 /// Between two readings while jobs come.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -47,6 +49,7 @@ impl Doorbell {
     /// One reading; says when the next is due.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
         let now = Instant::now();
+        let many = self.hints.as_ref().is_some_and(|hints| hints.take_many());
         let reached = if self.hints.is_some() && self.ringing {
             let extended = self.upkeep.extend_doorbell(EXTENSION).await;
             self.tell(extended.is_ok());
@@ -66,7 +69,12 @@ impl Doorbell {
         } else if rate < RING_BELOW {
             self.ringing = true;
         }
-        Ok(if rate > 1.0 { BUSY_PAUSE } else { IDLE_PAUSE })
+        Ok(match rate {
+            // Since a reading that may be seconds old the rate is a mean: the burst may have just begun.
+            _ if many && self.ringing => BURST_PAUSE,
+            rate if rate > 1.0 => BUSY_PAUSE,
+            _ => IDLE_PAUSE,
+        })
     }
 
     fn tell(&self, ringing: bool) {

@@ -96,7 +96,10 @@ async fn hear(connector: &Connector, ears: &Ears, session: &Session) -> Result<(
         // Silence is probed, so that hearing is a step like any other.
         supervise::step();
         match listener.next().await? {
-            Notice::Jobs => ears.bell.ring(),
+            Notice::Jobs => {
+                ears.bell.ring();
+                ears.hints.rang();
+            }
             Notice::Cancel => ears.cancel.notify_one(),
             Notice::Reconnected => {
                 ears.bell.ring();

@@ -16,6 +16,9 @@ use tokio::time::Instant;
 
 /// How often jobs are looked for whose holder has no row.
 const UNKNOWN_PAUSE: Duration = Duration::from_hours(1);
+/// Longest time before they are first looked for. It reads the whole table, and daemons that begin together
+/// neither do so all at once nor while they take up their work.
+const UNKNOWN_FIRST_MAX: Duration = Duration::from_secs(15);
 
 /// The rescuer's state.
 pub struct Rescuer {
@@ -37,7 +40,8 @@ impl Rescuer {
         metrics: Arc<Metrics>,
     ) -> Self {
         let looks = Looks { again_after: times.ttl + claim_limit, next: HashMap::new() };
-        Self { upkeep, times, bell, metrics, looks, next_unknown: Instant::now() }
+        let next_unknown = Instant::now() + UNKNOWN_FIRST_MAX.mul_f64(0.3 + 0.7 * fastrand::f64());
+        Self { upkeep, times, bell, metrics, looks, next_unknown }
     }
 
     /// One round; gives the pause until the next.

@@ -116,6 +116,12 @@ impl BenchSession {
         self.within(|c| insert.execute(c).boxed()).await.map(drop)
     }
 
+    /// Forgets the daemons that have ended.
+    pub async fn forget_daemons(&mut self) -> Result<(), DbError> {
+        let forget = sqlx::raw_sql(include_str!("sql/bench_forget.sql"));
+        self.within(|c| forget.execute(c).boxed()).await.map(drop)
+    }
+
     /// Stops a queue.
     pub async fn pause(&mut self, queue: &QueueName) -> Result<(), DbError> {
         let pause = sqlx::query(include_str!("sql/bench_pause.sql")).bind(queue.to_string());

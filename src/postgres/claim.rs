@@ -221,6 +221,7 @@ async fn claim(session: &mut Session, request: &ClaimRequest) -> Result<Vec<PgRo
                     .bind(&request.probe.marks)
                     .bind(kinds)
                     .bind(i64::from(request.most))
+                    .bind(request.in_turn)
                     .fetch_all(connection)
                     .await
             }
@@ -228,6 +229,10 @@ async fn claim(session: &mut Session, request: &ClaimRequest) -> Result<Vec<PgRo
         })
         .await
 }
+
+/// What a row has of its own: priority, charged attempts, rescues, snoozes, the limit of attempts, whether
+/// somebody wants it stopped, the limit of an attempt, how long until it expires, and how long it was due.
+type Own = (i16, i16, i16, i16, Option<i16>, bool, Option<f64>, Option<f64>, f64);
 
 /// The job in a row of the claim's statement, which was sent then. Public for the benchmark of it.
 ///
@@ -237,36 +242,43 @@ pub fn decode_claimed_row(
     request: &ClaimRequest,
     began: Instant,
 ) -> Result<ClaimedJob, sqlx::Error> {
-    let small = |index: usize| -> Result<u16, sqlx::Error> {
-        Ok(u16::try_from(row.try_get_unchecked::<i16, _>(index)?).unwrap_or(0))
-    };
-    let kind: &str = row.try_get_unchecked(8)?;
-    Ok(ClaimedJob {
-        lease: Lease {
-            job: JobId(row.try_get_unchecked(0)?),
-            token: row.try_get_unchecked(2)?,
-            holder: request.holder,
-        },
-        seq: row.try_get_unchecked(1)?,
-        priority: row.try_get_unchecked(3)?,
-        charged: small(4)?,
-        rescues: small(5)?,
-        snoozes: small(6)?,
-        max_attempts: row
-            .try_get_unchecked::<Option<i16>, _>(7)?
-            .and_then(|attempts| u16::try_from(attempts).ok()),
-        queue: request.queue.clone(),
-        kind: known_kind(kind, request)?,
-        payload: row.try_get_unchecked(9)?,
-        timeout: row.try_get_unchecked::<Option<f64>, _>(10)?.map(seconds),
-        expired: row.try_get_unchecked(11)?,
-        waited: seconds(row.try_get_unchecked(12)?),
+    let (job, token) = (row.try_get_unchecked(1)?, row.try_get_unchecked(3)?);
+    let lease = Lease { job: JobId(job), token, holder: request.holder };
+    let kind = known_kind(row.try_get_unchecked(4)?, request)?;
+    let payload: String = row.try_get_unchecked(5)?;
+    let enqueued_for = seconds(row.try_get_unchecked(7)?);
+    let job = ClaimedJob {
+        place: row.try_get_unchecked(0)?,
+        seq: row.try_get_unchecked(2)?,
+        metadata: row.try_get_unchecked(6)?,
+        enqueued_for,
+        waited: enqueued_for,
         claim_began: Some(began.into_std()),
-        metadata: row.try_get_unchecked(13)?,
-        cancel_requested: row.try_get_unchecked(14)?,
-        expires_in: row.try_get_unchecked::<Option<f64>, _>(15)?.map(seconds),
-        enqueued_for: seconds(row.try_get_unchecked(16)?),
+        ..ClaimedJob::new(lease, request.queue.clone(), kind, payload)
+    };
+    let own: Option<Own> = row.try_get_unchecked(8)?;
+    Ok(match own {
+        Some(own) => with_its_own(job, own),
+        None => job,
     })
+}
+
+fn with_its_own(job: ClaimedJob, own: Own) -> ClaimedJob {
+    let (priority, charged, rescues, snoozes, most, cancel_requested, timeout, left, waited) = own;
+    let small = |count: i16| u16::try_from(count).unwrap_or(0);
+    ClaimedJob {
+        priority,
+        charged: small(charged),
+        rescues: small(rescues),
+        snoozes: small(snoozes),
+        max_attempts: most.and_then(|most| u16::try_from(most).ok()),
+        cancel_requested,
+        timeout: timeout.map(seconds),
+        expired: left.is_some_and(|left| left < 0.0),
+        expires_in: left.map(seconds),
+        waited: seconds(waited),
+        ..job
+    }
 }
 
 /// The name that the request holds already, instead of another copy for each job.

@@ -6,10 +6,8 @@
 //! such a claim's, and the claim session gives it back. It decides nothing and asks nobody.
 
 use crate::job::JobId;
-use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use rustc_hash::FxHashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Jobs and their lease tokens, from the claim's answer to the verdict's. Bounded by the slots and
 /// the verdicts that wait.
@@ -20,7 +18,7 @@ pub struct Held {
 
 #[derive(Debug, Default)]
 struct Known {
-    leases: HashSet<(i64, i64)>,
+    leases: FxHashSet<(i64, i64)>,
     /// Whether there may be more: a claim has no answer, and what it took wasn't looked for since.
     in_doubt: bool,
 }

@@ -1,17 +1,16 @@
 //! Verdicts, as fenced single statements; failed attempts by COPY.
 
+mod ends;
 mod inserted;
 
 use super::{Connector, DbError, Session, held::Held};
 use crate::{
     completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError},
-    job::{JobId, Lease},
+    job::{JobId, Lease, Place},
 };
+use ends::Ends;
 use futures::FutureExt;
-use sqlx::{
-    PgConnection, PgExecutor, Row,
-    postgres::{PgDatabaseError, PgRow},
-};
+use sqlx::{PgConnection, PgExecutor, postgres::PgDatabaseError};
 use std::{fmt::Write as _, sync::Arc};
 use tokio::sync::Mutex;
 
@@ -28,12 +27,13 @@ pub struct PostgresOutcomes {
     held: Arc<Held>,
 }
 
-/// The three columns of every fence.
+/// The three columns of every fence, and where the rows lay.
 #[derive(Default)]
 struct Fence {
     ids: Vec<i64>,
     tokens: Vec<i64>,
     holders: Vec<i64>,
+    places: Vec<Option<Place>>,
 }
 
 impl Fence {
@@ -43,6 +43,7 @@ impl Fence {
             fence.ids.push(row.lease.job.0);
             fence.tokens.push(row.lease.token);
             fence.holders.push(row.lease.holder);
+            fence.places.push(row.place);
         }
         fence
     }
@@ -83,13 +84,13 @@ impl PostgresOutcomes {
         &self,
         session: &mut Session,
         (ids, tokens): (Vec<i64>, Vec<i64>),
-        rows: Result<Vec<PgRow>, DbError>,
+        written: Result<Vec<i64>, DbError>,
         days: Vec<i32>,
     ) -> Result<Vec<JobId>, SinkError> {
-        match rows {
-            Ok(rows) => {
+        match written {
+            Ok(written) => {
                 self.held.settled(&ids, &tokens);
-                Ok(rows.iter().map(|row| JobId(row.get_unchecked(0))).collect())
+                Ok(written.into_iter().map(JobId).collect())
             }
             Err(error) => Err(self.judge(session, error, days).await),
         }
@@ -135,16 +136,9 @@ impl OutcomeSink for PostgresOutcomes {
         let session = &mut *self.session.lock().await;
         let fence = Fence::of(rows.iter().map(|row| &row.settled));
         let leases = (fence.ids.clone(), fence.tokens.clone());
-        let written = if rows.iter().all(|row| row.days.is_none()) {
-            session
-                .run("finish_without_history", |connection| {
-                    finish_without_history(connection, fence).boxed()
-                })
-                .await
-        } else {
-            let columns = History::of(&rows);
-            session.run("finish", |connection| finish(connection, fence, columns).boxed()).await
-        };
+        let ends = Ends::of(&rows);
+        let written =
+            session.run(ends.operation(), |connection| ends.write(connection, fence).boxed()).await;
         let days = rows.iter().filter_map(|row| row.days).collect();
         self.answer(session, leases, written, days).await
     }
@@ -159,7 +153,7 @@ impl OutcomeSink for PostgresOutcomes {
         let charges: Vec<i16> = rows.iter().map(|row| i16::from(row.settled.charged)).collect();
         let snoozed: Vec<i16> = rows.iter().map(|row| i16::from(row.snoozed)).collect();
         let written = session.run("put_back", move |connection| {
-            sqlx::query(include_str!("sql/put_back.sql"))
+            sqlx::query_scalar(include_str!("sql/put_back.sql"))
                 .bind(fence.ids)
                 .bind(fence.tokens)
                 .bind(fence.holders)
@@ -187,7 +181,7 @@ impl OutcomeSink for PostgresOutcomes {
             statement
         };
         let written = session.run("release", move |connection| {
-            sqlx::query(statement)
+            sqlx::query_scalar(statement)
                 .bind(fence.ids)
                 .bind(fence.tokens)
                 .bind(fence.holders)
@@ -208,64 +202,6 @@ impl OutcomeSink for PostgresOutcomes {
             Err(error) => Err(self.judge(session, error, Vec::new()).await),
         }
     }
-}
-
-/// What history adds to the fence, as columns.
-struct History {
-    outcomes: Vec<&'static str>,
-    reasons: Vec<Option<&'static str>>,
-    results: Vec<Option<String>>,
-    charges: Vec<i16>,
-    days: Vec<Option<i32>>,
-}
-
-impl History {
-    fn of(rows: &[&Final]) -> Self {
-        Self {
-            outcomes: rows.iter().map(|row| row.outcome()).collect(),
-            reasons: rows.iter().map(|row| row.reason()).collect(),
-            results: rows.iter().map(|row| row.result().map(Into::into)).collect(),
-            charges: rows.iter().map(|row| i16::from(row.settled.charged)).collect(),
-            days: rows.iter().map(|row| row.days).collect(),
-        }
-    }
-}
-
-async fn finish<'c>(
-    connection: impl PgExecutor<'c>,
-    fence: Fence,
-    history: History,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    let statement = include_str!("sql/finish.sql");
-    #[cfg(legwork_seeded_bugs)]
-    let statement = if crate::seeded::has(crate::seeded::Bug::FinishWithoutToken) {
-        include_str!("sql/seeded_finish.sql")
-    } else {
-        statement
-    };
-    sqlx::query(statement)
-        .bind(fence.ids)
-        .bind(fence.tokens)
-        .bind(fence.holders)
-        .bind(history.outcomes)
-        .bind(history.reasons)
-        .bind(history.results)
-        .bind(history.charges)
-        .bind(history.days)
-        .fetch_all(connection)
-        .await
-}
-
-async fn finish_without_history<'c>(
-    connection: impl PgExecutor<'c>,
-    fence: Fence,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    sqlx::query(include_str!("sql/finish_without_history.sql"))
-        .bind(fence.ids)
-        .bind(fence.tokens)
-        .bind(fence.holders)
-        .fetch_all(connection)
-        .await
 }
 
 /// A CHECK that a row breaks has the same SQLSTATE, but a name; so may have what a trigger or a function
@@ -291,21 +227,14 @@ pub(super) async fn complete(
     result: Option<String>,
     days: Option<i32>,
 ) -> Result<bool, sqlx::Error> {
-    let fence =
-        Fence { ids: vec![lease.job.0], tokens: vec![lease.token], holders: vec![lease.holder] };
-    let rows = if days.is_none() {
-        finish_without_history(connection, fence).await?
-    } else {
-        let history = History {
-            outcomes: vec!["completed"],
-            reasons: vec![None],
-            results: vec![result],
-            charges: vec![1],
-            days: vec![days],
-        };
-        finish(connection, fence, history).await?
+    let fence = Fence {
+        ids: vec![lease.job.0],
+        tokens: vec![lease.token],
+        holders: vec![lease.holder],
+        places: vec![None],
     };
-    Ok(!rows.is_empty())
+    let written = Ends::completed(result, days).write(connection, fence).await?;
+    Ok(!written.is_empty())
 }
 
 pub(super) async fn make_days<'c>(

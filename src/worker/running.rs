@@ -5,8 +5,9 @@ use crate::{
     job::{JobId, KindName, Lease, QueueName},
     telemetry::{Origin, logs::JobScope},
 };
+use rustc_hash::FxHashMap;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ pub struct Running {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: HashMap<JobId, Arc<RunningJob>>,
+    jobs: FxHashMap<JobId, Arc<RunningJob>>,
     lost: VecDeque<i64>,
 }
 

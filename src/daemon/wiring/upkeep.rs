@@ -70,9 +70,13 @@ impl Running {
         let stop = || self.stop_claiming.clone();
         let (brief, survey) = (steps::of_statements(connector), steps::of_survey(connector));
         let doorbell = Arc::new(Mutex::new(doorbell));
-        self.round(("poller", brief), stop(), move || {
+        let (many, halt) = (Arc::clone(&self.hints.many), stop());
+        self.supervisor.spawn_watched("poller", ExitPolicy::Restart, brief, move || {
             let doorbell = Arc::clone(&doorbell);
-            async move { doorbell.lock().await.round().await }
+            maintenance::punctually("poller", halt.clone(), Arc::clone(&many), move || {
+                let doorbell = Arc::clone(&doorbell);
+                async move { doorbell.lock().await.round().await }
+            })
         });
         let promoter = Promoter::new(Arc::clone(upkeep), bell.clone());
         let promoter = Arc::new(Mutex::new(promoter));

@@ -2,7 +2,8 @@
 -- is under way. Index: job_pkey.
 WITH f AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-        $7::smallint[], $8::int[]) AS f (id, token, holder, outcome, reason, result, charge, days)
+        $7::smallint[], $8::int[], $9::tid[])
+        AS f (id, token, holder, outcome, reason, result, charge, days, place)
 ), d AS (
     DELETE FROM legwork.job j USING f
     WHERE j.id = f.id
@@ -16,4 +17,4 @@ WITH f AS (
         kind, payload, timeout, unique_key, tags, metadata, reason, result::jsonb
     FROM d WHERE days IS NOT NULL
 )
-SELECT id FROM d
+SELECT coalesce(array_agg(id), '{}') FROM d

@@ -16,7 +16,7 @@ use crate::cli::command;
 use crate::support::server;
 
 const CLAIM: &str = include_str!("../../../src/postgres/sql/claim.sql");
-const FINISH: &str = include_str!("../../../src/postgres/sql/finish.sql");
+const FINISH: &str = include_str!("../../../src/postgres/sql/finish_alike.sql");
 const WITHOUT_HISTORY: &str = include_str!("../../../src/postgres/sql/finish_without_history.sql");
 
 const RENEW: &str = include_str!("../../../src/postgres/sql/daemon_renew.sql");

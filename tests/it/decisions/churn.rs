@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use legwork::claimer::{Marks, Probe};
+use legwork::job::Place;
 use legwork::maintenance::DueMark;
 use legwork::postgres::{Promoted, RunTime};
 use serde_json::Value;
@@ -108,16 +109,16 @@ impl Line {
             let probe = self.marks.probe(Instant::now());
             let started = Instant::now();
             let claim = sqlx::query(CLAIM).bind(HOLDER).bind("default").bind(probe.levels.clone());
-            let claim = claim.bind(probe.marks.clone()).bind(vec!["noop"]).bind(BATCH);
+            let claim = claim.bind(probe.marks.clone()).bind(vec!["noop"]).bind(BATCH).bind(false);
             let rows = claim.fetch_all(&mut self.claims).await.expect("Postgres answers");
             let full = rows.len() >= usize::try_from(BATCH).expect("a batch has a length");
-            let seen = rows.iter().map(|row| (row.get(3), row.get(1)));
+            let seen = rows.iter().map(|row| (0, row.get(2)));
             self.marks.learn(&probe, seen, full, horizon);
             if probe.is_sweep {
                 self.marks.swept(Instant::now(), started.elapsed());
             }
-            ids.extend(rows.iter().map(|row| row.get::<i64, _>(0)));
-            tokens.extend(rows.iter().map(|row| row.get::<i64, _>(2)));
+            ids.extend(rows.iter().map(|row| row.get::<i64, _>(1)));
+            tokens.extend(rows.iter().map(|row| row.get::<i64, _>(3)));
         }
         (ids, tokens)
     }
@@ -150,6 +151,8 @@ impl Line {
         let finish = sqlx::query(FINISH).bind(ids).bind(tokens).bind(vec![HOLDER; n]);
         let finish = finish.bind(vec!["completed"; n]).bind(vec![None::<&str>; n]);
         let finish = finish.bind(vec![None::<&str>; n]).bind(vec![1i16; n]).bind(vec![1; n]);
+        // By id, the dearer way.
+        let finish = finish.bind(Vec::<Place>::new());
         finish.execute(&mut self.verdicts).await.expect("Postgres answers");
     }
 
@@ -174,10 +177,10 @@ impl Line {
         let promote = explain(&mut self.others, PROMOTE, "float8", &format!("{start}")).await;
         let next_due = explain(&mut self.others, NEXT_DUE, "float8", &format!("{start}")).await;
         let marks = self.probe().await.marks;
-        let types = "bigint, text, smallint[], bigint[], text[], bigint";
+        let types = "bigint, text, smallint[], bigint[], text[], bigint, bool";
         let marks = array(&marks);
         let values =
-            format!("{HOLDER}, 'default', '{{-2,-1,0,1,2}}', {marks}, '{{noop}}', {BATCH}");
+            format!("{HOLDER}, 'default', '{{-2,-1,0,1,2}}', {marks}, '{{noop}}', {BATCH}, false");
         let claim = explain(&mut self.claims, CLAIM, types, &values).await;
         let held = self.held().await;
         let types = "bigint[], bigint[], bigint[], float8[], smallint[], smallint[]";
@@ -186,8 +189,10 @@ impl Line {
         self.promote().await;
         self.claim().await;
         let held = self.held().await;
-        let types = "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[]";
-        let values = format!("{}, {}", held, repeated(&["completed", "null", "null", "1", "1"]));
+        let types =
+            "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[]";
+        let ends = repeated(&["completed", "null", "null", "1", "1"]);
+        let values = format!("{held}, {ends}, '{{}}'");
         let finish = explain(&mut self.verdicts, FINISH, types, &values).await;
         [
             ("promote", "job_waiting", promote),

@@ -97,6 +97,7 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
     let failure = FailedAttempt { cause: Cause::Failed, error: JobError::new("no") };
     Settled {
         lease: Lease { job, token: 1, holder: HOLDER },
+        place: None,
         queue: QueueName::new("default").expect("a name"),
         kind: None,
         origin: None,

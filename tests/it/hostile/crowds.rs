@@ -9,7 +9,7 @@ use crate::support;
 async fn blocks(session: &mut PgConnection) -> i64 {
     let mut transaction = session.begin().await.expect("a transaction begins");
     let explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE claim
-        (7, 'default', '{-2,-1,0,1,2}', '{0,0,0,0,0}', '{noop}', 100)";
+        (7, 'default', '{-2,-1,0,1,2}', '{0,0,0,0,0}', '{noop}', 100, false)";
     let plan: Value = sqlx::query_scalar(explain)
         .persistent(false)
         .fetch_one(&mut *transaction)
@@ -32,7 +32,7 @@ fn a_claim_reads_no_more_for_a_backlog_of_one_instant_and_a_crowd_in_the_future(
         session.execute(sqlx::raw_sql(few)).await.unwrap();
         let claim = include_str!("../../../src/postgres/sql/claim.sql");
         let prepare = format!(
-            "PREPARE claim (bigint, text, smallint[], bigint[], text[], bigint) AS {claim}"
+            "PREPARE claim (bigint, text, smallint[], bigint[], text[], bigint, bool) AS {claim}"
         );
         session.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.unwrap();
         let before = blocks(&mut session).await;

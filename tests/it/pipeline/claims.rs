@@ -51,6 +51,7 @@ fn a_claim_takes_no_more_than_its_limit_whatever_the_plan() {
                     .bind([0i64; 5])
                     .bind(vec!["few"])
                     .bind(limit)
+                    .bind(false)
                     .fetch_all(&mut session)
                     .await
                     .unwrap();
@@ -58,7 +59,10 @@ fn a_claim_takes_no_more_than_its_limit_whatever_the_plan() {
                     value(&pool, "SELECT count(*) FROM legwork.job WHERE holder = 7").await;
                 assert_eq!(claimed.len(), usize::try_from(limit).unwrap(), "{plan}");
                 assert_eq!(held, limit, "{plan}");
-                let first: i16 = claimed[0].get(3);
+                let first = "SELECT priority::smallint FROM legwork.job WHERE id = $1";
+                let first =
+                    sqlx::query_scalar::<_, i16>(first).bind(claimed[0].get::<i64, _>("id"));
+                let first = first.fetch_one(&pool).await.unwrap();
                 assert_eq!(first, -2, "{plan}: the first priority comes first");
                 let back = "UPDATE legwork.job SET holder = NULL WHERE holder = 7";
                 sqlx::query(back).execute(&pool).await.unwrap();

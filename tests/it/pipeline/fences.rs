@@ -31,6 +31,7 @@ pub(super) fn request() -> ClaimRequest {
         kinds: [name("fenced")].into(),
         probe: Probe { levels: LEVELS.to_vec(), marks: vec![0; LEVELS.len()], is_sweep: true },
         most: 10,
+        in_turn: false,
     }
 }
 
@@ -113,6 +114,121 @@ fn a_verdict_under_an_older_token_changes_nothing(#[case] verdict: Verdict) {
         assert_eq!(write(&sink, timely, Retentions::default()).await, [now.lease.job]);
         assert_ne!(value::<String>(&pool, ALL).await, row);
         drop((claims, sink));
+        pool.close().await;
+    });
+}
+
+/// Verdicts as the completer gets them, written in one flush.
+async fn finish(sink: &PostgresOutcomes, settled: Vec<Settled>, kept: Retentions) -> Vec<JobId> {
+    let retention = HashMap::from([(settled[0].queue.clone(), kept)]);
+    let batch = Batch::sort(settled, &retention);
+    let mut changed = sink.finish(&batch.finals).await.expect("the statement is answered");
+    changed.sort_unstable();
+    changed
+}
+
+/// Nothing is kept, all end alike, each ends in its own way: a statement each.
+fn ways_to_end() -> [(Retentions, Verdict); 3] {
+    let none = Retention::None;
+    let forgetful = Retentions { completed: none, cancelled: none, discarded: none };
+    let complete = |result: Option<&str>| Verdict::Complete { result: result.map(Into::into) };
+    let kept = Retentions::default();
+    [(forgetful, complete(None)), (kept, complete(None)), (kept, complete(Some("1")))]
+}
+
+#[test]
+fn a_job_whose_row_has_moved_is_found_and_what_lies_in_its_place_is_left_alone() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        register(&pool).await;
+        let held = Arc::new(Held::default());
+        let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
+        let sink = PostgresOutcomes::new(connector(&db), held);
+        for (kept, verdict) in ways_to_end() {
+            for _ in 0..4 {
+                insert(&pool, "fenced").await;
+            }
+            let jobs = claims.claim(&request()).await.expect("it claims");
+            assert!(jobs.iter().all(|job| job.place.is_some()), "{jobs:?}");
+            let [there, moved, misled, other] = &jobs[..] else { panic!("{} jobs", jobs.len()) };
+            let id = moved.lease.job.0;
+            let r#move = "UPDATE legwork.job SET tags = '{moved}' WHERE id = $1";
+            sqlx::query(r#move).bind(id).execute(&pool).await.unwrap();
+            let mut misled = settled(misled, verdict.clone());
+            misled.place = other.place;
+
+            let batch = vec![settled(there, verdict.clone()), settled(moved, verdict), misled];
+            let ours: Vec<_> = batch.iter().map(|settled| settled.lease.job).collect();
+            assert_eq!(finish(&sink, batch.clone(), kept).await, ours);
+            let left: Vec<i64> = value(&pool, "SELECT array_agg(id) FROM legwork.job").await;
+            assert_eq!(left, [other.lease.job.0]);
+            assert_eq!(finish(&sink, batch, kept).await, [], "a second time is too late");
+
+            sqlx::query("DELETE FROM legwork.job").execute(&pool).await.unwrap();
+        }
+        drop((claims, sink));
+        pool.close().await;
+    });
+}
+
+#[test]
+fn jobs_that_end_together_leave_each_its_own_end_in_history() {
+    const ENDS: &str =
+        "SELECT string_agg(concat_ws(' ', outcome, attempt, reason, result), ', ' ORDER BY id)
+        FROM legwork.finished";
+    support::run(async |db| {
+        let pool = db.pool().await;
+        register(&pool).await;
+        let held = Arc::new(Held::default());
+        let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
+        let sink = PostgresOutcomes::new(connector(&db), held);
+        let complete = || Verdict::Complete { result: None };
+        let discard = || Verdict::Discard { reason: DiscardReason::PermanentError };
+        let mixed = [complete(), discard(), Verdict::Complete { result: Some("7".into()) }];
+        let alike = [discard(), discard(), discard()];
+        for (verdicts, ends) in [
+            (mixed, "completed 1, discarded 1 permanent_error, completed 1 7"),
+            (
+                alike,
+                "discarded 1 permanent_error, discarded 1 permanent_error, discarded 1 permanent_error",
+            ),
+        ] {
+            for _ in &verdicts {
+                insert(&pool, "fenced").await;
+            }
+            let jobs = claims.claim(&request()).await.expect("it claims");
+            let settled = jobs.iter().zip(verdicts).map(|(job, verdict)| settled(job, verdict));
+            finish(&sink, settled.collect(), Retentions::default()).await;
+            assert_eq!(value::<String>(&pool, ENDS).await, ends);
+            sqlx::query("DELETE FROM legwork.finished").execute(&pool).await.unwrap();
+        }
+        drop((claims, sink));
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_claim_that_takes_turns_gives_way_to_another_of_its_queue_and_to_no_other() {
+    const TURN: &str = "SELECT pg_advisory_xact_lock(hashtext('legwork.claim'), hashtext($1))";
+    support::run(async |db| {
+        let pool = db.pool().await;
+        register(&pool).await;
+        insert(&pool, "fenced").await;
+        let claims = PostgresClaims::new(connector(&db), Arc::new(Held::default()));
+        let in_turn = ClaimRequest { in_turn: true, ..request() };
+
+        let mut other = pool.begin().await.unwrap();
+        sqlx::query(TURN).bind("default").execute(&mut *other).await.unwrap();
+        assert!(claims.claim(&in_turn).await.expect("it is answered").is_empty());
+        other.rollback().await.unwrap();
+        let mut other = pool.begin().await.unwrap();
+        sqlx::query(TURN).bind("elsewhere").execute(&mut *other).await.unwrap();
+        assert_eq!(claims.claim(&in_turn).await.expect("it is answered").len(), 1);
+        insert(&pool, "fenced").await;
+        sqlx::query(TURN).bind("default").execute(&mut *other).await.unwrap();
+        assert_eq!(claims.claim(&request()).await.expect("it is answered").len(), 1);
+        other.rollback().await.unwrap();
+        drop(claims);
         pool.close().await;
     });
 }

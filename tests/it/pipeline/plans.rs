@@ -18,8 +18,8 @@ struct Statement {
 
 const CLAIM: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/claim.sql"),
-    types: "bigint, text, smallint[], bigint[], text[], bigint",
-    arguments: "1, 'default', '{-2,-1,0,1,2}', '{0,0,0,0,0}', '{noop}', 500",
+    types: "bigint, text, smallint[], bigint[], text[], bigint, bool",
+    arguments: "1, 'default', '{-2,-1,0,1,2}', '{0,0,0,0,0}', '{noop}', 500, true",
     session: include_str!("../../../src/postgres/sql/claim_session.sql"),
     scans: 0,
 };
@@ -48,14 +48,20 @@ const INDEXED: Statement = Statement {
 
 const FINISH: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/finish.sql"),
-    types: "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[]",
-    arguments: "'{1}', '{1}', '{1}', '{completed}', '{null}', '{null}', '{1}', '{1}'",
+    types: "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[]",
+    arguments: "'{1}', '{1}', '{1}', '{completed}', '{null}', '{null}', '{1}', '{1}', '{}'",
+    ..COMPLETER
+};
+const FINISH_ALIKE: Statement = Statement {
+    text: include_str!("../../../src/postgres/sql/finish_alike.sql"),
+    types: "bigint[], bigint[], bigint[], tid[], text, text, smallint, int",
+    arguments: "'{1}', '{1}', '{1}', '{}', 'completed', null, 1::smallint, 7",
     ..COMPLETER
 };
 const FINISH_WITHOUT_HISTORY: Statement = Statement {
     text: include_str!("../../../src/postgres/sql/finish_without_history.sql"),
-    types: "bigint[], bigint[], bigint[]",
-    arguments: "'{1}', '{1}', '{1}'",
+    types: "bigint[], bigint[], bigint[], tid[]",
+    arguments: "'{1}', '{1}', '{1}', '{}'",
     ..COMPLETER
 };
 const PUT_BACK: Statement = Statement {
@@ -190,6 +196,7 @@ async fn plan(db: &TestDb, statement: &Statement, mode: &str) -> String {
 #[case::claim(CLAIM, "Index Scan using job_ready on job")]
 #[case::look(LOOK, "using job_ready on job")]
 #[case::finish(FINISH, "Index Scan using job_pkey on job")]
+#[case::finish_alike(FINISH_ALIKE, "Index Scan using job_pkey on job")]
 #[case::finish_without_history(FINISH_WITHOUT_HISTORY, "Index Scan using job_pkey on job")]
 #[case::put_back(PUT_BACK, "Index Scan using job_pkey on job")]
 #[case::release(RELEASE, "Index Scan using job_pkey on job")]

@@ -52,7 +52,7 @@ fn trap_3_a_claim_takes_one_row_where_the_textbooks_claim_takes_all_twenty() {
         let ours = taken(&db, async |session| {
             let claim = sqlx::query(include_str!("../../../src/postgres/sql/claim.sql"));
             let claim = claim.bind(7_i64).bind("default").bind([0_i16]).bind([0_i64]);
-            claim.bind(["k"]).bind(1_i64).fetch_all(session).await.unwrap().len()
+            claim.bind(["k"]).bind(1_i64).bind(false).fetch_all(session).await.unwrap().len()
         });
         assert_eq!(ours.await, 1);
     });

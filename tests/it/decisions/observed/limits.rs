@@ -45,6 +45,7 @@ impl OutcomeSink for Sizes {
 fn settled(number: i64) -> Settled {
     Settled {
         lease: Lease { job: JobId(number), token: 1, holder: 1 },
+        place: None,
         queue: QueueName::new("default").expect("a name"),
         kind: None,
         origin: None,

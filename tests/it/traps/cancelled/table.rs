@@ -103,6 +103,7 @@ fn batch(verdict: &Verdict, kept: Retentions) -> Batch {
     let failed = || FailedAttempt { cause: Cause::Failed, error: JobError::new("failed") };
     let settled = IDS.map(|job| Settled {
         lease: Lease { job, token: 1, holder: HOLDER },
+        place: None,
         queue: default_queue(),
         kind: None,
         origin: None,
@@ -142,6 +143,7 @@ async fn claim(rooms: &mut Rooms) -> Done {
         kinds: [name("noop")].into(),
         probe: Probe { levels: LEVELS.to_vec(), marks: vec![0; LEVELS.len()], is_sweep: true },
         most: 10,
+        in_turn: false,
     };
     done(rooms.claims.claim(&request).await)
 }
