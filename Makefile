@@ -2,7 +2,7 @@
 # `.ci/run` runs these same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-pooler test-interop golden chaos plans loom bench fmt lint docs deny coverage ci tools
+.PHONY: help demo test test-docker test-pooler test-interop golden chaos plans loom bench bench-baseline fmt lint docs deny coverage ci tools
 
 CARGO ?= cargo
 # Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
@@ -10,7 +10,7 @@ TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## See Legwork work: a private Postgres, sample jobs, a live page
 	@scripts/need-postgres.sh --or-docker
@@ -53,9 +53,13 @@ loom: export LOOM_MAX_PREEMPTIONS ?= 3
 loom: ## Explore the interleavings of the hand-made synchronisation, to 3 preemptions
 	CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg legwork_loom" $(CARGO) test --lib loom
 
-bench: ## Measure the hot paths, allocations counted
+bench: ## Measure the hot paths and say what moved since benches/baseline.json
 	@scripts/need-postgres.sh
-	$(CARGO) bench
+	$(CARGO) bench --bench hot_paths
+
+bench-baseline: ## The same, and write it down as the baseline; look at the difference before you commit it
+	@scripts/need-postgres.sh
+	$(CARGO) bench --bench hot_paths -- --rewrite
 
 fmt: ## Format the sources
 	$(CARGO) fmt

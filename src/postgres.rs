@@ -40,7 +40,7 @@ pub use lease::{Identity, Load, PostgresLease, QueueLoad, WaitingRoom};
 pub use listen::{LISTEN_STEP_MAX, Listener, Notice};
 pub use observe::{ObservedCount, ObservedJob, Observer};
 pub use session::{DbError, Session};
-pub use settle::PostgresOutcomes;
+pub use settle::{PostgresOutcomes, failures_as_text};
 pub use upkeep::{
     Hold, LEFT_FOR, Looked, NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, ScheduleRow,
     Step, Stepped, Upkeep, WaitingCount,

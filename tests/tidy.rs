@@ -14,6 +14,8 @@
 
 #[path = "tidy/bans.rs"]
 mod bans;
+#[path = "tidy/benchmarks.rs"]
+mod benchmarks;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/house.rs"]

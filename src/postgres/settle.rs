@@ -245,8 +245,9 @@ pub(super) async fn make_days<'c>(
     made.execute(connection).await.map(drop)
 }
 
-/// COPY's text format: tabs between columns, a line each, backslashes for what would end them.
-fn failures_as_text(rows: &[Failure], today: i32) -> String {
+/// COPY's text format: tabs between columns, a line each, backslashes for what would end them. Public
+/// for the benchmark of it.
+pub fn failures_as_text(rows: &[Failure], today: i32) -> String {
     let mut text = String::new();
     for Failure { settled, days } in rows {
         let Some(failure) = &settled.failure else { continue };
