@@ -11,6 +11,7 @@
 
 mod catalogue;
 mod production;
+mod round_trips;
 mod seen;
 mod shape;
 mod statement;
