@@ -27,7 +27,7 @@ mod observed;
 mod poison;
 mod producer;
 mod shutdown;
-mod sources;
+pub(crate) mod sources;
 
 #[test]
 fn each_of_the_eleven_names_tests_that_exist() {

@@ -25,6 +25,7 @@ use production::{Production, Size};
 use seen::Planner;
 use statement::{Session, Statement};
 
+use crate::decisions::sources;
 use crate::support::server::environment;
 use crate::support::{self, TestDb};
 
@@ -198,6 +199,39 @@ fn every_statement_is_in_the_catalogue_or_says_why_it_has_no_plan() {
         .collect();
     assert!(unexplained.is_empty(), "{unexplained:?}");
     assert!(names.contains("claim"));
+}
+
+/// The sources below `src/postgres` that send statements with a plan, and on which sessions.
+const SENDERS: &[(&str, &[Session])] = &[
+    ("claim", &[Session::Claim]),
+    ("settle", &[Session::Completer]),
+    ("upkeep", &[Session::Indexed]),
+    ("function/aside", &[Session::Aside]),
+    ("operations", &[Session::Operator, Session::Plain]),
+    ("producer", &[Session::Plain]),
+    ("observe", &[Session::Plain]),
+    ("bench", &[Session::Plain]),
+    ("lease", &[Session::Plain]),
+];
+
+#[test]
+fn every_statement_is_planned_on_the_session_that_sends_it() {
+    let top = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/postgres"));
+    for path in sources::files(top) {
+        let source = std::fs::read_to_string(&path).expect("a source can be read");
+        let place = path.strip_prefix(top).expect("it is below").to_string_lossy().into_owned();
+        let sender = SENDERS.iter().find(|(sender, _)| place.starts_with(sender));
+        let files = source.split("sql/").skip(1).filter_map(|rest| rest.split_once(".sql\""));
+        for (file, _) in files {
+            let mut sent = statements().filter(|one| one.file == file).peekable();
+            if sent.peek().is_none() {
+                continue;
+            }
+            let (_, sessions) = sender.unwrap_or_else(|| panic!("{place} sends {file}: on what?"));
+            let is_known = sent.any(|one| sessions.contains(&one.session));
+            assert!(is_known, "{place} sends {file} on one of {sessions:?}");
+        }
+    }
 }
 
 /// The claim's plan must not hang on settings that a pooler may drop.

@@ -110,7 +110,6 @@ pub(super) const UPKEEP: &[Statement] = &[
     at_upkeep("nothing_left").reads(WHOLE_LINE, "it ends at the first row, of a table that drains").with("text, text[]", "'default', '{send_email}'"),
     at_upkeep("publish_queue").with("text, int, int, int", "'default', 7, 7, 30"),
     at_upkeep("make_discard_days"),
-    at_upkeep("missing_days").with("int[]", "'{7,30}'"),
     at_upkeep("schema_version"),
     at_upkeep("schedule_adopt").with("text[], text[], bigint", "'{schedule_1,schedule_2}', '{a,b}', 7"),
     at_upkeep("schedule_leave").with("text[], bigint", "'{schedule_1,schedule_2}', 7"),
@@ -201,8 +200,15 @@ pub(super) const WITHOUT: &[(&[&str], &str)] = &[
     (&["copy_jobs", "copy_failed_attempts", "bench_bare_copy"], "a COPY isn't planned"),
     (&["call_function", "check_function"], "the table is the operator's function's, if it has one"),
     (
-        &["make_days", "make_partitions", "droppable_partitions", "drop_partition", "may_run_jobs"],
-        "the server's catalogue, by a function; no table of jobs",
+        &[
+            "make_days",
+            "make_partitions",
+            "missing_days",
+            "droppable_partitions",
+            "drop_partition",
+            "may_run_jobs",
+        ],
+        "the server's catalogue, by a function mostly; no table of jobs",
     ),
     (&["observe_function", "bench_bare_table"], "makes an object"),
     (
