@@ -10,7 +10,7 @@
 //! | 2 | a transaction held open while 20,000 other jobs are claimed commits; its job runs within the sweep bound | `decisions::late::a_job_that_commits_behind_twenty_thousand_claimed_ones_runs_within_the_sweep_bound` |
 //! | 3 | token n finishing after the same daemon claimed n + 1 changes nothing, for every verdict | `pipeline::fences::a_verdict_under_an_older_token_changes_nothing` |
 //! | 4 | with every worker thread blocked for 3 × ttl the leases are kept; with the heartbeat black-holed handlers end before another daemon starts them | `process::lease::leases_are_kept_while_every_worker_thread_is_blocked_for_three_times_the_lease`, `process::lease::a_daemon_that_cannot_renew_stops_its_handlers_before_another_starts_their_jobs` |
-//! | 5 | golden plans hold after churn under a held snapshot; blocks per job ≤ 3 × the unpinned | `decisions::churn::plans_hold_after_churn_under_a_held_snapshot_at_three_times_the_blocks_at_most`, `pipeline::plans::a_hot_statement_walks_its_index` |
+//! | 5 | golden plans hold after churn under a held snapshot; blocks per job ≤ 3 × the unpinned | `decisions::churn::plans_hold_after_churn_under_a_held_snapshot_at_three_times_the_blocks_at_most`, `plans::every_statement_reads_as_it_should_whatever_the_statistics_say` |
 //! | 6 | every key, column, header and flag of the reference has a test that observes its effect | `decisions::observed::every_configuration_key_has_a_test_that_observes_it`, `decisions::observed::every_column_that_a_producer_may_write_has_a_test_that_observes_it`, `decisions::observed::every_variable_of_programs_and_every_header_has_a_test_that_observes_it`, `decisions::observed::every_flag_has_a_test_that_observes_it` |
 //! | 7 | a shutdown with a hung handler of every type, a black-holed database and a full completer at once | `decisions::shutdown::the_end_is_bounded_and_names_its_orphans_whatever_hangs_at_once`, `decisions::shutdown::every_handler_of_the_reference_hangs_here_or_cannot` |
 //! | 8 | a row that fails each batch statement delays no other row by more than one flush | `decisions::poison::a_row_that_fails_every_statement_delays_no_other_by_more_than_its_flush`, `decisions::poison::a_dropped_partition_delays_its_flush_by_the_making_of_it`, `pipeline::faults::a_row_that_the_database_refuses_delays_no_other` |
@@ -27,7 +27,7 @@ mod observed;
 mod poison;
 mod producer;
 mod shutdown;
-mod sources;
+pub(crate) mod sources;
 
 #[test]
 fn each_of_the_eleven_names_tests_that_exist() {

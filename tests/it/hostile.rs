@@ -11,7 +11,7 @@
 //! | H7 | priorities and attempts out of range | `schema::a_hostile_row_…` |
 //! | H8 | kinds and queues nobody serves, or nobody could | `schema::a_hostile_row_…`, `pipeline::requests::what_nobody_serves_…`, `pipeline::faults::ten_thousand_kinds_…` |
 //! | H9 | lease and attempt columns set by a producer, or by the owner | `roles::each_role_may_do_…`, [`edits::columns_that_the_owner_presets_…`](edits) |
-//! | H10 | backlogs of one instant, crowds in the future | [`crowds`], `pipeline::plans` |
+//! | H10 | backlogs of one instant, crowds in the future | [`crowds`], `plans` |
 //! | H11 | unique keys | `schema::a_unique_key_…`, `pipeline::requests::a_unique_key_…`, `roles::a_producer_with_nothing_…` |
 //! | H12 | a commit long after its INSERT | `pipeline::claims::a_job_that_commits_behind_…` |
 //! | H13 | savepoints, two-phase commits, ON CONFLICT, COPY, triggers of the user | `schema::a_job_exists_when_…`, [`transactions`], `roles::a_producer_with_nothing_…`, `traps::rows::trap_5_…` |

@@ -20,6 +20,7 @@ mod locks;
 mod migrations;
 mod operators;
 mod pipeline;
+mod plans;
 mod pooler;
 mod process;
 mod provenance;

@@ -13,7 +13,6 @@ pub(crate) mod faults;
 mod fences;
 mod limits;
 mod load;
-mod plans;
 mod requests;
 mod stalls;
 mod upkeep;

@@ -33,6 +33,7 @@ pub(crate) mod pooled;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod server;
+pub(crate) mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;

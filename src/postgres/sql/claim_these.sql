@@ -1,9 +1,11 @@
 -- claim.sql for jobs that are named, $3, of those that are still in line: the way round a row whose
--- update the database refuses. The same guards and columns. Index: job_pkey.
+-- update the database refuses. The same guards and columns. Index: job_pkey; coalesce keeps a planner
+-- that believes in no rows from walking all of the queue's line in job_ready for each part of a batch.
 UPDATE legwork.job SET holder = $1, token = token + 1
 WHERE ctid = ANY (ARRAY(
     SELECT j.ctid FROM legwork.job j
-    WHERE j.id = ANY ($3::bigint[]) AND j.queue = $2 AND j.holder IS NULL AND j.run_at <= j.ready_at
+    WHERE j.id = ANY ($3::bigint[]) AND j.queue = $2
+        AND coalesce(j.holder IS NULL AND j.run_at <= j.ready_at, false)
     FOR UPDATE SKIP LOCKED
 ))
     AND EXISTS (SELECT FROM legwork.daemon d WHERE d.id = $1 AND d.died_at IS NULL)

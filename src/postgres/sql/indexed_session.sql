@@ -3,7 +3,7 @@
 -- next ANALYZE. Where a scan is the only way (rescue, unknown holders) it is still taken; without JIT,
 -- which the cost of a way that is closed would call for each time. With scans open on `survey`, rescue
 -- would then scan a second time for each batch, comparing every row with 1,000 places, and the counts
--- would read the whole table (tests/it/pipeline/plans.rs).
+-- would read the whole table (tests/it/plans.rs).
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET enable_hashjoin = off;

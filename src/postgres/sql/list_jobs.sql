@@ -1,9 +1,12 @@
 -- Intent: one page of jobs, unfinished and finished, newest first, as one JSON value. $1 … $4 filter
 -- (null = any), $5 is the id after which the page starts (exclusive, downwards), $6 the page's length.
--- Index: job_pkey and each partition's finished_id, both backwards from $5.
+-- Index: job_pkey and each partition's finished_id, both backwards from $5; finished_reason of each where
+-- $3 is cancelled or discarded, since a day may have completed jobs only, and all of them would be read.
 -- Planner: the view is a UNION ALL of plain selects, so ORDER BY id and LIMIT reach the indexes through a
 -- Merge Append and a page costs its own length, wherever it starts. Filters are applied on the way: a
--- filter that nothing meets reads on until statement_timeout ends it. No payload is read.
+-- filter that nothing meets reads on until statement_timeout ends it. A state is that of unfinished jobs or of
+-- finished ones: what is said of finished_at leaves the view's other half out (36 ms for what runs beside
+-- 10 million finished jobs, against 1.4 s). No payload is read.
 SELECT json_build_object(
     'now', to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'jobs', coalesce(json_agg(json_build_object(
@@ -21,6 +24,8 @@ FROM (
         AND ($1::text IS NULL OR j.queue = $1)
         AND ($2::text IS NULL OR j.kind = $2)
         AND ($3::text IS NULL OR j.state = $3)
+        AND ($3 IS NULL OR (j.finished_at IS NOT NULL) = ($3 IN ('completed', 'cancelled', 'discarded')))
+        AND ($3 IS NULL OR $3 NOT IN ('cancelled', 'discarded') OR j.reason IS NOT NULL)
         AND ($4::text IS NULL OR $4 = ANY (j.tags))
     ORDER BY j.id DESC
     LIMIT $6::bigint

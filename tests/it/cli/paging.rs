@@ -3,7 +3,7 @@
 use super::{arrange, legwork};
 use crate::support;
 use legwork::{
-    job::{JobId, KindName, QueueName},
+    job::{JobId, KindName, QueueName, State},
     postgres::{
         enqueue::NewJob,
         operations::{
@@ -53,6 +53,34 @@ fn pages_show_every_job_once() {
                 }
             }
             assert_eq!((shown, seen.len()), (expected, expected), "{filter:?}");
+        }
+    });
+}
+
+/// Three jobs in each state, of the kind that is called so.
+const STATES: &str = "
+    INSERT INTO legwork.job (kind) SELECT kind
+        FROM unnest(ARRAY['available', 'cancelled', 'discarded']) kind, generate_series(1, 3);
+    INSERT INTO legwork.job (kind, run_at) SELECT 'scheduled', now() + interval '1 h' FROM generate_series(1, 3);
+    INSERT INTO legwork.job (kind, run_at, attempt) SELECT 'retryable', now() + interval '1 h', 1 FROM generate_series(1, 3);
+    INSERT INTO legwork.job (kind, holder, token) SELECT 'running', 7, 1 FROM generate_series(1, 3);
+    SELECT legwork.cancel(id) FROM legwork.job WHERE kind = 'cancelled';
+    SELECT legwork.discard(id) FROM legwork.job WHERE kind = 'discarded';
+    INSERT INTO legwork.finished (id, token, run_at, created_at, drop_after, outcome, priority, attempt, queue, kind, payload)
+        SELECT 100 + g, 1, now(), now(), (statement_timestamp() AT TIME ZONE 'UTC')::date, 'completed', 0, 1, 'default', 'completed', '{}'
+        FROM generate_series(1, 3) g";
+
+#[test]
+fn a_list_by_state_has_all_jobs_in_it_and_no_others() {
+    support::run(async |db| {
+        arrange(&db, STATES).await;
+        for state in State::ALL {
+            let state = state.as_str();
+            let arguments = ["job", "list", "--state", state, "--output", "json"];
+            let page = legwork(&db, &arguments).await.done().json();
+            let jobs = page["jobs"].as_array().expect("a list");
+            let kinds: Vec<_> = jobs.iter().map(|job| &job["kind"]).collect();
+            assert_eq!(kinds, [state; 3], "{page}");
         }
     });
 }

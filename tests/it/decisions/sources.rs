@@ -23,7 +23,7 @@ pub(super) fn tests() -> BTreeMap<String, String> {
     tests
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).expect("a directory can be listed");
     let paths = entries.map(|entry| entry.expect("an entry can be read").path());
     let (below, here): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());

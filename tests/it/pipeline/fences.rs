@@ -8,7 +8,8 @@ use legwork::claimer::{ClaimRequest, ClaimSource, LEVELS, Probe};
 use legwork::completer::{Batch, OutcomeSink, Settled};
 use legwork::config::Retentions;
 use legwork::job::{
-    Cause, ClaimedJob, DiscardReason, FailedAttempt, JobError, JobId, QueueName, Retention, Verdict,
+    Cause, ClaimedJob, DiscardReason, FailedAttempt, JobError, JobId, JobResult, QueueName,
+    Retention, Verdict,
 };
 use legwork::postgres::{Connector, Held, PostgresClaims, PostgresOutcomes};
 use rstest::rstest;
@@ -127,13 +128,16 @@ async fn finish(sink: &PostgresOutcomes, settled: Vec<Settled>, kept: Retentions
     changed
 }
 
+fn completed(result: Option<&str>) -> Verdict {
+    Verdict::Complete { result: result.and_then(|result| JobResult::new(result.into())) }
+}
+
 /// Nothing is kept, all end alike, each ends in its own way: a statement each.
 fn ways_to_end() -> [(Retentions, Verdict); 3] {
     let none = Retention::None;
     let forgetful = Retentions { completed: none, cancelled: none, discarded: none };
-    let complete = |result: Option<&str>| Verdict::Complete { result: result.map(Into::into) };
     let kept = Retentions::default();
-    [(forgetful, complete(None)), (kept, complete(None)), (kept, complete(Some("1")))]
+    [(forgetful, completed(None)), (kept, completed(None)), (kept, completed(Some("1")))]
 }
 
 #[test]
@@ -182,9 +186,8 @@ fn jobs_that_end_together_leave_each_its_own_end_in_history() {
         let held = Arc::new(Held::default());
         let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
         let sink = PostgresOutcomes::new(connector(&db), held);
-        let complete = || Verdict::Complete { result: None };
         let discard = || Verdict::Discard { reason: DiscardReason::PermanentError };
-        let mixed = [complete(), discard(), Verdict::Complete { result: Some("7".into()) }];
+        let mixed = [completed(None), discard(), completed(Some("7"))];
         let alike = [discard(), discard(), discard()];
         for (verdicts, ends) in [
             (mixed, "completed 1, discarded 1 permanent_error, completed 1 7"),

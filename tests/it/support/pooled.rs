@@ -31,6 +31,10 @@ pub(crate) const DIRECT: &[(&str, &str)] = &[
         "a pooler logs in as who it was told to be, whoever its client is",
     ),
     (
+        "plans::round_trips::",
+        "it counts what is sent to a server, and what goes through a pooler is sent within transactions",
+    ),
+    (
         "process::probes::a_session_that_cannot_come_back_is_a_reason_until_it_can",
         "it ends one role's sessions by their name, and a pooler's have that of who used them last",
     ),

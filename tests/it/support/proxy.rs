@@ -5,8 +5,10 @@
 //! verbs: [`lead_to`](Proxy::lead_to), [`blackhole`](Proxy::blackhole), [`heal`](Proxy::heal), [`reset`](Proxy::reset),
 //! [`strand`](Proxy::strand), [`mute`](Proxy::mute) and [`swallow`](Proxy::swallow). What was under way when the black hole
 //! opened arrives after it has healed, ends of connections too, as it does where a network repeats
-//! its packets; what a stranded connection sends is gone. It looks into no byte unless told to
-//! swallow one statement.
+//! its packets; what a stranded connection sends is gone. It looks into bytes to swallow one statement
+//! where it is told to, and to count how often a client asks and waits for the answer ([`wire`]).
+//!
+//! [`wire`]: super::wire
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,12 +22,15 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::wire::Requests;
+
 /// The proxy. Dropping it ends every connection through it.
 pub(crate) struct Proxy {
     url: String,
     target: Arc<Mutex<Target>>,
     state: watch::Sender<State>,
     stranded: Arc<AtomicUsize>,
+    round_trips: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -82,11 +87,15 @@ impl Proxy {
     pub(crate) fn on(listener: TcpListener, url: &str) -> Self {
         let at = listener.local_addr().expect("the port is open");
         let state = watch::Sender::new(State::default());
-        let stranded = Arc::default();
-        let network = Network { state: state.clone(), stranded: Arc::clone(&stranded) };
+        let (stranded, round_trips) = (Arc::default(), Arc::default());
+        let network = Network {
+            state: state.clone(),
+            stranded: Arc::clone(&stranded),
+            round_trips: Arc::clone(&round_trips),
+        };
         let target = Arc::new(Mutex::new(target(url)));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&target), network));
-        Self { url: through(url, at), target, state, stranded, accepting }
+        Self { url: through(url, at), target, state, stranded, round_trips, accepting }
     }
 
     /// The address of the same database, through the proxy.
@@ -135,6 +144,11 @@ impl Proxy {
         self.state.borrow().swallow.is_none()
     }
 
+    /// How often clients have asked something and waited for the answer, on all connections together.
+    pub(crate) fn round_trips(&self) -> usize {
+        self.round_trips.load(Ordering::Acquire)
+    }
+
     /// How many stranded connections their clients haven't closed.
     pub(crate) fn stranded(&self) -> usize {
         self.stranded.load(Ordering::Acquire)
@@ -146,6 +160,7 @@ impl Proxy {
 struct Network {
     state: watch::Sender<State>,
     stranded: Arc<AtomicUsize>,
+    round_trips: Arc<AtomicUsize>,
 }
 
 impl Drop for Proxy {
@@ -247,6 +262,7 @@ async fn pump(
     let mut buffer = vec![0; 16 * 1024];
     let mut state = network.state.subscribe();
     let mutes = state.borrow().mutes;
+    let mut requests = Requests::default();
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
         if state.wait_for(|state| !state.blackholed).await.is_err() {
@@ -257,6 +273,9 @@ async fn pump(
         }
         if asks && swallows(network, &buffer[..read]) {
             return true;
+        }
+        if asks {
+            network.round_trips.fetch_add(requests.take(&buffer[..read]), Ordering::AcqRel);
         }
         if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
             // The other side may be gone already.

@@ -59,7 +59,7 @@ pub(crate) fn private_options() -> Options {
 
 /// A variable of the test run's environment.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration but the environment")]
-pub(super) fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
