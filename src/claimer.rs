@@ -107,6 +107,8 @@ pub struct ClaimerShared<S> {
     pub halt: CancellationToken,
     /// Cancelled when the claimers may end.
     pub stop: CancellationToken,
+    /// Whether wake-ups arrive.
+    pub hints: Arc<Hints>,
     /// The daemon's metrics.
     pub metrics: Arc<Metrics>,
     /// Readiness: whether claims are answered.
@@ -122,6 +124,7 @@ impl<S> Clone for ClaimerShared<S> {
             horizon: Arc::clone(&self.horizon),
             halt: self.halt.clone(),
             stop: self.stop.clone(),
+            hints: Arc::clone(&self.hints),
             metrics: Arc::clone(&self.metrics),
             check: self.check.clone(),
         }
@@ -236,6 +239,7 @@ impl<S: ClaimSource> Claimer<S> {
             Ok(jobs) => {
                 self.queue_metrics.poll.answered(jobs.len(), took);
                 state.learn(request, jobs, horizon, took);
+                state.pace(jobs.len(), self.shared.hints.arrive());
             }
             Err(_) => self.queue_metrics.poll.failed(took),
         }

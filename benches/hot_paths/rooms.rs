@@ -124,6 +124,7 @@ impl Rooms {
             horizon: Arc::default(),
             halt: CancellationToken::new(),
             stop: CancellationToken::new(),
+            hints: Arc::default(),
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimer"),
         };

@@ -132,7 +132,7 @@ impl Hints {
         self.rings.swap(0, Ordering::AcqRel) >= MANY_RINGS
     }
 
-    fn arrive(&self) -> bool {
+    pub(super) fn arrive(&self) -> bool {
         self.ringing.load(Ordering::Acquire) && self.heard.load(Ordering::Acquire)
     }
 }
@@ -140,7 +140,6 @@ impl Hints {
 /// Looks for all claimers that wait.
 pub struct Lookout<S> {
     shared: ClaimerShared<S>,
-    hints: Arc<Hints>,
     /// Of claimers that began since the last look.
     arrived: Mutex<Vec<Weak<Post>>>,
     /// Locked by the one task that runs; survives its restart. Whose claimer has ended goes with it.
@@ -149,8 +148,8 @@ pub struct Lookout<S> {
 
 impl<S: ClaimSource> Lookout<S> {
     /// A lookout that knows no post yet.
-    pub fn new(shared: ClaimerShared<S>, hints: Arc<Hints>) -> Self {
-        Self { shared, hints, arrived: Mutex::default(), posts: AsyncMutex::default() }
+    pub fn new(shared: ClaimerShared<S>) -> Self {
+        Self { shared, arrived: Mutex::default(), posts: AsyncMutex::default() }
     }
 
     /// From the next look on it looks for this claimer as well, as long as there is one.
@@ -185,7 +184,7 @@ impl<S: ClaimSource> Lookout<S> {
 
     fn pause(&self) -> Duration {
         let settings = &self.shared.settings;
-        let times = if self.hints.arrive() { 2 } else { 1 };
+        let times = if self.shared.hints.arrive() { 2 } else { 1 };
         let jitter = settings.poll_jitter * (2.0 * fastrand::f64() - 1.0);
         (settings.poll_interval * times).mul_f64((1.0 + jitter).max(0.0))
     }

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 
 /// Shortest pause between two polls while jobs trickle in.
 const POLL_MIN: Duration = Duration::from_millis(1);
+/// The same while producers ring for each job, where a poll is but the net: a poll each millisecond or two after every
+/// job would find nothing, at half the price of the job.
+const POLL_RUNG_MIN: Duration = Duration::from_millis(20);
 /// Longest one between two polls that bring jobs.
 const POLL_BUSY_MAX: Duration = Duration::from_millis(10);
 /// What each job that a poll brought adds to the pause after it. Below some thousand jobs a second polls are
@@ -64,7 +67,6 @@ impl State {
     ) {
         let full = jobs.len() >= request.most as usize;
         self.backlog = full;
-        self.pace(jobs.len());
         if request.in_turn && jobs.is_empty() {
             // It was another's turn, or nothing is in line: this says nothing about the line.
             self.turns -= 1;
@@ -81,13 +83,14 @@ impl State {
         }
     }
 
-    /// While work arrives polls are frequent; each empty one doubles the pause.
-    fn pace(&mut self, jobs: usize) {
+    /// While work arrives polls are frequent, unless wake-ups tell of it (`rung`); each empty one doubles the pause.
+    pub(super) fn pace(&mut self, jobs: usize, rung: bool) {
         let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
         self.pause = match jobs {
             0 => self.pause * 2,
             // It isn't waited for, but doubled where the next claim has to give way.
             _ if self.backlog => POLL_MIN,
+            _ if rung => POLL_RUNG_MIN,
             _ => POLL_PER_JOB.saturating_mul(jobs).clamp(POLL_MIN, POLL_BUSY_MAX),
         };
     }
@@ -127,6 +130,7 @@ mod tests {
             let job = |id| ClaimedJob::new(lease(id), queue.clone(), kind.clone(), "{}");
             let jobs: Vec<_> = (0..i64::from(jobs)).map(|n| job(1_000_000 + n)).collect();
             self.learn(&request, &jobs, 2_000_000, Duration::ZERO);
+            self.pace(jobs.len(), false);
         }
 
         fn mark(&self) -> i64 {
@@ -151,6 +155,17 @@ mod tests {
         assert_eq!(state.backlog, jobs == MOST);
         state.claimed(false, 0);
         assert_eq!(state.pause, 2 * pause);
+    }
+
+    #[rstest]
+    #[case::one(1, POLL_RUNG_MIN)]
+    #[case::as_many_as_it_may(MOST, POLL_MIN)]
+    #[tokio::test]
+    async fn while_producers_ring_polls_are_rare(#[case] jobs: u32, #[case] pause: Duration) {
+        let mut state = state();
+        state.claimed(false, jobs);
+        state.pace(jobs as usize, true);
+        assert_eq!(state.pause, pause);
     }
 
     #[tokio::test]

@@ -170,11 +170,11 @@ impl Running {
             horizon: Arc::clone(&horizon),
             halt: self.quiet.clone(),
             stop: self.stop_claiming.clone(),
+            hints: Arc::clone(&self.hints),
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimers"),
         };
-        let hints = Arc::clone(&self.hints);
-        let lookout = Arc::new(Lookout::new(shared.clone(), hints));
+        let lookout = Arc::new(Lookout::new(shared.clone()));
         let links = Links {
             claiming: shared.clone(),
             limit,
