@@ -30,7 +30,7 @@ use crate::{
     },
     worker::{Assignment, Slots},
 };
-use pace::State;
+use pace::{POLL_RUNG_MIN, State};
 use std::{
     future::Future,
     sync::{
@@ -189,13 +189,15 @@ impl<S: ClaimSource> Claimer<S> {
             let Some((boot, Some(mut slots))) = ready.await else {
                 return;
             };
+            let probe = state.marks.probe(Instant::now());
             let request = ClaimRequest {
                 holder: boot,
                 queue: self.group.queue.clone(),
                 kinds: Arc::clone(&self.group.kinds),
-                probe: state.marks.probe(Instant::now()),
+                // A sweep that brings nothing has to be known for one that looked.
+                in_turn: !probe.is_sweep && state.takes_turns(slots.count()),
+                probe,
                 most: slots.count(),
-                in_turn: state.takes_turns(slots.count()),
             };
             let batch = match self.claim(state, &request).await {
                 Ok(jobs) => jobs
@@ -239,11 +241,18 @@ impl<S: ClaimSource> Claimer<S> {
             Ok(jobs) => {
                 self.queue_metrics.poll.answered(jobs.len(), took);
                 state.learn(request, jobs, horizon, took);
-                state.pace(jobs.len(), self.shared.hints.arrive());
+                state.pace(jobs.len(), self.rung_pause());
             }
             Err(_) => self.queue_metrics.poll.failed(took),
         }
         claimed
+    }
+
+    /// The pause after a claim that brought jobs while wake-ups arrive; shorter than what a claimer waits before it
+    /// leaves polling to the lookout.
+    fn rung_pause(&self) -> Option<Duration> {
+        let pause = POLL_RUNG_MIN.min(self.shared.settings.poll_interval / 2);
+        self.shared.hints.arrive().then_some(pause)
     }
 
     /// Waits for a wake or the next poll, unless there is more to claim right now. Once polls have

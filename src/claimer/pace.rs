@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const POLL_MIN: Duration = Duration::from_millis(1);
 /// The same while producers ring for each job, where a poll is but the net: a poll each millisecond or two after every
 /// job would find nothing, at half the price of the job.
-const POLL_RUNG_MIN: Duration = Duration::from_millis(20);
+pub(super) const POLL_RUNG_MIN: Duration = Duration::from_millis(20);
 /// Longest one between two polls that bring jobs.
 const POLL_BUSY_MAX: Duration = Duration::from_millis(10);
 /// What each job that a poll brought adds to the pause after it. Below some thousand jobs a second polls are
@@ -83,14 +83,15 @@ impl State {
         }
     }
 
-    /// While work arrives polls are frequent, unless wake-ups tell of it (`rung`); each empty one doubles the pause.
-    pub(super) fn pace(&mut self, jobs: usize, rung: bool) {
+    /// While work arrives polls are frequent, or as they are where wake-ups tell of it; each empty one doubles the
+    /// pause.
+    pub(super) fn pace(&mut self, jobs: usize, rung: Option<Duration>) {
         let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
-        self.pause = match jobs {
-            0 => self.pause * 2,
+        self.pause = match (jobs, rung) {
+            (0, _) => self.pause * 2,
             // It isn't waited for, but doubled where the next claim has to give way.
             _ if self.backlog => POLL_MIN,
-            _ if rung => POLL_RUNG_MIN,
+            (_, Some(pause)) => pause,
             _ => POLL_PER_JOB.saturating_mul(jobs).clamp(POLL_MIN, POLL_BUSY_MAX),
         };
     }
@@ -130,7 +131,7 @@ mod tests {
             let job = |id| ClaimedJob::new(lease(id), queue.clone(), kind.clone(), "{}");
             let jobs: Vec<_> = (0..i64::from(jobs)).map(|n| job(1_000_000 + n)).collect();
             self.learn(&request, &jobs, 2_000_000, Duration::ZERO);
-            self.pace(jobs.len(), false);
+            self.pace(jobs.len(), None);
         }
 
         fn mark(&self) -> i64 {
@@ -164,7 +165,7 @@ mod tests {
     async fn while_producers_ring_polls_are_rare(#[case] jobs: u32, #[case] pause: Duration) {
         let mut state = state();
         state.claimed(false, jobs);
-        state.pace(jobs as usize, true);
+        state.pace(jobs as usize, Some(POLL_RUNG_MIN));
         assert_eq!(state.pause, pause);
     }
 

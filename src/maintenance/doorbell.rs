@@ -15,7 +15,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Below so many inserts a second producers ring.
 const RING_BELOW: f64 = 500.0;
@@ -25,7 +25,8 @@ const SILENCE_ABOVE: f64 = 1000.0;
 const EXTENSION: Duration = Duration::from_secs(9);
 /// Between two readings while little happens.
 const IDLE_PAUSE: Duration = Duration::from_secs(3);
-/// Between a reading that many rings asked for and the next, which tells how fast they come.
+/// Least time between two readings: as between one that many rings asked for and the next, which tells how fast they
+/// come.
 const BURST_PAUSE: Duration = Duration::from_millis(50);
 /// Between two readings while jobs come.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
@@ -48,6 +49,10 @@ impl Doorbell {
 
     /// One reading; says when the next is due.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
+        // Any role can ring: however many do, readings aren't a storm, and a rate isn't told from a few rows.
+        if let Some((_, last)) = self.last {
+            sleep_until(last + BURST_PAUSE).await;
+        }
         let now = Instant::now();
         let many = self.hints.as_ref().is_some_and(|hints| hints.take_many());
         let reached = if self.hints.is_some() && self.ringing {

@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 /// How often jobs are looked for whose holder has no row.
 const UNKNOWN_PAUSE: Duration = Duration::from_hours(1);
-/// Longest time before they are first looked for. It reads the whole table, and daemons that begin together
-/// neither do so all at once nor while they take up their work.
-const UNKNOWN_FIRST_MAX: Duration = Duration::from_secs(15);
+/// How long after the start they are first looked for, and the spread of that. The look reads the whole table, and
+/// daemons that begin together neither do so all at once nor while they take up their work.
+const UNKNOWN_FIRST: Duration = Duration::from_secs(18);
+const UNKNOWN_FIRST_SPREAD: Duration = Duration::from_secs(4);
 
 /// The rescuer's state.
 pub struct Rescuer {
@@ -40,7 +41,8 @@ impl Rescuer {
         metrics: Arc<Metrics>,
     ) -> Self {
         let looks = Looks { again_after: times.ttl + claim_limit, next: HashMap::new() };
-        let next_unknown = Instant::now() + UNKNOWN_FIRST_MAX.mul_f64(0.3 + 0.7 * fastrand::f64());
+        let next_unknown =
+            Instant::now() + UNKNOWN_FIRST + UNKNOWN_FIRST_SPREAD.mul_f64(fastrand::f64());
         Self { upkeep, times, bell, metrics, looks, next_unknown }
     }
 
@@ -63,7 +65,8 @@ impl Rescuer {
             }
         }
         self.rescue_from_unknown().await?;
-        Ok(self.times.interval)
+        let until_unknown = self.next_unknown.saturating_duration_since(Instant::now());
+        Ok(self.times.interval.min(until_unknown))
     }
 
     /// Puts a holder's jobs back in line; gives how many, and what that look came to.

@@ -77,6 +77,43 @@ fn trap_10_a_storm_of_forged_notifications_is_no_storm_of_claims_and_jobs_still_
     });
 }
 
+/// How often daemons have asked producers to ring.
+async fn asked_to_ring(pool: &PgPool) -> i64 {
+    value(pool, "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'doorbell'").await
+}
+
+#[test]
+fn trap_10_a_storm_of_forged_rings_is_no_storm_of_looks_at_the_doorbell() {
+    const STORM: &str = "SELECT pg_notify('legwork', i::text) FROM generate_series(1, 300000) i";
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        support::eventually("the listener listens", async || {
+            daemon.metric("legwork_listener_connected", &[]).await > 0.5
+        })
+        .await;
+        let (before, began) = (asked_to_ring(&pool).await, Instant::now());
+        pool.execute(STORM).await.expect("any role may notify");
+        // It rings as well, and so its ring comes after all of theirs.
+        let id = enqueue(&pool, "noop").await;
+        becomes(&pool, id, "completed").await;
+        support::eventually("the looks are counted", async || {
+            asked_to_ring(&pool).await > before + 1
+        })
+        .await;
+        let looks = asked_to_ring(&pool).await - before;
+        let most = 10.0 + 20.0 * began.elapsed().as_secs_f64();
+        assert!(
+            f64::from(i32::try_from(looks).unwrap()) < most,
+            "{looks} looks, {most} are allowed"
+        );
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        pool.close().await;
+    });
+}
+
 /// How often Postgres has walked the index that only the look for cancelled jobs walks.
 async fn looks_for_cancelled(pool: &PgPool) -> i64 {
     value(
