@@ -42,6 +42,13 @@ pub(super) async fn claim(claims: &PostgresClaims) -> ClaimedJob {
     jobs.remove(0)
 }
 
+/// Where jobs are claimed and where they end, as one daemon has them.
+fn rooms(db: &TestDb) -> (PostgresClaims, PostgresOutcomes) {
+    let held = Arc::new(Held::default());
+    let claims = PostgresClaims::new(connector(db), Arc::clone(&held));
+    (claims, PostgresOutcomes::new(connector(db), held))
+}
+
 /// Makes the row of the daemon that holds what is claimed here.
 pub(super) async fn register(pool: &PgPool) {
     let row = "INSERT INTO legwork.daemon (id, expires_at) VALUES ($1, now() + interval '1 h')";
@@ -88,9 +95,7 @@ fn a_verdict_under_an_older_token_changes_nothing(#[case] verdict: Verdict) {
         let pool = db.pool().await;
         register(&pool).await;
         insert(&pool, "fenced").await;
-        let held = Arc::new(Held::default());
-        let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
-        let sink = PostgresOutcomes::new(connector(&db), held);
+        let (claims, sink) = rooms(&db);
         let none = Retention::None;
         let forgetful = Retentions { completed: none, cancelled: none, discarded: none };
 
@@ -145,9 +150,7 @@ fn a_job_whose_row_has_moved_is_found_and_what_lies_in_its_place_is_left_alone()
     support::run(async |db| {
         let pool = db.pool().await;
         register(&pool).await;
-        let held = Arc::new(Held::default());
-        let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
-        let sink = PostgresOutcomes::new(connector(&db), held);
+        let (claims, sink) = rooms(&db);
         for (kept, verdict) in ways_to_end() {
             for _ in 0..4 {
                 insert(&pool, "fenced").await;
@@ -183,9 +186,7 @@ fn jobs_that_end_together_leave_each_its_own_end_in_history() {
     support::run(async |db| {
         let pool = db.pool().await;
         register(&pool).await;
-        let held = Arc::new(Held::default());
-        let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
-        let sink = PostgresOutcomes::new(connector(&db), held);
+        let (claims, sink) = rooms(&db);
         let discard = || Verdict::Discard { reason: DiscardReason::PermanentError };
         let mixed = [completed(None), discard(), completed(Some("7"))];
         let alike = [discard(), discard(), discard()];

@@ -44,6 +44,17 @@ async fn storm(db: &TestDb, notify: &'static str) -> u64 {
     join_all((0..4).map(|_| forge())).await.into_iter().sum()
 }
 
+/// A daemon that hears who rings.
+async fn listening(db: &TestDb) -> Daemon {
+    let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+    let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+    support::eventually("the listener listens", async || {
+        daemon.metric("legwork_listener_connected", &[]).await > 0.5
+    })
+    .await;
+    daemon
+}
+
 /// How many claims the daemon has sent.
 async fn claims(daemon: &Daemon) -> f64 {
     daemon.metric("legwork_poll_duration_seconds_count", &[]).await
@@ -53,12 +64,7 @@ async fn claims(daemon: &Daemon) -> f64 {
 fn trap_10_a_storm_of_forged_notifications_is_no_storm_of_claims_and_jobs_still_run() {
     support::run(async |db| {
         let pool = db.pool().await;
-        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
-        support::eventually("the listener listens", async || {
-            daemon.metric("legwork_listener_connected", &[]).await > 0.5
-        })
-        .await;
+        let mut daemon = listening(&db).await;
         let before = claims(&daemon).await;
         let job = async {
             let id = enqueue(&pool, "noop").await;
@@ -87,12 +93,7 @@ fn trap_10_a_storm_of_forged_rings_is_no_storm_of_looks_at_the_doorbell() {
     const STORM: &str = "SELECT pg_notify('legwork', i::text) FROM generate_series(1, 300000) i";
     support::run(async |db| {
         let pool = db.pool().await;
-        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
-        support::eventually("the listener listens", async || {
-            daemon.metric("legwork_listener_connected", &[]).await > 0.5
-        })
-        .await;
+        let mut daemon = listening(&db).await;
         let (before, began) = (asked_to_ring(&pool).await, Instant::now());
         pool.execute(STORM).await.expect("any role may notify");
         // It rings as well, and so its ring comes after all of theirs.
