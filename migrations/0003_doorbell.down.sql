@@ -1,4 +1,4 @@
 -- Takes the wake hint away; daemons then poll.
 DROP TRIGGER ring ON legwork.job;
 DROP FUNCTION legwork.ring();
-DROP TABLE legwork.doorbell;
+DROP SEQUENCE legwork.doorbell;

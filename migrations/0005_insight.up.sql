@@ -301,9 +301,6 @@ UNION ALL
     WHERE l.locktype = 'advisory' AND l.granted AND s.datname = pg_catalog.current_database()
         AND s.application_name LIKE 'legwork%' AND s.state LIKE 'idle%'
         AND s.state_change < pg_catalog.clock_timestamp() - interval '5 seconds' LIMIT 100)
-UNION ALL
-    (SELECT 'doorbell_has_one_row', NULL, pg_catalog.format('it has %s', pg_catalog.count(*))
-    FROM legwork.doorbell HAVING pg_catalog.count(*) <> 1)
 $function$;
 
 REVOKE ALL ON FUNCTION legwork.serving(text, text), legwork.quiet_gate(text, text), legwork.slots_gate(text, text),

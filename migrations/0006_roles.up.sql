@@ -30,7 +30,7 @@ BEGIN
                     'ON legwork.daemon',
                 'SELECT, INSERT, DELETE, UPDATE (paused, paused_at, reason, retention_completed, retention_cancelled, '
                     'retention_discarded) ON legwork.queue',
-                'SELECT, UPDATE (until) ON legwork.doorbell',
+                'SELECT, UPDATE ON SEQUENCE legwork.doorbell',
                 'SELECT, INSERT, UPDATE (rule, daemon, done_until, last_fire, last_job) ON legwork.schedule',
                 'SELECT, INSERT ON legwork.finished',
                 'SELECT, INSERT ON legwork.failed_attempt',

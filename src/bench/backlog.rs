@@ -1,8 +1,8 @@
 //! What a claim costs as jobs pile up: beside few waiting jobs, beside jobs of the future, jobs that
 //! nobody serves and jobs of a paused queue, and with all of them waiting in line.
 //!
-//! Each stage handles the same number of jobs. The stages before the last are fed in small parts, so
-//! that no more than a part waits; what is added at each stays, so the last has everything beside it.
+//! Each stage handles the same number of jobs, which come while it does, so that what waits stays as much. What is
+//! added at each stage stays, so the last has everything beside it.
 
 use super::{
     Bed, BenchError, Progress, beside,
@@ -12,11 +12,11 @@ use super::{
     wait::handled,
 };
 use crate::{
-    daemon::{Daemon, Signals},
+    daemon::Signals,
     job::{KindName, QueueName},
     postgres::enqueue::NewJob,
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// Jobs that wait at most while few wait.
@@ -35,10 +35,10 @@ pub(super) async fn measure(
     let mut stages = Vec::new();
     for (name, beside) in besides() {
         or_stopped(signals, bed.fill(beside.as_ref(), part, show)).await?;
-        stages.push(Box::pin(few(bed, signals, show, (name, part))).await?);
+        stages.push(Box::pin(fed(bed, signals, show, (name, part))).await?);
     }
     or_stopped(signals, bed.fill(Some(&job()), bed.bench.jobs, show)).await?;
-    stages.push(Box::pin(many(bed, signals, show, part)).await?);
+    stages.push(Box::pin(fed(bed, signals, show, ("many", part))).await?);
     let first = stages.first().map_or(0.0, |stage| stage.claims.ms.p99);
     for stage in &mut stages {
         stage.claim_p99_to_first = ratio(stage.claims.ms.p99, first);
@@ -66,7 +66,8 @@ pub(super) fn paused() -> QueueName {
 }
 
 impl Bed<'_> {
-    /// Adds what piles up, and lets the server take note of it.
+    /// Adds what piles up, and lets the server take note of it. The checkpoint comes before: what piled up is then
+    /// dirty already, as while it keeps coming, and no claim is the first since one to write to its pages.
     async fn fill(
         &self,
         like: Option<&NewJob>,
@@ -75,55 +76,38 @@ impl Bed<'_> {
     ) -> Result<(), BenchError> {
         let mut session = self.session();
         session.pause(&paused()).await?;
+        session.checkpoint().await?;
         if let Some(like) = like {
             let copied = |done| show(Progress { doing: "piling up", done, of: jobs });
             session.preload(like, 0..jobs, copied).await?;
         }
-        Ok(session.settle().await?)
-    }
-
-    fn watched(&self) -> (Arc<Stamps>, Daemon) {
-        let stamps = Stamps::new(0);
-        let daemon = self.daemon(&stamps);
-        daemon.metrics().claims.keep();
-        (stamps, daemon)
+        Ok(session.analyse().await?)
     }
 }
 
-/// Handles `jobs` that come in parts.
-async fn few(
+/// Handles `jobs`, and as many come meanwhile: half of [`FEW`] whenever half are done. So what differs between stages
+/// is what waits, and not what else the machine does.
+async fn fed(
     bed: &Bed<'_>,
     signals: &Signals,
     show: &impl Fn(Progress),
     (name, jobs): (&'static str, u64),
 ) -> Result<Stage, BenchError> {
-    let (stamps, daemon) = bed.watched();
+    let stamps = Stamps::new(0);
+    let daemon = bed.daemon(&stamps);
     let metrics = daemon.metrics();
+    metrics.claims.keep();
     let work = async {
+        let done = |done| show(Progress { doing: name, done, of: jobs });
         let mut pushed = 0;
         while pushed < jobs {
-            let until = (pushed + FEW).min(jobs);
+            let until = (pushed + FEW / 2).min(jobs);
             bed.session().preload(&job(), pushed..until, |_| ()).await?;
-            handled(&stamps, until, |done| show(Progress { doing: name, done, of: jobs })).await?;
+            handled(&stamps, until.saturating_sub(FEW / 2), done).await?;
             pushed = until;
         }
-        Ok(())
+        handled(&stamps, jobs, done).await
     };
-    Box::pin(beside(vec![daemon], signals, work)).await?;
-    Ok(Stage::new(name, Claims::of(&metrics.claims.take())))
-}
-
-/// Handles the first of all that wait.
-async fn many(
-    bed: &Bed<'_>,
-    signals: &Signals,
-    show: &impl Fn(Progress),
-    jobs: u64,
-) -> Result<Stage, BenchError> {
-    let (stamps, daemon) = bed.watched();
-    let metrics = daemon.metrics();
-    let name = "many";
-    let work = handled(&stamps, jobs, |done| show(Progress { doing: name, done, of: jobs }));
     Box::pin(beside(vec![daemon], signals, work)).await?;
     Ok(Stage::new(name, Claims::of(&metrics.claims.take())))
 }

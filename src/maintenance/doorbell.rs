@@ -21,10 +21,10 @@ use tokio::time::{Instant, sleep_until};
 const RING_BELOW: f64 = 500.0;
 /// Above so many they stop; the gap keeps the mode from flapping.
 const SILENCE_ABOVE: f64 = 1000.0;
-/// How long one extension lasts: three rounds, so that a slow one doesn't end it.
-const EXTENSION: Duration = Duration::from_secs(9);
-/// Between two readings while little happens.
-const IDLE_PAUSE: Duration = Duration::from_secs(3);
+/// How long one extension lasts: two rounds and more, so that a slow one doesn't end it.
+const EXTENSION: Duration = Duration::from_secs(20);
+/// Between two readings while little happens: many rings don't wait for it.
+const IDLE_PAUSE: Duration = Duration::from_secs(8);
 /// Least time between two readings: as between one that many rings asked for and the next, which tells how fast they
 /// come.
 const BURST_PAUSE: Duration = Duration::from_millis(50);

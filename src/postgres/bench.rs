@@ -155,8 +155,18 @@ impl BenchSession {
 
     /// Brings statistics up to date and the disk to rest.
     pub async fn settle(&mut self) -> Result<(), DbError> {
+        self.analyse().await?;
+        self.checkpoint().await
+    }
+
+    /// Brings statistics up to date.
+    pub async fn analyse(&mut self) -> Result<(), DbError> {
         let vacuum = sqlx::raw_sql(include_str!("sql/bench_vacuum.sql"));
-        self.within(|c| vacuum.execute(c).boxed()).await?;
+        self.within(|c| vacuum.execute(c).boxed()).await.map(drop)
+    }
+
+    /// Brings the disk to rest.
+    pub async fn checkpoint(&mut self) -> Result<(), DbError> {
         let checkpoint = sqlx::raw_sql(include_str!("sql/bench_checkpoint.sql"));
         self.within(|c| checkpoint.execute(c).boxed()).await.map(drop)
     }

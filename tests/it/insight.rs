@@ -188,7 +188,6 @@ const BROKEN: &[(&str, &str)] = &[
     ("UPDATE legwork.job SET attempt = -1 WHERE id = $id", "lease_columns_are_ours_alone"),
     ("INSERT INTO legwork.daemon (id, expires_at) VALUES (9, now() + interval '1 h');
       UPDATE legwork.job SET holder = 9 WHERE id = $id", "lease_columns_are_ours_alone"),
-    ("DELETE FROM legwork.doorbell", "doorbell_has_one_row"),
 ];
 
 #[test]

@@ -87,7 +87,8 @@ const MATRIX: &[(&str, &str)] = &[
     ("UPDATE legwork.daemon SET id = 1",                                     ""),
     ("UPDATE legwork.queue SET paused = true",                               "daemon"),
     ("SELECT * FROM legwork.doorbell",                                       "enqueue daemon read operator"),
-    ("UPDATE legwork.doorbell SET until = now()",                            "daemon"),
+    ("SELECT setval('legwork.doorbell', 0)",                                 "daemon"),
+    ("SELECT nextval('legwork.doorbell')",                                   "daemon"),
     ("SELECT * FROM legwork.migration",                                      "daemon read"),
     ("DELETE FROM legwork.migration",                                        ""),
     ("SELECT last_value FROM legwork.job_seq_seq",                           "daemon"),
@@ -203,8 +204,11 @@ fn a_callers_search_path_and_temporary_objects_hijack_nothing() {
              CREATE FUNCTION pg_temp.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS
                  $$ BEGIN INSERT INTO hijacked VALUES (current_user); END $$;
              CREATE TEMP TABLE job (LIKE legwork.job);
-             CREATE TEMP TABLE doorbell AS SELECT 'infinity'::timestamptz AS until;
-             GRANT ALL ON job, doorbell TO PUBLIC;
+             CREATE FUNCTION pg_temp.pg_sequence_last_value(regclass) RETURNS bigint LANGUAGE plpgsql AS
+                 $$ BEGIN INSERT INTO hijacked VALUES (current_user); RETURN 0; END $$;
+             CREATE TEMP SEQUENCE doorbell;
+             GRANT ALL ON job TO PUBLIC;
+             GRANT ALL ON SEQUENCE doorbell TO PUBLIC;
              SET search_path = pg_temp, pg_catalog, legwork",
         )
         .await;

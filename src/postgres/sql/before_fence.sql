@@ -5,6 +5,7 @@ SET CONSTRAINTS ALL IMMEDIATE;
 RESET ROLE;
 SET LOCAL search_path = pg_catalog, legwork, pg_temp;
 SET LOCAL timezone = 'UTC';
+SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
 SET LOCAL enable_nestloop = off;

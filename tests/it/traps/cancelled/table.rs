@@ -174,8 +174,8 @@ const DUE_BY_NOW: &str = "INSERT INTO legwork.job (kind, run_at, ready_at)
     SELECT 'noop', now() - interval '1 min', now() - interval '1 h' FROM generate_series(1, 3)";
 const EXPIRED: &str = "UPDATE legwork.daemon SET expires_at = now() - interval '1 h'";
 const DEAD_FOR_LONG: &str = "UPDATE legwork.daemon SET died_at = now() - interval '1 day'";
-const SILENT: &str = "UPDATE legwork.doorbell SET until = '2000-01-01'";
-const RINGING: &str = "UPDATE legwork.doorbell SET until = '2200-01-01'";
+const SILENT: &str = "SELECT setval('legwork.doorbell', 0)";
+const RINGING: &str = "SELECT setval('legwork.doorbell', 7258118400)";
 const AN_OLD_DAY: &str = "SELECT legwork.make_partitions('2020-05-01', '2020-05-01')";
 /// Beyond the 36 that migrating makes.
 const NO_DAYS_AHEAD: &str = "DO $do$ DECLARE part text; BEGIN
@@ -199,7 +199,8 @@ const DAYS: &str = "SELECT (max(right(relname, 8))
     FROM pg_class WHERE relispartition AND relkind = 'r'";
 const OLD_DAY: &str = "SELECT coalesce(max(relname), 'gone') FROM pg_class
     WHERE relname = 'finished_20200501'";
-const BELL: &str = "SELECT (until > clock_timestamp())::text FROM legwork.doorbell";
+const BELL: &str =
+    "SELECT (to_timestamp(last_value) > clock_timestamp())::text FROM legwork.doorbell";
 
 const THREE_WAIT: &str = "3 live, 0 held, 0 claims, 0 charged, 0 finished, 0 failed";
 const THREE_HELD: &str = "3 live, 3 held, 3 claims, 0 charged, 0 finished, 0 failed";
