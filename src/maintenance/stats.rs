@@ -24,7 +24,7 @@ use std::{
 use tokio::sync::Mutex;
 
 /// How often it looks.
-const PAUSE: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_secs(20);
 
 /// What this daemon serves, and what it last saw of it.
 pub struct Stats {

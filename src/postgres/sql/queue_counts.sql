@@ -1,7 +1,7 @@
 -- How much waits in each of the queues $1, and how much of it is of kinds that aren't among $2, counted to
 -- 10,000 and no further, so that a backlog of millions costs a few milliseconds. Jobs that nobody serves
 -- stay at the left edge while the others are claimed, so they are among those counted. Index: job_ready
--- from its left edge, once a queue; run every 15 s for all of them together, never by a scrape. An age
+-- from its left edge, once a queue; run every 20 s for all of them together, never by a scrape. An age
 -- is of finite moments only: a role with the owner's rights could have written another, and subtracting
 -- infinity is an error.
 SELECT w.count, w.unserved, coalesce(date_part('epoch', clock_timestamp() - w.oldest), 0),
