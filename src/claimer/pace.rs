@@ -17,7 +17,7 @@ pub(super) const POLL_RUNG_MIN: Duration = Duration::from_millis(20);
 const POLL_BUSY_MAX: Duration = Duration::from_millis(25);
 /// What each job that a poll brought adds to the pause after it. Below some thousand jobs a second polls are
 /// as frequent as they get; above, where a claim of a few rows costs each of them several times what a claim
-/// of many does, they soon bring a hundred at a time.
+/// of many does, they soon bring some hundred at a time.
 const POLL_PER_JOB: Duration = Duration::from_micros(100);
 /// From so many rows on a claim waits for its turn: they are what others would have to walk over.
 const TURN_FROM: u32 = 100;
@@ -79,7 +79,7 @@ impl State {
             self.vain = self.vain.saturating_add(u32::from(self.turns == 0));
             return;
         }
-        if request.in_turn {
+        if request.in_turn || !full {
             self.vain = 0;
         }
         self.turns = match (full, self.vain < VAIN_MOST) {

@@ -65,21 +65,16 @@ impl Doorbell {
         self.horizon.fetch_max(reached, Ordering::AcqRel);
         let rate = self.rate(reached, now);
         self.last = Some((reached, now));
-        if rate > SILENCE_ABOVE && self.ringing {
-            self.ringing = false;
+        let (ringing, pause) = judge(self.ringing, rate, many);
+        let silenced = self.ringing && !ringing;
+        self.ringing = ringing;
+        if silenced {
             self.tell(false);
             if self.hints.is_some() {
                 self.upkeep.silence_doorbell().await?;
             }
-        } else if rate < RING_BELOW {
-            self.ringing = true;
         }
-        Ok(match rate {
-            // Since a reading that may be seconds old the rate is a mean: the burst may have just begun.
-            _ if many && self.ringing => BURST_PAUSE,
-            rate if rate > 1.0 => BUSY_PAUSE,
-            _ => IDLE_PAUSE,
-        })
+        Ok(pause)
     }
 
     fn tell(&self, ringing: bool) {
@@ -93,5 +88,43 @@ impl Doorbell {
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
         let moved = reached.saturating_sub(before) as f64;
         moved / now.duration_since(at).as_secs_f64().max(0.001)
+    }
+}
+
+/// Whether producers are to ring from now on, by whether they do, how many jobs come a second and whether many rang;
+/// and how long until the next reading, which asks them to.
+fn judge(ringing: bool, rate: f64, many: bool) -> (bool, Duration) {
+    let rings = rate <= SILENCE_ABOVE && (ringing || rate < RING_BELOW);
+    let pause = match rate {
+        // Since a reading that may be seconds old the rate is a mean: the burst may have just begun.
+        _ if many && rings => BURST_PAUSE,
+        // After a burst they ring from the next reading on.
+        _ if rings && !ringing => BUSY_PAUSE,
+        rate if rate > 1.0 => BUSY_PAUSE,
+        _ => IDLE_PAUSE,
+    };
+    (rings, pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::nothing_comes((true, 0.0, false), (true, IDLE_PAUSE))]
+    #[case::some_come((true, 100.0, false), (true, BUSY_PAUSE))]
+    #[case::between_the_figures_it_stays_on((true, 750.0, false), (true, BUSY_PAUSE))]
+    #[case::and_it_stays_off((false, 750.0, false), (false, BUSY_PAUSE))]
+    #[case::a_burst((true, 5000.0, false), (false, BUSY_PAUSE))]
+    #[case::it_goes_on((false, 5000.0, false), (false, BUSY_PAUSE))]
+    #[case::it_is_over_and_they_ring_soon((false, 0.0, false), (true, BUSY_PAUSE))]
+    #[case::many_rang_and_the_mean_is_small((true, 40.0, true), (true, BURST_PAUSE))]
+    #[case::many_rang_in_a_burst((true, 5000.0, true), (false, BUSY_PAUSE))]
+    fn producers_ring_while_jobs_come_slowly(
+        #[case] (ringing, rate, many): (bool, f64, bool),
+        #[case] expected: (bool, Duration),
+    ) {
+        assert_eq!(judge(ringing, rate, many), expected);
     }
 }

@@ -254,24 +254,34 @@ fn the_claim_walks_its_index_with_default_settings_too() {
     });
 }
 
-/// A flush of one verdict is planned in twice the time that it takes, so the sessions that every job passes keep one
+/// To plan a flush of one verdict costs as much as all else of it, so the sessions that every job passes keep one
 /// plan for all arguments. Left to itself the server makes a new one each time: with arrays at hand they look cheaper.
 #[test]
 fn what_every_job_passes_is_planned_once() {
-    const ONE: &str = "'{1}', '{1}', '{7}', '{null}'";
+    const FINISH: &str = include_str!("../../src/postgres/sql/finish.sql");
+    const ALIKE: &str = include_str!("../../src/postgres/sql/finish_alike.sql");
+    const WITHOUT_HISTORY: &str = include_str!("../../src/postgres/sql/finish_without_history.sql");
+    #[rustfmt::skip]
+    const ENDS: &[(&str, &str, &str)] = &[
+        (FINISH, "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[]",
+            "'{1}', '{1}', '{7}', '{completed}', '{null}', '{null}', '{1}', '{7}', '{null}'"),
+        (ALIKE, "bigint[], bigint[], bigint[], tid[], text, text, smallint, int",
+            "'{1}', '{1}', '{7}', '{null}', 'completed', null, 1::smallint, 7"),
+        (WITHOUT_HISTORY, "bigint[], bigint[], bigint[], tid[]", "'{1}', '{1}', '{7}', '{null}'"),
+    ];
     const PLANS: &str = "SELECT format('%s for all, %s for one', generic_plans, custom_plans)
         FROM pg_prepared_statements WHERE name = 'ends'";
     support::run(async |db| {
         for role in [Session::Completer, Session::Attempt] {
-            let mut session = db.connect().await;
-            let prepare = include_str!("../../src/postgres/sql/finish_without_history.sql");
-            let prepare =
-                format!("PREPARE ends (bigint[], bigint[], bigint[], tid[]) AS {prepare}");
-            let executes = format!("EXECUTE ends ({ONE});").repeat(7);
-            execute(&mut session, &prepare).await;
-            execute(&mut session, &format!("{}{executes}", role.setup())).await;
-            assert_eq!(value(&mut session, PLANS).await, "7 for all, 0 for one", "{role:?}");
-            end(session).await;
+            for (statement, types, arguments) in ENDS {
+                let mut session = db.connect().await;
+                execute(&mut session, &format!("PREPARE ends ({types}) AS {statement}")).await;
+                let executes = format!("EXECUTE ends ({arguments});").repeat(7);
+                execute(&mut session, &format!("{}{executes}", role.setup())).await;
+                let plans = value(&mut session, PLANS).await;
+                assert_eq!(plans, "7 for all, 0 for one", "{role:?}: {statement}");
+                end(session).await;
+            }
         }
     });
 }

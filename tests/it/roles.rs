@@ -2,6 +2,7 @@
 
 use crate::statements::{end, execute, refused, rows, session_as, value};
 use crate::support;
+use sqlx::postgres::PgListener;
 
 #[test]
 fn a_producer_with_nothing_but_its_role_enqueues_in_every_way() {
@@ -197,19 +198,22 @@ fn a_callers_search_path_and_temporary_objects_hijack_nothing() {
             &mut session,
             "CREATE TEMP TABLE hijacked (who name);
              GRANT ALL ON hijacked TO PUBLIC;
-             CREATE FUNCTION pg_temp.now() RETURNS timestamptz LANGUAGE plpgsql AS
+             CREATE SCHEMA impostor;
+             GRANT USAGE ON SCHEMA impostor TO PUBLIC;
+             CREATE FUNCTION impostor.now() RETURNS timestamptz LANGUAGE plpgsql AS
                  $$ BEGIN INSERT INTO hijacked VALUES (current_user); RETURN pg_catalog.now(); END $$;
-             CREATE FUNCTION pg_temp.format(text, VARIADIC text[]) RETURNS text LANGUAGE plpgsql AS
+             CREATE FUNCTION impostor.format(text, VARIADIC text[]) RETURNS text LANGUAGE plpgsql AS
                  $$ BEGIN INSERT INTO hijacked VALUES (current_user); RETURN ''; END $$;
-             CREATE FUNCTION pg_temp.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS
+             CREATE FUNCTION impostor.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS
                  $$ BEGIN INSERT INTO hijacked VALUES (current_user); END $$;
+             CREATE FUNCTION impostor.pg_sequence_last_value(regclass) RETURNS bigint LANGUAGE plpgsql AS
+                 $$ BEGIN INSERT INTO hijacked VALUES (current_user); RETURN 7258118400; END $$;
+             CREATE SEQUENCE impostor.doorbell;
+             SELECT setval('impostor.doorbell', 7258118400);
              CREATE TEMP TABLE job (LIKE legwork.job);
-             CREATE FUNCTION pg_temp.pg_sequence_last_value(regclass) RETURNS bigint LANGUAGE plpgsql AS
-                 $$ BEGIN INSERT INTO hijacked VALUES (current_user); RETURN 0; END $$;
-             CREATE TEMP SEQUENCE doorbell;
              GRANT ALL ON job TO PUBLIC;
-             GRANT ALL ON SEQUENCE doorbell TO PUBLIC;
-             SET search_path = pg_temp, pg_catalog, legwork",
+             GRANT ALL ON SEQUENCE impostor.doorbell TO PUBLIC;
+             SET search_path = impostor, pg_temp, pg_catalog, legwork",
         )
         .await;
         for call in [
@@ -226,9 +230,14 @@ fn a_callers_search_path_and_temporary_objects_hijack_nothing() {
             let call = format!("SET ROLE legwork_operator; SELECT {}", call.replace("$id", &id));
             execute(&mut session, &call).await;
         }
+        let mut listener = PgListener::connect(&db.url()).await.expect("a listener");
+        listener.listen("legwork").await.expect("listening");
         execute(&mut session, "SET ROLE legwork_enqueue; SELECT legwork.enqueue('k')").await;
         execute(&mut session, "INSERT INTO legwork.job (kind) VALUES ('k')").await;
-        execute(&mut session, "RESET ROLE").await;
+        execute(&mut session, "RESET ROLE; NOTIFY legwork, 'nothing rang'").await;
+        assert_eq!(listener.recv().await.expect("a notice").payload(), "nothing rang");
+        listener.unlisten_all().await.expect("an end of listening");
+        drop(listener);
         assert_eq!(rows(&mut session, "SELECT who FROM hijacked").await, Vec::<String>::new());
         assert_eq!(value(&mut session, "SELECT count(*) FROM pg_temp.job").await, "0");
         assert_eq!(value(&mut session, "SELECT count(*) FROM legwork.jobs").await, "3");
