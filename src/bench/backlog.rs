@@ -6,9 +6,10 @@
 
 use super::{
     Bed, BenchError, Progress, beside,
+    gauge::Gauge,
     handler::Stamps,
     job, or_stopped,
-    report::{Backlog, Claims, Figures, Report, Stage, ratio},
+    report::{Backlog, Claims, Cost, Figures, Report, Stage, rate, ratio},
     wait::handled,
 };
 use crate::{
@@ -93,11 +94,12 @@ async fn fed(
     show: &impl Fn(Progress),
     (name, jobs): (&'static str, u64),
 ) -> Result<Stage, BenchError> {
-    let stamps = Stamps::new(0);
+    let (stamps, mut gauge) = (Stamps::new(0), Gauge::new(bed.session()).await);
     let daemon = bed.daemon(&stamps);
     let metrics = daemon.metrics();
     metrics.claims.keep();
     let work = async {
+        let before = gauge.read().await?;
         let done = |done| show(Progress { doing: name, done, of: jobs });
         let mut pushed = 0;
         while pushed < jobs {
@@ -106,8 +108,16 @@ async fn fed(
             handled(&stamps, until.saturating_sub(FEW / 2), done).await?;
             pushed = until;
         }
-        handled(&stamps, jobs, done).await
+        handled(&stamps, jobs, done).await?;
+        let after = gauge.read().await?;
+        Ok(Stage {
+            name,
+            jobs_per_s: rate(&before, &after, jobs),
+            claim_p99_to_first: 1.0,
+            claims: Claims::of(&metrics.claims.take()),
+            dead_rows: gauge.dead_rows().await?,
+            cost: Cost::between(&before, &after, jobs),
+        })
     };
-    Box::pin(beside(vec![daemon], signals, work)).await?;
-    Ok(Stage::new(name, Claims::of(&metrics.claims.take())))
+    Box::pin(beside(vec![daemon], signals, work)).await
 }

@@ -126,15 +126,14 @@ pub(super) struct Backlog {
 /// What waits meanwhile, and what claims cost.
 #[derive(Debug, Serialize)]
 pub(super) struct Stage {
-    name: &'static str,
+    pub(super) name: &'static str,
+    pub(super) jobs_per_s: f64,
     pub(super) claim_p99_to_first: f64,
     pub(super) claims: Claims,
-}
-
-impl Stage {
-    pub(super) fn new(name: &'static str, claims: Claims) -> Self {
-        Self { name, claim_p99_to_first: 1.0, claims }
-    }
+    pub(super) dead_rows: i64,
+    /// The COPY of what comes meanwhile is in it.
+    #[serde(flatten)]
+    pub(super) cost: Cost,
 }
 
 #[derive(Debug, Serialize)]

@@ -81,6 +81,8 @@ fn claims_are_told_for_each_thing_that_piles_up() {
         for stage in stages {
             let claims = &stage["claims"];
             assert!(claims["ms"]["p99"].as_f64() > Some(0.0), "{stage}");
+            assert!(stage["wal_bytes_per_job"].as_f64() > Some(0.0), "{stage}");
+            assert!(stage["jobs_per_s"].as_f64() > Some(0.0), "{stage}");
             let jobs =
                 claims["jobs_per_claim"].as_f64().unwrap() * claims["ms"]["n"].as_f64().unwrap();
             // Each stage claims what it handles; the last claims on until it is told to stop.
