@@ -77,22 +77,13 @@ fn why_tells_of_taken_slots_and_rate_limits_what_is_known_of_them() {
     support::run(async |db| {
         let mut session = db.connect().await;
         for (name, daemons, ahead, expected) in CASES {
-            execute(&mut session, "BEGIN").await;
-            for (id, daemon) in (1..).zip(*daemons) {
-                publish(&mut session, id, daemon).await;
-            }
-            for kind in *ahead {
-                job(&mut session, kind).await;
-            }
-            let id = job(&mut session, "mail").await;
-            let why = format!(
-                "SELECT gate, blocking, detail FROM legwork.why({id}) WITH ORDINALITY AS w
+            const WHY: &str =
+                "SELECT gate, blocking, detail FROM legwork.why($id) WITH ORDINALITY AS w
                  (gate, blocking, detail, place)
-                 WHERE place > (SELECT o.place FROM legwork.why({id}) WITH ORDINALITY AS o
-                     (gate, blocking, detail, place) WHERE o.gate = 'line')"
-            );
-            assert_eq!(rows(&mut session, &why).await, *expected, "{name}");
-            execute(&mut session, "ROLLBACK").await;
+                 WHERE place > (SELECT o.place FROM legwork.why($id) WITH ORDINALITY AS o
+                     (gate, blocking, detail, place) WHERE o.gate = 'line')";
+            let told = told(&mut session, daemons, ahead, (WHY, expected)).await;
+            assert_eq!(told, *expected, "{name}");
         }
         end(session).await;
     });
@@ -124,15 +115,9 @@ fn daemons_that_claim_nothing_more_block_where_no_other_claims() {
     support::run(async |db| {
         let mut session = db.connect().await;
         for (daemons, expected) in CASES {
-            execute(&mut session, "BEGIN").await;
-            for (id, daemon) in (1..).zip(*daemons) {
-                publish(&mut session, id, daemon).await;
-            }
-            let id = job(&mut session, "mail").await;
-            let why =
-                format!("SELECT blocking, detail FROM legwork.why({id}) WHERE gate = 'quiet'");
-            assert_eq!(rows(&mut session, &why).await, *expected, "{daemons:?}");
-            execute(&mut session, "ROLLBACK").await;
+            const WHY: &str = "SELECT blocking, detail FROM legwork.why($id) WHERE gate = 'quiet'";
+            let told = told(&mut session, daemons, &[], (WHY, expected)).await;
+            assert_eq!(told, *expected, "{daemons:?}");
         }
         end(session).await;
     });
@@ -141,15 +126,12 @@ fn daemons_that_claim_nothing_more_block_where_no_other_claims() {
 #[test]
 fn what_a_daemon_that_claims_nothing_more_has_free_is_nobodys() {
     const QUIET: Option<&str> = Some(r#"{"queues": {"default": {"in_use": 4}}, "quiet": true}"#);
+    const WHY: &str = "SELECT blocking, detail FROM legwork.why($id) WHERE gate = 'slots'";
     support::run(async |db| {
         let mut session = db.connect().await;
-        for (id, daemon) in [(1, ("web-1", 2, TEN, QUIET)), (2, ("web-2", 2, TEN, FULL))] {
-            publish(&mut session, id, &daemon).await;
-        }
-        let id = job(&mut session, "mail").await;
-        let why = format!("SELECT blocking, detail FROM legwork.why({id}) WHERE gate = 'slots'");
+        let daemons = [("web-1", 2, TEN, QUIET), ("web-2", 2, TEN, FULL)];
         let expected = "t|all 10 slots of queue default are taken on every daemon that serves it (web-2: 10 of 10, 2 s ago)";
-        assert_eq!(rows(&mut session, &why).await, [expected]);
+        assert_eq!(told(&mut session, &daemons, &[], (WHY, &[expected])).await, [expected]);
         end(session).await;
     });
 }
@@ -182,6 +164,33 @@ fn a_held_job_of_a_limited_kind_may_be_one_that_waits_inside_its_daemon() {
         }
         end(session).await;
     });
+}
+
+/// What a question about the last of some jobs is answered right after these daemons spoke. Ages are told in whole
+/// seconds: where one passes in between, on a machine that has much to do, it is asked anew.
+async fn told(
+    session: &mut PgConnection,
+    daemons: &[Daemon],
+    ahead: &[&str],
+    (question, expected): (&str, &[&str]),
+) -> Vec<String> {
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        execute(session, "BEGIN").await;
+        for kind in ahead {
+            job(session, kind).await;
+        }
+        let id = job(session, "mail").await;
+        for (id, daemon) in (1..).zip(daemons) {
+            publish(session, id, daemon).await;
+        }
+        told = rows(session, &question.replace("$id", &id.to_string())).await;
+        execute(session, "ROLLBACK").await;
+        if told == expected {
+            break;
+        }
+    }
+    told
 }
 
 async fn publish(session: &mut PgConnection, id: i64, (name, seconds, limits, load): &Daemon) {

@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use super::{Configuration, SLACK, becomes, count, enqueue, enqueue_many};
 use crate::statements::{end, execute};
 use crate::support::database::administrator_url;
-use crate::support::{self, Daemon, Proxy};
+use crate::support::{self, Daemon, PATIENCE, Proxy};
 
 /// Waits until the daemon is ready.
 async fn is_ready(daemon: &Daemon) {
@@ -146,8 +146,9 @@ fn a_lock_that_statements_wait_for_makes_no_loop_late_and_has_none_started_again
         is_ready(&daemon).await;
         execute(&mut operator, "BEGIN; LOCK TABLE legwork.job").await;
         is_unready(&daemon, "[-]claimers failed: claims aren't answered").await;
-        // Each waits for the lock for 1 s: so many end only after longer than a loop may be late.
-        support::eventually("looks have waited for that long", async || {
+        // Each waits for the lock for 1 s: so many end only after longer than a loop may be late. Between them are
+        // pauses that grow to seconds, so it takes most of the usual patience where nothing else is to be done.
+        let waited = support::holds_within(2 * PATIENCE, async || {
             let text = daemon.get("/health/ready?verbose").await.1;
             assert!(text.lines().any(|line| line == "[+]loops ok"), "{text}");
             let labels = [r#"operation="look""#, r#"sqlstate_class="55""#];
@@ -155,6 +156,7 @@ fn a_lock_that_statements_wait_for_makes_no_loop_late_and_has_none_started_again
             missed.is_finite() && missed > LATE_AFTER
         })
         .await;
+        assert!(waited, "looks haven't waited for that long: {}", daemon.printed());
         execute(&mut operator, "ROLLBACK").await;
         is_ready(&daemon).await;
         assert_eq!(daemon.count("task.restarted"), 0, "{}", daemon.printed());
