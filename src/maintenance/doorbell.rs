@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep_until};
 const RING_BELOW: f64 = 500.0;
 /// Above so many they stop; the gap keeps the mode from flapping.
 const SILENCE_ABOVE: f64 = 1000.0;
+/// Above so many jobs are said to come.
+const JOBS_COME: f64 = 1.0;
 /// How long one extension lasts: two rounds and more, so that a slow one doesn't end it.
 const EXTENSION: Duration = Duration::from_secs(20);
 /// Between two readings while little happens: many rings don't wait for it.
@@ -95,13 +97,14 @@ impl Doorbell {
 /// and how long until the next reading, which asks them to.
 fn judge(ringing: bool, rate: f64, many: bool) -> (bool, Duration) {
     let rings = rate <= SILENCE_ABOVE && (ringing || rate < RING_BELOW);
-    let pause = match rate {
+    let pause = if many && rings {
         // Since a reading that may be seconds old the rate is a mean: the burst may have just begun.
-        _ if many && rings => BURST_PAUSE,
+        BURST_PAUSE
+    } else if rings != ringing || rate > JOBS_COME {
         // After a burst they ring from the next reading on.
-        _ if rings && !ringing => BUSY_PAUSE,
-        rate if rate > 1.0 => BUSY_PAUSE,
-        _ => IDLE_PAUSE,
+        BUSY_PAUSE
+    } else {
+        IDLE_PAUSE
     };
     (rings, pause)
 }

@@ -281,6 +281,7 @@ fn who_lacks_a_role_is_told_which() {
 
 /// What an application brings along for its jobs: a role without a login, and what that may do. Nothing waits
 /// for its function's sleep: one that has to be ended must be there to be ended.
+/// Its function takes as long as the payload says: that is the attempt's length, and nothing waits for it.
 const APPLICATION: &[&str] = &[
     "CREATE ROLE app_jobs",
     "CREATE SCHEMA app",

@@ -166,6 +166,9 @@ fn a_held_job_of_a_limited_kind_may_be_one_that_waits_inside_its_daemon() {
     });
 }
 
+/// How often it is asked for the right second.
+const ASKED_MOST: u32 = 20;
+
 /// What a question about the last of some jobs is answered right after these daemons spoke. Ages are told in whole
 /// seconds: where one passes in between, on a machine that has much to do, it is asked anew.
 async fn told(
@@ -175,7 +178,7 @@ async fn told(
     (question, expected): (&str, &[&str]),
 ) -> Vec<String> {
     let mut told = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..ASKED_MOST {
         execute(session, "BEGIN").await;
         for kind in ahead {
             job(session, kind).await;
