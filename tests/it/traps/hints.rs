@@ -92,29 +92,28 @@ async fn asked_to_ring(daemon: &Daemon) -> f64 {
 #[test]
 fn trap_10_many_rings_make_it_look_at_once_and_a_storm_of_forged_ones_not_all_the_time() {
     const STORM: &str = "SELECT pg_notify('legwork', i::text) FROM generate_series(1, 300000) i";
-    // Two looks come in this time only where rings asked for them: they are 8 s apart else. A machine that has much
-    // to do has three chances.
+    // Half of what is between two looks that nobody asked for: such a one may fall into one storm, but not into two in
+    // a row.
     const AT_ONCE: Duration = Duration::from_secs(4);
-    const STORMS: u32 = 3;
+    const STORMS: u32 = 2;
     support::run(async |db| {
         let pool = db.pool().await;
         let mut daemon = listening(&db).await;
-        let mut looked_at_once = false;
         for _ in 0..STORMS {
             let (before, began) = (asked_to_ring(&daemon).await, Instant::now());
             pool.execute(STORM).await.expect("any role may notify");
             // It rings as well, and so its ring comes after all of theirs.
             let id = enqueue(&pool, "noop").await;
             becomes(&pool, id, "completed").await;
-            looked_at_once |= support::holds_within(AT_ONCE, async || {
+            let looked_at_once = support::holds_within(AT_ONCE, async || {
                 asked_to_ring(&daemon).await > before + 1.0
             })
             .await;
             let looks = asked_to_ring(&daemon).await - before;
             let most = 10.0 + 20.0 * began.elapsed().as_secs_f64();
             assert!(looks < most, "{looks} looks, {most} are allowed");
+            assert!(looked_at_once, "many rings made it look no sooner: {looks} looks");
         }
-        assert!(looked_at_once, "many rings made it look no sooner than it would have looked");
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
