@@ -115,7 +115,6 @@ async fn fed(
             jobs_per_s: rate(&before, &after, jobs),
             claim_p99_to_first: 1.0,
             claims: Claims::of(&metrics.claims.take()),
-            dead_rows: gauge.dead_rows().await?,
             cost: Cost::between(&before, &after, jobs),
         })
     };

@@ -42,8 +42,7 @@ pub(super) async fn measure(
         start_to_first_ms: tenths(millis(stamps.first().saturating_sub(started))),
         handled_twice: stamps.handled().cast_signed().saturating_sub_unsigned(jobs),
         preload_rows_per_s: rate(&empty, &loaded, jobs),
-        preload_wal_per_job: wal_per_job(&empty, &loaded, jobs),
-        dead_rows: gauge.dead_rows().await?,
+        preload_wal_per_job: wal_per_job(&[(empty, loaded)], jobs),
         cost: Cost::between(&before, &after, jobs),
     };
     Ok(bed.report(jobs, Figures::Drain(figures)))

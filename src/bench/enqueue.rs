@@ -6,10 +6,10 @@
 
 use super::{
     Bed, BenchError, Progress, SETTLE, beside,
-    gauge::Gauge,
+    gauge::{Gauge, Reading},
     handler::Stamps,
     job, or_stopped,
-    report::{Cost, Enqueue, Figures, Inserts, Report, float, rate, ratio, tenths},
+    report::{Cost, Enqueue, Figures, Inserts, Report, float, rate, rate_over, ratio, tenths},
 };
 use crate::{daemon::Signals, postgres::BenchSession};
 use futures::future::try_join_all;
@@ -32,10 +32,9 @@ pub(super) async fn measure(
     let next = Cell::new(0);
     let alone = async {
         bed.session().make_bare_table().await?;
-        let before = gauge.read().await?;
         let inserts = Callers { bed, next: &next, show };
-        inserts.for_a_while(CALLERS, each, async |s, n| Ok(s.insert(n).await?)).await?;
-        let middle = gauge.read().await?;
+        let insert = async |s: &mut BenchSession, n| Ok(s.insert(n).await?);
+        let (before, middle) = inserts.for_a_while(&mut gauge, CALLERS, each, insert).await?;
         let singles = next.get();
         let pushed = |done| show(Progress { doing: "copying", done, of: jobs });
         bed.session().preload(&job(), singles..singles + jobs, pushed).await?;
@@ -74,26 +73,33 @@ async fn beside_daemon(
 ) -> Result<Vec<Inserts>, BenchError> {
     let stamps = Stamps::new(0);
     let (jobs, bare) = (Cell::new(0), Cell::new(0));
+    let mut gauge = Gauge::new(bed.session()).await;
     let work = async {
         sleep(SETTLE).await;
         let (into_jobs, into_bare) =
             (Callers { bed, next: &jobs, show }, Callers { bed, next: &bare, show });
         let mut all = Vec::new();
         for &clients in clients {
-            let (mut took, mut took_bare) = (Duration::ZERO, Duration::ZERO);
+            let (mut turns, mut bare_turns) = (Vec::new(), Vec::new());
             let (before, before_bare) = (jobs.get(), bare.get());
             for _ in 0..TURNS {
                 let each = each / TURNS;
                 let insert = async |s: &mut BenchSession, n| Ok(s.insert_bare(n).await?);
-                took_bare += into_bare.for_a_while(clients, each, insert).await?;
+                bare_turns.push(into_bare.for_a_while(&mut gauge, clients, each, insert).await?);
                 let insert = async |s: &mut BenchSession, n| Ok(s.insert(n).await?);
-                took += into_jobs.for_a_while(clients, each, insert).await?;
+                turns.push(into_jobs.for_a_while(&mut gauge, clients, each, insert).await?);
             }
-            let per_s = |count: u64, took: Duration| tenths(float(count) / took.as_secs_f64());
-            let per_s =
-                (per_s(jobs.get() - before, took), per_s(bare.get() - before_bare, took_bare));
-            let to_bare = ratio(per_s.0, per_s.1);
-            all.push(Inserts { clients, per_s: per_s.0, bare_per_s: per_s.1, to_bare });
+            let (count, bare_count) = (jobs.get() - before, bare.get() - before_bare);
+            let (per_s, bare_per_s) =
+                (rate_over(&turns, count), rate_over(&bare_turns, bare_count));
+            all.push(Inserts {
+                clients,
+                per_s,
+                bare_per_s,
+                to_bare: ratio(per_s, bare_per_s),
+                cost: Cost::over(&turns, count),
+                bare: Cost::over(&bare_turns, bare_count),
+            });
         }
         Ok(all)
     };
@@ -109,15 +115,17 @@ struct Callers<'b, S> {
 }
 
 impl<S: Fn(Progress)> Callers<'_, S> {
-    /// Gives how long it was from the first insert to the last answer. All are connected by then.
+    /// Reads the counters before the first insert, when all are connected, and after the last answer.
     async fn for_a_while(
         &self,
+        gauge: &mut Gauge,
         clients: u16,
         each: Duration,
         insert: impl AsyncFn(&mut BenchSession, u64) -> Result<(), BenchError>,
-    ) -> Result<Duration, BenchError> {
+    ) -> Result<(Reading, Reading), BenchError> {
         let mut sessions: Vec<_> = (0..clients).map(|_| self.bed.session()).collect();
         try_join_all(sessions.iter_mut().map(BenchSession::wal_bytes)).await?;
+        let before = gauge.read().await?;
         let began = Instant::now();
         let client = async |session: &mut BenchSession| {
             while began.elapsed() < each {
@@ -128,6 +136,6 @@ impl<S: Fn(Progress)> Callers<'_, S> {
             Ok::<_, BenchError>(())
         };
         try_join_all(sessions.iter_mut().map(&client)).await?;
-        Ok(began.elapsed())
+        Ok((before, gauge.read().await?))
     }
 }

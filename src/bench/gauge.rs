@@ -26,6 +26,8 @@ pub(super) struct Reading {
     pub(super) server_cpu: Option<f64>,
     /// Seconds.
     pub(super) own_cpu: f64,
+    /// As the server counts them.
+    pub(super) dead_rows: i64,
 }
 
 impl Gauge {
@@ -35,23 +37,14 @@ impl Gauge {
         Self { session, postmaster }
     }
 
-    /// Dead rows, as the server counts them.
-    pub(super) async fn dead_rows(&mut self) -> Result<i64, BenchError> {
-        Ok(self.session.dead_rows().await?)
-    }
-
     /// The counters now.
     pub(super) async fn read(&mut self) -> Result<Reading, BenchError> {
         let wal_bytes = self.session.wal_bytes().await?;
-        Ok(Reading {
-            at: Instant::now(),
-            wal_bytes,
-            server_cpu: self.postmaster.map(family_cpu),
-            own_cpu: fs::read_to_string("/proc/self/stat")
-                .ok()
-                .and_then(|line| Stat::of(&line))
-                .map_or(0.0, |stat| stat.own),
-        })
+        let (at, server_cpu, own_cpu) =
+            (Instant::now(), self.postmaster.map(family_cpu), own_cpu());
+        // Last, so that the question is in no figure of the stretch that ends here.
+        let dead_rows = self.session.dead_rows().await?;
+        Ok(Reading { at, wal_bytes, server_cpu, own_cpu, dead_rows })
     }
 }
 
@@ -61,6 +54,12 @@ pub(super) fn peak_memory() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// CPU of this process.
+fn own_cpu() -> f64 {
+    let line = fs::read_to_string("/proc/self/stat").ok();
+    line.and_then(|line| Stat::of(&line)).map_or(0.0, |stat| stat.own)
 }
 
 /// The process id in a server's file may be another machine's or another container's.

@@ -45,7 +45,6 @@ pub(super) async fn measure(
             slices.push(Slice {
                 jobs_per_s: rate(&before, &after, until - pushed),
                 claims: Claims::of(&metrics.claims.take()),
-                dead_rows: gauge.dead_rows().await?,
                 cost: Cost::between(&before, &after, until - pushed),
             });
             pushed = until;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::telemetry::metrics::ClaimTime;
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// What came of a run.
 #[derive(Debug, Serialize)]
@@ -55,7 +55,6 @@ pub(super) struct Drain {
     pub(super) handled_twice: i64,
     pub(super) preload_rows_per_s: f64,
     pub(super) preload_wal_per_job: f64,
-    pub(super) dead_rows: i64,
     #[serde(flatten)]
     pub(super) cost: Cost,
 }
@@ -94,6 +93,11 @@ pub(super) struct Inserts {
     pub(super) per_s: f64,
     pub(super) bare_per_s: f64,
     pub(super) to_bare: f64,
+    /// Of the turns of `legwork.job`, with what handling the jobs costs meanwhile.
+    #[serde(flatten)]
+    pub(super) cost: Cost,
+    /// Of the turns of the other.
+    pub(super) bare: Cost,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,7 +113,6 @@ pub(super) struct Pinned {
 pub(super) struct Slice {
     pub(super) jobs_per_s: f64,
     pub(super) claims: Claims,
-    pub(super) dead_rows: i64,
     #[serde(flatten)]
     pub(super) cost: Cost,
 }
@@ -130,7 +133,6 @@ pub(super) struct Stage {
     pub(super) jobs_per_s: f64,
     pub(super) claim_p99_to_first: f64,
     pub(super) claims: Claims,
-    pub(super) dead_rows: i64,
     /// The COPY of what comes meanwhile is in it.
     #[serde(flatten)]
     pub(super) cost: Cost,
@@ -177,19 +179,29 @@ pub(super) struct Cost {
     worker_cpu_s: f64,
     pub(super) pg_cpu_us_per_job: f64,
     worker_cpu_us_per_job: f64,
+    /// At its end.
+    dead_rows: i64,
 }
 
 impl Cost {
     pub(super) fn between(before: &Reading, after: &Reading, jobs: u64) -> Self {
-        let server = before.server_cpu.zip(after.server_cpu).map(|(before, after)| after - before);
-        let own = after.own_cpu - before.own_cpu;
+        Self::over(&[(*before, *after)], jobs)
+    }
+
+    /// Of several stretches together, which had so many jobs in all.
+    pub(super) fn over(stretches: &[(Reading, Reading)], jobs: u64) -> Self {
+        let server =
+            |(before, after): &(Reading, Reading)| Some(after.server_cpu? - before.server_cpu?);
+        let server: Option<f64> = stretches.iter().map(server).sum();
+        let own: f64 = stretches.iter().map(|(before, after)| after.own_cpu - before.own_cpu).sum();
         let each = |seconds: f64| tenths(seconds * 1e6 / float(jobs));
         Self {
-            wal_bytes_per_job: wal_per_job(before, after, jobs),
+            wal_bytes_per_job: wal_per_job(stretches, jobs),
             pg_cpu_s: server.map_or(-1.0, thousandths),
             worker_cpu_s: thousandths(own),
             pg_cpu_us_per_job: server.map_or(-1.0, each),
             worker_cpu_us_per_job: each(own),
+            dead_rows: stretches.last().map_or(0, |(_, after)| after.dead_rows),
         }
     }
 }
@@ -269,7 +281,7 @@ impl fmt::Display for Report {
                 writeln!(f, "  slice     jobs/s  claim p50 ms  p99 ms  dead rows")?;
                 for (number, slice) in (1..).zip(&pinned.slices) {
                     let Spread { p50, p99, .. } = slice.claims.ms;
-                    let (rate, dead) = (slice.jobs_per_s, slice.dead_rows);
+                    let (rate, dead) = (slice.jobs_per_s, slice.cost.dead_rows);
                     writeln!(f, "{number:>7} {rate:>10.0} {p50:>13} {p99:>7} {dead:>10}")?;
                 }
                 let (rate, claim) = (pinned.last_to_first_rate, pinned.last_to_first_claim_p99);
@@ -300,11 +312,21 @@ impl fmt::Display for Report {
 
 /// Jobs a second.
 pub(super) fn rate(before: &Reading, after: &Reading, jobs: u64) -> f64 {
-    tenths(float(jobs) / after.at.duration_since(before.at).as_secs_f64().max(1e-6))
+    rate_over(&[(*before, *after)], jobs)
 }
 
-pub(super) fn wal_per_job(before: &Reading, after: &Reading, jobs: u64) -> f64 {
-    let bytes = after.wal_bytes.saturating_sub(before.wal_bytes);
+/// Jobs a second, in several stretches together.
+pub(super) fn rate_over(stretches: &[(Reading, Reading)], jobs: u64) -> f64 {
+    let took: Duration =
+        stretches.iter().map(|(before, after)| after.at.duration_since(before.at)).sum();
+    tenths(float(jobs) / took.as_secs_f64().max(1e-6))
+}
+
+pub(super) fn wal_per_job(stretches: &[(Reading, Reading)], jobs: u64) -> f64 {
+    let bytes: i64 = stretches
+        .iter()
+        .map(|(before, after)| after.wal_bytes.saturating_sub(before.wal_bytes))
+        .sum();
     tenths(float(bytes.unsigned_abs()) / float(jobs))
 }
 
@@ -345,10 +367,27 @@ mod tests {
     #[tokio::test]
     async fn a_server_whose_cpu_cannot_be_read_says_minus_one() {
         let at = tokio::time::Instant::now();
-        let reading = Reading { at, wal_bytes: 0, server_cpu: None, own_cpu: 1.0 };
+        let reading = Reading { at, wal_bytes: 0, server_cpu: None, own_cpu: 1.0, dead_rows: 0 };
         let after = Reading { wal_bytes: 5000, own_cpu: 1.5, ..reading };
         let cost = Cost::between(&reading, &after, 10);
         assert_eq!((cost.pg_cpu_us_per_job, cost.worker_cpu_us_per_job), (-1.0, 50_000.0));
         assert!((cost.wal_bytes_per_job - 500.0).abs() < f64::EPSILON);
+    }
+
+    #[tokio::test]
+    async fn stretches_are_added_up_without_what_lies_between() {
+        let start = tokio::time::Instant::now();
+        let reading = |seconds: u32, wal_bytes, dead_rows| Reading {
+            at: start + Duration::from_secs(seconds.into()),
+            wal_bytes,
+            server_cpu: Some(f64::from(seconds)),
+            own_cpu: f64::from(seconds) / 2.0,
+            dead_rows,
+        };
+        let stretches =
+            [(reading(0, 0, 9), reading(1, 100, 8)), (reading(5, 900, 7), reading(8, 1200, 6))];
+        let cost = Cost::over(&stretches, 4);
+        assert_eq!((cost.pg_cpu_s, cost.worker_cpu_s, cost.dead_rows), (4.0, 2.0, 6));
+        assert_eq!((cost.wal_bytes_per_job, rate_over(&stretches, 4)), (100.0, 1.0));
     }
 }

@@ -25,7 +25,10 @@ fn a_drain_handles_every_job_once_and_leaves_no_database() {
             assert_eq!(figures["n"], 2000);
             assert_eq!(figures["handled_twice"], 0);
             assert_eq!(figures["config"]["history"], history == "on");
-            assert!(figures["jobs_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{figures}");
+            assert!(
+                cost(&figures)["jobs_per_s"].as_f64().is_some_and(|rate| rate > 0.0),
+                "{figures}"
+            );
         }
         support::eventually("every benchmark's database is gone", async || {
             databases_left(&db).await == 0
@@ -41,11 +44,20 @@ fn latency_is_told_for_every_job_after_the_first_second() {
         let figures = legwork(&db, &arguments).await.done().json();
         assert_eq!(figures["commit_to_start_ms"]["n"], 50);
         assert_eq!((&figures["rate"], &figures["n"]), (&40.into(), &90.into()), "{figures}");
-        assert!(figures["bare"]["wal_bytes_per_job"].as_f64() > Some(0.0), "{figures}");
+        assert!(cost(&figures["bare"])["wal_bytes_per_job"].as_f64() > Some(0.0), "{figures}");
+        assert!(cost(&figures)["wal_bytes_per_job"].as_f64() > Some(0.0), "{figures}");
         let insert = figures["insert_ms"]["p50"].as_f64().expect("a number");
         let call = figures["call_to_start_ms"]["max"].as_f64().expect("a number");
         assert!(call > 0.0 && insert > 0.0, "{figures}");
     });
+}
+
+/// What every stretch of work tells of its cost.
+fn cost(stretch: &Value) -> &Value {
+    for field in ["wal_bytes_per_job", "pg_cpu_us_per_job", "worker_cpu_us_per_job", "dead_rows"] {
+        assert!(stretch[field].is_number(), "{field} in {stretch}");
+    }
+    stretch
 }
 
 /// The figures of a run.
@@ -62,7 +74,7 @@ fn a_churn_under_a_held_snapshot_is_told_slice_by_slice() {
         assert_eq!((slices.len(), &figures["n"]), (10, &2000.into()), "{figures}");
         assert_eq!(figures["handled_twice"], 0);
         for slice in slices {
-            assert!(slice["jobs_per_s"].as_f64() > Some(0.0), "{slice}");
+            assert!(cost(slice)["jobs_per_s"].as_f64() > Some(0.0), "{slice}");
             assert!(slice["claims"]["ms"]["n"].as_u64() > Some(0), "{slice}");
         }
         assert!(figures["server"]["shared_buffers"].is_string(), "{figures}");
@@ -82,7 +94,7 @@ fn claims_are_told_for_each_thing_that_piles_up() {
             let claims = &stage["claims"];
             assert!(claims["ms"]["p99"].as_f64() > Some(0.0), "{stage}");
             assert!(stage["wal_bytes_per_job"].as_f64() > Some(0.0), "{stage}");
-            assert!(stage["jobs_per_s"].as_f64() > Some(0.0), "{stage}");
+            assert!(cost(stage)["jobs_per_s"].as_f64() > Some(0.0), "{stage}");
             let jobs =
                 claims["jobs_per_claim"].as_f64().unwrap() * claims["ms"]["n"].as_f64().unwrap();
             // Each stage claims what it handles; the last claims on until it is told to stop.
@@ -100,7 +112,7 @@ fn a_fleet_is_told_for_each_number_of_daemons() {
         assert_eq!((sizes.as_slice(), &figures["n"]), (&[1, 2, 3][..], &3000.into()));
         for crew in crews {
             assert_eq!(crew["handled_twice"], 0, "{crew}");
-            assert!(crew["jobs_per_s"].as_f64() > Some(0.0), "{crew}");
+            assert!(cost(crew)["jobs_per_s"].as_f64() > Some(0.0), "{crew}");
             assert!(crew["connections_per_daemon"].as_f64() >= Some(1.0), "{crew}");
         }
     });
@@ -118,6 +130,12 @@ fn inserts_are_told_beside_a_bare_tables_for_each_number_of_clients() {
             let rate = |name: &str| row[name].as_f64().expect("a rate");
             let ratio = rate("per_s") / rate("bare_per_s");
             assert!((rate("to_bare") - ratio).abs() < 0.01, "{row}");
+            // A job's row has more to it than a bare one, and then it is handled.
+            let wal = (
+                cost(row)["wal_bytes_per_job"].as_f64(),
+                cost(&row["bare"])["wal_bytes_per_job"].as_f64(),
+            );
+            assert!(wal.0 > wal.1 && wal.1 > Some(0.0), "{row}");
         }
         assert!(figures["bare_bulk_rows_per_s"].as_f64() > Some(0.0), "{figures}");
     });
