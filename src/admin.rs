@@ -5,6 +5,7 @@
 //! body has a limit with a name. Nothing here asks the database: what is shown comes from
 //! `telemetry`. It starts no task: all connections are polled inside [`serve`].
 
+mod access;
 mod connection;
 mod health;
 mod hosts;
@@ -15,6 +16,7 @@ mod problem;
 mod request;
 mod routes;
 
+pub use access::{Access, Role};
 pub use connection::serve;
 pub use hosts::Hosts;
 pub use listener::{AdminError, Bound, adopt, bind};

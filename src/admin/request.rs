@@ -95,7 +95,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     headers.get(&REQUEST_ID).filter(harmless).cloned().unwrap_or_else(own)
 }
 
-fn peer(request: &Request) -> Option<IpAddr> {
+/// The address at the other end.
+pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 

@@ -1,5 +1,6 @@
 //! The port on real sockets, as probes, scrapers and hostile clients meet it.
 
+mod asked;
 mod described;
 
 use super::{
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn state() -> AdminState {
     let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
-    AdminState { health, metrics: Arc::new(metrics), hosts }
+    AdminState { health, metrics: Arc::new(metrics), hosts, access: Access::default() }
 }
 
 /// Serves while `client` talks, then shuts down and waits for the end.
@@ -414,8 +415,7 @@ async fn what_people_should_look_at_is_said_and_makes_nothing_unready() {
 #[tokio::test]
 async fn a_supervisor_that_hangs_fails_liveness() {
     let metrics = Arc::new(Metrics::new(&config::Metrics { max_kinds: 1 }));
-    let state =
-        AdminState { health: Health::new(Duration::ZERO), metrics, hosts: Hosts::default() };
+    let state = AdminState { health: Health::new(Duration::ZERO), metrics, ..state() };
     let answer = served(state, async |at| get(at, "/health/live", "").await).await;
     assert_eq!(status(&answer), 503);
     assert!(body(&answer).starts_with("[-]supervisor failed: "), "{answer}");
@@ -427,21 +427,6 @@ async fn the_version_is_told_on_the_machine_itself() {
     let told: serde_json::Value = serde_json::from_str(body(&answer)).unwrap();
     assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(told["commit"], env!("LEGWORK_COMMIT"));
-}
-
-#[rstest]
-#[case::loopback("127.0.0.9:4000", 200)]
-#[case::loopback_six("[::1]:4000", 200)]
-#[case::mapped("[::ffff:127.0.0.1]:4000", 200)]
-#[case::neighbour("192.0.2.7:4000", 404)]
-#[tokio::test]
-async fn the_version_exists_for_the_machine_itself_alone(#[case] peer: &str, #[case] code: u16) {
-    let peer: SocketAddr = peer.parse().unwrap();
-    let mut request = axum::extract::Request::new(axum::body::Body::empty());
-    *request.uri_mut() = "/version".parse().unwrap();
-    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-    let answer = tower::ServiceExt::oneshot(routes::router(state()), request).await.unwrap();
-    assert_eq!(answer.status().as_u16(), code);
 }
 
 #[tokio::test]

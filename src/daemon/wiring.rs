@@ -15,7 +15,7 @@ use super::{
     shutdown,
 };
 use crate::{
-    admin::{self, AdminState, Bound, Hosts},
+    admin::{self, Access, AdminState, Bound, Hosts},
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
     config::Settings,
@@ -122,7 +122,7 @@ impl Running {
         };
         if let Some((bound, hosts)) = bound {
             let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
-            let state = AdminState { health, metrics, hosts };
+            let state = AdminState { health, metrics, hosts, access: Access::default() };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.

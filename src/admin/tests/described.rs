@@ -124,7 +124,7 @@ fn the_document_has_the_routes_that_exist_and_no_other() {
     let document = openapi::document();
     let described: BTreeSet<_> = document["paths"].as_object().unwrap().keys().cloned().collect();
     let routes: BTreeSet<_> =
-        routes::routes().into_iter().map(|(path, _)| path.to_owned()).collect();
+        routes::routes().into_iter().map(|route| route.path.to_owned()).collect();
     assert_eq!(described, routes);
     assert_eq!(document["openapi"], "3.1.0");
 }
@@ -144,7 +144,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let document: Value = serde_json::from_str(body(&document)).unwrap();
 
     let mut seen = BTreeSet::new();
-    for (path, _) in routes::routes() {
+    for routes::Route { path, .. } in routes::routes() {
         for method in [Method::GET, Method::HEAD] {
             for state in [&well, &ill] {
                 for (headers, peer) in [
