@@ -7,6 +7,9 @@
 
 mod access;
 mod connection;
+mod credentials;
+mod foreign;
+mod guesses;
 mod health;
 mod hosts;
 mod listener;

@@ -13,7 +13,7 @@ use axum::{
     Router,
     extract::State,
     handler::Handler,
-    http::{Method, header},
+    http::{Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
@@ -55,7 +55,15 @@ impl Route {
         audience: impl Into<Audience>,
         answer: impl Handler<T, AdminState>,
     ) -> Self {
-        Self { method: Method::GET, path, audience: audience.into(), answer: get(answer) }
+        Self::new((Method::GET, path), audience, get(answer))
+    }
+
+    pub(super) fn new(
+        (method, path): (Method, &'static str),
+        audience: impl Into<Audience>,
+        answer: MethodRouter<AdminState>,
+    ) -> Self {
+        Self { method, path, audience: audience.into(), answer }
     }
 }
 
@@ -74,17 +82,31 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 pub(super) fn router(state: AdminState) -> Router {
-    let routes = routes();
-    let guard = Guard::new(state.access.clone(), &routes);
+    router_of(routes(), state)
+}
+
+/// These routes, each behind what is done for every request.
+pub(super) fn router_of(routes: Vec<Route>, state: AdminState) -> Router {
+    let guard = Guard::new(&state, &routes);
     let add = |router: Router<_>, route: Route| router.route(route.path, route.answer);
-    routes
+    let routes = routes
         .into_iter()
         .fold(Router::new(), add)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .fallback(async || Problem::NotFound)
         .layer(middleware::from_fn_with_state(guard, access::guard))
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
-        .with_state(state)
+        .with_state(state);
+    // Outside, since the methods are put to the answer behind every layer.
+    Router::new().fallback_service(routes).layer(middleware::map_response(without_methods))
+}
+
+/// Which methods a path takes is said to whoever asked it with another, and not to whoever was refused.
+async fn without_methods(mut response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().remove(header::ALLOW);
+    }
+    response
 }
 
 async fn metrics(State(state): State<AdminState>) -> Response {

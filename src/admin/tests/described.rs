@@ -1,5 +1,6 @@
 //! The document of the port against the port: the same routes, and answers as they stand there.
 
+use super::asked::{VIEWER, tokens};
 use super::*;
 use axum::{
     body::{Body, to_bytes},
@@ -136,9 +137,17 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
     let rebound = [("host", "evil.example.com")];
+    let (right, guess) = ([("authorization", VIEWER)], [("authorization", "Bearer wrong")]);
     well.health.enter(Phase::Ready);
     well.health.warn("configuration", Some("it wasn't reloaded".into()));
     let ill = AdminState { health: Health::new(Duration::ZERO), ..state() };
+    let [guarded, guessed] = [(); 2].map(|()| AdminState { access: tokens(), ..state() });
+    for token in ["1", "2", "3", "4", "5", "6"] {
+        let token = format!("Bearer {token}");
+        let wrong = [("authorization", &*token)];
+        ask(&guessed, (Method::GET, "/version"), &wrong, HERE).await;
+    }
+    let foreign = [("origin", "https://evil.example.com")];
     let document = served(well.clone(), async |at| get(at, "/openapi.json", "").await).await;
     assert_eq!(header(&document, "content-type"), Some("application/json"));
     let document: Value = serde_json::from_str(body(&document)).unwrap();
@@ -153,8 +162,17 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                     (&large[..], HERE),
                     (&rebound[..], HERE),
                     (&[][..], ELSEWHERE),
+                    (&foreign[..], HERE),
                 ] {
                     let exchange = ask(state, (method.clone(), path), headers, peer).await;
+                    seen.insert(held(&document, exchange).await);
+                }
+            }
+            for state in [&guarded, &guessed] {
+                for headers in [&[][..], &right[..], &guess[..]] {
+                    let exchange = ask(state, (method.clone(), path), headers, ELSEWHERE).await;
+                    seen.insert(held(&document, exchange).await);
+                    let exchange = ask(state, (method.clone(), path), headers, HERE).await;
                     seen.insert(held(&document, exchange).await);
                 }
             }
