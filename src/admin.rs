@@ -8,6 +8,7 @@
 mod access;
 mod connection;
 mod credentials;
+mod debug;
 mod foreign;
 mod guesses;
 mod health;

@@ -113,6 +113,8 @@ pub mod schedule;
 // Layer 1: what every room may name.
 pub mod config;
 mod outbound;
+#[doc(hidden)]
+pub mod profile;
 #[cfg(legwork_seeded_bugs)]
 pub mod seeded;
 #[doc(hidden)]

@@ -5,6 +5,9 @@
 //! unsafe because hardly anything may run there. This is the one audited room that may opt out of
 //! `unsafe_code`; each block says why it is sound.
 //!
+//! So must a look at what each thread does at the moment: it happens in a signal's handler, where nothing may be
+//! allocated, locked or waited for.
+//!
 //! It decides nothing: who is started, as whom and when it is stopped is the caller's business.
 
 mod child;
@@ -16,6 +19,19 @@ mod image;
 #[cfg(target_os = "linux")]
 pub mod init;
 mod report;
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+pub mod sampler;
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+#[path = "sys/sampler/elsewhere.rs"]
+pub mod sampler;
 pub mod spawner;
 
 pub use child::ChildSetup;

@@ -13,6 +13,7 @@ use legwork::{
     dispatcher::{BATCH_CAPACITY, Dispatcher, Limiter, Limits},
     executor::Handler,
     heartbeat::Leases,
+    profile::Label,
     supervise::{ExitPolicy, Supervisor},
     telemetry::{health::Health, metrics::Metrics},
     worker::{Assignment, KindRuntime, Pool, PoolParts, Slots},
@@ -74,7 +75,8 @@ impl Rooms {
     ) -> Lane {
         let runtime = |kind| {
             let (handler, metrics) = (Arc::clone(handler), self.metrics.job(&queue(), kind));
-            let runtime = KindRuntime { policy: policy(), handler, metrics };
+            let (policy, label) = (policy(), Label::of(kind, &queue()));
+            let runtime = KindRuntime { policy, handler, label, metrics };
             (kind.clone(), Arc::new(runtime))
         };
         let parts = PoolParts {

@@ -31,6 +31,13 @@ pub(super) fn document() -> Value {
                         digits, _ . or -. Otherwise the request gets one.",
                     "schema": { "type": "string" },
                 },
+                "Seconds": number("seconds", "How long.", 120, 30),
+                "Hertz": number("hz", "Samples for each second of CPU time.", 200, 99),
+                "Format": {
+                    "name": "format", "in": "query",
+                    "description": "How it is written down.",
+                    "schema": { "type": "string", "enum": ["pprof", "svg", "folded", "speedscope"], "default": "pprof" },
+                },
                 "Verbose": {
                     "name": "verbose", "in": "query", "allowEmptyValue": true,
                     "description": "Lists in plain text the checks that are well, too.",
@@ -63,6 +70,13 @@ fn paths() -> Value {
     let version =
         json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Version" } } });
     let document = json!({ "application/json": { "schema": { "type": "object" } } });
+    let html = json!({ "text/html": { "schema": { "type": "string" } } });
+    let bytes =
+        json!({ "schema": { "type": "string", "contentMediaType": "application/octet-stream" } });
+    let profile = json!({
+        "application/octet-stream": bytes, "image/svg+xml": { "schema": { "type": "string" } },
+        "text/plain": { "schema": { "type": "string" } }, "application/json": { "schema": { "type": "object" } },
+    });
     let (alive, takes_jobs) = ("Whether a restart would help", "Whether the daemon takes jobs");
     json!({
         "/health/live": probe("live", alive),
@@ -70,9 +84,17 @@ fn paths() -> Value {
         "/health/startup": probe("startup", "Whether the daemon has started"),
         "/livez": probe("livez", alive),
         "/readyz": probe("readyz", takes_jobs),
-        "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text)]),
+        "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text.clone())]),
         "/version": path("version", "Which version runs", &[], &[("200", "It.", version)]),
         "/openapi.json": path("openapi", "This document", &[], &[("200", "It.", document)]),
+        "/debug/pprof/": path("pprof", "The list of profiles", &[], &[("200", "A page.", html)]),
+        "/debug/pprof/profile": path("pprof_profile", "A CPU profile, by kind and queue", &["Seconds", "Hertz", "Format"], &[
+            ("200", "It.", profile), ("400", "A parameter makes no sense.", text.clone()),
+            ("409", "Somebody else takes one.", text.clone()),
+            ("500", "It couldn't be taken.", text.clone()), ("501", "This system has none.", text.clone()),
+        ]),
+        "/debug/pprof/cmdline": path("pprof_cmdline", "The program and its arguments", &[], &[("200", "With a NUL between two.", text.clone())]),
+        "/debug/pprof/symbol": path("pprof_symbol", "The names of addresses", &[], &[("200", "A line for each.", text.clone()), ("400", "Too many.", text)]),
     })
 }
 
@@ -104,6 +126,12 @@ fn path(id: &str, summary: &str, parameters: &[&str], answers: &[(&str, &str, Va
 
 fn text_body() -> Value {
     json!({ "text/plain": { "schema": { "type": "string" } } })
+}
+
+/// A number of a profile's query, from 1 on.
+fn number(name: &str, description: &str, most: u32, default: u32) -> Value {
+    let schema = json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default });
+    json!({ "name": name, "in": "query", "description": description, "schema": schema })
 }
 
 fn problem_body() -> Value {

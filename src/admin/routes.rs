@@ -1,7 +1,8 @@
 //! What the port answers.
 
 use super::{
-    access::{self, Access, Audience, Audience::Everybody, Guard, Role::Viewer},
+    access::{self, Access, Audience, Audience::Everybody, Guard, Role::Operator, Role::Viewer},
+    debug::pprof,
     health,
     hosts::Hosts,
     openapi,
@@ -16,7 +17,7 @@ use axum::{
     http::{Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -78,6 +79,11 @@ pub(super) fn routes() -> Vec<Route> {
         Route::reading("/metrics", Everybody, metrics),
         Route::reading("/version", Viewer, version),
         Route::reading("/openapi.json", Viewer, openapi),
+        Route::reading("/debug/pprof/", Operator, pprof::index),
+        Route::reading("/debug/pprof/profile", Operator, pprof::profile),
+        Route::reading("/debug/pprof/cmdline", Operator, pprof::cmdline),
+        Route::reading("/debug/pprof/symbol", Operator, pprof::symbol),
+        Route::new((Method::POST, "/debug/pprof/symbol"), Operator, post(pprof::symbol)),
     ]
 }
 

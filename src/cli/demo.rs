@@ -7,6 +7,7 @@ use super::{
 use crate::{
     daemon::{Caught, Signals},
     demo::{Demo, DemoError, Frame, Page, Summary},
+    sys::sampler,
 };
 use anyhow::Context as _;
 use std::{
@@ -40,7 +41,9 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
         screen.say(&format!("a handler panicked: {panic}"));
     }));
     let screen = || screen.lock().unwrap_or_else(PoisonError::into_inner);
+    sampler::register();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .on_thread_start(sampler::register)
         .enable_all()
         .build()
         .context("couldn't start the runtime")?;

@@ -4,6 +4,7 @@ use super::{Context, exit::Unclean};
 use crate::{
     config::{self, Settings},
     daemon::{Daemon, Ended},
+    sys::sampler,
     telemetry::logs,
 };
 use anyhow::Context as _;
@@ -49,6 +50,8 @@ pub(super) fn live(daemon: Daemon, settings: &Settings) -> anyhow::Result<Ended>
     if settings.daemon.runtime_threads > 0 {
         builder.worker_threads(settings.daemon.runtime_threads);
     }
+    sampler::register();
+    builder.on_thread_start(sampler::register);
     let runtime = builder.enable_all().build().context("couldn't start the runtime")?;
     let ended = runtime.block_on(daemon.run());
     // A handler that blocks its thread must not keep the process: its lease runs out.

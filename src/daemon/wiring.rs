@@ -28,6 +28,7 @@ use crate::{
         Upkeep,
     },
     supervise::{self, ExitPolicy, Supervisor},
+    sys::sampler,
     telemetry::{
         events,
         health::Health,
@@ -309,6 +310,7 @@ impl Running {
         };
         let (publisher, leases) = heartbeat::leases();
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
+            sampler::register();
             if let Err(error) = heartbeat::run(keeper, times, reports, publisher) {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, "the heartbeat has no runtime; nothing is claimed");

@@ -5,6 +5,7 @@ use crate::{
     completer::{Settled, Verdicts},
     executor::{AttemptLimits, Context, Handler, execute},
     job::{ClaimedJob, Ending, KindName, KindPolicy, QueueName, Verdict, rule},
+    profile::Label,
     supervise::{ExitPolicy, Supervisor},
     telemetry::{
         events,
@@ -29,6 +30,8 @@ pub struct KindRuntime {
     pub policy: KindPolicy,
     /// What runs it.
     pub handler: Arc<dyn Handler>,
+    /// Whose CPU time its attempts take.
+    pub label: Label,
     /// Its handles, of this queue.
     pub metrics: Arc<JobMetrics>,
 }
@@ -248,7 +251,8 @@ fn about(context: &Context) -> JobScope {
 async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settled {
     tracing::debug!(event = events::JOB_STARTED, "an attempt starts");
     let started = Instant::now();
-    let ending = execute(kind.handler.as_ref(), &context, &listed.job.stop).await;
+    let work = execute(kind.handler.as_ref(), &context, &listed.job.stop);
+    let ending = kind.label.over(work).await;
     let took = started.elapsed();
     let (origin, span) = (context.origin().cloned(), context.span().cloned());
     let job = context.into_job();

@@ -23,6 +23,7 @@ mod pipeline;
 mod plans;
 mod pooler;
 mod process;
+mod profiling;
 mod provenance;
 mod receivers;
 mod roles;

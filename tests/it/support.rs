@@ -43,6 +43,7 @@ use tokio::time::Instant;
 pub(crate) use bouncer::{Bouncer, Mode};
 pub(crate) use daemon::Daemon;
 pub(crate) use database::TestDb;
+pub(crate) use http::Answer;
 pub(crate) use proxy::Proxy;
 
 /// How long a fact may take to come true. Generous: it is only ever waited out by a test that

@@ -18,6 +18,7 @@ use crate::{
     executor::Registry,
     job::{KindName, QueueName, RateLimit},
     postgres::{Load, PostgresClaims},
+    profile::Label,
     worker::{KindRuntime, Kinds, Pool, PoolParts, Slots},
 };
 use std::{
@@ -327,7 +328,8 @@ impl Running {
         let runtime = |kind: &KindSettings| {
             let handler = Arc::clone(registry.get(kind.name.as_str())?);
             let metrics = self.metrics.job(queue, &kind.name);
-            let runtime = KindRuntime { policy: kind.policy.clone(), handler, metrics };
+            let (policy, label) = (kind.policy.clone(), Label::of(&kind.name, queue));
+            let runtime = KindRuntime { policy, handler, label, metrics };
             Some((kind.name.clone(), Arc::new(runtime)))
         };
         kinds.iter().filter_map(runtime).collect()

@@ -6,6 +6,7 @@
 //! output is blocked, and so could hang a shutdown (0.2.5).
 
 use super::throttle::Due;
+use crate::sys::sampler;
 use std::{
     io::{self, Write},
     sync::{
@@ -73,7 +74,10 @@ impl Writer {
         let (sender, receiver) = sync_channel(CHANNEL_LINES);
         let losses = Arc::<Losses>::default();
         let mut pen = Pen { output, tell, losses: Arc::clone(&losses) };
-        let run = move || pen.write_all(&receiver);
+        let run = move || {
+            sampler::register();
+            pen.write_all(&receiver);
+        };
         thread::Builder::new().name("log-writer".into()).spawn(run)?;
         Ok(Self { sender, losses })
     }

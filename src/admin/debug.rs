@@ -1,0 +1,3 @@
+//! What the daemon does at the moment: profiles.
+
+pub(super) mod pprof;

@@ -1,0 +1,140 @@
+//! A CPU profile: on what each thread spent its time, for so many seconds.
+
+use super::{
+    Frame, Label, Profile, Stack, ValueType,
+    modules::{self, Module},
+    symbols,
+    unwind::Unwinder,
+};
+use crate::sys::sampler::{self, Refused, Sample, Sampler};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, io, thread,
+    time::Duration,
+};
+use tokio::{sync::oneshot, time::Instant};
+
+/// What is asked for where nobody says.
+pub const SECONDS: u64 = 30;
+/// Longest profile.
+pub const SECONDS_MAX: u64 = 120;
+/// Samples for each second of CPU time, where nobody says: as often as the kernel's clock can serve, and no multiple
+/// of anything that the daemon does.
+pub const HERTZ: u32 = 99;
+/// Most of them: beyond, the kernel's own tick is coarser than the distance between two.
+pub const HERTZ_MAX: u32 = 200;
+/// How often what has come is taken.
+const COLLECT_EVERY: Duration = Duration::from_millis(10);
+
+const SAMPLES: ValueType = ValueType { name: "samples", unit: "count" };
+const CPU: ValueType = ValueType { name: "cpu", unit: "nanoseconds" };
+
+/// Why there is no profile.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// No sampling.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No thread that could take it.
+    #[error("the system gives no thread for it")]
+    Thread(#[source] io::Error),
+    /// It broke.
+    #[error("the profiler broke off")]
+    Broke,
+}
+
+/// Takes a profile of the whole process. It ends early where nobody waits for it any more.
+pub async fn take(length: Duration, hertz: u32) -> Result<Profile, ProfileError> {
+    let (answer, answered) = oneshot::channel();
+    let taking = move || {
+        let profile = record(length, hertz, &mut || answer.is_closed());
+        // Nobody waits for it any more.
+        answer.send(profile).ok();
+    };
+    thread::Builder::new().name("profiler".into()).spawn(taking).map_err(ProfileError::Thread)?;
+    answered.await.map_err(|_| ProfileError::Broke)?
+}
+
+fn record(
+    length: Duration,
+    hertz: u32,
+    is_unwanted: &mut impl FnMut() -> bool,
+) -> Result<Profile, ProfileError> {
+    sampler::register();
+    let period = Duration::from_secs(1) / hertz;
+    let modules = modules::loaded();
+    let mut recording = Recording::new(period, &modules);
+    let mut sampler = Sampler::start(period)?;
+    let began = Instant::now();
+    while began.elapsed() < length && !is_unwanted() {
+        thread::sleep(COLLECT_EVERY.min(length.saturating_sub(began.elapsed())));
+        sampler.collect(|sample| recording.add(sample))?;
+    }
+    let duration = began.elapsed();
+    drop(sampler);
+    Ok(recording.into_profile(modules, duration))
+}
+
+/// Stacks as they come.
+struct Recording {
+    period: Duration,
+    unwinder: Unwinder,
+    threads: HashMap<i32, String>,
+    stacks: HashMap<Key, (i64, Duration)>,
+}
+
+/// Samples of one stack are counted together.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    frames: Vec<u64>,
+    label: u32,
+    thread: String,
+}
+
+impl Recording {
+    fn new(period: Duration, modules: &[Module]) -> Self {
+        let (threads, stacks) = (HashMap::new(), HashMap::new());
+        Self { period, unwinder: Unwinder::of(modules), threads, stacks }
+    }
+
+    fn add(&mut self, sample: &Sample) {
+        let thread = self.threads.entry(sample.thread).or_insert_with(|| name(sample.thread));
+        let key = Key {
+            frames: self.unwinder.frames(sample),
+            label: sample.label,
+            thread: thread.clone(),
+        };
+        // A thread's first sample has none before it: it stands for a period.
+        let cpu = if sample.cpu.is_zero() { self.period } else { sample.cpu };
+        let (count, time) = self.stacks.entry(key).or_default();
+        *count += 1;
+        *time += cpu;
+    }
+
+    fn into_profile(self, modules: Vec<Module>, duration: Duration) -> Profile {
+        let addresses: BTreeSet<u64> =
+            self.stacks.keys().flat_map(|key| key.frames.iter().copied()).collect();
+        let nanoseconds = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        let stack = |(key, (count, time)): (Key, (i64, Duration))| {
+            let mut labels = vec![("thread", key.thread)];
+            if let Some((kind, queue)) = Label::names(key.label) {
+                labels.extend([("kind", kind), ("queue", queue)]);
+            }
+            let frames = key.frames.into_iter().map(Frame::Code).collect();
+            Stack { frames, labels, values: vec![count, nanoseconds(time)] }
+        };
+        Profile {
+            values: vec![SAMPLES, CPU],
+            period: (CPU, nanoseconds(self.period)),
+            duration,
+            stacks: self.stacks.into_iter().map(stack).collect(),
+            places: symbols::look_up(modules, &addresses),
+        }
+    }
+}
+
+/// A thread's name, as the kernel has it.
+fn name(thread: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/self/task/{thread}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}

@@ -1,0 +1,57 @@
+//! Stacks a line each, as flamegraphs are made from: `kind;outermost;…;innermost 12`.
+
+use super::{Profile, Stack};
+use std::{collections::BTreeMap, io};
+
+/// What stands for those whose work is no job's.
+const NO_KIND: &str = "[daemon]";
+/// What a picture shows where there was nothing.
+const NOTHING: &str = "[nothing ran]";
+
+impl Profile {
+    /// One line for each stack, with the kind as its outermost frame, and the last of the values.
+    pub fn folded(&self) -> String {
+        let lines = self.lines();
+        lines
+            .into_iter()
+            .fold(String::new(), |text, (stack, value)| text + &format!("{stack} {value}\n"))
+    }
+
+    /// A picture of them.
+    pub fn flamegraph(&self, title: &str) -> io::Result<Vec<u8>> {
+        let mut options = inferno::flamegraph::Options::default();
+        title.clone_into(&mut options.title);
+        let unit = self.values.last().map_or("samples", |value| value.unit);
+        unit.clone_into(&mut options.count_name);
+        let mut lines: Vec<String> =
+            self.lines().into_iter().map(|(stack, value)| format!("{stack} {value}")).collect();
+        if lines.is_empty() {
+            // Of nothing at all there is no picture, and an idle daemon's second is just that.
+            lines.push(format!("{NOTHING} 1"));
+        }
+        let mut picture = Vec::new();
+        inferno::flamegraph::from_lines(
+            &mut options,
+            lines.iter().map(String::as_str),
+            &mut picture,
+        )?;
+        Ok(picture)
+    }
+
+    fn lines(&self) -> BTreeMap<String, i64> {
+        let mut lines = BTreeMap::new();
+        for stack in &self.stacks {
+            let mut names = vec![kind(stack)];
+            names.extend(self.names(stack));
+            // A semicolon would end the name.
+            let line: Vec<String> = names.iter().map(|name| name.replace(';', ":")).collect();
+            *lines.entry(line.join(";")).or_insert(0) += stack.values.last().copied().unwrap_or(0);
+        }
+        lines
+    }
+}
+
+fn kind(stack: &Stack) -> &str {
+    let kind = stack.labels.iter().find(|(name, _)| *name == "kind");
+    kind.map_or(NO_KIND, |(_, kind)| kind)
+}

@@ -1,0 +1,101 @@
+//! Whose work it is that a thread does: the kind and the queue of a job.
+
+use crate::{
+    job::{KindName, QueueName},
+    sys::sampler,
+};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Kinds and queues that have a label, for as long as the process lives: as many as were ever configured.
+static LABELS: Mutex<Vec<(KindName, QueueName)>> = Mutex::new(Vec::new());
+
+/// A kind and a queue, as one number that a thread can carry. 0 is nobody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Label(u32);
+
+impl Label {
+    /// That of the jobs of a kind in a queue.
+    pub fn of(kind: &KindName, queue: &QueueName) -> Self {
+        let mut labels = labels();
+        let known = labels.iter().position(|(known, of)| known == kind && of == queue);
+        let place = known.unwrap_or_else(|| {
+            labels.push((kind.clone(), queue.clone()));
+            labels.len() - 1
+        });
+        Self(u32::try_from(place + 1).unwrap_or(0))
+    }
+
+    /// What is done in the future is theirs, whenever it is polled and on whatever thread.
+    pub async fn over<Work: Future>(self, work: Work) -> Work::Output {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            let _theirs = Theirs(sampler::label(self.0));
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// The kind and the queue of a thread's label.
+    pub(super) fn names(label: u32) -> Option<(String, String)> {
+        let place = usize::try_from(label).ok()?.checked_sub(1)?;
+        labels().get(place).map(|(kind, queue)| (kind.to_string(), queue.to_string()))
+    }
+}
+
+/// Puts the label back that there was before, also when a handler panics.
+struct Theirs(u32);
+
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        sampler::label(self.0);
+    }
+}
+
+fn labels() -> MutexGuard<'static, Vec<(KindName, QueueName)>> {
+    LABELS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use std::panic::AssertUnwindSafe;
+
+    fn label(kind: &str) -> Label {
+        let kind = KindName::new(kind).expect("a name");
+        Label::of(&kind, &QueueName::new("labelled").expect("a name"))
+    }
+
+    fn now() -> u32 {
+        let label = sampler::label(0);
+        sampler::label(label);
+        label
+    }
+
+    #[test]
+    fn a_kind_of_a_queue_has_one_label() {
+        assert_eq!(label("one"), label("one"));
+        assert_ne!(label("one"), label("other"));
+        assert_eq!(Label::names(label("one").0), Some(("one".into(), "labelled".into())));
+        assert_eq!(Label::names(0), None);
+    }
+
+    #[tokio::test]
+    async fn a_label_is_there_while_its_work_is_polled_and_no_longer() {
+        let (outer, inner) = (label("outer"), label("inner"));
+        let nested = async {
+            let within = inner.over(async { now() }).await;
+            tokio::task::yield_now().await;
+            (within, now())
+        };
+        assert_eq!(outer.over(nested).await, (inner.0, outer.0));
+        assert_eq!(now(), 0);
+        let broken = AssertUnwindSafe(outer.over(async { panic!("on purpose") }));
+        assert!(broken.catch_unwind().await.is_err());
+        assert_eq!(now(), 0);
+    }
+}

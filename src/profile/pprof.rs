@@ -1,0 +1,157 @@
+//! The file that `go tool pprof` reads: perftools' `profile.proto`, gzipped.
+//!
+//! Functions are named in it, so that the reader needs neither the program nor its symbols; the mappings carry
+//! the linker's build id, so that one who has them can tell that they fit.
+
+mod proto;
+
+use super::{Frame, Profile, Stack, ValueType, modules::Module, symbols::Line};
+use flate2::{Compression, write::GzEncoder};
+use prost::Message;
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    time::{Duration, UNIX_EPOCH},
+};
+
+impl Profile {
+    /// The file.
+    pub fn pprof(&self) -> io::Result<Vec<u8>> {
+        let mut file = GzEncoder::new(Vec::new(), Compression::fast());
+        file.write_all(&self.message().encode_to_vec())?;
+        file.finish()
+    }
+
+    fn message(&self) -> proto::Profile {
+        let mut file = File::default();
+        file.strings.number("");
+        let value = |file: &mut File, value: ValueType| proto::ValueType {
+            r#type: file.strings.number(value.name),
+            unit: file.strings.number(value.unit),
+        };
+        let sample_type = self.values.iter().map(|one| value(&mut file, *one)).collect();
+        let period_type = value(&mut file, self.period.0);
+        let mapping = self.places.modules.iter().enumerate();
+        let mapping = mapping.map(|(number, module)| file.mapping(number, module)).collect();
+        let sample = self.stacks.iter().map(|stack| file.sample(self, stack)).collect();
+        let default_type = self.values.last().map_or(0, |last| file.strings.number(last.name));
+        proto::Profile {
+            sample_type,
+            sample,
+            mapping,
+            location: file.locations,
+            function: file.functions,
+            string_table: file.strings.all,
+            time_nanos: began(self.duration),
+            duration_nanos: i64::try_from(self.duration.as_nanos()).unwrap_or(i64::MAX),
+            period_type: Some(period_type),
+            period: self.period.1,
+            default_sample_type: default_type,
+        }
+    }
+}
+
+/// For people to read; nothing is decided by it.
+#[expect(clippy::disallowed_methods, reason = "the file says at what time of day it was taken")]
+fn began(duration: Duration) -> i64 {
+    let began = std::time::SystemTime::now() - duration;
+    let since = began.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// What the samples refer to, as it fills.
+#[derive(Default)]
+struct File {
+    strings: Strings,
+    functions: Vec<proto::Function>,
+    function_ids: HashMap<(String, String), u64>,
+    locations: Vec<proto::Location>,
+    location_ids: HashMap<Frame, u64>,
+}
+
+/// Each text once, by its number.
+#[derive(Default)]
+struct Strings {
+    all: Vec<String>,
+    numbers: HashMap<String, i64>,
+}
+
+impl Strings {
+    fn number(&mut self, text: &str) -> i64 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let number = i64::try_from(self.all.len()).unwrap_or(i64::MAX);
+        self.all.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), number);
+        number
+    }
+}
+
+/// Numbers in the file begin with 1.
+fn id(place: usize) -> u64 {
+    u64::try_from(place).unwrap_or(u64::MAX - 1) + 1
+}
+
+impl File {
+    fn mapping(&mut self, number: usize, module: &Module) -> proto::Mapping {
+        proto::Mapping {
+            id: id(number),
+            memory_start: module.range.start,
+            memory_limit: module.range.end,
+            file_offset: module.offset,
+            filename: self.strings.number(&module.name.to_string_lossy()),
+            build_id: self.strings.number(&module.build_id),
+            has_functions: true,
+            has_filenames: true,
+            has_line_numbers: true,
+            has_inline_frames: true,
+        }
+    }
+
+    fn sample(&mut self, profile: &Profile, stack: &Stack) -> proto::Sample {
+        let location_id = stack.frames.iter().map(|frame| self.location(profile, frame)).collect();
+        let label = stack.labels.iter().map(|(name, text)| proto::Label {
+            key: self.strings.number(name),
+            str: self.strings.number(text),
+        });
+        let label = label.collect();
+        proto::Sample { location_id, value: stack.values.clone(), label }
+    }
+
+    fn location(&mut self, profile: &Profile, frame: &Frame) -> u64 {
+        if let Some(id) = self.location_ids.get(frame) {
+            return *id;
+        }
+        let named =
+            |name: &str| vec![Line { function: name.to_owned(), file: String::new(), number: 0 }];
+        let (address, mapping, lines) = match frame {
+            Frame::Named(name) => (0, 0, named(name)),
+            Frame::Code(address) => match profile.places.known.get(address) {
+                Some((module, lines)) => (*address, module.map_or(0, id), lines.clone()),
+                None => (*address, 0, named("?")),
+            },
+        };
+        let line = lines
+            .iter()
+            .map(|line| proto::Line { function_id: self.function(line), line: line.number.into() });
+        let line = line.collect();
+        let id = id(self.locations.len());
+        self.locations.push(proto::Location { id, mapping_id: mapping, address, line });
+        self.location_ids.insert(frame.clone(), id);
+        id
+    }
+
+    fn function(&mut self, line: &Line) -> u64 {
+        let key = (line.function.clone(), line.file.clone());
+        if let Some(id) = self.function_ids.get(&key) {
+            return *id;
+        }
+        let id = id(self.functions.len());
+        let name = self.strings.number(&line.function);
+        let filename = self.strings.number(&line.file);
+        self.functions.push(proto::Function { id, name, system_name: name, filename });
+        self.function_ids.insert(key, id);
+        id
+    }
+}

@@ -1,0 +1,43 @@
+//! For <https://www.speedscope.app>, which shows the stacks of each thread by themselves.
+
+use super::Profile;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+
+impl Profile {
+    /// Its file.
+    pub fn speedscope(&self, name: &str) -> Value {
+        let mut frames: Vec<Value> = Vec::new();
+        let mut numbers: HashMap<&str, usize> = HashMap::new();
+        let mut threads: BTreeMap<&str, (Vec<Vec<usize>>, Vec<i64>)> = BTreeMap::new();
+        for stack in &self.stacks {
+            let thread = stack.labels.iter().find(|(name, _)| *name == "thread");
+            let (stacks, weights) =
+                threads.entry(thread.map_or("", |(_, thread)| thread)).or_default();
+            let numbered = self.names(stack).into_iter().map(|name| {
+                *numbers.entry(name).or_insert_with(|| {
+                    frames.push(json!({ "name": name }));
+                    frames.len() - 1
+                })
+            });
+            stacks.push(numbered.collect());
+            weights.push(stack.values.last().copied().unwrap_or(0));
+        }
+        let unit = self.values.last().map_or("none", |value| value.unit);
+        let unit = if unit == "count" { "none" } else { unit };
+        let profiles = threads.into_iter().map(|(thread, (samples, weights))| {
+            let end: i64 = weights.iter().sum();
+            json!({
+                "type": "sampled", "name": thread, "unit": unit, "startValue": 0, "endValue": end,
+                "samples": samples, "weights": weights,
+            })
+        });
+        json!({
+            "$schema": "https://www.speedscope.app/file-format-schema.json",
+            "exporter": concat!("legwork@", env!("CARGO_PKG_VERSION")),
+            "name": name,
+            "profiles": profiles.collect::<Vec<_>>(),
+            "shared": { "frames": frames },
+        })
+    }
+}

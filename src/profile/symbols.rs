@@ -1,0 +1,163 @@
+//! What an address is called: function, file and line, with what was inlined there.
+
+use super::{
+    Places,
+    modules::{self, Module, opened},
+};
+use addr2line::{Loader, demangle_auto};
+use object::{Object, ObjectSymbol};
+use std::{
+    borrow::Cow,
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
+
+/// One function at an address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Line {
+    pub(super) function: String,
+    pub(super) file: String,
+    pub(super) number: u32,
+}
+
+/// Looks addresses up: those of each module together, since reading its tables is what takes long.
+pub(super) fn look_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places {
+    let mut known = HashMap::new();
+    for (number, module) in modules.iter().enumerate() {
+        let mut within = addresses.range(module.range.clone()).peekable();
+        if within.peek().is_none() {
+            continue;
+        }
+        let tables = Tables::of(module);
+        for address in within {
+            known.insert(*address, (Some(number), tables.lines(*address)));
+        }
+    }
+    for address in addresses {
+        let nowhere = || {
+            let function = format!("{address:#x}");
+            (None, vec![Line { function, file: String::new(), number: 0 }])
+        };
+        known.entry(*address).or_insert_with(nowhere);
+    }
+    Places { modules, known }
+}
+
+/// The functions at addresses of this process, the innermost of each.
+pub fn names_of(addresses: &[u64]) -> Vec<String> {
+    let places = look_up(modules::loaded(), &addresses.iter().copied().collect());
+    let name = |address| places.known.get(address).and_then(|(_, lines)| lines.first());
+    let names = addresses.iter().map(|address| name(address).map(|line| line.function.clone()));
+    names.map(Option::unwrap_or_default).collect()
+}
+
+/// What one file says of its addresses.
+struct Tables<'m> {
+    module: &'m Module,
+    debug: Option<Loader>,
+    symbols: OnceCell<Symbols>,
+}
+
+/// Functions by where they begin: how far they reach, and their name as it stands.
+type Symbols = BTreeMap<u64, (u64, String)>;
+
+impl<'m> Tables<'m> {
+    fn of(module: &'m Module) -> Self {
+        Self { module, debug: Loader::new(&module.file).ok(), symbols: OnceCell::new() }
+    }
+
+    fn lines(&self, address: u64) -> Vec<Line> {
+        let own = address.wrapping_sub(self.module.bias);
+        let debugged = self.debug.as_ref().and_then(|debug| debugged(debug, own));
+        let mut lines = debugged.unwrap_or_default();
+        let symbol = self.symbol(own);
+        match (lines.last_mut(), symbol) {
+            // Line tables name functions without their path; the symbol has it.
+            (Some(outermost), Some(symbol)) => outermost.function = symbol,
+            (Some(_), None) => {}
+            (None, symbol) => {
+                let function = symbol.unwrap_or_else(|| self.nameless(own));
+                lines.push(Line { function, file: String::new(), number: 0 });
+            }
+        }
+        lines
+    }
+
+    /// Where there is no name: the file, and where in it.
+    fn nameless(&self, own: u64) -> String {
+        let file = self.module.name.file_name().unwrap_or_default().to_string_lossy();
+        if file == modules::VDSO { file.into_owned() } else { format!("{file}+{own:#x}") }
+    }
+
+    fn symbol(&self, own: u64) -> Option<String> {
+        let symbols = self.symbols.get_or_init(|| symbols(self.module).unwrap_or_default());
+        let (start, (size, name)) = symbols.range(..=own).next_back()?;
+        (own - start < *size).then(|| demangle_auto(Cow::from(name), None).into_owned())
+    }
+}
+
+fn debugged(debug: &Loader, own: u64) -> Option<Vec<Line>> {
+    let mut frames = debug.find_frames(own).ok()?;
+    let mut lines = Vec::new();
+    while let Some(frame) = frames.next().ok()? {
+        let Some(function) = frame.function else { continue };
+        let location = frame.location;
+        let place = location.map(|place| (place.file.unwrap_or_default().to_owned(), place.line));
+        let (file, line) = place.unwrap_or_default();
+        let function = function.demangle().map_or_else(|_| "?".to_owned(), Cow::into_owned);
+        let function = with_path(function, &file);
+        lines.push(Line { function, file, number: line.unwrap_or(0) });
+    }
+    Some(lines)
+}
+
+/// Line tables have no more than the last part of an inlined function's name. Its file says the rest, as far as
+/// modules are files.
+fn with_path(function: String, file: &str) -> String {
+    let Some((before, within)) = file.rsplit_once("/src/") else { return function };
+    if function.contains("::") {
+        return function;
+    }
+    let own = before == env!("CARGO_MANIFEST_DIR");
+    let package =
+        if own { env!("CARGO_PKG_NAME") } else { before.rsplit('/').next().unwrap_or_default() };
+    // As the registry's directories are called, `tokio-util-0.7.1`.
+    let named = package.rsplit_once('-');
+    let versioned = named.filter(|(_, version)| version.starts_with(|c: char| c.is_ascii_digit()));
+    let package = versioned.map_or(package, |(name, _)| name).replace('-', "_");
+    let within = within.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
+    let within = if within == "lib" { String::new() } else { format!("{within}::") };
+    format!("{package}::{within}{function}")
+}
+
+/// All that a library without debug information has are the functions that it offers.
+fn symbols(module: &Module) -> Option<Symbols> {
+    let cache = opened(&module.file)?;
+    let object = object::File::parse(&cache).ok()?;
+    let all = object.symbols().chain(object.dynamic_symbols());
+    let functions = all.filter(|symbol| symbol.is_definition() && symbol.size() > 0);
+    let named = |symbol: object::read::Symbol<'_, '_, _>| {
+        Some((symbol.address(), (symbol.size(), symbol.name().ok()?.to_owned())))
+    };
+    Some(functions.filter_map(named).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_path;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::of_a_package(
+        "/home/a/registry/src/index/tokio-util-0.7.1/src/sync/mod.rs",
+        "tokio_util::sync::poll"
+    )]
+    #[case::of_the_library("/rustc/5980/library/alloc/src/sync.rs", "alloc::sync::poll")]
+    #[case::at_the_top("/x/legwork/src/lib.rs", "legwork::poll")]
+    #[case::of_this_one(concat!(env!("CARGO_MANIFEST_DIR"), "/src/worker/pool.rs"), "legwork::worker::pool::poll")]
+    #[case::of_nothing_known("main.c", "poll")]
+    fn an_inlined_function_is_named_by_its_file(#[case] file: &str, #[case] expected: &str) {
+        assert_eq!(with_path("poll".into(), file), expected);
+        assert_eq!(with_path("a::poll".into(), file), "a::poll");
+    }
+}

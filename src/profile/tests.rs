@@ -1,0 +1,235 @@
+//! Profiles of this very process, whose threads do known things.
+
+use super::{Frame, Label, Profile, Stack, cpu};
+use crate::{
+    job::{KindName, QueueName},
+    sys::sampler,
+};
+use std::{
+    hint::black_box,
+    panic::{catch_unwind, resume_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// There is one sampler in a process.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Threads that work until they are dropped, each of them under its name.
+struct Workers {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start(names: &[&str], work: impl Fn() + Send + Clone + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = names.iter().map(|name| {
+            let (stop, work) = (Arc::clone(&stop), work.clone());
+            let run = move || {
+                sampler::register();
+                while !stop.load(Ordering::Relaxed) {
+                    work();
+                }
+            };
+            thread::Builder::new().name((*name).to_owned()).spawn(run).expect("a thread")
+        });
+        let threads = threads.collect();
+        Self { stop, threads }
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    }
+}
+
+/// The turn, and a profile that is taken meanwhile.
+async fn taken(millis: u64) -> (MutexGuard<'static, ()>, Profile) {
+    let turn = TURN.lock().await;
+    (turn, take(Duration::from_millis(millis)).await)
+}
+
+/// A profile, once the sampler's own test lets go of it.
+async fn take(length: Duration) -> Profile {
+    loop {
+        match cpu::take(length, cpu::HERTZ_MAX).await {
+            Err(cpu::ProfileError::Refused(sampler::Refused::Busy)) => {
+                tokio::task::yield_now().await;
+            }
+            taken => return taken.expect("a profile"),
+        }
+    }
+}
+
+fn has_label(stack: &Stack, name: &str, text: &str) -> bool {
+    stack.labels.iter().any(|(label, found)| *label == name && found == text)
+}
+
+/// CPU time of these stacks.
+fn cpu_of<'a>(stacks: impl Iterator<Item = &'a Stack>) -> f64 {
+    let nanoseconds: i64 = stacks.map(|stack| stack.values[1]).sum();
+    Duration::from_nanos(nanoseconds.unsigned_abs()).as_secs_f64()
+}
+
+#[inline(never)]
+fn outer_work(room: &mut [u64]) {
+    inner_work(room);
+    black_box(&room);
+}
+
+#[inline(never)]
+fn inner_work(room: &mut [u64]) {
+    // In libc, which keeps no frame pointers.
+    let (from, to) = room.split_at_mut(room.len() / 2);
+    for _ in 0..64 {
+        to.copy_from_slice(black_box(from));
+    }
+}
+
+#[tokio::test]
+async fn what_runs_in_libc_is_seen_with_all_that_called_it() {
+    let work = || {
+        let mut room = vec![1; 1 << 14];
+        (0..50).for_each(|_| outer_work(&mut room));
+    };
+    let workers = Workers::start(&["copies"], work);
+    let (_turn, profile) = taken(600).await;
+    workers.stop();
+    let own = || profile.stacks.iter().filter(|stack| has_label(stack, "thread", "copies"));
+    let place =
+        |names: &[&str], function: &str| names.iter().position(|name| name.contains(function));
+    let whole = own().filter(|stack| {
+        let names = profile.names(stack);
+        let outer = place(&names, "tests::outer_work");
+        let inner = place(&names, "tests::inner_work");
+        outer.is_some() && outer < inner && place(&names, "Workers::start") < outer
+    });
+    let (whole, all) = (cpu_of(whole), cpu_of(own()));
+    assert!(all > 0.0 && whole / all > 0.9, "{whole} of {all}: {}", profile.folded());
+    let in_libc = |stack: &&Stack| {
+        let innermost = profile.names(stack).last().copied().unwrap_or_default();
+        innermost.contains("mem") || innermost.contains("libc")
+    };
+    let copying = cpu_of(own().filter(in_libc));
+    assert!(copying / all > 0.5, "{copying} of {all}: {}", profile.folded());
+}
+
+#[tokio::test]
+async fn cpu_time_is_told_apart_by_kind() {
+    let label = |kind: &str| {
+        let queue = QueueName::new("told").expect("a name");
+        Label::of(&KindName::new(kind).expect("a name"), &queue)
+    };
+    let (much, little) = (label("much"), label("little"));
+    let spin = |rounds: u32| async move {
+        for _ in 0..rounds {
+            black_box((0..2000_u64).fold(0, u64::wrapping_add));
+        }
+    };
+    let workers = Workers::start(&["labelled"], move || {
+        futures::executor::block_on(async {
+            much.over(spin(4)).await;
+            little.over(spin(1)).await;
+        });
+    });
+    let (_turn, profile) = taken(1000).await;
+    workers.stop();
+    let of =
+        |kind: &str| cpu_of(profile.stacks.iter().filter(|stack| has_label(stack, "kind", kind)));
+    let ratio = of("much") / of("little");
+    assert!((2.0..8.0).contains(&ratio), "{ratio}: {}", profile.folded());
+}
+
+/// Ends as deep down as it was told, by a panic that unwinds all of it.
+#[inline(never)]
+fn falls(depth: u32) -> u64 {
+    let held = black_box(vec![u64::from(depth); 8]);
+    if depth == 0 {
+        resume_unwind(Box::new("on purpose"));
+    }
+    falls(depth - 1) + held[0]
+}
+
+#[tokio::test]
+async fn threads_that_allocate_unwind_and_start_others_are_interrupted_anywhere() {
+    let workers = Workers::start(&["storm", "storm", "storm"], || {
+        for size in 1..64 {
+            drop(black_box(vec![1_u8; size * 97]));
+        }
+        let fallen = catch_unwind(|| falls(black_box(40)));
+        assert!(fallen.is_err());
+        let other = thread::spawn(|| drop(black_box(vec![1; 1 << 12])));
+        other.join().expect("no panic");
+    });
+    let turn = TURN.lock().await;
+    for _ in 0..rounds() {
+        let profile = take(Duration::from_secs(1)).await;
+        let own = || profile.stacks.iter().filter(|stack| has_label(stack, "thread", "storm"));
+        let is_whole = |stack: &&Stack| {
+            profile.names(stack).iter().any(|name| name.contains("Workers::start"))
+        };
+        let (whole, all) = (cpu_of(own().filter(is_whole)), cpu_of(own()));
+        assert!(all > 0.0 && whole / all > 0.9, "{whole} of {all}: {}", profile.folded());
+    }
+    drop(turn);
+    workers.stop();
+}
+
+/// Seconds of the storm: `make profiler-soak` takes minutes.
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for by a variable")]
+fn rounds() -> u64 {
+    std::env::var("LEGWORK_PROFILER_SOAK").ok().map_or(2, |text| text.parse().expect("seconds"))
+}
+
+#[tokio::test]
+async fn one_profile_is_taken_at_a_time_and_ends_with_whoever_wanted_it() {
+    let _turn = TURN.lock().await;
+    let first = take(Duration::from_mins(2));
+    let second = async {
+        // Until the first has begun.
+        loop {
+            match cpu::take(Duration::from_millis(1), cpu::HERTZ).await {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(refused) => return refused,
+            }
+        }
+    };
+    let refused = tokio::select! {
+        _ = first => panic!("it takes two minutes"),
+        refused = second => refused,
+    };
+    let busy = cpu::ProfileError::Refused(sampler::Refused::Busy);
+    assert_eq!(refused.to_string(), busy.to_string());
+    // The first is dropped; its thread sees that in a moment.
+    while cpu::take(Duration::from_millis(1), cpu::HERTZ).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn what_is_no_code_is_shown_by_its_name() {
+    let stack = Stack {
+        frames: vec![Frame::Named("in;ner".into()), Frame::Named("outer".into())],
+        labels: vec![("kind", "mail".into())],
+        values: vec![3],
+    };
+    let count = super::ValueType { name: "tasks", unit: "count" };
+    let profile = Profile {
+        values: vec![count],
+        period: (count, 1),
+        duration: Duration::ZERO,
+        stacks: vec![stack],
+        places: super::Places::default(),
+    };
+    assert_eq!(profile.folded(), "mail;outer;in:ner 3\n");
+    let picture = String::from_utf8(profile.flamegraph("tasks").expect("a picture"));
+    assert!(picture.expect("text").contains("in:ner"));
+    let file = profile.speedscope("tasks");
+    assert_eq!(file["profiles"][0]["samples"], serde_json::json!([[0, 1]]));
+}

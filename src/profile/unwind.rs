@@ -1,0 +1,74 @@
+//! What called what: from a sample's registers and its copy of the stack, by the tables that the compiler made
+//! for panics. They are exact at each instruction, in prologues, in the allocator and in libc, where frame pointers
+//! aren't; and they are there in every build, whatever flags it had.
+
+use super::modules::{Module, opened, section};
+use crate::sys::sampler::Sample;
+use framehop::{
+    CacheNative, ExplicitModuleSectionInfo, MayAllocateDuringUnwind, Module as Tables,
+    UnwindRegsNative, Unwinder as _, UnwinderNative,
+};
+
+/// Deeper stacks lose their outermost frames.
+const FRAMES_MAX: usize = 512;
+
+/// The tables of all modules.
+pub(super) struct Unwinder {
+    tables: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
+    cache: CacheNative<MayAllocateDuringUnwind>,
+}
+
+impl Unwinder {
+    pub(super) fn of(modules: &[Module]) -> Self {
+        let mut tables = UnwinderNative::new();
+        for module in modules.iter().filter_map(of_module) {
+            tables.add_module(module);
+        }
+        Self { tables, cache: CacheNative::new() }
+    }
+
+    /// The frames, from the innermost to the outermost: what was interrupted, and then the calls.
+    pub(super) fn frames(&mut self, sample: &Sample) -> Vec<u64> {
+        let mut word = |address| sample.word(address).ok_or(());
+        let start = (sample.instruction, registers(sample));
+        let mut calls = self.tables.iter_frames(start.0, start.1, &mut self.cache, &mut word);
+        let mut frames = Vec::new();
+        while let Ok(Some(frame)) = calls.next() {
+            frames.push(frame.address_for_lookup());
+            if frames.len() == FRAMES_MAX {
+                break;
+            }
+        }
+        frames
+    }
+}
+
+fn of_module(module: &Module) -> Option<Tables<Vec<u8>>> {
+    let cache = opened(&module.file)?;
+    let object = object::File::parse(&cache).ok()?;
+    let (eh_frame_hdr_svma, eh_frame_hdr) = section(&object, ".eh_frame_hdr").unzip();
+    let (eh_frame_svma, eh_frame) = section(&object, ".eh_frame").unzip();
+    let (text_svma, _) = section(&object, ".text").unzip();
+    let (got_svma, _) = section(&object, ".got").unzip();
+    let sections = ExplicitModuleSectionInfo {
+        text_svma,
+        got_svma,
+        eh_frame_svma,
+        eh_frame,
+        eh_frame_hdr_svma,
+        eh_frame_hdr,
+        ..ExplicitModuleSectionInfo::default()
+    };
+    let name = module.name.to_string_lossy().into_owned();
+    Some(Tables::new(name, module.range.clone(), module.bias, sections))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn registers(sample: &Sample) -> UnwindRegsNative {
+    UnwindRegsNative::new(sample.instruction, sample.stack_pointer, sample.frame_pointer)
+}
+
+#[cfg(target_arch = "aarch64")]
+fn registers(sample: &Sample) -> UnwindRegsNative {
+    UnwindRegsNative::new(sample.link, sample.stack_pointer, sample.frame_pointer)
+}

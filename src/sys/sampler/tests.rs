@@ -1,0 +1,56 @@
+//! The sampler on threads of this process.
+
+use super::{Sampler, register, timers::clock};
+use nix::time::clock_gettime;
+use std::{
+    hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::channel,
+    },
+    thread,
+    time::Duration,
+};
+
+#[test]
+fn samples_stand_for_the_time_that_a_thread_has_used() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (tell, told) = channel();
+    let spinning = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            register();
+            tell.send(nix::unistd::gettid().as_raw()).expect("somebody listens");
+            while !stop.load(Ordering::Relaxed) {
+                drop(black_box(vec![0; 100]));
+            }
+        })
+    };
+    let spinner = told.recv().expect("a thread");
+    let used = || Duration::from(clock_gettime(clock(spinner)).expect("a clock"));
+    let mut sampler = loop {
+        // Profiles of other tests.
+        match Sampler::start(Duration::from_millis(10)) {
+            Ok(sampler) => break sampler,
+            Err(_) => thread::yield_now(),
+        }
+    };
+    let before = used();
+    let mut seen = Duration::ZERO;
+    while used().saturating_sub(before) < Duration::from_millis(600) {
+        sampler
+            .collect(|sample| {
+                seen += if sample.thread == spinner { sample.cpu } else { Duration::ZERO }
+            })
+            .expect("timers");
+        thread::yield_now();
+    }
+    let used = used().saturating_sub(before);
+    drop(sampler);
+    stop.store(true, Ordering::Relaxed);
+    spinning.join().expect("no panic");
+    // Its first sample stands for nothing before it, and what follows its last is in none.
+    let ratio = seen.as_secs_f64() / used.as_secs_f64();
+    assert!((0.85..1.01).contains(&ratio), "{seen:?} of {used:?}");
+}

@@ -1,0 +1,216 @@
+//! Profiles of a running daemon, asked for over its port and read by whoever reads them: `go tool pprof` where it is
+//! at hand.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use legwork::{Context, HandlerError, Job, QueueOptions};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use crate::support::{self, Answer, Daemon, TestDb, pooled};
+
+/// This process has one sampler.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// A kind that does nothing, and the port.
+fn configuration(db: &TestDb) -> String {
+    format!(
+        "[database]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n\
+         [[kind]]\nname = \"idle\"\nhandler = \"noop\"\n",
+        db.url()
+    )
+}
+
+async fn daemon(db: &TestDb) -> (Daemon, SocketAddr) {
+    let daemon = Daemon::start(&configuration(db)).await;
+    let address = daemon.admin().await;
+    (daemon, address)
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Answer {
+    support::http::ask(
+        address,
+        &format!("GET /debug/pprof/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n"),
+    )
+    .await
+}
+
+/// What `go tool pprof` prints; nothing where there is no Go, which `scripts/need-go.sh` says how to get.
+async fn go_pprof(arguments: &[&str]) -> Option<String> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new("go");
+    command.args(["tool", "pprof"]).args(arguments).stdin(Stdio::null());
+    // It keeps what it fetched, and looks for binaries, in the home directory.
+    command.env("HOME", directory.path()).env("PPROF_TMPDIR", directory.path());
+    let ran = command.output().await.ok()?;
+    let (printed, said) =
+        (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{said}");
+    Some(format!("{printed}{said}"))
+}
+
+#[test]
+fn go_reads_a_profile_as_typed_with_its_mapping_and_build_id() {
+    support::run(async |db| {
+        let (_daemon, address) = daemon(&db).await;
+        let url = format!("http://{address}/debug/pprof/profile?seconds=1");
+        let Some(top) = go_pprof(&["-top", &url]).await else { return };
+        for part in ["Type: cpu", "Duration: ", "File: legwork", "Build ID: ", "flat%"] {
+            assert!(top.contains(part), "{part} in {top}");
+        }
+        assert!(!top.contains("filename not available"), "{top}");
+    });
+}
+
+#[test]
+fn a_profile_comes_in_each_format_and_says_what_it_is() {
+    support::run(async |db| {
+        let (_daemon, address) = daemon(&db).await;
+        let plain = ask(address, "profile?seconds=1").await;
+        assert_eq!(
+            (plain.status, plain.header("content-type")),
+            (200, Some("application/octet-stream"))
+        );
+        assert_eq!(plain.header("content-disposition"), Some("attachment; filename=\"profile\""));
+        assert_eq!(plain.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(plain.body[..2], [0x1f, 0x8b], "it is gzipped");
+        let svg = ask(address, "profile?seconds=1&format=svg").await;
+        assert_eq!(svg.header("content-type"), Some("image/svg+xml"));
+        assert!(svg.text().contains("</svg>"), "{}", svg.text());
+        let folded = ask(address, "profile?seconds=1&format=folded").await.text();
+        let is_folded = |line: &str| {
+            line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<u64>().is_ok())
+        };
+        assert!(folded.lines().all(is_folded), "{folded}");
+        let scope = ask(address, "profile?seconds=1&format=speedscope").await.text();
+        let scope: Value = serde_json::from_str(&scope).expect("JSON");
+        assert!(scope["shared"]["frames"].is_array(), "{scope}");
+    });
+}
+
+#[test]
+fn one_profile_at_a_time_and_none_for_who_has_left() {
+    support::run(async |db| {
+        let (_daemon, address) = daemon(&db).await;
+        let busy = async || ask(address, "profile?seconds=1").await;
+        let second = async {
+            let mut last = None;
+            support::eventually("somebody else profiles", async || {
+                last.insert(busy().await).status == 409
+            })
+            .await;
+            last.expect("an answer")
+        };
+        let refused = tokio::select! {
+            answer = ask(address, "profile?seconds=120") => panic!("{answer:?}"),
+            refused = second => refused,
+        };
+        assert_eq!(refused.header("x-go-pprof"), Some("1"));
+        assert!(refused.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+        assert!(refused.text().contains("at the moment"), "{}", refused.text());
+        // The first has left with the end of the choice above.
+        support::eventually("the profile ends with its client", async || {
+            busy().await.status == 200
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_told_what_would() {
+    support::run(async |db| {
+        let (_daemon, address) = daemon(&db).await;
+        let wrong = [
+            ("profile?seconds=0", "1 to 120"),
+            ("profile?seconds=121", "1 to 120"),
+            ("profile?seconds=1000000000", "1 to 120"),
+            ("profile?seconds=soon", "1 to 120"),
+            ("profile?seconds=1&hz=1000", "1 to 200"),
+            ("profile?seconds=1&format=gif", "speedscope"),
+            ("profile?second=1", "there is no parameter second"),
+        ];
+        for (path, said) in wrong {
+            let answer = ask(address, path).await;
+            assert_eq!((answer.status, answer.header("x-go-pprof")), (400, Some("1")), "{path}");
+            assert!(answer.text().contains(said), "{path}: {}", answer.text());
+        }
+    });
+}
+
+#[test]
+fn the_program_its_symbols_and_the_list_of_profiles_are_told() {
+    support::run(async |db| {
+        let (_daemon, address) = daemon(&db).await;
+        let line = ask(address, "cmdline").await.text();
+        let words: Vec<&str> = line.split('\0').collect();
+        assert!(words[0].ends_with("legwork") && words.last() == Some(&"run"), "{words:?}");
+        assert_eq!(ask(address, "symbol").await.text(), "num_symbols: 1\n");
+        let question =
+            "POST /debug/pprof/symbol HTTP/1.0\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n0x1";
+        let answer = support::http::ask(address, question).await;
+        assert_eq!(answer.text(), "num_symbols: 1\n0x1 0x1\n");
+        let page = ask(address, "").await;
+        assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+        assert!(page.text().contains("go tool pprof"), "{}", page.text());
+    });
+}
+
+#[inline(never)]
+fn burn(rounds: u64) -> u64 {
+    (0..rounds * 20_000).fold(0, |sum, number| black_box(sum ^ number))
+}
+
+async fn heavy(_: Value, _: Context) -> Result<(), HandlerError> {
+    burn(black_box(100));
+    Ok(())
+}
+
+async fn light(_: Value, _: Context) -> Result<(), HandlerError> {
+    burn(black_box(25));
+    Ok(())
+}
+
+#[test]
+fn cpu_time_is_told_apart_by_kind_and_queue() {
+    support::run(async |db| {
+        let _turn = TURN.lock().await;
+        let daemon = pooled::builder(&db.url())
+            .queue("work", QueueOptions::concurrency(1))
+            .handler("heavy", heavy)
+            .handler("light", light)
+            .build()
+            .expect("a daemon");
+        let mut session = db.connect().await;
+        for _ in 0..60 {
+            for kind in ["heavy", "light"] {
+                let job = Job::new(kind).queue("work");
+                legwork::enqueue(&mut session, &job).await.expect("a row");
+            }
+        }
+        // The profile's time is CPU time of this process, in which other tests run as well; labels tell.
+        let profile = legwork::profile::cpu::take(Duration::from_secs(3), 99);
+        let (profile, ended) = tokio::join!(profile, daemon.once().run());
+        ended.expect("an end");
+        let profile = profile.expect("a profile");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), profile.pprof().expect("a file")).expect("written");
+        let path = file.path().to_str().expect("a path");
+        if let Some(top) = go_pprof(&["-top", "-tagfocus=kind=heavy", path]).await {
+            assert!(top.contains("profiling::burn") && !top.contains("profiling::light"), "{top}");
+        }
+        if let Some(tags) = go_pprof(&["-tags", path]).await {
+            assert!(tags.contains("heavy") && tags.contains("work"), "{tags}");
+        }
+        let of = |kind: &str| -> u64 {
+            let folded = profile.folded();
+            let lines = folded.lines().filter(|line| line.starts_with(&format!("{kind};")));
+            lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+        };
+        let (heavy, light) = (of("heavy"), of("light"));
+        assert!(light > 0 && (2 * light..10 * light).contains(&heavy), "{heavy} and {light}");
+    });
+}
