@@ -260,8 +260,8 @@ impl Daemon {
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
         let hosts = Hosts::named(&self.settings.admin.allow_hosts);
-        let mut running =
-            Running::new(supervisor, (health, metrics), bound.map(|bound| (bound, hosts)));
+        let bound = bound.map(|bound| (bound, hosts));
+        let mut running = Running::new(supervisor, (health, metrics), &self.settings, bound);
         let stats = self.stats(schema);
 
         let schema = tokio::select! {

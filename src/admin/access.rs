@@ -59,14 +59,17 @@ impl Default for Here {
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     access: Access,
-    audiences: Arc<HashMap<&'static str, Vec<(Method, Audience)>>>,
+    audiences: Arc<HashMap<String, Vec<(Method, Audience)>>>,
 }
 
 impl Guard {
     pub(super) fn new(access: Access, routes: &[Route]) -> Self {
         let mut audiences: HashMap<_, Vec<_>> = HashMap::new();
         for route in routes {
-            audiences.entry(route.path).or_default().push((route.method.clone(), route.audience));
+            audiences
+                .entry(route.path.clone())
+                .or_default()
+                .push((route.method.clone(), route.audience));
         }
         Self { access, audiences: Arc::new(audiences) }
     }

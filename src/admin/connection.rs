@@ -48,6 +48,8 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
         listen = %bound.local_addr(),
         "The admin port is open"
     );
+    let sessions = Arc::clone(&state.sessions);
+    let mut tending = pin!(sessions.tend());
     let router = router(state);
     let mut open = FuturesUnordered::new();
     let mut places = Places::default();
@@ -68,11 +70,13 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
                 Err(error) => refused(&error).await,
             },
             Some(()) = open.next() => {}
+            () = &mut tending => {}
         }
     }
     drop(bound);
     // Whoever isn't done by then is cut off.
     timeout(DRAIN_TIMEOUT, open.for_each(|()| async {})).await.ok();
+    sessions.close().await;
 }
 
 /// Serves all that are open until one of them has left, by itself or because it has to.

@@ -100,8 +100,8 @@ pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
-/// No route reads a body, so only what a client announces can be too large. What it sends without
-/// announcing it is never read: the connection is closed after the answer.
+/// Only what a client announces is seen here. What it sends without announcing it is read by routes that take a body, up
+/// to the same limit, and by others never: the connection is closed after the answer.
 fn is_too_large(headers: &HeaderMap) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     length.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > BODY_MAX_BYTES)

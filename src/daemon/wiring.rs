@@ -26,6 +26,7 @@ use crate::{
     postgres::{
         Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
         Upkeep,
+        operations::{IDLE_MAX, Sessions},
     },
     supervise::{self, ExitPolicy, Supervisor},
     telemetry::{
@@ -93,6 +94,7 @@ impl Running {
     pub(super) fn new(
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
+        settings: &Settings,
         bound: Option<(Bound, Hosts)>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
@@ -121,8 +123,15 @@ impl Running {
             hints: Arc::default(),
         };
         if let Some((bound, hosts)) = bound {
-            let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
-            let state = AdminState { health, metrics, hosts, access: Access::default() };
+            running.told.configure(settings);
+            let state = AdminState {
+                health: Arc::clone(health),
+                metrics: Arc::clone(metrics),
+                hosts,
+                access: Access::default(),
+                sessions: Arc::new(Sessions::new(settings.database.clone(), IDLE_MAX)),
+                configured: running.told.configured.subscribe(),
+            };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.

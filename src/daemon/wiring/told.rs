@@ -1,6 +1,7 @@
 //! What of the settings tasks look up anew each time, since a reload may change it.
 
 use crate::{
+    admin::Configured,
     config::{HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
     postgres::Load,
 };
@@ -19,6 +20,8 @@ pub(super) struct Told {
     pub(super) scheduler: Arc<Notify>,
     /// For the ender, which tells whether functions can be called.
     pub(super) called: watch::Sender<Vec<SqlSettings>>,
+    /// For the admin port.
+    pub(super) configured: watch::Sender<Configured>,
 }
 
 impl Told {
@@ -27,8 +30,15 @@ impl Told {
         self.load.send_replace(load);
         change(&self.kept, kept);
         change(&self.called, called(settings));
+        self.configure(settings);
         self.schedules.send_replace(settings.schedules.clone());
         self.scheduler.notify_one();
+    }
+
+    /// What the admin port shows of the file, which it does before anything else runs.
+    pub(super) fn configure(&self, settings: &Settings) {
+        let (queues, schedules) = (settings.queues.clone(), settings.schedules.clone());
+        self.configured.send_replace(Configured { queues, schedules });
     }
 }
 
