@@ -9,6 +9,9 @@
 mod access;
 mod api;
 mod connection;
+mod credentials;
+mod foreign;
+mod guesses;
 mod health;
 mod hosts;
 mod listener;

@@ -1,26 +1,58 @@
-//! Who may ask the port what: decided before a route sees the request, from where it comes.
+//! Who may ask the port what: decided before a route sees the request, from where it comes and by what it
+//! knows.
 //!
 //! Each row of the route table names its audience. What isn't in the table counts as a viewer's, so that
-//! whoever may ask nothing can't find out what there is. Which names the port answers to is `hosts`.
+//! whoever may ask nothing can't find out what there is. Which names the port answers to is `hosts`, how long
+//! who guesses has to wait `guesses`; what a browser is made to ask by another's page is refused as well,
+//! since its user may be here or have a token.
 
-use super::{problem::Problem, request::peer, routes::Route};
+use super::{
+    credentials, foreign,
+    guesses::Guesses,
+    problem::Problem,
+    request::peer,
+    routes::{AdminState, Route},
+};
+use crate::{
+    config::AdminTokens,
+    telemetry::{
+        events,
+        metrics::{Refusal, RefusalMetrics},
+    },
+};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::Method,
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+use tokio::{sync::watch, time::Instant};
 
 /// What somebody may do; each may what those before may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Look at everything that isn't a secret.
+    /// Look at what there is, but for payloads.
     Viewer,
     /// Steer jobs and queues, and take profiles.
     Operator,
     /// Change how the daemon runs, and end it.
     Admin,
+}
+
+impl Role {
+    /// Its name, as people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Who may ask a route; each is larger than those that follow.
@@ -38,40 +70,80 @@ impl From<Role> for Audience {
     }
 }
 
-/// Who has which role: the machine itself every one, others none.
-#[derive(Debug, Clone, Default)]
+/// Who has which role. Without a token the machine itself has every one, and others have none; with one
+/// everybody has that of the token that comes with the request.
+#[derive(Debug, Clone)]
 pub struct Access {
-    /// Roles of those who are here.
-    here: Here,
+    tokens: watch::Receiver<AdminTokens>,
+    guesses: Arc<Guesses>,
 }
 
-/// Without a token the machine itself may do everything.
-#[derive(Debug, Clone, Copy)]
-struct Here(Role);
-
-impl Default for Here {
-    fn default() -> Self {
-        Self(Role::Admin)
+impl Access {
+    /// By the newest of these.
+    pub fn by(tokens: watch::Receiver<AdminTokens>) -> Self {
+        Self { tokens, guesses: Arc::default() }
     }
+
+    /// Whether other machines can ask for more than health and metrics.
+    pub(super) fn needs_token(&self) -> bool {
+        !self.tokens.borrow().is_empty()
+    }
+
+    fn role(&self, request: &Request) -> Result<Role, Problem> {
+        if self.needs_token() {
+            return self.role_by_token(request);
+        }
+        let is_here = peer(request).is_some_and(|peer| peer.to_canonical().is_loopback());
+        let is_own = is_here && !foreign::is_handed_on(request.headers());
+        if is_own { Ok(Role::Admin) } else { Err(Problem::NotFound) }
+    }
+
+    fn role_by_token(&self, request: &Request) -> Result<Role, Problem> {
+        let Some(token) = credentials::token(request.headers()) else {
+            return Err(Problem::NoToken);
+        };
+        let (peer, now) =
+            (peer(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), Instant::now());
+        if let Some(wait) = self.guesses.wait(peer, now) {
+            return Err(Problem::TooManyGuesses { wait });
+        }
+        held(&self.tokens.borrow(), &token).ok_or_else(|| {
+            self.guesses.wrong(peer, &token, now);
+            tracing::warn!(
+                event = events::ADMIN_WRONG_TOKEN,
+                client.address = %peer.to_canonical(),
+                "The admin port was sent a token that isn't one of its own"
+            );
+            Problem::WrongToken
+        })
+    }
+}
+
+/// The highest role that a token has. Each is compared, so that the time says nothing.
+fn held(tokens: &AdminTokens, presented: &str) -> Option<Role> {
+    let AdminTokens { admin, operator, viewer } = tokens;
+    let roles = [(Role::Viewer, viewer), (Role::Operator, operator), (Role::Admin, admin)];
+    let all = roles.into_iter().flat_map(|(role, of)| of.iter().map(move |token| (role, token)));
+    all.fold(None, |found, (role, token)| if token.is(presented) { Some(role) } else { found })
 }
 
 /// The route table's audiences beside what decides.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     access: Access,
+    refusals: RefusalMetrics,
     audiences: Arc<HashMap<String, Vec<(Method, Audience)>>>,
 }
 
 impl Guard {
-    pub(super) fn new(access: Access, routes: &[Route]) -> Self {
+    pub(super) fn new(state: &AdminState, routes: &[Route]) -> Self {
         let mut audiences: HashMap<_, Vec<_>> = HashMap::new();
         for route in routes {
-            audiences
-                .entry(route.path.clone())
-                .or_default()
-                .push((route.method.clone(), route.audience));
+            let of_path: &mut Vec<_> = audiences.entry(route.path.clone()).or_default();
+            of_path.push((route.method.clone(), route.audience));
         }
-        Self { access, audiences: Arc::new(audiences) }
+        let (access, refusals) = (state.access.clone(), state.metrics.admin_refusals());
+        Self { access, refusals, audiences: Arc::new(audiences) }
     }
 
     /// Who may ask this. A method that a path doesn't take is told to whoever may ask the path anything.
@@ -84,27 +156,49 @@ impl Guard {
         exactly.or_else(largest).unwrap_or(Audience::Role(Role::Viewer))
     }
 
-    fn decide(&self, request: &Request) -> Result<(), Problem> {
+    /// The role with which it is asked, where one is needed.
+    fn decide(&self, request: &Request) -> Result<Option<Role>, Problem> {
         let path = request.extensions().get::<MatchedPath>();
-        let Audience::Role(needed) = self.audience(path, request.method()) else { return Ok(()) };
-        match self.access.role(request) {
-            Some(role) if role >= needed => Ok(()),
-            _ => Err(Problem::NotFound),
+        let Audience::Role(needed) = self.audience(path, request.method()) else { return Ok(None) };
+        if foreign::is_foreign(request) {
+            return Err(Problem::ForeignPage);
+        }
+        let role = self.access.role(request)?;
+        if role < needed { Err(Problem::RoleTooSmall { needed, role }) } else { Ok(Some(role)) }
+    }
+}
+
+/// Lets the route answer, or answers in its place. Who asked goes with the answer, for the log.
+pub(super) async fn guard(
+    State(guard): State<Guard>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match guard.decide(&request) {
+        Ok(None) => next.run(request).await,
+        Ok(Some(role)) => {
+            request.extensions_mut().insert(role);
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(role);
+            response
+        }
+        Err(problem) => {
+            if let Some(refusal) = refusal(&problem) {
+                guard.refusals.refused(refusal);
+            }
+            problem.into_response()
         }
     }
 }
 
-impl Access {
-    fn role(&self, request: &Request) -> Option<Role> {
-        let is_here = peer(request).is_some_and(|peer| peer.to_canonical().is_loopback());
-        is_here.then_some(self.here.0)
-    }
-}
-
-/// Lets the route answer, or answers in its place.
-pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.decide(&request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+fn refusal(problem: &Problem) -> Option<Refusal> {
+    match problem {
+        Problem::NotFound => Some(Refusal::Elsewhere),
+        Problem::NoToken => Some(Refusal::NoToken),
+        Problem::WrongToken => Some(Refusal::WrongToken),
+        Problem::TooManyGuesses { .. } => Some(Refusal::TooManyGuesses),
+        Problem::RoleTooSmall { .. } => Some(Refusal::Role),
+        Problem::ForeignPage => Some(Refusal::ForeignPage),
+        _ => None,
     }
 }

@@ -7,13 +7,13 @@
 use super::{
     access::{Audience, Role},
     health,
-    problem::{Body, Problem},
+    problem::{Problem, Shown, is_of_go},
     routes::Route,
 };
 use crate::telemetry::build;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use utoipa::{
     PartialSchema,
     openapi::{RefOr, schema::Schema},
@@ -40,7 +40,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
             "version": build::VERSION,
             "summary": "Health, metrics and the API of one daemon.",
             "description": "Jobs are enqueued in the database: the contract is the row. Health and metrics ask it nothing, the \
-                API does. Objects may gain members: a client passes over those that it doesn't know.",
+                API does. Without a token, other machines are answered health and metrics alone. Objects may gain members: a client passes over those that it doesn't know.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "paths": paths,
@@ -59,14 +59,21 @@ pub(super) fn document(routes: &[Route]) -> Value {
                     "description": "The request's id.", "required": true,
                     "schema": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$" },
                 },
+                "Challenge": {
+                    "description": "How a token is sent: as Bearer, or as the password of Basic.", "required": true,
+                    "schema": { "type": "string" },
+                },
                 "RetryAfter": {
                     "description": "Seconds after which to come again.", "required": true,
                     "schema": { "type": "integer", "minimum": 0 },
                 },
             },
             "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer" },
-                "basic": { "type": "http", "scheme": "basic", "description": "The token is the password." },
+                "Bearer": { "type": "http", "scheme": "bearer", "description": "A token of the daemon." },
+                "Basic": {
+                    "type": "http", "scheme": "basic",
+                    "description": "A token of the daemon as the password, whatever the user: http://x:TOKEN@host/…",
+                },
             },
         },
     })
@@ -77,7 +84,7 @@ fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
     let used = routes.iter().flat_map(|route| &route.schemas).cloned();
     let mut schemas: BTreeMap<_, _> = used.collect();
     schemas.extend(health::schemas());
-    schemas.insert("Problem".to_owned(), Body::schema());
+    schemas.insert("Problem".to_owned(), Shown::schema());
     schemas
 }
 
@@ -96,43 +103,48 @@ fn described(route: &Route) -> Value {
         response["headers"]["X-Request-ID"] = json!({ "$ref": "#/components/headers/RequestId" });
     }
     operation["security"] = security(route.audience);
-    operation["x-legwork-role"] = role(route.audience).into();
     operation
 }
 
-/// Who one is may be shown in two ways; the machine itself needs neither as long as there is no token.
+/// A token may be sent in two ways; without one the machine itself may do everything.
 fn security(audience: Audience) -> Value {
     match audience {
         Audience::Everybody => json!([]),
-        Audience::Role(_) => json!([{}, { "bearer": [] }, { "basic": [] }]),
-    }
-}
-
-fn role(audience: Audience) -> &'static str {
-    match audience {
-        Audience::Everybody => "everybody",
-        Audience::Role(Role::Viewer) => "viewer",
-        Audience::Role(Role::Operator) => "operator",
-        Audience::Role(Role::Admin) => "admin",
+        Audience::Role(role) => {
+            json!([{}, { "Bearer": [role.as_str()] }, { "Basic": [role.as_str()] }])
+        }
     }
 }
 
 /// What may be wrong with who asks.
-fn of_audience(audience: Audience) -> &'static [Problem] {
-    match audience {
-        Audience::Everybody => &[],
-        Audience::Role(_) => &[Problem::NotFound],
-    }
+fn of_audience(audience: Audience) -> Vec<Problem> {
+    let Audience::Role(needed) = audience else { return Vec::new() };
+    vec![
+        Problem::NoToken,
+        Problem::WrongToken,
+        Problem::TooManyGuesses { wait: Duration::from_secs(1) },
+        Problem::RoleTooSmall { needed: needed.max(Role::Operator), role: Role::Viewer },
+        Problem::ForeignPage,
+        // There is no token, and it isn't the machine itself that asks.
+        Problem::NotFound,
+    ]
 }
 
 /// The responses that are problems: one a status, with the types that it may have.
 fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
-    let all = OF_EVERYTHING.iter().chain(of_audience(route.audience)).chain(route.problems);
-    for problem in all {
-        by_status.entry(problem.status().as_u16()).or_default().push(*problem);
+    let all = OF_EVERYTHING.into_iter().chain(of_audience(route.audience));
+    for problem in all.chain(route.problems.iter().copied()) {
+        by_status.entry(problem.status().as_u16()).or_default().push(problem);
     }
-    by_status.into_iter().map(|(status, problems)| (status, response(status, &problems))).collect()
+    let described = |(status, problems): (u16, Vec<_>)| {
+        let mut response = response(status, &problems);
+        if is_of_go(&route.path) {
+            response["content"] = json!({ "text/plain": { "schema": { "type": "string" } } });
+        }
+        (status, response)
+    };
+    by_status.into_iter().map(described).collect()
 }
 
 fn response(status: u16, problems: &[Problem]) -> Value {
@@ -154,6 +166,10 @@ fn response(status: u16, problems: &[Problem]) -> Value {
     });
     if problems.iter().any(|problem| problem.passes()) {
         response["headers"]["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" });
+    }
+    if problems.contains(&Problem::NoToken) {
+        response["headers"]["WWW-Authenticate"] =
+            json!({ "$ref": "#/components/headers/Challenge" });
     }
     response
 }

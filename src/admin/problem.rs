@@ -1,18 +1,29 @@
-//! Errors as RFC 9457 shows them: `application/problem+json`, readable by people and programs.
+//! Errors as RFC 9457 shows them: `application/problem+json`, readable by people and programs. Below
+//! `/debug/pprof/` they come as Go's own server has them, so that `go tool pprof` shows what is wrong.
 //!
 //! Each kind of error has a type of its own, which programs go by and which stays; the sentence is for people and
 //! may say more of the case at hand.
 
+use super::access::Role;
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 use utoipa::ToSchema;
 
+/// Where Go's tools ask.
+const OF_GO: &str = "/debug/pprof";
+/// Says that an error's text is meant for who reads the tool's output.
+const GO_PPROF: HeaderName = HeaderName::from_static("x-go-pprof");
+/// How a token is sent; a client takes the form that it has.
+const CHALLENGES: [&str; 2] =
+    [r#"Bearer realm="legwork""#, r#"Basic realm="legwork", charset="UTF-8""#];
+
 /// What went wrong with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Problem {
     /// No such route.
     NotFound,
@@ -22,6 +33,16 @@ pub(super) enum Problem {
     MethodNotAllowed,
     /// The body is larger than the limit.
     BodyTooLarge,
+    /// It needs a token, and none came.
+    NoToken,
+    /// A token came that is none.
+    WrongToken,
+    /// Too many of them came from there.
+    TooManyGuesses { wait: Duration },
+    /// The token's role is below what is needed.
+    RoleTooSmall { needed: Role, role: Role },
+    /// A page of another origin asks.
+    ForeignPage,
     /// The query has a parameter that the route doesn't.
     UnknownParameter,
     /// A parameter is there and can't be meant.
@@ -50,62 +71,95 @@ const RETRY_AFTER_SECONDS: u16 = 5;
 
 impl Problem {
     /// Its status, its name and what is said where there is no more to say.
-    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn parts(self) -> (StatusCode, &'static str, Cow<'static, str>) {
         match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "there is nothing at this path"),
+            Self::NotFound => {
+                (StatusCode::NOT_FOUND, "not-found", "there is nothing at this path".into())
+            }
             Self::UnknownHost => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "unknown-host",
-                "the daemon doesn't go by the name in Host: ask by its address, or list the name in admin.allow_hosts",
+                "the daemon doesn't go by the name in Host: ask by its address, or list the name in admin.allow_hosts".into(),
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
-                "this path doesn't take that method",
+                "this path doesn't take that method".into(),
             ),
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
-                "the body is larger than 65536 bytes",
+                "the body is larger than 65536 bytes".into(),
+            ),
+            Self::NoToken => (
+                StatusCode::UNAUTHORIZED,
+                "no-token",
+                "this needs a token: as Authorization: Bearer TOKEN, or as the password, http://x:TOKEN@host/…".into(),
+            ),
+            Self::WrongToken => (
+                StatusCode::UNAUTHORIZED,
+                "wrong-token",
+                "the token isn't one of the daemon's".into(),
+            ),
+            Self::TooManyGuesses { wait } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-guesses",
+                format!(
+                    "this address sent too many wrong tokens: the next one is looked at in {} s",
+                    seconds(wait)
+                )
+                .into(),
+            ),
+            Self::RoleTooSmall { needed, role } => (
+                StatusCode::FORBIDDEN,
+                "role-too-small",
+                format!("this needs the role {}, the token's is {}", needed.as_str(), role.as_str())
+                    .into(),
+            ),
+            Self::ForeignPage => (
+                StatusCode::FORBIDDEN,
+                "foreign-page",
+                "a page of another origin asks, by its Origin or Sec-Fetch-Site: ask from here, or by a program".into(),
             ),
             Self::UnknownParameter => {
-                (StatusCode::BAD_REQUEST, "unknown-parameter", "there is no such parameter")
+                (StatusCode::BAD_REQUEST, "unknown-parameter", "there is no such parameter".into())
             }
             Self::InvalidParameter => {
-                (StatusCode::BAD_REQUEST, "invalid-parameter", "a parameter can't be read")
+                (StatusCode::BAD_REQUEST, "invalid-parameter", "a parameter can't be read".into())
             }
             Self::NotJson => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "not-json",
-                "what changes something is asked with Content-Type: application/json",
+                "what changes something is asked with Content-Type: application/json".into(),
             ),
             Self::InvalidBody => {
-                (StatusCode::BAD_REQUEST, "invalid-body", "the body can't be read")
+                (StatusCode::BAD_REQUEST, "invalid-body", "the body can't be read".into())
             }
             Self::WrongState => (
                 StatusCode::CONFLICT,
                 "wrong-state",
-                "the job isn't in a state in which that can be done",
+                "the job isn't in a state in which that can be done".into(),
             ),
             Self::NoSuchJob => (
                 StatusCode::NOT_FOUND,
                 "no-such-job",
-                "there is no such job, unfinished or in history",
+                "there is no such job, unfinished or in history".into(),
             ),
             Self::NoSuchQueue => (
                 StatusCode::NOT_FOUND,
                 "no-such-queue",
-                "no job, no daemon and no operator has named that queue",
+                "no job, no daemon and no operator has named that queue".into(),
             ),
             Self::DatabaseUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "database-unavailable",
-                "the database doesn't answer",
+                "the database doesn't answer".into(),
             ),
             Self::DatabaseRefused => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "database-refused",
-                "the database refused the statement",
+                "the database refused the statement".into(),
             ),
         }
     }
@@ -121,19 +175,24 @@ impl Problem {
     }
 
     /// What is said where there is no more to say.
-    pub(super) fn detail(self) -> &'static str {
+    pub(super) fn detail(self) -> Cow<'static, str> {
         self.parts().2
     }
 
     /// Whether it says when to come again.
     pub(super) fn passes(self) -> bool {
-        self == Self::DatabaseUnavailable
+        matches!(self, Self::DatabaseUnavailable | Self::TooManyGuesses { .. })
     }
 
     /// Says more of it.
     pub(super) fn because(self, detail: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal { detail: detail.into(), ..Refusal::from(self) }
     }
+}
+
+/// Whole ones, so that whoever waits for them has waited long enough.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// A problem in one case.
@@ -147,7 +206,7 @@ pub(super) struct Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        let detail = problem.parts().2.into();
+        let detail = problem.detail();
         Self { problem, detail, parameter: None, nearest: None }
     }
 }
@@ -162,7 +221,7 @@ impl Refusal {
 /// A refusal of the port, as RFC 9457 has it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(super) struct Body {
+pub(super) struct Shown {
     /// What sort of problem it is: stays the same, and is no address.
     #[serde(rename = "type")]
     kind: String,
@@ -195,15 +254,40 @@ impl IntoResponse for Refusal {
         let status = problem.status();
         let title = status.canonical_reason().unwrap_or_default();
         let (kind, code) = (problem.uri(), status.as_u16());
-        let body = Body { kind, title, status: code, detail, parameter, nearest };
+        let body = Shown { kind, title, status: code, detail, parameter, nearest };
         // A struct of texts and numbers has a form in JSON.
         let body = serde_json::to_string(&body).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, kind, body).into_response();
-        if problem.passes() {
-            let after = HeaderValue::from(RETRY_AFTER_SECONDS);
-            response.headers_mut().insert(header::RETRY_AFTER, after);
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            for challenge in CHALLENGES {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
         }
+        if let Problem::TooManyGuesses { wait } = problem {
+            headers.insert(header::RETRY_AFTER, seconds(wait).into());
+        } else if problem.passes() {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response.extensions_mut().insert(problem);
         response
     }
+}
+
+/// Whether Go's tools ask there.
+pub(super) fn is_of_go(path: &str) -> bool {
+    path.strip_prefix(OF_GO).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A problem in the form that is read at this path; any other answer as it is.
+pub(super) fn as_read_at(path: &str, response: Response) -> Response {
+    let problem = response.extensions().get::<Problem>().filter(|_| is_of_go(path)).copied();
+    let Some(problem) = problem else { return response };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    parts.headers.insert(header::CONTENT_TYPE, text);
+    parts.headers.insert(GO_PPROF, HeaderValue::from_static("1"));
+    Response::from_parts(parts, Body::from(format!("{}\n", problem.detail())))
 }

@@ -21,13 +21,13 @@ use crate::{
 use axum::{
     Router,
     extract::State,
-    http::{Method, header},
+    http::{Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio::sync::watch;
 use utoipa::{
     ToSchema,
@@ -82,7 +82,7 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::new(Method::GET, audience.into(), described, problems)
+        Self::described(Method::GET, audience.into(), described, problems)
     }
 
     /// What changes something.
@@ -91,16 +91,28 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::new(Method::POST, audience.into(), described, problems)
+        Self::described(Method::POST, audience.into(), described, problems)
     }
 
-    fn new(
+    fn described(
         method: Method,
         audience: Audience,
         (schemas, paths, answer): UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
         let (path, described) = only(paths);
+        Self { method, path, audience, problems, described, schemas, answer }
+    }
+
+    /// One of which nothing is said.
+    #[cfg(test)]
+    pub(super) fn new(
+        (method, path): (Method, &'static str),
+        audience: impl Into<Audience>,
+        answer: MethodRouter<AdminState>,
+    ) -> Self {
+        let (audience, path) = (audience.into(), path.to_owned());
+        let (problems, described, schemas) = (&[][..], Operation::new(), Vec::new());
         Self { method, path, audience, problems, described, schemas, answer }
     }
 }
@@ -114,8 +126,13 @@ fn only(paths: Paths) -> (String, Operation) {
 }
 
 /// Every route there is, who may ask it, and what may be wrong with that. The document is made of this table.
+pub(super) fn routes() -> &'static [Route] {
+    static TABLE: LazyLock<Vec<Route>> = LazyLock::new(table);
+    &TABLE
+}
+
 #[rustfmt::skip]
-pub(super) fn routes() -> Vec<Route> {
+fn table() -> Vec<Route> {
     vec![
         Route::reading(Everybody, routes!(health::live), &[]),
         Route::reading(Everybody, routes!(health::ready), &[]),
@@ -143,17 +160,31 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 pub(super) fn router(state: AdminState) -> Router {
-    let routes = routes();
-    let guard = Guard::new(state.access.clone(), &routes);
-    let add = |router: Router<_>, route: Route| router.route(&route.path, route.answer);
-    routes
-        .into_iter()
+    router_of(routes(), state)
+}
+
+/// These routes, each behind what is done for every request.
+pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
+    let guard = Guard::new(&state, routes);
+    let add = |router: Router<_>, route: &Route| router.route(&route.path, route.answer.clone());
+    let routes = routes
+        .iter()
         .fold(Router::new(), add)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .fallback(async || Problem::NotFound)
         .layer(middleware::from_fn_with_state(guard, access::guard))
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
-        .with_state(state)
+        .with_state(state);
+    // Outside, since the methods are put to the answer behind every layer.
+    Router::new().fallback_service(routes).layer(middleware::map_response(without_methods))
+}
+
+/// Which methods a path takes is said to whoever asked it with another, and not to whoever was refused.
+async fn without_methods(mut response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().remove(header::ALLOW);
+    }
+    response
 }
 
 /// Everything in Prometheus' text format
@@ -189,7 +220,7 @@ async fn version() -> Response {
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "daemon",
     responses((status = 200, description = "It.", body = Object, example = json!({ "openapi": "3.1.0" }))))]
 async fn openapi() -> Response {
-    in_json(&openapi::document(&routes()))
+    in_json(&openapi::document(routes()))
 }
 
 fn in_json(body: &impl Serialize) -> Response {

@@ -95,7 +95,7 @@ impl Running {
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
         settings: &Settings,
-        bound: Option<(Bound, Hosts)>,
+        bound: Option<Bound>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
@@ -122,13 +122,14 @@ impl Running {
             left: Notify::new(),
             hints: Arc::default(),
         };
-        if let Some((bound, hosts)) = bound {
+        if let Some(bound) = bound {
+            // Before anything can be asked.
             running.told.configure(settings);
             let state = AdminState {
                 health: Arc::clone(health),
                 metrics: Arc::clone(metrics),
-                hosts,
-                access: Access::default(),
+                hosts: Hosts::named(&settings.admin.allow_hosts),
+                access: Access::by(running.told.tokens.subscribe()),
                 sessions: Arc::new(Sessions::new(settings.database.clone(), IDLE_MAX)),
                 configured: running.told.configured.subscribe(),
             };

@@ -3,6 +3,7 @@
 mod changed;
 mod described;
 mod pages;
+mod roles;
 mod sessions;
 mod shown;
 

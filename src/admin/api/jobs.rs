@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        access::Role,
         problem::{Problem, Refusal},
         routes::AdminState,
     },
@@ -16,6 +17,7 @@ use crate::{
     },
 };
 use axum::{
+    Extension,
     extract::{Path, State},
     response::Response,
 };
@@ -73,13 +75,13 @@ impl IntoParams for Wanted {
                 "payload",
                 "Only jobs whose payload has this text at this place: `payload.user.id=42`, `payload.items.0=a`. Each member is a \
                  parameter of its own, with `payload.` before its keys. What stands there is compared as text. At most 8 places, \
-                 all of which have to be met.",
+                 all of which have to be met. Not for viewers.",
                 places,
                 json!({ "payload.to": "ann@example.com" }),
             ),
             (
                 "include",
-                "What else is shown of each job. With payloads a page ends after 4 MiB of them.",
+                "What else is shown of each job. With payloads a page ends after 4 MiB of them. Not for viewers.",
                 words(&["payload"]),
                 json!("payload"),
             ),
@@ -186,8 +188,13 @@ fn limit(text: &str) -> Result<u32, String> {
     }))))]
 pub(in crate::admin) async fn list(
     State(state): State<AdminState>,
+    Extension(role): Extension<Role>,
     Asked(Wanted { filter, extent }): Asked<Wanted>,
 ) -> Result<Response, Refusal> {
+    // To compare what is in a payload is to find out what is in it.
+    if (extent.payloads || !filter.payload.is_empty()) && !sees_payloads(role) {
+        return Err(Problem::RoleTooSmall { needed: Role::Operator, role }.into());
+    }
     shown(
         &ask(&state, move |c| {
             async move { operations::list_jobs(c, &filter, extent).await }.boxed()
@@ -197,6 +204,8 @@ pub(in crate::admin) async fn list(
 }
 
 /// Everything about a job, with its newest failed attempts
+///
+/// For a viewer without payload, metadata, result and failed attempts, which `hidden` names then.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", operation_id = "show_job", tag = "jobs",
     params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711)),
     responses((status = 200, description = "It.", body = JobDetail, example = json!({
@@ -212,10 +221,15 @@ pub(in crate::admin) async fn list(
 pub(in crate::admin) async fn show(
     State(state): State<AdminState>,
     Path(id): Path<String>,
+    Extension(role): Extension<Role>,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Response, Refusal> {
     let id = job(&id)?;
-    let found = match ask(&state, |c| whole(c, id).boxed()).await? {
+    let seen = match role {
+        role if sees_payloads(role) => ask(&state, |c| whole(c, id).boxed()).await?,
+        _ => Seen::Hidden,
+    };
+    let found = match seen {
         Seen::Whole(found) => found,
         // An operation of its own: what was refused may have ended the transaction.
         Seen::Hidden => ask(&state, |c| operations::show_public_job(c, id).boxed()).await?,
@@ -223,7 +237,12 @@ pub(in crate::admin) async fn show(
     shown(&found.ok_or(Problem::NoSuchJob)?)
 }
 
-/// What the daemon's role may see of a job.
+/// A viewer looks at what there is, but for payloads and what may quote them.
+fn sees_payloads(role: Role) -> bool {
+    role >= Role::Operator
+}
+
+/// What is seen of a job.
 enum Seen {
     Whole(Option<JobDetail>),
     Hidden,

@@ -1,6 +1,9 @@
 //! The document of the port against the port: the same routes, and answers as they stand there.
 
-use super::*;
+use super::{
+    asked::{VIEWER, tokens},
+    *,
+};
 use axum::{
     body::{Body, to_bytes},
     extract::{ConnectInfo, Request},
@@ -146,9 +149,17 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
     let rebound = [("host", "evil.example.com")];
+    let foreign = [("origin", "https://evil.example.com")];
+    let (right, guess) = ([("authorization", VIEWER)], [("authorization", "Bearer wrong")]);
     well.health.enter(Phase::Ready);
     well.health.warn("configuration", Some("it wasn't reloaded".into()));
     let ill = AdminState { health: Health::new(Duration::ZERO), ..state() };
+    let [guarded, guessed] = [(); 2].map(|()| AdminState { access: tokens(), ..state() });
+    for token in ["1", "2", "3", "4", "5", "6"] {
+        let token = format!("Bearer {token}");
+        let wrong = [("authorization", &*token)];
+        ask(&guessed, (Method::GET, "/version", "", ""), &wrong, HERE).await;
+    }
     let document = served(well.clone(), async |at| get(at, "/openapi.json", "").await).await;
     assert_eq!(header(&document, "content-type"), Some("application/json"));
     let document: Value = serde_json::from_str(body(&document)).unwrap();
@@ -160,7 +171,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
         let methods = if route.method == Method::GET {
             vec![Method::GET, Method::HEAD]
         } else {
-            vec![route.method]
+            vec![route.method.clone()]
         };
         let body = if path.ends_with("snooze") { r#"{"for": "10m"}"# } else { "{}" };
         let is_json: &[(&str, &str)] = &[("content-type", "application/json")];
@@ -176,9 +187,18 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                     (plain, misspelt, body, HERE),
                     (plain, "", if is_read { "" } else { "{\"x\": 1}" }, HERE),
                     (plain, "", body, ELSEWHERE),
+                    (&foreign[..], "", body, HERE),
                 ] {
                     let asked = (method.clone(), path, query, body);
                     seen.insert(held(&document, ask(state, asked, headers, peer).await).await);
+                }
+            }
+            for state in [&guarded, &guessed] {
+                for headers in [&[][..], &right[..], &guess[..]] {
+                    for peer in [HERE, ELSEWHERE] {
+                        let asked = (method.clone(), path, "", body);
+                        seen.insert(held(&document, ask(state, asked, headers, peer).await).await);
+                    }
                 }
             }
         }
@@ -196,7 +216,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
 
 #[tokio::test]
 async fn a_method_that_a_path_does_not_take_is_a_problem_and_not_described() {
-    let document = openapi::document(&routes::routes());
+    let document = openapi::document(routes::routes());
     for (path, operations) in document["paths"].as_object().unwrap() {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
             if operations.get(method.as_str().to_lowercase()).is_some() {

@@ -2,7 +2,7 @@
 
 use crate::{
     admin::Configured,
-    config::{HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
+    config::{AdminTokens, HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
     postgres::Load,
 };
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(super) struct Told {
     /// For the ender, which tells whether functions can be called.
     pub(super) called: watch::Sender<Vec<SqlSettings>>,
     /// For the admin port.
+    pub(super) tokens: watch::Sender<AdminTokens>,
+    /// For the same: what it shows of the file.
     pub(super) configured: watch::Sender<Configured>,
 }
 
@@ -35,8 +37,9 @@ impl Told {
         self.scheduler.notify_one();
     }
 
-    /// What the admin port shows of the file, which it does before anything else runs.
+    /// What the admin port goes by, which it needs before anything else runs.
     pub(super) fn configure(&self, settings: &Settings) {
+        change(&self.tokens, settings.admin.tokens.clone());
         let (queues, schedules) = (settings.queues.clone(), settings.schedules.clone());
         self.configured.send_replace(Configured { queues, schedules });
     }
