@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     config::AdminTokens,
-    telemetry::{
-        events,
-        metrics::{Refusal, RefusalMetrics},
-    },
+    telemetry::metrics::{Refusal, RefusalMetrics},
 };
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -109,11 +106,6 @@ impl Access {
         }
         held(&self.tokens.borrow(), &token).ok_or_else(|| {
             self.guesses.wrong(peer, &token, now);
-            tracing::warn!(
-                event = events::ADMIN_WRONG_TOKEN,
-                client.address = %peer.to_canonical(),
-                "The admin port was sent a token that isn't one of its own"
-            );
             Problem::WrongToken
         })
     }
@@ -168,7 +160,8 @@ impl Guard {
     }
 }
 
-/// Lets the route answer, or answers in its place. Who asked goes with the answer, for the log.
+/// Lets the route answer, or answers in its place. Who asked, or why that is refused, goes with the answer,
+/// for the log.
 pub(super) async fn guard(
     State(guard): State<Guard>,
     mut request: Request,
@@ -183,15 +176,17 @@ pub(super) async fn guard(
             response
         }
         Err(problem) => {
-            if let Some(refusal) = refusal(&problem) {
+            let mut response = problem.into_response();
+            if let Some(refusal) = refusal(problem) {
                 guard.refusals.refused(refusal);
+                response.extensions_mut().insert(refusal);
             }
-            problem.into_response()
+            response
         }
     }
 }
 
-fn refusal(problem: &Problem) -> Option<Refusal> {
+fn refusal(problem: Problem) -> Option<Refusal> {
     match problem {
         Problem::NotFound => Some(Refusal::Elsewhere),
         Problem::NoToken => Some(Refusal::NoToken),
