@@ -158,3 +158,27 @@ fn every_example_is_answered_as_it_is_described() {
         end(session).await;
     });
 }
+
+/// What the page tells people to type, as far as it reads and needs no job of theirs.
+#[test]
+fn what_the_page_asks_is_answered() {
+    let page = include_str!("../../../docs/api.md");
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "[[queue]]\nname = 'default'\n").await;
+        let mut asked = 0;
+        for line in page.lines().filter(|line| line.starts_with("curl ") && !line.contains("POST"))
+        {
+            let Some((_, path)) = line.split_once("$LEGWORK") else { continue };
+            if line.contains("--json") {
+                continue;
+            }
+            let path = path.split(['"', ' ']).next().expect("a path");
+            let answer = ask(daemon.admin().await, "GET", path).await;
+            let expected = if path.contains("sate=") { 400 } else { 200 };
+            assert_eq!(answer.status, expected, "{line}: {}", answer.body);
+            asked += 1;
+        }
+        assert!(asked >= 5, "{asked}");
+        stop(daemon).await;
+    });
+}
