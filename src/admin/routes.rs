@@ -198,7 +198,8 @@ async fn metrics(State(state): State<AdminState>) -> Response {
 
 /// What runs.
 #[derive(Serialize, ToSchema)]
-struct Version {
+#[schema(as = Version)]
+struct Build {
     /// Whose port it is.
     #[schema(pattern = "^legwork$")]
     name: &'static str,
@@ -210,10 +211,10 @@ struct Version {
 
 /// Which version runs
 #[utoipa::path(get, path = "/version", operation_id = "version", tag = "daemon",
-    responses((status = 200, description = "It.", body = Version,
+    responses((status = 200, description = "It.", body = Build,
         example = json!({ "name": "legwork", "version": "0.1.0", "commit": "4af7b04" }))))]
 async fn version() -> Response {
-    in_json(&Version { name: "legwork", version: build::VERSION, commit: build::COMMIT })
+    in_json(&Build { name: "legwork", version: build::VERSION, commit: build::COMMIT })
 }
 
 /// This document

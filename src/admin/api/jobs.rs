@@ -230,7 +230,7 @@ pub(in crate::admin) async fn show(
         _ => Seen::Hidden,
     };
     let found = match seen {
-        Seen::Whole(found) => found,
+        Seen::Whole(found) => *found,
         // An operation of its own: what was refused may have ended the transaction.
         Seen::Hidden => ask(&state, |c| operations::show_public_job(c, id).boxed()).await?,
     };
@@ -244,14 +244,14 @@ fn sees_payloads(role: Role) -> bool {
 
 /// What is seen of a job.
 enum Seen {
-    Whole(Option<JobDetail>),
+    Whole(Box<Option<JobDetail>>),
     Hidden,
 }
 
 async fn whole(c: &mut operations::Connection, id: JobId) -> Result<Seen, OperationError> {
     match operations::show_job(c, id).await {
         Err(error) if operations::is_forbidden(&error) => Ok(Seen::Hidden),
-        found => found.map(Seen::Whole),
+        found => found.map(Box::new).map(Seen::Whole),
     }
 }
 

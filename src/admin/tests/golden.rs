@@ -64,7 +64,7 @@ impl<'d> Comparison<'d> {
                 let place = format!("{place} {status} {kind}");
                 match is["content"].get(kind) {
                     Some(is) => {
-                        self.schema(&place, (&was["schema"], &is["schema"]), Side::Answered)
+                        self.schema(&place, (&was["schema"], &is["schema"]), Side::Answered);
                     }
                     None => self.broken.push(format!("{place} is gone")),
                 }

@@ -8,7 +8,10 @@ use axum::{
     extract::{ConnectInfo, Request},
 };
 use serde_json::Value;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+};
 use tower::ServiceExt;
 use tracing::{
     Event, Metadata, Subscriber,
@@ -29,7 +32,7 @@ struct Fields(String);
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0 += &format!("{}={value:?} ", field.name());
+        write!(self.0, "{}={value:?} ", field.name()).expect("a String grows");
     }
 }
 

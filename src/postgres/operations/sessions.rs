@@ -160,7 +160,6 @@ impl Sessions {
     }
 
     /// What is to be closed, what was left, and when the next one is due.
-    #[expect(clippy::type_complexity, reason = "three things that one look at the lock gives")]
     fn due(
         &self,
         now: Instant,

@@ -1,5 +1,6 @@
 //! What each role sees and does through the API: a viewer no payload, and nothing that changes.
 
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
@@ -34,7 +35,7 @@ fn a_viewer_sees_no_payload_and_changes_nothing() {
             let file = tokens.path().join(key);
             fs::write(&file, token).expect("it can be written");
             fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("the file is ours");
-            keys += &format!("{key} = {file:?}\n");
+            writeln!(keys, "{key} = {file:?}").expect("a String grows");
         }
         let text = Configuration::of(&db.url(), &[]).text();
         let daemon = Daemon::start(&text.replace("[admin]\n", &format!("[admin]\n{keys}"))).await;
