@@ -35,9 +35,9 @@ use tokio::{sync::watch, time::Instant};
 pub enum Role {
     /// Look at what there is, but for payloads.
     Viewer,
-    /// Steer jobs and queues, and take profiles.
+    /// Steer jobs and queues, and see payloads.
     Operator,
-    /// Change how the daemon runs, and end it.
+    /// Take profiles, change how the daemon runs, and end it.
     Admin,
 }
 

@@ -146,7 +146,7 @@ fn of_roles(state: AdminState) -> axum::Router {
         Route::new((Method::GET, "/steer"), Role::Viewer, get(told)),
         Route::new((Method::POST, "/steer"), Role::Operator, post(told)),
         Route::new((Method::POST, "/end"), Role::Admin, post(told)),
-        Route::new((Method::GET, "/debug/pprof/heap"), Role::Operator, get(told)),
+        Route::new((Method::GET, "/debug/pprof/heap"), Role::Admin, get(told)),
     ];
     router_of(&routes, state)
 }
@@ -160,7 +160,7 @@ async fn each_role_may_what_those_below_it_may_and_no_more() {
         (Method::GET, "/steer", [200, 200, 200]),
         (Method::POST, "/steer", [403, 200, 200]),
         (Method::POST, "/end", [403, 403, 200]),
-        (Method::GET, "/debug/pprof/heap", [403, 200, 200]),
+        (Method::GET, "/debug/pprof/heap", [403, 403, 200]),
         // What a path doesn't take is told to whoever may ask it anything.
         (Method::DELETE, "/steer", [405, 405, 405]),
         (Method::GET, "/end", [403, 403, 405]),
@@ -299,7 +299,7 @@ async fn what_go_asks_for_is_refused_in_the_form_that_its_tools_show() {
     };
     for (token, code, text) in [
         ("Bearer wrong", 401, "the token isn't one of the daemon's\n"),
-        (VIEWER, 403, "this needs the role operator, the token's is viewer\n"),
+        (VIEWER, 403, "this needs the role admin, the token's is viewer\n"),
     ] {
         let answer = heap(token).of(&port).await;
         assert_eq!((answer.code, &*answer.body), (code, text));
