@@ -1,11 +1,13 @@
-//! The admin port: health, metrics, the version and what there is, over plain HTTP.
+//! The admin port: health, metrics, the version and the API, over plain HTTP.
 //!
 //! It has an accept loop of its own, because `axum::serve` sets no header timer, so that a client
 //! which sends its head byte by byte would hold a connection for ever. Every connection, head and
-//! body has a limit with a name. Nothing here asks the database: what is shown comes from
-//! `telemetry`. It starts no task: all connections are polled inside [`serve`].
+//! body has a limit with a name. Health and metrics ask the database nothing: what they show comes from
+//! `telemetry`. The API asks it by sessions of its own. It starts no task: all connections are polled inside
+//! [`serve`].
 
 mod access;
+mod api;
 mod connection;
 mod credentials;
 mod debug;
@@ -21,6 +23,7 @@ mod request;
 mod routes;
 
 pub use access::{Access, Role};
+pub use api::Configured;
 pub use connection::serve;
 pub use hosts::Hosts;
 pub use listener::{AdminError, Bound, adopt, bind};

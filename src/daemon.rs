@@ -259,8 +259,7 @@ impl Daemon {
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let port = bound.map(|bound| (bound, &self.settings.admin));
-        let mut running = Running::new(supervisor, (health, metrics), port);
+        let mut running = Running::new(supervisor, (health, metrics), &self.settings, bound);
         let stats = self.stats(schema);
 
         let schema = tokio::select! {

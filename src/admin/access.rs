@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     config::AdminTokens,
-    telemetry::{
-        events,
-        metrics::{Refusal, RefusalMetrics},
-    },
+    telemetry::metrics::{Refusal, RefusalMetrics},
 };
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -38,9 +35,9 @@ use tokio::{sync::watch, time::Instant};
 pub enum Role {
     /// Look at what there is, but for payloads.
     Viewer,
-    /// Steer jobs and queues, and take profiles.
+    /// Steer jobs and queues, and see payloads.
     Operator,
-    /// Change how the daemon runs, and end it.
+    /// Take profiles, change how the daemon runs, and end it.
     Admin,
 }
 
@@ -109,11 +106,6 @@ impl Access {
         }
         held(&self.tokens.borrow(), &token).ok_or_else(|| {
             self.guesses.wrong(peer, &token, now);
-            tracing::warn!(
-                event = events::ADMIN_WRONG_TOKEN,
-                client.address = %peer.to_canonical(),
-                "The admin port was sent a token that isn't one of its own"
-            );
             Problem::WrongToken
         })
     }
@@ -132,14 +124,15 @@ fn held(tokens: &AdminTokens, presented: &str) -> Option<Role> {
 pub(super) struct Guard {
     access: Access,
     refusals: RefusalMetrics,
-    audiences: Arc<HashMap<&'static str, Vec<(Method, Audience)>>>,
+    audiences: Arc<HashMap<String, Vec<(Method, Audience)>>>,
 }
 
 impl Guard {
     pub(super) fn new(state: &AdminState, routes: &[Route]) -> Self {
         let mut audiences: HashMap<_, Vec<_>> = HashMap::new();
         for route in routes {
-            audiences.entry(route.path).or_default().push((route.method.clone(), route.audience));
+            let of_path: &mut Vec<_> = audiences.entry(route.path.clone()).or_default();
+            of_path.push((route.method.clone(), route.audience));
         }
         let (access, refusals) = (state.access.clone(), state.metrics.admin_refusals());
         Self { access, refusals, audiences: Arc::new(audiences) }
@@ -167,7 +160,8 @@ impl Guard {
     }
 }
 
-/// Lets the route answer, or answers in its place. Who asked goes with the answer, for the log.
+/// Lets the route answer, or answers in its place. Who asked, or why that is refused, goes with the answer,
+/// for the log.
 pub(super) async fn guard(
     State(guard): State<Guard>,
     mut request: Request,
@@ -182,15 +176,17 @@ pub(super) async fn guard(
             response
         }
         Err(problem) => {
-            if let Some(refusal) = refusal(&problem) {
+            let mut response = problem.into_response();
+            if let Some(refusal) = refusal(problem) {
                 guard.refusals.refused(refusal);
+                response.extensions_mut().insert(refusal);
             }
-            problem.into_response()
+            response
         }
     }
 }
 
-fn refusal(problem: &Problem) -> Option<Refusal> {
+fn refusal(problem: Problem) -> Option<Refusal> {
     match problem {
         Problem::NotFound => Some(Refusal::Elsewhere),
         Problem::NoToken => Some(Refusal::NoToken),

@@ -54,6 +54,8 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
             "Other machines see health and metrics alone: admin.token_file isn't set"
         );
     }
+    let sessions = Arc::clone(&state.sessions);
+    let mut tending = pin!(sessions.tend());
     let router = router(state);
     let mut open = FuturesUnordered::new();
     let mut places = Places::default();
@@ -74,11 +76,13 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
                 Err(error) => refused(&error).await,
             },
             Some(()) = open.next() => {}
+            () = &mut tending => {}
         }
     }
     drop(bound);
     // Whoever isn't done by then is cut off.
     timeout(DRAIN_TIMEOUT, open.for_each(|()| async {})).await.ok();
+    sessions.close().await;
 }
 
 /// Serves all that are open until one of them has left, by itself or because it has to.

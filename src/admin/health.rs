@@ -10,10 +10,18 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write,
+};
+use utoipa::{
+    IntoParams, IntoResponses, PartialSchema, ToSchema,
+    openapi::{
+        ContentBuilder, Object, ObjectBuilder, Ref, RefOr, Response as Described, ResponseBuilder,
+        Type, schema::Schema,
+    },
 };
 
 /// An answer before it has a form.
@@ -25,7 +33,49 @@ struct Answer {
     warnings: BTreeMap<&'static str, String>,
 }
 
-/// Whether a restart would help: fails only when the supervisor's loop hangs.
+/// How the daemon is, for programs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Health)]
+struct Shown<'a> {
+    /// It in a word or two.
+    #[schema(schema_with = words)]
+    status: &'static str,
+    /// What was looked at.
+    checks: BTreeMap<&'a str, ShownCheck<'a>>,
+    /// What people should know and no check fails for, by what it is about.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
+    warnings: &'a BTreeMap<&'static str, String>,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Check)]
+struct ShownCheck<'a> {
+    /// Whether it is well.
+    ok: bool,
+    /// Why it isn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<&'a str>,
+}
+
+fn words() -> Object {
+    let words = ["live", "not live", "ready", "not ready", "started", "starting"];
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+/// Whether a restart would help
+///
+/// Fails only when the supervisor's loop hangs.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "live",
+    tag = "health",
+    params(Verbose),
+    responses(Answers)
+)]
 pub(super) async fn live(state: State<AdminState>, asked: Asked) -> Response {
     let failing = state.health.dead();
     let ok = failing.is_none();
@@ -34,7 +84,41 @@ pub(super) async fn live(state: State<AdminState>, asked: Asked) -> Response {
     Answer { word, ok, checks, warnings: BTreeMap::new() }.shown(&asked)
 }
 
-/// Whether the daemon takes jobs, and if not, why.
+/// Whether a restart would help
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "livez",
+    tag = "health",
+    params(Verbose),
+    responses(Answers)
+)]
+pub(super) async fn livez(state: State<AdminState>, asked: Asked) -> Response {
+    live(state, asked).await
+}
+
+/// Whether the daemon takes jobs
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "health",
+    params(Verbose),
+    responses(Answers)
+)]
+pub(super) async fn readyz(state: State<AdminState>, asked: Asked) -> Response {
+    ready(state, asked).await
+}
+
+/// Whether the daemon takes jobs
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    operation_id = "ready",
+    tag = "health",
+    params(Verbose),
+    responses(Answers)
+)]
 pub(super) async fn ready(state: State<AdminState>, asked: Asked) -> Response {
     let mut checks = vec![phase_check(&state.health, Phase::Ready)];
     checks.extend(state.health.checks());
@@ -43,7 +127,15 @@ pub(super) async fn ready(state: State<AdminState>, asked: Asked) -> Response {
     Answer { word, ok, checks, warnings: state.health.warnings() }.shown(&asked)
 }
 
-/// Whether the daemon has started.
+/// Whether the daemon has started
+#[utoipa::path(
+    get,
+    path = "/health/startup",
+    operation_id = "startup",
+    tag = "health",
+    params(Verbose),
+    responses(Answers)
+)]
 pub(super) async fn startup(state: State<AdminState>, asked: Asked) -> Response {
     let ok = state.health.started();
     let checks = if ok { Vec::new() } else { vec![phase_check(&state.health, Phase::Ready)] };
@@ -55,6 +147,52 @@ fn phase_check(health: &Health, wanted: Phase) -> Checked {
     let phase = health.phase();
     let failing = (phase != wanted).then(|| format!("the daemon is {}", phase.as_str()));
     Checked { name: "phase", failing }
+}
+
+/// How people want the answer.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "it describes what `Asked` reads: whether it is there, whatever its value"
+)]
+struct Verbose {
+    /// Lists in plain text the checks that are well, too.
+    #[param(example = "", allow_reserved = false)]
+    verbose: Option<String>,
+}
+
+/// Each probe's answers, which differ in their status and their words alone.
+struct Answers;
+
+impl IntoResponses for Answers {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        let content = |example: Value| {
+            let schema = Ref::from_schema_name("Health");
+            ContentBuilder::new().schema(Some(schema)).example(Some(example)).build()
+        };
+        let text = |example: &str| {
+            let schema = ObjectBuilder::new().schema_type(Type::String);
+            ContentBuilder::new().schema(Some(schema)).example(Some(example.into())).build()
+        };
+        let described = |meaning, example, said| {
+            let built = ResponseBuilder::new().description(meaning);
+            let built = built.content("application/json", content(example));
+            RefOr::T(built.content("text/plain", text(said)).build())
+        };
+        let pool = json!({ "ok": false, "reason": "connection refused" });
+        let well = json!({ "status": "ready", "checks": { "pool": { "ok": true } } });
+        let ill = json!({ "status": "not ready", "checks": { "pool": pool } });
+        let said = "[-]pool failed: connection refused\nnot ready\n";
+        let so = described("So it is.", well, "ready\n");
+        let not = described("It isn't; the body says why.", ill, said);
+        BTreeMap::from([("200".to_owned(), so), ("503".to_owned(), not)])
+    }
+}
+
+/// The shapes that those refer to.
+pub(super) fn schemas() -> [(String, RefOr<Schema>); 2] {
+    [("Health".to_owned(), Shown::schema()), ("Check".to_owned(), ShownCheck::schema())]
 }
 
 /// How the answer is wanted.
@@ -95,19 +233,12 @@ impl Answer {
     }
 
     fn json(&self) -> String {
-        let check = |check: &Checked| {
-            let state = match &check.failing {
-                None => json!({ "ok": true }),
-                Some(reason) => json!({ "ok": false, "reason": reason }),
-            };
-            (check.name.to_owned(), state)
-        };
-        let checks: Map<String, Value> = self.checks.iter().map(check).collect();
-        let mut answer = json!({ "status": self.word, "checks": checks });
-        if !self.warnings.is_empty() {
-            answer["warnings"] = json!(self.warnings);
-        }
-        answer.to_string()
+        let checks = self.checks.iter().map(|Checked { name, failing }| {
+            (*name, ShownCheck { ok: failing.is_none(), reason: failing.as_deref() })
+        });
+        let shown = Shown { status: self.word, checks: checks.collect(), warnings: &self.warnings };
+        // Maps of texts have a form in JSON.
+        serde_json::to_string(&shown).unwrap_or_default()
     }
 
     /// `[+]pool ok`, as Kubernetes' own probes show it.

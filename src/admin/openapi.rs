@@ -1,46 +1,56 @@
 //! What the port answers, as `OpenAPI` 3.1: for programs that make a client or check one.
 //!
-//! It is written down beside the routes and held to them by tests: the paths are those of the route table,
-//! and every status, content type and body that the port gives is one that stands here.
+//! It is made of the route table: what an operation is stands at its handler, the shape of what it gives at the
+//! type, who may ask it and what may be wrong with that in its row. What is the same of all operations is added here:
+//! the request's id, HEAD, how to show who one is, and each problem with its type.
 
-mod security;
-
-use super::routes;
+use super::{
+    access::{Audience, Role},
+    health,
+    problem::{Problem, Shown, is_of_go},
+    routes::Route,
+};
 use crate::telemetry::build;
+use axum::http::Method;
 use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, time::Duration};
+use utoipa::{
+    PartialSchema,
+    openapi::{RefOr, schema::Schema},
+};
+
+/// What can be wrong with whatever is asked.
+const OF_EVERYTHING: [Problem; 2] = [Problem::BodyTooLarge, Problem::UnknownHost];
 
 /// The document.
-pub(super) fn document() -> Value {
-    let mut document = json!({
+pub(super) fn document(routes: &[Route]) -> Value {
+    let mut paths = Map::new();
+    for route in routes {
+        let item = paths.entry(&route.path).or_insert_with(|| json!({}));
+        let operation = described(route);
+        if route.method == Method::GET {
+            item["head"] = without_body(&operation);
+        }
+        item[route.method.as_str().to_lowercase()] = operation;
+    }
+    json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Legwork's admin port",
             "version": build::VERSION,
-            "summary": "Health, metrics and the version of one daemon.",
-            "description": "Jobs are enqueued, looked at and changed in the database: the contract is the row. \
-                Nothing here asks the database. Without a token, other machines are answered health and metrics alone.",
+            "summary": "Health, metrics and the API of one daemon.",
+            "description": "Jobs are enqueued in the database: the contract is the row. Health and metrics ask it nothing, the \
+                API does. Without a token, other machines are answered health and metrics alone. Objects may gain members: a client passes over those that it doesn't know.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
-        "paths": paths(),
+        "paths": paths,
         "components": {
-            "schemas": { "Health": health(), "Version": version(), "Problem": problem() },
+            "schemas": schemas(routes),
             "parameters": {
                 "RequestId": {
                     "name": "X-Request-ID", "in": "header",
                     "description": "Comes back, and stands in the log line, where it is 1 to 128 letters, \
                         digits, _ . or -. Otherwise the request gets one.",
-                    "schema": { "type": "string" },
-                },
-                "Seconds": number("seconds", "How long.", 120, 30),
-                "Hertz": number("hz", "Samples for each second of CPU time.", 200, 99),
-                "Format": {
-                    "name": "format", "in": "query",
-                    "description": "How it is written down.",
-                    "schema": { "type": "string", "enum": ["pprof", "svg", "folded", "speedscope"], "default": "pprof" },
-                },
-                "Verbose": {
-                    "name": "verbose", "in": "query", "allowEmptyValue": true,
-                    "description": "Lists in plain text the checks that are well, too.",
                     "schema": { "type": "string" },
                 },
             },
@@ -49,130 +59,131 @@ pub(super) fn document() -> Value {
                     "description": "The request's id.", "required": true,
                     "schema": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$" },
                 },
+                "Challenge": {
+                    "description": "How a token is sent: as Bearer, or as the password of Basic.", "required": true,
+                    "schema": { "type": "string" },
+                },
+                "RetryAfter": {
+                    "description": "Seconds after which to come again.", "required": true,
+                    "schema": { "type": "integer", "minimum": 0 },
+                },
             },
-        },
-    });
-    security::describe(&mut document, &routes::routes());
-    document
-}
-
-fn paths() -> Value {
-    let probe = |id: &str, summary: &str| {
-        let body = json!({
-            "text/plain": { "schema": { "type": "string" } },
-            "application/json": { "schema": { "$ref": "#/components/schemas/Health" } },
-        });
-        let answers =
-            [("200", "So it is.", body.clone()), ("503", "It isn't; the body says why.", body)];
-        path(id, summary, &["Verbose"], &answers)
-    };
-    let text = text_body();
-    let version =
-        json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Version" } } });
-    let document = json!({ "application/json": { "schema": { "type": "object" } } });
-    let html = json!({ "text/html": { "schema": { "type": "string" } } });
-    let bytes =
-        json!({ "schema": { "type": "string", "contentMediaType": "application/octet-stream" } });
-    let profile = json!({
-        "application/octet-stream": bytes, "image/svg+xml": { "schema": { "type": "string" } },
-        "text/plain": { "schema": { "type": "string" } }, "application/json": { "schema": { "type": "object" } },
-    });
-    let (alive, takes_jobs) = ("Whether a restart would help", "Whether the daemon takes jobs");
-    json!({
-        "/health/live": probe("live", alive),
-        "/health/ready": probe("ready", takes_jobs),
-        "/health/startup": probe("startup", "Whether the daemon has started"),
-        "/livez": probe("livez", alive),
-        "/readyz": probe("readyz", takes_jobs),
-        "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text.clone())]),
-        "/version": path("version", "Which version runs", &[], &[("200", "It.", version)]),
-        "/openapi.json": path("openapi", "This document", &[], &[("200", "It.", document)]),
-        "/debug/pprof/": path("pprof", "The list of profiles", &[], &[("200", "A page.", html)]),
-        "/debug/pprof/profile": path("pprof_profile", "A CPU profile, by kind and queue", &["Seconds", "Hertz", "Format"], &[
-            ("200", "It.", profile), ("400", "A parameter makes no sense.", text.clone()),
-            ("409", "Somebody else takes one.", text.clone()),
-            ("500", "It couldn't be taken.", text.clone()), ("501", "This system has none.", text.clone()),
-        ]),
-        "/debug/pprof/cmdline": path("pprof_cmdline", "The program and its arguments", &[], &[("200", "With a NUL between two.", text.clone())]),
-        "/debug/pprof/symbol": path("pprof_symbol", "The names of addresses", &[], &[("200", "A line for each.", text.clone()), ("400", "Too many.", text)]),
-    })
-}
-
-/// A path that is read; each takes HEAD as well, and refuses alike.
-fn path(id: &str, summary: &str, parameters: &[&str], answers: &[(&str, &str, Value)]) -> Value {
-    let refused = [
-        ("413", "A body of more than 65536 bytes was announced.", problem_body()),
-        ("421", "The name in Host isn't the daemon's.", problem_body()),
-    ];
-    let parameter = |name: &&str| json!({ "$ref": format!("#/components/parameters/{name}") });
-    let parameters: Vec<_> = ["RequestId"].iter().chain(parameters).map(parameter).collect();
-    let operation = |id: String, with_body: bool| {
-        let answers = answers.iter().chain(&refused);
-        let responses: Map<_, _> = answers
-            .map(|(status, meaning, body)| {
-                let headers =
-                    json!({ "X-Request-ID": { "$ref": "#/components/headers/RequestId" } });
-                let mut response = json!({ "description": meaning, "headers": headers });
-                if with_body {
-                    response["content"] = body.clone();
-                }
-                ((*status).to_owned(), response)
-            })
-            .collect();
-        json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": responses })
-    };
-    json!({ "get": operation(id.to_owned(), true), "head": operation(format!("{id}_head"), false) })
-}
-
-fn text_body() -> Value {
-    json!({ "text/plain": { "schema": { "type": "string" } } })
-}
-
-/// A number of a profile's query, from 1 on.
-fn number(name: &str, description: &str, most: u32, default: u32) -> Value {
-    let schema = json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default });
-    json!({ "name": name, "in": "query", "description": description, "schema": schema })
-}
-
-fn problem_body() -> Value {
-    json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } })
-}
-
-fn health() -> Value {
-    let check = json!({
-        "type": "object", "required": ["ok"], "additionalProperties": false,
-        "properties": { "ok": { "type": "boolean" }, "reason": { "type": "string" } },
-    });
-    let words = ["live", "not live", "ready", "not ready", "started", "starting"];
-    json!({
-        "type": "object", "required": ["status", "checks"], "additionalProperties": false,
-        "properties": {
-            "status": { "type": "string", "enum": words },
-            "checks": { "type": "object", "additionalProperties": check },
-            "warnings": {
-                "type": "object", "additionalProperties": { "type": "string" },
-                "description": "What people should know and no check fails for, by what it is about.",
+            "securitySchemes": {
+                "Bearer": { "type": "http", "scheme": "bearer", "description": "A token of the daemon." },
+                "Basic": {
+                    "type": "http", "scheme": "basic",
+                    "description": "A token of the daemon as the password, whatever the user: http://x:TOKEN@host/…",
+                },
             },
         },
     })
 }
 
-fn version() -> Value {
-    let text = json!({ "type": "string" });
-    json!({
-        "type": "object", "required": ["name", "version", "commit"], "additionalProperties": false,
-        "properties": { "name": { "const": "legwork" }, "version": text, "commit": text },
-    })
+/// The shapes that operations refer to.
+fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
+    let used = routes.iter().flat_map(|route| &route.schemas).cloned();
+    let mut schemas: BTreeMap<_, _> = used.collect();
+    schemas.extend(health::schemas());
+    schemas.insert("Problem".to_owned(), Shown::schema());
+    schemas
 }
 
-/// RFC 9457.
-fn problem() -> Value {
-    let text = json!({ "type": "string" });
-    json!({
-        "type": "object", "required": ["type", "title", "status", "detail"], "additionalProperties": false,
-        "properties": {
-            "type": { "const": "about:blank" }, "title": text, "detail": text,
-            "status": { "type": "integer", "minimum": 400, "maximum": 599 },
-        },
-    })
+/// One operation, with what is the same of all.
+fn described(route: &Route) -> Value {
+    let mut operation = json!(route.described);
+    let parameter = json!({ "$ref": "#/components/parameters/RequestId" });
+    match operation["parameters"].as_array_mut() {
+        Some(parameters) => parameters.insert(0, parameter),
+        None => operation["parameters"] = json!([parameter]),
+    }
+    for (status, response) in problems(route) {
+        operation["responses"][status.to_string()] = response;
+    }
+    for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        response["headers"]["X-Request-ID"] = json!({ "$ref": "#/components/headers/RequestId" });
+    }
+    operation["security"] = security(route.audience);
+    operation
+}
+
+/// A token may be sent in two ways; without one the machine itself may do everything.
+fn security(audience: Audience) -> Value {
+    match audience {
+        Audience::Everybody => json!([]),
+        Audience::Role(role) => {
+            json!([{}, { "Bearer": [role.as_str()] }, { "Basic": [role.as_str()] }])
+        }
+    }
+}
+
+/// What may be wrong with who asks.
+fn of_audience(audience: Audience) -> Vec<Problem> {
+    let Audience::Role(needed) = audience else { return Vec::new() };
+    vec![
+        Problem::NoToken,
+        Problem::WrongToken,
+        Problem::TooManyGuesses { wait: Duration::from_secs(1) },
+        Problem::RoleTooSmall { needed: needed.max(Role::Operator), role: Role::Viewer },
+        Problem::ForeignPage,
+        // There is no token, and it isn't the machine itself that asks.
+        Problem::NotFound,
+    ]
+}
+
+/// The responses that are problems: one a status, with the types that it may have.
+fn problems(route: &Route) -> BTreeMap<u16, Value> {
+    let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
+    let all = OF_EVERYTHING.into_iter().chain(of_audience(route.audience));
+    for problem in all.chain(route.problems.iter().copied()) {
+        by_status.entry(problem.status().as_u16()).or_default().push(problem);
+    }
+    let described = |(status, problems): (u16, Vec<_>)| {
+        let mut response = response(status, &problems);
+        if is_of_go(&route.path) {
+            response["content"] = json!({ "text/plain": { "schema": { "type": "string" } } });
+        }
+        (status, response)
+    };
+    by_status.into_iter().map(described).collect()
+}
+
+fn response(status: u16, problems: &[Problem]) -> Value {
+    let types: Vec<_> = problems.iter().map(|problem| problem.uri()).collect();
+    let said: Vec<_> = problems.iter().map(|problem| problem.detail()).collect();
+    let example = problems.first().map(|problem| {
+        let title = problem.status().canonical_reason();
+        json!({ "type": problem.uri(), "title": title, "status": status, "detail": problem.detail() })
+    });
+    let mut response = json!({
+        "description": said.join("; or "),
+        "content": { "application/problem+json": {
+            "schema": {
+                "allOf": [{ "$ref": "#/components/schemas/Problem" }],
+                "properties": { "type": { "enum": types } },
+            },
+            "example": example,
+        } },
+    });
+    if problems.iter().any(|problem| problem.passes()) {
+        response["headers"]["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" });
+    }
+    if problems.contains(&Problem::NoToken) {
+        response["headers"]["WWW-Authenticate"] =
+            json!({ "$ref": "#/components/headers/Challenge" });
+    }
+    response
+}
+
+/// The same for HEAD.
+fn without_body(operation: &Value) -> Value {
+    let mut head = operation.clone();
+    if let Some(id) = operation["operationId"].as_str() {
+        head["operationId"] = format!("{id}_head").into();
+    }
+    for response in head["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Some(response) = response.as_object_mut() {
+            response.remove("content");
+        }
+    }
+    head
 }

@@ -1,5 +1,8 @@
 //! Errors as RFC 9457 shows them: `application/problem+json`, readable by people and programs. Below
 //! `/debug/pprof/` they come as Go's own server has them, so that `go tool pprof` shows what is wrong.
+//!
+//! Each kind of error has a type of its own, which programs go by and which stays; the sentence is for people and
+//! may say more of the case at hand.
 
 use super::access::Role;
 use axum::{
@@ -7,8 +10,9 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde::Serialize;
 use std::{borrow::Cow, time::Duration};
+use utoipa::ToSchema;
 
 /// Where Go's tools ask.
 const OF_GO: &str = "/debug/pprof";
@@ -39,29 +43,74 @@ pub(super) enum Problem {
     RoleTooSmall { needed: Role, role: Role },
     /// A page of another origin asks.
     ForeignPage,
+    /// The query has a parameter that the route doesn't.
+    UnknownParameter,
+    /// A parameter is there and can't be meant.
+    InvalidParameter,
+    /// A body has to be JSON, and to say so.
+    NotJson,
+    /// A body is there and can't be meant.
+    InvalidBody,
+    /// The job isn't in a state in which that can be done.
+    WrongState,
+    /// There is no such job.
+    NoSuchJob,
+    /// Nobody knows that queue.
+    NoSuchQueue,
+    /// The database doesn't answer, or not in time.
+    DatabaseUnavailable,
+    /// The database understood and said no.
+    DatabaseRefused,
+    /// Somebody else takes a profile.
+    ProfileUnderWay,
+    /// There are none here.
+    NoProfiles,
+    /// It couldn't be taken.
+    ProfileFailed,
 }
 
+/// What all types of problems begin with.
+const TYPES: &str = "urn:legwork:problem:";
+
+/// How long whoever was told that the database is away should wait.
+const RETRY_AFTER_SECONDS: u16 = 5;
+
 impl Problem {
-    fn parts(self) -> (StatusCode, Cow<'static, str>) {
+    /// Its status, its name and what is said where there is no more to say.
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn parts(self) -> (StatusCode, &'static str, Cow<'static, str>) {
         match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "there is nothing at this path".into()),
+            Self::NotFound => {
+                (StatusCode::NOT_FOUND, "not-found", "there is nothing at this path".into())
+            }
             Self::UnknownHost => (
                 StatusCode::MISDIRECTED_REQUEST,
+                "unknown-host",
                 "the daemon doesn't go by the name in Host: ask by its address, or list the name in admin.allow_hosts".into(),
             ),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "this path doesn't take that method".into())
-            }
-            Self::BodyTooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 65536 bytes".into())
-            }
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "this path doesn't take that method".into(),
+            ),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body-too-large",
+                "the body is larger than 65536 bytes".into(),
+            ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
+                "no-token",
                 "this needs a token: as Authorization: Bearer TOKEN, or as the password, http://x:TOKEN@host/…".into(),
             ),
-            Self::WrongToken => (StatusCode::UNAUTHORIZED, "the token isn't one of the daemon's".into()),
+            Self::WrongToken => (
+                StatusCode::UNAUTHORIZED,
+                "wrong-token",
+                "the token isn't one of the daemon's".into(),
+            ),
             Self::TooManyGuesses { wait } => (
                 StatusCode::TOO_MANY_REQUESTS,
+                "too-many-guesses",
                 format!(
                     "this address sent too many wrong tokens: the next one is looked at in {} s",
                     seconds(wait)
@@ -70,14 +119,95 @@ impl Problem {
             ),
             Self::RoleTooSmall { needed, role } => (
                 StatusCode::FORBIDDEN,
+                "role-too-small",
                 format!("this needs the role {}, the token's is {}", needed.as_str(), role.as_str())
                     .into(),
             ),
             Self::ForeignPage => (
                 StatusCode::FORBIDDEN,
+                "foreign-page",
                 "a page of another origin asks, by its Origin or Sec-Fetch-Site: ask from here, or by a program".into(),
             ),
+            Self::UnknownParameter => {
+                (StatusCode::BAD_REQUEST, "unknown-parameter", "there is no such parameter".into())
+            }
+            Self::InvalidParameter => {
+                (StatusCode::BAD_REQUEST, "invalid-parameter", "a parameter can't be read".into())
+            }
+            Self::NotJson => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not-json",
+                "what changes something is asked with Content-Type: application/json".into(),
+            ),
+            Self::InvalidBody => {
+                (StatusCode::BAD_REQUEST, "invalid-body", "the body can't be read".into())
+            }
+            Self::WrongState => (
+                StatusCode::CONFLICT,
+                "wrong-state",
+                "the job isn't in a state in which that can be done".into(),
+            ),
+            Self::NoSuchJob => (
+                StatusCode::NOT_FOUND,
+                "no-such-job",
+                "there is no such job, unfinished or in history".into(),
+            ),
+            Self::NoSuchQueue => (
+                StatusCode::NOT_FOUND,
+                "no-such-queue",
+                "no job, no daemon and no operator has named that queue".into(),
+            ),
+            Self::DatabaseUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "database-unavailable",
+                "the database doesn't answer".into(),
+            ),
+            Self::DatabaseRefused => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "database-refused",
+                "the database refused the statement".into(),
+            ),
+            Self::ProfileUnderWay => (
+                StatusCode::CONFLICT,
+                "profile-under-way",
+                "somebody else takes a CPU profile of this process at the moment".into(),
+            ),
+            Self::NoProfiles => (
+                StatusCode::NOT_IMPLEMENTED,
+                "no-profiles",
+                "CPU profiles are taken on Linux with glibc, on x86-64 and aarch64".into(),
+            ),
+            Self::ProfileFailed => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "profile-failed",
+                "the profile couldn't be taken".into(),
+            ),
         }
+    }
+
+    /// Its status.
+    pub(super) fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// Its type: what programs go by.
+    pub(super) fn uri(self) -> String {
+        format!("{TYPES}{}", self.parts().1)
+    }
+
+    /// What is said where there is no more to say.
+    pub(super) fn detail(self) -> Cow<'static, str> {
+        self.parts().2
+    }
+
+    /// Whether it says when to come again.
+    pub(super) fn passes(self) -> bool {
+        matches!(self, Self::DatabaseUnavailable | Self::TooManyGuesses { .. })
+    }
+
+    /// Says more of it.
+    pub(super) fn because(self, detail: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { detail: detail.into(), ..Refusal::from(self) }
     }
 }
 
@@ -86,30 +216,90 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
+/// A problem in one case.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    problem: Problem,
+    detail: Cow<'static, str>,
+    parameter: Option<String>,
+    nearest: Option<String>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        let detail = problem.detail();
+        Self { problem, detail, parameter: None, nearest: None }
+    }
+}
+
+impl Refusal {
+    /// With the parameter that it is about, and the one that may have been meant.
+    pub(super) fn about(self, parameter: &str, nearest: Option<String>) -> Self {
+        Self { parameter: Some(parameter.to_owned()), nearest, ..self }
+    }
+}
+
+/// A refusal of the port, as RFC 9457 has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Shown {
+    /// What sort of problem it is: stays the same, and is no address.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong, for people.
+    detail: Cow<'static, str>,
+    /// The parameter that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    parameter: Option<String>,
+    /// The parameter that may have been meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    nearest: Option<String>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, detail) = self.parts();
-        let body = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "detail": detail,
-        });
+        Refusal::from(self).into_response()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self { problem, detail, parameter, nearest } = self;
+        let status = problem.status();
+        let title = status.canonical_reason().unwrap_or_default();
+        let (kind, code) = (problem.uri(), status.as_u16());
+        let said = detail.clone();
+        let body = Shown { kind, title, status: code, detail, parameter, nearest };
+        // A struct of texts and numbers has a form in JSON.
+        let body = serde_json::to_string(&body).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (status, kind, body.to_string()).into_response();
+        let mut response = (status, kind, body).into_response();
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             for challenge in CHALLENGES {
                 headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
         }
-        if let Self::TooManyGuesses { wait } = self {
+        if let Problem::TooManyGuesses { wait } = problem {
             headers.insert(header::RETRY_AFTER, seconds(wait).into());
+        } else if problem.passes() {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
-        response.extensions_mut().insert(self);
+        response.extensions_mut().insert(Said(said));
         response
     }
 }
+
+/// What a problem's answer says for people, for whoever writes it down in another form.
+#[derive(Clone)]
+struct Said(Cow<'static, str>);
 
 /// Whether Go's tools ask there.
 pub(super) fn is_of_go(path: &str) -> bool {
@@ -118,12 +308,12 @@ pub(super) fn is_of_go(path: &str) -> bool {
 
 /// A problem in the form that is read at this path; any other answer as it is.
 pub(super) fn as_read_at(path: &str, response: Response) -> Response {
-    let problem = response.extensions().get::<Problem>().filter(|_| is_of_go(path)).copied();
-    let Some(problem) = problem else { return response };
+    let said = response.extensions().get::<Said>().filter(|_| is_of_go(path)).cloned();
+    let Some(Said(said)) = said else { return response };
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     parts.headers.insert(header::CONTENT_TYPE, text);
     parts.headers.insert(GO_PPROF, HeaderValue::from_static("1"));
-    Response::from_parts(parts, Body::from(format!("{}\n", problem.parts().1)))
+    Response::from_parts(parts, Body::from(format!("{said}\n")))
 }

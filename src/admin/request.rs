@@ -8,7 +8,7 @@ use super::{
     problem::{Problem, as_read_at},
     routes::{AdminState, QUIET},
 };
-use crate::telemetry::events;
+use crate::telemetry::{events, metrics::Refusal};
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -53,8 +53,11 @@ pub(super) async fn observe(
     drop(in_flight);
     let (status, took) = (response.status().as_u16(), started.elapsed());
     metrics.http_answered(&seen.method, &seen.route, status, took);
-    let role = response.extensions().get().copied();
-    span.in_scope(|| seen.log(status, took, role));
+    let (role, refusal) = (response.extensions().get(), response.extensions().get());
+    span.in_scope(|| match refusal.copied() {
+        Some(refusal) => seen.log_refused(status, refusal),
+        None => seen.log(status, took, role.copied()),
+    });
     response.headers_mut().insert(&REQUEST_ID, id);
     response
 }
@@ -71,6 +74,19 @@ impl Seen {
         let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         let route = route.unwrap_or(NO_ROUTE).to_owned();
         Self { method: request.method().to_string(), route, peer: peer(request) }
+    }
+
+    /// As a warning, of which no crowd can have more written than a few.
+    fn log_refused(&self, status: u16, refusal: Refusal) {
+        tracing::warn!(
+            event = events::ADMIN_REFUSED,
+            client.address = self.peer.map(|peer| tracing::field::display(peer.to_canonical())),
+            http.request.method = self.method,
+            http.route = self.route,
+            http.response.status_code = status,
+            reason = refusal.as_str(),
+            "The admin port refused a request because of who asked"
+        );
     }
 
     fn log(&self, status: u16, took: Duration, role: Option<Role>) {
@@ -108,8 +124,8 @@ pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
-/// No route reads a body, so only what a client announces can be too large. What it sends without
-/// announcing it is never read: the connection is closed after the answer.
+/// Only what a client announces is seen here. What it sends without announcing it is read by routes that take a body, up
+/// to the same limit, and by others never: the connection is closed after the answer.
 fn is_too_large(headers: &HeaderMap) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     length.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > BODY_MAX_BYTES)

@@ -1,7 +1,13 @@
 //! What the port answers.
 
 use super::{
-    access::{self, Access, Audience, Audience::Everybody, Guard, Role::Operator, Role::Viewer},
+    access::{
+        self, Access, Audience,
+        Audience::Everybody,
+        Guard,
+        Role::{self, Operator, Viewer},
+    },
+    api::{self, Configured},
     debug::pprof,
     health,
     hosts::Hosts,
@@ -9,18 +15,30 @@ use super::{
     problem::Problem,
     request,
 };
-use crate::telemetry::{build, health::Health, metrics::Metrics};
+use crate::{
+    postgres::operations::Sessions,
+    telemetry::{build, health::Health, metrics::Metrics},
+};
 use axum::{
     Router,
     extract::State,
-    handler::Handler,
     http::{Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::MethodRouter,
 };
-use serde_json::{Value, json};
-use std::sync::Arc;
+use serde::Serialize;
+use std::sync::{Arc, LazyLock};
+use tokio::sync::watch;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        RefOr,
+        path::{Operation, Paths},
+        schema::Schema,
+    },
+};
+use utoipa_axum::{router::UtoipaMethodRouter, routes};
 
 /// What the routes show.
 #[derive(Debug, Clone)]
@@ -33,57 +51,117 @@ pub struct AdminState {
     pub hosts: Hosts,
     /// Who may ask what.
     pub access: Access,
+    /// By what it asks the database.
+    pub sessions: Arc<Sessions>,
+    /// What the daemon's file says.
+    pub configured: watch::Receiver<Configured>,
 }
 
 /// Routes that probes and scrapes ask all day; they leave no access line.
 pub(super) const QUIET: [&str; 6] =
     ["/health/live", "/health/ready", "/health/startup", "/livez", "/readyz", "/metrics"];
 
-/// One operation of the port.
-#[derive(Clone)]
+/// One operation of the port: what it is, who may ask it, what may be wrong with that, and what answers.
 pub(super) struct Route {
     pub(super) method: Method,
-    pub(super) path: &'static str,
+    pub(super) path: String,
     /// Who may ask it; `access` sees to that before the route is asked.
     pub(super) audience: Audience,
+    /// What can go wrong besides what can with every route.
+    pub(super) problems: &'static [Problem],
+    /// What its macro says of it.
+    pub(super) described: Operation,
+    /// What that refers to.
+    pub(super) schemas: Vec<(String, RefOr<Schema>)>,
     answer: MethodRouter<AdminState>,
 }
 
 impl Route {
     /// What changes nothing; HEAD as well.
-    fn reading<T: 'static>(
-        path: &'static str,
+    fn reading(
         audience: impl Into<Audience>,
-        answer: impl Handler<T, AdminState>,
+        described: UtoipaMethodRouter<AdminState>,
+        problems: &'static [Problem],
     ) -> Self {
-        Self::new((Method::GET, path), audience, get(answer))
+        Self::described(Method::GET, audience.into(), described, problems)
     }
 
+    /// What changes something.
+    fn changing(
+        audience: impl Into<Audience>,
+        described: UtoipaMethodRouter<AdminState>,
+        problems: &'static [Problem],
+    ) -> Self {
+        Self::described(Method::POST, audience.into(), described, problems)
+    }
+
+    fn described(
+        method: Method,
+        audience: Audience,
+        (schemas, paths, answer): UtoipaMethodRouter<AdminState>,
+        problems: &'static [Problem],
+    ) -> Self {
+        let (path, described) = only(paths);
+        Self { method, path, audience, problems, described, schemas, answer }
+    }
+
+    /// One of which nothing is said.
+    #[cfg(test)]
     pub(super) fn new(
         (method, path): (Method, &'static str),
         audience: impl Into<Audience>,
         answer: MethodRouter<AdminState>,
     ) -> Self {
-        Self { method, path, audience: audience.into(), answer }
+        let (audience, path) = (audience.into(), path.to_owned());
+        let (problems, described, schemas) = (&[][..], Operation::new(), Vec::new());
+        Self { method, path, audience, problems, described, schemas, answer }
     }
 }
 
-/// Every route there is, and who may ask it. What `openapi` says of them is held to this table.
-pub(super) fn routes() -> Vec<Route> {
+/// The one operation that `routes!` describes of one handler.
+fn only(paths: Paths) -> (String, Operation) {
+    let (path, item) = paths.paths.into_iter().next().expect("a handler has a path");
+    let operations = [item.get, item.post, item.put, item.patch, item.delete];
+    let operation = operations.into_iter().flatten().next();
+    (path, operation.expect("a handler takes a method"))
+}
+
+/// Every route there is, who may ask it, and what may be wrong with that. The document is made of this table.
+pub(super) fn routes() -> &'static [Route] {
+    static TABLE: LazyLock<Vec<Route>> = LazyLock::new(table);
+    &TABLE
+}
+
+#[rustfmt::skip]
+fn table() -> Vec<Route> {
     vec![
-        Route::reading("/health/live", Everybody, health::live),
-        Route::reading("/health/ready", Everybody, health::ready),
-        Route::reading("/health/startup", Everybody, health::startup),
-        Route::reading("/livez", Everybody, health::live),
-        Route::reading("/readyz", Everybody, health::ready),
-        Route::reading("/metrics", Everybody, metrics),
-        Route::reading("/version", Viewer, version),
-        Route::reading("/openapi.json", Viewer, openapi),
-        Route::reading("/debug/pprof/", Operator, pprof::index),
-        Route::reading("/debug/pprof/profile", Operator, pprof::profile),
-        Route::reading("/debug/pprof/cmdline", Operator, pprof::cmdline),
-        Route::reading("/debug/pprof/symbol", Operator, pprof::symbol),
-        Route::new((Method::POST, "/debug/pprof/symbol"), Operator, post(pprof::symbol)),
+        Route::reading(Everybody, routes!(health::live), &[]),
+        Route::reading(Everybody, routes!(health::ready), &[]),
+        Route::reading(Everybody, routes!(health::startup), &[]),
+        Route::reading(Everybody, routes!(health::livez), &[]),
+        Route::reading(Everybody, routes!(health::readyz), &[]),
+        Route::reading(Everybody, routes!(metrics), &[]),
+        Route::reading(Viewer, routes!(version), &[]),
+        Route::reading(Viewer, routes!(openapi), &[]),
+        Route::reading(Viewer, routes!(api::queues::list), api::OF_THE_DATABASE),
+        Route::reading(Viewer, routes!(api::queues::show), api::OF_A_QUEUE),
+        Route::reading(Viewer, routes!(api::jobs::list), api::OF_THE_DATABASE),
+        Route::reading(Viewer, routes!(api::jobs::show), api::OF_A_JOB),
+        Route::reading(Viewer, routes!(api::jobs::why), api::OF_A_JOB),
+        Route::reading(Viewer, routes!(api::schedules::list), api::OF_THE_DATABASE),
+        Route::reading(Viewer, routes!(api::daemons::list), api::OF_THE_DATABASE),
+        Route::reading(Viewer, routes!(api::stats::scale), api::OF_THE_DATABASE),
+        Route::changing(Operator, routes!(api::changes::cancel), api::OF_A_CHANGE),
+        Route::changing(Operator, routes!(api::changes::retry), api::OF_A_CHANGE),
+        Route::changing(Operator, routes!(api::changes::discard), api::OF_A_CHANGE),
+        Route::changing(Operator, routes!(api::changes::snooze), api::OF_A_CHANGE),
+        Route::changing(Operator, routes!(api::changes::pause), api::OF_A_SWITCH),
+        Route::changing(Operator, routes!(api::changes::resume), api::OF_A_SWITCH),
+        Route::reading(Role::Admin, routes!(pprof::index), &[]),
+        Route::reading(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
+        Route::reading(Role::Admin, routes!(pprof::cmdline), &[]),
+        Route::reading(Role::Admin, routes!(pprof::symbol), &[]),
+        Route::changing(Role::Admin, routes!(pprof::symbols), &[]),
     ]
 }
 
@@ -92,11 +170,11 @@ pub(super) fn router(state: AdminState) -> Router {
 }
 
 /// These routes, each behind what is done for every request.
-pub(super) fn router_of(routes: Vec<Route>, state: AdminState) -> Router {
-    let guard = Guard::new(&state, &routes);
-    let add = |router: Router<_>, route: Route| router.route(route.path, route.answer);
+pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
+    let guard = Guard::new(&state, routes);
+    let add = |router: Router<_>, route: &Route| router.route(&route.path, route.answer.clone());
     let routes = routes
-        .into_iter()
+        .iter()
         .fold(Router::new(), add)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .fallback(async || Problem::NotFound)
@@ -115,22 +193,45 @@ async fn without_methods(mut response: Response) -> Response {
     response
 }
 
+/// Everything in Prometheus' text format
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "daemon",
+    responses((status = 200, description = "The page.", body = String, content_type = "text/plain",
+        example = "legwork_draining 0\n")))]
 async fn metrics(State(state): State<AdminState>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, state.metrics.render()).into_response()
 }
 
-/// Which version runs.
+/// What runs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Version)]
+struct Build {
+    /// Whose port it is.
+    #[schema(pattern = "^legwork$")]
+    name: &'static str,
+    /// Which version.
+    version: &'static str,
+    /// Of which source.
+    commit: &'static str,
+}
+
+/// Which version runs
+#[utoipa::path(get, path = "/version", operation_id = "version", tag = "daemon",
+    responses((status = 200, description = "It.", body = Build,
+        example = json!({ "name": "legwork", "version": "0.1.0", "commit": "4af7b04" }))))]
 async fn version() -> Response {
-    let version = json!({ "name": "legwork", "version": build::VERSION, "commit": build::COMMIT });
-    in_json(&version)
+    in_json(&Build { name: "legwork", version: build::VERSION, commit: build::COMMIT })
 }
 
-/// What there is, as `OpenAPI` has it.
+/// This document
+#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "daemon",
+    responses((status = 200, description = "It.", body = Object, example = json!({ "openapi": "3.1.0" }))))]
 async fn openapi() -> Response {
-    in_json(&openapi::document())
+    in_json(&openapi::document(routes()))
 }
 
-fn in_json(body: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+fn in_json(body: &impl Serialize) -> Response {
+    // Structs of texts, and a document that was JSON before, have a form in it.
+    let body = serde_json::to_string(body).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -2,6 +2,8 @@
 
 mod asked;
 mod described;
+mod golden;
+mod walked;
 
 use super::{
     connection::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT},
@@ -9,6 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, AdminTokens},
+    postgres::operations::Sessions,
     telemetry::{
         health::{Health, Phase},
         metrics::Metrics,
@@ -29,11 +32,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn state() -> AdminState {
     let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
+    // No database: what asks one is told so.
+    let database = config::Database { url: None, ..config::Settings::default().database };
     AdminState {
         health,
         metrics: Arc::new(metrics),
         hosts,
         access: knowing(AdminTokens::default()),
+        sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
+        configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
     }
 }
 
@@ -93,10 +100,10 @@ fn body(answer: &str) -> &str {
 #[case::encoded_slash("/..%2f..%2fetc/passwd")]
 #[case::no_utf8("/%ff%fe")]
 #[case::slash_at_the_end("/metrics/")]
-#[case::pause("/api/v1/queues/default/pause")]
-#[case::cancel("/api/v1/jobs/1/cancel")]
+#[case::drain("/api/v1/queues/default/drain")]
+#[case::run_now("/api/v1/jobs/1/run-now")]
 #[case::dashboard("/")]
-#[case::unknown("/api/v1/jobs")]
+#[case::unknown("/api/v1/nothing")]
 #[tokio::test]
 async fn a_path_without_a_route_is_not_found(#[case] path: &str) {
     let answer = served(state(), async |at| get(at, path, "").await).await;

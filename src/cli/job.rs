@@ -9,7 +9,9 @@ mod show;
 use super::{Context, exit::Usage, moment::relative, output::say, table::Table};
 use crate::{
     job::{JobId, KindName, QueueName, State},
-    postgres::operations::{self, IDS_MAX, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX},
+    postgres::operations::{
+        self, DELAY_MAX, IDS_MAX, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX,
+    },
 };
 use clap::{Args, Subcommand};
 use std::{collections::HashSet, time::Duration};
@@ -105,9 +107,6 @@ fn state(text: &str) -> Result<State, String> {
     found.ok_or_else(|| format!("the states are {}", words()))
 }
 
-/// Longest time a job can be put off: well within the years that `run_at` may lie in.
-const DELAY_MAX: Duration = Duration::from_hours(10 * 365 * 24);
-
 /// A time above nothing, such as `90s` or `2h 30m`.
 pub(super) fn delay(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text)
@@ -133,7 +132,7 @@ pub(super) async fn run(command: JobCommand, context: &Context) -> anyhow::Resul
 
 async fn list(arguments: ListArguments, context: &Context) -> anyhow::Result<()> {
     let ListArguments { queue, kind, state, tag, limit, after } = arguments;
-    let filter = JobFilter { queue, kind, state, tag, after };
+    let filter = JobFilter { queue, kind, state, tag, after, ..JobFilter::default() };
     let mut session = context.connect(Limit::Statement).await?;
     let page = session.within(async |c| operations::list_jobs(c, &filter, limit).await).await?;
     context.output.show(&page, table)?;

@@ -3,7 +3,7 @@
 use super::{Context, moment::relative, table::Table};
 use crate::{
     job::QueueName,
-    postgres::operations::{self, Limit, QueueList, QueueRow},
+    postgres::operations::{self, Limit, QueueList, QueueRow, REASON_MAX_BYTES},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -27,9 +27,6 @@ pub(super) enum QueueCommand {
         name: QueueName,
     },
 }
-
-/// Longest reason, in bytes; it stands in every listing.
-const REASON_MAX_BYTES: usize = 500;
 
 fn reason(text: &str) -> Result<String, String> {
     match text.len() {

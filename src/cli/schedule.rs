@@ -8,11 +8,7 @@ use super::{
 };
 use crate::{
     config::{self, ScheduleSettings},
-    postgres::{
-        Hold,
-        operations::{self, Limit, Ran},
-    },
-    schedule::Moment,
+    postgres::operations::{self, Limit, Ran, ScheduleList},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -27,30 +23,6 @@ pub(super) enum ScheduleCommand {
         /// The schedule
         name: String,
     },
-}
-
-/// Instants that are shown of each.
-const SHOWN: usize = 3;
-
-/// What `schedule list` prints.
-#[derive(Serialize)]
-struct Listed {
-    now: String,
-    schedules: Vec<Row>,
-}
-
-#[derive(Serialize)]
-struct Row {
-    name: String,
-    cron: String,
-    timezone: String,
-    kind: String,
-    queue: String,
-    /// Whether a daemon has this schedule with this rule.
-    active: bool,
-    last_fire: Option<String>,
-    last_job: Option<i64>,
-    next: Vec<String>,
 }
 
 /// What became of `schedule run`.
@@ -73,32 +45,12 @@ pub(super) async fn run(command: ScheduleCommand, context: &Context) -> anyhow::
 }
 
 async fn list(schedules: &[ScheduleSettings], context: &Context) -> anyhow::Result<()> {
-    let names: Vec<_> = schedules.iter().map(|schedule| schedule.name.to_string()).collect();
     let mut session = context.connect(Limit::Statement).await?;
-    let looked = session.within(async |c| operations::look_at_schedules(c, &names).await).await?;
-    let now = Moment::of(looked.now);
-    let row = |schedule: &ScheduleSettings| {
-        let known = looked.rows.iter().find(|row| row.name == schedule.name.as_str());
-        let active = known.filter(|row| row.rule == schedule.rule.text() && row.hold != Hold::Free);
-        // Where its row is ahead of the clock, it waits for that.
-        let from = active.map_or(now, |row| row.done_until.max(now));
-        Row {
-            name: schedule.name.to_string(),
-            cron: schedule.rule.cron().to_owned(),
-            timezone: schedule.rule.zone().name().to_owned(),
-            kind: schedule.kind.to_string(),
-            queue: schedule.queue.to_string(),
-            active: active.is_some(),
-            last_fire: known.and_then(|row| row.last_fire).map(|at| at.to_string()),
-            last_job: known.and_then(|row| row.last_job),
-            next: schedule.rule.next(from, SHOWN).iter().map(Moment::to_string).collect(),
-        }
-    };
-    let listed = Listed { now: now.to_string(), schedules: schedules.iter().map(row).collect() };
+    let listed = session.within(async |c| operations::list_schedules(c, schedules).await).await?;
     context.output.show(&listed, table)
 }
 
-fn table(listed: &Listed) -> String {
+fn table(listed: &ScheduleList) -> String {
     if listed.schedules.is_empty() {
         return "no schedules: the configuration has no [[schedule]]".into();
     }

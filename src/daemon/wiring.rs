@@ -18,7 +18,7 @@ use crate::{
     admin::{self, Access, AdminState, Bound, Hosts},
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
-    config::{Admin, Settings},
+    config::Settings,
     executor::Registry,
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
@@ -26,6 +26,7 @@ use crate::{
     postgres::{
         Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
         Upkeep,
+        operations::{IDLE_MAX, Sessions},
     },
     supervise::{self, ExitPolicy, Supervisor},
     sys::sampler,
@@ -94,7 +95,8 @@ impl Running {
     pub(super) fn new(
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
-        port: Option<(Bound, &Admin)>,
+        settings: &Settings,
+        bound: Option<Bound>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
@@ -121,13 +123,17 @@ impl Running {
             left: Notify::new(),
             hints: Arc::default(),
         };
-        if let Some((bound, admin)) = port {
-            let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
+        if let Some(bound) = bound {
             // Before anything can be asked.
-            running.told.tokens.send_replace(admin.tokens.clone());
-            let access = Access::by(running.told.tokens.subscribe());
-            let hosts = Hosts::named(&admin.allow_hosts);
-            let state = AdminState { health, metrics, hosts, access };
+            running.told.configure(settings);
+            let state = AdminState {
+                health: Arc::clone(health),
+                metrics: Arc::clone(metrics),
+                hosts: Hosts::named(&settings.admin.allow_hosts),
+                access: Access::by(running.told.tokens.subscribe()),
+                sessions: Arc::new(Sessions::new(settings.database.clone(), IDLE_MAX)),
+                configured: running.told.configured.subscribe(),
+            };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.

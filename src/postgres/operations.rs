@@ -8,25 +8,34 @@
 //! under the row's lock.
 
 mod change;
+mod daemons;
 mod enqueue;
 mod error;
 mod jobs;
 mod lease;
+mod list;
 mod nature;
 mod queues;
 mod schedules;
 mod session;
+mod sessions;
 
-pub use change::{Change, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
+pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
+pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};
 pub use enqueue::enqueue_job;
 pub(in crate::postgres) use enqueue::insert;
 pub use error::OperationError;
-pub use jobs::{
-    ATTEMPTS_MAX, Attempt, Gate, JobDetail, JobFilter, JobPage, JobSummary, PAGE_MAX, explain_job,
-    list_jobs, show_job, show_public_job,
-};
+pub use jobs::{ATTEMPTS_MAX, Attempt, Gate, JobDetail, explain_job, show_job, show_public_job};
 pub use lease::assert_lease;
+pub use list::{Extent, JobFilter, JobPage, JobSummary, PAGE_MAX, Since, list_jobs};
 pub use nature::{Nature, Said, is_forbidden, nature, said};
-pub use queues::{QUEUES_MAX, QueueList, QueueRow, list_queues, pause_queue, resume_queue};
-pub use schedules::{Ran, look_at_schedules, run_schedule};
+pub use queues::{
+    DaemonShare, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail, QueueList,
+    QueueRow, QueueSettingsFrom, REASON_MAX_BYTES, RetentionSeconds, list_queues, pause_queue,
+    resume_queue, show_queue,
+};
+pub use schedules::{
+    Ran, ScheduleList, ScheduleState, list_schedules, look_at_schedules, run_schedule,
+};
 pub use session::{Connection, Frame, Limit, open};
+pub use sessions::{IDLE_MAX, SESSIONS_MAX, Sessions};

@@ -3,6 +3,7 @@
 //! One binary because each would link the whole crate again; what is slow to make (a server, a
 //! built program) is made once and shared.
 
+mod api;
 mod chaos;
 mod children;
 mod cli;

@@ -208,7 +208,7 @@ const SENDERS: &[(&str, &[Session])] = &[
     ("settle", &[Session::Completer]),
     ("upkeep", &[Session::Indexed]),
     ("function/aside", &[Session::Aside]),
-    ("operations", &[Session::Operator, Session::Plain]),
+    ("operations", &[Session::Operator, Session::Request, Session::Plain]),
     ("producer", &[Session::Plain]),
     ("observe", &[Session::Plain]),
     ("bench", &[Session::Plain]),

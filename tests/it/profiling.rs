@@ -131,7 +131,7 @@ fn a_question_that_makes_no_sense_is_told_what_would() {
             ("profile?seconds=soon", "1 to 120"),
             ("profile?seconds=1&hz=1000", "1 to 200"),
             ("profile?seconds=1&format=gif", "speedscope"),
-            ("profile?second=1", "there is no parameter second"),
+            ("profile?second=1", "did you mean \"seconds\""),
         ];
         for (path, said) in wrong {
             let answer = ask(address, path).await;

@@ -165,8 +165,10 @@ fn with_tokens_everybody_needs_one_and_nothing_shows_them() {
             }
         }
         assert_eq!(daemon.count("admin.without_token"), 0);
-        let asked = daemon.logged("admin.wrong_token").await;
-        assert_eq!(asked["client.address"], "127.0.0.1");
+        let refused = daemon.logged("admin.refused").await;
+        assert_eq!(refused["client.address"], "127.0.0.1");
+        let said = (refused["reason"].as_str(), refused["http.route"].as_str());
+        assert_eq!(said, (Some("no_token"), Some("/version")));
         let roles: Vec<_> = daemon.events().into_iter().map(|line| line["role"].clone()).collect();
         for role in ["admin", "operator", "viewer"] {
             assert!(roles.iter().any(|named| named == role), "{roles:?}");
@@ -262,7 +264,13 @@ fn a_thousand_guesses_from_one_address_keep_it_waiting_and_nobody_else() {
         let guessed =
             daemon.metric("legwork_admin_refused_total", &["reason=\"wrong_token\""]).await;
         assert!(guessed < 20.0, "{guessed} guesses were looked at");
-        assert!(daemon.count("admin.wrong_token") <= 10);
+        // Ten lines each ten seconds, however many guess.
+        let told = daemon.count("admin.refused");
+        assert!(told < 100, "{told} lines tell of them");
+        let of_refused = |line: &serde_json::Value| line["http.response.status_code"] == 429;
+        let told =
+            daemon.events().into_iter().filter(of_refused).filter(|line| line["level"] != "WARN");
+        assert_eq!(told.count(), 0, "no line but those");
         ended(daemon).await;
     });
 }

@@ -1,5 +1,9 @@
-//! `/debug/pprof/`, as Go's programs have it: what `go tool pprof` asks, and how it wants to be refused.
+//! `/debug/pprof/`, as Go's programs have it: what `go tool pprof` asks.
 
+use super::super::{
+    api::query::{Asked, Parameters, Query},
+    problem::{Problem, Refusal},
+};
 use crate::{
     profile::{
         self, Profile,
@@ -9,122 +13,118 @@ use crate::{
 };
 use axum::{
     body::Bytes,
-    extract::{Query, RawQuery},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    extract::RawQuery,
+    http::{HeaderValue, header},
     response::{Html, IntoResponse, Response},
 };
-use std::{collections::HashMap, fmt::Write, io, time::Duration};
+use std::{error::Error, fmt::Write, io, str::FromStr, time::Duration};
+use utoipa::{IntoParams, ToSchema};
 
-/// Says that an error's text is meant for who reads the tool's output.
-const GO_PPROF: HeaderName = HeaderName::from_static("x-go-pprof");
 /// Addresses that one question may ask the names of.
 const ADDRESSES_MAX: usize = 4096;
 
-/// Why there is no profile.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::admin) enum PprofError {
-    /// The question makes no sense.
-    #[error("{0}")]
-    Question(String),
-    /// It couldn't be taken.
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-    /// It couldn't be written down.
-    #[error("the profile couldn't be written")]
-    Write(#[from] io::Error),
-}
+/// What people and Go's tools read.
+const TEXT: &str = "text/plain; charset=utf-8";
 
-impl PprofError {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Question(_) => StatusCode::BAD_REQUEST,
-            Self::Profile(ProfileError::Refused(Refused::Busy)) => StatusCode::CONFLICT,
-            Self::Profile(ProfileError::Refused(Refused::Taken | Refused::Elsewhere)) => {
-                StatusCode::NOT_IMPLEMENTED
-            }
-            Self::Profile(_) | Self::Write(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-impl IntoResponse for PprofError {
-    fn into_response(self) -> Response {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(&self);
-        while let Some(error) = cause {
-            // The source of a transparent error is said already.
-            write!(text, ": {error}").ok();
-            cause = error.source();
-        }
-        let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-        let go = [(GO_PPROF, "1"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
-        (self.status(), kind, go, text + "\n").into_response()
-    }
-}
+/// What may be wrong with a profile that is asked for.
+pub(in crate::admin) const OF_A_PROFILE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::ProfileUnderWay,
+    Problem::NoProfiles,
+    Problem::ProfileFailed,
+];
 
 /// How a profile is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 enum Format {
+    /// For `go tool pprof`, gzipped.
+    #[default]
     Pprof,
+    /// A flamegraph.
     Svg,
+    /// A line for each stack.
     Folded,
+    /// For speedscope.app.
     Speedscope,
 }
 
-/// What somebody asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Asked {
-    length: Duration,
-    hertz: u32,
-    format: Format,
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "pprof" => Ok(Self::Pprof),
+            "svg" => Ok(Self::Svg),
+            "folded" => Ok(Self::Folded),
+            "speedscope" => Ok(Self::Speedscope),
+            _ => Err("it has to be pprof, svg, folded or speedscope"),
+        }
+    }
 }
 
-impl Asked {
-    fn of(query: &HashMap<String, String>) -> Result<Self, PprofError> {
-        let known = ["seconds", "hz", "format", "debug"];
-        if let Some(unknown) = query.keys().find(|key| !known.contains(&key.as_str())) {
-            let all = known.join(", ");
-            return Err(PprofError::Question(format!(
-                "there is no parameter {unknown}: there are {all}"
-            )));
-        }
-        let number = |key: &str, default: u64, most: u64| match query.get(key) {
-            None => Ok(default),
-            Some(text) => {
-                text.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
-                    PprofError::Question(format!("{key} is {text}: it has to be 1 to {most}"))
-                })
+/// What somebody asks for.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::admin) struct CpuProfile {
+    /// How long.
+    #[param(minimum = 1, maximum = 120, default = 30, example = 5)]
+    seconds: Option<u64>,
+    /// Samples for each second of CPU time.
+    #[param(minimum = 1, maximum = 200, default = 99, example = 99)]
+    hz: Option<u32>,
+    /// How it is written down.
+    #[param(inline, default = "pprof", example = "svg")]
+    format: Option<Format>,
+}
+
+impl Parameters for CpuProfile {
+    fn read(query: &Query) -> Result<Self, Refusal> {
+        let number = |most: u64| {
+            move |text: &str| {
+                let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+                number.ok_or_else(|| format!("it has to be 1 to {most}"))
             }
         };
-        let format = match query.get("format").map_or("pprof", String::as_str) {
-            "pprof" | "proto" => Format::Pprof,
-            "svg" => Format::Svg,
-            "folded" => Format::Folded,
-            "speedscope" => Format::Speedscope,
-            other => {
-                let all = "pprof, svg, folded or speedscope";
-                return Err(PprofError::Question(format!("format is {other}: it has to be {all}")));
-            }
-        };
-        let hertz = number("hz", cpu::HERTZ.into(), cpu::HERTZ_MAX.into())?;
+        let hertz = query.with("hz", number(cpu::HERTZ_MAX.into()))?;
         Ok(Self {
-            length: Duration::from_secs(number("seconds", cpu::SECONDS, cpu::SECONDS_MAX)?),
-            hertz: u32::try_from(hertz).unwrap_or(cpu::HERTZ),
-            format,
+            seconds: query.with("seconds", number(cpu::SECONDS_MAX))?,
+            hz: hertz.and_then(|hertz| u32::try_from(hertz).ok()),
+            format: query.parsed("format")?,
         })
     }
 }
 
-/// `profile`: on what the CPU time goes, for so many seconds.
+/// A CPU profile, by kind and queue
+#[utoipa::path(get, path = "/debug/pprof/profile", operation_id = "pprof_profile", tag = "debug", params(CpuProfile),
+    responses((status = 200, description = "It.", content(
+        (Vec<u8> = "application/octet-stream", example = "gzipped protobuf"),
+        (String = "image/svg+xml", example = "<svg></svg>"),
+        (String = "text/plain", example = "[daemon];main;work 10101010"),
+        (Object = "application/json", example = json!({ "profiles": [] }))))))]
 pub(in crate::admin) async fn profile(
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, PprofError> {
-    let asked = Asked::of(&query)?;
-    let taken = cpu::take(asked.length, asked.hertz).await?;
-    written(&taken, "profile", asked.format)
+    Asked(asked): Asked<CpuProfile>,
+) -> Result<Response, Refusal> {
+    let length = Duration::from_secs(asked.seconds.unwrap_or(cpu::SECONDS));
+    let taken = cpu::take(length, asked.hz.unwrap_or(cpu::HERTZ)).await;
+    let taken = taken.map_err(|error| refusal(&error))?;
+    written(&taken, "profile", asked.format.unwrap_or_default()).map_err(|error| {
+        Problem::ProfileFailed.because(format!("the profile couldn't be written: {error}"))
+    })
 }
 
-fn written(taken: &Profile, name: &str, format: Format) -> Result<Response, PprofError> {
+fn refusal(error: &ProfileError) -> Refusal {
+    let problem = match error {
+        ProfileError::Refused(Refused::Busy) => Problem::ProfileUnderWay,
+        ProfileError::Refused(Refused::Taken | Refused::Elsewhere) => Problem::NoProfiles,
+        _ => Problem::ProfileFailed,
+    };
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    problem.because(format!("{error}{cause}"))
+}
+
+fn written(taken: &Profile, name: &str, format: Format) -> io::Result<Response> {
     let (kind, extension, body) = match format {
         Format::Pprof => ("application/octet-stream", "", taken.pprof()?),
         Format::Svg => ("image/svg+xml", ".svg", taken.flamegraph(name)?),
@@ -145,29 +145,38 @@ fn written(taken: &Profile, name: &str, format: Format) -> Result<Response, Ppro
     Ok(response)
 }
 
-/// `cmdline`: the program and its arguments, with a NUL between two.
+/// The program and its arguments, with a NUL between two
+#[utoipa::path(get, path = "/debug/pprof/cmdline", operation_id = "pprof_cmdline", tag = "debug",
+    responses((status = 200, description = "They.", body = String, content_type = "text/plain",
+        example = "/usr/bin/legwork\0run")))]
 pub(in crate::admin) async fn cmdline() -> Response {
     let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     let line = line.strip_suffix(&[0]).unwrap_or(&line).to_vec();
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], line).into_response()
+    ([(header::CONTENT_TYPE, TEXT)], line).into_response()
 }
 
-/// `symbol`: the names of addresses, in the query or in the body, as `0x1+0x2`.
-pub(in crate::admin) async fn symbol(
-    RawQuery(query): RawQuery,
-    body: Bytes,
-) -> Result<Response, PprofError> {
-    let question = if body.is_empty() {
-        query.unwrap_or_default()
-    } else {
-        String::from_utf8_lossy(&body).into_owned()
-    };
+/// The names of addresses that the query lists, 0x1+0x2
+#[utoipa::path(get, path = "/debug/pprof/symbol", operation_id = "pprof_symbol", tag = "debug",
+    responses((status = 200, description = "A line for each.", body = String, content_type = "text/plain",
+        example = "num_symbols: 1\n")))]
+pub(in crate::admin) async fn symbol(RawQuery(query): RawQuery) -> Response {
+    named(query.unwrap_or_default()).await
+}
+
+/// The names of addresses that the body lists, 0x1+0x2
+#[utoipa::path(post, path = "/debug/pprof/symbol", operation_id = "pprof_symbols", tag = "debug",
+    request_body(content = String, content_type = "text/plain", example = "0x1+0x2"),
+    responses((status = 200, description = "A line for each.", body = String, content_type = "text/plain",
+        example = "num_symbols: 1\n0x1 0x1\n")))]
+pub(in crate::admin) async fn symbols(body: Bytes) -> Response {
+    named(String::from_utf8_lossy(&body).into_owned()).await
+}
+
+/// As Go's programs answer it. Beyond as many addresses as a profile has, the rest is passed over.
+async fn named(question: String) -> Response {
     let hex = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
-    let addresses: Vec<u64> = question.trim().split('+').filter_map(hex).collect();
-    if addresses.len() > ADDRESSES_MAX {
-        let most = format!("{} addresses: {ADDRESSES_MAX} at most", addresses.len());
-        return Err(PprofError::Question(most));
-    }
+    let addresses: Vec<u64> =
+        question.trim().split('+').filter_map(hex).take(ADDRESSES_MAX).collect();
     let named = tokio::task::spawn_blocking(move || {
         let names = profile::names_of(&addresses);
         addresses.into_iter().zip(names).fold(String::new(), |mut text, (address, name)| {
@@ -175,13 +184,15 @@ pub(in crate::admin) async fn symbol(
             text
         })
     });
-    let named = named.await.map_err(|_| ProfileError::Broke)?;
-    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    // It breaks only with the runtime.
+    let named = named.await.unwrap_or_default();
     // Not how many follow: that there are any is what the tool asks.
-    Ok((kind, format!("num_symbols: 1\n{named}")).into_response())
+    ([(header::CONTENT_TYPE, TEXT)], format!("num_symbols: 1\n{named}")).into_response()
 }
 
-/// The page that lists them.
+/// The list of profiles
+#[utoipa::path(get, path = "/debug/pprof/", operation_id = "pprof", tag = "debug",
+    responses((status = 200, description = "A page.", body = String, content_type = "text/html", example = "<!doctype html>")))]
 pub(in crate::admin) async fn index() -> Html<&'static str> {
     Html(include_str!("index.html"))
 }

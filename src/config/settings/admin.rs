@@ -21,7 +21,7 @@ pub struct Admin {
 pub struct AdminTokens {
     /// For everything.
     pub admin: Vec<AdminToken>,
-    /// For jobs, queues and profiles.
+    /// For jobs and queues.
     pub operator: Vec<AdminToken>,
     /// For looking.
     pub viewer: Vec<AdminToken>,

@@ -1,6 +1,7 @@
 //! What of the settings tasks look up anew each time, since a reload may change it.
 
 use crate::{
+    admin::Configured,
     config::{AdminTokens, HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
     postgres::Load,
 };
@@ -21,6 +22,8 @@ pub(super) struct Told {
     pub(super) called: watch::Sender<Vec<SqlSettings>>,
     /// For the admin port.
     pub(super) tokens: watch::Sender<AdminTokens>,
+    /// For the same: what it shows of the file.
+    pub(super) configured: watch::Sender<Configured>,
 }
 
 impl Told {
@@ -29,9 +32,16 @@ impl Told {
         self.load.send_replace(load);
         change(&self.kept, kept);
         change(&self.called, called(settings));
-        change(&self.tokens, settings.admin.tokens.clone());
+        self.configure(settings);
         self.schedules.send_replace(settings.schedules.clone());
         self.scheduler.notify_one();
+    }
+
+    /// What the admin port goes by, which it needs before anything else runs.
+    pub(super) fn configure(&self, settings: &Settings) {
+        change(&self.tokens, settings.admin.tokens.clone());
+        let (queues, schedules) = (settings.queues.clone(), settings.schedules.clone());
+        self.configured.send_replace(Configured { queues, schedules });
     }
 }
 

@@ -7,12 +7,16 @@ use super::{Connection, OperationError};
 use crate::job::JobId;
 use serde::Serialize;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Most jobs that one call takes. Each costs one row lock until the statement ends.
 pub const IDS_MAX: usize = 1000;
 
+/// Longest time a job can be put off: well within the years that `run_at` may lie in.
+pub const DELAY_MAX: Duration = Duration::from_hours(10 * 365 * 24);
+
 /// What became of one job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Change {
     /// The job.
     pub id: i64,

@@ -60,6 +60,18 @@ pub enum OperationError {
     /// Queues couldn't be listed.
     #[error("couldn't list queues")]
     ListQueues(#[source] sqlx::Error),
+    /// A queue couldn't be looked at.
+    #[error("couldn't look at the queue")]
+    ShowQueue(#[source] sqlx::Error),
+    /// Daemons couldn't be listed.
+    #[error("couldn't list the daemons")]
+    ListDaemons(#[source] sqlx::Error),
+    /// All sessions that there may be were in use for too long.
+    #[error("all {most} sessions of the admin port are in use")]
+    Busy {
+        /// How many there may be.
+        most: usize,
+    },
     /// The queue wasn't paused.
     #[error("couldn't pause the queue")]
     PauseQueue(#[source] sqlx::Error),
@@ -84,6 +96,7 @@ impl OperationError {
             Self::NoAddress => Nature::Address,
             Self::Connect(error) => Nature::of_connect(error),
             Self::Silent { .. } => Nature::Unreachable,
+            Self::Busy { .. } => Nature::Temporary,
             Self::TooManyJobs { .. } | Self::Decode(_) => Nature::Refused,
             other => other.database().map_or(Nature::Refused, Nature::of),
         }
@@ -94,13 +107,22 @@ impl OperationError {
         let refused = self.database().filter(|error| is_forbidden(*error));
         refused.map(|_| match self {
             Self::Enqueue(_) | Self::AssertLease(_) => roles::ENQUEUE,
-            Self::ListJobs(_) | Self::ShowJob(_) | Self::ExplainJob(_) | Self::ListQueues(_) => {
-                roles::READ
-            }
-            Self::LookAtSchedules(_) => roles::READ,
+            Self::ListJobs(_)
+            | Self::ShowJob(_)
+            | Self::ExplainJob(_)
+            | Self::ListQueues(_)
+            | Self::ShowQueue(_)
+            | Self::ListDaemons(_)
+            | Self::LookAtSchedules(_) => roles::READ,
             Self::RunSchedule(_) => roles::DAEMON,
             _ => roles::OPERATOR,
         })
+    }
+
+    /// SQLSTATE, where the database gave one.
+    pub fn sqlstate(&self) -> Option<String> {
+        let error = self.database()?.as_database_error()?;
+        error.code().map(Into::into)
     }
 
     fn database(&self) -> Option<&sqlx::Error> {
@@ -116,6 +138,8 @@ impl OperationError {
             | Self::DiscardJobs(source)
             | Self::SnoozeJobs(source)
             | Self::ListQueues(source)
+            | Self::ShowQueue(source)
+            | Self::ListDaemons(source)
             | Self::PauseQueue(source)
             | Self::ResumeQueue(source)
             | Self::LookAtSchedules(source)
@@ -123,6 +147,7 @@ impl OperationError {
             Self::NoAddress
             | Self::Connect(_)
             | Self::Silent { .. }
+            | Self::Busy { .. }
             | Self::TooManyJobs { .. }
             | Self::Decode(_) => None,
         }

@@ -1,84 +1,27 @@
-//! Looking at jobs: pages of them, one with its history, and why one isn't running.
+//! Looking at one job: all of it with its history, and why it isn't running.
 //!
 //! The shapes here are the documented JSON of the command line and the HTTP API: fields are added, not
-//! renamed. Listings carry no payload; only `show` does.
+//! renamed.
 
 use super::{Connection, OperationError};
-use crate::job::{JobId, KindName, QueueName, State};
+use crate::job::JobId;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-
-/// Longest page, in jobs; at 4 KiB of tags each it is 4 MiB at worst.
-pub const PAGE_MAX: u32 = 1000;
+use utoipa::ToSchema;
 
 /// Failed attempts that `show` returns, the newest ones.
 pub const ATTEMPTS_MAX: i64 = 100;
 
-/// Which jobs; what is absent doesn't narrow.
-#[derive(Debug, Clone, Default)]
-pub struct JobFilter {
-    /// In this queue.
-    pub queue: Option<QueueName>,
-    /// Of this kind.
-    pub kind: Option<KindName>,
-    /// In this state.
-    pub state: Option<State>,
-    /// With this tag.
-    pub tag: Option<String>,
-    /// Older than this one: the last id of the page before.
-    pub after: Option<JobId>,
-}
-
-/// One page, newest first.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct JobPage {
-    /// The database's time, to which ages refer.
-    pub now: String,
-    /// The jobs.
-    pub jobs: Vec<JobSummary>,
-    /// Where the next page starts (`after`); absent on the last one.
-    #[serde(default)]
-    pub next: Option<i64>,
-}
-
-/// What a listing shows of a job.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct JobSummary {
-    /// Its number.
-    pub id: i64,
-    /// One of the seven states.
-    pub state: String,
-    /// Where it waits or waited.
-    pub queue: String,
-    /// What runs it.
-    pub kind: String,
-    /// −2 … 2, lower runs first.
-    pub priority: i16,
-    /// Charged attempts that ended.
-    pub attempt: i16,
-    /// Its own limit; absent is the kind's.
-    pub max_attempts: Option<i16>,
-    /// Not before this moment.
-    pub run_at: Option<String>,
-    /// When it was enqueued.
-    pub created_at: Option<String>,
-    /// When it ended.
-    pub finished_at: Option<String>,
-    /// Why it was discarded or cancelled.
-    pub reason: Option<String>,
-    /// For people to filter by.
-    pub tags: Vec<Option<String>>,
-}
-
 /// Everything about one job. JSON that producers and handlers wrote is carried as text, unparsed: it may
 /// be nested deeper than a parser goes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobDetail {
     /// The database's time, to which ages refer.
     pub now: String,
     /// Its number.
     pub id: i64,
     /// One of the seven states.
+    #[schema(schema_with = super::list::states)]
     pub state: String,
     /// Where it waits or waited.
     pub queue: String,
@@ -113,13 +56,16 @@ pub struct JobDetail {
     /// For people to filter by.
     pub tags: Vec<Option<String>>,
     /// What follows the work into logs and spans.
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<Box<RawValue>>,
     /// Why it was discarded or cancelled.
     pub reason: Option<String>,
     /// Its input; absent only where it is hidden.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = serde_json::Value)]
     pub payload: Option<Box<RawValue>>,
     /// What its handler returned.
+    #[schema(value_type = serde_json::Value)]
     pub result: Option<Box<RawValue>>,
     /// The newest failed attempts, oldest of them first.
     pub failed_attempts: Vec<Attempt>,
@@ -129,12 +75,14 @@ pub struct JobDetail {
 }
 
 /// `null` is a payload like any other; only an absent one is none.
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(from).map(Some)
 }
 
 /// One failed attempt.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
     /// Its number as the handler saw it, from 1.
     pub attempt: i16,
@@ -149,7 +97,7 @@ pub struct Attempt {
 }
 
 /// One gate between a job and its handler.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Gate {
     /// Which.
     pub gate: String,
@@ -157,30 +105,6 @@ pub struct Gate {
     pub blocking: bool,
     /// How it stands.
     pub detail: String,
-}
-
-/// One page of jobs, at most `limit` and at most [`PAGE_MAX`].
-pub async fn list_jobs(
-    connection: &mut Connection,
-    filter: &JobFilter,
-    limit: u32,
-) -> Result<JobPage, OperationError> {
-    let limit = limit.clamp(1, PAGE_MAX);
-    let json: String = sqlx::query_scalar(include_str!("../sql/list_jobs.sql"))
-        .persistent(false)
-        .bind(filter.queue.as_ref().map(QueueName::as_str))
-        .bind(filter.kind.as_ref().map(KindName::as_str))
-        .bind(filter.state.map(State::as_str))
-        .bind(filter.tag.as_deref())
-        .bind(filter.after.map_or(i64::MAX, |id| id.0))
-        .bind(i64::from(limit))
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::ListJobs)?;
-    let mut page: JobPage = serde_json::from_str(&json).map_err(OperationError::Decode)?;
-    let full = page.jobs.len() == limit as usize;
-    page.next = page.jobs.last().map(|job| job.id).filter(|_| full);
-    Ok(page)
 }
 
 /// One job with its newest failed attempts, if there is such a job.

@@ -4,14 +4,21 @@
 //! whose jobs nobody serves is the one that people look for.
 
 use super::{Connection, OperationError};
-use crate::job::QueueName;
+use crate::{
+    config::QueueSettings,
+    job::{QueueName, Retention},
+};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Most queues that are listed.
 pub const QUEUES_MAX: i64 = 500;
 
+/// Longest reason of a pause, in bytes; it stands in every listing.
+pub const REASON_MAX_BYTES: usize = 500;
+
 /// Every known queue.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct QueueList {
     /// The database's time, to which ages refer.
     pub now: String,
@@ -20,7 +27,7 @@ pub struct QueueList {
 }
 
 /// One queue.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct QueueRow {
     /// Its name.
     pub name: String,
@@ -34,6 +41,152 @@ pub struct QueueRow {
     pub in_line: i64,
     /// Live daemons that serve it.
     pub daemons: i64,
+}
+
+/// How one queue stands.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct QueueDetail {
+    /// The database's time, to which ages refer.
+    #[schema(format = DateTime)]
+    pub now: String,
+    /// Its name.
+    pub name: String,
+    /// Whether claiming from it is stopped.
+    pub paused: bool,
+    /// Its unfinished jobs.
+    pub depth: Depth,
+    /// How long ago the job was due that has been in line for longest; absent where none is.
+    pub oldest_age_seconds: Option<f64>,
+    /// What holds for it, and whence.
+    pub settings: QueueSettingsFrom,
+    /// The live daemons that serve it, at most 1,000.
+    pub daemons: Vec<DaemonShare>,
+}
+
+/// Unfinished jobs by their state. Counts end at 10,000; those of what waits at 10,000 of all queues together,
+/// so that beside a backlog larger than that of another queue they may be too low.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Depth {
+    /// In line.
+    pub available: i64,
+    /// Slots in use, as the daemons said at their last heartbeat.
+    pub running: i64,
+    /// Waiting for their time.
+    pub scheduled: i64,
+    /// Waiting for their backoff.
+    pub retryable: i64,
+}
+
+/// A queue's settings from each place that has a say.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct QueueSettingsFrom {
+    /// What stands in the file of the daemon that answers; absent where it doesn't serve the queue.
+    #[serde(default)]
+    pub file: Option<FileSettings>,
+    /// What was decided at run time, for all daemons; absent where nothing was.
+    #[serde(rename = "override")]
+    pub overridden: Option<Override>,
+    /// What holds.
+    pub effective: Effective,
+}
+
+/// A queue in a daemon's file.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct FileSettings {
+    /// Jobs that the daemon runs at once from it.
+    pub concurrency: u32,
+    /// Starts per time, per daemon, as the file has it: `30/m burst 2`.
+    pub rate_limit: Option<String>,
+    /// How long its finished jobs are kept.
+    pub retention_seconds: RetentionSeconds,
+}
+
+impl From<&QueueSettings> for FileSettings {
+    fn from(settings: &QueueSettings) -> Self {
+        let seconds = |retention| match retention {
+            Retention::None => Some(0.0),
+            Retention::For(time) => Some(time.as_secs_f64()),
+        };
+        Self {
+            concurrency: settings.concurrency,
+            rate_limit: settings.rate_limit.map(|limit| limit.to_string()),
+            retention_seconds: RetentionSeconds {
+                completed: seconds(settings.retention.completed),
+                cancelled: seconds(settings.retention.cancelled),
+                discarded: seconds(settings.retention.discarded),
+            },
+        }
+    }
+}
+
+/// How long finished jobs are kept, by how they ended; 0 keeps none, absent is not published.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RetentionSeconds {
+    /// Of completed jobs.
+    pub completed: Option<f64>,
+    /// Of cancelled ones.
+    pub cancelled: Option<f64>,
+    /// Of discarded ones.
+    pub discarded: Option<f64>,
+}
+
+/// What operators have decided for a queue.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Override {
+    /// That nothing is claimed from it.
+    pub paused: bool,
+    /// Since when.
+    pub paused_at: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What holds for a queue, over all daemons.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Effective {
+    /// Whether claiming from it is stopped.
+    pub paused: bool,
+    /// Jobs that run at once at most, over the live daemons.
+    pub slots: Option<i64>,
+    /// How long finished jobs are kept, as a daemon published it.
+    pub retention_seconds: RetentionSeconds,
+}
+
+/// What a daemon does for a queue, by its own account at its last heartbeat.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DaemonShare {
+    /// Its boot id.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Jobs that it runs at once.
+    pub slots: Option<i64>,
+    /// Starts per time.
+    pub rate: Option<String>,
+    /// Starts at once.
+    pub burst: Option<i64>,
+    /// Slots in use.
+    pub in_use: Option<i64>,
+    /// Claimed jobs that wait for a rate limit.
+    pub waiting: Option<i64>,
+}
+
+/// How a queue stands, if anybody knows it; what its file says of it is `file`.
+pub async fn show_queue(
+    connection: &mut Connection,
+    queue: &QueueName,
+    file: Option<&QueueSettings>,
+) -> Result<Option<QueueDetail>, OperationError> {
+    let json: Option<String> = sqlx::query_scalar(include_str!("../sql/show_queue.sql"))
+        .persistent(false)
+        .bind(queue.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(OperationError::ShowQueue)?;
+    let Some(json) = json else { return Ok(None) };
+    let mut queue: QueueDetail = serde_json::from_str(&json).map_err(OperationError::Decode)?;
+    queue.settings.file = file.map(FileSettings::from);
+    Ok(Some(queue))
 }
 
 /// Lists every queue that anybody knows, at most [`QUEUES_MAX`].

@@ -1,12 +1,14 @@
-//! Looking at schedules, and enqueuing the job of one by hand.
+//! Looking at schedules and when they fire, and enqueuing the job of one by hand.
 
 use super::{Connection, OperationError};
 use crate::{
     config::ScheduleSettings,
     job::JobId,
-    postgres::{LEFT_FOR, Looked},
-    schedule::Overlap,
+    postgres::{Hold, LEFT_FOR, Looked},
+    schedule::{Moment, Overlap},
 };
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What became of a schedule's job that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,70 @@ pub enum Ran {
 
 /// How often a job is tried to be enqueued that a daemon enqueues in the same moment.
 const TRIES: usize = 5;
+
+/// Instants to come that are shown of each.
+const NEXT_SHOWN: usize = 3;
+
+/// The schedules of a configuration.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScheduleList {
+    /// The database's time, to which ages refer.
+    #[schema(format = DateTime)]
+    pub now: String,
+    /// The schedules, as the configuration has them.
+    pub schedules: Vec<ScheduleState>,
+}
+
+/// A schedule, and how far it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScheduleState {
+    /// Its name.
+    pub name: String,
+    /// When it fires.
+    pub cron: String,
+    /// By which zone's clock.
+    pub timezone: String,
+    /// What runs its job.
+    pub kind: String,
+    /// Where its job waits.
+    pub queue: String,
+    /// Whether a daemon has this schedule with this rule.
+    pub active: bool,
+    /// The last instant that enqueued a job.
+    pub last_fire: Option<String>,
+    /// The job that was enqueued last.
+    pub last_job: Option<i64>,
+    /// The instants to come.
+    pub next: Vec<String>,
+}
+
+/// How far these schedules are, and when each fires next.
+pub async fn list_schedules(
+    connection: &mut Connection,
+    schedules: &[ScheduleSettings],
+) -> Result<ScheduleList, OperationError> {
+    let names: Vec<_> = schedules.iter().map(|schedule| schedule.name.to_string()).collect();
+    let looked = look_at_schedules(connection, &names).await?;
+    let now = Moment::of(looked.now);
+    let state = |schedule: &ScheduleSettings| {
+        let known = looked.rows.iter().find(|row| row.name == schedule.name.as_str());
+        let active = known.filter(|row| row.rule == schedule.rule.text() && row.hold != Hold::Free);
+        // Where its row is ahead of the clock, it waits for that.
+        let from = active.map_or(now, |row| row.done_until.max(now));
+        ScheduleState {
+            name: schedule.name.to_string(),
+            cron: schedule.rule.cron().to_owned(),
+            timezone: schedule.rule.zone().name().to_owned(),
+            kind: schedule.kind.to_string(),
+            queue: schedule.queue.to_string(),
+            active: active.is_some(),
+            last_fire: known.and_then(|row| row.last_fire).map(|at| at.to_string()),
+            last_job: known.and_then(|row| row.last_job),
+            next: schedule.rule.next(from, NEXT_SHOWN).iter().map(Moment::to_string).collect(),
+        }
+    };
+    Ok(ScheduleList { now: now.to_string(), schedules: schedules.iter().map(state).collect() })
+}
 
 /// How far these schedules are; what no daemon has had yet isn't there.
 pub async fn look_at_schedules(

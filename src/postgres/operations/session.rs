@@ -1,7 +1,7 @@
 //! A session for operations: opened within a limit, bounded in every statement.
 //!
 //! Operators' commands are short and rare, so each opens one connection and drops it; a pool would be
-//! more than they need. Where there is only a pooler, each operation is a transaction with its limits.
+//! more than they need. The admin port keeps its own for a while (`sessions`). Where there is only a pooler, each operation is a transaction with its limits.
 
 use super::OperationError;
 use crate::{
@@ -26,13 +26,36 @@ pub enum Limit {
     Statement,
     /// As long as the input lasts: for one COPY of any length.
     Bulk,
+    /// As long as a request may take.
+    Request,
 }
+
+/// Longest time of a request's statement: whoever waits for an answer over HTTP has given up by then.
+pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
 impl Limit {
     fn of(self, database: &Database) -> Duration {
         match self {
             Self::Statement => database.statement_timeout,
             Self::Bulk => Duration::ZERO,
+            Self::Request => database.statement_timeout.min(REQUEST_LIMIT),
+        }
+    }
+
+    /// Settings for the planner. Whoever has an answer within seconds has it whatever the statistics say: pages go by
+    /// their index, of which they read a bounded part.
+    fn setup(self) -> &'static str {
+        match self {
+            Self::Statement | Self::Bulk => "",
+            Self::Request => include_str!("../sql/indexed_session.sql"),
+        }
+    }
+
+    /// What its sessions are called.
+    fn role(self) -> &'static str {
+        match self {
+            Self::Statement | Self::Bulk => "cli",
+            Self::Request => "admin",
         }
     }
 }
@@ -41,15 +64,19 @@ impl Limit {
 pub async fn open(database: &Database, limit: Limit) -> Result<Connection, OperationError> {
     let url = database.url.as_ref().ok_or(OperationError::NoAddress)?;
     let connector = Connector::new(url, database)?;
-    let mut connection = connector.connect_somewhere("cli").await?;
+    let mut connection = connector.connect_somewhere(limit.role()).await?;
     if !connector.reaches_server() {
         return Ok(connection);
     }
-    let limiting = sqlx::query(include_str!("../sql/limit_session.sql"))
-        .bind(format!("{}ms", limit.of(database).as_millis()))
-        .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
-        .persistent(false)
-        .execute(&mut connection);
+    let limiting = async {
+        sqlx::raw_sql(limit.setup()).execute(&mut connection).await?;
+        sqlx::query(include_str!("../sql/limit_session.sql"))
+            .bind(format!("{}ms", limit.of(database).as_millis()))
+            .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
+            .persistent(false)
+            .execute(&mut connection)
+            .await
+    };
     let limit = database.connect_timeout;
     let limited = timeout(limit, limiting).await;
     limited.map_err(|_| OperationError::Silent { limit })?.map_err(OperationError::Limit)?;
@@ -69,7 +96,8 @@ impl Frame {
         let url = database.url.as_ref().ok_or(OperationError::NoAddress)?;
         let connector = Connector::new(url, database)?;
         let lock = format!("SET lock_timeout = {};", LOCK_TIMEOUT.as_millis());
-        let settings = || local_settings(limit.of(database)) + &link::local(&[&lock]);
+        let settings =
+            || local_settings(limit.of(database)) + &link::local(&[limit.setup(), &lock]);
         Ok(Self { pooled: (!connector.reaches_server()).then(settings) })
     }
 
@@ -79,11 +107,25 @@ impl Frame {
         connection: &mut Connection,
         operation: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let Some(settings) = &self.pooled else { return operation(connection).await };
-        let failed = |error| E::from(OperationError::Limit(error));
-        transaction::begin_with(connection, settings).await.map_err(failed)?;
+        self.begin(connection).await?;
         let done = operation(connection).await;
-        transaction::end_as(connection, done.is_ok()).await.map_err(failed)?;
+        self.end(connection, done.is_ok()).await?;
         done
+    }
+
+    pub(super) async fn begin(&self, connection: &mut Connection) -> Result<(), OperationError> {
+        let Some(settings) = &self.pooled else { return Ok(()) };
+        transaction::begin_with(connection, settings).await.map_err(OperationError::Limit)
+    }
+
+    pub(super) async fn end(
+        &self,
+        connection: &mut Connection,
+        well: bool,
+    ) -> Result<(), OperationError> {
+        if self.pooled.is_none() {
+            return Ok(());
+        }
+        transaction::end_as(connection, well).await.map_err(OperationError::Limit)
     }
 }

@@ -30,7 +30,8 @@ impl Refusal {
         Self::Elsewhere,
     ];
 
-    fn as_str(self) -> &'static str {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NoToken => "no_token",
             Self::WrongToken => "wrong_token",

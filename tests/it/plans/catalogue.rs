@@ -2,7 +2,7 @@
 //! those without one, each with its reason. A test holds it to the files.
 
 use super::statement::{
-    Session::{Aside, Attempt, Claim, Completer, Indexed, Operator, Plain},
+    Session::{Aside, Attempt, Claim, Completer, Indexed, Operator, Plain, Request},
     Statement,
 };
 
@@ -24,6 +24,10 @@ const fn plain(file: &'static str) -> Statement {
 
 const fn operator(file: &'static str) -> Statement {
     Statement::new(Operator, file)
+}
+
+const fn request(file: &'static str) -> Statement {
+    Statement::new(Request, file)
 }
 
 const JOB_PKEY: &[&str] = &["job_pkey"];
@@ -129,16 +133,25 @@ pub(super) const UPKEEP: &[Statement] = &[
 /// What people ask for, and programs on their behalf.
 #[rustfmt::skip]
 pub(super) const LISTS: &[Statement] = &[
-    list("the newest", "null, null, null, null, 9223372036854775807, 50"),
-    list("from the middle of history", "null, null, null, null, (public.in_history(2))[2], 1000"),
-    list("of a common queue", "'default', null, null, null, 9223372036854775807, 50"),
-    narrow("of a rare queue", "'queue_3', null, null, null, 9223372036854775807, 50"),
-    narrow("of a rare kind", "null, 'kind_3', null, null, 9223372036854775807, 50"),
-    narrow("with a tag", "null, null, null, 'tenant_14', 9223372036854775807, 50"),
-    operator("list_jobs").case("what runs").with(LIST, "null, null, 'running', null, 9223372036854775807, 50").by(JOB_PKEY),
-    operator("list_jobs").case("what waits").with(LIST, "null, null, 'retryable', null, 9223372036854775807, 50").by(JOB_PKEY),
-    operator("list_jobs").case("what was discarded").with(LIST, "null, null, 'discarded', null, 9223372036854775807, 50").by(&["finished_reason"]),
-    narrow("everything at once", "'default', 'send_email', 'completed', 'nightly', 9223372036854775807, 50"),
+    asked("the newest", "null, null, null, null, 9223372036854775807, 50, 20000, null, null, null, null").by(BY_ID),
+    asked("from the middle of history", "null, null, null, null, (public.in_history(2))[2], 1000, 20000, null, null, null, null").by(BY_ID),
+    asked("of a common queue", "'default', null, null, null, 9223372036854775807, 50, 20000, null, null, null, null").by(BY_ID),
+    asked("of a rare queue", "'queue_3', null, null, null, 9223372036854775807, 50, 20000, null, null, null, null").by(BY_ID),
+    asked("of a rare kind", "null, 'kind_3', null, null, 9223372036854775807, 50, 20000, null, null, null, null").by(BY_ID),
+    asked("with a tag", "null, null, null, 'tenant_14', 9223372036854775807, 50, 20000, null, null, null, null").by(BY_ID),
+    asked("of the last hour", "null, null, null, null, 9223372036854775807, 50, 20000, null, 3600, null, null").by(BY_ID),
+    asked("of before a moment", "null, null, null, null, 9223372036854775807, 50, 20000, null, null, '2026-01-01T00:00:00Z', null").by(BY_ID),
+    asked("what runs", "null, null, 'running', null, 9223372036854775807, 50, 20000, null, null, null, null").by(JOB_PKEY),
+    asked("what waits", "null, null, 'retryable', null, 9223372036854775807, 50, 20000, null, null, null, null").by(JOB_PKEY),
+    asked("what was discarded", "null, null, 'discarded', null, 9223372036854775807, 50, 20000, null, null, null, null").by(&["finished_reason"]),
+    asked("everything at once", "'default', 'send_email', 'completed', 'nightly', 9223372036854775807, 50, 20000, null, null, null, null").by(&["finished_id"]),
+    of_a_command("the newest, of a command", "null, null, null, null, 9223372036854775807, 50, 1000000, null, null, null, null"),
+    of_a_command("of a rare kind, of a command", "null, 'kind_3', null, null, 9223372036854775807, 50, 1000000, null, null, null, null").by(&[]),
+    of_a_command("what was discarded, of a command", "null, null, 'discarded', null, 9223372036854775807, 50, 1000000, null, null, null, null").by(&["finished_reason"]),
+    request("list_jobs_with_payload").case("with payloads").with(LIST_WITH, "null, null, null, null, 9223372036854775807, 50, 20000, null, null, null, null, '{}', '{}', true, 4194304").by(BY_ID),
+    request("list_jobs_with_payload").case("by payload").with(LIST_WITH, "'default', null, 'completed', null, 9223372036854775807, 50, 20000, null, null, null, null, '{user.id}', '{42}', false, 4194304").by(&["finished_id"]),
+    request("list_daemons").with("bigint", "1000"),
+    request("show_queue").by(&["job_ready", "job_waiting"]).reads(JOB_WAITING, "its LIMIT ends the walk after 10,000 entries").with("text", "'default'"),
     operator("list_queues").by(JOB_READY).reads(JOB_READY, FIRST_IN_LINE).with("bigint", "500").inside(60_000),
     operator("show_job").by(&["job_pkey", "finished_id", "failed_attempt_key"]).with("bigint, bigint", "(public.in_history(1))[1], 100"),
     operator("show_public_job").by(BY_ID).with("bigint", "(public.in_history(1))[1]"),
@@ -169,16 +182,17 @@ pub(super) const LISTS: &[Statement] = &[
     plain("bench_insert").with("text", "'{}'"),
 ];
 
-const LIST: &str = "text, text, text, text, bigint, bigint";
+const LIST: &str = "text, text, text, text, bigint, bigint, bigint, text, float8, text, float8";
+const LIST_WITH: &str = "text, text, text, text, bigint, bigint, bigint, text, float8, text, float8, text[], text[], bool, bigint";
 
-const fn list(case: &'static str, arguments: &'static str) -> Statement {
-    operator("list_jobs").case(case).with(LIST, arguments).by(BY_ID)
+const fn asked(case: &'static str, arguments: &'static str) -> Statement {
+    request("list_jobs").case(case).with(LIST, arguments)
 }
 
-/// By a filter that the planner believes few rows meet.
-const fn narrow(case: &'static str, arguments: &'static str) -> Statement {
-    let why = "it would read as much by the index, one entry after the other and in one process";
-    list(case, arguments).by(&[]).reads(ALL_JOBS, why)
+/// As far as somebody at a terminal looks.
+const fn of_a_command(case: &'static str, arguments: &'static str) -> Statement {
+    let why = "where a page isn't full, as much was read by the index already, entry by entry";
+    operator("list_jobs").case(case).with(LIST, arguments).by(BY_ID).reads(ALL_JOBS, why)
 }
 
 /// Files of which there is no plan to look at.

@@ -17,7 +17,7 @@ use legwork::job::{
     Cause, ClaimedJob, FailedAttempt, JobError, JobId, QueueName, Retention, Verdict,
 };
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
-use legwork::postgres::operations::{self, JobFilter, PAGE_MAX};
+use legwork::postgres::operations::{self, Extent, JobFilter, PAGE_MAX};
 use legwork::postgres::{
     Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, RunTime,
     Upkeep,
@@ -278,6 +278,16 @@ const PEOPLE: &[Operation] = &[
         run: |r, _| counted!(r, operations::list_jobs(&mut r.operator, &JobFilter::default(), PAGE_MAX).await.given().jobs.len()) },
     Operation { name: "list queues", arrange: QUEUES, round_trips: 2, rows: |n| n.min(500),
         run: |r, _| counted!(r, operations::list_queues(&mut r.operator).await.given().queues.len()) },
+    Operation { name: "list jobs with their payloads", arrange: LONG_LINE, round_trips: 2, rows: page,
+        run: |r, _| counted!(r, {
+            let extent = Extent { jobs: PAGE_MAX, looks: 20_000, payloads: true };
+            let filter = JobFilter { payload: Vec::new(), ..JobFilter::default() };
+            operations::list_jobs(&mut r.operator, &filter, extent).await.given().jobs.len()
+        }) },
+    Operation { name: "show a queue", arrange: LONG_LINE, round_trips: 2, rows: ONE,
+        run: |r, _| counted!(r, usize::from(operations::show_queue(&mut r.operator, &default_queue(), None).await.given().is_some())) },
+    Operation { name: "list daemons", arrange: DEAD, round_trips: 2, rows: |n| (n + 1).min(1000),
+        run: |r, _| counted!(r, operations::list_daemons(&mut r.operator).await.given().daemons.len()) },
     Operation { name: "show", arrange: FAILED, round_trips: 2, rows: |n| n.min(100),
         run: |r, _| counted!(r, operations::show_job(&mut r.operator, JobId(1)).await.given().expect("it is there").failed_attempts.len()) },
     Operation { name: "why", arrange: LONG_LINE, round_trips: 2, rows: ONE,

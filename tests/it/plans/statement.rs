@@ -15,10 +15,12 @@ pub(super) enum Session {
     Plain,
     /// As `Plain`, and planned anew at each call, for the arguments that it has: what people ask for.
     Operator,
+    /// As `Operator`, of the admin port, whose lists have to cost the same whatever the planner believes.
+    Request,
 }
 
 impl Session {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Claim,
         Self::Completer,
         Self::Indexed,
@@ -26,13 +28,14 @@ impl Session {
         Self::Attempt,
         Self::Plain,
         Self::Operator,
+        Self::Request,
     ];
 
     /// How its statements are planned: for any arguments, as a session keeps them, and for those that are
     /// given.
     pub(super) const fn modes(self) -> &'static [&'static str] {
         match self {
-            Self::Operator => &["force_custom_plan"],
+            Self::Operator | Self::Request => &["force_custom_plan"],
             _ => &["force_generic_plan", "force_custom_plan"],
         }
     }
@@ -42,7 +45,9 @@ impl Session {
         match self {
             Self::Claim => include_str!("../../../src/postgres/sql/claim_session.sql"),
             Self::Completer => include_str!("../../../src/postgres/sql/completer_session.sql"),
-            Self::Indexed => include_str!("../../../src/postgres/sql/indexed_session.sql"),
+            Self::Indexed | Self::Request => {
+                include_str!("../../../src/postgres/sql/indexed_session.sql")
+            }
             Self::Aside => include_str!("../../../src/postgres/sql/aside_session.sql"),
             Self::Attempt => {
                 concat!("BEGIN;\n", include_str!("../../../src/postgres/sql/before_fence.sql"))

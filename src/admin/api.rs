@@ -1,0 +1,155 @@
+//! `/api/v1`: what people and programs look at and change, over HTTP.
+//!
+//! A handler reads its request, calls one operation of `postgres::operations`, which the command line calls
+//! too, and shows what came; it decides nothing. What every one of them does alike stands here. Each has a session for
+//! the time of its operation and no longer.
+
+mod body;
+pub(super) mod changes;
+pub(super) mod daemons;
+pub(super) mod jobs;
+pub(super) mod query;
+pub(super) mod queues;
+pub(super) mod schedules;
+pub(super) mod stats;
+
+use super::{
+    problem::{Problem, Refusal},
+    routes::AdminState,
+};
+use crate::{
+    config::{QueueSettings, ScheduleSettings},
+    job::{JobId, QueueName},
+    postgres::operations::{Connection, Nature, OperationError, is_forbidden, said},
+};
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+/// What may be wrong with whatever is asked of the database.
+pub(super) const OF_THE_DATABASE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where a queue is named in the path.
+pub(super) const OF_A_QUEUE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::NoSuchQueue,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where a job is.
+pub(super) const OF_A_JOB: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::NoSuchJob,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where a job is changed.
+pub(super) const OF_A_CHANGE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::NotJson,
+    Problem::NoSuchJob,
+    Problem::WrongState,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where a queue is. None has to be known: a pause may come before the first job.
+pub(super) const OF_A_SWITCH: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::NotJson,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// What the daemon's file says of what the API shows.
+#[derive(Debug, Clone, Default)]
+pub struct Configured {
+    /// Its queues.
+    pub queues: Vec<QueueSettings>,
+    /// Its schedules.
+    pub schedules: Vec<ScheduleSettings>,
+}
+
+/// Asks the database.
+async fn ask<T>(
+    state: &AdminState,
+    operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
+) -> Result<T, Refusal> {
+    state.sessions.within(operation).await.map_err(|error| refusal(&error))
+}
+
+/// What came, as JSON that nobody keeps.
+fn shown(body: &impl Serialize) -> Result<Response, Refusal> {
+    let body = serde_json::to_string(body)
+        .map_err(|_| Problem::DatabaseRefused.because("the answer can't be written as JSON"))?;
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, body).into_response())
+}
+
+/// What an error means to whoever asked. The database's own words are for those who may ask it; where it is and why it
+/// can't be had isn't said here but in the log.
+fn refusal(error: &OperationError) -> Refusal {
+    match error.nature() {
+        Nature::Unreachable | Nature::Address => Problem::DatabaseUnavailable.into(),
+        Nature::Temporary => Problem::DatabaseUnavailable.because(told(error)),
+        Nature::Refused if is_forbidden(error) => {
+            Problem::DatabaseRefused.because(told(error) + "; the daemon's role lacks that right")
+        }
+        Nature::Refused => Problem::DatabaseRefused.because(told(error)),
+    }
+}
+
+/// What failed, and what the database said of it.
+fn told(error: &OperationError) -> String {
+    match std::error::Error::source(error).and_then(said) {
+        Some(said) => format!("{error}: {}", said.message),
+        None => error.to_string(),
+    }
+}
+
+/// The same of a change: the functions of the database say by SQLSTATE what forbids it.
+fn refusal_of_change(error: &OperationError) -> Refusal {
+    let problem = match error.sqlstate().as_deref() {
+        // object_not_in_prerequisite_state; unique_violation, where an unfinished job has the key of one that is retried
+        Some("55000" | "23505") => Problem::WrongState,
+        // no_data_found
+        Some("P0002") => Problem::NoSuchJob,
+        _ => return refusal(error),
+    };
+    match std::error::Error::source(error).and_then(said) {
+        Some(said) => problem.because(said.message),
+        None => problem.into(),
+    }
+}
+
+/// A job's number in a path.
+fn job(text: &str) -> Result<JobId, Refusal> {
+    let id = text.parse().ok().filter(|id| *id > 0).map(JobId);
+    id.ok_or_else(|| wrong("id", "a job's id is a number above 0"))
+}
+
+/// A queue's name in a path.
+fn queue(text: &str) -> Result<QueueName, Refusal> {
+    QueueName::new(text).map_err(|error| wrong("queue", &error.to_string()))
+}
+
+/// Refuses a parameter.
+fn wrong(parameter: &str, why: &str) -> Refusal {
+    Problem::InvalidParameter.because(format!("{parameter}: {why}")).about(parameter, None)
+}

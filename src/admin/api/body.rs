@@ -1,0 +1,47 @@
+//! The body of a request that changes something: small, JSON, and said to be.
+//!
+//! That it is said keeps a page in somebody's browser from changing anything: without asking first, which the port doesn't
+//! answer, a page may send forms and plain text alone.
+
+use super::super::{
+    problem::{Problem, Refusal},
+    request::BODY_MAX_BYTES,
+};
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a client may take for its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A body, read. None at all is an empty object.
+pub(in crate::admin) struct Said<T>(pub(in crate::admin) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        if !is_json(request.headers()) {
+            return Err(Problem::NotJson.into());
+        }
+        let most = usize::try_from(BODY_MAX_BYTES).unwrap_or(usize::MAX);
+        let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), most)).await;
+        let read =
+            read.map_err(|_| Problem::InvalidBody.because("the body didn't come in time"))?;
+        let body = read.map_err(|_| Problem::BodyTooLarge)?;
+        let text = if body.is_empty() { b"{}" } else { &body[..] };
+        let said = serde_json::from_slice(text);
+        said.map(Self).map_err(|error| Problem::InvalidBody.because(error.to_string()))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}

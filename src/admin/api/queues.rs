@@ -1,0 +1,64 @@
+//! Queues: which there are, and how one stands.
+
+use super::{
+    super::{
+        problem::{Problem, Refusal},
+        routes::AdminState,
+    },
+    ask,
+    query::{Asked, Nothing},
+    queue, shown,
+};
+use crate::postgres::operations::{self, QueueDetail, QueueList};
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use futures::FutureExt;
+
+/// The queues that jobs, daemons or operators have named
+///
+/// At most 500, by name.
+#[utoipa::path(get, path = "/api/v1/queues", operation_id = "list_queues", tag = "queues",
+    responses((status = 200, description = "They.", body = QueueList, example = json!({
+        "now": "2026-03-01T12:00:00.000000Z",
+        "queues": [{ "name": "default", "paused": true, "paused_at": "2026-03-01T11:00:00.000000Z",
+            "reason": "the mail provider is down", "in_line": 1250, "daemons": 2 }],
+    }))))]
+pub(in crate::admin) async fn list(
+    State(state): State<AdminState>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Response, Refusal> {
+    shown(&ask(&state, |c| operations::list_queues(c).boxed()).await?)
+}
+
+/// How a queue stands: depth, age, pause, and which settings hold
+#[utoipa::path(get, path = "/api/v1/queues/{queue}", operation_id = "show_queue", tag = "queues",
+    params(("queue" = String, Path, description = "Its name.", example = "default")),
+    responses((status = 200, description = "It.", body = QueueDetail, example = json!({
+        "now": "2026-03-01T12:00:00.000000Z", "name": "default", "paused": false,
+        "depth": { "available": 1250, "running": 20, "scheduled": 3, "retryable": 1 },
+        "oldest_age_seconds": 12.5,
+        "settings": {
+            "file": { "concurrency": 10, "rate_limit": "100/s burst 20",
+                "retention_seconds": { "completed": 604_800.0, "cancelled": 604_800.0, "discarded": 2_592_000.0 } },
+            "override": null,
+            "effective": { "paused": false, "slots": 20,
+                "retention_seconds": { "completed": 604_800.0, "cancelled": 604_800.0, "discarded": 2_592_000.0 } },
+        },
+        "daemons": [{ "id": "-4611686018427387904", "name": "a", "slots": 10, "rate": "100/s", "burst": 20,
+            "in_use": 10, "waiting": 0 }],
+    }))))]
+pub(in crate::admin) async fn show(
+    State(state): State<AdminState>,
+    Path(name): Path<String>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Result<Response, Refusal> {
+    let name = queue(&name)?;
+    let settings = state.configured.borrow().queues.iter().find(|of| of.name == name).cloned();
+    let found = ask(&state, move |c| {
+        async move { operations::show_queue(c, &name, settings.as_ref()).await }.boxed()
+    })
+    .await?;
+    shown(&found.ok_or(Problem::NoSuchQueue)?)
+}

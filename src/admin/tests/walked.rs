@@ -1,0 +1,178 @@
+//! Every route of the table has what every route is to have: an id, figures, a span, a line in the log, errors of one
+//! shape, and an entry in the document with all that belongs to one.
+
+use super::{described::at, *};
+use crate::telemetry::events;
+use axum::{
+    body::{Body, to_bytes},
+    extract::{ConnectInfo, Request},
+};
+use serde_json::Value;
+use std::{
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+};
+use tower::ServiceExt;
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+/// What was logged, each line as its fields, and the ids of spans that were opened.
+#[derive(Default)]
+struct Heard {
+    lines: Mutex<Vec<String>>,
+    spans: Mutex<Vec<String>>,
+}
+
+/// The fields of a line or a span as `name=value`.
+#[derive(Default)]
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        write!(self.0, "{}={value:?} ", field.name()).expect("a String grows");
+    }
+}
+
+struct Ear(Arc<Heard>);
+
+impl Subscriber for Ear {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let mut spans = self.0.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        spans.push(format!("{} {}", attributes.metadata().name(), fields.0));
+        span::Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).push(fields.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+async fn asked(state: &AdminState, method: &str, path: &str, id: &str) -> axum::response::Response {
+    let request = Request::builder().method(method).uri(path).header("x-request-id", id);
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4000))));
+    routes::router(state.clone()).oneshot(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
+    let (state, heard) = (state(), Arc::new(Heard::default()));
+    let _hearing = tracing::subscriber::set_default(Ear(Arc::clone(&heard)));
+    for route in routes::routes() {
+        let (method, path) = (route.method.as_str(), &route.path);
+        let id = format!("id-of{}", path.replace(['/', '{', '}'], "-"));
+        let response = asked(&state, method, &at(path), &id).await;
+        let status = response.status().as_u16();
+        assert_eq!(response.headers()["x-request-id"], id.as_str(), "{path}");
+        if status >= 400 && !routes::QUIET.contains(&path.as_str()) {
+            assert_eq!(response.headers()["content-type"], "application/problem+json", "{path}");
+            let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            let problem: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(problem["status"], status, "{path}");
+            assert!(
+                problem["type"].as_str().unwrap().starts_with("urn:legwork:problem:"),
+                "{path}"
+            );
+        }
+        let labels = format!("{{method=\"{method}\",path=\"{path}\",status=\"{status}\"}} 1\n");
+        let counted = format!("legwork_http_requests_total{labels}");
+        assert!(state.metrics.render().contains(&counted), "{counted}");
+
+        let span = format!("request_id=\"{id}\"");
+        let spans = heard.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            spans.iter().any(|one| one.starts_with("request ") && one.contains(&span)),
+            "{path}"
+        );
+        let lines = heard.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of_it = |line: &&String| {
+            line.contains(events::ADMIN_REQUEST) && line.contains(&format!("http.route=\"{path}\""))
+        };
+        let lines = lines.iter().filter(is_of_it).count();
+        assert_eq!(lines, usize::from(!routes::QUIET.contains(&path.as_str())), "{path}");
+    }
+}
+
+#[test]
+fn every_route_has_an_entry_with_problems_security_role_and_example() {
+    let document = openapi::document(routes::routes());
+    for route in routes::routes() {
+        let (method, path) = (route.method.as_str().to_lowercase(), &route.path);
+        let operation = &document["paths"][path][&method];
+        assert!(operation["operationId"].is_string(), "{path} has no entry");
+        assert!(operation["summary"].is_string() && operation["tags"].is_array(), "{path}");
+        assert!(operation["security"].is_array(), "{path}");
+        let responses = operation["responses"].as_object().unwrap();
+        for (status, response) in responses {
+            for (kind, content) in response["content"].as_object().unwrap() {
+                assert!(!content["example"].is_null(), "{path} {status} {kind} has no example");
+                let is_problem = kind == "application/problem+json";
+                let types = content["schema"]["properties"]["type"]["enum"].as_array();
+                assert_eq!(
+                    types.is_some_and(|types| !types.is_empty()),
+                    is_problem,
+                    "{path} {status}"
+                );
+            }
+        }
+        for problem in route.problems {
+            let status = problem.status().as_u16().to_string();
+            let types = &responses[&status]["content"]["application/problem+json"]["schema"];
+            let types = types["properties"]["type"]["enum"].as_array().unwrap();
+            assert!(types.contains(&problem.uri().into()), "{path} lacks {problem:?}");
+        }
+        let body = &operation["requestBody"]["content"]["application/json"];
+        assert_eq!(
+            !body["example"].is_null(),
+            route.method != "GET",
+            "{path}: a body has an example"
+        );
+        let parameters = operation["parameters"].as_array().unwrap();
+        for parameter in parameters.iter().filter(|parameter| parameter["in"] == "path") {
+            assert!(!parameter["example"].is_null(), "{path}: {parameter}");
+        }
+    }
+}
+
+#[test]
+fn every_operation_of_the_api_and_every_problem_stands_in_its_page() {
+    let page = include_str!("../../../docs/api.md");
+    let document = openapi::document(routes::routes());
+    for route in routes::routes().iter().filter(|route| route.path.starts_with("/api/")) {
+        let named = format!("| `{} {}`", route.method, route.path);
+        assert!(page.contains(&named), "docs/api.md lacks {named}");
+        let responses =
+            &document["paths"][&route.path][route.method.as_str().to_lowercase()]["responses"];
+        for response in responses.as_object().unwrap().values() {
+            let types =
+                &response["content"]["application/problem+json"]["schema"]["properties"]["type"];
+            for kind in types["enum"].as_array().into_iter().flatten() {
+                let name = kind.as_str().unwrap().trim_start_matches("urn:legwork:problem:");
+                assert!(page.contains(&format!("`{name}`")), "docs/api.md lacks {name}");
+            }
+        }
+    }
+    let rows =
+        page.lines().filter(|line| line.starts_with("| `GET ") || line.starts_with("| `POST "));
+    let routes = routes::routes().iter().filter(|route| route.path.starts_with("/api/"));
+    assert_eq!(rows.count(), routes.count(), "docs/api.md has an operation that there isn't");
+}

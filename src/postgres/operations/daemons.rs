@@ -1,0 +1,78 @@
+//! Looking at the daemons that serve this database.
+//!
+//! What is said of each is what it said itself at its last heartbeat, so that asking costs a row a daemon
+//! and reads no job.
+
+use super::{Connection, OperationError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Most daemons that are listed, those that started last.
+const DAEMONS_MAX: i64 = 1000;
+
+/// The daemons that have a row.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DaemonList {
+    /// The database's time, to which ages refer.
+    #[schema(format = DateTime)]
+    pub now: String,
+    /// The daemons, those that started last first.
+    pub daemons: Vec<DaemonRow>,
+}
+
+/// One daemon, from one start to its end.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DaemonRow {
+    /// Its boot id, new at every start. Text, since it has 64 bits and JSON's numbers often 53.
+    pub id: String,
+    /// Its name in the configuration.
+    pub name: Option<String>,
+    /// Of its binary.
+    pub version: Option<String>,
+    /// Where it runs.
+    pub hostname: Option<String>,
+    /// How it is.
+    pub state: DaemonState,
+    /// When it registered.
+    #[schema(format = DateTime)]
+    pub started_at: String,
+    /// Since its last heartbeat.
+    pub heartbeat_age_seconds: f64,
+    /// Alive until then unless it renews.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+    /// When it ended, or was found dead.
+    pub died_at: Option<String>,
+    /// Slots in use at its last heartbeat, over all its queues.
+    pub running: i64,
+    /// Queues that it serves.
+    pub queues: Vec<String>,
+    /// Kinds that it serves.
+    pub kinds: Vec<String>,
+}
+
+/// How a daemon is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = DaemonState)]
+pub enum DaemonState {
+    /// It works.
+    Live,
+    /// It claims nothing more, and what runs goes on.
+    Quiet,
+    /// Its lease has run out, and nobody has declared it dead yet.
+    Overdue,
+    /// It has ended; its row stays for an hour.
+    Gone,
+}
+
+/// Lists the daemons that run, and those that ended within the last hour.
+pub async fn list_daemons(connection: &mut Connection) -> Result<DaemonList, OperationError> {
+    let json: String = sqlx::query_scalar(include_str!("../sql/list_daemons.sql"))
+        .persistent(false)
+        .bind(DAEMONS_MAX)
+        .fetch_one(connection)
+        .await
+        .map_err(OperationError::ListDaemons)?;
+    serde_json::from_str(&json).map_err(OperationError::Decode)
+}

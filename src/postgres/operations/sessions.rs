@@ -1,0 +1,213 @@
+//! The sessions of the admin port: few, opened when somebody asks, closed when nobody does any more.
+//!
+//! They are nobody else's, so that a person who asks much takes no session from the jobs' way, and a daemon that
+//! nobody asks holds none. A request waits for one for a bounded time, and for its answer. A client may go while its
+//! statement runs, and the server works on: such a session is [attended](Sessions::tend) to until the server is
+//! done with it, and its place stays taken meanwhile, so that clients who come and go have no more statements under way
+//! than there are places.
+
+use super::{Connection, Frame, Limit, OperationError, open, session::REQUEST_LIMIT};
+use crate::config::Database;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use sqlx::Connection as _;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until, timeout},
+};
+
+/// Most sessions at once: a dashboard and a person beside it. What they ask takes milliseconds.
+pub const SESSIONS_MAX: usize = 2;
+/// How long a daemon keeps a session though nobody asks.
+pub const IDLE_MAX: Duration = Duration::from_mins(1);
+/// How long a request waits for a session.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a session that lay idle may take to show that it is still one.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much longer than the server's limit an answer may take: what the network needs.
+const ANSWER_MARGIN: Duration = Duration::from_secs(1);
+/// How long a session may take to say goodbye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What requests ask the database by.
+pub struct Sessions {
+    database: Database,
+    idle_max: Duration,
+    places: Arc<Semaphore>,
+    kept: Mutex<Kept>,
+    /// Told when something is kept.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Ready for the next request, with the moment at which each was put here; the newest is last.
+    idle: Vec<(Connection, Instant)>,
+    /// Left in the middle of something.
+    left: Vec<(Connection, OwnedSemaphorePermit)>,
+}
+
+/// One session while a request has it.
+struct Lent<'s> {
+    sessions: &'s Sessions,
+    connection: Option<Connection>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Sessions {
+    /// Of this database, each kept for so long though nobody asks; none is opened.
+    pub fn new(database: Database, idle_max: Duration) -> Self {
+        let (kept, changed) = (Mutex::default(), Notify::new());
+        let places = Arc::new(Semaphore::new(SESSIONS_MAX));
+        Self { database, idle_max, places, kept, changed }
+    }
+
+    /// Does one operation.
+    pub async fn within<T>(
+        &self,
+        operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
+    ) -> Result<T, OperationError> {
+        let mut lent = self.lend().await?;
+        let frame = Frame::of(&self.database, Limit::Request)?;
+        let limit = REQUEST_LIMIT + ANSWER_MARGIN;
+        let Some(connection) = lent.connection.as_mut() else {
+            return Err(OperationError::Silent { limit });
+        };
+        let framed = async {
+            frame.begin(connection).await?;
+            let done = operation(connection).await;
+            frame.end(connection, done.is_ok()).await?;
+            done
+        };
+        match timeout(limit, framed).await {
+            Ok(Ok(value)) => {
+                lent.put_back();
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                // What the database refused leaves its session as it was; of anything else nothing is known.
+                if error.sqlstate().is_some_and(|code| !code.starts_with("57P")) {
+                    lent.put_back();
+                } else {
+                    drop(lent.connection.take());
+                }
+                Err(error)
+            }
+            Err(_) => {
+                drop(lent.connection.take());
+                Err(OperationError::Silent { limit })
+            }
+        }
+    }
+
+    async fn lend(&self) -> Result<Lent<'_>, OperationError> {
+        let place = timeout(PLACE_TIMEOUT, Arc::clone(&self.places).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(OperationError::Busy { most: SESSIONS_MAX });
+        };
+        let mut lent = Lent { sessions: self, connection: None, place: Some(place) };
+        while let Some(mut connection) = self.newest() {
+            // A server may have gone since, or a fail-over come.
+            if let Ok(Ok(())) = timeout(PING_TIMEOUT, connection.ping()).await {
+                lent.connection = Some(connection);
+                return Ok(lent);
+            }
+        }
+        lent.connection = Some(open(&self.database, Limit::Request).await?);
+        Ok(lent)
+    }
+
+    fn newest(&self) -> Option<Connection> {
+        self.kept().idle.pop().map(|(connection, _)| connection)
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes what has been idle for too long, and looks after what was left in the middle of something. It has
+    /// no end.
+    pub async fn tend(&self) {
+        let mut ends: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+        loop {
+            // Registered before the look, so that nothing that comes meanwhile is missed.
+            let changed = self.changed.notified();
+            let (gone, left, next) = self.due(Instant::now());
+            ends.extend(gone.into_iter().map(|connection| close(connection).boxed()));
+            ends.extend(left.into_iter().map(|(connection, place)| end(connection, place).boxed()));
+            let idle = async {
+                match next {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = idle => {}
+                Some(()) = ends.next() => {}
+            }
+        }
+    }
+
+    /// Closes what is idle, at the end of the port.
+    pub async fn close(&self) {
+        let idle = std::mem::take(&mut self.kept().idle);
+        futures::future::join_all(idle.into_iter().map(|(connection, _)| close(connection))).await;
+    }
+
+    /// What is to be closed, what was left, and when the next one is due.
+    fn due(
+        &self,
+        now: Instant,
+    ) -> (Vec<Connection>, Vec<(Connection, OwnedSemaphorePermit)>, Option<Instant>) {
+        let mut kept = self.kept();
+        let due = kept.idle.iter().filter(|(_, since)| *since + self.idle_max <= now).count();
+        let gone = kept.idle.drain(..due).map(|(connection, _)| connection).collect();
+        let next = kept.idle.first().map(|(_, since)| *since + self.idle_max);
+        (gone, std::mem::take(&mut kept.left), next)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.places.available_permits();
+        f.debug_struct("Sessions").field("free", &free).finish_non_exhaustive()
+    }
+}
+
+impl Lent<'_> {
+    fn put_back(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.sessions.kept().idle.push((connection, Instant::now()));
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    /// Whoever asked has gone while the server works.
+    fn drop(&mut self) {
+        if let (Some(connection), Some(place)) = (self.connection.take(), self.place.take()) {
+            self.sessions.kept().left.push((connection, place));
+        }
+        // Whether it was put back or left, somebody has to look at it.
+        self.sessions.changed.notify_one();
+    }
+}
+
+async fn close(connection: Connection) {
+    timeout(CLOSE_TIMEOUT, connection.close()).await.ok();
+}
+
+/// Waits until the server is done with what a request left, within the limit that it knows, and closes the session,
+/// whatever was begun on it.
+async fn end(mut connection: Connection, place: OwnedSemaphorePermit) {
+    let done = timeout(REQUEST_LIMIT + ANSWER_MARGIN, connection.ping()).await;
+    if let Ok(Ok(())) = done {
+        close(connection).await;
+    }
+    drop(place);
+}

@@ -1,0 +1,50 @@
+-- Intent: how queue $1 stands, as one JSON value; no row where nobody knows it: no job, no row, no live daemon.
+-- Index: job_ready, job_waiting; queue_pkey. Daemons are few.
+-- Planner: each count ends after 10,000 entries, those of what waits after 10,000 of all queues, since job_waiting is in
+-- order of run_at alone; so the whole is bounded whatever the backlog. What runs is what daemons said of
+-- their slots at their last heartbeat: there is no index on holder. An age is of finite moments only: a role with the
+-- owner's rights could have written another.
+WITH line AS (
+    SELECT count(*) AS available, min(i.run_at) FILTER (WHERE isfinite(i.run_at)) AS oldest FROM (
+        SELECT j.run_at::timestamptz AS run_at FROM legwork.job j
+        WHERE j.queue = $1::text AND j.holder IS NULL AND j.run_at <= j.ready_at
+        ORDER BY j.priority, j.seq LIMIT 10000) i
+), waits AS (
+    SELECT count(*) FILTER (WHERE w.run_at <= now()) AS available,
+        count(*) FILTER (WHERE w.run_at > now() AND w.attempt = 0) AS scheduled,
+        count(*) FILTER (WHERE w.run_at > now() AND w.attempt > 0) AS retryable
+    FROM (
+        SELECT j.queue::text AS queue, j.attempt, j.run_at::timestamptz AS run_at FROM legwork.job j
+        WHERE j.holder IS NULL AND j.run_at > j.ready_at ORDER BY j.run_at LIMIT 10000) w
+    WHERE w.queue = $1
+), live AS (
+    SELECT d.id, d.name, d.limits -> 'queues' -> $1 AS limits, d.load -> 'queues' -> $1 AS load
+    FROM legwork.daemon d
+    WHERE d.died_at IS NULL AND d.expires_at > clock_timestamp() AND $1 = ANY (d.queues)
+    ORDER BY d.id LIMIT 1000
+), fleet AS (
+    SELECT count(*) AS daemons, sum((l.limits ->> 'slots')::bigint) AS slots,
+        coalesce(sum((l.load ->> 'in_use')::bigint), 0) AS running,
+        coalesce(json_agg(json_build_object('id', l.id::text, 'name', l.name, 'slots', l.limits -> 'slots',
+            'rate', l.limits -> 'rate', 'burst', l.limits -> 'burst', 'in_use', l.load -> 'in_use',
+            'waiting', l.load -> 'waiting') ORDER BY l.name, l.id), '[]') AS each
+    FROM live l
+)
+SELECT json_build_object(
+    'now', to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'name', $1, 'paused', coalesce(q.paused, false),
+    'depth', json_build_object('available', least(line.available + waits.available, 10000), 'running', fleet.running,
+        'scheduled', waits.scheduled, 'retryable', waits.retryable),
+    'oldest_age_seconds', greatest(round(date_part('epoch', clock_timestamp() - line.oldest)::numeric, 3), 0),
+    'settings', json_build_object(
+        'override', CASE WHEN q.paused THEN json_build_object('paused', true,
+            'paused_at', to_char(q.paused_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'reason', q.reason) END,
+        'effective', json_build_object('paused', coalesce(q.paused, false), 'slots', fleet.slots,
+            'retention_seconds', json_build_object(
+                'completed', date_part('epoch', q.retention_completed),
+                'cancelled', date_part('epoch', q.retention_cancelled),
+                'discarded', date_part('epoch', q.retention_discarded)))),
+    'daemons', fleet.each)::text
+FROM line CROSS JOIN waits CROSS JOIN fleet
+LEFT JOIN legwork.queue q ON q.name = $1
+WHERE q.name IS NOT NULL OR fleet.daemons > 0 OR line.available + waits.available + waits.scheduled + waits.retryable > 0

@@ -1,0 +1,184 @@
+//! What the document says of the API beyond what `src/admin/tests/described.rs` can hold without a database: each
+//! operation's example is asked, and what comes is what stands there.
+
+use serde_json::{Value, json};
+
+use super::{ask, daemon, found, stop};
+use crate::statements::{end, execute};
+use crate::support;
+
+/// The path of an operation with the examples of its parameters.
+fn with_examples(path: &str, operation: &Value) -> String {
+    let (mut path, mut query) = (path.to_owned(), Vec::new());
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        let example = match &parameter["example"] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        match (parameter["in"].as_str(), parameter["name"].as_str()) {
+            (Some("path"), Some(name)) => path = path.replace(&format!("{{{name}}}"), &example),
+            // Each of its members is a parameter.
+            (Some("query"), Some("payload")) => {
+                for (name, text) in parameter["example"].as_object().expect("members") {
+                    query.push(format!("{name}={}", text.as_str().expect("a text")));
+                }
+            }
+            (Some("query"), Some(name)) => query.push(format!("{name}={example}")),
+            _ => {}
+        }
+    }
+    if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
+}
+
+fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
+    match value["$ref"].as_str() {
+        Some(reference) => document.pointer(&reference[1..]).expect("a reference leads somewhere"),
+        None => value,
+    }
+}
+
+fn is_of_type(kind: &Value, value: &Value) -> bool {
+    match kind.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_i64(),
+        Some("number") => value.is_number(),
+        Some("null") => value.is_null(),
+        Some(other) => panic!("{other} isn't understood here"),
+        None => kind.as_array().is_none_or(|any| any.iter().any(|kind| is_of_type(kind, value))),
+    }
+}
+
+/// What of a value isn't as its schema has it.
+fn wrong(document: &Value, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+    let schema = resolved(document, schema);
+    if let Some(one) = schema["oneOf"].as_array() {
+        let fits = one.iter().any(|schema| {
+            let mut found = Vec::new();
+            wrong(document, schema, value, place, &mut found);
+            found.is_empty()
+        });
+        if !fits {
+            found.push(format!("{place}: {value} is none of {}", schema["oneOf"]));
+        }
+        return;
+    }
+    let word = schema["enum"].as_array().is_none_or(|words| words.contains(value));
+    if !word || !is_of_type(&schema["type"], value) {
+        found.push(format!("{place}: {value} isn't {schema}"));
+        return;
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if value.get(name).is_none() {
+            found.push(format!("{place} lacks {name}"));
+        }
+    }
+    for (name, member) in value.as_object().into_iter().flatten() {
+        match schema["properties"].get(name) {
+            Some(known) => wrong(document, known, member, &format!("{place}.{name}"), found),
+            None if schema["properties"].is_object() => {
+                found.push(format!("{place}.{name} isn't described"));
+            }
+            None => {}
+        }
+    }
+    for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+        wrong(document, &schema["items"], item, &format!("{place}[{at}]"), found);
+    }
+}
+
+#[test]
+fn every_example_is_answered_as_it_is_described() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "ALTER SEQUENCE legwork.job_id_seq RESTART 4711;
+             INSERT INTO legwork.job (kind, payload, tags, metadata) VALUES ('send_email', '{\"to\": \"ann@example.com\"}', '{nightly}', '{\"user_id\": \"u\"}');
+             SELECT legwork.make_partitions(current_date, current_date);
+             INSERT INTO legwork.failed_attempt (job_id, token, drop_after, attempt, cause, error)
+             VALUES (4711, 1, current_date, 1, 'failed', 'no route to host');
+             SELECT legwork.discard(4711);
+             INSERT INTO legwork.job (kind) VALUES ('send_email');
+             SELECT legwork.pause('default', 'an incident')",
+        )
+        .await;
+        let schedule = "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'sleep'\n";
+        let daemon = daemon(&db.url(), schedule).await;
+        let document = found(&daemon, "/openapi.json").await;
+        let at = daemon.admin().await;
+        let mut asked = 0;
+        for (path, operations) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in operations.as_object().expect("operations") {
+                if !path.starts_with("/api/") || !["get", "head"].contains(&method.as_str()) {
+                    continue;
+                }
+                let example = with_examples(path, operation);
+                let answer = ask(at, &method.to_uppercase(), &example).await;
+                assert_eq!(answer.status, 200, "{method} {example}: {}", answer.body);
+                asked += 1;
+                if method == "head" {
+                    assert_eq!(answer.body, "", "{example}");
+                    continue;
+                }
+                let content = &operation["responses"]["200"]["content"]["application/json"];
+                let mut found = Vec::new();
+                wrong(&document, &content["schema"], &answer.json(), "$", &mut found);
+                wrong(&document, &content["schema"], &content["example"], "$.example", &mut found);
+                assert!(found.is_empty(), "{example}: {}\n{}", found.join("\n"), answer.body);
+                if path == "/api/v1/jobs" {
+                    assert_eq!(super::ids(&answer.json()), [4711], "the examples meet one job");
+                }
+            }
+        }
+        assert_eq!(asked, 16, "eight operations, and HEAD of each");
+
+        // A database that isn't as it should be refuses, and that is described too.
+        execute(&mut session, "ALTER SCHEMA legwork RENAME TO elsewhere").await;
+        for (path, operations) in document["paths"].as_object().expect("paths") {
+            if path.starts_with("/api/") && operations.get("get").is_some() {
+                let answer = ask(at, "GET", &with_examples(path, &operations["get"])).await;
+                assert_eq!(
+                    (answer.status, answer.problem()),
+                    (500, "database-refused".into()),
+                    "{path}"
+                );
+                let types = &operations["get"]["responses"]["500"]["content"]["application/problem+json"]
+                    ["schema"];
+                assert_eq!(
+                    types["properties"]["type"]["enum"],
+                    json!(["urn:legwork:problem:database-refused"])
+                );
+            }
+        }
+        execute(&mut session, "ALTER SCHEMA elsewhere RENAME TO legwork").await;
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+/// What the page tells people to type, as far as it reads and needs no job of theirs.
+#[test]
+fn what_the_page_asks_is_answered() {
+    let page = include_str!("../../../docs/api.md");
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "[[queue]]\nname = 'default'\n").await;
+        let mut asked = 0;
+        for line in page.lines().filter(|line| line.starts_with("curl ") && !line.contains("POST"))
+        {
+            let Some((_, path)) = line.split_once("$LEGWORK") else { continue };
+            if line.contains("--json") {
+                continue;
+            }
+            let path = path.split(['"', ' ']).next().expect("a path");
+            let answer = ask(daemon.admin().await, "GET", path).await;
+            let expected = if path.contains("sate=") { 400 } else { 200 };
+            assert_eq!(answer.status, expected, "{line}: {}", answer.body);
+            asked += 1;
+        }
+        assert!(asked >= 5, "{asked}");
+        stop(daemon).await;
+    });
+}

@@ -1,0 +1,76 @@
+//! What each role sees and does through the API: a viewer no payload, and nothing that changes.
+
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use super::{Answer, send, stop};
+use crate::process::Configuration;
+use crate::statements::{end, execute};
+use crate::support::{self, Daemon};
+
+const OPERATOR: &str = "a-token-of-32-bytes-to-steer-jobs";
+const VIEWER: &str = "a-token-of-32-bytes-to-look-at-it";
+
+async fn as_role(daemon: &Daemon, token: &str, method: &str, path: &str) -> Answer {
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: 0\r\n\r\n"
+    );
+    send(daemon.admin().await, &head).await
+}
+
+#[test]
+fn a_viewer_sees_no_payload_and_changes_nothing() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "INSERT INTO legwork.job (kind, payload, metadata) VALUES ('waits', '{\"secret\": 1}', '{\"user_id\": \"secret\"}')",
+        )
+        .await;
+        let tokens = tempfile::tempdir().expect("a directory can be made");
+        let mut keys = String::new();
+        for (key, token) in [("operator_token_file", OPERATOR), ("viewer_token_file", VIEWER)] {
+            let file = tokens.path().join(key);
+            fs::write(&file, token).expect("it can be written");
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("the file is ours");
+            writeln!(keys, "{key} = {file:?}").expect("a String grows");
+        }
+        let text = Configuration::of(&db.url(), &[]).text();
+        let daemon = Daemon::start(&text.replace("[admin]\n", &format!("[admin]\n{keys}"))).await;
+        daemon.logged("daemon.started").await;
+
+        let shown = as_role(&daemon, OPERATOR, "GET", "/api/v1/jobs/1").await;
+        assert_eq!(shown.json()["payload"]["secret"], 1);
+        let hidden = as_role(&daemon, VIEWER, "GET", "/api/v1/jobs/1").await;
+        assert_eq!((hidden.status, hidden.json()["kind"].as_str()), (200, Some("waits")));
+        assert!(!hidden.body.contains("secret"), "{}", hidden.body);
+        let named = hidden.json()["hidden"].to_string();
+        assert_eq!(named, r#"["payload","metadata","result","failed_attempts"]"#);
+
+        for (method, path) in [
+            ("GET", "/api/v1/jobs?include=payload"),
+            ("GET", "/api/v1/jobs?payload.secret=1"),
+            ("POST", "/api/v1/jobs/1/cancel"),
+            ("POST", "/api/v1/queues/default/pause"),
+        ] {
+            let refused = as_role(&daemon, VIEWER, method, path).await;
+            assert_eq!(
+                (refused.status, refused.problem()),
+                (403, "role-too-small".into()),
+                "{path}"
+            );
+            let done = as_role(&daemon, OPERATOR, method, path).await;
+            assert_eq!(done.status, 200, "{path}: {}", done.body);
+        }
+        for path in
+            ["/api/v1/jobs", "/api/v1/jobs/1/why", "/api/v1/queues", "/api/v1/queues/default"]
+        {
+            let seen = as_role(&daemon, VIEWER, "GET", path).await;
+            assert_eq!(seen.status, 200, "{path}: {}", seen.body);
+        }
+        stop(daemon).await;
+        end(session).await;
+    });
+}

@@ -1,0 +1,182 @@
+//! The sessions by which the API asks: how many, how long, and what is said when there is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use legwork::config::{Database, DatabaseUrl, Settings};
+use legwork::postgres::operations::{self, Connection, OperationError, SESSIONS_MAX, Sessions};
+use tokio::time::{Instant, timeout};
+
+use super::{daemon, found, get, stop};
+use crate::statements::{end, execute, value};
+use crate::support::{self, PATIENCE, Proxy, TestDb};
+
+/// Sessions of the admin port on the database, whatever they do.
+async fn open(db: &TestDb) -> usize {
+    db.sessions().await.iter().filter(|session| session.contains("(legwork admin")).count()
+}
+
+#[test]
+fn a_daemon_that_nobody_asks_holds_none_and_one_that_is_asked_two_at_most() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        for path in ["/health/ready", "/metrics", "/version", "/openapi.json"] {
+            assert_eq!(daemon.get(path).await.0, 200);
+        }
+        assert_eq!(open(&db).await, 0, "what asks the database nothing opens none");
+        found(&daemon, "/api/v1/queues").await;
+        assert_eq!(open(&db).await, 1);
+        let many = (0..12).map(|_| found(&daemon, "/api/v1/jobs?include=payload"));
+        assert_eq!(futures::future::join_all(many).await.len(), 12);
+        assert!((1..=SESSIONS_MAX).contains(&open(&db).await));
+        stop(daemon).await;
+        assert_eq!(open(&db).await, 0);
+    });
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_a_503_that_says_when_to_come_again() {
+    support::run(async |db| {
+        let proxy = Proxy::before(&db.url()).await;
+        let daemon = daemon(proxy.url(), "").await;
+        found(&daemon, "/api/v1/queues").await;
+        proxy.blackhole();
+        for path in
+            ["queues", "queues/default", "jobs", "jobs/1", "jobs/1/why", "schedules", "daemons"]
+        {
+            let began = Instant::now();
+            let answer = get(&daemon, &format!("/api/v1/{path}")).await;
+            assert_eq!(
+                (answer.status, answer.problem()),
+                (503, "database-unavailable".into()),
+                "{path}"
+            );
+            assert_eq!(answer.header("retry-after"), Some("5"), "{path}");
+            assert!(began.elapsed() < Duration::from_secs(8), "{path}: {:?}", began.elapsed());
+        }
+        proxy.heal();
+        support::eventually("it is answered again", async || {
+            get(&daemon, "/api/v1/queues").await.status == 200
+        })
+        .await;
+        stop(daemon).await;
+    });
+}
+
+/// Two seconds in this configuration, five at most.
+#[test]
+fn a_statement_that_takes_too_long_is_ended() {
+    const SLOW: &str = "CREATE OR REPLACE FUNCTION legwork.backlog(queue text) RETURNS bigint
+        LANGUAGE sql AS 'SELECT 1::bigint FROM pg_sleep(60)'";
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let daemon = daemon(&db.url(), "").await;
+        execute(&mut session, SLOW).await;
+        let answer = get(&daemon, "/api/v1/queues").await;
+        assert_eq!((answer.status, answer.problem()), (503, "database-unavailable".into()));
+        assert!(answer.body.contains("statement timeout"), "{}", answer.body);
+        let working = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+            AND application_name LIKE 'legwork admin%' AND state = 'active'";
+        assert_eq!(value(&mut session, working).await, "0", "the server has ended it");
+        found(&daemon, "/api/v1/jobs").await;
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+/// The port outlives its database: a session that lay idle meanwhile is no error of the next request.
+#[test]
+fn a_session_that_the_server_has_ended_is_replaced() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let daemon = daemon(&db.url(), "").await;
+        found(&daemon, "/api/v1/queues").await;
+        let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name LIKE 'legwork admin%'";
+        assert_eq!(value(&mut session, ended).await, "1");
+        found(&daemon, "/api/v1/queues").await;
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+/// The sessions by themselves, with somebody who tends to them.
+async fn tended<T>(
+    db: &TestDb,
+    idle_max: Duration,
+    test: impl AsyncFnOnce(Arc<Sessions>) -> T,
+) -> T {
+    let url = Some(DatabaseUrl::new(db.url()));
+    let database = Database { url, ..Settings::default().database };
+    let sessions = Arc::new(Sessions::new(database, idle_max));
+    let done = tokio::select! {
+        done = test(Arc::clone(&sessions)) => done,
+        () = sessions.tend() => unreachable!("it has no end"),
+    };
+    sessions.close().await;
+    done
+}
+
+#[test]
+fn a_session_is_closed_once_nobody_has_asked_for_a_while() {
+    support::run(async |db| {
+        tended(&db, Duration::from_millis(300), async |sessions| {
+            let listed = sessions.within(|c| operations::list_queues(c).boxed()).await;
+            assert!(listed.is_ok(), "{listed:?}");
+            support::eventually("it is closed", async || open(&db).await == 0).await;
+        })
+        .await;
+        tended(&db, PATIENCE * 10, async |sessions| {
+            for _ in 0..3 {
+                sessions.within(|c| operations::list_queues(c).boxed()).await.expect("an answer");
+                assert_eq!(open(&db).await, 1, "it is kept, and used again");
+            }
+        })
+        .await;
+    });
+}
+
+/// As an operation that the server works at for two seconds.
+fn long(c: &mut Connection) -> BoxFuture<'_, Result<(), OperationError>> {
+    async {
+        let slept = sqlx::query("SELECT pg_sleep(2)").execute(c).await;
+        slept.map(drop).map_err(OperationError::ListJobs)
+    }
+    .boxed()
+}
+
+/// Clients who come, ask much and go would otherwise each leave a statement behind.
+#[test]
+fn a_place_stays_taken_until_the_server_is_done_with_what_was_left() {
+    support::run(async |db| {
+        tended(&db, PATIENCE * 10, async |sessions| {
+            for left in 1..=SESSIONS_MAX {
+                let asking = sessions.within(long);
+                let works = support::eventually("the server works at it", async || {
+                    let works = |session: &&String| {
+                        session.contains("active") && session.contains("pg_sleep")
+                    };
+                    db.sessions().await.iter().filter(works).count() == left
+                });
+                tokio::select! {
+                    done = asking => panic!("it is done already: {done:?}"),
+                    () = works => {}
+                }
+            }
+            let refused = timeout(
+                Duration::from_millis(300),
+                sessions.within(|c| operations::list_queues(c).boxed()),
+            )
+            .await;
+            assert!(refused.is_err(), "all places are taken: {refused:?}");
+            assert!(open(&db).await <= SESSIONS_MAX);
+            support::eventually("there is a place again", async || {
+                sessions.within(|c| operations::list_queues(c).boxed()).await.is_ok()
+            })
+            .await;
+        })
+        .await;
+    });
+}

@@ -1,0 +1,144 @@
+//! What one job, the queues, the daemons, the schedules and an autoscaler are told.
+
+use serde_json::json;
+
+use super::{daemon, found, stop};
+use crate::statements::{end, execute, value};
+use crate::support;
+
+#[test]
+fn a_job_is_shown_with_its_attempts_and_why_it_waits() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "INSERT INTO legwork.job (kind, payload, attempt, metadata) VALUES ('waits', '{\"n\": 1}', 1, '{\"user_id\": \"u\"}');
+             SELECT legwork.make_partitions(current_date, current_date);
+             INSERT INTO legwork.failed_attempt (job_id, token, drop_after, attempt, cause, error)
+             VALUES (1, 1, current_date, 1, 'failed', 'no route to host');
+             SELECT legwork.pause('default', 'an incident')",
+        )
+        .await;
+        let daemon = daemon(&db.url(), "").await;
+        let job = found(&daemon, "/api/v1/jobs/1").await;
+        assert_eq!(
+            (&job["id"], &job["state"], &job["kind"]),
+            (&json!(1), &json!("available"), &json!("waits"))
+        );
+        assert_eq!(job["payload"], json!({ "n": 1 }));
+        assert_eq!(job["metadata"], json!({ "user_id": "u" }));
+        assert_eq!(job["failed_attempts"][0]["error"], "no route to host");
+        let gates = found(&daemon, "/api/v1/jobs/1/why").await;
+        let pause = gates.as_array().expect("gates").iter().find(|gate| gate["gate"] == "pause");
+        let pause = pause.expect("a paused queue is a gate");
+        assert_eq!(pause["blocking"], true);
+        assert!(pause["detail"].as_str().expect("a sentence").contains("an incident"), "{pause}");
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_queue_tells_its_depth_its_age_and_which_settings_hold() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "INSERT INTO legwork.job (kind, queue, run_at) VALUES
+                ('waits', 'mail', now() - interval '90 s'), ('waits', 'mail', now()), ('waits', 'mail', now() + interval '1 h');
+             INSERT INTO legwork.job (kind, queue, payload) VALUES ('sleep', 'mail', '{\"seconds\": 600}');
+             INSERT INTO legwork.job (kind, queue) VALUES ('waits', 'elsewhere')",
+        )
+        .await;
+        let queue = "[[queue]]\nname = 'mail'\nconcurrency = 3\nrate_limit = '100/s'\n";
+        let daemon = daemon(&db.url(), queue).await;
+        support::eventually("a job runs and the daemon has said so", async || {
+            found(&daemon, "/api/v1/queues/mail").await["depth"]["running"] == 1
+        })
+        .await;
+        let mail = found(&daemon, "/api/v1/queues/mail").await;
+        let depth = json!({ "available": 2, "running": 1, "scheduled": 1, "retryable": 0 });
+        assert_eq!(mail["depth"], depth, "{mail}");
+        let age = mail["oldest_age_seconds"].as_f64().expect("a job waits");
+        assert!((90.0..600.0).contains(&age), "{age}");
+        assert_eq!(mail["settings"]["file"]["concurrency"], 3);
+        assert_eq!(mail["settings"]["effective"]["slots"], 3);
+        assert_eq!(mail["settings"]["override"], json!(null));
+        assert_eq!(mail["daemons"][0]["in_use"], 1);
+        assert_eq!(mail["daemons"][0]["rate"], "100/s");
+        let scale = found(&daemon, "/api/v1/stats/scale?queue=mail").await;
+        assert_eq!(
+            (&scale["available"], &scale["desired_workers"]),
+            (&json!(2), &json!(3)),
+            "{scale}"
+        );
+
+        execute(&mut session, "SELECT legwork.pause('mail', 'an incident')").await;
+        let paused = found(&daemon, "/api/v1/queues/mail").await;
+        assert_eq!(paused["paused"], true);
+        assert_eq!(paused["settings"]["override"]["reason"], "an incident");
+        assert_eq!(paused["settings"]["effective"]["paused"], true);
+        let scale = found(&daemon, "/api/v1/stats/scale?queue=mail").await;
+        assert_eq!(
+            (&scale["available"], &scale["desired_workers"]),
+            (&json!(2), &json!(1)),
+            "{scale}"
+        );
+
+        // Known by a job alone.
+        let elsewhere = found(&daemon, "/api/v1/queues/elsewhere").await;
+        assert_eq!(
+            (&elsewhere["depth"]["available"], &elsewhere["settings"]["file"]),
+            (&json!(1), &json!(null))
+        );
+        let listed = found(&daemon, "/api/v1/queues").await;
+        let names =
+            listed["queues"].as_array().expect("queues").iter().map(|queue| queue["name"].clone());
+        assert_eq!(names.collect::<Vec<_>>(), ["elsewhere", "mail"]);
+        // An autoscaler may be there before the first job.
+        let nothing = json!({ "queue": "unheard-of", "available": 0, "oldest_age_seconds": 0.0, "desired_workers": 0 });
+        assert_eq!(found(&daemon, "/api/v1/stats/scale?queue=unheard-of").await, nothing);
+        assert_eq!(found(&daemon, "/api/v1/stats/scale").await["queue"], "default");
+        execute(&mut session, "SELECT legwork.cancel(4)").await;
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn daemons_and_schedules_are_listed() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "INSERT INTO legwork.daemon (id, name, expires_at, died_at, started_at)
+             VALUES (-9223372036854775807, 'gone', now(), now(), now() - interval '1 h')",
+        )
+        .await;
+        let schedule =
+            "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'sleep'\ntimezone = 'UTC'\n";
+        let daemon = daemon(&db.url(), schedule).await;
+        let listed = found(&daemon, "/api/v1/daemons").await;
+        let own = value(&mut session, "SELECT id FROM legwork.daemon WHERE died_at IS NULL").await;
+        let (live, gone) = (&listed["daemons"][0], &listed["daemons"][1]);
+        assert_eq!((&live["id"], &live["state"]), (&json!(own), &json!("live")), "{listed}");
+        assert_eq!(live["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!((&live["queues"], &live["kinds"]), (&json!(["default"]), &json!(["sleep"])));
+        assert!(live["heartbeat_age_seconds"].as_f64().expect("an age") < 60.0);
+        let told = (&gone["id"], &gone["state"], &gone["name"]);
+        assert_eq!(told, (&json!("-9223372036854775807"), &json!("gone"), &json!("gone")));
+
+        support::eventually("the daemon has the schedule", async || {
+            found(&daemon, "/api/v1/schedules").await["schedules"][0]["active"] == true
+        })
+        .await;
+        let schedules = found(&daemon, "/api/v1/schedules").await;
+        let yearly = &schedules["schedules"][0];
+        assert_eq!((&yearly["name"], &yearly["cron"]), (&json!("yearly"), &json!("0 0 1 1 *")));
+        let next = yearly["next"].as_array().expect("instants");
+        assert_eq!(next.len(), 3);
+        assert!(next[0].as_str().expect("an instant").ends_with("-01-01T00:00:00Z"), "{yearly}");
+        stop(daemon).await;
+        end(session).await;
+    });
+}
