@@ -54,7 +54,8 @@ fn paths() -> Value {
             [("200", "So it is.", body.clone()), ("503", "It isn't; the body says why.", body)];
         path(id, summary, &["Verbose"], &answers)
     };
-    let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+    let text = json!({ "schema": { "type": "string" } });
+    let page = json!({ "text/plain": text, "application/openmetrics-text": text });
     let version =
         json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Version" } } });
     let document = json!({ "application/json": { "schema": { "type": "object" } } });
@@ -66,7 +67,7 @@ fn paths() -> Value {
         "/health/startup": probe("startup", "Whether the daemon has started"),
         "/livez": probe("livez", alive),
         "/readyz": probe("readyz", takes_jobs),
-        "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text)]),
+        "/metrics": path("metrics", "Everything, for Prometheus", &[], &[("200", "The page.", page)]),
         "/version": path("version", "Which version runs", &[], &[("200", "It.", version), nothing.clone()]),
         "/openapi.json": path("openapi", "This document", &[], &[("200", "It.", document), nothing]),
     })

@@ -1,11 +1,15 @@
 //! What the port answers.
 
 use super::{health, hosts::Hosts, openapi, problem::Problem, request};
-use crate::telemetry::{build, health::Health, metrics::Metrics};
+use crate::telemetry::{
+    build,
+    health::Health,
+    metrics::{Format, Metrics},
+};
 use axum::{
     Router,
     extract::{ConnectInfo, State},
-    http::header,
+    http::{HeaderMap, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
@@ -54,9 +58,12 @@ pub(super) fn router(state: AdminState) -> Router {
         .with_state(state)
 }
 
-async fn metrics(State(state): State<AdminState>) -> Response {
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, state.metrics.render()).into_response()
+async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
+    let accept: Vec<_> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::asked_for(&accept.join(","));
+    let kind = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
+    (kind, state.metrics.render_as(format)).into_response()
 }
 
 /// Which version runs. For others than the machine itself only health and metrics exist.

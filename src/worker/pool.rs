@@ -253,7 +253,7 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
     let (origin, span) = (context.origin().cloned(), context.span().cloned());
     let job = context.into_job();
     drop(listed);
-    kind.metrics.duration_seconds.record(took.as_secs_f64());
+    kind.metrics.ran(took, origin.as_deref());
     if matches!(ending, Ending::Panicked(_)) {
         kind.metrics.panics.increment(1);
     }

@@ -92,7 +92,9 @@ async fn held(document: &Value, exchange: Exchange) -> String {
     let schema = &described["content"][&kind]["schema"];
     assert!(schema.is_object(), "{path} answered {kind}, which isn't described");
     let value = match &*kind {
-        "text/plain" => Value::String(String::from_utf8(body.to_vec()).unwrap()),
+        "text/plain" | "application/openmetrics-text" => {
+            Value::String(String::from_utf8(body.to_vec()).unwrap())
+        }
         _ => serde_json::from_slice(&body).unwrap(),
     };
     assert_eq!(wrong(document, schema, &value), None, "{path}");
@@ -136,6 +138,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
     let rebound = [("host", "evil.example.com")];
+    let open = [("accept", "application/openmetrics-text; version=1.0.0")];
     well.health.enter(Phase::Ready);
     well.health.warn("configuration", Some("it wasn't reloaded".into()));
     let ill = AdminState { health: Health::new(Duration::ZERO), ..state() };
@@ -150,6 +153,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                 for (headers, peer) in [
                     (&[][..], HERE),
                     (&json[..], HERE),
+                    (&open[..], HERE),
                     (&large[..], HERE),
                     (&rebound[..], HERE),
                     (&[][..], ELSEWHERE),

@@ -183,9 +183,9 @@ catalogue! {
         "Version of the schema that this daemon was built for.";
     DRAINING = "legwork_draining", Gauge, [],
         "Whether the daemon is stopping: 1 or 0.";
-    TOKIO_WORKERS = "tokio_workers_count", Gauge, [],
+    TOKIO_WORKERS = "tokio_workers", Gauge, [],
         "Threads that run tasks.";
-    TOKIO_LIVE_TASKS = "tokio_live_tasks_count", Gauge, [],
+    TOKIO_LIVE_TASKS = "tokio_live_tasks", Gauge, [],
         "Tasks that exist in the runtime.";
     TOKIO_GLOBAL_QUEUE = "tokio_global_queue_depth", Gauge, [],
         "Tasks that wait in the runtime's shared queue.";

@@ -1,6 +1,7 @@
 //! The catalogue holds exactly what can be recorded, and its document and golden file agree.
 
 use super::*;
+use crate::telemetry::Origin;
 use std::collections::BTreeMap;
 
 fn metrics(max_kinds: usize) -> Metrics {
@@ -96,6 +97,71 @@ async fn what_is_rendered_is_the_catalogue_with_its_types_and_labels() {
         let of = |metric: &&Definition| name == metric.name || is_part_of(name, metric);
         let metric = CATALOGUE.iter().find(of).unwrap_or_else(|| panic!("{line}"));
         assert_eq!(labels, metric.labels, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_open_page_differs_in_names_of_families_exemplars_and_its_end() {
+    let metrics = metrics(200);
+    touch_everything(&metrics);
+    let page = metrics.render_as(Format::OpenMetrics);
+    assert!(page.ends_with("\n# EOF\n") && !page.contains("\n\n"), "{page}");
+    let families: Vec<_> =
+        lines(&page, "# TYPE ").filter_map(|line| line.split_once(' ')).collect();
+    let family = |metric: &'static Definition| match metric.shape {
+        Shape::Counter => metric.name.strip_suffix("_total").unwrap(),
+        Shape::Gauge | Shape::Histogram(_) => metric.name,
+    };
+    let defined: Vec<_> = CATALOGUE.iter().map(|m| (family(m), m.shape.as_str())).collect();
+    assert_eq!(families, defined);
+    assert_eq!(
+        shown(&page, "legwork_jobs_finished_total{queue=\"q\",kind=\"k\",outcome=\"completed\"}"),
+        "1"
+    );
+}
+
+#[test]
+fn a_sampled_attempt_is_the_exemplar_of_its_bucket_and_others_are_none() {
+    const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0";
+    let of = |flag| Origin::of(Some(&format!("{{\"traceparent\": \"{TRACEPARENT}{flag}\"}}")));
+    let metrics = metrics(200);
+    let job = metrics.job(&queue("q"), &kind("k"));
+    job.ran(Duration::from_millis(3), None);
+    job.ran(Duration::from_millis(20), Some(&of(1)));
+    job.ran(Duration::from_mins(20), Some(&of(0)));
+    let page = metrics.render_as(Format::OpenMetrics);
+    let bucket =
+        |le| format!("legwork_job_duration_seconds_bucket{{queue=\"q\",kind=\"k\",le=\"{le}\"}} ");
+    let told = shown(&page, &bucket("0.025"));
+    let (count, exemplar) = told.split_once(" # ").unwrap();
+    let (labels, value) = exemplar.split_once(' ').unwrap();
+    let trace = "trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\",span_id=\"00f067aa0ba902b7\"";
+    assert_eq!((count, labels), ("2", format!("{{{trace}}}").as_str()));
+    let (value, at) = value.split_once(' ').unwrap();
+    assert_eq!(value, "0.02");
+    assert!(at.parse::<f64>().unwrap() > 1.7e9, "{at}");
+    assert_eq!(page.matches(" # {").count(), 1, "{page}");
+    assert_eq!(shown(&metrics.render(), &bucket("0.025")), "2", "the text format has none");
+}
+
+/// What `promtool check metrics` complains of, as far as a name, a type and a help can be wrong.
+#[test]
+fn no_name_is_one_that_promtool_complains_of() {
+    const UNITS: [&str; 8] = ["milli", "micro", "nano", "minutes", "hours", "days", "kilo", "mega"];
+    for metric in CATALOGUE {
+        let Definition { name, shape, labels, help } = metric;
+        let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+        assert!(!help.is_empty(), "{name} has no help");
+        assert_eq!(ends(&["_total"]), *shape == Shape::Counter, "{name}: _total is a counter's");
+        assert!(!ends(&["_bucket", "_count", "_sum"]), "{name}: the end is a histogram's own");
+        let words: Vec<_> = name.split('_').collect();
+        for word in ["counter", "gauge", "histogram", "summary", "s", "ms", "sec", "min"] {
+            assert!(!words.contains(&word), "{name}: {word} in a name");
+        }
+        assert!(!UNITS.iter().any(|unit| name.contains(unit)), "{name}: seconds and bytes only");
+        for label in *labels {
+            assert!(!["le", "quantile", "job", "instance"].contains(label), "{name}: {label}");
+        }
     }
 }
 

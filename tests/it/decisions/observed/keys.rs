@@ -213,7 +213,7 @@ fn a_daemon_has_its_name_its_threads_and_the_lease_of_its_file() {
             .await;
         }
         for (daemon, threads) in [(&quick, 3.0), (&slow, 2.0)] {
-            let workers = daemon.metric("tokio_workers_count", &[]).await;
+            let workers = daemon.metric("tokio_workers", &[]).await;
             assert!((workers - threads).abs() < f64::EPSILON, "runtime_threads: {workers}");
         }
         stop(quick).await;
