@@ -5,6 +5,7 @@
 //! two daemons in one process (tests, the library) count apart. Names that aren't in `catalogue`
 //! can't be recorded. It doesn't serve HTTP and it asks the database nothing.
 
+mod canary;
 mod catalogue;
 mod claims;
 mod daemon;
@@ -35,6 +36,7 @@ use crate::{
     config,
     job::{KindName, QueueName, ScheduleName},
 };
+use ::metrics::Counter;
 use registry::Registry;
 use std::{
     collections::{HashMap, HashSet},
@@ -119,6 +121,13 @@ impl Metrics {
         Arc::clone(self.names().jobs.entry(key).or_insert_with(made))
     }
 
+    /// The handles of the canary that goes through this queue; they exist from now on.
+    pub fn canary(&self, queue: &QueueName) -> Counter {
+        let canary = self.job(queue, &KindName::canary());
+        canary.expect_canaries(&self.registry, &self.queue(queue).label);
+        self.registry.counter(&catalogue::JOBS_ENQUEUED, &[&self.queue(queue).label, "canary"])
+    }
+
     /// The counters of a command kind's exits.
     pub fn command(&self, kind: &KindName) -> CommandMetrics {
         CommandMetrics::new(&self.registry, &self.kind_label(kind))
@@ -150,7 +159,7 @@ impl Metrics {
     }
 
     /// Spans that ended so; without a collector there is no such series.
-    pub fn spans(&self, result: &'static str) -> ::metrics::Counter {
+    pub fn spans(&self, result: &'static str) -> Counter {
         self.registry.counter(&catalogue::SPANS, &[result])
     }
 
@@ -220,7 +229,11 @@ impl Metrics {
     fn kind_label(&self, kind: &KindName) -> String {
         let mut names = self.names();
         let name = kind.as_str();
+        // The canary's own is one more, so that no other's figures are mixed with it.
         let room = names.kinds.len() < self.max_kinds || names.kinds.contains(name);
+        if kind.is_canary() {
+            return name.to_owned();
+        }
         let label = if room { name } else { OTHER };
         names.kinds.insert(label.to_owned());
         label.to_owned()

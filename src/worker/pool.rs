@@ -198,7 +198,7 @@ impl Pool {
             return self.release(job, slot).await;
         };
         self.0.metrics.queue_wait_seconds.record(job.due_for().as_secs_f64());
-        let in_flight = kind.metrics.in_flight();
+        let in_flight = kind.metrics.begins(|| job.age());
         let limits = AttemptLimits {
             timeout: kind.policy.timeout_of(&job),
             max_attempts: kind.policy.max_attempts_of(&job),
@@ -275,7 +275,7 @@ fn tell_of_failure(settled: &Settled) {
         job.outcome = settled.end().as_str(),
         duration_ms = settled.took.as_secs_f64() * 1e3,
         error.type = failure.cause.as_str(),
-        error.message = failure.error.as_str(),
+        error.message = failure.error.for_logs(),
         "an attempt failed"
     );
 }

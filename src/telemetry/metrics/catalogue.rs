@@ -175,6 +175,10 @@ catalogue! {
         "Warnings and errors left out because they repeated too fast.";
     SPANS = "legwork_spans_total", Counter, ["result"],
         "Spans that ended, by what became of them: exported, failed, queue_full.";
+    CANARY_LAST_SUCCESS = "legwork_canary_last_success_timestamp_seconds", Gauge, ["queue"],
+        "When this daemon last completed a canary, in seconds since 1970; its start until then.";
+    CANARY_ROUNDTRIP = "legwork_canary_roundtrip_seconds", Histogram(JOB_SECONDS), ["queue"],
+        "Time from a canary's INSERT until its end is committed, of those that this daemon completed.";
     BUILD_INFO = "legwork_build_info", Gauge, ["version", "commit"],
         "Always 1; the labels tell what runs.";
     SCHEMA_VERSION = "legwork_schema_version", Gauge, [],

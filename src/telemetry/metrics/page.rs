@@ -1,8 +1,8 @@
-//! Writes families as a page: Prometheus' text format, or OpenMetrics where a scraper asks for it.
+//! Writes families as a page: Prometheus' text format, or `OpenMetrics` where a scraper asks for it.
 //!
-//! They differ in three things: OpenMetrics names a counter's family without `_total`, takes exemplars, and
+//! They differ in three things: `OpenMetrics` names a counter's family without `_total`, takes exemplars, and
 //! says where the page ends. Bounds are written alike (`le="1.0"`), lest a histogram be another one to a
-//! scraper that changes over. Prometheus asks for OpenMetrics once it stores exemplars.
+//! scraper that changes over. Prometheus asks for `OpenMetrics` once it stores exemplars.
 
 use super::{
     catalogue::{Definition, Shape},
@@ -31,7 +31,7 @@ impl Format {
         }
     }
 
-    /// What an `Accept` asks for: OpenMetrics only by name, and where text isn't liked better.
+    /// What an `Accept` asks for: `OpenMetrics` only by name, and where text isn't liked better.
     pub fn asked_for(accept: &str) -> Self {
         let liking = |wanted: &str, version: &str| {
             let ranges = accept.split(',').map(|range| {

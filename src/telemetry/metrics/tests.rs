@@ -28,6 +28,7 @@ fn touch_everything(metrics: &Metrics) {
     metrics.spans("exported").increment(1);
     metrics.limiter("kind:k").throttled();
     metrics.schedule(&ScheduleName::new("s").unwrap(), &queue("q")).enqueued();
+    metrics.canary(&queue("q")).increment(1);
     metrics.session("heartbeat").connected();
     metrics.supervised_tasks("claimer").set(1.0);
     metrics.worker_restarts("claimer", "panic").increment(1);
@@ -241,6 +242,29 @@ fn every_exit_of_a_program_is_counted_under_a_label_that_exists() {
     assert_eq!(counts.sum::<u32>(), 13);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_canary_is_measured_from_its_insert_to_its_commit() {
+    let metrics = metrics(1);
+    metrics.job(&queue("q"), &kind("a"));
+    metrics.canary(&queue("q")).increment(1);
+    let canary = metrics.job(&queue("q"), &KindName::canary());
+    let running = canary.begins(|| Duration::from_secs(2));
+    tokio::time::advance(Duration::from_secs(3)).await;
+    canary.finished(AttemptEnd::Released, 1);
+    let text = metrics.render();
+    let roundtrip = "legwork_canary_roundtrip_seconds";
+    assert_eq!(shown(&text, &format!("{roundtrip}_count{{queue=\"q\"}}")), "0");
+    canary.finished(AttemptEnd::Completed, 1);
+    drop(running);
+    let text = metrics.render();
+    assert_eq!(shown(&text, &format!("{roundtrip}_count{{queue=\"q\"}}")), "1");
+    assert_eq!(shown(&text, &format!("{roundtrip}_sum{{queue=\"q\"}}")), "5");
+    let success = "legwork_canary_last_success_timestamp_seconds{queue=\"q\"}";
+    assert!(value(&text, success) > 1.7e9);
+    let of_kind = "legwork_jobs_finished_total{queue=\"q\",kind=\"legwork.canary\"";
+    assert!(text.contains(of_kind), "it needs no room of the kinds'");
+}
+
 #[test]
 fn every_end_of_a_request_is_counted_under_a_label_that_exists() {
     let metrics = metrics(200);
@@ -306,7 +330,8 @@ fn what_is_in_flight_is_counted_until_it_is_dropped() {
     let metrics = metrics(200);
     let job = metrics.job(&queue("q"), &kind("k"));
     let series = "legwork_jobs_in_flight{queue=\"q\",kind=\"k\"}";
-    let (one, two) = (job.in_flight(), job.in_flight());
+    let begins = || job.begins(|| Duration::ZERO);
+    let (one, two) = (begins(), begins());
     assert_eq!(shown(&metrics.render(), series), "2");
     drop((one, two));
     assert_eq!(shown(&metrics.render(), series), "0");

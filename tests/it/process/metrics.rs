@@ -72,6 +72,7 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
     let never_again = "backoff = { base = '1h', max = '1h' }";
     vec![
         "[[queue]]\nname = 'default'\n[[queue]]\nname = 'quiet'\n".to_owned(),
+        "[canary]\nenabled = true\n".to_owned(),
         "[tracing]\notlp_endpoint = 'http://127.0.0.1:9'\n".to_owned(),
         "[[kind]]\nname = 'quick'\nhandler = 'noop'\n".to_owned(),
         "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '4/s'\n".to_owned(),
@@ -127,6 +128,7 @@ fn expected() -> Vec<(&'static str, f64)> {
         (r#"legwork_command_exits_total{kind="bad",code="65"}"#, 1.0),
         (r#"legwork_command_exits_total{kind="hangs",code="timeout"}"#, 1.0),
         (r#"legwork_rate_limit_wait_seconds_count{limiter="kind:limited"}"#, 2.0),
+        (r#"legwork_canary_roundtrip_seconds_count{queue="default"}"#, 1.0),
         ("legwork_unserved_jobs", 3.0),
         (r#"legwork_queue_jobs{queue="default",state="available"}"#, 2.0),
         (r#"legwork_queue_jobs{queue="default",state="scheduled"}"#, 3.0),
