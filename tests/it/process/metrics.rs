@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use legwork::postgres::migrate::EXPECTED_VERSION;
 use legwork::telemetry::metrics::{CATALOGUE, Definition, Shape};
@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use sqlx::postgres::PgPool;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::time::Instant;
 
 use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_many};
 use crate::support::{self, Daemon, Proxy, http};
@@ -155,7 +156,7 @@ fn expected() -> Vec<(&'static str, f64)> {
 }
 
 /// What Prometheus' own tool says of a page. Where it isn't at hand the catalogue's test of the same rules is
-/// what there is: telemetry::metrics::tests.
+/// what there is: `telemetry::metrics::tests`.
 async fn complaints(page: &str) -> String {
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::piped());

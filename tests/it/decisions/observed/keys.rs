@@ -515,7 +515,7 @@ fn a_canary_goes_through_the_named_queue_at_each_interval() {
             .await;
         };
         arrived(1.0).await;
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         arrived(3.0).await;
         assert!(begun.elapsed() < DEFAULT, "two came after {:?}", begun.elapsed());
         let others = daemon.metric("legwork_jobs_claimed_total", &["queue=\"first\""]).await;
