@@ -41,8 +41,8 @@ pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub(crate) use settings::NEEDS_SERVER;
 pub use settings::{
-    Admin, AdminToken, AdminTokens, CircuitSettings, Claim, CommandSettings, Complete, Daemon,
-    Database, HandlerSettings, HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics,
+    Admin, AdminToken, AdminTokens, Canary, CircuitSettings, Claim, CommandSettings, Complete,
+    Daemon, Database, HandlerSettings, HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics,
     MissingUrl, Otlp, Pooler, QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown,
     SigningSecret, SqlSettings, Tracing,
 };

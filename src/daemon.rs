@@ -120,6 +120,7 @@ const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 impl Daemon {
     /// A daemon with these settings and the built-in handlers that they name.
     pub fn new(settings: Settings, environment: Environment) -> Self {
+        let settings = settings.with_canary_kind();
         let metrics = Arc::new(Metrics::new(&settings.metrics));
         let registry = handlers::from_settings(&settings.kinds, &metrics);
         let (admin, reload, wait) = (None, None, Wait::default());

@@ -4,6 +4,7 @@
 //! Each is a loop with the same skeleton: a round, a pause, the next round; a failed round is said
 //! once and the next one comes. Any number of daemons may run each of them at once.
 
+mod canary;
 mod doorbell;
 mod ender;
 mod listener;
@@ -14,6 +15,7 @@ mod rounds;
 mod scheduler;
 mod stats;
 
+pub use canary::Canary;
 pub use doorbell::Doorbell;
 pub use ender::end_abandoned;
 pub use listener::{Ears, listen};

@@ -17,12 +17,16 @@ use super::{
 };
 use crate::{
     postgres::operations::Sessions,
-    telemetry::{build, health::Health, metrics::Metrics},
+    telemetry::{
+        build,
+        health::Health,
+        metrics::{Format, Metrics},
+    },
 };
 use axum::{
     Router,
     extract::State,
-    http::{Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::MethodRouter,
@@ -193,13 +197,17 @@ async fn without_methods(mut response: Response) -> Response {
     response
 }
 
-/// Everything in Prometheus' text format
+/// Everything, for Prometheus
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "daemon",
-    responses((status = 200, description = "The page.", body = String, content_type = "text/plain",
-        example = "legwork_draining 0\n")))]
-async fn metrics(State(state): State<AdminState>) -> Response {
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, state.metrics.render()).into_response()
+    responses((status = 200, description = "The page.", content(
+        (String = "text/plain", example = "legwork_draining 0\n"),
+        (String = "application/openmetrics-text", example = "legwork_draining 0\n# EOF\n")))))]
+async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
+    let accept: Vec<_> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::asked_for(&accept.join(","));
+    let kind = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
+    (kind, state.metrics.render_as(format)).into_response()
 }
 
 /// What runs.

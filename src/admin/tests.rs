@@ -344,6 +344,16 @@ async fn metrics_come_as_prometheus_reads_them_and_count_by_route() {
     assert!(!answers.contains("no/such"));
 }
 
+#[tokio::test]
+async fn metrics_come_as_open_metrics_to_whom_asks_for_them() {
+    let accept = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n";
+    let answer = served(state(), async |at| get(at, "/metrics", accept).await).await;
+    let kind = Some("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!((status(&answer), header(&answer, "content-type")), (200, kind));
+    assert_eq!(header(&answer, "vary"), Some("Accept"), "a cache keeps them apart");
+    assert!(answer.ends_with("\n# EOF\n"), "{answer}");
+}
+
 #[rstest]
 #[case::harmless("req-1_A.b", true)]
 #[case::space("a b", false)]

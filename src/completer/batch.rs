@@ -2,8 +2,8 @@
 
 use super::Settled;
 use crate::{
-    config::Kept,
-    job::{DiscardReason, Verdict},
+    config::{Kept, Retentions},
+    job::{DiscardReason, KindName, Verdict},
 };
 use std::time::Duration;
 
@@ -170,6 +170,9 @@ impl Batch {
         let mut batch = Self::default();
         for settled in verdicts {
             let kept = retention.get(&settled.queue).copied().unwrap_or_default();
+            // What a canary tells is told by then.
+            let is_canary = settled.kind.as_ref().is_some_and(KindName::is_canary);
+            let kept = if is_canary { Retentions::NOTHING } else { kept };
             // A failed attempt is kept as long as a discarded job: it is what people look for then.
             if let (Some(_), Some(days)) = (&settled.failure, kept.discarded.days()) {
                 batch.failures.push(Failure { settled: settled.clone(), days });

@@ -4,6 +4,7 @@
 //! admin port's tokens. What shapes sessions, threads and the tasks beside the jobs' way stays as it was at the start, and is named.
 
 use super::settings::{Admin, KindSettings, Log, QueueSettings, ScheduleSettings, Settings};
+use crate::job::KindName;
 
 impl Settings {
     /// These, with what can be taken over from others while the daemon runs.
@@ -12,7 +13,8 @@ impl Settings {
         let Self { retry, retention, queues, kinds, schedules, log, admin, .. } = other.clone();
         let log = Log { filter: log.filter, ..self.log.clone() };
         let admin = Admin { tokens: admin.tokens, ..self.admin.clone() };
-        Self { retry, retention, queues, kinds, schedules, admin, log, ..self.clone() }
+        let taken = Self { retry, retention, queues, kinds, schedules, admin, log, ..self.clone() };
+        taken.with_canary_kind()
     }
 
     /// The keys in which others differ from these, as mistakes name them.
@@ -38,6 +40,8 @@ impl Settings {
             |k: &KindSettings| k.name.as_str(),
             of_kind,
         ));
+        // It comes and goes with `canary.enabled`, which is named already.
+        keys.retain(|key| !key.contains(KindName::CANARY));
         let schedules = (self.schedules.as_slice(), other.schedules.as_slice());
         keys.extend(listed(
             "schedule",
@@ -52,7 +56,7 @@ impl Settings {
 /// Keys of the file's sections, and whether they differ. Of `[retry]`, whose keys are the kinds'
 /// defaults, each kind tells.
 #[expect(clippy::float_cmp, reason = "written differently is different")]
-fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 34] {
+fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 37] {
     macro_rules! differ {
         ($($key:literal: $section:ident . $($field:ident).+),* $(,)?) => {
             [$(($key, a.$section.$($field).+ != b.$section.$($field).+)),*]
@@ -90,6 +94,9 @@ fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 34] {
         "log.format": log.format,
         "log.filter": log.filter,
         "metrics.max_kinds": metrics.max_kinds,
+        "canary.enabled": canary.enabled,
+        "canary.interval": canary.interval,
+        "canary.queue": canary.queue,
         "tracing.otlp_endpoint": tracing.otlp,
         "tracing.sample_ratio": tracing.sample_ratio,
         "tracing.parent_max_delay": tracing.parent_max_delay,

@@ -6,6 +6,7 @@
 
 mod admin;
 mod authorities;
+mod canary;
 mod command;
 mod connection;
 mod filter;
@@ -81,9 +82,11 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
         },
+        canary: canary::settings(reader, &default.canary),
         tracing: tracing::settings(reader, given.environment, &default.tracing, &mut warnings),
     };
     connection::functions_need_the_server(reader, &settings);
+    canary::check(reader, &settings);
     warnings.extend(kind::cut_short(reader, &settings));
     warnings.extend(sql::short_of_connections(&settings));
     Checked { settings, url_place, warnings }

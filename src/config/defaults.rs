@@ -4,9 +4,9 @@
 //! a test compares the two, so that neither can drift. Why each value is what it is stands there.
 
 use super::settings::{
-    Admin, AdminTokens, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings,
-    KindSettings, Log, LogFormat, Metrics, Pooler, QueueSettings, Retentions, Settings, Shutdown,
-    Tracing,
+    Admin, AdminTokens, Canary, Claim, CommandSettings, Complete, Daemon, Database,
+    HandlerSettings, KindSettings, Log, LogFormat, Metrics, Pooler, QueueSettings, Retentions,
+    Settings, Shutdown, Tracing,
 };
 use crate::job::{Backoff, KindName, KindPolicy, QueueName, Retention};
 use std::{
@@ -56,6 +56,7 @@ impl Default for Settings {
             },
             log: Log { format: LogFormat::Auto, filter: "info".into() },
             metrics: Metrics { max_kinds: 200 },
+            canary: Canary { enabled: false, interval: Duration::from_secs(30), queue: None },
             tracing: Tracing::default(),
         }
     }

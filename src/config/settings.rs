@@ -47,6 +47,8 @@ pub struct Settings {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[canary]`
+    pub canary: Canary,
     /// `[tracing]`
     pub tracing: Tracing,
 }
@@ -63,6 +65,23 @@ impl Settings {
     /// Where the queue is, or what to do about its absence.
     pub fn database_url(&self) -> Result<&DatabaseUrl, MissingUrl> {
         self.database.url.as_ref().ok_or(MissingUrl)
+    }
+
+    /// The queue through which a canary goes, where one goes: the first, unless another is named.
+    pub fn canary_queue(&self) -> Option<&QueueName> {
+        let first = || self.queues.first().map(|queue| &queue.name);
+        self.canary.queue.as_ref().or_else(first).filter(|_| self.canary.enabled)
+    }
+
+    /// These, with the canary's kind among those that are served exactly if a canary goes.
+    #[must_use]
+    pub(crate) fn with_canary_kind(mut self) -> Self {
+        self.kinds.retain(|kind| !kind.name.is_canary());
+        if self.canary.enabled {
+            let kind = KindSettings::new(KindName::canary(), HandlerSettings::Noop);
+            self.kinds.push(kind);
+        }
+        self
     }
 
     /// Kinds whose functions can't be called because there is only a pooler. A function's attempt is ended
@@ -201,6 +220,12 @@ pub struct Retentions {
     pub discarded: Retention,
 }
 
+impl Retentions {
+    /// Nothing of any job.
+    pub const NOTHING: Self =
+        Self { completed: Retention::None, cancelled: Retention::None, discarded: Retention::None };
+}
+
 /// How long the finished jobs of each queue are kept.
 pub type Kept = HashMap<QueueName, Retentions>;
 
@@ -334,4 +359,15 @@ pub struct Log {
 pub struct Metrics {
     /// Kinds that get a label of their own; further ones are counted as `other`.
     pub max_kinds: usize,
+}
+
+/// `[canary]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// Whether a job that does nothing is enqueued now and then, to see that the whole way works.
+    pub enabled: bool,
+    /// How often.
+    pub interval: Duration,
+    /// Through which queue; absent = the first.
+    pub queue: Option<QueueName>,
 }

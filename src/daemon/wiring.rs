@@ -203,6 +203,7 @@ impl Running {
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
             self.start_scheduler(connector, (&upkeep, &leases));
+            self.start_canary((settings, connector), (&upkeep, &leases));
         }
         let (up, stats, lanes) = (Arc::clone(&upkeep), Arc::new(stats), Arc::clone(&self.lanes));
         let limit = steps::of_survey(connector);

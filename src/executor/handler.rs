@@ -119,7 +119,9 @@ impl<T: TypedHandler> Handler for Typed<T> {
 }
 
 fn invalid(error: &serde_json::Error) -> Outcome {
-    let error = JobError::new(format!("the payload isn't what this kind takes: {error}"));
+    let (line, column) = (error.line(), error.column());
+    let told = format!("the payload isn't what this kind takes, at line {line} column {column}");
+    let error = JobError::quoting(&told, error);
     Outcome::Discard { reason: DiscardReason::InvalidPayload, error }
 }
 
@@ -183,5 +185,20 @@ impl Registry {
     /// Every kind that has a handler.
     pub fn kinds(&self) -> impl Iterator<Item = &KindName> {
         self.handlers.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_error_quotes_of_the_payload_is_kept_and_not_logged() {
+        let error = serde_json::from_str::<u32>("\n \"a secret\"").expect_err("no number");
+        let Outcome::Discard { error, .. } = invalid(&error) else { panic!("it is discarded") };
+        let told = "the payload isn't what this kind takes, at line 2 column 11";
+        assert_eq!(error.for_logs(), told);
+        let whole = format!("{told}: invalid type: string \"a secret\", expected u32");
+        assert!(error.as_str().starts_with(&whole), "{error}");
     }
 }

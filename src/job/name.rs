@@ -79,6 +79,21 @@ name! {
     /// Which handler runs a job.
     KindName
 }
+impl KindName {
+    /// The kind of the jobs by which a daemon measures the whole way; nobody else's may be called so.
+    pub const CANARY: &'static str = "legwork.canary";
+
+    /// That kind's name.
+    pub fn canary() -> Self {
+        Self(Self::CANARY.into())
+    }
+
+    /// Whether it is that kind.
+    pub fn is_canary(&self) -> bool {
+        self.as_str() == Self::CANARY
+    }
+}
+
 name! {
     /// A rule by which jobs are enqueued again and again.
     ScheduleName

@@ -61,7 +61,11 @@ fn escaped(text: &str) -> (u32, &str) {
 
 /// An attempt's error as it is kept: bounded, and free of what Postgres text can't hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobError(String);
+pub struct JobError {
+    text: String,
+    /// From here on the text may quote the payload, which stands beside it in the database and in no log.
+    quotes_from: Option<usize>,
+}
 
 /// What is kept of each end of a text that is too long; the rest is for the mark between them.
 const HALF: usize = ERROR_MAX_BYTES / 2 - 16;
@@ -70,23 +74,36 @@ impl JobError {
     /// Takes any text; NUL becomes a visible mark and the middle of a long text is cut out.
     pub fn new(text: impl AsRef<str>) -> Self {
         let clean = text.as_ref().replace('\0', "\u{2400}");
-        if clean.len() <= ERROR_MAX_BYTES {
-            return Self(clean);
-        }
-        let head = clean.floor_char_boundary(HALF);
-        let tail = clean.ceil_char_boundary(clean.len() - HALF);
-        Self(format!("{}\n[… cut …]\n{}", &clean[..head], &clean[tail..]))
+        let text = if clean.len() <= ERROR_MAX_BYTES {
+            clean
+        } else {
+            let head = clean.floor_char_boundary(HALF);
+            let tail = clean.ceil_char_boundary(clean.len() - HALF);
+            format!("{}\n[… cut …]\n{}", &clean[..head], &clean[tail..])
+        };
+        Self { text, quotes_from: None }
+    }
+
+    /// What log lines may tell, and what may quote the payload.
+    pub(crate) fn quoting(told: &str, quoted: impl fmt::Display) -> Self {
+        let error = Self::new(format!("{told}: {quoted}"));
+        Self { quotes_from: Some(told.len()), ..error }
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The same without what may quote the payload.
+    pub(crate) fn for_logs(&self) -> &str {
+        self.quotes_from.and_then(|from| self.text.get(..from)).unwrap_or(&self.text)
     }
 }
 
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

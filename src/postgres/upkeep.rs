@@ -14,7 +14,7 @@ pub use schedule::{Hold, LEFT_FOR, Looked, ScheduleRow, Step, Stepped};
 use super::{Connector, DbError, Session, apart, migrate::SchemaCheck};
 use crate::{
     config::Retentions,
-    job::{JobId, QueueName},
+    job::{JobId, KindName, QueueName},
     supervise,
 };
 use futures::FutureExt;
@@ -113,6 +113,15 @@ impl Upkeep {
         let statement = sqlx::query_scalar(include_str!("sql/doorbell_extend.sql"));
         let statement = statement.bind(time.as_secs_f64());
         self.brief().await.run("doorbell_extend", |c| statement.fetch_one(c).boxed()).await
+    }
+
+    /// Enqueues a queue's canary, unless one is on its way or the queue is paused; says whether it did.
+    pub async fn send_canary(&self, queue: &QueueName) -> Result<bool, DbError> {
+        let statement = sqlx::query_scalar::<_, i64>(include_str!("sql/canary.sql"));
+        let statement = statement.bind(queue.to_string()).bind(KindName::CANARY);
+        let sent =
+            self.brief().await.run("canary", |c| statement.fetch_optional(c).boxed()).await?;
+        Ok(sent.is_some())
     }
 
     /// Producers stop ringing.

@@ -93,6 +93,9 @@ events! {
 /// bounds their number.
 pub const UNTHROTTLED: &[&str] = &[SHUTDOWN_ORPHANS, JOB_ORPHANED];
 
+/// Lines of information that strangers can cause, and how many of them one place writes in ten seconds at most.
+pub const LIMITED: &[(&str, usize)] = &[(ADMIN_REQUEST, 100)];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +105,13 @@ mod tests {
     fn no_two_events_share_a_name() {
         let names: BTreeSet<_> = EVENTS.iter().map(|event| event.name).collect();
         assert_eq!(names.len(), EVENTS.len());
+    }
+
+    /// A name or a field that goes is a break for whoever reads lines by it.
+    #[test]
+    fn the_catalogue_is_as_the_golden_file_has_it() {
+        let line = |event: &Event| format!("{} {{{}}}\n", event.name, event.fields.join(", "));
+        insta::assert_snapshot!("events", EVENTS.iter().map(line).collect::<String>());
     }
 
     #[test]

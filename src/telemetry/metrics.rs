@@ -6,17 +6,20 @@
 //! can't be recorded. It doesn't serve HTTP and it asks the database nothing.
 
 mod admin;
+mod canary;
 mod catalogue;
 mod claims;
 mod daemon;
 mod families;
 mod job;
+mod page;
 mod process;
 mod queue;
 mod receivers;
 mod registry;
 mod runtime;
 mod samplers;
+mod series;
 
 pub use admin::{Refusal, RefusalMetrics};
 pub use catalogue::{CATALOGUE, Definition, Shape};
@@ -27,6 +30,7 @@ pub use families::{
     ScheduleMetrics,
 };
 pub use job::{AttemptEnd, JobMetrics};
+pub use page::Format;
 pub use queue::{PollMetrics, QueueMetrics, WakeSource};
 pub use receivers::{CircuitState, HttpHandlerMetrics, RequestEnd};
 
@@ -34,6 +38,7 @@ use crate::{
     config,
     job::{KindName, QueueName, ScheduleName},
 };
+use ::metrics::Counter;
 use registry::Registry;
 use std::{
     collections::{HashMap, HashSet},
@@ -49,9 +54,6 @@ pub const MAX_QUEUES: usize = 200;
 pub const OTHER: &str = "other";
 /// How often [`Metrics::run`] measures the event loop's lag.
 pub const LAG_INTERVAL: Duration = Duration::from_millis(100);
-/// Lag measurements between two [`Metrics::tick`]s. A histogram holds 8 bytes a sample until then:
-/// 130,000 jobs a second keep about 1 MB a histogram for a second.
-const LAGS_PER_TICK: u32 = 10;
 
 /// Every metric of one daemon. Shared by `Arc`; see the room's head for how to use it.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ impl Metrics {
     /// An empty set of metrics.
     pub fn new(settings: &config::Metrics) -> Self {
         process::remember_start();
-        let registry = Registry::new();
+        let registry = Registry::default();
         Self {
             daemon: DaemonMetrics::new(&registry),
             claims: Arc::default(),
@@ -121,6 +123,13 @@ impl Metrics {
         Arc::clone(self.names().jobs.entry(key).or_insert_with(made))
     }
 
+    /// The handles of the canary that goes through this queue; they exist from now on.
+    pub fn canary(&self, queue: &QueueName) -> Counter {
+        let canary = self.job(queue, &KindName::canary());
+        canary.expect_canaries(&self.registry, &self.queue(queue).label);
+        self.registry.counter(&catalogue::JOBS_ENQUEUED, &[&self.queue(queue).label, "canary"])
+    }
+
     /// The counters of a command kind's exits.
     pub fn command(&self, kind: &KindName) -> CommandMetrics {
         CommandMetrics::new(&self.registry, &self.kind_label(kind))
@@ -152,7 +161,7 @@ impl Metrics {
     }
 
     /// Spans that ended so; without a collector there is no such series.
-    pub fn spans(&self, result: &'static str) -> ::metrics::Counter {
+    pub fn spans(&self, result: &'static str) -> Counter {
         self.registry.counter(&catalogue::SPANS, &[result])
     }
 
@@ -189,44 +198,44 @@ impl Metrics {
 
     /// Everything in Prometheus' text format. Reads memory and `/proc`, nothing else.
     pub fn render(&self) -> String {
+        self.render_as(Format::Text)
+    }
+
+    /// The same in either format.
+    pub fn render_as(&self, format: Format) -> String {
         self.samplers.take(self);
         self.daemon.show_ages();
         if let Some(losses) = self.losses.get() {
             self.daemon.log_lines_dropped.absolute(losses.dropped());
             self.daemon.log_lines_suppressed.absolute(losses.suppressed());
         }
-        let mut text = self.registry.render();
-        self.runtime.append(&mut text);
-        process::append(&mut text);
-        text
+        self.runtime.show(&self.registry);
+        process::show(&self.registry);
+        self.registry.render(format)
     }
 
-    /// Folds the samples of every histogram into its buckets, which frees their memory.
-    pub fn tick(&self) {
-        self.registry.upkeep();
-    }
-
-    /// Measures the event loop's lag and ticks each second until `cancel`. Calls `went_round` each time.
+    /// Measures the event loop's lag until `cancel`. Calls `went_round` each time.
     pub async fn run(&self, cancel: CancellationToken, went_round: impl Fn()) {
         let mut timer = interval_at(tokio::time::Instant::now() + LAG_INTERVAL, LAG_INTERVAL);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for round in 1_u32.. {
+        loop {
             let due = tokio::select! {
                 () = cancel.cancelled() => return,
                 due = timer.tick() => due,
             };
             went_round();
             self.daemon.event_loop_lag.record(due.elapsed().as_secs_f64());
-            if round % LAGS_PER_TICK == 0 {
-                self.tick();
-            }
         }
     }
 
     fn kind_label(&self, kind: &KindName) -> String {
         let mut names = self.names();
         let name = kind.as_str();
+        // The canary's own is one more, so that no other's figures are mixed with it.
         let room = names.kinds.len() < self.max_kinds || names.kinds.contains(name);
+        if kind.is_canary() {
+            return name.to_owned();
+        }
         let label = if room { name } else { OTHER };
         names.kinds.insert(label.to_owned());
         label.to_owned()

@@ -201,7 +201,7 @@ impl Pool {
             return self.release(job, slot).await;
         };
         self.0.metrics.queue_wait_seconds.record(job.due_for().as_secs_f64());
-        let in_flight = kind.metrics.in_flight();
+        let in_flight = kind.metrics.begins(|| job.age());
         let limits = AttemptLimits {
             timeout: kind.policy.timeout_of(&job),
             max_attempts: kind.policy.max_attempts_of(&job),
@@ -257,7 +257,7 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
     let (origin, span) = (context.origin().cloned(), context.span().cloned());
     let job = context.into_job();
     drop(listed);
-    kind.metrics.duration_seconds.record(took.as_secs_f64());
+    kind.metrics.ran(took, origin.as_deref());
     if matches!(ending, Ending::Panicked(_)) {
         kind.metrics.panics.increment(1);
     }
@@ -279,7 +279,7 @@ fn tell_of_failure(settled: &Settled) {
         job.outcome = settled.end().as_str(),
         duration_ms = settled.took.as_secs_f64() * 1e3,
         error.type = failure.cause.as_str(),
-        error.message = failure.error.as_str(),
+        error.message = failure.error.for_logs(),
         "an attempt failed"
     );
 }

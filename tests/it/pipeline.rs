@@ -5,6 +5,7 @@
 //! settings, a kind, a handler of a closure, a daemon that is stopped cleanly, a row's end. What a
 //! single room promises on its own is tested in that room.
 
+mod canary;
 mod claims;
 mod counts;
 mod deaths;
@@ -18,6 +19,7 @@ mod stalls;
 mod upkeep;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::config::{
@@ -27,6 +29,7 @@ use legwork::daemon::{Daemon, Ended, Signals, StartError};
 use legwork::executor::{Context, Handler, HandlerFuture};
 use legwork::job::{Backoff, KindName, Outcome, QueueName};
 use sqlx::{PgPool, Row};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -77,6 +80,28 @@ where
 {
     fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
         (self.0)(context)
+    }
+}
+
+/// Ends when it may, and not when it is told to.
+#[derive(Default)]
+pub(crate) struct Stays {
+    pub(crate) told: Arc<Notify>,
+    pub(crate) may_end: Arc<Notify>,
+}
+
+impl Handler for Stays {
+    fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
+        Box::pin(async {
+            context.cancellation().cancelled().await;
+            self.told.notify_one();
+            self.may_end.notified().await;
+            completed()
+        })
+    }
+
+    fn stop_grace(&self) -> Duration {
+        support::PATIENCE
     }
 }
 

@@ -16,6 +16,7 @@ mod lease;
 mod lines;
 mod metrics;
 mod outage;
+mod payloads;
 mod probes;
 pub(crate) mod reload;
 #[cfg(target_os = "linux")]

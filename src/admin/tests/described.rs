@@ -118,7 +118,7 @@ async fn held(document: &Value, exchange: Exchange) -> String {
     let schema = &described["content"][&kind]["schema"];
     assert!(schema.is_object(), "{path} answered {kind}, which isn't described");
     let value = match &*kind {
-        "text/plain" | "text/html" | "image/svg+xml" => {
+        "text/plain" | "text/html" | "image/svg+xml" | "application/openmetrics-text" => {
             Value::String(String::from_utf8(body.to_vec()).unwrap())
         }
         "application/octet-stream" => Value::Null,
@@ -157,6 +157,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
     let rebound = [("host", "evil.example.com")];
+    let open = [("accept", "application/openmetrics-text; version=1.0.0")];
     let foreign = [("origin", "https://evil.example.com")];
     let (right, guess) = ([("authorization", VIEWER)], [("authorization", "Bearer wrong")]);
     well.health.enter(Phase::Ready);
@@ -190,6 +191,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                 for (headers, query, body, peer) in [
                     (plain, "", body, HERE),
                     (&json[..], "", body, HERE),
+                    (if is_read { &open[..] } else { plain }, "", body, HERE),
                     (&large[..], "", body, HERE),
                     (&rebound[..], "", body, HERE),
                     (plain, misspelt, body, HERE),

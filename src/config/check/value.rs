@@ -3,7 +3,7 @@
 //! What their types can't hold otherwise (names, rate limits, backoffs, functions, secrets, patterns) isn't looked at
 //! again. Contradictions stand here once, for files as well.
 
-use super::{admin, collector_url, command, filter, http, section, sql};
+use super::{admin, canary, collector_url, command, filter, http, section, sql};
 use crate::{
     config::{
         bounds::{Amount, outside},
@@ -75,6 +75,10 @@ pub(crate) fn mistakes_of(settings: &Settings) -> Vec<String> {
     settings.queues.iter().for_each(|queue| found.queue(queue));
     found.twice("kind", settings.kinds.iter().map(|kind| kind.name.as_str()));
     settings.kinds.iter().for_each(|kind| found.kind(kind));
+    if let Some(why) = canary::not_served(settings) {
+        found.note(section("canary"), "queue", &why);
+    }
+    found.0.extend(canary::taken(settings));
     found.twice("schedule", settings.schedules.iter().map(|schedule| schedule.name.as_str()));
     settings.schedules.iter().for_each(|schedule| found.schedule(schedule));
     found.0
@@ -104,6 +108,7 @@ impl Found {
             admin: port,
             log,
             metrics,
+            canary,
             tracing,
             ..
         } = settings;
@@ -123,6 +128,7 @@ impl Found {
             ("complete", "flush_interval", Amount::Time(complete.flush_interval)),
             ("complete", "flush_max_rows", count(complete.flush_max_rows)),
             ("metrics", "max_kinds", count(metrics.max_kinds)),
+            ("canary", "interval", Amount::Time(canary.interval)),
             ("tracing", "sample_ratio", Amount::Number(tracing.sample_ratio)),
             ("tracing", "parent_max_delay", Amount::Time(tracing.parent_max_delay)),
         ];
@@ -266,8 +272,9 @@ mod tests {
             discarded: Retention::For(FAR),
         };
         let mut settings = Settings { retry: policy(), retention: ages, ..Settings::default() };
-        let Settings { database, daemon, shutdown, claim, complete, metrics, tracing, .. } =
-            &mut settings;
+        let Settings {
+            database, daemon, shutdown, claim, complete, metrics, canary, tracing, ..
+        } = &mut settings;
         (database.connect_timeout, database.statement_timeout) = (FAR, FAR);
         database.sql_connections = u32::MAX;
         (daemon.heartbeat_interval, daemon.lease_ttl) = (FAR, FAR);
@@ -276,6 +283,7 @@ mod tests {
         (claim.poll_interval, claim.poll_jitter, claim.batch) = (FAR, f64::NAN, u32::MAX);
         (complete.flush_interval, complete.flush_max_rows) = (FAR, usize::MAX);
         metrics.max_kinds = usize::MAX;
+        canary.interval = FAR;
         (tracing.sample_ratio, tracing.parent_max_delay) = (f64::INFINITY, FAR);
         settings.queues[0].concurrency = u32::MAX;
         settings.queues[0].retention = ages;

@@ -196,6 +196,10 @@ const FILES: &[(&str, &str)] = &[
     ("log format", "[log]\nformat = \"jsno\"\n"),
     ("log filter with a misspelt level", "[log]\nfilter = \"legwork=debug,inof\"\n"),
     ("log filter that can't be read", "[log]\nfilter = \"legwork=loud\"\n"),
+    (
+        "a canary through a queue that isn't served, too often, and a kind by its name",
+        "[canary]\nqueue = \"elsewhere\"\ninterval = \"10ms\"\n[[kind]]\nname = \"legwork.canary\"\nhandler = \"noop\"\n",
+    ),
     ("no labels", "[metrics]\nmax_kinds = 0\n"),
     ("url of another database", "[database]\nurl = \"mysql://localhost/x\"\n"),
     ("url with a word for a port", "[database]\nurl = \"postgres://u:a/b@localhost/x\"\n"),

@@ -1,11 +1,11 @@
 //! The tasks beside the jobs' way: the listener and the rounds of maintenance.
 
-use super::{Running, steps};
+use super::{Running, lanes, steps};
 use crate::{
     claimer::Bell,
     config::Settings,
     heartbeat::{LeaseTimes, Leases},
-    maintenance::{self, Doorbell, Ears, Promoter, Pruner, Rescuer, Scheduler},
+    maintenance::{self, Canary, Doorbell, Ears, Promoter, Pruner, Rescuer, Scheduler},
     postgres::{Connector, DbError, Upkeep},
     supervise::{self, ExitPolicy},
 };
@@ -127,6 +127,24 @@ impl Running {
                 let scheduler = Arc::clone(&scheduler);
                 async move { scheduler.lock().await.round().await }
             })
+        });
+    }
+
+    /// Sends canaries, where they are asked for. Who takes TSTP sends none: nothing here would claim it.
+    pub(super) fn start_canary(
+        &self,
+        (settings, connector): (&Settings, &Connector),
+        (upkeep, leases): (&Arc<Upkeep>, &Leases),
+    ) {
+        let Some(queue) = settings.canary_queue().cloned() else { return };
+        let interval = settings.canary.interval;
+        let canary = Arc::new(Canary::new(queue, interval, leases.clone(), &self.metrics));
+        let (up, lanes) = (Arc::clone(upkeep), Arc::clone(&self.lanes));
+        let limit = steps::of_statements(connector);
+        self.round(("canary", limit), self.quiet.clone(), move || {
+            let (up, canary) = (Arc::clone(&up), Arc::clone(&canary));
+            let (served, _) = lanes::served(&lanes);
+            async move { canary.round(&up, &served).await }
         });
     }
 

@@ -255,7 +255,20 @@ fn orphans_are_never_held_back() {
 }
 
 #[test]
-fn information_is_never_held_back() {
+fn requests_of_strangers_are_cut_short_and_counted() {
+    let (_, most) = events::LIMITED[0];
+    let (text, losses) = written(Style::Json, "info", || {
+        for _ in 0..most + 5 {
+            tracing::info!(event = events::ADMIN_REQUEST, "answered");
+        }
+    });
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), losses.suppressed()), (most + 1, 5));
+    assert_eq!(lines[most]["log.event"], "admin.request");
+}
+
+#[test]
+fn other_information_is_never_held_back() {
     let (text, _) = written(Style::Json, "info", || {
         for _ in 0..LINES_PER_WINDOW * 3 {
             tracing::info!("said");
@@ -281,6 +294,16 @@ fn people_get_one_plain_line() {
     });
     let (_stamp, rest) = text.split_once(' ').unwrap();
     assert_eq!(rest, " INFO The port is open event=admin.listening listen=127.0.0.1:9464\n");
+}
+
+#[test]
+fn the_fields_of_every_line_are_as_the_golden_file_has_them() {
+    let (text, _) = written(Style::Json, "info", || tracing::info!("said"));
+    let line: serde_json::Map<String, Value> = serde_json::from_str(&text).unwrap();
+    let mut first: Vec<_> = line.keys().cloned().collect();
+    first.sort_by_key(|key| text.find(&format!("\"{key}\":")));
+    let all = first.iter().map(String::as_str).chain(ORDER.iter().copied());
+    insta::assert_snapshot!("fields", all.collect::<Vec<_>>().join("\n"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Cuts storms short: a warning or error that repeats too fast is left out and counted.
+//! Cuts storms short: a warning or error that repeats too fast is left out and counted, and so is information
+//! that strangers can cause.
 //!
 //! The key is the call site, of which there are as many as the program has log statements, so the
 //! table needs no bound of its own. The next line that passes says how many were left out; where none
@@ -18,7 +19,7 @@ use tracing::{
     field::{Field, Visit},
 };
 
-/// Lines that one call site may write in a window.
+/// Warnings or errors that one call site may write in a window.
 pub(super) const LINES_PER_WINDOW: usize = 10;
 /// Length of a window.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
@@ -31,6 +32,8 @@ pub(super) struct Throttle(Mutex<HashMap<Identifier, Window>>);
 struct Window {
     place: &'static Metadata<'static>,
     event: Option<String>,
+    /// How many lines it may write.
+    most: usize,
     since: Instant,
     written: usize,
     left_out: u64,
@@ -58,20 +61,24 @@ impl Throttle {
     /// Whether the line passes, and how many were left out since the last that did.
     pub(super) fn pass(&self, line: &Event<'_>) -> Option<u64> {
         let place = line.metadata();
-        if *place.level() > Level::WARN {
+        if *place.level() > Level::INFO {
             return Some(0);
         }
         let now = Instant::now();
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Window { place, event: name(line), since: now, written: 0, left_out: 0 };
+        let fresh = || {
+            let event = name(line);
+            let most = most(*place.level(), event.as_deref());
+            Window { place, event, most, since: now, written: 0, left_out: 0 }
+        };
         let window = places.entry(place.callsite()).or_insert_with(fresh);
-        if window.event.as_deref().is_some_and(|event| events::UNTHROTTLED.contains(&event)) {
+        if window.most == usize::MAX {
             return Some(0);
         }
         if window.is_over(now) {
             (window.since, window.written) = (now, 0);
         }
-        if window.written >= LINES_PER_WINDOW {
+        if window.written >= window.most {
             window.left_out += 1;
             return None;
         }
@@ -97,6 +104,17 @@ impl Throttle {
 impl Window {
     fn is_over(&self, now: Instant) -> bool {
         now.duration_since(self.since) >= WINDOW
+    }
+}
+
+/// How many lines of a place appear in a window.
+fn most(level: Level, event: Option<&str>) -> usize {
+    let limited = events::LIMITED.iter().find(|(limited, _)| event == Some(*limited));
+    match (limited, event) {
+        (_, Some(event)) if events::UNTHROTTLED.contains(&event) => usize::MAX,
+        (Some((_, most)), _) => *most,
+        _ if level > Level::WARN => usize::MAX,
+        _ => LINES_PER_WINDOW,
     }
 }
 

@@ -177,6 +177,10 @@ catalogue! {
         "Warnings and errors left out because they repeated too fast.";
     SPANS = "legwork_spans_total", Counter, ["result"],
         "Spans that ended, by what became of them: exported, failed, queue_full.";
+    CANARY_LAST_SUCCESS = "legwork_canary_last_success_timestamp_seconds", Gauge, ["queue"],
+        "When this daemon last completed a canary, in seconds since 1970; its start until then.";
+    CANARY_ROUNDTRIP = "legwork_canary_roundtrip_seconds", Histogram(JOB_SECONDS), ["queue"],
+        "Time from a canary's INSERT until its end is committed, of those that this daemon completed.";
     BUILD_INFO = "legwork_build_info", Gauge, ["version", "commit"],
         "Always 1; the labels tell what runs.";
     SCHEMA_VERSION = "legwork_schema_version", Gauge, [],
@@ -185,9 +189,9 @@ catalogue! {
         "Version of the schema that this daemon was built for.";
     DRAINING = "legwork_draining", Gauge, [],
         "Whether the daemon is stopping: 1 or 0.";
-    TOKIO_WORKERS = "tokio_workers_count", Gauge, [],
+    TOKIO_WORKERS = "tokio_workers", Gauge, [],
         "Threads that run tasks.";
-    TOKIO_LIVE_TASKS = "tokio_live_tasks_count", Gauge, [],
+    TOKIO_LIVE_TASKS = "tokio_live_tasks", Gauge, [],
         "Tasks that exist in the runtime.";
     TOKIO_GLOBAL_QUEUE = "tokio_global_queue_depth", Gauge, [],
         "Tasks that wait in the runtime's shared queue.";

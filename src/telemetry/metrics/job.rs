@@ -1,8 +1,14 @@
 //! What is counted once a kind in a queue: how attempts ended and how long they took.
 
-use super::{InFlight, catalogue as c, registry::Registry};
-use crate::job::Verdict;
+use super::{
+    InFlight, canary::CanaryMetrics, catalogue as c, registry::Registry, series::Distribution,
+};
+use crate::{job::Verdict, telemetry::Origin};
 use metrics::{Counter, Gauge, Histogram};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// What became of an attempt; the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,10 +83,11 @@ pub struct JobMetrics {
     finished: [Counter; AttemptEnd::ALL.len()],
     attempts: Histogram,
     in_flight: Gauge,
-    /// Seconds that the handler ran.
-    pub duration_seconds: Histogram,
+    duration_seconds: Arc<Distribution>,
     /// Handler panics that were caught.
     pub panics: Counter,
+    /// Of the canary's kind, in the queue through which it goes.
+    canary: OnceLock<CanaryMetrics>,
 }
 
 impl JobMetrics {
@@ -91,14 +98,29 @@ impl JobMetrics {
             finished: AttemptEnd::ALL.map(finished),
             in_flight: registry.gauge(&c::JOBS_IN_FLIGHT, &[queue, kind]),
             attempts: registry.histogram(&c::JOB_ATTEMPTS, &[queue, kind]),
-            duration_seconds: registry.histogram(&c::JOB_DURATION, &[queue, kind]),
+            duration_seconds: registry.with_exemplars(&c::JOB_DURATION, &[queue, kind]),
             panics: registry.counter(&c::JOB_PANICS, &[queue, kind]),
+            canary: OnceLock::new(),
         }
     }
 
-    /// An attempt runs until what this gives is dropped.
-    pub fn in_flight(&self) -> InFlight {
+    /// An attempt at a job that was enqueued so long ago runs until what this gives is dropped.
+    pub fn begins(&self, age: impl FnOnce() -> Duration) -> InFlight {
+        if let Some(canary) = self.canary.get() {
+            canary.began(age());
+        }
         InFlight::enter(&self.in_flight)
+    }
+
+    pub(super) fn expect_canaries(&self, registry: &Registry, queue: &str) {
+        self.canary.get_or_init(|| CanaryMetrics::new(registry, queue));
+    }
+
+    /// A handler ran so long. The trace that its lines name is the exemplar, where it is sampled: of others
+    /// there is nothing to be seen.
+    pub fn ran(&self, took: Duration, origin: Option<&Origin>) {
+        let trace = origin.and_then(|origin| origin.trace).filter(|trace| trace.flags & 1 == 1);
+        self.duration_seconds.observe(took.as_secs_f64(), trace);
     }
 
     /// An attempt ended. Call it once its verdict is committed, or refused.
@@ -106,6 +128,9 @@ impl JobMetrics {
         self.finished[end as usize].increment(1);
         if end.is_final() {
             self.attempts.record(f64::from(attempt));
+        }
+        if let Some(canary) = self.canary.get().filter(|_| end == AttemptEnd::Completed) {
+            canary.succeeded();
         }
     }
 }

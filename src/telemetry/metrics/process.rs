@@ -2,7 +2,7 @@
 //!
 //! A figure that the system doesn't give (another system, `ProcSubset`) is left out, never made up.
 
-use super::{catalogue as c, registry::append as line};
+use super::{catalogue as c, registry::Registry};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use std::{
     fs,
@@ -10,8 +10,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Appends what is known now.
-pub(super) fn append(text: &mut String) {
+/// Shows what is known now.
+pub(super) fn show(registry: &Registry) {
     let figures = [
         (&c::PROCESS_CPU, cpu_seconds()),
         (&c::PROCESS_MEMORY, resident_bytes()),
@@ -20,9 +20,7 @@ pub(super) fn append(text: &mut String) {
         (&c::PROCESS_START, started()),
     ];
     for (metric, figure) in figures {
-        if let Some(value) = figure {
-            line(text, metric, value);
-        }
+        registry.figure(metric, figure);
     }
 }
 

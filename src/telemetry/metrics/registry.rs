@@ -1,89 +1,97 @@
-//! Turns definitions into handles, and handles into Prometheus' text.
+//! Turns definitions into handles, and handles into a page.
 //!
-//! The exporter's recorder is owned here instead of installed for the process. Labels are checked
-//! against the definition when a handle is made, so that a family can't have two label sets.
+//! Labels are checked against the definition when a handle is made, so that a family can't have two label
+//! sets. Nothing is recorded for the process: two daemons in one count apart (ADR 0026).
 
-use super::catalogue::{CATALOGUE, Definition, Shape};
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{
-    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+use super::{
+    catalogue::{CATALOGUE, Definition, Shape},
+    page::{Format, Page},
+    series::{Distribution, Level, Series},
 };
-use std::fmt::{self, Write};
+use metrics::{Counter, Gauge, GaugeFn, Histogram};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-static METADATA: Metadata<'_> = Metadata::new("legwork", Level::INFO, Some("legwork"));
+type Families = HashMap<&'static str, BTreeMap<Vec<String>, Series>>;
 
-pub(super) struct Registry {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
-}
-
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").finish_non_exhaustive()
-    }
-}
+/// Every series by its family's name and the values of its labels. Invariant: a family's series have its
+/// shape and its labels. Locked to make a handle and while a page is written, never to count.
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<Families>);
 
 impl Registry {
-    pub(super) fn new() -> Self {
-        let builder = CATALOGUE.iter().fold(PrometheusBuilder::new(), with_buckets);
-        let recorder = builder.build_recorder();
-        for metric in CATALOGUE {
-            let (name, help) = (metric.name.into(), metric.help.into());
-            match metric.shape {
-                Shape::Counter => recorder.describe_counter(name, None, help),
-                Shape::Gauge => recorder.describe_gauge(name, None, help),
-                Shape::Histogram(_) => recorder.describe_histogram(name, None, help),
-            }
-        }
-        Self { handle: recorder.handle(), recorder }
-    }
-
     pub(super) fn counter(&self, metric: &Definition, labels: &[&str]) -> Counter {
-        debug_assert_eq!(metric.shape, Shape::Counter, "{}", metric.name);
-        self.recorder.register_counter(&key(metric, labels), &METADATA)
+        match self.series(metric, labels) {
+            Series::Count(count) => Counter::from_arc(count),
+            _ => misshapen(metric, Counter::noop()),
+        }
     }
 
     pub(super) fn gauge(&self, metric: &Definition, labels: &[&str]) -> Gauge {
-        debug_assert_eq!(metric.shape, Shape::Gauge, "{}", metric.name);
-        self.recorder.register_gauge(&key(metric, labels), &METADATA)
+        match self.series(metric, labels) {
+            Series::Level(level) => Gauge::from_arc(level),
+            _ => misshapen(metric, Gauge::noop()),
+        }
     }
 
     pub(super) fn histogram(&self, metric: &Definition, labels: &[&str]) -> Histogram {
-        debug_assert!(matches!(metric.shape, Shape::Histogram(_)), "{}", metric.name);
-        self.recorder.register_histogram(&key(metric, labels), &METADATA)
+        match self.series(metric, labels) {
+            Series::Distribution(spread) => Histogram::from_arc(spread),
+            _ => misshapen(metric, Histogram::noop()),
+        }
     }
 
-    pub(super) fn render(&self) -> String {
-        self.handle.render()
+    /// A histogram whose values may come with a trace.
+    pub(super) fn with_exemplars(&self, metric: &Definition, labels: &[&str]) -> Arc<Distribution> {
+        match self.series(metric, labels) {
+            Series::Distribution(spread) => spread,
+            _ => misshapen(metric, Arc::new(Distribution::new(&[]))),
+        }
     }
 
-    pub(super) fn upkeep(&self) {
-        self.handle.run_upkeep();
+    /// A figure without labels that is read at the scrape; where it can't be read it is left out.
+    pub(super) fn figure(&self, metric: &'static Definition, value: Option<f64>) {
+        debug_assert!(metric.labels.is_empty(), "{} has labels", metric.name);
+        let mut families = self.lock();
+        let family = families.entry(metric.name).or_default();
+        family.clear();
+        if let Some(value) = value {
+            let level = Level::default();
+            level.set(value);
+            family.insert(Vec::new(), Series::Level(Arc::new(level)));
+        }
+    }
+
+    /// The page, in the catalogue's order.
+    pub(super) fn render(&self, format: Format) -> String {
+        let families = self.lock();
+        let mut page = Page::new(format);
+        for metric in CATALOGUE {
+            if let Some(series) = families.get(metric.name).filter(|series| !series.is_empty()) {
+                page.family(metric, series);
+            }
+        }
+        page.end()
+    }
+
+    fn series(&self, metric: &Definition, labels: &[&str]) -> Series {
+        debug_assert_eq!(metric.labels.len(), labels.len(), "labels of {}", metric.name);
+        let labels = labels.iter().map(|value| (*value).to_owned()).collect();
+        let mut families = self.lock();
+        let family = families.entry(metric.name).or_default();
+        family.entry(labels).or_insert_with(|| Series::new(metric.shape)).clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Families> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn with_buckets(builder: PrometheusBuilder, metric: &Definition) -> PrometheusBuilder {
-    let Shape::Histogram(bounds) = metric.shape else { return builder };
-    builder
-        .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)
-        .expect("the catalogue's buckets aren't empty: a test looks at each")
-}
-
-fn key(metric: &Definition, values: &[&str]) -> Key {
-    debug_assert_eq!(metric.labels.len(), values.len(), "labels of {}", metric.name);
-    let labels = metric.labels.iter().zip(values);
-    let labels = labels.map(|(name, value)| Label::new(*name, (*value).to_owned()));
-    Key::from_parts(metric.name, labels.collect::<Vec<_>>())
-}
-
-/// Appends a figure that is read at the scrape. The exporter's counters are whole numbers and
-/// can't carry CPU seconds, so these few lines are written here.
-pub(super) fn append(text: &mut String, metric: &Definition, value: f64) {
-    let (name, shape) = (metric.name, metric.shape.as_str());
-    let written = write!(
-        text,
-        "# HELP {name} {help}\n# TYPE {name} {shape}\n{name} {value}\n\n",
-        help = metric.help,
-    );
-    debug_assert!(written.is_ok(), "writing to a String can't fail");
+/// A mistake of ours that a test finds: what is counted here goes nowhere.
+fn misshapen<T>(metric: &Definition, nowhere: T) -> T {
+    let Definition { name, shape, .. } = metric;
+    debug_assert!(false, "{name} is a {}", Shape::as_str(*shape));
+    nowhere
 }

@@ -3,7 +3,7 @@
 //! The monitor tells what happened between two looks; Prometheus wants totals, so they are added
 //! up here.
 
-use super::{catalogue as c, registry::append as line};
+use super::{catalogue as c, registry::Registry};
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
@@ -36,16 +36,16 @@ impl Runtime {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of tasks are far below 2^52")]
-    pub(super) fn append(&self, text: &mut String) {
+    pub(super) fn show(&self, registry: &Registry) {
         let mut observed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(observed) = observed.as_mut() else { return };
         let Some(seen) = observed.intervals.next() else { return };
         observed.parks += seen.total_park_count;
         observed.busy += seen.total_busy_duration;
-        line(text, &c::TOKIO_WORKERS, seen.workers_count as f64);
-        line(text, &c::TOKIO_LIVE_TASKS, seen.live_tasks_count as f64);
-        line(text, &c::TOKIO_GLOBAL_QUEUE, seen.global_queue_depth as f64);
-        line(text, &c::TOKIO_PARKS, observed.parks as f64);
-        line(text, &c::TOKIO_BUSY, observed.busy.as_secs_f64());
+        registry.figure(&c::TOKIO_WORKERS, Some(seen.workers_count as f64));
+        registry.figure(&c::TOKIO_LIVE_TASKS, Some(seen.live_tasks_count as f64));
+        registry.figure(&c::TOKIO_GLOBAL_QUEUE, Some(seen.global_queue_depth as f64));
+        registry.figure(&c::TOKIO_PARKS, Some(observed.parks as f64));
+        registry.figure(&c::TOKIO_BUSY, Some(observed.busy.as_secs_f64()));
     }
 }

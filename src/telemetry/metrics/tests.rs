@@ -1,6 +1,7 @@
 //! The catalogue holds exactly what can be recorded, and its document and golden file agree.
 
 use super::*;
+use crate::telemetry::Origin;
 use std::collections::BTreeMap;
 
 fn metrics(max_kinds: usize) -> Metrics {
@@ -27,6 +28,7 @@ fn touch_everything(metrics: &Metrics) {
     metrics.spans("exported").increment(1);
     metrics.limiter("kind:k").throttled();
     metrics.schedule(&ScheduleName::new("s").unwrap(), &queue("q")).enqueued();
+    metrics.canary(&queue("q")).increment(1);
     metrics.session("heartbeat").connected();
     metrics.supervised_tasks("claimer").set(1.0);
     metrics.worker_restarts("claimer", "panic").increment(1);
@@ -97,6 +99,71 @@ async fn what_is_rendered_is_the_catalogue_with_its_types_and_labels() {
         let of = |metric: &&Definition| name == metric.name || is_part_of(name, metric);
         let metric = CATALOGUE.iter().find(of).unwrap_or_else(|| panic!("{line}"));
         assert_eq!(labels, metric.labels, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_open_page_differs_in_names_of_families_exemplars_and_its_end() {
+    let metrics = metrics(200);
+    touch_everything(&metrics);
+    let page = metrics.render_as(Format::OpenMetrics);
+    assert!(page.ends_with("\n# EOF\n") && !page.contains("\n\n"), "{page}");
+    let families: Vec<_> =
+        lines(&page, "# TYPE ").filter_map(|line| line.split_once(' ')).collect();
+    let family = |metric: &'static Definition| match metric.shape {
+        Shape::Counter => metric.name.strip_suffix("_total").unwrap(),
+        Shape::Gauge | Shape::Histogram(_) => metric.name,
+    };
+    let defined: Vec<_> = CATALOGUE.iter().map(|m| (family(m), m.shape.as_str())).collect();
+    assert_eq!(families, defined);
+    assert_eq!(
+        shown(&page, "legwork_jobs_finished_total{queue=\"q\",kind=\"k\",outcome=\"completed\"}"),
+        "1"
+    );
+}
+
+#[test]
+fn a_sampled_attempt_is_the_exemplar_of_its_bucket_and_others_are_none() {
+    const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0";
+    let of = |flag| Origin::of(Some(&format!("{{\"traceparent\": \"{TRACEPARENT}{flag}\"}}")));
+    let metrics = metrics(200);
+    let job = metrics.job(&queue("q"), &kind("k"));
+    job.ran(Duration::from_millis(3), None);
+    job.ran(Duration::from_millis(20), Some(&of(1)));
+    job.ran(Duration::from_mins(20), Some(&of(0)));
+    let page = metrics.render_as(Format::OpenMetrics);
+    let bucket =
+        |le| format!("legwork_job_duration_seconds_bucket{{queue=\"q\",kind=\"k\",le=\"{le}\"}} ");
+    let told = shown(&page, &bucket("0.025"));
+    let (count, exemplar) = told.split_once(" # ").unwrap();
+    let (labels, value) = exemplar.split_once(' ').unwrap();
+    let trace = "trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\",span_id=\"00f067aa0ba902b7\"";
+    assert_eq!((count, labels), ("2", format!("{{{trace}}}").as_str()));
+    let (value, at) = value.split_once(' ').unwrap();
+    assert_eq!(value, "0.02");
+    assert!(at.parse::<f64>().unwrap() > 1.7e9, "{at}");
+    assert_eq!(page.matches(" # {").count(), 1, "{page}");
+    assert_eq!(shown(&metrics.render(), &bucket("0.025")), "2", "the text format has none");
+}
+
+/// What `promtool check metrics` complains of, as far as a name, a type and a help can be wrong.
+#[test]
+fn no_name_is_one_that_promtool_complains_of() {
+    const UNITS: [&str; 8] = ["milli", "micro", "nano", "minutes", "hours", "days", "kilo", "mega"];
+    for metric in CATALOGUE {
+        let Definition { name, shape, labels, help } = metric;
+        let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+        assert!(!help.is_empty(), "{name} has no help");
+        assert_eq!(ends(&["_total"]), *shape == Shape::Counter, "{name}: _total is a counter's");
+        assert!(!ends(&["_bucket", "_count", "_sum"]), "{name}: the end is a histogram's own");
+        let words: Vec<_> = name.split('_').collect();
+        for word in ["counter", "gauge", "histogram", "summary", "s", "ms", "sec", "min"] {
+            assert!(!words.contains(&word), "{name}: {word} in a name");
+        }
+        assert!(!UNITS.iter().any(|unit| name.contains(unit)), "{name}: seconds and bytes only");
+        for label in *labels {
+            assert!(!["le", "quantile", "job", "instance"].contains(label), "{name}: {label}");
+        }
     }
 }
 
@@ -176,6 +243,29 @@ fn every_exit_of_a_program_is_counted_under_a_label_that_exists() {
     assert_eq!(counts.sum::<u32>(), 13);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_canary_is_measured_from_its_insert_to_its_commit() {
+    let metrics = metrics(1);
+    metrics.job(&queue("q"), &kind("a"));
+    metrics.canary(&queue("q")).increment(1);
+    let canary = metrics.job(&queue("q"), &KindName::canary());
+    let running = canary.begins(|| Duration::from_secs(2));
+    tokio::time::advance(Duration::from_secs(3)).await;
+    canary.finished(AttemptEnd::Released, 1);
+    let text = metrics.render();
+    let roundtrip = "legwork_canary_roundtrip_seconds";
+    assert_eq!(shown(&text, &format!("{roundtrip}_count{{queue=\"q\"}}")), "0");
+    canary.finished(AttemptEnd::Completed, 1);
+    drop(running);
+    let text = metrics.render();
+    assert_eq!(shown(&text, &format!("{roundtrip}_count{{queue=\"q\"}}")), "1");
+    assert_eq!(shown(&text, &format!("{roundtrip}_sum{{queue=\"q\"}}")), "5");
+    let success = "legwork_canary_last_success_timestamp_seconds{queue=\"q\"}";
+    assert!(value(&text, success) > 1.7e9);
+    let of_kind = "legwork_jobs_finished_total{queue=\"q\",kind=\"legwork.canary\"";
+    assert!(text.contains(of_kind), "it needs no room of the kinds'");
+}
+
 #[test]
 fn every_end_of_a_request_is_counted_under_a_label_that_exists() {
     let metrics = metrics(200);
@@ -241,7 +331,8 @@ fn what_is_in_flight_is_counted_until_it_is_dropped() {
     let metrics = metrics(200);
     let job = metrics.job(&queue("q"), &kind("k"));
     let series = "legwork_jobs_in_flight{queue=\"q\",kind=\"k\"}";
-    let (one, two) = (job.in_flight(), job.in_flight());
+    let begins = || job.begins(|| Duration::ZERO);
+    let (one, two) = (begins(), begins());
     assert_eq!(shown(&metrics.render(), series), "2");
     drop((one, two));
     assert_eq!(shown(&metrics.render(), series), "0");

@@ -1,15 +1,12 @@
 //! What the gauges say while something is under way, and what they say afterwards.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use legwork::config::Settings;
-use legwork::executor::{Context, Handler, HandlerFuture};
 use legwork::telemetry::metrics::Metrics;
 use sqlx::PgPool;
-use tokio::sync::Notify;
 
-use super::{AT_ONCE, Runner, completed, daemon, deciding, drained, insert, kind, name};
+use super::{AT_ONCE, Runner, Stays, completed, daemon, deciding, drained, insert, kind, name};
 use crate::support;
 
 /// The value of a series, as it is shown.
@@ -28,28 +25,6 @@ async fn shows(metrics: &Metrics, series: &str, value: &str) {
 fn with_kinds(mut settings: Settings, kinds: &[&str]) -> Settings {
     settings.kinds = kinds.iter().map(|text| kind(text, AT_ONCE)).collect();
     settings
-}
-
-/// Ends when it may, and not when it is told to.
-#[derive(Default)]
-struct Stays {
-    told: Arc<Notify>,
-    may_end: Arc<Notify>,
-}
-
-impl Handler for Stays {
-    fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
-        Box::pin(async {
-            context.cancellation().cancelled().await;
-            self.told.notify_one();
-            self.may_end.notified().await;
-            completed()
-        })
-    }
-
-    fn stop_grace(&self) -> Duration {
-        support::PATIENCE
-    }
 }
 
 const BUSY: &str = r#"legwork_workers{queue="default",state="busy"}"#;

@@ -98,6 +98,7 @@ pub(super) const UPKEEP: &[Statement] = &[
     at_upkeep("horizon"),
     at_upkeep("doorbell_extend").with("float8", "10"),
     at_upkeep("doorbell_silence"),
+    at_upkeep("canary").with("text, text", "'default', 'legwork.canary'"),
     at_upkeep("promote").by(JOB_WAITING).with("float8", "1000000000"),
     at_upkeep("due").by(JOB_WAITING).with("float8, bigint", "1000000000, 10"),
     at_upkeep("promote_these").by(JOB_PKEY).with("bigint[]", "public.in_line(1000)"),

@@ -2,14 +2,19 @@
 //! sets is a lie to whoever builds an alert on it.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
 
 use legwork::postgres::migrate::EXPECTED_VERSION;
 use legwork::telemetry::metrics::{CATALOGUE, Definition, Shape};
 use nix::sys::signal::Signal;
 use sqlx::postgres::PgPool;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::Instant;
 
 use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_many};
-use crate::support::{self, Daemon};
+use crate::support::{self, Daemon, Proxy, http};
 
 /// Those that rightly say nothing in [`every_metric_is_there_and_says_something`], and why.
 const SILENT: [(&str, &str); 16] = [
@@ -69,6 +74,7 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
     let never_again = "backoff = { base = '1h', max = '1h' }";
     vec![
         "[[queue]]\nname = 'default'\n[[queue]]\nname = 'quiet'\n".to_owned(),
+        "[canary]\nenabled = true\n".to_owned(),
         "[tracing]\notlp_endpoint = 'http://127.0.0.1:9'\n".to_owned(),
         "[[kind]]\nname = 'quick'\nhandler = 'noop'\n".to_owned(),
         "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '4/s'\n".to_owned(),
@@ -124,6 +130,7 @@ fn expected() -> Vec<(&'static str, f64)> {
         (r#"legwork_command_exits_total{kind="bad",code="65"}"#, 1.0),
         (r#"legwork_command_exits_total{kind="hangs",code="timeout"}"#, 1.0),
         (r#"legwork_rate_limit_wait_seconds_count{limiter="kind:limited"}"#, 2.0),
+        (r#"legwork_canary_roundtrip_seconds_count{queue="default"}"#, 1.0),
         ("legwork_unserved_jobs", 3.0),
         (r#"legwork_queue_jobs{queue="default",state="available"}"#, 2.0),
         (r#"legwork_queue_jobs{queue="default",state="scheduled"}"#, 3.0),
@@ -147,6 +154,21 @@ fn expected() -> Vec<(&'static str, f64)> {
         ("legwork_draining", 0.0),
         (r#"legwork_http_requests_in_flight{method="GET",path="/metrics"}"#, 1.0),
     ]
+}
+
+/// What Prometheus' own tool says of a page. Where it isn't at hand the catalogue's test of the same rules is
+/// what there is: `telemetry::metrics::tests`.
+async fn complaints(page: &str) -> String {
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let Ok(mut promtool) = command.spawn() else { return String::new() };
+    let mut input = promtool.stdin.take().expect("stdin is a pipe");
+    input.write_all(page.as_bytes()).await.expect("it reads");
+    drop(input);
+    let said = promtool.wait_with_output().await.expect("it ends");
+    let words = [said.stdout, said.stderr].concat();
+    String::from_utf8_lossy(&words).into_owned()
 }
 
 /// Ends the claim's session, so that its next statement fails.
@@ -197,6 +219,8 @@ fn every_metric_is_there_and_says_something() {
         })
         .await;
         let working = Page::of(&daemon).await;
+        let (_, page) = daemon.get("/metrics").await;
+        assert_eq!(complaints(&page).await, "");
 
         daemon.signal(Signal::SIGTERM);
         support::eventually("the daemon drains", async || {
@@ -219,6 +243,76 @@ fn every_metric_is_there_and_says_something() {
         notebook.allow("go");
         becomes(&pool, patient, "completed").await;
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn an_attempt_of_a_sampled_trace_is_the_exemplar_of_its_duration() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const OPEN: &str = "application/openmetrics-text;version=1.0.0";
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let insert = "INSERT INTO legwork.job (kind, metadata) VALUES ('noop',
+            jsonb_build_object('traceparent', '00-' || $1 || '-00f067aa0ba902b7-01')) RETURNING id";
+        let id: i64 = sqlx::query_scalar(insert).bind(TRACE).fetch_one(&pool).await.unwrap();
+        becomes(&pool, id, "completed").await;
+        let (head, page) = http::get_as(daemon.admin().await, "/metrics", OPEN).await;
+        assert!(head.contains("content-type: application/openmetrics-text"), "{head}");
+        let linked: Vec<_> = page.lines().filter(|line| line.contains(TRACE)).collect();
+        assert_eq!(linked.len(), 1, "{page}");
+        let bucket = "legwork_job_duration_seconds_bucket{queue=\"default\",kind=\"noop\",le=";
+        assert!(linked[0].starts_with(bucket), "{linked:?}");
+        pool.close().await;
+    });
+}
+
+/// How long the median of some scrapes took, each of which has to be a whole page.
+async fn scraped(daemon: &Daemon, scrapes: usize) -> Duration {
+    let mut took = Vec::with_capacity(scrapes);
+    for _ in 0..scrapes {
+        let begun = Instant::now();
+        let (status, page) = daemon.get("/metrics").await;
+        took.push(begun.elapsed());
+        assert_eq!(status, 200);
+        assert!(page.contains("legwork_queue_oldest_available_age_seconds{"), "{page}");
+    }
+    took.sort();
+    took[scrapes / 2]
+}
+
+#[test]
+fn a_scrape_asks_the_database_nothing_and_is_answered_as_fast_while_that_says_nothing() {
+    const SCRAPES: usize = 100;
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let proxy = Proxy::before(&db.url()).await;
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let configuration = Configuration::of(proxy.url(), &kinds).text();
+        // What the daemon asks by itself is to be little beside the scrapes.
+        let quiet = configuration.replace("[log]", "[claim]\npoll_interval = '1m'\n[log]");
+        let daemon = Daemon::start(&quiet).await;
+        support::eventually("the queues are counted", async || {
+            daemon.metric("legwork_schema_version", &[]).await > 0.0
+        })
+        .await;
+        let before = proxy.round_trips();
+        let well = scraped(&daemon, SCRAPES).await;
+        let asked = proxy.round_trips() - before;
+        assert!(asked < SCRAPES, "{asked} questions in {SCRAPES} scrapes");
+
+        proxy.blackhole();
+        support::eventually("the daemon knows of the outage", async || {
+            daemon.get("/health/ready").await.0 == 503
+        })
+        .await;
+        let cut_off = scraped(&daemon, SCRAPES).await;
+        // Within the noise of a busy machine: who waits for a deadline of the database waits 2 s.
+        let most = 10 * well + Duration::from_millis(50);
+        assert!(cut_off < most, "{cut_off:?} in the outage, {well:?} before");
+        proxy.heal();
         pool.close().await;
     });
 }

@@ -55,18 +55,25 @@ pub(crate) async fn ask(address: SocketAddr, request: &str) -> Answer {
 
 /// Asks for a path and gives the status and the body.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let asked = timeout(LIMIT, exchange(address, path)).await;
+    let (head, body) = get_as(address, path, "*/*").await;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("an answer has a status"), body)
+}
+
+/// Asks for a path in a format and gives the head and the body.
+pub(crate) async fn get_as(address: SocketAddr, path: &str, accept: &str) -> (String, String) {
+    let asked = timeout(LIMIT, exchange(address, path, accept)).await;
     let answer = asked.unwrap_or_else(|_| panic!("{path} wasn't answered within {LIMIT:?}"));
     let answer = answer.unwrap_or_else(|error| panic!("{path} can't be asked for: {error}"));
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("an answer has a status"), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }
 
-async fn exchange(address: SocketAddr, path: &str) -> std::io::Result<String> {
+async fn exchange(address: SocketAddr, path: &str, accept: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     // HTTP/1.0: the body comes in one piece and the connection ends with it.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+    let head = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)

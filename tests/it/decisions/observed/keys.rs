@@ -213,7 +213,7 @@ fn a_daemon_has_its_name_its_threads_and_the_lease_of_its_file() {
             .await;
         }
         for (daemon, threads) in [(&quick, 3.0), (&slow, 2.0)] {
-            let workers = daemon.metric("tokio_workers_count", &[]).await;
+            let workers = daemon.metric("tokio_workers", &[]).await;
             assert!((workers - threads).abs() < f64::EPSILON, "runtime_threads: {workers}");
         }
         stop(quick).await;
@@ -496,5 +496,30 @@ fn the_database_is_the_url_or_the_one_in_url_file_and_plaintext_is_allowed_or_no
         assert_eq!(run("plain", plain, &["config", "check"]).await, 78);
         let allowed = format!("{plain}allow_plaintext = true\n");
         assert_eq!(run("allowed", &allowed, &["config", "check"]).await, 0);
+    });
+}
+
+#[test]
+fn a_canary_goes_through_the_named_queue_at_each_interval() {
+    const DEFAULT: Duration = Duration::from_secs(30);
+    support::run(async |db| {
+        let rest = "[admin]\nlisten = '127.0.0.1:0'\n\
+            [canary]\nenabled = true\ninterval = '1s'\nqueue = 'second'\n\
+            [[queue]]\nname = 'first'\n[[queue]]\nname = 'second'\n";
+        let daemon = Daemon::start(&file(&db, rest)).await;
+        let arrived = async |least: f64| {
+            support::eventually("canaries arrive", async || {
+                let of_queue = ["queue=\"second\""];
+                daemon.metric("legwork_canary_roundtrip_seconds_count", &of_queue).await >= least
+            })
+            .await;
+        };
+        arrived(1.0).await;
+        let begun = tokio::time::Instant::now();
+        arrived(3.0).await;
+        assert!(begun.elapsed() < DEFAULT, "two came after {:?}", begun.elapsed());
+        let others = daemon.metric("legwork_jobs_claimed_total", &["queue=\"first\""]).await;
+        assert!(others < 1.0, "{others} in the other queue");
+        stop(daemon).await;
     });
 }

@@ -148,6 +148,15 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
     ("metrics.max_kinds", "pipeline::faults::kinds_beyond_the_configured_number_share_one_label"),
+    ("canary.enabled", "pipeline::canary::without_it_nothing_is_sent_and_nothing_is_shown"),
+    (
+        "canary.interval",
+        "decisions::observed::keys::a_canary_goes_through_the_named_queue_at_each_interval",
+    ),
+    (
+        "canary.queue",
+        "decisions::observed::keys::a_canary_goes_through_the_named_queue_at_each_interval",
+    ),
     (
         "tracing.otlp_endpoint",
         "traces::one_trace_and_one_request_lead_from_the_insert_to_every_receiver",

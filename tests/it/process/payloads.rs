@@ -1,0 +1,91 @@
+//! Payloads stay out of logs and metrics, whatever becomes of their jobs and however much is logged.
+
+use nix::sys::signal::Signal;
+
+use super::{Configuration, Notebook, SLACK};
+use crate::support::{self, Daemon, PATIENCE};
+
+/// Stands in every payload and nowhere else.
+const SECRET: &str = "s3cr3t-of-a-payload";
+
+/// Functions that succeed, fail, and are refused by the database; none quotes its payload.
+const FUNCTIONS: &str = "CREATE SCHEMA app;
+    CREATE FUNCTION app.works(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT null::jsonb';
+    CREATE FUNCTION app.fails(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+    GRANT USAGE ON SCHEMA app TO PUBLIC;
+    ALTER TABLE legwork.finished ADD CONSTRAINT never CHECK (kind <> 'unwritten') NOT VALID";
+
+/// Each way to run a kind, and each way in which it goes wrong.
+fn kinds(notebook: &Notebook) -> Vec<String> {
+    let once = "max_attempts = 1";
+    let plain = |name: &str, handler: &str| {
+        format!("[[kind]]\nname = '{name}'\nhandler = {handler}\nmax_attempts = 1\n")
+    };
+    let http = "'http'\nurl = 'http://127.0.0.1:9/'\nallow_hosts = ['127.0.0.1']";
+    vec![
+        notebook.kind("reads", "cat > /dev/null", once),
+        notebook.kind("exits", "cat > /dev/null; exit 1", once),
+        notebook.kind("bad", "exit 65", once),
+        notebook.kind("misconfigured", "exit 78", once),
+        notebook.kind("hangs", "exec sleep 60", "max_attempts = 1\ntimeout = '200ms'"),
+        notebook.kind("dies", "kill -9 $$", once),
+        plain("noop", "'noop'"),
+        plain("sleeps", "'sleep'"),
+        plain("calls", http),
+        plain("works", "'sql'\nfunction = 'app.works'"),
+        plain("fails", "'sql'\nfunction = 'app.fails'"),
+        plain("absent", "'sql'\nfunction = 'app.absent'"),
+        plain("unwritten", "'noop'"),
+    ]
+}
+
+#[test]
+fn no_line_of_any_level_and_no_label_has_a_payload() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        for statement in FUNCTIONS.split(";\n").map(str::trim) {
+            let run = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await;
+            run.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+        let notebook = Notebook::new();
+        let kinds = kinds(&notebook);
+        let configuration = Configuration::of(&db.url(), &kinds).text();
+        let loud = configuration.replace("format = 'json'", "format = 'json'\nfilter = 'trace'");
+        let mut daemon = Daemon::start(&loud).await;
+        let names =
+            kinds.iter().filter_map(|kind| kind.split("name = '").nth(1)?.split('\'').next());
+        let insert = "INSERT INTO legwork.job (kind, payload)
+            VALUES ($1, jsonb_build_object($2::text, $2::text, 'seconds', $2::text))";
+        for name in names.chain(["stranger"]) {
+            sqlx::query(insert).bind(name).bind(SECRET).execute(&pool).await.unwrap();
+        }
+        // What isn't ended by its failure waits for another try: 'unwritten', and a function that isn't there.
+        let mut left = Vec::new();
+        let tried = support::holds_within(PATIENCE, async || {
+            let untried = "SELECT kind::text FROM legwork.job
+                WHERE kind NOT IN ('stranger', 'unwritten', 'absent') ORDER BY kind";
+            left = sqlx::query_scalar::<_, String>(untried).fetch_all(&pool).await.unwrap();
+            left.is_empty()
+        });
+        let tried = tried.await;
+        assert!(tried, "{left:?} are left in\n{}", daemon.printed());
+        daemon.logged("flush.row_refused").await;
+        for event in
+            ["job.started", "job.finished", "job.failed", "job.discarded", "command.failed"]
+        {
+            daemon.logged(event).await;
+        }
+        daemon.signal(Signal::SIGUSR1);
+        daemon.logged("task.listed").await;
+        let (_, page) = daemon.get("/metrics").await;
+        assert!(!page.contains(SECRET), "{page}");
+        daemon.signal(Signal::SIGTERM);
+        daemon.exit(PATIENCE + SLACK).await;
+        let printed = daemon.printed();
+        let leaks: Vec<_> = printed.lines().filter(|line| line.contains(SECRET)).collect();
+        assert!(leaks.is_empty(), "{leaks:#?}");
+        assert!(printed.lines().count() > 100, "much is said on this level");
+        pool.close().await;
+    });
+}
