@@ -8,6 +8,7 @@
 //! It decides nothing: who is started, as whom and when it is stopped is the caller's business.
 
 mod child;
+mod clock;
 mod descriptors;
 mod group;
 #[cfg(target_os = "linux")]
@@ -19,4 +20,5 @@ mod report;
 pub mod spawner;
 
 pub use child::ChildSetup;
+pub use clock::coarse_millis;
 pub use group::ProcessGroup;

@@ -27,7 +27,7 @@ use crate::{
         Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
         Upkeep,
     },
-    supervise::{self, ExitPolicy, Supervisor},
+    supervise::{self, ExitPolicy, Supervisor, WaitPoint, at},
     telemetry::{
         events,
         health::Health,
@@ -131,7 +131,7 @@ impl Running {
                 let (bound, state, stop) = (bound.take(), state.clone(), stop.clone());
                 async move {
                     if let Some(bound) = bound {
-                        admin::serve(bound, state, stop).await;
+                        at(WaitPoint::AdminAccept, admin::serve(bound, state, stop)).await;
                     }
                 }
             });
@@ -206,7 +206,7 @@ impl Running {
         let limit = steps::OF_MEMORY;
         self.supervisor.spawn_watched("metrics", ExitPolicy::Restart, limit, move || {
             let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
-            async move { metrics.run(stop, supervise::step).await }
+            async move { at(WaitPoint::RoundPause, metrics.run(stop, supervise::step)).await }
         });
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Running {
             let seconds = task.since.elapsed().as_secs();
             tracing::info!(
                 event = events::TASK_LISTED,
-                task = task.name,
+                task = task.name(),
                 running_seconds = seconds,
                 restarts = task.restarts,
                 "a task"
@@ -304,8 +304,9 @@ impl Running {
             retire: Arc::clone(&self.retire_at_end),
         };
         let (publisher, leases) = heartbeat::leases();
+        let notes = self.supervisor.thread("heartbeat");
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
-            if let Err(error) = heartbeat::run(keeper, times, reports, publisher) {
+            if let Err(error) = heartbeat::run((keeper, times), reports, publisher, notes) {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, "the heartbeat has no runtime; nothing is claimed");
             }
@@ -322,7 +323,8 @@ impl Running {
         self.supervisor.spawn_watched("pulse", ExitPolicy::Restart, limit, move || {
             let (pulse, stop) = (Arc::clone(&pulse), stop.clone());
             async move {
-                while stop.run_until_cancelled(pulse.notified()).await.is_some() {
+                let next = || at(WaitPoint::Pulse, stop.run_until_cancelled(pulse.notified()));
+                while next().await.is_some() {
                     supervise::step();
                 }
             }
