@@ -14,6 +14,7 @@ mod places;
 mod problem;
 mod request;
 mod routes;
+mod tasks;
 
 pub use connection::serve;
 pub use hosts::Hosts;

@@ -43,6 +43,17 @@ pub enum ExitPolicy {
     Log,
 }
 
+impl ExitPolicy {
+    /// In a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shutdown => "shutdown",
+            Self::Restart => "restart",
+            Self::Log => "log",
+        }
+    }
+}
+
 /// Restarts that one task may have within [`RESTART_WINDOW`]. A loop that fails more often than
 /// this isn't hit by chance, and a supervisor above us (systemd, Kubernetes) starts all of it anew.
 pub const RESTART_BUDGET: usize = 5;

@@ -3,6 +3,8 @@
 //! It is written down beside the routes and held to them by tests: the paths are those of the route table,
 //! and every status, content type and body that the port gives is one that stands here.
 
+mod tasks;
+
 use crate::telemetry::build;
 use serde_json::{Map, Value, json};
 
@@ -20,7 +22,7 @@ pub(super) fn document() -> Value {
         },
         "paths": paths(),
         "components": {
-            "schemas": { "Health": health(), "Version": version(), "Problem": problem() },
+            "schemas": { "Health": health(), "Version": version(), "Tasks": tasks::tree(), "Problem": problem() },
             "parameters": {
                 "RequestId": {
                     "name": "X-Request-ID", "in": "header",
@@ -32,6 +34,21 @@ pub(super) fn document() -> Value {
                     "name": "verbose", "in": "query", "allowEmptyValue": true,
                     "description": "Lists in plain text the checks that are well, too.",
                     "schema": { "type": "string" },
+                },
+                "Format": {
+                    "name": "format", "in": "query",
+                    "description": "The form; without it what Accept asks for, else JSON.",
+                    "schema": { "type": "string", "enum": ["json", "text"] },
+                },
+                "Limit": {
+                    "name": "limit", "in": "query",
+                    "description": "Most tasks that are listed of each component, at most 10,000; counts are of all.",
+                    "schema": { "type": "integer", "minimum": 0, "default": 1000 },
+                },
+                "Debug": {
+                    "name": "debug", "in": "query",
+                    "description": "1 counts alike tasks, 2 has a stanza for each.",
+                    "schema": { "type": "integer" },
                 },
             },
             "headers": {
@@ -58,6 +75,10 @@ fn paths() -> Value {
     let version =
         json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Version" } } });
     let document = json!({ "application/json": { "schema": { "type": "object" } } });
+    let tasks = json!({
+        "application/json": { "schema": { "$ref": "#/components/schemas/Tasks" } },
+        "text/plain": { "schema": { "type": "string" } },
+    });
     let (alive, takes_jobs) = ("Whether a restart would help", "Whether the daemon takes jobs");
     let nothing = ("404", "From another machine: nothing is here.", problem_body());
     json!({
@@ -66,8 +87,12 @@ fn paths() -> Value {
         "/health/startup": probe("startup", "Whether the daemon has started"),
         "/livez": probe("livez", alive),
         "/readyz": probe("readyz", takes_jobs),
-        "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text)]),
+        "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text.clone())]),
         "/version": path("version", "Which version runs", &[], &[("200", "It.", version), nothing.clone()]),
+        "/debug/tasks": path("tasks", "What each task and running job waits for", &["Format", "Limit"],
+            &[("200", "The tree.", tasks), nothing.clone()]),
+        "/debug/pprof/goroutine": path("goroutine", "The same as a profile", &["Debug"],
+            &[("200", "It.", text.clone()), nothing.clone()]),
         "/openapi.json": path("openapi", "This document", &[], &[("200", "It.", document), nothing]),
     })
 }

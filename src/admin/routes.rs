@@ -1,12 +1,16 @@
 //! What the port answers.
 
-use super::{health, hosts::Hosts, openapi, problem::Problem, request};
-use crate::telemetry::{build, health::Health, metrics::Metrics};
+use super::{health, hosts::Hosts, openapi, problem::Problem, request, tasks};
+use crate::{
+    supervise::Supervisor,
+    telemetry::{build, health::Health, metrics::Metrics},
+    worker::Running,
+};
 use axum::{
     Router,
-    extract::{ConnectInfo, State},
+    extract::{ConnectInfo, Request, State},
     http::header,
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
@@ -22,6 +26,10 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// The names it answers to.
     pub hosts: Hosts,
+    /// Whose tasks are shown.
+    pub supervisor: Supervisor,
+    /// The jobs that run.
+    pub attempts: Arc<Running>,
 }
 
 /// Routes that probes and scrapes ask all day; they leave no access line.
@@ -29,7 +37,7 @@ pub(super) const QUIET: [&str; 6] =
     ["/health/live", "/health/ready", "/health/startup", "/livez", "/readyz", "/metrics"];
 
 /// Every route there is. What `openapi` says of them is held to this table.
-pub(super) fn routes() -> [(&'static str, MethodRouter<AdminState>); 8] {
+pub(super) fn routes() -> [(&'static str, MethodRouter<AdminState>); 10] {
     [
         ("/health/live", get(health::live)),
         ("/health/ready", get(health::ready)),
@@ -39,6 +47,8 @@ pub(super) fn routes() -> [(&'static str, MethodRouter<AdminState>); 8] {
         ("/metrics", get(metrics)),
         ("/version", get(version)),
         ("/openapi.json", get(openapi)),
+        ("/debug/tasks", of_the_machine_itself(get(tasks::tasks))),
+        ("/debug/pprof/goroutine", of_the_machine_itself(get(tasks::goroutine))),
     ]
 }
 
@@ -68,6 +78,17 @@ async fn version(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
 /// What there is, as `OpenAPI` has it; for nobody else either.
 async fn openapi(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
     told_to_the_machine_itself(peer, &openapi::document())
+}
+
+fn of_the_machine_itself(route: MethodRouter<AdminState>) -> MethodRouter<AdminState> {
+    route.layer(middleware::from_fn(
+        async |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next| {
+            if peer.ip().to_canonical().is_loopback() {
+                return next.run(request).await;
+            }
+            Problem::NotFound.into_response()
+        },
+    ))
 }
 
 fn told_to_the_machine_itself(peer: SocketAddr, body: &Value) -> Response {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config,
+    supervise::Supervisor,
     telemetry::{
         health::{Health, Phase},
         metrics::Metrics,
@@ -28,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn state() -> AdminState {
     let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
-    AdminState { health, metrics: Arc::new(metrics), hosts }
+    let (supervisor, attempts) = (Supervisor::default(), Arc::default());
+    AdminState { health, metrics: Arc::new(metrics), hosts, supervisor, attempts }
 }
 
 /// Serves while `client` talks, then shuts down and waits for the end.
@@ -414,8 +416,7 @@ async fn what_people_should_look_at_is_said_and_makes_nothing_unready() {
 #[tokio::test]
 async fn a_supervisor_that_hangs_fails_liveness() {
     let metrics = Arc::new(Metrics::new(&config::Metrics { max_kinds: 1 }));
-    let state =
-        AdminState { health: Health::new(Duration::ZERO), metrics, hosts: Hosts::default() };
+    let state = AdminState { health: Health::new(Duration::ZERO), metrics, ..state() };
     let answer = served(state, async |at| get(at, "/health/live", "").await).await;
     assert_eq!(status(&answer), 503);
     assert!(body(&answer).starts_with("[-]supervisor failed: "), "{answer}");

@@ -122,7 +122,8 @@ impl Running {
         };
         if let Some((bound, hosts)) = bound {
             let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
-            let state = AdminState { health, metrics, hosts };
+            let (tasks, attempts) = (supervisor.clone(), Arc::clone(&running.attempts));
+            let state = AdminState { health, metrics, hosts, supervisor: tasks, attempts };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.
@@ -232,17 +233,25 @@ impl Running {
                 task = task.name(),
                 running_seconds = seconds,
                 restarts = task.restarts,
+                state = task.state.as_str(),
+                waits_at = task.stay.map(|stay| stay.place.as_str()),
+                waits_seconds = task.stay.map(|stay| stay.taken.as_secs_f64()),
+                last_error = task.last_error.as_ref().map(|error| error.text.as_str()),
                 "a task"
             );
         }
         let jobs = self.attempts.list();
         for job in jobs.iter().take(LISTED_MAX) {
+            let stay = job.stay();
             job.scope().say(|| {
                 tracing::info!(
                     event = events::JOB_LISTED,
                     running_seconds = job.since.elapsed().as_secs(),
                     progress = job.progress(),
                     running_jobs = jobs.len(),
+                    waits_at = stay.map(|stay| stay.place.as_str()),
+                    waits_seconds = stay.map(|stay| stay.taken.as_secs_f64()),
+                    pid = stay.and_then(|stay| stay.pid),
                     "a running job"
                 );
             });

@@ -48,7 +48,9 @@ fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> {
         Some("object") => value.is_object(),
         Some("string") => value.is_string(),
         Some("boolean") => value.is_boolean(),
-        Some("integer") => value.is_i64(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        Some("array") => value.is_array(),
         Some(other) => panic!("{other} isn't understood here"),
         None => true,
     };
@@ -59,6 +61,10 @@ fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     let required = schema["required"].as_array().into_iter().flatten();
     if let Some(name) = required.filter_map(Value::as_str).find(|name| value.get(name).is_none()) {
         return Some(format!("{value} lacks {name}"));
+    }
+    let mut items = value.as_array().into_iter().flatten();
+    if let Some(reason) = items.find_map(|item| wrong(document, &schema["items"], item)) {
+        return Some(reason);
     }
     let fields = value.as_object().into_iter().flatten();
     fields.into_iter().find_map(|(name, field)| {
@@ -135,6 +141,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     const ELSEWHERE: [u8; 4] = [192, 0, 2, 7];
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
+    let text = [("accept", "text/plain")];
     let rebound = [("host", "evil.example.com")];
     well.health.enter(Phase::Ready);
     well.health.warn("configuration", Some("it wasn't reloaded".into()));
@@ -150,6 +157,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                 for (headers, peer) in [
                     (&[][..], HERE),
                     (&json[..], HERE),
+                    (&text[..], HERE),
                     (&large[..], HERE),
                     (&rebound[..], HERE),
                     (&[][..], ELSEWHERE),
