@@ -140,7 +140,7 @@ fn a_database_that_says_nothing_is_what_the_loops_wait_for_ever_longer() {
             looking().await.is_some_and(|now| now > before + 1.0)
         })
         .await;
-        comes_to(admin, "heartbeat", "lease.query").await;
+        comes_to(admin, "heartbeat", "database.connect").await;
         proxy.heal();
         comes_to(admin, "lookout", "lookout.pause").await;
         stops(daemon).await;
