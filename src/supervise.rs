@@ -138,7 +138,7 @@ impl Supervisor {
         Make: FnMut() -> Task + Send + 'static,
         Task: Future<Output = ()> + Send + 'static,
     {
-        let entry = self.registry.enter(&name, Some(policy), steps);
+        let entry = self.registry.enter(name, Some(policy), steps);
         let task = Arc::clone(entry.task());
         let (supervisor, at) = (self.clone(), Arc::clone(&task.at));
         let spawned = tokio::spawn(at.over(async move {
@@ -150,7 +150,7 @@ impl Supervisor {
 
     /// Shows a thread that has a runtime of its own among the tasks, as long as the value lives.
     pub fn thread(&self, name: &str) -> Thread {
-        Thread(self.registry.enter(name, None, None))
+        Thread(self.registry.enter(name.to_owned(), None, None))
     }
 
     /// Tells readiness of the loops that have been in one step for too long.

@@ -1,6 +1,7 @@
 //! The port on real sockets, as probes, scrapers and hostile clients meet it.
 
 mod described;
+mod tasks;
 
 use super::{
     connection::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT},

@@ -67,12 +67,12 @@ pub fn component(name: &str) -> &str {
 impl Registry {
     pub(super) fn enter(
         self: &Arc<Self>,
-        name: &str,
+        name: String,
         policy: Option<ExitPolicy>,
         steps: Option<Arc<Steps>>,
     ) -> Entry {
         let (restarts, abort) = (AtomicU32::new(0), OnceLock::new());
-        let (name, since, at) = (name.to_owned(), Instant::now(), Arc::default());
+        let (since, at) = (Instant::now(), Arc::default());
         let mut tasks = self.lock();
         tasks.next += 1;
         let id = tasks.next;

@@ -63,7 +63,7 @@ fn job() -> Value {
             ("age_seconds", number()),
             ("stopping", json!({ "type": "boolean" })),
         ],
-        &[("attempt", integer()), ("deadline_seconds", number())],
+        &[("attempt", integer()), ("seconds_left", number())],
     )
 }
 

@@ -77,7 +77,7 @@ struct OfJob<'p> {
     attempt: Option<u16>,
     age_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    deadline_seconds: Option<f64>,
+    seconds_left: Option<f64>,
     stopping: bool,
 }
 
@@ -136,7 +136,7 @@ fn of_job(job: &RunningJob) -> OfJob<'_> {
         queue: job.queue.as_str(),
         attempt: attempt.map(|(number, _)| number),
         age_seconds: seconds(job.since.elapsed()),
-        deadline_seconds: attempt.map(|(_, deadline)| left(deadline)),
+        seconds_left: attempt.map(|(_, deadline)| left(deadline)),
         stopping: job.token.is_cancelled(),
     }
 }
