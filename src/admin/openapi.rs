@@ -75,6 +75,10 @@ fn paths() -> Value {
     let version =
         json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Version" } } });
     let document = json!({ "application/json": { "schema": { "type": "object" } } });
+    let profile = json!({
+        "application/octet-stream": { "schema": { "type": "string", "format": "binary" } },
+        "text/plain": { "schema": { "type": "string" } },
+    });
     let tasks = json!({
         "application/json": { "schema": { "$ref": "#/components/schemas/Tasks" } },
         "text/plain": { "schema": { "type": "string" } },
@@ -87,12 +91,12 @@ fn paths() -> Value {
         "/health/startup": probe("startup", "Whether the daemon has started"),
         "/livez": probe("livez", alive),
         "/readyz": probe("readyz", takes_jobs),
-        "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text.clone())]),
+        "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text)]),
         "/version": path("version", "Which version runs", &[], &[("200", "It.", version), nothing.clone()]),
         "/debug/tasks": path("tasks", "What each task and running job waits for", &["Format", "Limit"],
             &[("200", "The tree.", tasks), nothing.clone()]),
         "/debug/pprof/goroutine": path("goroutine", "The same as a profile", &["Debug"],
-            &[("200", "It.", text.clone()), nothing.clone()]),
+            &[("200", "It, for `go tool pprof`; with debug as text.", profile), nothing.clone()]),
         "/openapi.json": path("openapi", "This document", &[], &[("200", "It.", document), nothing]),
     })
 }

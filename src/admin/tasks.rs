@@ -6,6 +6,7 @@
 
 mod goroutine;
 mod json;
+mod profile;
 mod text;
 
 pub(super) use goroutine::goroutine;

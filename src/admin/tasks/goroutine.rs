@@ -1,8 +1,9 @@
 //! The same as Go's tools ask for it: tasks are what goroutines are there, and where one waits is its stack.
 //!
-//! `debug=1` counts alike ones, `debug=2` has a stanza a task.
+//! Without `debug` it is a profile for `go tool pprof`; `debug=1` counts alike ones, `debug=2` has a stanza a
+//! task.
 
-use super::{Asked, Crowd, PLAIN, Picture, Shown, answer};
+use super::{Asked, Crowd, PLAIN, Picture, Shown, answer, profile};
 use crate::admin::routes::AdminState;
 use axum::{extract::State, response::Response};
 use std::{
@@ -13,12 +14,12 @@ use std::{
 
 /// Tasks that can't be told apart: stack, innermost first, and labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Alike {
-    place: String,
-    component: String,
+pub(super) struct Alike {
+    pub(super) place: String,
+    pub(super) component: String,
     /// Of the job that it runs.
-    kind: Option<String>,
-    queue: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) queue: Option<String>,
 }
 
 /// Tasks of a runtime that nobody registered; nobody knows where they wait.
@@ -55,8 +56,13 @@ pub(in crate::admin) async fn goroutine(State(state): State<AdminState>, asked: 
     let picture = Picture::of(&state);
     let mut text = String::new();
     let written = match asked.number("debug") {
+        None | Some(0) => {
+            let groups = groups(&picture);
+            let counts = groups.iter().map(|(alike, crowd)| (alike, crowd.tasks));
+            return answer("application/octet-stream", profile::of(counts));
+        }
+        Some(1) => counts(&mut text, &groups(&picture)),
         Some(2..) => stanzas(&mut text, &picture),
-        _ => counts(&mut text, &groups(&picture)),
     };
     debug_assert!(written.is_ok(), "writing to a String can't fail");
     answer(PLAIN, text)

@@ -1,6 +1,7 @@
 //! `/debug/tasks` and `/debug/pprof/goroutine`: where a running daemon's tasks and jobs wait.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use legwork::{CancellationToken, Context, HandlerError, Job};
 use nix::sys::signal::Signal;
@@ -223,4 +224,57 @@ fn tasks_that_a_handler_starts_and_forgets_are_the_leak_that_shows() {
         .await;
         end(session).await;
     });
+}
+
+/// Skipped, and said so, where Go isn't installed.
+#[test]
+fn go_tool_pprof_reads_the_profile_of_tasks_and_its_tags() {
+    if Command::new("go").arg("version").output().is_err() {
+        println!("go isn't installed: the profile of tasks wasn't read by its tool");
+        return;
+    }
+    support::run(async |db| {
+        let kinds = ["[[kind]]\nname = 'nap'\nhandler = 'sleep'\n".to_owned()];
+        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let (admin, pool) = (daemon.admin().await, db.pool().await);
+        let naps =
+            "INSERT INTO legwork.job (kind, payload) SELECT 'nap', '60' FROM generate_series(1, 3)";
+        sqlx::query(naps).execute(&pool).await.expect("jobs can be enqueued");
+        support::eventually("three of them sleep", async || {
+            let (_, counted) = get(admin, "/debug/pprof/goroutine?debug=1").await;
+            counted.contains("3 @ worker sleep\n")
+        })
+        .await;
+        let top = pprof(admin, &["-top", "-tagfocus=kind=nap"]).await;
+        assert!(top.contains("Type: tasks"), "{top}");
+        let line = |name: &str| {
+            let line = top.lines().find(|line| line.ends_with(name));
+            line.unwrap_or_else(|| panic!("{name} in {top}")).split_whitespace().collect::<Vec<_>>()
+        };
+        // flat, flat%, sum%, cum, cum%, name
+        assert_eq!(
+            (line(" sleep")[0], line(" worker")[0], line(" worker")[3]),
+            ("3", "0", "3"),
+            "{top}"
+        );
+        let tags = pprof(admin, &["-tags"]).await;
+        assert!(tags.contains("nap") && tags.contains("default"), "{tags}");
+        drop(daemon);
+        pool.close().await;
+    });
+}
+
+/// What the tool says of the profile at that port.
+async fn pprof(admin: SocketAddr, options: &[&str]) -> String {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let mut command = Command::new("go");
+    command.args(["tool", "pprof"]).args(options);
+    command.arg(format!("http://{admin}/debug/pprof/goroutine"));
+    command.env("PPROF_TMPDIR", directory.path());
+    let ran =
+        tokio::task::spawn_blocking(move || command.output()).await.expect("it is waited for");
+    let ran = ran.expect("go runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    String::from_utf8_lossy(&ran.stdout).into_owned()
 }
