@@ -26,7 +26,7 @@ use crate::{
     },
     daemon::{Daemon, Signals, TrialError},
     job::{KindName, Retention},
-    postgres::{BenchSession, Connector, enqueue::NewJob, migrate::Migrator},
+    postgres::{BenchSession, Connector, DbError, enqueue::NewJob, migrate::Migrator},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use handler::{Stamping, Stamps};
@@ -144,6 +144,15 @@ pub enum BenchError {
         /// In all.
         jobs: u64,
     },
+    /// Its database is there still.
+    #[error("the database {name} couldn't be dropped: drop it yourself")]
+    Left {
+        /// What it is called.
+        name: String,
+        /// Why.
+        #[source]
+        error: DbError,
+    },
     /// Somebody stopped it.
     #[error("stopped before it was over")]
     Interrupted,
@@ -156,12 +165,12 @@ impl<E: Into<TrialError>> From<E> for BenchError {
 }
 
 impl Bench {
-    /// Makes the database, measures, drops the database.
+    /// Makes the database, measures, drops the database. Figures are had even where it can't be dropped.
     pub async fn run(
         &self,
         signals: &Signals,
         show: &impl Fn(Progress),
-    ) -> Result<Report, BenchError> {
+    ) -> Result<(Report, Result<(), BenchError>), BenchError> {
         let url = self.database.url.as_ref().ok_or(BenchError::NoDatabase(MissingUrl))?;
         let name = format!("legwork_bench_{:08x}", fastrand::u32(..));
         let mut server = BenchSession::new(Connector::new(url, &self.database)?);
@@ -172,8 +181,8 @@ impl Bench {
             Ok(bed) => Box::pin(bed.measure(signals, show)).await,
             Err(error) => Err(error),
         };
-        server.drop_database(&name).await?;
-        measured
+        let dropped = server.drop_database(&name).await;
+        Ok((measured?, dropped.map_err(|error| BenchError::Left { name, error })))
     }
 
     fn bed(&self, url: DatabaseUrl, server: ServerSettings) -> Result<Bed<'_>, BenchError> {
@@ -241,8 +250,16 @@ impl Bed<'_> {
         }
     }
 
-    fn report(&self, jobs: u64, figures: Figures) -> Report {
-        Report::new(self.bench, self.server.clone(), jobs, figures)
+    async fn report(&self, jobs: u64, figures: Figures) -> Result<Report, BenchError> {
+        let dead_rows = self.dead_rows().await?;
+        Ok(Report::new(self.bench, self.server.clone(), (jobs, dead_rows), figures))
+    }
+
+    /// Dead rows, once no daemon is connected any more: by then the server has been told of all.
+    async fn dead_rows(&self) -> Result<i64, BenchError> {
+        let mut session = self.session();
+        wait::left(&mut session).await?;
+        Ok(session.dead_rows().await?)
     }
 
     fn session(&self) -> BenchSession {

@@ -45,7 +45,7 @@ pub(super) async fn measure(
         stage.claim_p99_to_first = ratio(stage.claims.ms.p99, first);
     }
     let figures = Backlog { handled: part, few: FEW.min(part), stages };
-    Ok(bed.report(bed.bench.jobs, Figures::Backlog(figures)))
+    bed.report(bed.bench.jobs, Figures::Backlog(figures)).await
 }
 
 /// What piles up beside few waiting jobs, stage by stage.
@@ -115,8 +115,10 @@ async fn fed(
             jobs_per_s: rate(&before, &after, jobs),
             claim_p99_to_first: 1.0,
             claims: Claims::of(&metrics.claims.take()),
+            dead_rows: 0,
             cost: Cost::between(&before, &after, jobs),
         })
     };
-    Box::pin(beside(vec![daemon], signals, work)).await
+    let stage = Box::pin(beside(vec![daemon], signals, work)).await?;
+    Ok(Stage { dead_rows: bed.dead_rows().await?, ..stage })
 }

@@ -45,7 +45,7 @@ pub(super) async fn measure(
         preload_wal_per_job: wal_per_job(&[(empty, loaded)], jobs),
         cost: Cost::between(&before, &after, jobs),
     };
-    Ok(bed.report(jobs, Figures::Drain(figures)))
+    bed.report(jobs, Figures::Drain(figures)).await
 }
 
 /// Until every job was handled, then until the table is empty.

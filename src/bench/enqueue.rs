@@ -54,7 +54,7 @@ pub(super) async fn measure(
         bulk_to_bare: ratio(bulk_rows_per_s, bare),
         beside_daemon: beside_daemon(bed, signals, show, (clients, each)).await?,
     };
-    Ok(bed.report(jobs, Figures::Enqueue(figures)))
+    bed.report(jobs, Figures::Enqueue(figures)).await
 }
 
 /// Rows a second of a COPY into the bare table.

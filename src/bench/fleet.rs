@@ -29,7 +29,7 @@ pub(super) async fn measure(
     for crew in &mut crews {
         crew.rate_to_first = ratio(crew.jobs_per_s, first);
     }
-    Ok(bed.report(bed.bench.jobs, Figures::Fleet(Fleet { crews })))
+    bed.report(bed.bench.jobs, Figures::Fleet(Fleet { crews })).await
 }
 
 /// 1, 2, 4 … and at last as many as were asked for.
@@ -74,6 +74,7 @@ async fn one(
         rate_to_first: 1.0,
         connections_per_daemon: tenths(float(connections.unsigned_abs()) / f64::from(daemons)),
         handled_twice: stamps.handled().cast_signed().saturating_sub_unsigned(jobs),
+        dead_rows: bed.dead_rows().await?,
         cost: Cost::between(&before, &after, jobs),
     })
 }

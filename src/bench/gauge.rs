@@ -26,8 +26,6 @@ pub(super) struct Reading {
     pub(super) server_cpu: Option<f64>,
     /// Seconds.
     pub(super) own_cpu: f64,
-    /// As the server counts them.
-    pub(super) dead_rows: i64,
 }
 
 impl Gauge {
@@ -40,11 +38,14 @@ impl Gauge {
     /// The counters now.
     pub(super) async fn read(&mut self) -> Result<Reading, BenchError> {
         let wal_bytes = self.session.wal_bytes().await?;
-        let (at, server_cpu, own_cpu) =
-            (Instant::now(), self.postmaster.map(family_cpu), own_cpu());
-        // Last, so that the question is in no figure of the stretch that ends here.
-        let dead_rows = self.session.dead_rows().await?;
-        Ok(Reading { at, wal_bytes, server_cpu, own_cpu, dead_rows })
+        let (at, server_cpu) = (Instant::now(), self.postmaster.map(family_cpu));
+        Ok(Reading { at, wal_bytes, server_cpu, own_cpu: own_cpu() })
+    }
+
+    /// Dead rows, as far as the server has been told of them: a session tells at its end, and each second or so
+    /// while it works.
+    pub(super) async fn dead_rows(&mut self) -> Result<i64, BenchError> {
+        Ok(self.session.dead_rows().await?)
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn measure(
         bare,
         cost,
     };
-    Ok(bed.report(jobs, Figures::Latency(figures)))
+    bed.report(jobs, Figures::Latency(figures)).await
 }
 
 /// What the INSERTs cost by themselves.

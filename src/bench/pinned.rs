@@ -6,7 +6,7 @@
 //! of the run, which is what is measured. That it is empty is looked at once, at the end.
 
 use super::{
-    Bed, BenchError, Progress, beside,
+    Bed, BenchError, Progress, SETTLE, beside,
     gauge::Gauge,
     handler::Stamps,
     job, or_stopped,
@@ -14,6 +14,7 @@ use super::{
     wait,
 };
 use crate::daemon::Signals;
+use tokio::time::sleep;
 
 /// Parts of a run; the last is compared with the first.
 const SLICES: u64 = 10;
@@ -32,6 +33,8 @@ pub(super) async fn measure(
     let metrics = daemon.metrics();
     metrics.claims.keep();
     let work = async {
+        // Or the first slice would have the daemon's start in it, and the last look the better for it.
+        sleep(SETTLE).await;
         let mut slices = Vec::new();
         let mut pushed = 0;
         for slice in 1..=SLICES {
@@ -45,6 +48,7 @@ pub(super) async fn measure(
             slices.push(Slice {
                 jobs_per_s: rate(&before, &after, until - pushed),
                 claims: Claims::of(&metrics.claims.take()),
+                dead_rows: gauge.dead_rows().await?,
                 cost: Cost::between(&before, &after, until - pushed),
             });
             pushed = until;
@@ -53,7 +57,6 @@ pub(super) async fn measure(
         Ok(slices)
     };
     let slices = Box::pin(beside(vec![daemon], signals, work)).await?;
-    drop(pin);
     let ends = slices.first().zip(slices.last());
     let of = |figure: fn(&Slice) -> f64| {
         ends.map_or(0.0, |(first, last)| ratio(figure(last), figure(first)))
@@ -64,5 +67,7 @@ pub(super) async fn measure(
         handled_twice: stamps.handled().cast_signed().saturating_sub_unsigned(jobs),
         slices,
     };
-    Ok(bed.report(jobs, Figures::Pinned(figures)))
+    let report = bed.report(jobs, Figures::Pinned(figures)).await;
+    drop(pin);
+    report
 }

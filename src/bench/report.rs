@@ -20,6 +20,8 @@ pub struct Report {
     server: ServerSettings,
     /// Of this process, producer included.
     peak_memory_bytes: u64,
+    /// At the end, when all daemons have left.
+    dead_rows: i64,
     #[serde(flatten)]
     figures: Figures,
 }
@@ -113,6 +115,8 @@ pub(super) struct Pinned {
 pub(super) struct Slice {
     pub(super) jobs_per_s: f64,
     pub(super) claims: Claims,
+    /// Of which the server has been told by then.
+    pub(super) dead_rows: i64,
     #[serde(flatten)]
     pub(super) cost: Cost,
 }
@@ -133,6 +137,7 @@ pub(super) struct Stage {
     pub(super) jobs_per_s: f64,
     pub(super) claim_p99_to_first: f64,
     pub(super) claims: Claims,
+    pub(super) dead_rows: i64,
     /// The COPY of what comes meanwhile is in it.
     #[serde(flatten)]
     pub(super) cost: Cost,
@@ -151,6 +156,7 @@ pub(super) struct Crew {
     pub(super) rate_to_first: f64,
     pub(super) connections_per_daemon: f64,
     pub(super) handled_twice: i64,
+    pub(super) dead_rows: i64,
     #[serde(flatten)]
     pub(super) cost: Cost,
 }
@@ -179,8 +185,6 @@ pub(super) struct Cost {
     worker_cpu_s: f64,
     pub(super) pg_cpu_us_per_job: f64,
     worker_cpu_us_per_job: f64,
-    /// At its end.
-    dead_rows: i64,
 }
 
 impl Cost {
@@ -201,7 +205,6 @@ impl Cost {
             worker_cpu_s: thousandths(own),
             pg_cpu_us_per_job: server.map_or(-1.0, each),
             worker_cpu_us_per_job: each(own),
-            dead_rows: stretches.last().map_or(0, |(_, after)| after.dead_rows),
         }
     }
 }
@@ -231,7 +234,12 @@ impl Spread {
 }
 
 impl Report {
-    pub(super) fn new(bench: &Bench, server: ServerSettings, jobs: u64, figures: Figures) -> Self {
+    pub(super) fn new(
+        bench: &Bench,
+        server: ServerSettings,
+        (jobs, dead_rows): (u64, i64),
+        figures: Figures,
+    ) -> Self {
         let config = Config {
             version: env!("CARGO_PKG_VERSION"),
             concurrency: CONCURRENCY,
@@ -247,6 +255,7 @@ impl Report {
             config,
             server,
             peak_memory_bytes: peak_memory(),
+            dead_rows,
             figures,
         }
     }
@@ -281,7 +290,7 @@ impl fmt::Display for Report {
                 writeln!(f, "  slice     jobs/s  claim p50 ms  p99 ms  dead rows")?;
                 for (number, slice) in (1..).zip(&pinned.slices) {
                     let Spread { p50, p99, .. } = slice.claims.ms;
-                    let (rate, dead) = (slice.jobs_per_s, slice.cost.dead_rows);
+                    let (rate, dead) = (slice.jobs_per_s, slice.dead_rows);
                     writeln!(f, "{number:>7} {rate:>10.0} {p50:>13} {p99:>7} {dead:>10}")?;
                 }
                 let (rate, claim) = (pinned.last_to_first_rate, pinned.last_to_first_claim_p99);
@@ -367,7 +376,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_whose_cpu_cannot_be_read_says_minus_one() {
         let at = tokio::time::Instant::now();
-        let reading = Reading { at, wal_bytes: 0, server_cpu: None, own_cpu: 1.0, dead_rows: 0 };
+        let reading = Reading { at, wal_bytes: 0, server_cpu: None, own_cpu: 1.0 };
         let after = Reading { wal_bytes: 5000, own_cpu: 1.5, ..reading };
         let cost = Cost::between(&reading, &after, 10);
         assert_eq!((cost.pg_cpu_us_per_job, cost.worker_cpu_us_per_job), (-1.0, 50_000.0));
@@ -377,17 +386,15 @@ mod tests {
     #[tokio::test]
     async fn stretches_are_added_up_without_what_lies_between() {
         let start = tokio::time::Instant::now();
-        let reading = |seconds: u32, wal_bytes, dead_rows| Reading {
+        let reading = |seconds: u32, wal_bytes| Reading {
             at: start + Duration::from_secs(seconds.into()),
             wal_bytes,
             server_cpu: Some(f64::from(seconds)),
             own_cpu: f64::from(seconds) / 2.0,
-            dead_rows,
         };
-        let stretches =
-            [(reading(0, 0, 9), reading(1, 100, 8)), (reading(5, 900, 7), reading(8, 1200, 6))];
+        let stretches = [(reading(0, 0), reading(1, 100)), (reading(5, 900), reading(8, 1200))];
         let cost = Cost::over(&stretches, 4);
-        assert_eq!((cost.pg_cpu_s, cost.worker_cpu_s, cost.dead_rows), (4.0, 2.0, 6));
+        assert_eq!((cost.pg_cpu_s, cost.worker_cpu_s), (4.0, 2.0));
         assert_eq!((cost.wal_bytes_per_job, rate_over(&stretches, 4)), (100.0, 1.0));
     }
 }

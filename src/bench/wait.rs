@@ -10,6 +10,9 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Between two looks at the table.
 const LOOK_AT_TABLE: Duration = Duration::from_millis(5);
 
+/// Whoever hasn't left by then belongs to somebody else.
+const LEFT: Duration = Duration::from_secs(5);
+
 /// Until so many jobs were handled.
 pub(super) async fn handled(
     stamps: &Stamps,
@@ -24,6 +27,16 @@ pub(super) async fn handled(
             return Err(BenchError::Limit { done, of: jobs });
         }
         sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// Until the server has seen every daemon leave. Those that were told to stop have by then: it is the server's own
+/// process that may take a moment longer.
+pub(super) async fn left(session: &mut BenchSession) -> Result<(), BenchError> {
+    let began = Instant::now();
+    while session.connections().await? > 0 && began.elapsed() < LEFT {
+        sleep(LOOK_AT_TABLE).await;
     }
     Ok(())
 }

@@ -68,6 +68,9 @@ pub(super) enum BenchCommand {
         /// How long each number of clients inserts into either table
         #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=600))]
         seconds: u64,
+        /// Whether jobs that the daemon finishes meanwhile go into history
+        #[arg(long, value_enum, default_value_t = History::Off)]
+        history: History,
     },
     /// Churn jobs through, in ten slices, while an idle transaction holds its snapshot
     #[command(mut_arg("jobs", |jobs| jobs.default_value(MANY)))]
@@ -93,9 +96,9 @@ impl BenchCommand {
             Self::Latency { jobs, rate, history } => {
                 (Work::Latency { rate: *rate }, *jobs, *history)
             }
-            Self::Enqueue { jobs, clients, seconds } => {
+            Self::Enqueue { jobs, clients, seconds, history } => {
                 let each = Duration::from_secs(*seconds);
-                (Work::Enqueue { clients: clients.clone(), each }, *jobs, History::Off)
+                (Work::Enqueue { clients: clients.clone(), each }, *jobs, *history)
             }
             Self::Pinned(load) => (Work::Pinned, load.jobs, load.history),
             Self::Backlog(load) => (Work::Backlog, load.jobs, load.history),
@@ -116,11 +119,12 @@ pub(super) fn run(command: &BenchCommand, context: &Context) -> anyhow::Result<(
         database: past_the_pooler(context.database()?)?,
         environment: context.source.environment().clone(),
     };
-    let report = measure(&bench)?;
+    let (report, dropped) = measure(&bench)?;
     match context.output.format {
-        Format::Json => output::print(&serde_json::to_string(&report)?),
-        Format::Text => output::print(&report.to_string()),
+        Format::Json => output::print(&serde_json::to_string(&report)?)?,
+        Format::Text => output::print(&report.to_string())?,
     }
+    Ok(dropped?)
 }
 
 /// It makes a database of its own, of which a pooler knows nothing.
@@ -133,7 +137,7 @@ fn past_the_pooler(database: Database) -> anyhow::Result<Database> {
     Ok(database.past_the_pooler())
 }
 
-fn measure(bench: &Bench) -> anyhow::Result<Report> {
+fn measure(bench: &Bench) -> anyhow::Result<(Report, Result<(), BenchError>)> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

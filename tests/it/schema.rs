@@ -138,6 +138,32 @@ fn job_has_no_check_no_row_trigger_and_no_volatile_default() {
     });
 }
 
+/// Measured: leaves that are half empty are split half as often (docs/performance.md), and a table whose rows live for
+/// moments is vacuumed by their number, at full speed (migrations/0001).
+#[test]
+fn what_makes_claims_cheap_is_set_on_the_table_and_its_key() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let of = |name| {
+            format!(
+                "SELECT unnest(reloptions) FROM pg_class WHERE oid = 'legwork.{name}'::regclass ORDER BY 1"
+            )
+        };
+        assert_eq!(rows(&mut session, &of("job_pkey")).await, ["fillfactor=45"]);
+        let table = [
+            "autovacuum_analyze_scale_factor=0",
+            "autovacuum_analyze_threshold=100000",
+            "autovacuum_vacuum_cost_delay=0",
+            "autovacuum_vacuum_insert_scale_factor=0",
+            "autovacuum_vacuum_insert_threshold=100000",
+            "autovacuum_vacuum_scale_factor=0",
+            "autovacuum_vacuum_threshold=20000",
+        ];
+        assert_eq!(rows(&mut session, &of("job")).await, table);
+        end(session).await;
+    });
+}
+
 #[test]
 fn everything_in_the_schema_says_who_needs_it() {
     support::run(async |db| {
