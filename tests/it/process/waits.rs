@@ -6,12 +6,13 @@ use std::process::Command;
 use legwork::{CancellationToken, Context, HandlerError, Job};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use sqlx::PgPool;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use super::{Configuration, Notebook, enqueue, enqueue_many};
+use super::{Configuration, Notebook, becomes, enqueue, enqueue_many};
 use crate::library::builder::{beside, ends, enqueued};
-use crate::statements::end;
+use crate::statements::{end, value};
 use crate::support::{self, Daemon, Proxy, http::get};
 
 fn noop() -> [String; 1] {
@@ -24,6 +25,17 @@ fn waiting<'t>(tree: &'t Value, component: &str, place: &str) -> Option<&'t Valu
     let of = components.iter().find(|of| of["name"] == component)?;
     let tasks = of["listed"].as_array().expect("a list");
     tasks.iter().find(|task| task["waits"]["at"] == place)
+}
+
+fn nap() -> String {
+    "[[kind]]\nname = 'nap'\nhandler = 'sleep'\n".to_owned()
+}
+
+/// Enqueues jobs that sleep for ten minutes.
+async fn naps(pool: &PgPool, count: i32) {
+    let naps = "INSERT INTO legwork.job (kind, payload)
+        SELECT 'nap', '600' FROM generate_series(1, $1)";
+    sqlx::query(naps).bind(count).execute(pool).await.expect("jobs can be enqueued");
 }
 
 async fn stops(mut daemon: Daemon) {
@@ -124,7 +136,8 @@ fn a_receiver_that_does_not_answer_is_what_its_job_waits_for() {
 #[test]
 fn a_database_that_says_nothing_is_what_the_loops_wait_for_ever_longer() {
     support::run(async |db| {
-        let (proxy, kinds) = (Proxy::before(&db.url()).await, noop());
+        let (proxy, pool) = (Proxy::before(&db.url()).await, db.pool().await);
+        let kinds = [noop(), [nap()]].concat();
         let configuration = Configuration {
             // Long enough to see it grow.
             statement_timeout: "20s",
@@ -132,6 +145,10 @@ fn a_database_that_says_nothing_is_what_the_loops_wait_for_ever_longer() {
         };
         let daemon = Daemon::start(&configuration.text()).await;
         let admin = daemon.admin().await;
+        let first = enqueue(&pool, "noop").await;
+        becomes(&pool, first, "completed").await;
+        naps(&pool, 1).await;
+        comes_to(admin, "worker", "sleep").await;
         comes_to(admin, "claimer", "claim.call").await;
         proxy.blackhole();
         let looking =
@@ -141,10 +158,40 @@ fn a_database_that_says_nothing_is_what_the_loops_wait_for_ever_longer() {
             looking().await.is_some_and(|now| now > before + 1.0)
         })
         .await;
+        // Its lease is lost meanwhile: the job is told to stop, and its verdict can't be written.
+        comes_to(admin, "completer", "flush.query").await;
         comes_to(admin, "heartbeat", "database.connect").await;
         proxy.heal();
         comes_to(admin, "lookout", "lookout.pause").await;
+        drop(daemon);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_function_of_the_database_is_what_its_job_waits_for_by_the_servers_process() {
+    support::run(async |db| {
+        let (pool, mut session) = (db.pool().await, db.connect().await);
+        let function = "CREATE FUNCTION public.nap(payload jsonb) RETURNS jsonb LANGUAGE sql AS
+            $$ SELECT payload FROM pg_sleep(600) $$";
+        sqlx::query(function).execute(&mut session).await.expect("a function can be made");
+        let kinds =
+            ["[[kind]]\nname = 'calls'\nhandler = 'sql'\nfunction = 'public.nap'\n".to_owned()];
+        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let admin = daemon.admin().await;
+        let id = enqueue(&pool, "calls").await;
+        let worker = comes_to(admin, "worker", "sql.function").await;
+        assert_eq!(worker["job"]["id"], id, "{worker}");
+        let works = "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity
+            WHERE datname = current_database() AND state = 'active' AND query LIKE '%public%nap%'
+                AND pid <> pg_backend_pid()";
+        assert_eq!(worker["waits"]["pid"].to_string(), value(&mut session, works).await);
+        let cancelled = format!("SELECT legwork.cancel({id})");
+        value(&mut session, &cancelled).await;
+        becomes(&pool, id, "cancelled").await;
         stops(daemon).await;
+        end(session).await;
+        pool.close().await;
     });
 }
 
@@ -234,12 +281,10 @@ fn go_tool_pprof_reads_the_profile_of_tasks_and_its_tags() {
         return;
     }
     support::run(async |db| {
-        let kinds = ["[[kind]]\nname = 'nap'\nhandler = 'sleep'\n".to_owned()];
+        let kinds = [nap()];
         let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let (admin, pool) = (daemon.admin().await, db.pool().await);
-        let naps =
-            "INSERT INTO legwork.job (kind, payload) SELECT 'nap', '60' FROM generate_series(1, 3)";
-        sqlx::query(naps).execute(&pool).await.expect("jobs can be enqueued");
+        naps(&pool, 3).await;
         support::eventually("three of them sleep", async || {
             let (_, counted) = get(admin, "/debug/pprof/goroutine?debug=1").await;
             counted.contains("3 @ worker sleep\n")
