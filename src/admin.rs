@@ -5,7 +5,11 @@
 //! body has a limit with a name. Nothing here asks the database: what is shown comes from
 //! `telemetry`. It starts no task: all connections are polled inside [`serve`].
 
+mod access;
 mod connection;
+mod credentials;
+mod foreign;
+mod guesses;
 mod health;
 mod hosts;
 mod listener;
@@ -16,6 +20,7 @@ mod request;
 mod routes;
 mod tasks;
 
+pub use access::{Access, Role};
 pub use connection::serve;
 pub use hosts::Hosts;
 pub use listener::{AdminError, Bound, adopt, bind};

@@ -41,10 +41,10 @@ pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub(crate) use settings::NEEDS_SERVER;
 pub use settings::{
-    Admin, CircuitSettings, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings,
-    HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler,
-    QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings,
-    Tracing,
+    Admin, AdminToken, AdminTokens, CircuitSettings, Claim, CommandSettings, Complete, Daemon,
+    Database, HandlerSettings, HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics,
+    MissingUrl, Otlp, Pooler, QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown,
+    SigningSecret, SqlSettings, Tracing,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

@@ -19,7 +19,7 @@ pub use signals::{Caught, Signals};
 pub use trial::TrialError;
 
 use crate::{
-    admin::{self, AdminError, Bound, Hosts},
+    admin::{self, AdminError, Bound},
     config::{Environment, HandlerSettings, KindSettings, MissingUrl, Settings, Shutdown},
     executor::{Handler, Registry, TypedHandler},
     handlers,
@@ -259,9 +259,8 @@ impl Daemon {
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let hosts = Hosts::named(&self.settings.admin.allow_hosts);
-        let mut running =
-            Running::new(supervisor, (health, metrics), bound.map(|bound| (bound, hosts)));
+        let port = bound.map(|bound| (bound, &self.settings.admin));
+        let mut running = Running::new(supervisor, (health, metrics), port);
         let stats = self.stats(schema);
 
         let schema = tokio::select! {

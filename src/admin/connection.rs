@@ -48,6 +48,12 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
         listen = %bound.local_addr(),
         "The admin port is open"
     );
+    if !bound.local_addr().ip().is_loopback() && !state.access.needs_token() {
+        tracing::info!(
+            event = events::ADMIN_WITHOUT_TOKEN,
+            "Other machines see health and metrics alone: admin.token_file isn't set"
+        );
+    }
     let router = router(state);
     let mut open = FuturesUnordered::new();
     let mut places = Places::default();

@@ -3,21 +3,23 @@
 //! It is written down beside the routes and held to them by tests: the paths are those of the route table,
 //! and every status, content type and body that the port gives is one that stands here.
 
+mod security;
 mod tasks;
 
+use super::routes;
 use crate::telemetry::build;
 use serde_json::{Map, Value, json};
 
 /// The document.
 pub(super) fn document() -> Value {
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Legwork's admin port",
             "version": build::VERSION,
             "summary": "Health, metrics and the version of one daemon.",
             "description": "Jobs are enqueued, looked at and changed in the database: the contract is the row. \
-                Nothing here asks the database. From other machines only health and metrics exist.",
+                Nothing here asks the database. Without a token, other machines are answered health and metrics alone.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "paths": paths(),
@@ -58,7 +60,9 @@ pub(super) fn document() -> Value {
                 },
             },
         },
-    })
+    });
+    security::describe(&mut document, &routes::routes());
+    document
 }
 
 fn paths() -> Value {
@@ -71,7 +75,7 @@ fn paths() -> Value {
             [("200", "So it is.", body.clone()), ("503", "It isn't; the body says why.", body)];
         path(id, summary, &["Verbose"], &answers)
     };
-    let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+    let text = text_body();
     let version =
         json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Version" } } });
     let document = json!({ "application/json": { "schema": { "type": "object" } } });
@@ -84,7 +88,6 @@ fn paths() -> Value {
         "text/plain": { "schema": { "type": "string" } },
     });
     let (alive, takes_jobs) = ("Whether a restart would help", "Whether the daemon takes jobs");
-    let nothing = ("404", "From another machine: nothing is here.", problem_body());
     json!({
         "/health/live": probe("live", alive),
         "/health/ready": probe("ready", takes_jobs),
@@ -92,12 +95,12 @@ fn paths() -> Value {
         "/livez": probe("livez", alive),
         "/readyz": probe("readyz", takes_jobs),
         "/metrics": path("metrics", "Everything in Prometheus' text format", &[], &[("200", "The page.", text)]),
-        "/version": path("version", "Which version runs", &[], &[("200", "It.", version), nothing.clone()]),
+        "/version": path("version", "Which version runs", &[], &[("200", "It.", version)]),
         "/debug/tasks": path("tasks", "What each task and running job waits for", &["Format", "Limit"],
-            &[("200", "The tree.", tasks), nothing.clone()]),
+            &[("200", "The tree.", tasks)]),
         "/debug/pprof/goroutine": path("goroutine", "The same as a profile", &["Debug"],
-            &[("200", "It, for `go tool pprof`; with debug as text.", profile), nothing.clone()]),
-        "/openapi.json": path("openapi", "This document", &[], &[("200", "It.", document), nothing]),
+            &[("200", "It, for `go tool pprof`; with debug as text.", profile)]),
+        "/openapi.json": path("openapi", "This document", &[], &[("200", "It.", document)]),
     })
 }
 
@@ -125,6 +128,10 @@ fn path(id: &str, summary: &str, parameters: &[&str], answers: &[(&str, &str, Va
         json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": responses })
     };
     json!({ "get": operation(id.to_owned(), true), "head": operation(format!("{id}_head"), false) })
+}
+
+fn text_body() -> Value {
+    json!({ "text/plain": { "schema": { "type": "string" } } })
 }
 
 fn problem_body() -> Value {

@@ -4,10 +4,11 @@
 //! or a header isn't taken over but replaced.
 
 use super::{
-    problem::Problem,
+    access::Role,
+    problem::{Problem, as_read_at},
     routes::{AdminState, QUIET},
 };
-use crate::telemetry::events;
+use crate::telemetry::{events, metrics::Refusal};
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -37,6 +38,7 @@ pub(super) async fn observe(
 ) -> Response {
     let started = Instant::now();
     let seen = Seen::of(&request);
+    let path = request.uri().path().to_owned();
     let id = request_id(request.headers());
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
     let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
@@ -47,10 +49,15 @@ pub(super) async fn observe(
     } else {
         next.run(request).instrument(span.clone()).await
     };
+    response = as_read_at(&path, response);
     drop(in_flight);
     let (status, took) = (response.status().as_u16(), started.elapsed());
     metrics.http_answered(&seen.method, &seen.route, status, took);
-    span.in_scope(|| seen.log(status, took));
+    let (role, refusal) = (response.extensions().get(), response.extensions().get());
+    span.in_scope(|| match refusal.copied() {
+        Some(refusal) => seen.log_refused(status, refusal),
+        None => seen.log(status, took, role.copied()),
+    });
     response.headers_mut().insert(&REQUEST_ID, id);
     response
 }
@@ -59,24 +66,41 @@ pub(super) async fn observe(
 struct Seen {
     method: String,
     route: String,
+    peer: Option<IpAddr>,
 }
 
 impl Seen {
     fn of(request: &Request) -> Self {
         let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        Self { method: request.method().to_string(), route: route.unwrap_or(NO_ROUTE).to_owned() }
+        let route = route.unwrap_or(NO_ROUTE).to_owned();
+        Self { method: request.method().to_string(), route, peer: peer(request) }
     }
 
-    fn log(&self, status: u16, took: Duration) {
+    /// As a warning, of which no crowd can have more written than a few.
+    fn log_refused(&self, status: u16, refusal: Refusal) {
+        tracing::warn!(
+            event = events::ADMIN_REFUSED,
+            client.address = self.peer.map(|peer| tracing::field::display(peer.to_canonical())),
+            http.request.method = self.method,
+            http.route = self.route,
+            http.response.status_code = status,
+            reason = refusal.as_str(),
+            "The admin port refused a request because of who asked"
+        );
+    }
+
+    fn log(&self, status: u16, took: Duration, role: Option<Role>) {
         if QUIET.contains(&self.route.as_str()) {
             return;
         }
         tracing::info!(
             event = events::ADMIN_REQUEST,
+            client.address = self.peer.map(|peer| tracing::field::display(peer.to_canonical())),
             duration_ms = took.as_secs_f64() * 1e3,
             http.request.method = self.method,
             http.route = self.route,
             http.response.status_code = status,
+            role = role.map(Role::as_str),
             "The admin port answered a request"
         );
     }
@@ -95,7 +119,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     headers.get(&REQUEST_ID).filter(harmless).cloned().unwrap_or_else(own)
 }
 
-fn peer(request: &Request) -> Option<IpAddr> {
+/// The address at the other end.
+pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 

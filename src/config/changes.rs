@@ -1,17 +1,18 @@
 //! What of another configuration a running daemon can take over, and what needs a restart. Pure.
 //!
-//! Taken over is what is served and how: queues, kinds, schedules, retention, and the log's filter. What
-//! shapes sessions, threads and the tasks beside the jobs' way stays as it was at the start, and is named.
+//! Taken over is what is served and how: queues, kinds, schedules, retention, the log's filter and the
+//! admin port's tokens. What shapes sessions, threads and the tasks beside the jobs' way stays as it was at the start, and is named.
 
-use super::settings::{KindSettings, Log, QueueSettings, ScheduleSettings, Settings};
+use super::settings::{Admin, KindSettings, Log, QueueSettings, ScheduleSettings, Settings};
 
 impl Settings {
     /// These, with what can be taken over from others while the daemon runs.
     #[must_use]
     pub fn with_changes_of(&self, other: &Self) -> Self {
-        let Self { retry, retention, queues, kinds, schedules, log, .. } = other.clone();
+        let Self { retry, retention, queues, kinds, schedules, log, admin, .. } = other.clone();
         let log = Log { filter: log.filter, ..self.log.clone() };
-        Self { retry, retention, queues, kinds, schedules, log, ..self.clone() }
+        let admin = Admin { tokens: admin.tokens, ..self.admin.clone() };
+        Self { retry, retention, queues, kinds, schedules, admin, log, ..self.clone() }
     }
 
     /// The keys in which others differ from these, as mistakes name them.
@@ -51,10 +52,10 @@ impl Settings {
 /// Keys of the file's sections, and whether they differ. Of `[retry]`, whose keys are the kinds'
 /// defaults, each kind tells.
 #[expect(clippy::float_cmp, reason = "written differently is different")]
-fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 31] {
+fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 34] {
     macro_rules! differ {
-        ($($key:literal: $section:ident . $field:ident),* $(,)?) => {
-            [$(($key, a.$section.$field != b.$section.$field)),*]
+        ($($key:literal: $section:ident . $($field:ident).+),* $(,)?) => {
+            [$(($key, a.$section.$($field).+ != b.$section.$($field).+)),*]
         };
     }
     differ![
@@ -83,6 +84,9 @@ fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 31] {
         "retention.discarded": retention.discarded,
         "admin.listen": admin.listen,
         "admin.allow_hosts": admin.allow_hosts,
+        "admin.token_file": admin.tokens.admin,
+        "admin.operator_token_file": admin.tokens.operator,
+        "admin.viewer_token_file": admin.tokens.viewer,
         "log.format": log.format,
         "log.filter": log.filter,
         "metrics.max_kinds": metrics.max_kinds,

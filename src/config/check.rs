@@ -4,6 +4,7 @@
 //! right, so that one mistake isn't reported as two. It opens no port and asks no database; what it
 //! looks at outside of the tree are the programs and secret files that the tree names.
 
+mod admin;
 mod authorities;
 mod command;
 mod connection;
@@ -11,10 +12,12 @@ mod filter;
 mod http;
 mod kind;
 mod schedule;
+mod secrets;
 mod sql;
 mod tracing;
 mod value;
 
+pub(super) use admin::TOKENS;
 pub(crate) use authorities::certificates;
 pub(crate) use tracing::{collector_header, collector_url};
 pub(crate) use value::{killed_early, misnamed, mistakes_of};
@@ -26,12 +29,11 @@ use super::{
     form::duration_text,
     reader::{At, Reader},
     settings::{
-        Admin, Claim, Complete, Daemon, Log, LogFormat, Metrics, QueueSettings, Retentions,
-        Settings, Shutdown,
+        Claim, Complete, Daemon, Log, LogFormat, Metrics, QueueSettings, Retentions, Settings,
+        Shutdown,
     },
 };
 use crate::job::{Backoff, KindPolicy, QueueName};
-use std::net::SocketAddr;
 
 /// What reading needs besides the tree.
 pub(super) struct Given<'a> {
@@ -56,9 +58,6 @@ pub(super) struct Checked {
 /// What is allowed but should be known.
 pub(super) type Warnings = Vec<String>;
 
-/// Most names that the admin port goes by.
-const HOSTS_MAX: usize = 64;
-
 pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
     let mut warnings = Warnings::new();
     let default = Settings::default();
@@ -77,7 +76,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         schedules: schedule::all(reader, given, &mut warnings),
         retry,
         retention,
-        admin: admin(reader, default.admin.listen),
+        admin: admin::settings(reader, given, default.admin.listen, &mut warnings),
         log: log(reader, default.log, &mut warnings),
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
@@ -92,31 +91,6 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
 
 const fn section(section: &'static str) -> At<'static> {
     At { section, item: None }
-}
-
-fn admin(reader: &mut Reader<'_>, default: Option<SocketAddr>) -> Admin {
-    let at = section("admin");
-    let listen = reader.address(at, "listen", default);
-    let names = reader.words(at, "allow_hosts").unwrap_or_default();
-    for why in not_hosts(&names) {
-        reader.refuse(at, "allow_hosts", &why);
-    }
-    let plain = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
-    Admin { listen, allow_hosts: names.iter().map(plain).collect() }
-}
-
-/// What is wrong with names of the admin port.
-fn not_hosts(names: &[String]) -> impl Iterator<Item = String> {
-    let count = names.len();
-    let many =
-        (count > HOSTS_MAX).then(|| format!("{count} names are listed, {HOSTS_MAX} are allowed"));
-    let is_name = |name: &str| {
-        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        (1..=253).contains(&name.len()) && name.chars().all(legal)
-    };
-    let other = names.iter().find(|name| !is_name(name));
-    let other = other.map(|name| format!("{name:?} isn't a host's name, without a port"));
-    many.into_iter().chain(other)
 }
 
 fn daemon(reader: &mut Reader<'_>, environment: &Environment, default: Daemon) -> Daemon {

@@ -4,8 +4,9 @@
 //! a test compares the two, so that neither can drift. Why each value is what it is stands there.
 
 use super::settings::{
-    Admin, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings, KindSettings, Log,
-    LogFormat, Metrics, Pooler, QueueSettings, Retentions, Settings, Shutdown, Tracing,
+    Admin, AdminTokens, Claim, CommandSettings, Complete, Daemon, Database, HandlerSettings,
+    KindSettings, Log, LogFormat, Metrics, Pooler, QueueSettings, Retentions, Settings, Shutdown,
+    Tracing,
 };
 use crate::job::{Backoff, KindName, KindPolicy, QueueName, Retention};
 use std::{
@@ -51,6 +52,7 @@ impl Default for Settings {
             admin: Admin {
                 listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
                 allow_hosts: Vec::new(),
+                tokens: AdminTokens::default(),
             },
             log: Log { format: LogFormat::Auto, filter: "info".into() },
             metrics: Metrics { max_kinds: 200 },

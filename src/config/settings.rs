@@ -3,9 +3,11 @@
 //! It can only be had from `config`'s checks or, for the library, from the defaults; what it holds
 //! is immutable while the daemon runs.
 
+mod admin;
 mod http;
 mod tracing;
 
+pub use admin::{Admin, AdminToken, AdminTokens};
 pub use http::{CircuitSettings, HttpSettings, SigningSecret};
 pub use tracing::{Otlp, Tracing};
 
@@ -14,7 +16,7 @@ use crate::{
     job::{KindName, KindPolicy, QueueName, RateLimit, Retention, ScheduleName},
     schedule::{CatchUp, Overlap, Rule},
 };
-use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fmt, path::PathBuf, time::Duration};
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq)]
@@ -305,15 +307,6 @@ pub struct ScheduleSettings {
     pub overlap: Overlap,
     /// Within which time of its instant a job is due.
     pub jitter: Duration,
-}
-
-/// `[admin]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Admin {
-    /// Where it listens; absent = off.
-    pub listen: Option<SocketAddr>,
-    /// Names by which it is asked, besides addresses and `localhost`; in lower case.
-    pub allow_hosts: Vec<String>,
 }
 
 /// How log lines look.

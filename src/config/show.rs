@@ -1,6 +1,7 @@
 //! Each effective value with its source, for `legwork config show`; secrets blotted out.
 
 use super::{
+    check::TOKENS,
     environment::Environment,
     file::Item,
     form,
@@ -104,9 +105,24 @@ impl Showing<'_> {
         });
         let (value, source) = match own.or(heir) {
             Some(value) => (self.value(value, key.form), value.origin().unwrap_or(DEFAULT)),
-            None => (self.default(at, key)?, DEFAULT),
+            None => return self.token(key).or_else(|| self.by_default(at, key)),
         };
         Some(Shown { key: at.label(key.name()), value, source: source.to_owned() })
+    }
+
+    fn by_default(&self, at: At<'_>, key: &Key) -> Option<Shown> {
+        let value = self.default(at, key)?;
+        Some(Shown { key: at.label(key.name()), value, source: DEFAULT.into() })
+    }
+
+    /// A token of the admin port that comes from the service's credentials.
+    fn token(&self, key: &Key) -> Option<Shown> {
+        let tokens = &self.settings.admin.tokens;
+        let held = [&tokens.admin, &tokens.operator, &tokens.viewer];
+        let of = |(name, _): &(&str, &str)| key.path.strip_prefix("admin.") == Some(*name);
+        let number = TOKENS.iter().position(of).filter(|number| !held[*number].is_empty())?;
+        let source = format!("credential {}", TOKENS[number].1);
+        Some(Shown { key: key.path.into(), value: "\"…\"".into(), source })
     }
 
     fn value(&self, value: &Value, form: Form) -> String {

@@ -9,6 +9,7 @@ mod precedence;
 mod random;
 mod schema;
 mod secrets;
+mod tokens;
 mod urls;
 
 use super::{Environment, Loaded, Mistakes, Source, load};

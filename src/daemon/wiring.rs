@@ -15,10 +15,10 @@ use super::{
     shutdown,
 };
 use crate::{
-    admin::{self, AdminState, Bound, Hosts},
+    admin::{self, Access, AdminState, Bound, Hosts},
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
-    config::Settings,
+    config::{Admin, Settings},
     executor::Registry,
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
@@ -93,7 +93,7 @@ impl Running {
     pub(super) fn new(
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
-        bound: Option<(Bound, Hosts)>,
+        port: Option<(Bound, &Admin)>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
@@ -120,10 +120,14 @@ impl Running {
             left: Notify::new(),
             hints: Arc::default(),
         };
-        if let Some((bound, hosts)) = bound {
+        if let Some((bound, admin)) = port {
             let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
+            // Before anything can be asked.
+            running.told.tokens.send_replace(admin.tokens.clone());
+            let access = Access::by(running.told.tokens.subscribe());
+            let hosts = Hosts::named(&admin.allow_hosts);
             let (tasks, attempts) = (supervisor.clone(), Arc::clone(&running.attempts));
-            let state = AdminState { health, metrics, hosts, supervisor: tasks, attempts };
+            let state = AdminState { health, metrics, hosts, access, supervisor: tasks, attempts };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
             // A listener can't be bound twice, so the port is not started again: it fails loudly.

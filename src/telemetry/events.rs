@@ -80,7 +80,9 @@ events! {
     FUNCTION_FAILED = "function.failed", "A function of an sql kind can't be called, lacks a right or something that it names, or couldn't be ended: mend it.", ["function", "error.message"];
     ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];
     ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.", ["error.message"];
-    ADMIN_REQUEST = "admin.request", "The admin port answered a request.", ["duration_ms", "http.request.method", "http.route", "http.response.status_code"];
+    ADMIN_REQUEST = "admin.request", "The admin port answered a request, to somebody with this `role` where one was needed.", ["client.address", "duration_ms", "http.request.method", "http.route", "http.response.status_code", "role"];
+    ADMIN_WITHOUT_TOKEN = "admin.without_token", "The admin port can be reached from other machines and has no token: for them only health and metrics exist.", [];
+    ADMIN_REFUSED = "admin.refused", "The admin port refused a request because of who asked; `reason` is that of `legwork_admin_refused_total`.", ["client.address", "http.request.method", "http.route", "http.response.status_code", "reason"];
     SPANS_LOST = "spans.lost", "The collector doesn't take spans; said once until it does. They are counted and gone.", ["collector", "error.message"];
     SPANS_TAKEN = "spans.taken", "The collector takes spans again.", ["collector"];
     LOG_THROTTLED = "log.throttled", "Lines of one place repeated too fast: `log.suppressed` of them were left out, of the event `log.event`.", ["log.suppressed", "log.event"];

@@ -5,6 +5,7 @@
 //! two daemons in one process (tests, the library) count apart. Names that aren't in `catalogue`
 //! can't be recorded. It doesn't serve HTTP and it asks the database nothing.
 
+mod admin;
 mod catalogue;
 mod claims;
 mod daemon;
@@ -17,6 +18,7 @@ mod registry;
 mod runtime;
 mod samplers;
 
+pub use admin::{Refusal, RefusalMetrics};
 pub use catalogue::{CATALOGUE, Definition, Shape};
 pub use claims::{ClaimTime, ClaimTimes};
 pub use daemon::{DaemonMetrics, Freshness, Session};

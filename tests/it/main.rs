@@ -31,6 +31,7 @@ mod schema;
 mod sql;
 mod statements;
 mod support;
+mod tokens;
 mod traces;
 mod transactions;
 mod traps;

@@ -1,5 +1,6 @@
 //! The document of the port against the port: the same routes, and answers as they stand there.
 
+use super::asked::{VIEWER, tokens};
 use super::*;
 use axum::{
     body::{Body, to_bytes},
@@ -131,7 +132,7 @@ fn the_document_has_the_routes_that_exist_and_no_other() {
     let document = openapi::document();
     let described: BTreeSet<_> = document["paths"].as_object().unwrap().keys().cloned().collect();
     let routes: BTreeSet<_> =
-        routes::routes().into_iter().map(|(path, _)| path.to_owned()).collect();
+        routes::routes().into_iter().map(|route| route.path.to_owned()).collect();
     assert_eq!(described, routes);
     assert_eq!(document["openapi"], "3.1.0");
 }
@@ -144,16 +145,24 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
     let text = [("accept", "text/plain")];
     let rebound = [("host", "evil.example.com")];
+    let (right, guess) = ([("authorization", VIEWER)], [("authorization", "Bearer wrong")]);
     well.health.enter(Phase::Ready);
     well.health.warn("configuration", Some("it wasn't reloaded".into()));
     let ill = AdminState { health: Health::new(Duration::ZERO), ..state() };
+    let [guarded, guessed] = [(); 2].map(|()| AdminState { access: tokens(), ..state() });
+    for token in ["1", "2", "3", "4", "5", "6"] {
+        let token = format!("Bearer {token}");
+        let wrong = [("authorization", &*token)];
+        ask(&guessed, (Method::GET, "/version"), &wrong, HERE).await;
+    }
+    let foreign = [("origin", "https://evil.example.com")];
     let document = served(well.clone(), async |at| get(at, "/openapi.json", "").await).await;
     assert_eq!(header(&document, "content-type"), Some("application/json"));
     let document: Value = serde_json::from_str(body(&document)).unwrap();
 
     let mut seen = BTreeSet::new();
     let as_text = "/debug/pprof/goroutine?debug=1";
-    for path in routes::routes().into_iter().map(|(path, _)| path).chain([as_text]) {
+    for path in routes::routes().into_iter().map(|route| route.path).chain([as_text]) {
         for method in [Method::GET, Method::HEAD] {
             for state in [&well, &ill] {
                 for (headers, peer) in [
@@ -163,8 +172,17 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                     (&large[..], HERE),
                     (&rebound[..], HERE),
                     (&[][..], ELSEWHERE),
+                    (&foreign[..], HERE),
                 ] {
                     let exchange = ask(state, (method.clone(), path), headers, peer).await;
+                    seen.insert(held(&document, exchange).await);
+                }
+            }
+            for state in [&guarded, &guessed] {
+                for headers in [&[][..], &right[..], &guess[..]] {
+                    let exchange = ask(state, (method.clone(), path), headers, ELSEWHERE).await;
+                    seen.insert(held(&document, exchange).await);
+                    let exchange = ask(state, (method.clone(), path), headers, HERE).await;
                     seen.insert(held(&document, exchange).await);
                 }
             }
@@ -172,6 +190,10 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
             let refused = ask(&well, (method, path), &[], HERE).await.response;
             assert_eq!(refused.status(), 405, "{path} has methods that aren't described");
+            if refused.headers().contains_key("x-go-pprof") {
+                assert!(path.starts_with("/debug/pprof/"), "{path} answers as Go does");
+                continue;
+            }
             assert_eq!(refused.headers()["content-type"], "application/problem+json");
             let refused = to_bytes(refused.into_body(), 4096).await.unwrap();
             let problem: Value = serde_json::from_slice(&refused).unwrap();

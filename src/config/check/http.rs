@@ -3,18 +3,17 @@
 //! No name is looked up and nothing is connected to: a host that doesn't resolve yet is found by the
 //! first attempt. An address that stands in the URL itself is judged here.
 
-use super::{Warnings, authorities};
+use super::{Warnings, authorities, secrets};
 use crate::config::{
     egress::Egress,
     reader::{At, Reader},
-    secret,
     settings::{CircuitSettings, HttpSettings, SigningSecret},
 };
 use ::url::Url;
 use rustls::pki_types::CertificateDer;
 use std::path::Path;
 
-/// Most headers of a kind, most secrets, and most hosts that it allows.
+/// Most headers of a kind, and most hosts that it allows.
 const ITEMS_MAX: usize = 64;
 /// Longest header, in bytes.
 const HEADER_MAX_BYTES: usize = 8 * 1024;
@@ -47,7 +46,12 @@ pub(super) fn settings(
     warnings: &mut Warnings,
 ) -> Option<HttpSettings> {
     let headers = headers(reader, at);
-    let secrets = secrets(reader, at);
+    let secrets = secrets::all(
+        reader,
+        at,
+        ("secret_file", "requests aren't to be signed"),
+        SigningSecret::parse,
+    );
     let authorities = trusted(reader, at);
     let egress = egress(reader, at);
     let connect_timeout = reader.duration(at, "connect_timeout", HttpSettings::CONNECT_TIMEOUT);
@@ -175,31 +179,6 @@ fn header(name: &str, value: &str) -> Result<(), String> {
         return Err(format!("{name} is longer than {HEADER_MAX_BYTES} bytes"));
     }
     Ok(())
-}
-
-fn secrets(reader: &mut Reader<'_>, at: At<'_>) -> Vec<SigningSecret> {
-    let files = reader.one_or_more(at, "secret_file");
-    let is_given = reader.raw(at, "secret_file").is_some();
-    if files.is_empty() && is_given && reader.sound(at, &["secret_file"]) {
-        let why = "no file is listed: leave the key out if requests aren't to be signed";
-        reader.refuse(at, "secret_file", why);
-    }
-    if files.len() > ITEMS_MAX {
-        let why = format!("{} files are listed, {ITEMS_MAX} are allowed", files.len());
-        reader.refuse(at, "secret_file", &why);
-        return Vec::new();
-    }
-    let mut secrets = Vec::new();
-    for file in files {
-        let secret = secret::read(Path::new(&file));
-        match secret
-            .and_then(|text| SigningSecret::parse(&text).map_err(|why| format!("{file}: {why}")))
-        {
-            Ok(secret) => secrets.push(secret),
-            Err(why) => reader.refuse(at, "secret_file", &why),
-        }
-    }
-    secrets
 }
 
 fn trusted(reader: &mut Reader<'_>, at: At<'_>) -> Vec<CertificateDer<'static>> {

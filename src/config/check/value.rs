@@ -3,7 +3,7 @@
 //! What their types can't hold otherwise (names, rate limits, backoffs, functions, secrets, patterns) isn't looked at
 //! again. Contradictions stand here once, for files as well.
 
-use super::{collector_url, command, filter, http, not_hosts, section, sql};
+use super::{admin, collector_url, command, filter, http, section, sql};
 use crate::{
     config::{
         bounds::{Amount, outside},
@@ -101,7 +101,7 @@ impl Found {
             shutdown,
             claim,
             complete,
-            admin,
+            admin: port,
             log,
             metrics,
             tracing,
@@ -142,8 +142,8 @@ impl Found {
                 self.note(section("daemon"), key, &why);
             }
         }
-        for why in not_hosts(&admin.allow_hosts) {
-            self.note(section("admin"), "allow_hosts", &why);
+        for (key, why) in admin::wrong(port) {
+            self.note(section("admin"), key, &why);
         }
         let collector = tracing.otlp.as_ref().map(|otlp| collector_url(otlp.traces.as_str(), true));
         if let Some(Err(why)) = collector {

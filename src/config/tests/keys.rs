@@ -92,9 +92,12 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 12] = [
     "database.url_file",
     "database.direct_url_file",
+    "admin.token_file",
+    "admin.operator_token_file",
+    "admin.viewer_token_file",
     "queue.name",
     "kind.name",
     "kind.unsafe_shell",
@@ -223,6 +226,9 @@ fn the_default_file_is_right_with_all_its_examples() {
         ("/run/secrets/database-url", "postgres:///app"),
         ("/run/secrets/database-direct-url", "postgres:///app"),
         ("/run/secrets/webhook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("/run/secrets/admin-token", "a-token-of-32-bytes-for-everything"),
+        ("/run/secrets/operator-token", "a-token-of-32-bytes-to-steer-jobs"),
+        ("/run/secrets/viewer-token", "a-token-of-32-bytes-to-look-at-it"),
         ("/etc/legwork/ca.pem", super::http::AUTHORITY),
     ];
     for Owner { handler, .. } in OWNERS {

@@ -1,7 +1,7 @@
 //! What of the settings tasks look up anew each time, since a reload may change it.
 
 use crate::{
-    config::{HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
+    config::{AdminTokens, HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
     postgres::Load,
 };
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub(super) struct Told {
     pub(super) scheduler: Arc<Notify>,
     /// For the ender, which tells whether functions can be called.
     pub(super) called: watch::Sender<Vec<SqlSettings>>,
+    /// For the admin port.
+    pub(super) tokens: watch::Sender<AdminTokens>,
 }
 
 impl Told {
@@ -27,6 +29,7 @@ impl Told {
         self.load.send_replace(load);
         change(&self.kept, kept);
         change(&self.called, called(settings));
+        change(&self.tokens, settings.admin.tokens.clone());
         self.schedules.send_replace(settings.schedules.clone());
         self.scheduler.notify_one();
     }

@@ -160,6 +160,8 @@ catalogue! {
         "Duration of a request of the admin port.";
     HTTP_IN_FLIGHT = "legwork_http_requests_in_flight", Gauge, ["method", "path"],
         "Requests that the admin port is answering now.";
+    ADMIN_REFUSED = "legwork_admin_refused_total", Counter, ["reason"],
+        "Requests that the admin port refused because of who asked: without a token where one is needed, with a wrong one, with one after too many wrong ones, of too small a role, by a page of another origin, or from elsewhere where there is no token.";
     DB_CONNECTIONS = "legwork_db_connections", Gauge, ["role", "state"],
         "The daemon's own database sessions.";
     DB_OPERATION = "legwork_db_operation_duration_seconds", Histogram(STATEMENT_SECONDS),

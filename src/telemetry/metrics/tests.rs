@@ -32,6 +32,7 @@ fn touch_everything(metrics: &Metrics) {
     metrics.worker_restarts("claimer", "panic").increment(1);
     metrics.flush("final").late(LateReason::LeaseLost);
     metrics.http_answered("GET", "/metrics", 200, Duration::ZERO);
+    metrics.admin_refusals().refused(Refusal::Role);
     metrics.observe_runtime(&tokio::runtime::Handle::current());
 }
 

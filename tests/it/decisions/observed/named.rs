@@ -134,6 +134,12 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "traps::port::the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file",
     ),
     (
+        "admin.token_file",
+        "tokens::a_token_is_replaced_without_a_restart_and_a_bad_one_changes_nothing",
+    ),
+    ("admin.operator_token_file", "tokens::with_tokens_everybody_needs_one_and_nothing_shows_them"),
+    ("admin.viewer_token_file", "tokens::with_tokens_everybody_needs_one_and_nothing_shows_them"),
+    (
         "log.format",
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
@@ -474,6 +480,14 @@ pub(super) const HEADERS: &[(&str, &str)] = &[
     (
         "webhook-timestamp",
         "receivers::requests::a_published_library_takes_the_signature_of_each_secret_and_no_other",
+    ),
+    (
+        "X-Forwarded-For",
+        "tokens::without_a_token_this_machine_asks_everything_and_others_see_health_and_metrics",
+    ),
+    (
+        "X-Real-IP",
+        "admin::tests::asked::without_a_token_the_machine_itself_may_ask_everything_and_others_health_and_metrics",
     ),
     ("X-Request-ID", "admin::tests::only_a_harmless_request_id_comes_back"),
 ];

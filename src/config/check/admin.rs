@@ -1,0 +1,126 @@
+//! `[admin]`: where the port is, by which names it goes, and the tokens of those who may ask it.
+
+use super::{Given, Warnings, secrets, section};
+use crate::config::{
+    reader::{At, Reader},
+    secret,
+    settings::{Admin, AdminToken, AdminTokens},
+};
+use std::net::SocketAddr;
+
+/// Most names that the port goes by.
+const HOSTS_MAX: usize = 64;
+/// A key and a credential.
+type Named = (&'static str, &'static str);
+/// The keys that name files with tokens, and the credentials that stand in for them, highest role first.
+pub(in crate::config) const TOKENS: [Named; 3] = [
+    ("token_file", "admin-token"),
+    ("operator_token_file", "admin-operator-token"),
+    ("viewer_token_file", "admin-viewer-token"),
+];
+
+pub(super) fn settings(
+    reader: &mut Reader<'_>,
+    given: &Given<'_>,
+    default: Option<SocketAddr>,
+    warnings: &mut Warnings,
+) -> Admin {
+    let at = section("admin");
+    let listen = reader.address(at, "listen", default);
+    let names = reader.words(at, "allow_hosts").unwrap_or_default();
+    for why in not_hosts(&names) {
+        reader.refuse(at, "allow_hosts", &why);
+    }
+    let plain = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
+    let allow_hosts = names.iter().map(plain).collect();
+    Admin { listen, allow_hosts, tokens: tokens(reader, at, given, warnings) }
+}
+
+/// What is wrong with a port that a program describes, by key.
+pub(super) fn wrong(port: &Admin) -> impl Iterator<Item = (&'static str, String)> {
+    let hosts = not_hosts(&port.allow_hosts).map(|why| ("allow_hosts", why));
+    hosts.chain(shared(&port.tokens).map(|((key, _), why)| (key, why)))
+}
+
+/// What is wrong with names of the port.
+fn not_hosts(names: &[String]) -> impl Iterator<Item = String> {
+    let count = names.len();
+    let many =
+        (count > HOSTS_MAX).then(|| format!("{count} names are listed, {HOSTS_MAX} are allowed"));
+    let is_name = |name: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        (1..=253).contains(&name.len()) && name.chars().all(legal)
+    };
+    let other = names.iter().find(|name| !is_name(name));
+    let other = other.map(|name| format!("{name:?} isn't a host's name, without a port"));
+    many.into_iter().chain(other)
+}
+
+fn tokens(
+    reader: &mut Reader<'_>,
+    at: At<'_>,
+    given: &Given<'_>,
+    warnings: &mut Warnings,
+) -> AdminTokens {
+    let [admin, operator, viewer] = TOKENS.map(|named| of_role(reader, at, given, named));
+    let tokens = AdminTokens { admin, operator, viewer };
+    for (named, why) in shared(&tokens) {
+        refuse(reader, at, named, &why);
+    }
+    if tokens.admin.is_empty() && !tokens.is_empty() && reader.sound(at, &["token_file"]) {
+        warnings
+            .push("admin.token_file isn't set, so nobody may do what the role admin may".into());
+    }
+    tokens
+}
+
+/// Tokens of a role that a higher one has as well, by which the lower one would be all that it isn't to be.
+fn shared(tokens: &AdminTokens) -> impl Iterator<Item = (Named, String)> {
+    let AdminTokens { admin, operator, viewer } = tokens;
+    let [of_admin, of_operator, of_viewer] = TOKENS;
+    let pairs = [
+        ((of_operator, operator), (of_admin, admin)),
+        ((of_viewer, viewer), (of_admin, admin)),
+        ((of_viewer, viewer), (of_operator, operator)),
+    ];
+    pairs
+        .into_iter()
+        .filter(|((_, lower), (_, higher))| lower.iter().any(|it| higher.contains(it)))
+        .map(|((named, _), ((key, _), _))| {
+            let other = section("admin").label(key);
+            (named, format!("it is a token of {other} as well: each role needs one of its own"))
+        })
+}
+
+/// The tokens of a role: of its key, else of the service's credential.
+fn of_role(
+    reader: &mut Reader<'_>,
+    at: At<'_>,
+    given: &Given<'_>,
+    (key, credential): Named,
+) -> Vec<AdminToken> {
+    if reader.raw(at, key).is_some() {
+        return secrets::all(reader, at, (key, "nobody is to have that role"), AdminToken::parse);
+    }
+    let file = given.environment.credentials_directory().map(|dir| dir.join(credential));
+    let Some(path) = file.filter(|path| path.exists()) else { return Vec::new() };
+    let token =
+        secret::read(&path).and_then(|text| AdminToken::parse(&text).map_err(str::to_owned));
+    match token {
+        Ok(token) => vec![token],
+        Err(why) => {
+            refuse(reader, at, (key, credential), &why);
+            Vec::new()
+        }
+    }
+}
+
+/// Notes what is wrong where the token is from.
+fn refuse(reader: &mut Reader<'_>, at: At<'_>, (key, credential): Named, why: &str) {
+    if reader.raw(at, key).is_some() {
+        reader.refuse(at, key, why);
+    } else {
+        let place = format!("credential {credential}");
+        reader.mistakes.push(format!("{}: {why}", at.label(key)), Some(&place));
+    }
+}

@@ -1,0 +1,65 @@
+//! Handles for whom the admin port refuses.
+
+use super::{Metrics, catalogue as c};
+use metrics::Counter;
+
+/// Why somebody is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A token is needed, and none came.
+    NoToken,
+    /// A token came that is none.
+    WrongToken,
+    /// It isn't looked at: too many wrong ones came from there.
+    TooManyGuesses,
+    /// The token's role is too small.
+    Role,
+    /// A page of another origin asks.
+    ForeignPage,
+    /// There is no token, and it isn't the machine itself that asks.
+    Elsewhere,
+}
+
+impl Refusal {
+    const ALL: [Self; 6] = [
+        Self::NoToken,
+        Self::WrongToken,
+        Self::TooManyGuesses,
+        Self::Role,
+        Self::ForeignPage,
+        Self::Elsewhere,
+    ];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::WrongToken => "wrong_token",
+            Self::TooManyGuesses => "too_many_guesses",
+            Self::Role => "role",
+            Self::ForeignPage => "foreign_page",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+}
+
+/// A counter for each reason, there from the start, so that the first of a kind is a rise.
+#[derive(Debug, Clone)]
+pub struct RefusalMetrics([Counter; Refusal::ALL.len()]);
+
+impl RefusalMetrics {
+    /// A request was refused.
+    pub fn refused(&self, refusal: Refusal) {
+        self.0[refusal as usize].increment(1);
+    }
+}
+
+impl Metrics {
+    /// Whom the admin port refuses.
+    pub fn admin_refusals(&self) -> RefusalMetrics {
+        RefusalMetrics(
+            Refusal::ALL
+                .map(|refusal| self.registry.counter(&c::ADMIN_REFUSED, &[refusal.as_str()])),
+        )
+    }
+}
