@@ -21,6 +21,7 @@ mod places;
 mod problem;
 mod request;
 mod routes;
+mod tasks;
 
 pub use access::{Access, Role};
 pub use api::Configured;

@@ -22,7 +22,7 @@ use crate::{
     config::Claim,
     heartbeat::Leases,
     job::{ClaimedJob, KindName, QueueName},
-    supervise,
+    supervise::{self, WaitPoint, at},
     telemetry::{
         events,
         health::Check,
@@ -171,7 +171,7 @@ impl<S: ClaimSource> Claimer<S> {
         self.claim_until_halted(&mut state).await;
         if self.shared.halt.is_cancelled() && !self.shared.stop.is_cancelled() {
             self.shared.check.failing("told to claim nothing more");
-            supervise::waiting(self.shared.stop.cancelled()).await;
+            supervise::waiting(at(WaitPoint::ClaimHalted, self.shared.stop.cancelled())).await;
         }
     }
 
@@ -184,7 +184,8 @@ impl<S: ClaimSource> Claimer<S> {
             }
             let most = self.group.most.min(self.shared.settings.batch);
             let reserve = self.group.slots.reserve(most, state.backlog);
-            let ready = async { (self.shared.leases.current().await, reserve.await) };
+            let lease = at(WaitPoint::Lease, self.shared.leases.current());
+            let ready = async { (lease.await, reserve.await) };
             let ready = supervise::waiting(self.shared.halt.run_until_cancelled(ready));
             let Some((boot, Some(mut slots))) = ready.await else {
                 return;
@@ -222,7 +223,9 @@ impl<S: ClaimSource> Claimer<S> {
     async fn pass_on(&self, batch: Vec<Assignment>) -> bool {
         let since = Instant::now();
         // A batch that waits here is nobody else's, so the watchdog mustn't end this.
-        let passed = supervise::waiting(self.group.outbox.send(batch)).await.is_ok();
+        let passed = at(WaitPoint::ChannelSend, supervise::waiting(self.group.outbox.send(batch)))
+            .await
+            .is_ok();
         self.queue_metrics.channel_send_wait_seconds.record(since.elapsed().as_secs_f64());
         passed
     }
@@ -276,15 +279,20 @@ impl<S: ClaimSource> Claimer<S> {
                 sleep(shut).await;
             }
         };
-        state.woken = tokio::select! {
-            () = self.shared.halt.cancelled() => return,
-            () = wake => true,
-            () = sleep(pause), if !idle => false,
-            seen = self.post.stand(), if idle => {
-                state.marks.reach(&seen);
-                false
+        let rest = async {
+            tokio::select! {
+                () = self.shared.halt.cancelled() => None,
+                () = wake => Some(true),
+                () = sleep(pause), if !idle => Some(false),
+                seen = self.post.stand(), if idle => {
+                    state.marks.reach(&seen);
+                    Some(false)
+                }
             }
         };
+        let place = if idle { WaitPoint::ClaimCall } else { WaitPoint::ClaimRest };
+        let Some(woken) = at(place, rest).await else { return };
+        state.woken = woken;
         let source = if state.woken { WakeSource::Notify } else { WakeSource::Poll };
         self.queue_metrics.woke(source);
     }
@@ -293,6 +301,7 @@ impl<S: ClaimSource> Claimer<S> {
     async fn complain(&self, state: &mut State, error: &ClaimError) {
         state.backlog = false;
         state.woken = false;
+        supervise::failed(error);
         self.shared.check.failing("claims aren't answered");
         if state.failures == 0 {
             let error: &dyn std::error::Error = error;
@@ -301,6 +310,6 @@ impl<S: ClaimSource> Claimer<S> {
         state.failures = state.failures.saturating_add(1);
         let pause = failure_pause(state.failures);
         // Told to stop or not, the loop looks at the token next.
-        self.shared.halt.run_until_cancelled(sleep(pause)).await;
+        at(WaitPoint::RetryPause, self.shared.halt.run_until_cancelled(sleep(pause))).await;
     }
 }

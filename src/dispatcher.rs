@@ -10,7 +10,7 @@ pub use limiter::Limiter;
 use crate::{
     completer::Settled,
     job::{Verdict, refuse_before_running},
-    supervise,
+    supervise::{self, WaitPoint, at},
     worker::{Assignment, Pool, Slot, Slots},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -76,7 +76,8 @@ impl Dispatcher {
         loop {
             // First what a task that failed has left.
             self.one_by_one(allowed, turn).await;
-            let Some(batch) = supervise::waiting(inbox.recv()).await else { return };
+            let next = at(WaitPoint::ChannelReceive, supervise::waiting(inbox.recv()));
+            let Some(batch) = next.await else { return };
             let jobs = self.gate(batch).await;
             if self.limits.limiters.is_empty() && !self.stop.is_cancelled() {
                 self.pool.give(jobs);
@@ -163,7 +164,7 @@ impl Limits {
                 }
                 Err(not_yet) => {
                     drop(slot);
-                    sleep(not_yet).await;
+                    at(WaitPoint::Limiter, sleep(not_yet)).await;
                 }
             }
         }

@@ -10,7 +10,11 @@ mod leases;
 
 pub use leases::{Leases, Publisher};
 
-use crate::{config, telemetry::events};
+use crate::{
+    config,
+    supervise::{self, Thread, WaitPoint, at},
+    telemetry::events,
+};
 use std::{
     future::Future,
     sync::{
@@ -89,14 +93,14 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs the heartbeat until it is told to stop. Blocks its thread.
 pub fn run(
-    keeper: impl LeaseKeeper,
-    times: LeaseTimes,
+    (keeper, times): (impl LeaseKeeper, LeaseTimes),
     reports: Reports,
     publisher: Publisher,
+    notes: Thread,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pulse = pulse(Arc::clone(&reports.pulse));
-    let beat = Heartbeat { keeper, times, reports, publisher }.beat();
+    let beat = notes.over(Heartbeat { keeper, times, reports, publisher }.beat());
     runtime.block_on(async {
         tokio::select! {
             () = beat => {}
@@ -165,6 +169,7 @@ impl<K: LeaseKeeper> Heartbeat<K> {
             match timeout_at(sent + self.times.own_limit(), self.keeper.register(boot)).await {
                 Ok(Ok(())) => return Some((boot, sent)),
                 Ok(Err(error)) if !said => {
+                    supervise::failed(&error);
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(
                         event = events::HEARTBEAT_FAILED,
@@ -175,7 +180,8 @@ impl<K: LeaseKeeper> Heartbeat<K> {
                 }
                 Ok(Err(_)) | Err(_) => {}
             }
-            self.reports.stop.run_until_cancelled(sleep(RETRY_PAUSE)).await?;
+            at(WaitPoint::RetryPause, self.reports.stop.run_until_cancelled(sleep(RETRY_PAUSE)))
+                .await?;
         }
     }
 
@@ -184,8 +190,9 @@ impl<K: LeaseKeeper> Heartbeat<K> {
         let (mut confirmed, mut said) = (registered, false);
         let mut next = confirmed + self.times.interval;
         loop {
-            let pause = sleep_until(next);
-            if self.reports.stop.clone().run_until_cancelled(pause).await.is_none() {
+            let stop = self.reports.stop.clone();
+            let pause = stop.run_until_cancelled(sleep_until(next));
+            if at(WaitPoint::RoundPause, pause).await.is_none() {
                 return true;
             }
             let limit = confirmed + self.times.own_limit();
@@ -198,6 +205,7 @@ impl<K: LeaseKeeper> Heartbeat<K> {
                 }
                 Ok(Ok(false)) | Err(_) => return false,
                 Ok(Err(error)) => {
+                    supervise::failed(&error);
                     if !std::mem::replace(&mut said, true) {
                         let error: &dyn std::error::Error = &error;
                         tracing::warn!(

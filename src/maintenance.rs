@@ -26,7 +26,11 @@ pub use rounds::{CANCEL_REST, cancel_requested, expire};
 pub use scheduler::Scheduler;
 pub use stats::Stats;
 
-use crate::{postgres::DbError, supervise, telemetry::events};
+use crate::{
+    postgres::DbError,
+    supervise::{self, WaitPoint, at},
+    telemetry::events,
+};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -85,6 +89,7 @@ async fn rounds<Round, Work>(
                 paused(pause)
             }
             Err(error) => {
+                supervise::failed(&error);
                 if !std::mem::replace(&mut failing, true) {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(
@@ -98,6 +103,8 @@ async fn rounds<Round, Work>(
             }
         };
         // Told to stop or not, the loop looks at the token next.
-        supervise::waiting(stop.run_until_cancelled(timeout(pause, woken.notified()))).await;
+        let rest = stop.run_until_cancelled(timeout(pause, woken.notified()));
+        let place = if failing { WaitPoint::RetryPause } else { WaitPoint::RoundPause };
+        at(place, supervise::waiting(rest)).await;
     }
 }

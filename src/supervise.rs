@@ -8,17 +8,25 @@
 //! It doesn't decide when the daemon stops: it says that something failed, and the daemon acts.
 
 mod census;
+mod info;
 mod registry;
 mod steps;
+mod wait_point;
+mod whereabouts;
 
-pub use registry::{Registry, TaskInfo};
+pub use info::{TaskInfo, TaskState};
+pub use registry::{Registry, component};
 pub use steps::{step, waiting};
+pub use wait_point::WaitPoint;
+pub use whereabouts::{At, LastError, Stay, Whereabouts, at, at_process, failed, here};
 
 use crate::telemetry::{events, health::Check, metrics::Metrics};
 use futures::FutureExt;
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use registry::{Entry, Task};
+use std::{any::Any, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use steps::Steps;
 use tokio::{
+    runtime::Handle,
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
@@ -33,6 +41,17 @@ pub enum ExitPolicy {
     Restart,
     /// Say so and go on without it.
     Log,
+}
+
+impl ExitPolicy {
+    /// In a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shutdown => "shutdown",
+            Self::Restart => "restart",
+            Self::Log => "log",
+        }
+    }
 }
 
 /// Restarts that one task may have within [`RESTART_WINDOW`]. A loop that fails more often than
@@ -119,14 +138,19 @@ impl Supervisor {
         Make: FnMut() -> Task + Send + 'static,
         Task: Future<Output = ()> + Send + 'static,
     {
-        let entry = self.registry.enter(&name, steps.clone());
-        let supervisor = self.clone();
-        let id = entry.id();
-        let task = tokio::spawn(async move {
-            supervisor.keep((&name, id), policy, steps, make).await;
+        let entry = self.registry.enter(name, Some(policy), steps);
+        let task = Arc::clone(entry.task());
+        let (supervisor, at) = (self.clone(), Arc::clone(&task.at));
+        let spawned = tokio::spawn(at.over(async move {
+            supervisor.keep(entry.task(), policy, make).await;
             drop(entry);
-        });
-        self.registry.owns(id, task.abort_handle());
+        }));
+        task.owned_by(spawned.abort_handle());
+    }
+
+    /// Shows a thread that has a runtime of its own among the tasks, as long as the value lives.
+    pub fn thread(&self, name: &str) -> Thread {
+        Thread(self.registry.enter(name.to_owned(), None, None))
     }
 
     /// Tells readiness of the loops that have been in one step for too long.
@@ -174,28 +198,33 @@ impl Supervisor {
         self.registry.abort(prefix);
     }
 
-    /// Who runs.
+    /// Who runs, the oldest first.
     pub fn tasks(&self) -> Vec<TaskInfo> {
         self.registry.tasks()
     }
 
-    async fn keep<Make, Task>(
-        &self,
-        (name, id): (&str, u64),
-        policy: ExitPolicy,
-        steps: Option<Arc<Steps>>,
-        mut make: Make,
-    ) where
-        Make: FnMut() -> Task,
-        Task: Future<Output = ()>,
+    /// How many tasks live in the runtime that this is called in, and how many of them are ours. What is
+    /// above ours was started by a library, or by a handler and forgotten.
+    pub fn alive(&self) -> Alive {
+        // Registered first: one that ends in between shows once too little rather than too much.
+        let registered = self.registry.census().values().map(|tasks| *tasks as usize).sum();
+        Alive { registered, tokio: Handle::current().metrics().num_alive_tasks() }
+    }
+
+    async fn keep<Make, Life>(&self, task: &Task, policy: ExitPolicy, mut make: Make)
+    where
+        Make: FnMut() -> Life,
+        Life: Future<Output = ()>,
     {
+        let name = task.name.as_str();
         let mut restarts: Vec<Instant> = Vec::new();
         loop {
-            let end = live(&mut make, steps.as_ref()).await;
+            let (end, panic) = live(&mut make, task.steps.as_ref()).await;
             let asked = *self.stopping.borrow() || self.leave.is_cancelled();
             if asked && end == End::Returned {
                 return;
             }
+            task.at.failed(&end.in_words(panic.as_deref()));
             if let End::Stalled(stood) = end {
                 // The time in which it stood still doesn't count, or who stands still again and again
                 // would never use its budget up.
@@ -215,21 +244,51 @@ impl Supervisor {
                 return;
             }
             end.say_restarted(name);
-            sleep(RESTART_PAUSE * 2u32.pow(u32::try_from(restarts.len()).unwrap_or(0))).await;
+            let pause = RESTART_PAUSE * 2u32.pow(u32::try_from(restarts.len()).unwrap_or(0));
+            at(WaitPoint::Restart, sleep(pause)).await;
             restarts.push(now);
-            self.registry.restarted(id);
+            task.was_restarted();
             if let Some(metrics) = &self.metrics {
-                metrics.worker_restarts(registry::component(name), end.reason()).increment(1);
+                metrics.worker_restarts(component(name), end.reason()).increment(1);
             }
         }
     }
 }
 
-/// Runs a task to its end, whichever that is.
-async fn live<Make, Task>(make: &mut Make, steps: Option<&Arc<Steps>>) -> End
+/// A thread that is shown among the tasks.
+pub struct Thread(Entry);
+
+impl Thread {
+    /// Its work, which notes where it waits.
+    pub async fn over<Work: Future>(self, work: Work) -> Work::Output {
+        self.0.task().at.over(work).await
+    }
+}
+
+/// The tasks of a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alive {
+    /// Those that were started and haven't ended.
+    pub tokio: usize,
+    /// Those of them that the supervisor knows.
+    pub registered: usize,
+}
+
+impl Alive {
+    /// Those that nobody here knows.
+    pub fn unregistered(self) -> usize {
+        self.tokio.saturating_sub(self.registered)
+    }
+}
+
+/// Runs a task to its end, whichever that is; gives what it said where it panicked.
+async fn live<Make, Life>(
+    make: &mut Make,
+    steps: Option<&Arc<Steps>>,
+) -> (End, Option<Box<dyn Any + Send>>)
 where
-    Make: FnMut() -> Task,
-    Task: Future<Output = ()>,
+    Make: FnMut() -> Life,
+    Life: Future<Output = ()>,
 {
     let life = async {
         let life = async { make().await };
@@ -240,8 +299,8 @@ where
         steps.watch(life).await.map(End::Stalled)
     };
     match AssertUnwindSafe(life).catch_unwind().await {
-        Ok(stalled) => stalled.unwrap_or(End::Returned),
-        Err(_) => End::Panicked,
+        Ok(stalled) => (stalled.unwrap_or(End::Returned), None),
+        Err(panic) => (End::Panicked, Some(panic)),
     }
 }
 
@@ -260,6 +319,21 @@ impl End {
             Self::Returned => "ended",
             Self::Panicked => "panicked",
             Self::Stalled(_) => "stalled",
+        }
+    }
+
+    /// What is remembered of it.
+    fn in_words(self, panic: Option<&(dyn Any + Send)>) -> String {
+        match self {
+            Self::Returned => "it ended, and nobody had asked it to".to_owned(),
+            Self::Stalled(stood) => format!("it was in one step for {} s", stood.as_secs()),
+            Self::Panicked => {
+                let text = panic.and_then(|panic| {
+                    let literal = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                    literal.or_else(|| panic.downcast_ref::<String>().cloned())
+                });
+                format!("it panicked: {}", text.unwrap_or_default())
+            }
         }
     }
 

@@ -11,6 +11,7 @@
 //! It decides nothing: who is started, as whom and when it is stopped is the caller's business.
 
 mod child;
+mod clock;
 mod descriptors;
 mod group;
 #[cfg(target_os = "linux")]
@@ -35,4 +36,5 @@ pub mod sampler;
 pub mod spawner;
 
 pub use child::ChildSetup;
+pub use clock::coarse_millis;
 pub use group::ProcessGroup;

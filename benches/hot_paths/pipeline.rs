@@ -14,6 +14,7 @@ use legwork::{
     executor::{Context, Handler, HandlerFuture},
     handlers::Noop,
     heartbeat::{self, LeaseTimes, Publisher, Reports},
+    supervise::Supervisor,
 };
 use sqlx::postgres::PgRow;
 use std::{sync::Arc, thread, time::Duration};
@@ -96,6 +97,7 @@ fn beat(publisher: Publisher) -> DropGuard {
         retire: Arc::default(),
     };
     let times = LeaseTimes { interval: Duration::from_secs(5), ttl: Duration::from_secs(30) };
-    thread::spawn(move || heartbeat::run(Ours, times, reports, publisher));
+    let notes = Supervisor::default().thread("heartbeat");
+    thread::spawn(move || heartbeat::run((Ours, times), reports, publisher, notes));
     stop.drop_guard()
 }

@@ -37,6 +37,9 @@ pub(super) const OF_THE_DATABASE: &[Problem] = &[
     Problem::DatabaseRefused,
 ];
 
+/// What may be wrong with a query, where nothing else can be.
+pub(super) const OF_A_QUERY: &[Problem] = &[Problem::UnknownParameter, Problem::InvalidParameter];
+
 /// The same where a queue is named in the path.
 pub(super) const OF_A_QUEUE: &[Problem] = &[
     Problem::UnknownParameter,

@@ -140,7 +140,9 @@ fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let described = |(status, problems): (u16, Vec<_>)| {
         let mut response = response(status, &problems);
         if is_of_go(&route.path) {
-            response["content"] = json!({ "text/plain": { "schema": { "type": "string" } } });
+            let said = problems.first().map(|problem| problem.detail());
+            let text = json!({ "schema": { "type": "string" }, "example": said });
+            response["content"] = json!({ "text/plain": text });
         }
         (status, response)
     };

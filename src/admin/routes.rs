@@ -13,15 +13,17 @@ use super::{
     hosts::Hosts,
     openapi,
     problem::Problem,
-    request,
+    request, tasks,
 };
 use crate::{
     postgres::operations::Sessions,
+    supervise::Supervisor,
     telemetry::{
         build,
         health::Health,
         metrics::{Format, Metrics},
     },
+    worker::Running,
 };
 use axum::{
     Router,
@@ -59,6 +61,10 @@ pub struct AdminState {
     pub sessions: Arc<Sessions>,
     /// What the daemon's file says.
     pub configured: watch::Receiver<Configured>,
+    /// Whose tasks are shown.
+    pub supervisor: Supervisor,
+    /// The jobs that run.
+    pub attempts: Arc<Running>,
 }
 
 /// Routes that probes and scrapes ask all day; they leave no access line.
@@ -166,6 +172,8 @@ fn table() -> Vec<Route> {
         Route::reading(Role::Admin, routes!(pprof::cmdline), &[]),
         Route::reading(Role::Admin, routes!(pprof::symbol), &[]),
         Route::changing(Role::Admin, routes!(pprof::symbols), &[]),
+        Route::reading(Role::Admin, routes!(tasks::goroutine), api::OF_A_QUERY),
+        Route::reading(Role::Admin, routes!(tasks::tasks), api::OF_A_QUERY),
     ]
 }
 

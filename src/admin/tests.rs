@@ -3,6 +3,7 @@
 mod asked;
 mod described;
 mod golden;
+mod tasks;
 mod walked;
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
 use crate::{
     config::{self, AdminTokens},
     postgres::operations::Sessions,
+    supervise::Supervisor,
     telemetry::{
         health::{Health, Phase},
         metrics::Metrics,
@@ -34,6 +36,7 @@ fn state() -> AdminState {
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
+    let (supervisor, attempts) = (Supervisor::default(), Arc::default());
     AdminState {
         health,
         metrics: Arc::new(metrics),
@@ -41,6 +44,8 @@ fn state() -> AdminState {
         access: knowing(AdminTokens::default()),
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
+        supervisor,
+        attempts,
     }
 }
 

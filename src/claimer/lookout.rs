@@ -11,7 +11,7 @@
 use super::{ClaimError, ClaimSource, ClaimerShared, Marks, Probe, failure_pause};
 use crate::{
     job::{KindName, QueueName},
-    supervise,
+    supervise::{self, WaitPoint, at},
     telemetry::events,
 };
 use std::{
@@ -168,7 +168,7 @@ impl<S: ClaimSource> Lookout<S> {
         let mut pause = self.pause();
         let rest = async |pause| {
             let rest = self.shared.halt.run_until_cancelled(sleep(pause));
-            supervise::waiting(rest).await.is_some()
+            at(WaitPoint::LookoutPause, supervise::waiting(rest)).await.is_some()
         };
         while rest(pause).await {
             pause = match self.round(&mut posts).await {
@@ -179,7 +179,7 @@ impl<S: ClaimSource> Lookout<S> {
                 Err(error) => self.complain(&error, &mut failures),
             };
         }
-        supervise::waiting(self.shared.stop.cancelled()).await;
+        supervise::waiting(at(WaitPoint::ClaimHalted, self.shared.stop.cancelled())).await;
     }
 
     fn pause(&self) -> Duration {
@@ -223,6 +223,7 @@ impl<S: ClaimSource> Lookout<S> {
     /// Says once that nobody can claim, and gives the time until the next look.
     fn complain(&self, error: &ClaimError, failures: &mut u32) -> Duration {
         self.shared.check.failing("claims aren't answered");
+        supervise::failed(error);
         if *failures == 0 {
             let error: &dyn std::error::Error = error;
             tracing::warn!(

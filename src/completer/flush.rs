@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::{Complete, Kept},
     job::{JobId, Lease, Verdict},
-    supervise,
+    supervise::{self, WaitPoint, at},
     telemetry::{
         events,
         health::Check,
@@ -179,13 +179,13 @@ impl<S: OutcomeSink> Completer<S> {
         if let Some(due) = due.filter(|_| aside.is_full()) {
             // Workers wait with their slots, so that nothing grows.
             self.links.check.failing("too many verdicts can't be written");
-            sleep_until(due).await;
+            at(WaitPoint::RetryPause, sleep_until(due)).await;
             return true;
         }
         let first = inbox.recv_many(into, most);
         let first = match due {
-            Some(due) => timeout_at(due, first).await,
-            None => Ok(first.await),
+            Some(due) => at(WaitPoint::ChannelReceive, timeout_at(due, first)).await,
+            None => Ok(at(WaitPoint::ChannelReceive, first).await),
         };
         match first {
             Ok(0) => return false,
@@ -194,7 +194,8 @@ impl<S: OutcomeSink> Completer<S> {
         }
         let until = Instant::now() + self.settings.flush_interval;
         while into.len() < most {
-            match timeout_at(until, inbox.recv_many(into, most - into.len())).await {
+            let more = timeout_at(until, inbox.recv_many(into, most - into.len()));
+            match at(WaitPoint::ChannelReceive, more).await {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
@@ -235,7 +236,8 @@ impl<S: OutcomeSink> Completer<S> {
         desk.aside.leave_refused();
         while desk.aside.len() > 0 && self.retry(&mut desk.aside, end_of_rest()).await {
             self.count_pending(desk);
-            if self.give_up.run_until_cancelled(sleep(pause)).await.is_none() {
+            let rest = self.give_up.run_until_cancelled(sleep(pause));
+            if at(WaitPoint::RetryPause, rest).await.is_none() {
                 return;
             }
             pause = (pause * 2).min(RETRY_MAX);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     job::JobId,
-    supervise,
+    supervise::{self, WaitPoint, at},
     telemetry::{events, metrics::FlushMetrics},
 };
 use rustc_hash::FxHashSet;
@@ -92,6 +92,7 @@ impl<S: OutcomeSink> Completer<S> {
                     error
                 }
             };
+            supervise::failed(&*error);
             say_waiting(&*error, part.len());
             self.links.check.failing("verdicts can't be written");
             #[cfg(legwork_seeded_bugs)]
@@ -100,7 +101,8 @@ impl<S: OutcomeSink> Completer<S> {
                 parts.clear();
                 continue;
             }
-            if self.give_up.run_until_cancelled(sleep(pause)).await.is_none() {
+            let rest = self.give_up.run_until_cancelled(sleep(pause));
+            if at(WaitPoint::RetryPause, rest).await.is_none() {
                 written.gave_up = true;
                 return written;
             }

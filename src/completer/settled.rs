@@ -3,7 +3,7 @@
 use super::Part;
 use crate::{
     job::{Cause, ClaimedJob, FailedAttempt, KindName, Lease, Place, QueueName, Ruling, Verdict},
-    supervise,
+    supervise::{self, WaitPoint, at},
     telemetry::{
         Origin,
         logs::JobScope,
@@ -133,7 +133,7 @@ impl Verdicts {
     pub async fn settle<Slot>(&self, settled: Settled, slot: Slot) {
         // Refused only when the completer is gone, at the very end: the lease then runs out, and
         // the job is among the orphans that shutdown names.
-        drop(supervise::waiting(self.0.send(settled)).await);
+        drop(at(WaitPoint::ChannelSend, supervise::waiting(self.0.send(settled))).await);
         drop(slot);
     }
 }

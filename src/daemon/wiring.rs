@@ -28,7 +28,7 @@ use crate::{
         Upkeep,
         operations::{IDLE_MAX, Sessions},
     },
-    supervise::{self, ExitPolicy, Supervisor},
+    supervise::{self, ExitPolicy, Supervisor, WaitPoint, at},
     sys::sampler,
     telemetry::{
         events,
@@ -133,6 +133,8 @@ impl Running {
                 access: Access::by(running.told.tokens.subscribe()),
                 sessions: Arc::new(Sessions::new(settings.database.clone(), IDLE_MAX)),
                 configured: running.told.configured.subscribe(),
+                supervisor: supervisor.clone(),
+                attempts: Arc::clone(&running.attempts),
             };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
@@ -142,7 +144,7 @@ impl Running {
                 let (bound, state, stop) = (bound.take(), state.clone(), stop.clone());
                 async move {
                     if let Some(bound) = bound {
-                        admin::serve(bound, state, stop).await;
+                        at(WaitPoint::AdminAccept, admin::serve(bound, state, stop)).await;
                     }
                 }
             });
@@ -218,7 +220,7 @@ impl Running {
         let limit = steps::OF_MEMORY;
         self.supervisor.spawn_watched("metrics", ExitPolicy::Restart, limit, move || {
             let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
-            async move { metrics.run(stop, supervise::step).await }
+            async move { at(WaitPoint::RoundPause, metrics.run(stop, supervise::step)).await }
         });
         Ok(())
     }
@@ -241,20 +243,28 @@ impl Running {
             let seconds = task.since.elapsed().as_secs();
             tracing::info!(
                 event = events::TASK_LISTED,
-                task = task.name,
+                task = task.name(),
                 running_seconds = seconds,
                 restarts = task.restarts,
+                state = task.state.as_str(),
+                waits_at = task.stay.map(|stay| stay.place.as_str()),
+                waits_seconds = task.stay.map(|stay| stay.taken.as_secs_f64()),
+                last_error = task.last_error.as_ref().map(|error| error.text.as_str()),
                 "a task"
             );
         }
         let jobs = self.attempts.list();
         for job in jobs.iter().take(LISTED_MAX) {
+            let stay = job.stay();
             job.scope().say(|| {
                 tracing::info!(
                     event = events::JOB_LISTED,
                     running_seconds = job.since.elapsed().as_secs(),
                     progress = job.progress(),
                     running_jobs = jobs.len(),
+                    waits_at = stay.map(|stay| stay.place.as_str()),
+                    waits_seconds = stay.map(|stay| stay.taken.as_secs_f64()),
+                    pid = stay.and_then(|stay| stay.pid),
                     "a running job"
                 );
             });
@@ -316,9 +326,10 @@ impl Running {
             retire: Arc::clone(&self.retire_at_end),
         };
         let (publisher, leases) = heartbeat::leases();
+        let notes = self.supervisor.thread("heartbeat");
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
             sampler::register();
-            if let Err(error) = heartbeat::run(keeper, times, reports, publisher) {
+            if let Err(error) = heartbeat::run((keeper, times), reports, publisher, notes) {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, "the heartbeat has no runtime; nothing is claimed");
             }
@@ -335,7 +346,8 @@ impl Running {
         self.supervisor.spawn_watched("pulse", ExitPolicy::Restart, limit, move || {
             let (pulse, stop) = (Arc::clone(&pulse), stop.clone());
             async move {
-                while stop.run_until_cancelled(pulse.notified()).await.is_some() {
+                let next = || at(WaitPoint::Pulse, stop.run_until_cancelled(pulse.notified()));
+                while next().await.is_some() {
                     supervise::step();
                 }
             }

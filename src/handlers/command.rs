@@ -16,6 +16,7 @@ use crate::{
     config::CommandSettings,
     executor::{Context, Handler, HandlerFuture},
     job::{Backoff, Outcome},
+    supervise::{WaitPoint, at},
     telemetry::metrics::{CommandExit, CommandMetrics},
 };
 use exit::Slower;
@@ -50,7 +51,8 @@ impl Command {
         let program = self.settings.command.first().map_or("", String::as_str);
         let span = context.span().map(|span| span.program(program));
         let variables = environment::of(context, span.as_ref(), &self.settings.env);
-        let ran = match Process::start(&self.settings, variables).await {
+        let start = Process::start(&self.settings, variables);
+        let ran = match at(WaitPoint::ChildStart, start).await {
             Ok(process) => process.run(context, &self.settings).await,
             Err(error) => Err(error),
         };

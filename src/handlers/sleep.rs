@@ -3,6 +3,7 @@
 use crate::{
     executor::{Context, Handler, HandlerFuture},
     job::{DiscardReason, JobError, Outcome},
+    supervise::{WaitPoint, at},
 };
 use serde::Deserialize;
 use std::time::Duration;
@@ -16,11 +17,14 @@ impl Handler for Sleep {
     fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
         Box::pin(async move {
             let Some(wait) = wait_of(&context.job().payload) else { return invalid() };
-            tokio::select! {
-                biased;
-                () = context.cancellation().cancelled() => Outcome::Cancel,
-                () = sleep(wait) => Outcome::Complete { result: None },
-            }
+            let slept = async {
+                tokio::select! {
+                    biased;
+                    () = context.cancellation().cancelled() => Outcome::Cancel,
+                    () = sleep(wait) => Outcome::Complete { result: None },
+                }
+            };
+            at(WaitPoint::Sleep, slept).await
         })
     }
 }

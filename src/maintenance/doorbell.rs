@@ -7,6 +7,7 @@
 use crate::{
     claimer::Hints,
     postgres::{DbError, Upkeep},
+    supervise::{WaitPoint, at},
 };
 use std::{
     sync::{
@@ -53,7 +54,7 @@ impl Doorbell {
     pub async fn round(&mut self) -> Result<Duration, DbError> {
         // Any role can ring: however many do, readings aren't a storm, and a rate isn't told from a few rows.
         if let Some((_, last)) = self.last {
-            sleep_until(last + BURST_PAUSE).await;
+            at(WaitPoint::RoundPause, sleep_until(last + BURST_PAUSE)).await;
         }
         let now = Instant::now();
         let many = self.hints.as_ref().is_some_and(|hints| hints.take_many());

@@ -8,7 +8,7 @@
 use crate::{
     config::SqlSettings,
     postgres::{Abandoned, DbError, Functions},
-    supervise,
+    supervise::{self, WaitPoint, at},
     telemetry::events,
 };
 use std::{sync::Arc, time::Duration};
@@ -36,7 +36,9 @@ pub async fn end_abandoned(
                 abandoned = functions.abandoned() => abandoned,
             }
         };
-        match supervise::waiting(stop.run_until_cancelled(next)).await {
+        match at(WaitPoint::ChannelReceive, supervise::waiting(stop.run_until_cancelled(next)))
+            .await
+        {
             Some(Some(abandoned)) => end(&functions, &abandoned, &stop).await,
             Some(None) => {
                 let called = called.borrow_and_update().clone();
@@ -55,7 +57,7 @@ async fn end(functions: &Functions, abandoned: &Abandoned, stop: &CancellationTo
         let Err(error) = functions.end(abandoned).await else { return };
         tell("a function may still run that was given up; the server ends it at its limit", &error);
         // Once it is told to stop, there is no time for another try.
-        if stop.run_until_cancelled(sleep(PAUSE)).await.is_none() {
+        if at(WaitPoint::RetryPause, stop.run_until_cancelled(sleep(PAUSE))).await.is_none() {
             return;
         }
     }
@@ -63,6 +65,7 @@ async fn end(functions: &Functions, abandoned: &Abandoned, stop: &CancellationTo
 
 fn tell(what: &str, error: &DbError) {
     let error: &dyn std::error::Error = error;
+    supervise::failed(error);
     tracing::warn!(event = events::FUNCTION_FAILED, error, "{what}");
 }
 

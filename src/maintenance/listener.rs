@@ -3,7 +3,7 @@
 use crate::{
     claimer::{Bell, Hints},
     postgres::{Connector, DbError, Listener, Notice},
-    supervise,
+    supervise::{self, WaitPoint, at},
     telemetry::{
         events,
         health::Check,
@@ -50,6 +50,7 @@ pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationTok
         // Whether it was heard by until now: what fails again and again is told of once.
         let was_heard = ears.hints.heard.swap(false, Ordering::AcqRel);
         if let Some(Err(error)) = heard {
+            supervise::failed(&error);
             ears.check.failing(why(&error));
             pause = if was_heard { RECONNECT_PAUSE } else { (pause * 2).min(RECONNECT_PAUSE_MAX) };
             // An address that leads astray is worth a line whenever it shows, and once.
@@ -57,7 +58,8 @@ pub async fn listen(connector: Connector, ears: Arc<Ears>, stop: CancellationTok
             went_astray &= error.leads_astray();
             say_lost(&error, was_heard || shows);
             // Told to stop or not, the loop looks at the token next.
-            supervise::waiting(stop.run_until_cancelled(sleep(pause))).await;
+            let rest = stop.run_until_cancelled(sleep(pause));
+            at(WaitPoint::RetryPause, supervise::waiting(rest)).await;
         }
     }
 }
@@ -83,7 +85,7 @@ fn say_lost(error: &(dyn std::error::Error + 'static), aloud: bool) {
 }
 
 async fn hear(connector: &Connector, ears: &Ears, session: &Session) -> Result<(), DbError> {
-    let mut listener = Listener::connect(connector).await?;
+    let mut listener = at(WaitPoint::Connect, Listener::connect(connector)).await?;
     ears.check.ok();
     session.connected();
     ears.metrics.daemon.listener_connected.set(1.0);
@@ -95,7 +97,7 @@ async fn hear(connector: &Connector, ears: &Ears, session: &Session) -> Result<(
     loop {
         // Silence is probed, so that hearing is a step like any other.
         supervise::step();
-        match listener.next().await? {
+        match at(WaitPoint::ListenerNotice, listener.next()).await? {
             Notice::Jobs => {
                 ears.bell.ring();
                 ears.hints.rang();

@@ -6,7 +6,7 @@ use super::{Connector, DbError, Session, held::Held, session::ENDED};
 use crate::{
     claimer::{ClaimError, ClaimRequest, ClaimSource, Look, Seen},
     job::{ClaimedJob, JobId, KindName, Lease},
-    supervise,
+    supervise::{self, WaitPoint, at},
     telemetry::events,
 };
 use around::Refused;
@@ -58,7 +58,8 @@ impl PostgresClaims {
 
 impl ClaimSource for PostgresClaims {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, ClaimError> {
-        let claiming = &mut *supervise::waiting(self.claiming.lock()).await;
+        let claiming =
+            &mut *at(WaitPoint::SessionTurn, supervise::waiting(self.claiming.lock())).await;
         let failed = |error: DbError| ClaimError(error.into());
         claiming.release_unknown(&self.held).await.map_err(failed)?;
         claiming.in_flight = Some(request.holder);
@@ -89,7 +90,8 @@ impl ClaimSource for PostgresClaims {
     }
 
     async fn look(&self, looks: &[Look]) -> Result<Vec<Seen>, ClaimError> {
-        let claiming = &mut *supervise::waiting(self.claiming.lock()).await;
+        let claiming =
+            &mut *at(WaitPoint::SessionTurn, supervise::waiting(self.claiming.lock())).await;
         let failed = |error: DbError| ClaimError(error.into());
         // While nobody claims, it is the looks that give back what a lost claim took.
         claiming.release_unknown(&self.held).await.map_err(failed)?;

@@ -16,6 +16,7 @@ use super::{Connector, DbError, Held, Session, settle};
 use crate::{
     config::{FunctionName, Kept},
     job::{Lease, QueueName, Written},
+    supervise::{WaitPoint, at, at_process},
 };
 use aside::Committed;
 use backend::Backend;
@@ -175,15 +176,18 @@ impl Functions {
         let backend = stop.run_until_cancelled(self.connect(call.deadline)).await;
         let mut backend = backend.ok_or(CallError::Stopped)??;
         let (days, limit) = (self.days(call), self.connector.statement_timeout());
-        let mut end = fenced::run(&mut backend, call, days, (stop, limit)).await;
+        let process = backend.process_id();
+        let run = fenced::run(&mut backend, call, days, (stop, limit));
+        let mut end = at_process(WaitPoint::SqlFunction, process, run).await;
         if let End::Refused(error) = &end
             && settle::is_without_a_partition(error)
         {
             // A day of history that is missing is made; nothing was kept of the first try.
             let making = settle::make_days(&mut *backend, days.into_iter().collect());
-            let made = stop.run_until_cancelled(making).await;
+            let made = at(WaitPoint::AsideQuery, stop.run_until_cancelled(making)).await;
             made.ok_or(CallError::Stopped)?.map_err(failed)?;
-            end = fenced::run(&mut backend, call, days, (stop, limit)).await;
+            let run = fenced::run(&mut backend, call, days, (stop, limit));
+            end = at_process(WaitPoint::SqlFunction, process, run).await;
         }
         match end {
             End::Committed => {
@@ -211,14 +215,14 @@ impl Functions {
     async fn connect(&self, deadline: Instant) -> Result<Backend, CallError> {
         // An attempt that can't begin is put off, and hasn't run out of time.
         let left = deadline.saturating_duration_since(Instant::now());
-        let place =
-            timeout(PLACE_WAIT_MAX.min(left / 2), Arc::clone(&self.places).acquire_owned()).await;
+        let place = Arc::clone(&self.places).acquire_owned();
+        let place = at(WaitPoint::SqlPlace, timeout(PLACE_WAIT_MAX.min(left / 2), place)).await;
         let Ok(Ok(place)) = place else { return Err(CallError::NoPlace) };
-        let connection = self.connector.connect("sql").await;
+        let connection = at(WaitPoint::Connect, self.connector.connect("sql")).await;
         let connection = connection.map_err(|error| CallError::NoConnection(error.into()))?;
         let limit = self.connector.statement_timeout();
         let backend = Backend::new(connection, place, self.abandoned.clone());
-        match timeout(limit, backend).await {
+        match at(WaitPoint::Connect, timeout(limit, backend)).await {
             Ok(Ok(backend)) => Ok(backend),
             Ok(Err(error)) => Err(CallError::NoConnection(DbError::Statement(error))),
             Err(_) => Err(CallError::NoConnection(DbError::Deadline(limit))),
@@ -266,11 +270,14 @@ impl Functions {
         is_kept: bool,
         stop: &CancellationToken,
     ) -> Option<Committed> {
-        tokio::select! {
-            biased;
-            found = self.look_up(lease, is_kept) => found,
-            () = given_up(stop, LOOK_GRACE) => None,
-        }
+        let looked = async {
+            tokio::select! {
+                biased;
+                found = self.look_up(lease, is_kept) => found,
+                () = given_up(stop, LOOK_GRACE) => None,
+            }
+        };
+        at(WaitPoint::SqlDoubt, looked).await
     }
 
     /// How long history keeps the job, if at all.

@@ -9,7 +9,7 @@
 //! statements as it likes.
 
 use super::{ConnectError, Connector, link::Link, watch::Reporter};
-use crate::supervise;
+use crate::supervise::{self, WaitPoint, at};
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use std::{borrow::Cow, time::Duration};
@@ -148,6 +148,19 @@ fn server_limit(limit: Duration) -> Duration {
     limit.saturating_sub((limit / 10).min(HEAD_START_MAX))
 }
 
+/// Where who waits for a session's answer is.
+fn wait_point_of(role: &str) -> WaitPoint {
+    match role {
+        "claim" => WaitPoint::ClaimQuery,
+        "completer" => WaitPoint::FlushQuery,
+        "maintenance" => WaitPoint::MaintenanceQuery,
+        "survey" => WaitPoint::SurveyQuery,
+        "heartbeat" => WaitPoint::LeaseQuery,
+        "sql-aside" => WaitPoint::AsideQuery,
+        _ => WaitPoint::OtherQuery,
+    }
+}
+
 /// A connection, and the limit that its server knows.
 struct Connected {
     connection: Link,
@@ -213,7 +226,7 @@ impl Session {
             connected.end_at(limit).await?;
             statement(&mut connected.connection).await
         };
-        let answer = match timeout(limit, limited).await {
+        let answer = match at(wait_point_of(self.role), timeout(limit, limited)).await {
             Ok(Ok(value)) => {
                 self.connection = Some(connected);
                 Ok(value)
@@ -236,7 +249,7 @@ impl Session {
 
     async fn connect(&mut self, limit: Duration) -> Result<Connected, DbError> {
         let began = Instant::now();
-        let connected = self.try_connect(limit).await;
+        let connected = at(WaitPoint::Connect, self.try_connect(limit)).await;
         supervise::step();
         if let Some(reporter) = &mut self.reporter {
             reporter.connected(began.elapsed(), connected.as_ref().err());

@@ -15,7 +15,7 @@ use super::{Connector, DbError, Session, apart, migrate::SchemaCheck};
 use crate::{
     config::Retentions,
     job::{JobId, KindName, QueueName},
-    supervise,
+    supervise::{self, WaitPoint, at},
 };
 use futures::FutureExt;
 use std::time::Duration;
@@ -95,11 +95,11 @@ impl Upkeep {
     // Whoever waits for his turn stands still by right: it is the one before him whose step must end.
 
     async fn brief(&self) -> MutexGuard<'_, Session> {
-        supervise::waiting(self.brief.lock()).await
+        at(WaitPoint::SessionTurn, supervise::waiting(self.brief.lock())).await
     }
 
     async fn survey(&self) -> MutexGuard<'_, Session> {
-        supervise::waiting(self.survey.lock()).await
+        at(WaitPoint::SessionTurn, supervise::waiting(self.survey.lock())).await
     }
 
     /// How far the line reaches.

@@ -1,9 +1,12 @@
 //! Which tasks run: the list behind shutdown's waiting, the metrics, the leak check and readiness.
 
-use super::Steps;
+use super::{ExitPolicy, Steps, info::TaskInfo, whereabouts::Whereabouts};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
@@ -19,80 +22,69 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Tasks {
     next: u64,
-    running: BTreeMap<u64, Task>,
+    running: BTreeMap<u64, Arc<Task>>,
 }
 
+/// One task. Shared, so that whoever shows thousands of them holds the lock for a copy of the list.
 #[derive(Debug)]
-struct Task {
-    name: String,
-    since: Instant,
-    restarts: u32,
-    steps: Option<Arc<Steps>>,
-    abort: Option<AbortHandle>,
-}
-
-/// One task, as people see it.
-#[derive(Debug, Clone)]
-pub struct TaskInfo {
-    /// Its name, `room[queue]#n`.
-    pub name: String,
-    /// When it was started.
-    pub since: Instant,
-    /// How often it was started again.
-    pub restarts: u32,
+pub(super) struct Task {
+    pub(super) id: u64,
+    pub(super) name: String,
+    /// None where it is a thread beside the runtime.
+    pub(super) policy: Option<ExitPolicy>,
+    pub(super) since: Instant,
+    pub(super) restarts: AtomicU32,
+    pub(super) steps: Option<Arc<Steps>>,
+    pub(super) at: Arc<Whereabouts>,
+    abort: OnceLock<AbortHandle>,
 }
 
 /// Takes the task off the list when it is dropped, however the task ended.
 pub(super) struct Entry {
     registry: Arc<Registry>,
-    id: u64,
+    task: Arc<Task>,
 }
 
 impl Entry {
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    pub(super) fn task(&self) -> &Arc<Task> {
+        &self.task
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.registry.lock().running.remove(&self.id);
+        self.registry.lock().running.remove(&self.task.id);
         self.registry.changed.send_modify(|count| *count += 1);
     }
 }
 
 /// What metrics call a task: `claimer[default/all]` and `worker[default]#7` without what tells one
 /// from the next.
-pub(super) fn component(name: &str) -> &str {
+pub fn component(name: &str) -> &str {
     name.split(['[', '#']).next().unwrap_or_default()
 }
 
 impl Registry {
-    pub(super) fn enter(self: &Arc<Self>, name: &str, steps: Option<Arc<Steps>>) -> Entry {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        name: String,
+        policy: Option<ExitPolicy>,
+        steps: Option<Arc<Steps>>,
+    ) -> Entry {
+        let (restarts, abort) = (AtomicU32::new(0), OnceLock::new());
+        let (since, at) = (Instant::now(), Arc::default());
         let mut tasks = self.lock();
         tasks.next += 1;
         let id = tasks.next;
-        let (name, since) = (name.into(), Instant::now());
-        let task = Task { name, since, restarts: 0, steps, abort: None };
-        tasks.running.insert(id, task);
-        Entry { registry: Arc::clone(self), id }
-    }
-
-    pub(super) fn owns(&self, id: u64, abort: AbortHandle) {
-        if let Some(task) = self.lock().running.get_mut(&id) {
-            task.abort = Some(abort);
-        }
-    }
-
-    pub(super) fn restarted(&self, id: u64) {
-        if let Some(task) = self.lock().running.get_mut(&id) {
-            task.restarts += 1;
-        }
+        let task = Task { id, name, policy, since, restarts, steps, at, abort };
+        let task = Arc::new(task);
+        tasks.running.insert(id, Arc::clone(&task));
+        Entry { registry: Arc::clone(self), task }
     }
 
     pub(super) fn abort(&self, prefix: &str) {
         for task in self.lock().running.values().filter(|task| task.name.starts_with(prefix)) {
-            if let Some(abort) = &task.abort {
+            if let Some(abort) = task.abort.get() {
                 abort.abort();
             }
         }
@@ -112,10 +104,10 @@ impl Registry {
         }
     }
 
-    /// How many tasks run, by component.
+    /// How many tasks run in the runtime, by component.
     pub(super) fn census(&self) -> BTreeMap<String, u32> {
         let mut components = BTreeMap::new();
-        for task in self.lock().running.values() {
+        for task in self.lock().running.values().filter(|task| task.policy.is_some()) {
             let component = component(&task.name);
             match components.get_mut(component) {
                 Some(tasks) => *tasks += 1,
@@ -127,20 +119,28 @@ impl Registry {
 
     /// Which loops have been in one step for longer than they may, and for how long.
     pub(super) fn late(&self) -> Vec<(String, Duration)> {
-        let late = |task: &Task| Some((task.name.clone(), task.steps.as_ref()?.late()?));
+        let late = |task: &Arc<Task>| Some((task.name.clone(), task.steps.as_ref()?.late()?));
         self.lock().running.values().filter_map(late).collect()
     }
 
+    /// Every task, the oldest first. What is told of each is gathered once the list is free again.
     pub(super) fn tasks(&self) -> Vec<TaskInfo> {
-        let shown = |task: &Task| TaskInfo {
-            name: task.name.clone(),
-            since: task.since,
-            restarts: task.restarts,
-        };
-        self.lock().running.values().map(shown).collect()
+        let tasks: Vec<_> = self.lock().running.values().cloned().collect();
+        tasks.into_iter().map(TaskInfo::of).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Task {
+    pub(super) fn owned_by(&self, abort: AbortHandle) {
+        // A task is spawned once.
+        self.abort.set(abort).ok();
+    }
+
+    pub(super) fn was_restarted(&self) {
+        self.restarts.fetch_add(1, Relaxed);
     }
 }

@@ -52,6 +52,12 @@ impl ProcessGroup {
         Ok(Self { leader: Some(leader), id: Pid::from_raw(id) })
     }
 
+    /// The number of the process that stands for all of them: the guard's; the program's own where there are
+    /// no guards.
+    pub fn process_id(&self) -> u32 {
+        self.id.as_raw().unsigned_abs()
+    }
+
     /// The child that was started, for its pipes.
     pub fn leader(&mut self) -> Option<&mut Child> {
         self.leader.as_mut()

@@ -38,14 +38,14 @@ events! {
     SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["lease.token", "running_seconds", "jobs", "job.ids"];
     SIGNAL_RECEIVED = "signal.received", "The process got a signal.", ["signal"];
     TASK_FAILED = "task.failed", "A supervised task ended, panicked or stalled (`how`) that should not have.", ["task", "how", "step_seconds"];
-    TASK_LISTED = "task.listed", "USR1 was sent: one task and since when it runs.", ["task", "running_seconds", "restarts"];
+    TASK_LISTED = "task.listed", "USR1 was sent: one task, since when it runs, and where it waits.", ["task", "running_seconds", "restarts", "state", "waits_at", "waits_seconds", "last_error"];
     TASK_RESTARTED = "task.restarted", "The supervisor started a task again that had ended, panicked or stalled (`how`).", ["task", "how", "step_seconds"];
     PROCESS_PANICKED = "process.panicked", "A thread panicked; handlers' panics included.", ["error.message", "error.stack", "thread.name"];
     JOB_STARTED = "job.started", "An attempt started.", [];
     JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.", ["job.outcome", "duration_ms"];
     JOB_FAILED = "job.failed", "An attempt failed.", ["job.outcome", "duration_ms", "error.type", "error.message"];
     JOB_DISCARDED = "job.discarded", "A job was discarded: it will not run again.", ["job.outcome", "reason"];
-    JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, and its progress.", ["running_seconds", "progress", "running_jobs"];
+    JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, its progress, and where it waits.", ["running_seconds", "progress", "running_jobs", "waits_at", "waits_seconds", "pid"];
     JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.", ["jobs"];
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.", ["op", "reason"];
     JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written; without ids, that a claim had no answer and may have taken jobs.", ["jobs", "job.ids"];

@@ -6,7 +6,7 @@ use crate::{
     executor::{AttemptLimits, Context, Handler, execute},
     job::{ClaimedJob, Ending, KindName, KindPolicy, QueueName, Verdict, rule},
     profile::Label,
-    supervise::{ExitPolicy, Supervisor},
+    supervise::{ExitPolicy, Supervisor, WaitPoint, at},
     telemetry::{
         events,
         logs::JobScope,
@@ -178,7 +178,8 @@ impl Pool {
     /// A worker's life.
     async fn work(self, mut summoned: bool) {
         loop {
-            let taken = self.0.handoff.take(std::mem::take(&mut summoned)).await;
+            let next = self.0.handoff.take(std::mem::take(&mut summoned));
+            let taken = at(WaitPoint::WorkerIdle, next).await;
             let Some((Assignment { job, slot }, summons)) = taken else { return };
             self.answer(&summons);
             if summons != Summons::Nobody {
@@ -251,8 +252,8 @@ fn about(context: &Context) -> JobScope {
 async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settled {
     tracing::debug!(event = events::JOB_STARTED, "an attempt starts");
     let started = Instant::now();
-    let work = execute(kind.handler.as_ref(), &context, &listed.job.stop);
-    let ending = kind.label.over(work).await;
+    let execution = execute(kind.handler.as_ref(), &context, &listed.job.stop);
+    let ending = kind.label.over(at(WaitPoint::Handler, execution)).await;
     let took = started.elapsed();
     let (origin, span) = (context.origin().cloned(), context.span().cloned());
     let job = context.into_job();

@@ -3,6 +3,7 @@
 use crate::{
     executor::{Context, Progress, Stop, StopOrder},
     job::{JobId, KindName, Lease, QueueName},
+    supervise::{self, Stay, Whereabouts},
     telemetry::{Origin, logs::JobScope},
 };
 use rustc_hash::FxHashMap;
@@ -46,12 +47,15 @@ pub struct RunningJob {
     /// Why it has to.
     pub stop: StopOrder,
     attempt: OnceLock<Attempt>,
+    /// The notes of the worker that runs it.
+    at: Option<Arc<Whereabouts>>,
 }
 
 /// What is known once an attempt has its context.
 #[derive(Debug)]
 struct Attempt {
     number: u16,
+    deadline: Instant,
     origin: Option<Arc<Origin>>,
     progress: Arc<Progress>,
 }
@@ -60,8 +64,9 @@ impl RunningJob {
     /// From now on its progress is shown, and lines about it tell where it comes from.
     pub(super) fn follow(&self, context: &Context) {
         let (number, origin) = (context.attempt(), context.origin().cloned());
+        let (deadline, progress) = (context.deadline(), context.progress_so_far());
         // An attempt has one context, so this is the first time.
-        self.attempt.set(Attempt { number, origin, progress: context.progress_so_far() }).ok();
+        self.attempt.set(Attempt { number, deadline, origin, progress }).ok();
     }
 
     /// Whom lines about it name.
@@ -75,6 +80,16 @@ impl RunningJob {
             max_attempts: None,
             origin: attempt.and_then(|attempt| attempt.origin.clone()),
         }
+    }
+
+    /// The attempt's number, from 1, and when its time is up, once it has begun.
+    pub fn attempt(&self) -> Option<(u16, Instant)> {
+        self.attempt.get().map(|attempt| (attempt.number, attempt.deadline))
+    }
+
+    /// Where it waits, where its worker has told.
+    pub fn stay(&self) -> Option<Stay> {
+        self.at.as_ref()?.stay()
     }
 
     /// What its handler last reported.
@@ -99,6 +114,9 @@ pub struct Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         self.running.end(self.job.lease);
+        if let Some(at) = &self.job.at {
+            at.runs(None);
+        }
     }
 }
 
@@ -119,12 +137,17 @@ impl Running {
             token: CancellationToken::new(),
             stop: StopOrder::default(),
             attempt: OnceLock::new(),
+            at: supervise::here(),
         });
         let mut state = self.lock();
         if state.lost.contains(&lease.holder) {
             return None;
         }
         state.jobs.insert(lease.job, Arc::clone(&job));
+        drop(state);
+        if let Some(at) = &job.at {
+            at.runs(Some(lease.job));
+        }
         Some(Listed { job, running: Arc::clone(self) })
     }
 

@@ -1,5 +1,6 @@
 //! A queue's concurrency, as slots that are reserved before jobs are claimed for them.
 
+use crate::supervise::{WaitPoint, at};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -82,10 +83,13 @@ impl Slots {
             let most = most.min(self.concurrency()).max(1);
             let worthwhile = if backlog { (most / 4).max(1) } else { 1 };
             let many = Arc::clone(free).acquire_many_owned(worthwhile);
-            let mut permit = match timeout(PATIENCE, many).await {
-                Ok(permit) => permit.ok()?,
-                Err(_) => Arc::clone(free).acquire_owned().await.ok()?,
+            let some = async {
+                match timeout(PATIENCE, many).await {
+                    Ok(permit) => permit,
+                    Err(_) => Arc::clone(free).acquire_owned().await,
+                }
             };
+            let mut permit = at(WaitPoint::Slot, some).await.ok()?;
             let held = u32::try_from(permit.num_permits()).unwrap_or(most);
             let left = u32::try_from(free.available_permits()).unwrap_or(u32::MAX);
             let more = most.saturating_sub(held).min(left);

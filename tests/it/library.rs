@@ -2,6 +2,6 @@
 //! the helpers for its tests, all against a real Postgres.
 
 mod assertions;
-mod builder;
+pub(crate) mod builder;
 mod producer;
 mod spans;

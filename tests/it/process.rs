@@ -24,6 +24,7 @@ mod shortage;
 mod shutdown;
 mod signals;
 mod start;
+mod waits;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -14,6 +14,8 @@ const TASKS: &str = "docs/concurrency.md";
 const KEYS: &str = "src/config/default.toml";
 const KEYS_PAGE: &str = "docs/configuration.md";
 const EVENTS: &str = "src/telemetry/events.rs";
+const WAIT_POINTS: &str = "src/supervise/wait_point.rs";
+const TASKS_PAGE: &str = "docs/tasks.md";
 const METRICS_PAGE: &str = "docs/metrics.md";
 
 /// Calls whose first argument is a task's name.
@@ -145,6 +147,44 @@ fn undocumented_metrics(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// The points at which tasks can wait: variant, name and line of each; the first stands for none.
+fn wait_points(tree: &Tree) -> Vec<(String, String, usize)> {
+    let text = tree.text(WAIT_POINTS).unwrap_or_default();
+    let rust = Rust::of(text).without_tests();
+    let point = |literal: &Literal| {
+        let before = rust.code[..literal.at].trim_end().strip_suffix('=')?.trim_end();
+        let start = before.rfind(|c| !is_name(c)).map_or(0, |at| at + 1);
+        Some((before[start..].to_owned(), literal.text.clone(), line_at(text, literal.at)))
+    };
+    rust.literals.iter().filter_map(point).skip(1).collect()
+}
+
+/// Wait points that aren't explained, are explained and gone, or at which nobody waits.
+fn wait_points_out_of_step(tree: &Tree) -> Vec<Finding> {
+    let known = wait_points(tree);
+    let page = tree.text(TASKS_PAGE).unwrap_or_default();
+    let table = rows(page, "wait point", "who");
+    let explained: BTreeSet<String> = table.iter().flat_map(|row| ticked(row[0])).collect();
+    let production = || tree.under("src/", ".rs").filter(|f| !is_test(&f.path));
+    let codes: Vec<_> = production().map(|file| Rust::of(&file.text).without_tests()).collect();
+    let mut findings = Vec::new();
+    for (variant, name, line) in &known {
+        if !explained.contains(name) {
+            let say = format!("`{name}` has no row in {TASKS_PAGE}");
+            findings.push(Finding::new(WAIT_POINTS, *line, say));
+        }
+        let waited = format!("WaitPoint::{variant}");
+        if !codes.iter().any(|rust| rust.names(&waited).next().is_some()) {
+            findings.push(Finding::new(WAIT_POINTS, *line, format!("nobody waits at `{name}`")));
+        }
+    }
+    for name in explained.iter().filter(|name| !known.iter().any(|(_, known, _)| known == *name)) {
+        let say = format!("there is no wait point `{name}`");
+        findings.push(Finding::new(TASKS_PAGE, 1, say));
+    }
+    findings
+}
+
 /// The catalogue's events: constant and line of each.
 fn events(tree: &Tree) -> Vec<(String, usize)> {
     let text = tree.text(EVENTS).unwrap_or_default();
@@ -230,6 +270,11 @@ fn every_event_of_the_catalogue_is_logged_and_no_other() {
 }
 
 #[test]
+fn every_wait_point_is_explained_and_somebody_waits_there() {
+    clean(&wait_points_out_of_step(&Tree::of_the_repository()));
+}
+
+#[test]
 fn alerts_and_dashboards_ask_only_for_metrics_that_exist() {
     clean(&unknown_series(&Tree::of_the_repository()));
 }
@@ -238,6 +283,7 @@ fn alerts_and_dashboards_ask_only_for_metrics_that_exist() {
 mod tests {
     use super::{
         Tree, events_out_of_step, tasks, undocumented_keys, undocumented_metrics, unknown_series,
+        wait_points_out_of_step,
     };
 
     const PAGE: &str =
@@ -283,6 +329,24 @@ mod tests {
         assert_eq!(found("| `legwork_jobs_claimed_total` | counter |"), 0);
         assert_eq!(found(""), 1);
         assert_eq!(found("| `legwork_jobs_claimed_total` |\n| `legwork_gone_total` |"), 1);
+    }
+
+    #[test]
+    fn a_wait_point_that_is_not_explained_or_unused_or_gone_is_found() {
+        let points = (
+            "src/supervise/wait_point.rs",
+            "places! { /// None.\nUnnamed = \"unnamed\", /// A slot.\nSlot = \"slot\", }",
+        );
+        let found = |page: &str, code: &str| {
+            let page = format!("| wait point | who |\n|---|---|\n{page}");
+            let files = [points, ("docs/tasks.md", &*page), ("src/worker.rs", code)];
+            wait_points_out_of_step(&Tree::made_of(&files)).len()
+        };
+        let code = "at(WaitPoint::Slot, free).await";
+        assert_eq!(found("| `slot` | all |\n", code), 0);
+        assert_eq!(found("| `slot` | all |\n", "at(WaitPoint::Slots, free).await"), 1);
+        assert_eq!(found("", code), 1);
+        assert_eq!(found("| `slot` | all |\n| `gone` | all |\n", code), 1);
     }
 
     #[test]

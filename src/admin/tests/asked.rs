@@ -1,7 +1,7 @@
 //! Who may ask what: every route of the table, with and without tokens, from here and from elsewhere; and
 //! what becomes of those who may not.
 
-use super::*;
+use super::{described::at, *};
 use crate::config::AdminToken;
 use access::{Audience, Role};
 use axum::{
@@ -56,7 +56,7 @@ impl Asked {
     }
 
     async fn of(self, router: &axum::Router) -> Answer {
-        let request = Request::builder().method(self.method).uri(self.path);
+        let request = Request::builder().method(self.method).uri(at(self.path));
         let request =
             self.headers.iter().fold(request, |it, (name, value)| it.header(*name, value));
         let mut request = request.body(Body::empty()).unwrap();
@@ -64,7 +64,7 @@ impl Asked {
         request.extensions_mut().insert(ConnectInfo(peer));
         let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap();
-        let body = String::from_utf8(body.to_vec()).unwrap();
+        let body = String::from_utf8_lossy(&body).into_owned();
         Answer { code: parts.status.as_u16(), headers: parts.headers, body }
     }
 }

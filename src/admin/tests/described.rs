@@ -37,6 +37,11 @@ async fn ask(
     Exchange { path: path.to_owned(), method, response }
 }
 
+/// The query by which a path gives text, where it has one.
+fn as_text(path: &str) -> &'static str {
+    if path.ends_with("/goroutine") { "?debug=1" } else { "" }
+}
+
 /// The one path whose answer takes as long as it is asked for: tests/it/profiling.rs asks it.
 const PROFILE: &str = "/debug/pprof/profile";
 
@@ -61,7 +66,7 @@ fn is_of_type(kind: &Value, value: &Value) -> bool {
         Some("array") => value.is_array(),
         Some("string") => value.is_string(),
         Some("boolean") => value.is_boolean(),
-        Some("integer") => value.is_i64(),
+        Some("integer") => value.is_i64() || value.is_u64(),
         Some("number") => value.is_number(),
         Some("null") => value.is_null(),
         Some(other) => panic!("{other} isn't understood here"),
@@ -84,6 +89,10 @@ fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     let required = schema["required"].as_array().into_iter().flatten();
     if let Some(name) = required.filter_map(Value::as_str).find(|name| value.get(name).is_none()) {
         return Some(format!("{value} lacks {name}"));
+    }
+    let mut items = value.as_array().into_iter().flatten();
+    if let Some(reason) = items.find_map(|item| wrong(document, &schema["items"], item)) {
+        return Some(reason);
     }
     let fields = value.as_object().into_iter().flatten();
     fields.into_iter().find_map(|(name, field)| {
@@ -156,6 +165,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     const ELSEWHERE: [u8; 4] = [192, 0, 2, 7];
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "70000")]);
+    let text = [("accept", "text/plain")];
     let rebound = [("host", "evil.example.com")];
     let open = [("accept", "application/openmetrics-text; version=1.0.0")];
     let foreign = [("origin", "https://evil.example.com")];
@@ -176,7 +186,8 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let mut seen = BTreeSet::new();
     for route in routes::routes() {
         let path = &*route.path;
-        let misspelt = if path.starts_with("/api/") { "?sate=running" } else { "" };
+        let takes_query = route.problems.contains(&problem::Problem::UnknownParameter);
+        let misspelt = if takes_query && path != PROFILE { "?sate=running" } else { "" };
         let methods = if route.method == Method::GET {
             vec![Method::GET, Method::HEAD]
         } else {
@@ -191,6 +202,8 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                 for (headers, query, body, peer) in [
                     (plain, "", body, HERE),
                     (&json[..], "", body, HERE),
+                    (if is_read { &text[..] } else { plain }, "", body, HERE),
+                    (plain, as_text(path), body, HERE),
                     (if is_read { &open[..] } else { plain }, "", body, HERE),
                     (&large[..], "", body, HERE),
                     (&rebound[..], "", body, HERE),
@@ -235,6 +248,14 @@ async fn a_method_that_a_path_does_not_take_is_a_problem_and_not_described() {
             }
             let refused = ask(&state(), (method, path, "", ""), &[], [127, 0, 0, 1]).await.response;
             assert_eq!(refused.status(), 405, "{path} has methods that aren't described");
+            if refused.headers().contains_key("x-go-pprof") {
+                assert!(path.starts_with("/debug/pprof/"), "{path} answers as Go does");
+                continue;
+            }
+            if problem::is_of_go(path) {
+                assert_eq!(refused.headers()["x-go-pprof"], "1");
+                continue;
+            }
             assert_eq!(refused.headers()["content-type"], "application/problem+json");
             let refused = to_bytes(refused.into_body(), 4096).await.unwrap();
             let problem: Value = serde_json::from_slice(&refused).unwrap();

@@ -1,6 +1,6 @@
 //! The task that sends spans, where the configuration names a collector.
 
-use super::{ExitPolicy, Running, Settings, spans, steps, supervise};
+use super::{ExitPolicy, Running, Settings, WaitPoint, at, spans, steps, supervise};
 use std::sync::Arc;
 
 impl Running {
@@ -14,7 +14,7 @@ impl Running {
         let (stop, limit) = (self.stop_exporter.clone(), steps::OF_EXPORTER);
         self.supervisor.spawn_watched("exporter", ExitPolicy::Restart, limit, move || {
             let (exporter, stop) = (Arc::clone(&exporter), stop.clone());
-            async move { exporter.run(stop, supervise::step).await }
+            async move { at(WaitPoint::Exporter, exporter.run(stop, supervise::step)).await }
         });
     }
 

@@ -7,7 +7,7 @@ use crate::{
     heartbeat::{LeaseTimes, Leases},
     maintenance::{self, Canary, Doorbell, Ears, Promoter, Pruner, Rescuer, Scheduler},
     postgres::{Connector, DbError, Upkeep},
-    supervise::{self, ExitPolicy},
+    supervise::{self, ExitPolicy, WaitPoint, at},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -49,12 +49,16 @@ impl Running {
                 (Arc::clone(&upkeep), leases.clone(), Arc::clone(&running));
             let (heard, stop) = (Arc::clone(&heard), stop.clone());
             async move {
-                let told = || supervise::waiting(stop.run_until_cancelled(heard.notified()));
+                let told = || {
+                    let told = supervise::waiting(stop.run_until_cancelled(heard.notified()));
+                    at(WaitPoint::RoundPause, told)
+                };
                 while told().await.is_some() {
                     // A failure is the canceller's to tell of: its next round meets it too.
                     maintenance::cancel_requested(&upkeep, &leases, &running).await.ok();
                     // Told to stop or not, the loop looks at the token next.
-                    stop.run_until_cancelled(sleep(maintenance::CANCEL_REST)).await;
+                    let rest = stop.run_until_cancelled(sleep(maintenance::CANCEL_REST));
+                    at(WaitPoint::RoundPause, rest).await;
                 }
             }
         });

@@ -8,6 +8,7 @@ use crate::{
     config::CommandSettings,
     executor::Context,
     handlers::shortage::Shortage,
+    supervise::{WaitPoint, at_process},
     sys::{ChildSetup, ProcessGroup},
 };
 use futures::future::{Either, select};
@@ -127,7 +128,9 @@ impl Process {
                 said.read(pipes.results, context),
             );
         };
-        let ended = alongside(watch(group, context, settings.kill_grace), talk).await;
+        let process = group.process_id();
+        let watched = alongside(watch(group, context, settings.kill_grace), talk);
+        let ended = at_process(WaitPoint::Child, process, watched).await;
         let End { status, stopped } =
             ended.map_err(|source| RunError::Watch { program, source })?;
         let ended = Box::new(Ended { status, stdout, stderr, said });
@@ -214,9 +217,14 @@ async fn watch(
         () = context.cancellation().cancelled() => {}
     }
     group.terminate();
-    if timeout(kill_grace, group.ended()).await.is_err() {
-        group.kill();
-        group.ended().await?;
-    }
+    let process = group.process_id();
+    let stopped = async {
+        if timeout(kill_grace, group.ended()).await.is_err() {
+            group.kill();
+            group.ended().await?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    at_process(WaitPoint::ChildStop, process, stopped).await?;
     group.reap().map(|status| End { status, stopped: true })
 }

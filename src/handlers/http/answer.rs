@@ -4,6 +4,7 @@ use super::{circuit::Sign, failure::Failure};
 use crate::{
     handlers::wall_clock,
     job::{DiscardReason, JobError, JobResult, Outcome},
+    supervise::{WaitPoint, at},
 };
 use reqwest::{
     Response, StatusCode,
@@ -90,7 +91,8 @@ impl Answer {
         if limit > 0 {
             let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(LAST);
             let within = if completes { BODY_TIMEOUT } else { BODY_TIMEOUT.min(left) };
-            let read = timeout(within, answer.read_body(response, limit)).await;
+            let read = timeout(within, answer.read_body(response, limit));
+            let read = at(WaitPoint::HttpBody, read).await;
             let read = read.unwrap_or(Err(Failure::Unfinished(BODY_TIMEOUT)));
             if completes {
                 read?;

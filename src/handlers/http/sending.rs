@@ -7,7 +7,10 @@ use super::{
     departure::{self, Departure},
     failure::Failure,
 };
-use crate::executor::Context;
+use crate::{
+    executor::Context,
+    supervise::{WaitPoint, at},
+};
 use futures::future::{Either, select};
 use reqwest::{Response, header::HeaderMap};
 use std::{pin::pin, sync::Arc};
@@ -52,11 +55,12 @@ impl Http {
     ) -> Result<reqwest::Result<Response>, Failure> {
         let (began, limit) = (Instant::now(), self.settings.response_timeout);
         let leaves = departure.before(waiting.last_departure(began));
-        match select(pin!(request.send()), pin!(leaves)).await {
+        match at(WaitPoint::HttpSend, select(pin!(request.send()), pin!(leaves))).await {
             Either::Left((answered, _)) => Ok(answered),
             // The receiver's time runs from here: it can't help what went before.
             Either::Right((true, answer)) => {
-                timeout(limit, answer).await.map_err(|_| Failure::Silent(limit))
+                let answer = at(WaitPoint::HttpResponse, timeout(limit, answer));
+                answer.await.map_err(|_| Failure::Silent(limit))
             }
             Either::Right((false, _)) => Err(Failure::Crowded(began.elapsed())),
         }

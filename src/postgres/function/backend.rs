@@ -48,6 +48,11 @@ impl Backend {
         })
     }
 
+    /// The server's process, by its number.
+    pub(super) fn process_id(&self) -> u32 {
+        self.process.and_then(|(pid, _)| u32::try_from(pid).ok()).unwrap_or(0)
+    }
+
     /// Says good-bye: the server works on nothing for it.
     pub(super) async fn close(mut self) {
         self.process = None;

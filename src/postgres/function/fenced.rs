@@ -1,7 +1,10 @@
 //! The transaction of an attempt, from BEGIN to the answer to its COMMIT.
 
 use super::{COMMIT_GRACE, Call, given_up};
-use crate::postgres::{DbError, settle, transaction};
+use crate::{
+    postgres::{DbError, settle, transaction},
+    supervise::{WaitPoint, at},
+};
 use sqlx::{
     AssertSqlSafe, Executor as _, PgConnection, Postgres, Transaction,
     postgres::{PgDatabaseError, PgSeverity},
@@ -53,12 +56,14 @@ pub(super) async fn run(
         Some(Err(error)) => return End::Lost(error),
         None => return End::Stopped,
     };
-    let answer = tokio::select! {
-        biased;
-        answer = timeout(limit, transaction.commit()) => answer.map_err(|_| limit),
-        () = given_up(stop, COMMIT_GRACE) => Err(COMMIT_GRACE),
+    let answered = async {
+        tokio::select! {
+            biased;
+            answer = timeout(limit, transaction.commit()) => answer.map_err(|_| limit),
+            () = given_up(stop, COMMIT_GRACE) => Err(COMMIT_GRACE),
+        }
     };
-    match answer {
+    match at(WaitPoint::SqlCommit, answered).await {
         Ok(Ok(())) => End::Committed,
         Ok(Err(error)) if says_that_nothing_is_kept(&error) => End::Refused(error),
         Ok(Err(error)) => End::InDoubt(DbError::Statement(error)),

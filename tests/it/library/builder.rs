@@ -43,7 +43,7 @@ async fn twice(number: i64, context: Context) -> Result<i64, HandlerError> {
 }
 
 /// Runs a daemon beside the rest of a test and ends it by its token.
-pub(super) async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> Ended {
+pub(crate) async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> Ended {
     let stop = CancellationToken::new();
     let rest = async {
         rest.await;
@@ -54,13 +54,13 @@ pub(super) async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> En
     ended.expect("it ends once its token is cancelled").expect("the daemon starts")
 }
 
-pub(super) async fn ends(session: &mut PgConnection, id: i64, how: &str) {
+pub(crate) async fn ends(session: &mut PgConnection, id: i64, how: &str) {
     let state =
         format!("SELECT concat_ws(' ', state, reason, result) FROM legwork.jobs WHERE id = {id}");
     support::eventually(how, async || value(session, &state).await == how).await;
 }
 
-pub(super) async fn enqueued(session: &mut PgConnection, job: Job) -> i64 {
+pub(crate) async fn enqueued(session: &mut PgConnection, job: Job) -> i64 {
     enqueue(session, &job).await.expect("enqueued").id().expect("it is new").0
 }
 

@@ -61,12 +61,14 @@ fn a_daemon_that_is_asked_lists_its_tasks_and_running_jobs_and_goes_on() {
             daemon.signal(Signal::SIGUSR1);
             let listed = daemon.logged_since(from, "job.listed").await;
             assert_eq!((&listed["job.id"], &listed["job.kind"]), (&id.into(), &"patient".into()));
-            listed["progress"] == "half way"
+            listed["progress"] == "half way" && listed["waits_at"] == "child"
         })
         .await;
         let tasks: Vec<_> =
             daemon.events().into_iter().filter(|line| line["event"] == "task.listed").collect();
-        assert!(tasks.iter().any(|line| line["task"] == "completer"), "{tasks:?}");
+        let waits =
+            |line: &serde_json::Value| line["task"] == "completer" && line["waits_at"].is_string();
+        assert!(tasks.iter().any(waits), "{tasks:?}");
 
         notebook.allow("go");
         becomes(&pool, id, "completed").await;

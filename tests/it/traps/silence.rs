@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use legwork::heartbeat::{self, KeeperError, LeaseKeeper, LeaseTimes, Reports};
+use legwork::supervise::Supervisor;
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::sync::mpsc;
@@ -143,7 +144,9 @@ fn trap_7_leases_are_counted_from_when_the_renewal_was_sent_while_every_other_th
     };
     let (publisher, leases) = heartbeat::leases();
     let keeper = Slow { sent, renewals: 0 };
-    let thread = std::thread::spawn(move || heartbeat::run(keeper, TIMES, reports, publisher));
+    let notes = Supervisor::default().thread("heartbeat");
+    let run = move || heartbeat::run((keeper, TIMES), reports, publisher, notes);
+    let thread = std::thread::spawn(run);
     // This thread is blocked from here on, and there is no other.
     let lost = losses.recv_timeout(PATIENCE).expect("the leases are given up");
     let sent = sents.try_recv().expect("a renewal was sent");
