@@ -34,6 +34,7 @@ use axum::{
     routing::MethodRouter,
 };
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::{Arc, LazyLock};
 use tokio::sync::watch;
 use utoipa::{
@@ -243,7 +244,9 @@ async fn version() -> Response {
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "daemon",
     responses((status = 200, description = "It.", body = Object, example = json!({ "openapi": "3.1.0" }))))]
 async fn openapi() -> Response {
-    in_json(&openapi::document(routes()))
+    // Made once: it takes longer than any answer may that all connections wait for.
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::document(routes()));
+    in_json(&*DOCUMENT)
 }
 
 fn in_json(body: &impl Serialize) -> Response {

@@ -17,10 +17,10 @@ use crate::cli::{command, finished};
 use crate::process::{Configuration, SLACK, reload::reload};
 use crate::support::{self, Daemon, PATIENCE};
 
-const ADMIN: &str = "canary-admin-0123456789abcdef0123456789";
-const OPERATOR: &str = "canary-operator-0123456789abcdef0123456";
-const VIEWER: &str = "canary-viewer-0123456789abcdef012345678";
-const NEXT: &str = "canary-next-0123456789abcdef0123456789ab";
+const ADMIN: &str = "tell_tale-admin-0123456789abcdef0123456789";
+const OPERATOR: &str = "tell_tale-operator-0123456789abcdef0123456";
+const VIEWER: &str = "tell_tale-viewer-0123456789abcdef012345678";
+const NEXT: &str = "tell_tale-next-0123456789abcdef0123456789ab";
 
 /// Tokens in files that only their owner may read.
 struct Tokens(TempDir);
@@ -180,7 +180,7 @@ fn with_tokens_everybody_needs_one_and_nothing_shows_them() {
         assert!(shown.stdout.contains("admin.viewer_token_file"), "{}", shown.stdout);
         let (_, metrics) = daemon.get("/metrics").await;
         let printed = daemon.printed() + &shown.stdout + &shown.stderr + &metrics;
-        assert!(!printed.contains("canary"), "{printed}");
+        assert!(!printed.contains("tell_tale"), "{printed}");
         ended(daemon).await;
     });
 }

@@ -99,7 +99,7 @@ impl Parameters for CpuProfile {
 /// A CPU profile, by kind and queue
 #[utoipa::path(get, path = "/debug/pprof/profile", operation_id = "pprof_profile", tag = "debug", params(CpuProfile),
     responses((status = 200, description = "It.", content(
-        (Vec<u8> = "application/octet-stream", example = "gzipped protobuf"),
+        (String = "application/octet-stream", example = "gzipped protobuf"),
         (String = "image/svg+xml", example = "<svg></svg>"),
         (String = "text/plain", example = "[daemon];main;work 10101010"),
         (Object = "application/json", example = json!({ "profiles": [] }))))))]

@@ -80,7 +80,7 @@ impl Parameters for OfGoroutines {
 /// The same as a profile of tasks
 #[utoipa::path(get, path = "/debug/pprof/goroutine", operation_id = "goroutine", tag = "debug", params(OfGoroutines),
     responses((status = 200, description = "It, for `go tool pprof`; with debug as text.", content(
-        (Vec<u8> = "application/octet-stream", example = "gzipped protobuf"),
+        (String = "application/octet-stream", example = "gzipped protobuf"),
         (String = "text/plain", example = "goroutine profile: total 0\n")))))]
 pub(in crate::admin) async fn goroutine(
     State(state): State<AdminState>,

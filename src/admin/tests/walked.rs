@@ -107,7 +107,9 @@ async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
         );
         let lines = heard.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let is_of_it = |line: &&String| {
-            line.contains(events::ADMIN_REQUEST) && line.contains(&format!("http.route=\"{path}\""))
+            line.contains(events::ADMIN_REQUEST)
+                && line.contains(&format!("http.route=\"{path}\""))
+                && line.contains(&format!("http.request.method=\"{method}\""))
         };
         let lines = lines.iter().filter(is_of_it).count();
         assert_eq!(lines, usize::from(!routes::QUIET.contains(&path.as_str())), "{path}");

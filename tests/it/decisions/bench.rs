@@ -167,8 +167,13 @@ fn a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not() {
             assert_eq!((kept, forgotten), (history == "on", history == "off"), "{work}");
         }
     }
-    let (figures, _) = server.bench(&["enqueue", "--jobs", "70", "--seconds", "1"]);
-    assert_eq!(figures["n"], 70);
+    for history in ["on", "off"] {
+        let asked = ["enqueue", "--jobs", "70", "--seconds", "1", "--history", history];
+        let (figures, statements) = server.bench(&asked);
+        assert_eq!(figures["n"], 70);
+        let kept = sent(&statements, "legwork completer", FINISH) > 0;
+        assert_eq!(kept, history == "on");
+    }
     server.postgres.stop().expect("it stops");
 }
 

@@ -365,6 +365,10 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
         "cli::bench::inserts_are_told_beside_a_bare_tables_for_each_number_of_clients",
     ),
     (
+        "bench enqueue --history",
+        "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
+    ),
+    (
         "bench enqueue --jobs",
         "decisions::bench::a_benchmark_makes_as_many_jobs_as_told_and_keeps_history_or_not",
     ),
