@@ -2,7 +2,7 @@
 # `.ci/run` runs these same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-pooler test-interop golden chaos plans loom bench bench-baseline fmt lint docs deny coverage ci tools
+.PHONY: help demo test test-docker test-pooler test-interop profiler-soak golden chaos plans loom bench bench-baseline fmt lint docs deny coverage ci tools
 
 CARGO ?= cargo
 # Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
@@ -55,6 +55,10 @@ plans: ## Look at every plan beside ten million finished jobs, and after a milli
 loom: export LOOM_MAX_PREEMPTIONS ?= 3
 loom: ## Explore the interleavings of the hand-made synchronisation, to 3 preemptions
 	CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg legwork_loom" $(CARGO) test --lib loom
+
+profiler-soak: export LEGWORK_PROFILER_SOAK ?= 180
+profiler-soak: ## Profile for minutes while threads allocate, unwind and start others
+	$(CARGO) test --lib threads_that_allocate_unwind
 
 bench: ## Measure the hot paths and say what moved since benches/baseline.json
 	@scripts/need-postgres.sh

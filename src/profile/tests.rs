@@ -20,6 +20,9 @@ use tokio::sync::{Mutex, MutexGuard};
 /// There is one sampler in a process.
 static TURN: Mutex<()> = Mutex::const_new(());
 
+/// In the name of what every worker's thread runs, however names are mangled.
+const ROOT: &str = "Workers";
+
 /// Threads that work until they are dropped, each of them under its name.
 struct Workers {
     stop: Arc<AtomicBool>,
@@ -108,7 +111,8 @@ async fn what_runs_in_libc_is_seen_with_all_that_called_it() {
         let names = profile.names(stack);
         let outer = place(&names, "tests::outer_work");
         let inner = place(&names, "tests::inner_work");
-        outer.is_some() && outer < inner && place(&names, "Workers::start") < outer
+        let root = place(&names, ROOT);
+        root.is_some() && root < outer && outer < inner
     });
     let (whole, all) = (cpu_of(whole), cpu_of(own()));
     assert!(all > 0.0 && whole / all > 0.9, "{whole} of {all}: {}", profile.folded());
@@ -171,9 +175,7 @@ async fn threads_that_allocate_unwind_and_start_others_are_interrupted_anywhere(
     for _ in 0..rounds() {
         let profile = take(Duration::from_secs(1)).await;
         let own = || profile.stacks.iter().filter(|stack| has_label(stack, "thread", "storm"));
-        let is_whole = |stack: &&Stack| {
-            profile.names(stack).iter().any(|name| name.contains("Workers::start"))
-        };
+        let is_whole = |stack: &&Stack| profile.names(stack).iter().any(|name| name.contains(ROOT));
         let (whole, all) = (cpu_of(own().filter(is_whole)), cpu_of(own()));
         assert!(all > 0.0 && whole / all > 0.9, "{whole} of {all}: {}", profile.folded());
     }

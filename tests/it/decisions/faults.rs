@@ -126,6 +126,7 @@ const OPERATION: &[(&str, &str, &str, &str)] = &[
     ("I5", "memory", "traps::port::trap_9_a_body_is_refused_by_what_it_announces_and_not_read_by_what_it_sends", "resident_mib"),
     ("I6", "paths that lead elsewhere", "admin::tests::a_path_without_a_route_is_not_found", "%2e%2e"),
     ("I6", "to somebody without a token, nothing at all", "admin::tests::asked::nothing_tells_who_may_ask_nothing_which_paths_there_are", "/../"),
+    ("I7", "two profiles at once", "profiling::one_profile_at_a_time_and_none_for_who_has_left", "409"),
     ("I7", "a profile of a thousand million seconds is refused", "profiling::a_question_that_makes_no_sense_is_told_what_would", "profile?seconds=1000000000"),
     ("I7", "there is no profile to ask for", "admin::tests::asked::what_go_asks_for_is_refused_in_the_form_that_its_tools_show", "/debug/pprof/nothing"),
     ("I7", "a profile without a token or the role", "admin::tests::asked::what_go_asks_for_is_refused_in_the_form_that_its_tools_show", "/debug/pprof/heap"),
