@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    runtime::Handle,
     sync::Notify,
     time::{Instant, sleep, sleep_until, timeout_at},
 };
@@ -80,6 +81,8 @@ pub struct Reports {
     pub renewed: Arc<dyn Fn() + Send + Sync>,
     /// Notified several times a second, for a task of the daemon's runtime to wait on.
     pub pulse: Arc<Notify>,
+    /// The runtime that is kept awake, where there is one.
+    pub runtime: Option<Handle>,
     /// Cancelled when the heartbeat ends: the last thing that the daemon does with its leases.
     pub stop: CancellationToken,
     /// Whether the row is ended then, or left to expire.
@@ -99,7 +102,7 @@ pub fn run(
     notes: Thread,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let pulse = pulse(Arc::clone(&reports.pulse));
+    let pulse = pulse(Arc::clone(&reports.pulse), reports.runtime.clone());
     let beat = notes.over(Heartbeat { keeper, times, reports, publisher }.beat());
     runtime.block_on(async {
         tokio::select! {
@@ -115,10 +118,15 @@ pub fn run(
 /// A runtime whose other threads sleep wakes none of them for a single task. If that task then
 /// blocks its thread, as a handler may, nobody looks at the sockets and timers any more, and the
 /// whole daemon stands still although threads are free. A wake from another thread reaches one.
-async fn pulse(pulse: Arc<Notify>) {
+async fn pulse(pulse: Arc<Notify>, runtime: Option<Handle>) {
     loop {
         sleep(PULSE).await;
         pulse.notify_one();
+        // The task of the pulse may itself lie behind a handler that blocks its thread, and then a notify wakes
+        // nobody. A new task does: the thread that takes it looks for what lies elsewhere as well.
+        if let Some(runtime) = &runtime {
+            drop(runtime.spawn(async {}));
+        }
     }
 }
 

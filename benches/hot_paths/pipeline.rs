@@ -93,6 +93,7 @@ fn beat(publisher: Publisher) -> DropGuard {
         lost: Arc::new(|_| {}),
         renewed: Arc::new(|| {}),
         pulse: Arc::default(),
+        runtime: None,
         stop: stop.clone(),
         retire: Arc::default(),
     };

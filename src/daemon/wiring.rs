@@ -47,7 +47,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{runtime::Handle, sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use told::Told;
 
@@ -322,6 +322,7 @@ impl Running {
                 check.ok();
             }),
             pulse: Arc::clone(&pulse),
+            runtime: Some(Handle::current()),
             stop: self.stop_heartbeat.clone(),
             retire: Arc::clone(&self.retire_at_end),
         };

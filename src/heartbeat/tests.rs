@@ -50,6 +50,7 @@ async fn minute(answers: Vec<Answer>) -> (Vec<Duration>, usize) {
         lost: Arc::new(move |_| losses.lock().unwrap().push(start.elapsed())),
         renewed: Arc::new(|| {}),
         pulse: Arc::default(),
+        runtime: None,
         stop: stop.clone(),
         retire: Arc::new(AtomicBool::new(true)),
     };

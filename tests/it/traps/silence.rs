@@ -139,6 +139,7 @@ fn trap_7_leases_are_counted_from_when_the_renewal_was_sent_while_every_other_th
         lost: Arc::new(move |_| lost.send(Instant::now()).expect("the test listens")),
         renewed: Arc::new(|| {}),
         pulse: Arc::default(),
+        runtime: None,
         stop: stop.clone(),
         retire: Arc::new(AtomicBool::new(false)),
     };
