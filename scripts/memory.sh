@@ -10,7 +10,9 @@ legwork=$1 server=$2 jobs=$3
 database=legwork_memory_$$
 url=${server%/*}/$database
 settings=$(mktemp --suffix .toml)
-trap 'rm -f "$settings"; psql -qX "$server" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)"' EXIT
+log=$(mktemp)
+daemon=''
+trap 'rm -f "$settings" "$log"; [ -z "$daemon" ] || kill "$daemon" 2>/dev/null || true; psql -qX "$server" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)"' EXIT
 
 psql -qX "$server" -c "CREATE DATABASE $database"
 "$legwork" migrate up --database-url "$url" >/dev/null
@@ -33,11 +35,15 @@ name = "noop"
 handler = "noop"
 TOML
 began=$(date +%s%N)
-"$legwork" --config "$settings" run --database-url "$url" >/dev/null 2>&1 &
+"$legwork" --config "$settings" run --database-url "$url" >"$log" 2>&1 &
 daemon=$!
-while [ "$(psql -qAtX "$url" -c 'SELECT EXISTS (SELECT FROM legwork.job)')" = t ]; do sleep 0.2; done
+while [ "$(psql -qAtX "$url" -c 'SELECT EXISTS (SELECT FROM legwork.job)')" = t ]; do
+  kill -0 "$daemon" 2>/dev/null || { tail -5 "$log" >&2; exit 1; }
+  sleep 0.2
+done
 took=$(($(date +%s%N) - began))
 most=$(awk '$1 == "VmHWM:" { printf "%.0f", $2 / 1024 }' /proc/$daemon/status)
 kill "$daemon"
 wait "$daemon"
+daemon=''
 echo "$most MiB at most, $((jobs * 1000000000 / took)) jobs/s"

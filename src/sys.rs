@@ -20,18 +20,6 @@ mod image;
 #[cfg(target_os = "linux")]
 pub mod init;
 mod report;
-#[cfg(all(
-    target_os = "linux",
-    target_env = "gnu",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-pub mod sampler;
-#[cfg(not(all(
-    target_os = "linux",
-    target_env = "gnu",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-)))]
-#[path = "sys/sampler/elsewhere.rs"]
 pub mod sampler;
 pub mod spawner;
 

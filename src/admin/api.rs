@@ -4,7 +4,7 @@
 //! too, and shows what came; it decides nothing. What every one of them does alike stands here. Each has a session for
 //! the time of its operation and no longer.
 
-mod body;
+pub(super) mod body;
 pub(super) mod changes;
 pub(super) mod daemons;
 pub(super) mod jobs;

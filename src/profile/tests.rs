@@ -183,10 +183,9 @@ async fn threads_that_allocate_unwind_and_start_others_are_interrupted_anywhere(
     workers.stop();
 }
 
-/// Seconds of the storm: `make profiler-soak` takes minutes.
-#[expect(clippy::disallowed_methods, reason = "a longer run is asked for by a variable")]
+/// Seconds of the storm: `make profiler-soak` takes minutes, and tells the compiler.
 fn rounds() -> u64 {
-    std::env::var("LEGWORK_PROFILER_SOAK").ok().map_or(2, |text| text.parse().expect("seconds"))
+    option_env!("LEGWORK_PROFILER_SOAK").map_or(2, |text| text.parse().expect("seconds"))
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::super::{
     request::BODY_MAX_BYTES,
 };
 use axum::{
-    body::to_bytes,
+    body::{Bytes, to_bytes},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
@@ -29,15 +29,19 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
         if !is_json(request.headers()) {
             return Err(Problem::NotJson.into());
         }
-        let most = usize::try_from(BODY_MAX_BYTES).unwrap_or(usize::MAX);
-        let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), most)).await;
-        let read =
-            read.map_err(|_| Problem::InvalidBody.because("the body didn't come in time"))?;
-        let body = read.map_err(|_| Problem::BodyTooLarge)?;
+        let body = read(request).await?;
         let text = if body.is_empty() { b"{}" } else { &body[..] };
         let said = serde_json::from_slice(text);
         said.map(Self).map_err(|error| Problem::InvalidBody.because(error.to_string()))
     }
+}
+
+/// The whole of a body, of no more than so many bytes and no longer than so many seconds.
+pub(in crate::admin) async fn read(request: Request) -> Result<Bytes, Refusal> {
+    let most = usize::try_from(BODY_MAX_BYTES).unwrap_or(usize::MAX);
+    let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), most)).await;
+    let read = read.map_err(|_| Problem::InvalidBody.because("the body didn't come in time"))?;
+    read.map_err(|_| Problem::BodyTooLarge.into())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,7 +1,10 @@
 //! `/debug/pprof/`, as Go's programs have it: what `go tool pprof` asks.
 
 use super::super::{
-    api::query::{Asked, Parameters, Query},
+    api::{
+        body,
+        query::{Asked, Parameters, Query},
+    },
     problem::{Problem, Refusal},
 };
 use crate::{
@@ -12,12 +15,12 @@ use crate::{
     sys::sampler::Refused,
 };
 use axum::{
-    body::Bytes,
-    extract::RawQuery,
+    extract::{RawQuery, Request},
     http::{HeaderValue, header},
     response::{Html, IntoResponse, Response},
 };
 use std::{error::Error, fmt::Write, io, str::FromStr, time::Duration};
+use tokio::task::spawn_blocking;
 use utoipa::{IntoParams, ToSchema};
 
 /// Addresses that one question may ask the names of.
@@ -109,7 +112,11 @@ pub(in crate::admin) async fn profile(
     let length = Duration::from_secs(asked.seconds.unwrap_or(cpu::SECONDS));
     let taken = cpu::take(length, asked.hz.unwrap_or(cpu::HERTZ)).await;
     let taken = taken.map_err(|error| refusal(&error))?;
-    written(&taken, "profile", asked.format.unwrap_or_default()).map_err(|error| {
+    let format = asked.format.unwrap_or_default();
+    // Elsewhere than on the task that every connection is served by: a probe mustn't wait for a picture.
+    let written = spawn_blocking(move || written(&taken, "profile", format)).await;
+    let written = written.map_err(|_| Problem::ProfileFailed)?;
+    written.map_err(|error| {
         Problem::ProfileFailed.because(format!("the profile couldn't be written: {error}"))
     })
 }
@@ -128,7 +135,7 @@ fn written(taken: &Profile, name: &str, format: Format) -> io::Result<Response> 
     let (kind, extension, body) = match format {
         Format::Pprof => ("application/octet-stream", "", taken.pprof()?),
         Format::Svg => ("image/svg+xml", ".svg", taken.flamegraph(name)?),
-        Format::Folded => ("text/plain; charset=utf-8", ".txt", taken.folded().into_bytes()),
+        Format::Folded => (TEXT, ".txt", taken.folded().into_bytes()),
         Format::Speedscope => {
             ("application/json", ".speedscope.json", taken.speedscope(name).to_string().into())
         }
@@ -168,8 +175,9 @@ pub(in crate::admin) async fn symbol(RawQuery(query): RawQuery) -> Response {
     request_body(content = String, content_type = "text/plain", example = "0x1+0x2"),
     responses((status = 200, description = "A line for each.", body = String, content_type = "text/plain",
         example = "num_symbols: 1\n0x1 0x1\n")))]
-pub(in crate::admin) async fn symbols(body: Bytes) -> Response {
-    named(String::from_utf8_lossy(&body).into_owned()).await
+pub(in crate::admin) async fn symbols(request: Request) -> Result<Response, Refusal> {
+    let body = body::read(request).await?;
+    Ok(named(String::from_utf8_lossy(&body).into_owned()).await)
 }
 
 /// As Go's programs answer it. Beyond as many addresses as a profile has, the rest is passed over.
@@ -177,7 +185,7 @@ async fn named(question: String) -> Response {
     let hex = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
     let addresses: Vec<u64> =
         question.trim().split('+').filter_map(hex).take(ADDRESSES_MAX).collect();
-    let named = tokio::task::spawn_blocking(move || {
+    let named = spawn_blocking(move || {
         let names = profile::names_of(&addresses);
         addresses.into_iter().zip(names).fold(String::new(), |mut text, (address, name)| {
             writeln!(text, "{address:#x} {name}").ok();

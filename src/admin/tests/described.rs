@@ -2,6 +2,7 @@
 
 use super::{
     asked::{VIEWER, tokens},
+    schema::{faults, resolved},
     *,
 };
 use axum::{
@@ -52,61 +53,6 @@ pub(super) fn at(path: &str) -> String {
     if path == PROFILE { path + "?seconds=0" } else { path }
 }
 
-/// Follows a `$ref`.
-fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
-    match value["$ref"].as_str() {
-        Some(reference) => document.pointer(&reference[1..]).expect("a reference leads somewhere"),
-        None => value,
-    }
-}
-
-fn is_of_type(kind: &Value, value: &Value) -> bool {
-    match kind.as_str() {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("boolean") => value.is_boolean(),
-        Some("integer") => value.is_i64() || value.is_u64(),
-        Some("number") => value.is_number(),
-        Some("null") => value.is_null(),
-        Some(other) => panic!("{other} isn't understood here"),
-        None => kind.as_array().is_none_or(|any| any.iter().any(|kind| is_of_type(kind, value))),
-    }
-}
-
-/// Why a value isn't what a schema describes, as far as this document's schemas go. What isn't described is wrong: clients
-/// are to pass over members that they don't know, but the port has none.
-fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> {
-    let schema = resolved(document, schema);
-    let allowed = schema["enum"].as_array().is_none_or(|words| words.contains(value));
-    if !is_of_type(&schema["type"], value) || !allowed {
-        return Some(format!("{value} isn't {schema}"));
-    }
-    let all = schema["allOf"].as_array().into_iter().flatten();
-    if let Some(why) = all.into_iter().find_map(|part| wrong(document, part, value)) {
-        return Some(why);
-    }
-    let required = schema["required"].as_array().into_iter().flatten();
-    if let Some(name) = required.filter_map(Value::as_str).find(|name| value.get(name).is_none()) {
-        return Some(format!("{value} lacks {name}"));
-    }
-    let mut items = value.as_array().into_iter().flatten();
-    if let Some(reason) = items.find_map(|item| wrong(document, &schema["items"], item)) {
-        return Some(reason);
-    }
-    let fields = value.as_object().into_iter().flatten();
-    fields.into_iter().find_map(|(name, field)| {
-        match (schema["properties"].get(name), schema.get("additionalProperties")) {
-            (Some(known), _) => wrong(document, known, field),
-            (None, Some(any)) => wrong(document, any, field),
-            (None, None) => {
-                let is_open = schema.get("properties").is_none() || schema.get("allOf").is_some();
-                (!is_open).then(|| format!("{name} isn't described"))
-            }
-        }
-    })
-}
-
 /// Holds an answer to the document, and gives what it used of it.
 async fn held(document: &Value, exchange: Exchange) -> String {
     let Exchange { path, method, response } = exchange;
@@ -133,7 +79,7 @@ async fn held(document: &Value, exchange: Exchange) -> String {
         "application/octet-stream" => Value::String(String::from_utf8_lossy(&body).into_owned()),
         _ => serde_json::from_slice(&body).unwrap(),
     };
-    assert_eq!(wrong(document, schema, &value), None, "{path}");
+    assert_eq!(faults(document, schema, &value), Vec::<String>::new(), "{path}");
     format!("{operation} {path} {status} {kind}")
 }
 
@@ -267,10 +213,8 @@ async fn a_method_that_a_path_does_not_take_is_a_problem_and_not_described() {
             assert_eq!(refused.headers()["content-type"], "application/problem+json");
             let refused = to_bytes(refused.into_body(), 4096).await.unwrap();
             let problem: Value = serde_json::from_slice(&refused).unwrap();
-            assert_eq!(
-                wrong(&document, &document["components"]["schemas"]["Problem"], &problem),
-                None
-            );
+            let schema = &document["components"]["schemas"]["Problem"];
+            assert_eq!(faults(&document, schema, &problem), Vec::<String>::new());
         }
     }
 }

@@ -2,6 +2,7 @@
 //! went by that. A break is red whatever anybody does about the file; what is added only has to be written there.
 
 use super::*;
+use crate::config::Environment;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -186,12 +187,8 @@ fn now() -> Value {
     openapi::document(routes::routes())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "whether golden files are to be written is the run's"
-)]
 fn is_to_be_written() -> bool {
-    std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always")
+    Environment::of_process().text("INSTA_UPDATE") == Some("always")
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What changes one job or one queue: what becomes of it, and what forbids it.
 
 use serde_json::json;
+use sqlx::PgConnection;
 
 use super::{daemon, found, post, post_as, stop};
 use crate::statements::{end, execute, value};
-use crate::support;
+use crate::support::{self, Daemon, TestDb};
 
 /// 1 and 2 wait, 3 is scheduled, 4 is discarded, 5 runs, 6 and 7 are finished, and 8 has 7's key.
 const JOBS: &str = "INSERT INTO legwork.job (kind, payload, run_at, unique_key) VALUES
@@ -14,16 +15,22 @@ const JOBS: &str = "INSERT INTO legwork.job (kind, payload, run_at, unique_key) 
     SELECT legwork.discard(4), legwork.cancel(6), legwork.cancel(7);
     INSERT INTO legwork.job (kind, unique_key) VALUES ('waits', 'k')";
 
+/// Of which the fifth runs.
+async fn with_jobs(db: &TestDb) -> (PgConnection, Daemon) {
+    let mut session = db.connect().await;
+    execute(&mut session, JOBS).await;
+    let daemon = daemon(&db.url(), "").await;
+    support::eventually("job 5 runs", async || {
+        found(&daemon, "/api/v1/jobs/5").await["state"] == "running"
+    })
+    .await;
+    (session, daemon)
+}
+
 #[test]
 fn a_job_is_cancelled_retried_discarded_and_put_off() {
     support::run(async |db| {
-        let mut session = db.connect().await;
-        execute(&mut session, JOBS).await;
-        let daemon = daemon(&db.url(), "").await;
-        support::eventually("job 5 runs", async || {
-            found(&daemon, "/api/v1/jobs/5").await["state"] == "running"
-        })
-        .await;
+        let (mut session, daemon) = with_jobs(&db).await;
         for (change, body, result, state) in [
             ("1/cancel", "", "cancelled", "cancelled"),
             ("5/cancel", "{}", "requested", ""),
@@ -55,13 +62,7 @@ fn a_job_is_cancelled_retried_discarded_and_put_off() {
 #[test]
 fn what_a_job_s_state_forbids_is_a_conflict_and_no_job_is_not_found() {
     support::run(async |db| {
-        let mut session = db.connect().await;
-        execute(&mut session, JOBS).await;
-        let daemon = daemon(&db.url(), "").await;
-        support::eventually("job 5 runs", async || {
-            found(&daemon, "/api/v1/jobs/5").await["state"] == "running"
-        })
-        .await;
+        let (mut session, daemon) = with_jobs(&db).await;
         for (change, status, problem, said) in [
             ("5/retry", 409, "wrong-state", "is running"),
             ("5/discard", 409, "wrong-state", "is running"),

@@ -7,6 +7,10 @@ use super::{ask, daemon, found, stop};
 use crate::statements::{end, execute};
 use crate::support;
 
+#[path = "../../../src/admin/tests/schema.rs"]
+mod schema;
+use schema::faults;
+
 /// The path of an operation with the examples of its parameters.
 fn with_examples(path: &str, operation: &Value) -> String {
     let (mut path, mut query) = (path.to_owned(), Vec::new());
@@ -28,65 +32,6 @@ fn with_examples(path: &str, operation: &Value) -> String {
         }
     }
     if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
-}
-
-fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
-    match value["$ref"].as_str() {
-        Some(reference) => document.pointer(&reference[1..]).expect("a reference leads somewhere"),
-        None => value,
-    }
-}
-
-fn is_of_type(kind: &Value, value: &Value) -> bool {
-    match kind.as_str() {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("boolean") => value.is_boolean(),
-        Some("integer") => value.is_i64(),
-        Some("number") => value.is_number(),
-        Some("null") => value.is_null(),
-        Some(other) => panic!("{other} isn't understood here"),
-        None => kind.as_array().is_none_or(|any| any.iter().any(|kind| is_of_type(kind, value))),
-    }
-}
-
-/// What of a value isn't as its schema has it.
-fn wrong(document: &Value, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
-    let schema = resolved(document, schema);
-    if let Some(one) = schema["oneOf"].as_array() {
-        let fits = one.iter().any(|schema| {
-            let mut found = Vec::new();
-            wrong(document, schema, value, place, &mut found);
-            found.is_empty()
-        });
-        if !fits {
-            found.push(format!("{place}: {value} is none of {}", schema["oneOf"]));
-        }
-        return;
-    }
-    let word = schema["enum"].as_array().is_none_or(|words| words.contains(value));
-    if !word || !is_of_type(&schema["type"], value) {
-        found.push(format!("{place}: {value} isn't {schema}"));
-        return;
-    }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if value.get(name).is_none() {
-            found.push(format!("{place} lacks {name}"));
-        }
-    }
-    for (name, member) in value.as_object().into_iter().flatten() {
-        match schema["properties"].get(name) {
-            Some(known) => wrong(document, known, member, &format!("{place}.{name}"), found),
-            None if schema["properties"].is_object() => {
-                found.push(format!("{place}.{name} isn't described"));
-            }
-            None => {}
-        }
-    }
-    for (at, item) in value.as_array().into_iter().flatten().enumerate() {
-        wrong(document, &schema["items"], item, &format!("{place}[{at}]"), found);
-    }
 }
 
 #[test]
@@ -124,10 +69,10 @@ fn every_example_is_answered_as_it_is_described() {
                     continue;
                 }
                 let content = &operation["responses"]["200"]["content"]["application/json"];
-                let mut found = Vec::new();
-                wrong(&document, &content["schema"], &answer.json(), "$", &mut found);
-                wrong(&document, &content["schema"], &content["example"], "$.example", &mut found);
-                assert!(found.is_empty(), "{example}: {}\n{}", found.join("\n"), answer.body);
+                for value in [&answer.json(), &content["example"]] {
+                    let found = faults(&document, &content["schema"], value);
+                    assert!(found.is_empty(), "{example}: {}\n{value}", found.join("\n"));
+                }
                 if path == "/api/v1/jobs" {
                     assert_eq!(super::ids(&answer.json()), [4711], "the examples meet one job");
                 }

@@ -68,6 +68,7 @@ fn a_database_that_does_not_answer_is_a_503_that_says_when_to_come_again() {
 /// Two seconds in this configuration, five at most.
 #[test]
 fn a_statement_that_takes_too_long_is_ended() {
+    // What is to be ended; nothing waits for its sleep.
     const SLOW: &str = "CREATE OR REPLACE FUNCTION legwork.backlog(queue text) RETURNS bigint
         LANGUAGE sql AS 'SELECT 1::bigint FROM pg_sleep(60)'";
     support::run(async |db| {
@@ -141,6 +142,7 @@ fn a_session_is_closed_once_nobody_has_asked_for_a_while() {
 /// As an operation that the server works at for two seconds.
 fn long(c: &mut Connection) -> BoxFuture<'_, Result<(), OperationError>> {
     async {
+        // The work itself: a statement that lasts while its client is gone.
         let slept = sqlx::query("SELECT pg_sleep(2)").execute(c).await;
         slept.map(drop).map_err(OperationError::ListJobs)
     }

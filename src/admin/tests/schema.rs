@@ -1,0 +1,70 @@
+//! Whether a value is as a schema of the port's document has it, as far as that document's schemas go. The tests in
+//! `tests/it/api` read this file as well.
+
+use serde_json::Value;
+
+/// Follows a `$ref`.
+pub(crate) fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
+    match value["$ref"].as_str() {
+        Some(reference) => document.pointer(&reference[1..]).expect("a reference leads somewhere"),
+        None => value,
+    }
+}
+
+/// What of a value isn't as its schema has it, each with its place. What isn't described is a fault: clients
+/// are to pass over members that they don't know, but the port has none.
+pub(crate) fn faults(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    look(document, schema, value, "$", &mut found);
+    found
+}
+
+fn look(document: &Value, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+    let schema = resolved(document, schema);
+    if let Some(any) = schema["oneOf"].as_array() {
+        if !any.iter().any(|one| faults(document, one, value).is_empty()) {
+            found.push(format!("{place}: {value} is none of {}", schema["oneOf"]));
+        }
+        return;
+    }
+    let is_word = schema["enum"].as_array().is_none_or(|words| words.contains(value));
+    if !is_word || !is_of_type(&schema["type"], value) {
+        found.push(format!("{place}: {value} isn't {schema}"));
+        return;
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        look(document, part, value, place, found);
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if value.get(name).is_none() {
+            found.push(format!("{place} lacks {name}"));
+        }
+    }
+    for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+        look(document, &schema["items"], item, &format!("{place}[{at}]"), found);
+    }
+    let is_open = schema.get("properties").is_none() || schema.get("allOf").is_some();
+    for (name, member) in value.as_object().into_iter().flatten() {
+        let place = format!("{place}.{name}");
+        match (schema["properties"].get(name), &schema["additionalProperties"]) {
+            (Some(known), _) => look(document, known, member, &place, found),
+            (None, any @ Value::Object(_)) => look(document, any, member, &place, found),
+            (None, Value::Null) if is_open => {}
+            (None, _) => found.push(format!("{place} isn't described")),
+        }
+    }
+}
+
+fn is_of_type(kind: &Value, value: &Value) -> bool {
+    match kind.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
+        Some("null") => value.is_null(),
+        Some(other) => panic!("{other} isn't understood here"),
+        None => kind.as_array().is_none_or(|any| any.iter().any(|kind| is_of_type(kind, value))),
+    }
+}

@@ -1,0 +1,169 @@
+//! On Linux with glibc: timers, the signal's handler, and where samples lie until they are collected.
+
+mod ring;
+mod thread;
+mod timers;
+
+pub use thread::{label, register};
+
+use super::{Refused, Sample};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    time::{ClockId, clock_gettime},
+};
+use ring::Ring;
+use std::{
+    sync::{
+        Mutex, MutexGuard, OnceLock, TryLockError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use timers::Timers;
+
+/// Most bytes of a stack that a sample holds. Beyond it lie the frames that each stack of a runtime begins with.
+const STACK_MAX_BYTES: usize = 64 * 1024;
+/// Samples between two collections: with one each ten milliseconds of 64 threads, more than there can be.
+const SLOTS: usize = 64;
+
+/// Where samples lie until they are collected. Made once and kept: a handler may come late.
+static RING: OnceLock<Ring<Sample>> = OnceLock::new();
+/// Which sampling goes on; 0 while none does. Handlers of an older one say nothing.
+static SESSION: AtomicU32 = AtomicU32::new(0);
+/// Whoever samples has it.
+static TURN: Mutex<u32> = Mutex::new(0);
+
+fn empty() -> Sample {
+    Sample {
+        session: 0,
+        thread: 0,
+        label: 0,
+        cpu: Duration::ZERO,
+        instruction: 0,
+        stack_pointer: 0,
+        frame_pointer: 0,
+        link: 0,
+        // From the system as it is, zero: what no sample ever needs takes no memory.
+        stack: vec![0; STACK_MAX_BYTES].into_boxed_slice(),
+        copied: 0,
+    }
+}
+
+/// A sampling, until it is dropped.
+#[derive(Debug)]
+pub struct Sampler {
+    session: u32,
+    timers: Timers,
+    _turn: MutexGuard<'static, u32>,
+}
+
+impl Sampler {
+    /// Begins, with a sample whenever a thread has used so much CPU time. Threads that begin later are
+    /// found at the next collection.
+    pub fn start(period: Duration) -> Result<Self, Refused> {
+        let mut turn = match TURN.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Refused::Busy),
+        };
+        RING.get_or_init(|| Ring::new(SLOTS, empty));
+        handle()?;
+        *turn = turn.wrapping_add(1).max(1);
+        let session = *turn;
+        SESSION.store(session, Ordering::Release);
+        let mut sampler = Self { session, timers: Timers::new(period), _turn: turn };
+        sampler.timers.arm_all()?;
+        Ok(sampler)
+    }
+
+    /// Shows what has come since, and finds threads that are new.
+    pub fn collect(&mut self, mut show: impl FnMut(&Sample)) -> Result<(), Refused> {
+        self.timers.arm_all()?;
+        if let Some(ring) = RING.get() {
+            ring.drain(|sample| {
+                if sample.session == self.session {
+                    show(sample);
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        SESSION.store(0, Ordering::Release);
+        self.timers.disarm();
+    }
+}
+
+/// Takes the signal. It stays ours: one that is on its way when the last timer goes would end the process.
+#[expect(unsafe_code, reason = "a signal's handler may do hardly anything")]
+fn handle() -> Result<(), Refused> {
+    static HANDLED: Mutex<bool> = Mutex::new(false);
+    let mut handled = HANDLED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if *handled {
+        return Ok(());
+    }
+    // On the signal stack where the thread has one: then even an overflowing stack has room for it.
+    let flags = SaFlags::SA_SIGINFO | SaFlags::SA_RESTART | SaFlags::SA_ONSTACK;
+    let ours = SigAction::new(SigHandler::SigAction(on_tick), flags, SigSet::empty());
+    // SAFETY: `on_tick` makes async-signal-safe calls only: `clock_gettime`, `gettid`, atomics, and thread-local
+    // values without a destructor or a lazy start.
+    let before = unsafe { sigaction(Signal::SIGPROF, &ours) }?;
+    if !matches!(before.handler(), SigHandler::SigDfl) {
+        // SAFETY: it is what was there before.
+        unsafe { sigaction(Signal::SIGPROF, &before) }?;
+        return Err(Refused::Taken);
+    }
+    *handled = true;
+    Ok(())
+}
+
+/// Runs on the thread whose time has come, between any two of its instructions.
+extern "C" fn on_tick(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let before = Errno::last_raw();
+    let session = SESSION.load(Ordering::Acquire);
+    if session != 0
+        && !context.is_null()
+        && let Some(ring) = RING.get()
+    {
+        ring.put(|sample| write_down(sample, session, context.cast()));
+    }
+    Errno::set_raw(before);
+}
+
+#[expect(unsafe_code, reason = "the context is a raw pointer")]
+fn write_down(sample: &mut Sample, session: u32, context: *const libc::ucontext_t) {
+    // SAFETY: the kernel gives a handler with SA_SIGINFO the context that it interrupted, for as long as the
+    // handler runs.
+    let machine = unsafe { &(*context).uc_mcontext };
+    let [instruction, stack_pointer, frame_pointer, link] = registers(machine);
+    sample.session = session;
+    // SAFETY: it only asks.
+    sample.thread = unsafe { libc::gettid() };
+    sample.instruction = instruction;
+    sample.stack_pointer = stack_pointer;
+    sample.frame_pointer = frame_pointer;
+    sample.link = link;
+    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Into::into);
+    (sample.label, sample.cpu) = thread::seen(session, used);
+    sample.copied = thread::copy_stack(stack_pointer, &mut sample.stack);
+}
+
+#[cfg(target_arch = "x86_64")]
+fn registers(machine: &libc::mcontext_t) -> [u64; 4] {
+    let [rip, rsp, rbp] = [libc::REG_RIP, libc::REG_RSP, libc::REG_RBP]
+        .map(|number| machine.gregs[number.unsigned_abs() as usize].cast_unsigned());
+    [rip, rsp, rbp, 0]
+}
+
+#[cfg(target_arch = "aarch64")]
+fn registers(machine: &libc::mcontext_t) -> [u64; 4] {
+    [machine.pc, machine.sp, machine.regs[29], machine.regs[30]]
+}
+
+#[cfg(test)]
+mod tests;
