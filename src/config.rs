@@ -42,9 +42,9 @@ pub use schema::schema;
 pub(crate) use settings::NEEDS_SERVER;
 pub use settings::{
     Admin, AdminToken, AdminTokens, Canary, CircuitSettings, Claim, CommandSettings, Complete,
-    Daemon, Database, HandlerSettings, HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics,
-    MissingUrl, Otlp, Pooler, QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown,
-    SigningSecret, SqlSettings, Tracing,
+    Daemon, Database, HandlerSettings, HeapProfiling, HttpSettings, Kept, KindSettings, Log,
+    LogFormat, Metrics, MissingUrl, Otlp, Pooler, Profiling, QueueSettings, Retentions,
+    ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

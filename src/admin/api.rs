@@ -18,7 +18,7 @@ use super::{
     routes::AdminState,
 };
 use crate::{
-    config::{QueueSettings, ScheduleSettings},
+    config::{HeapProfiling, QueueSettings, ScheduleSettings},
     job::{JobId, QueueName},
     postgres::operations::{Connection, Nature, OperationError, is_forbidden, said},
 };
@@ -87,6 +87,8 @@ pub struct Configured {
     pub queues: Vec<QueueSettings>,
     /// Its schedules.
     pub schedules: Vec<ScheduleSettings>,
+    /// Whether allocations may be sampled.
+    pub heap: HeapProfiling,
 }
 
 /// Asks the database.

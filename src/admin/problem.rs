@@ -63,6 +63,8 @@ pub(super) enum Problem {
     DatabaseRefused,
     /// Somebody else takes a profile.
     ProfileUnderWay,
+    /// Allocations aren't sampled.
+    HeapInactive,
     /// There are none here.
     NoProfiles,
     /// It couldn't be taken.
@@ -171,6 +173,11 @@ impl Problem {
                 StatusCode::CONFLICT,
                 "profile-under-way",
                 "somebody else takes a CPU profile of this process at the moment".into(),
+            ),
+            Self::HeapInactive => (
+                StatusCode::PRECONDITION_FAILED,
+                "heap-inactive",
+                "heap profiling isn't active: POST /debug/pprof/heap/activate switches it on".into(),
             ),
             Self::NoProfiles => (
                 StatusCode::NOT_IMPLEMENTED,

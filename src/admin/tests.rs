@@ -3,6 +3,7 @@
 mod asked;
 mod described;
 mod golden;
+mod heap;
 mod schema;
 mod tasks;
 mod walked;

@@ -30,8 +30,8 @@ use super::{
     form::duration_text,
     reader::{At, Reader},
     settings::{
-        Claim, Complete, Daemon, Log, LogFormat, Metrics, QueueSettings, Retentions, Settings,
-        Shutdown,
+        Claim, Complete, Daemon, HeapProfiling, Log, LogFormat, Metrics, Profiling, QueueSettings,
+        Retentions, Settings, Shutdown,
     },
 };
 use crate::job::{Backoff, KindPolicy, QueueName};
@@ -82,6 +82,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
         },
+        profiling: profiling(reader),
         canary: canary::settings(reader, &default.canary),
         tracing: tracing::settings(reader, given.environment, &default.tracing, &mut warnings),
     };
@@ -173,6 +174,15 @@ fn log(reader: &mut Reader<'_>, default: Log, warnings: &mut Warnings) -> Log {
     let filter = reader.text(at, "filter", filter::check).unwrap_or(default.filter);
     warnings.extend(filter::doubts(&filter));
     Log { format, filter }
+}
+
+fn profiling(reader: &mut Reader<'_>) -> Profiling {
+    let heap = match reader.one_of(section("profiling"), "heap") {
+        Some("off") => HeapProfiling::Off,
+        Some("on") => HeapProfiling::On,
+        _ => HeapProfiling::Armed,
+    };
+    Profiling { heap }
 }
 
 /// A queue; one whose name was refused has nothing to be.

@@ -155,6 +155,7 @@ pub(super) const KEYS: &[Key] = &[
     key("log.format", Form::OneOf(&["auto", "json", "pretty"])),
     key("log.filter", Form::Filter),
     count("metrics.max_kinds", 1, 10_000),
+    key("profiling.heap", Form::OneOf(&["off", "armed", "on"])),
     key("canary.enabled", Form::Switch),
     time("canary.interval", 1000, HOUR),
     key("canary.queue", Form::Name),

@@ -47,6 +47,8 @@ pub struct Settings {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[profiling]`
+    pub profiling: Profiling,
     /// `[canary]`
     pub canary: Canary,
     /// `[tracing]`
@@ -359,6 +361,25 @@ pub struct Log {
 pub struct Metrics {
     /// Kinds that get a label of their own; further ones are counted as `other`.
     pub max_kinds: usize,
+}
+
+/// `[profiling]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Profiling {
+    /// Whether allocations are sampled.
+    pub heap: HeapProfiling,
+}
+
+/// Whether allocations are sampled, for heap profiles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HeapProfiling {
+    /// Never.
+    Off,
+    /// Once somebody asks the admin port for it.
+    #[default]
+    Armed,
+    /// From the start on.
+    On,
 }
 
 /// `[canary]`

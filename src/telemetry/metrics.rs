@@ -6,6 +6,7 @@
 //! can't be recorded. It doesn't serve HTTP and it asks the database nothing.
 
 mod admin;
+mod allocator;
 mod canary;
 mod catalogue;
 mod claims;
@@ -37,6 +38,7 @@ pub use receivers::{CircuitState, HttpHandlerMetrics, RequestEnd};
 use crate::{
     config,
     job::{KindName, QueueName, ScheduleName},
+    sys,
 };
 use ::metrics::Counter;
 use registry::Registry;
@@ -196,7 +198,7 @@ impl Metrics {
         self.runtime.observe(handle);
     }
 
-    /// Everything in Prometheus' text format. Reads memory and `/proc`, nothing else.
+    /// Everything in Prometheus' text format. Reads memory, the allocator's figures and `/proc`, nothing else.
     pub fn render(&self) -> String {
         self.render_as(Format::Text)
     }
@@ -210,6 +212,7 @@ impl Metrics {
             self.daemon.log_lines_suppressed.absolute(losses.suppressed());
         }
         self.runtime.show(&self.registry);
+        allocator::show(&self.registry, sys::heap::figures());
         process::show(&self.registry);
         self.registry.render(format)
     }

@@ -1,8 +1,11 @@
 //! Integration tests: one binary, one Postgres for all of them, and real processes.
 //!
 //! One binary because each would link the whole crate again; what is slow to make (a server, a
-//! built program) is made once and shared.
+//! built program) is made once and shared. It allocates as the daemon does.
 
+#[cfg(target_os = "linux")]
+#[path = "../../src/sys/allocator.rs"]
+mod allocator;
 mod api;
 mod chaos;
 mod children;
@@ -12,6 +15,8 @@ mod config;
 mod decisions;
 mod embedded;
 mod harness;
+#[cfg(target_os = "linux")]
+mod heap;
 mod history;
 mod hostile;
 mod insight;

@@ -103,12 +103,19 @@ fn promised(document: &Value) -> BTreeSet<String> {
     all
 }
 
-/// What only a database gives, and a profile.
+/// What has heap profiles, where the program's allocator has: tests/it/heap.rs asks it.
+const OF_THE_HEAP: [&str; 2] = ["/debug/pprof/heap", "/debug/pprof/allocs"];
+
+/// What only a database gives, a profile, and jemalloc.
 fn needs_more(promise: &str) -> bool {
     let mut words = promise.split(' ').skip(1);
     let (path, status) = (words.next().unwrap(), words.next().unwrap());
     let of_the_database = path.starts_with("/api/") && matches!(status, "200" | "409" | "500");
-    of_the_database || path == PROFILE && matches!(status, "200" | "409" | "500" | "501")
+    let of_the_heap = OF_THE_HEAP.iter().any(|start| path.starts_with(start))
+        && matches!(status, "200" | "409" | "412" | "500");
+    of_the_database
+        || of_the_heap
+        || path == PROFILE && matches!(status, "200" | "409" | "500" | "501")
 }
 
 /// Sends so many wrong tokens that whoever sends another is told to wait.

@@ -48,6 +48,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("log.format", "json"),
     ("log.filter", "warn,legwork=trace"),
     ("metrics.max_kinds", "7"),
+    ("profiling.heap", "on"),
     ("canary.enabled", "true"),
     ("canary.interval", "7s"),
     ("canary.queue", "x"),

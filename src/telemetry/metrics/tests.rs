@@ -36,6 +36,8 @@ fn touch_everything(metrics: &Metrics) {
     metrics.http_answered("GET", "/metrics", 200, Duration::ZERO);
     metrics.admin_refusals().refused(Refusal::Role);
     metrics.observe_runtime(&tokio::runtime::Handle::current());
+    // This process has another allocator.
+    allocator::show(&metrics.registry, Some(sys::heap::Figures::default()));
 }
 
 fn lines<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
