@@ -16,6 +16,7 @@ mod verdict;
 
 pub use backoff::{Backoff, BackoffError};
 pub use claimed::{ClaimedJob, JobId, Lease, Place};
+pub(crate) use name::NAME_PATTERN;
 pub use name::{KindName, NameError, QueueName, ScheduleName};
 pub(crate) use outcome::is_storable_json;
 pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome, Written};

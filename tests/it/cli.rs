@@ -13,6 +13,7 @@ mod interrupted;
 mod paging;
 mod plaintext;
 mod printed;
+mod profiled;
 pub(crate) mod reference;
 mod urls;
 
