@@ -47,6 +47,7 @@ fn state() -> AdminState {
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
         supervisor,
         attempts,
+        tracer: None,
     }
 }
 

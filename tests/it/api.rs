@@ -6,6 +6,7 @@ mod pages;
 mod roles;
 mod sessions;
 mod shown;
+mod spans;
 
 use std::net::SocketAddr;
 
