@@ -10,7 +10,7 @@ use crate::{
     postgres::{DbError, Hold, LEFT_FOR, Looked, ScheduleRow, Step, Stepped, Upkeep},
     schedule::Moment,
     telemetry::{
-        events,
+        Origin, events,
         metrics::{Metrics, ScheduleMetrics},
         spans::{Sending, Tracer},
     },
@@ -225,7 +225,8 @@ impl Schedule {
             }
             round.steps_left -= 1;
             let tracer = self.tracer.as_ref().filter(|_| fires);
-            let sending = tracer.map(|tracer| tracer.sending(&self.settings.queue, 1));
+            let sending =
+                tracer.map(|tracer| tracer.sending(&Origin::default(), (&self.settings.queue, 1)));
             let sending = sending.as_ref();
             let step = Step { schedule: &self.settings, from, to, fires, sending };
             let stepped = upkeep.step_schedule(step).await;

@@ -14,6 +14,7 @@ mod paging;
 mod plaintext;
 mod printed;
 pub(crate) mod reference;
+mod traced;
 mod urls;
 
 use crate::support::{PATIENCE, TestDb, pooled};

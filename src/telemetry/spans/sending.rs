@@ -9,7 +9,10 @@ use crate::{
     job::{JobId, QueueName},
     telemetry::Origin,
 };
-use opentelemetry::{KeyValue, trace::SpanKind};
+use opentelemetry::{
+    KeyValue,
+    trace::{SpanContext, SpanId, SpanKind},
+};
 use std::{borrow::Cow, sync::Arc};
 
 /// Jobs on their way into the database.
@@ -24,6 +27,11 @@ impl Sending {
     /// Of which no span is made.
     pub(super) fn untraced(origin: Arc<Origin>) -> Self {
         Self { origin, open: Once::new(None) }
+    }
+
+    /// Of which no span is made either, and which follow whoever asked for them.
+    pub fn after(caller: Origin) -> Self {
+        Self::untraced(Arc::new(caller))
     }
 
     /// Below a span.
@@ -56,21 +64,24 @@ impl Sending {
 }
 
 impl Tracer {
-    /// So many jobs of this queue are about to be enqueued, and nobody asked for it: a trace begins.
-    pub fn sending(&self, queue: &QueueName, jobs: usize) -> Sending {
-        let context = self.context_of(None, &SpanKind::Producer);
+    /// So many jobs of this queue are about to be enqueued: below the span of whoever asked for it, or a trace begins.
+    pub fn sending(&self, caller: &Origin, (queue, jobs): (&QueueName, usize)) -> Sending {
+        let parent = super::producer(caller);
+        let context = self.context_of(parent.as_ref(), &SpanKind::Producer);
         let open = context.is_sampled().then(|| {
             let (name, attributes) = of(queue, jobs);
             let kind = SpanKind::Producer;
             Open {
                 context: context.clone(),
+                parent: parent.as_ref().map_or(SpanId::INVALID, SpanContext::span_id),
+                parent_is_remote: parent.is_some(),
                 kind,
                 name,
                 attributes,
                 ..Open::now(self.outbox.clone())
             }
         });
-        let above = Above::new(context, None, None);
+        let above = Above::new(context, Some(caller), None);
         Sending { origin: Arc::clone(above.origin()), open: Once::new(open) }
     }
 }

@@ -174,11 +174,28 @@ fn a_claim_links_to_the_traces_of_its_jobs_and_their_attempts_to_it() {
 }
 
 #[test]
+fn what_somebody_asked_for_stands_below_him() {
+    let (tracer, mut inbox) = tracer(0.0);
+    let sending = tracer.sending(&caller("01"), (&job().queue, 1));
+    let told = Origin::of(sending.metadata(None).as_deref()).trace.expect("a trace");
+    sending.failed("23505");
+    let sent = inbox.try_recv().expect("sent");
+    assert_eq!(sent.parent_span_id.to_string(), PARENT);
+    assert_eq!(attribute(&sent, "error.type").as_deref(), Some("23505"));
+    assert_eq!(
+        (told.trace_id.to_string().as_str(), told.span_id),
+        (TRACE, sent.span_context.span_id())
+    );
+    let given = Sending::after(caller("00")).metadata(None);
+    assert_eq!(Origin::of(given.as_deref()).traceparent, Some(format!("00-{TRACE}-{PARENT}-00")));
+}
+
+#[test]
 fn what_nobody_asked_for_begins_a_trace_and_what_wasnt_enqueued_leaves_none() {
     let (tracer, mut inbox) = tracer(1.0);
     let queue = job().queue;
-    tracer.sending(&queue, 1).forget();
-    let sending = tracer.sending(&queue, 1);
+    tracer.sending(&Origin::default(), (&queue, 1)).forget();
+    let sending = tracer.sending(&Origin::default(), (&queue, 1));
     let metadata = sending.metadata(Some("{\"schedule\":\"nightly\"}")).expect("some");
     sending.sent(Some(JobId(7)));
     let sent = inbox.try_recv().expect("sent");
