@@ -198,6 +198,8 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         assert_eq!(function.kind(), SpanKind::Client);
         assert_eq!(attribute(&function, "db.system.name"), "postgresql");
         assert_eq!(attribute(&function, "db.stored_procedure.name"), "app.tell");
+        assert_eq!(attribute(&function, "db.query.summary"), "SELECT app.tell");
+        assert!(attribute(&function, "db.namespace").ends_with("|legwork"));
         for (id, kind) in [("1", "hook"), ("3", "tell")] {
             let verdict = call(&spans, "settle default", kind);
             assert_eq!(verdict.kind(), SpanKind::Client);

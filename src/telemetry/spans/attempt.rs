@@ -65,13 +65,15 @@ impl AttemptSpan {
     /// This function of the database is called.
     pub fn function(&self, function: &FunctionName) -> CallSpan {
         self.above.call(SpanKind::Client, || {
+            let summary = format!("SELECT {function}");
             let mut about = vec![
                 KeyValue::new("db.system.name", "postgresql"),
                 KeyValue::new("db.operation.name", "SELECT"),
+                KeyValue::new("db.query.summary", summary.clone()),
                 KeyValue::new("db.stored_procedure.name", function.to_string()),
             ];
             about.extend(self.above.outbox().and_then(Outbox::namespace));
-            (format!("SELECT {function}").into(), about)
+            (summary.into(), about)
         })
     }
 
