@@ -12,7 +12,7 @@ pub(super) async fn traced<T>(
     let Some(span) = spans::statement(summary) else { return statement.await };
     let done = statement.await;
     let error = done.as_ref().err();
-    let sqlstate = error.and_then(sqlx::Error::as_database_error).and_then(|error| error.code());
+    let sqlstate = error.and_then(|error| error.as_database_error()?.code());
     let sqlstate = sqlstate.as_deref();
     span.returned(sqlstate, error.map(|_| sqlstate.unwrap_or("no_answer")));
     done

@@ -44,7 +44,9 @@ impl Tracer {
         };
         open.end([], None);
         let received = Arc::new(Received { trace, span });
-        jobs.iter_mut().for_each(|job| job.received = Some(Arc::clone(&received)));
+        for job in jobs {
+            job.received = Some(Arc::clone(&received));
+        }
     }
 }
 
