@@ -8,6 +8,7 @@ mod pages;
 mod roles;
 mod sessions;
 mod shown;
+mod spans;
 
 use std::net::SocketAddr;
 

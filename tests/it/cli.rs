@@ -15,6 +15,7 @@ mod plaintext;
 mod printed;
 mod profiled;
 pub(crate) mod reference;
+mod traced;
 mod urls;
 
 use crate::support::{PATIENCE, TestDb, pooled};
