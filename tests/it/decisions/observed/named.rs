@@ -148,10 +148,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
     ("metrics.max_kinds", "pipeline::faults::kinds_beyond_the_configured_number_share_one_label"),
-    (
-        "profiling.heap",
-        "heap::the_file_says_whether_it_may_be_switched_on_and_a_reload_is_enough",
-    ),
+    ("profiling.heap", "heap::the_file_says_whether_it_may_be_switched_on_and_a_reload_is_enough"),
     ("canary.enabled", "pipeline::canary::without_it_nothing_is_sent_and_nothing_is_shown"),
     (
         "canary.interval",
