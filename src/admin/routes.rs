@@ -3,7 +3,7 @@
 use super::{
     access::{
         self, Access, Audience,
-        Audience::Everybody,
+        Audience::{Caller, Everybody},
         Guard,
         Role::{self, Operator, Viewer},
     },
@@ -16,6 +16,7 @@ use super::{
     request, tasks,
 };
 use crate::{
+    executor::Callbacks,
     postgres::operations::Sessions,
     supervise::Supervisor,
     telemetry::{
@@ -66,6 +67,8 @@ pub struct AdminState {
     pub supervisor: Supervisor,
     /// The jobs that run.
     pub attempts: Arc<Running>,
+    /// Those of them that are called back.
+    pub callbacks: Arc<Callbacks>,
 }
 
 /// Routes that probes and scrapes ask all day; they leave no access line.
@@ -168,6 +171,7 @@ fn table() -> Vec<Route> {
         Route::changing(Operator, routes!(api::changes::snooze), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::pause), api::OF_A_SWITCH),
         Route::changing(Operator, routes!(api::changes::resume), api::OF_A_SWITCH),
+        Route::changing(Caller, routes!(api::callbacks::call), api::callbacks::OF_A_CALL),
         Route::reading(Role::Admin, routes!(pprof::index), &[]),
         Route::reading(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
         Route::reading(Role::Admin, routes!(pprof::cmdline), &[]),

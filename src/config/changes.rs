@@ -12,7 +12,8 @@ impl Settings {
     pub fn with_changes_of(&self, other: &Self) -> Self {
         let Self { retry, retention, queues, kinds, schedules, log, admin, .. } = other.clone();
         let log = Log { filter: log.filter, ..self.log.clone() };
-        let admin = Admin { tokens: admin.tokens, ..self.admin.clone() };
+        let Admin { tokens, callback_url, .. } = admin;
+        let admin = Admin { tokens, callback_url, ..self.admin.clone() };
         let taken = Self { retry, retention, queues, kinds, schedules, admin, log, ..self.clone() };
         taken.with_canary_kind()
     }
@@ -56,7 +57,7 @@ impl Settings {
 /// Keys of the file's sections, and whether they differ. Of `[retry]`, whose keys are the kinds'
 /// defaults, each kind tells.
 #[expect(clippy::float_cmp, reason = "written differently is different")]
-fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 37] {
+fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 38] {
     macro_rules! differ {
         ($($key:literal: $section:ident . $($field:ident).+),* $(,)?) => {
             [$(($key, a.$section.$($field).+ != b.$section.$($field).+)),*]
@@ -88,6 +89,7 @@ fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 37] {
         "retention.discarded": retention.discarded,
         "admin.listen": admin.listen,
         "admin.allow_hosts": admin.allow_hosts,
+        "admin.callback_url": admin.callback_url,
         "admin.token_file": admin.tokens.admin,
         "admin.operator_token_file": admin.tokens.operator,
         "admin.viewer_token_file": admin.tokens.viewer,
