@@ -23,6 +23,7 @@ use crate::{
         build,
         health::Health,
         metrics::{Format, Metrics},
+        spans::Tracer,
     },
     worker::Running,
 };
@@ -69,9 +70,11 @@ pub struct AdminState {
     pub attempts: Arc<Running>,
     /// Those of them that are called back.
     pub callbacks: Arc<Callbacks>,
+    /// What makes spans of requests, where they go anywhere.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
-/// Routes that probes and scrapes ask all day; they leave no access line.
+/// Routes that probes and scrapes ask all day; they leave neither an access line nor a span.
 pub(super) const QUIET: [&str; 6] =
     ["/health/live", "/health/ready", "/health/startup", "/livez", "/readyz", "/metrics"];
 

@@ -19,6 +19,7 @@ mod queues;
 mod schedules;
 mod session;
 mod sessions;
+mod traced;
 
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};

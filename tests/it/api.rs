@@ -1,11 +1,14 @@
 //! The API on a real port of a real daemon, as people and programs ask it.
 
+mod abused;
 mod changed;
 mod described;
+mod fuzzed;
 mod pages;
 mod roles;
 mod sessions;
 mod shown;
+mod spans;
 
 use std::net::SocketAddr;
 
