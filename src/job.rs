@@ -3,6 +3,7 @@
 //! Everything here is pure: values in, values out. It knows no database, no clock and no task,
 //! so that each rule can be read, tested and modelled without starting anything.
 
+mod action;
 mod backoff;
 mod claimed;
 mod name;
@@ -14,6 +15,7 @@ mod state;
 mod variable;
 mod verdict;
 
+pub use action::{ACTION_DELAY_MAX, Action};
 pub use backoff::{Backoff, BackoffError};
 pub use claimed::{ClaimedJob, JobId, Lease, Place, Received};
 pub(crate) use name::NAME_PATTERN;

@@ -5,6 +5,7 @@
 //! the time of its operation and no longer.
 
 pub(super) mod body;
+pub(super) mod callbacks;
 pub(super) mod changes;
 pub(super) mod daemons;
 pub(super) mod jobs;

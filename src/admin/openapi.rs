@@ -114,7 +114,8 @@ fn described(route: &Route) -> Value {
 /// A token may be sent in two ways; without one the machine itself may do everything.
 fn security(audience: Audience) -> Value {
     match audience {
-        Audience::Everybody => json!([]),
+        // Of a call back the URL is the right.
+        Audience::Everybody | Audience::Caller => json!([]),
         Audience::Role(role) => {
             json!([{}, { "Bearer": [role.as_str()] }, { "Basic": [role.as_str()] }])
         }
@@ -123,11 +124,16 @@ fn security(audience: Audience) -> Value {
 
 /// What may be wrong with who asks.
 fn of_audience(audience: Audience) -> Vec<Problem> {
-    let Audience::Role(needed) = audience else { return Vec::new() };
+    let guesses = Problem::TooManyGuesses { wait: Duration::from_secs(1) };
+    let needed = match audience {
+        Audience::Everybody => return Vec::new(),
+        Audience::Caller => return vec![Problem::OtherDaemon, guesses],
+        Audience::Role(needed) => needed,
+    };
     vec![
         Problem::NoToken,
         Problem::WrongToken,
-        Problem::TooManyGuesses { wait: Duration::from_secs(1) },
+        guesses,
         Problem::RoleTooSmall { needed: needed.max(Role::Operator), role: Role::Viewer },
         Problem::ForeignPage,
         // There is no token, and it isn't the machine itself that asks.

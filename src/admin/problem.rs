@@ -53,6 +53,16 @@ pub(super) enum Problem {
     InvalidBody,
     /// The job isn't in a state in which that can be done.
     WrongState,
+    /// The attempt that is called back is over.
+    LeaseGone,
+    /// It was ended because somebody cancelled the job.
+    JobCancelled,
+    /// Another verdict came before.
+    AlreadyDecided,
+    /// The attempt didn't take what was said in time.
+    AttemptBusy,
+    /// A call back that was meant for another daemon, or for this one before it was started anew.
+    OtherDaemon,
     /// There is no such job.
     NoSuchJob,
     /// Nobody knows that queue.
@@ -149,6 +159,31 @@ impl Problem {
                 "wrong-state",
                 "the job isn't in a state in which that can be done".into(),
             ),
+            Self::LeaseGone => (
+                StatusCode::GONE,
+                "lease-gone",
+                "the attempt is over: it was decided, or out of time, or the job was given back; nothing was changed, stop working on it".into(),
+            ),
+            Self::JobCancelled => (
+                StatusCode::GONE,
+                "job-cancelled",
+                "the job was cancelled; nothing was changed, stop working on it".into(),
+            ),
+            Self::AlreadyDecided => (
+                StatusCode::CONFLICT,
+                "already-decided",
+                "another verdict about this attempt was taken before".into(),
+            ),
+            Self::AttemptBusy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "attempt-busy",
+                "the attempt didn't answer in time: say it again".into(),
+            ),
+            Self::OtherDaemon => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "other-daemon",
+                "this process didn't make that URL: it is of another daemon, or of this one before a restart, and then the job has been given back".into(),
+            ),
             Self::NoSuchJob => (
                 StatusCode::NOT_FOUND,
                 "no-such-job",
@@ -209,7 +244,7 @@ impl Problem {
 
     /// Whether it says when to come again.
     pub(super) fn passes(self) -> bool {
-        matches!(self, Self::DatabaseUnavailable | Self::TooManyGuesses { .. })
+        matches!(self, Self::DatabaseUnavailable | Self::AttemptBusy | Self::TooManyGuesses { .. })
     }
 
     /// Says more of it.

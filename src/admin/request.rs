@@ -29,6 +29,8 @@ use tracing::Instrument;
 
 /// Most bytes of a request's body.
 pub(super) const BODY_MAX_BYTES: u64 = 64 * 1024;
+/// Asked by any name in `Host`.
+const ANY_NAME: &str = "/api/v1/callbacks/{token}";
 /// Longest id that is taken over.
 const ID_MAX_BYTES: usize = 128;
 /// The label of requests that no route took.
@@ -48,8 +50,10 @@ pub(super) async fn observe(
     let of = Arc::new(seen.span(&request, &id, tracer.as_deref()));
     let span = seen.scope(of.origin());
     let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
+    // Receivers call by whatever name leads here; no page knows the token that the path has.
+    let by_any_name = seen.route == ANY_NAME;
     let mut let_in = false;
-    let mut response = if !hosts.know(&request, peer(&request)) {
+    let mut response = if !by_any_name && !hosts.know(&request, peer(&request)) {
         Problem::UnknownHost.into_response()
     } else if is_too_large(request.headers()) {
         Problem::BodyTooLarge.into_response()
@@ -105,7 +109,8 @@ impl Seen {
         let asked = Asked {
             method: &self.method,
             route: Some(self.route.as_str()).filter(|route| *route != NO_ROUTE),
-            path: request.uri().path(),
+            // Of a call back the path has the token, which is a secret.
+            path: if self.route == ANY_NAME { ANY_NAME } else { request.uri().path() },
             host: authority.as_ref().map(|it| (it.host(), it.port_u16())),
             client: self.peer,
             version: if request.version() == Version::HTTP_10 { "1.0" } else { "1.1" },

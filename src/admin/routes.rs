@@ -3,7 +3,7 @@
 use super::{
     access::{
         self, Access, Audience,
-        Audience::Everybody,
+        Audience::{Caller, Everybody},
         Guard,
         Role::{self, Operator, Viewer},
     },
@@ -16,6 +16,7 @@ use super::{
     request, tasks,
 };
 use crate::{
+    executor::Callbacks,
     postgres::operations::Sessions,
     supervise::Supervisor,
     telemetry::{
@@ -67,6 +68,8 @@ pub struct AdminState {
     pub supervisor: Supervisor,
     /// The jobs that run.
     pub attempts: Arc<Running>,
+    /// Those of them that are called back.
+    pub callbacks: Arc<Callbacks>,
     /// What makes spans of requests, where they go anywhere.
     pub tracer: Option<Arc<Tracer>>,
 }
@@ -171,6 +174,7 @@ fn table() -> Vec<Route> {
         Route::changing(Operator, routes!(api::changes::snooze), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::pause), api::OF_A_SWITCH),
         Route::changing(Operator, routes!(api::changes::resume), api::OF_A_SWITCH),
+        Route::changing(Caller, routes!(api::callbacks::call), api::callbacks::OF_A_CALL),
         Route::reading(Role::Admin, routes!(pprof::index), &[]),
         Route::reading(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
         Route::reading(Role::Admin, routes!(heap::heap), heap::OF_A_HEAP_PROFILE),

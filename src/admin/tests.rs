@@ -34,19 +34,19 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn state() -> AdminState {
-    let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
     AdminState {
         health,
-        metrics: Arc::new(metrics),
+        metrics: Arc::new(Metrics::new(&config::Metrics { max_kinds: 200 })),
         hosts,
         access: knowing(AdminTokens::default()),
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
         supervisor: Supervisor::default(),
         attempts: Arc::default(),
+        callbacks: Arc::default(),
         tracer: None,
     }
 }

@@ -13,7 +13,8 @@ impl Settings {
         let Self { retry, retention, queues, kinds, schedules, log, admin, profiling, .. } =
             other.clone();
         let log = Log { filter: log.filter, ..self.log.clone() };
-        let admin = Admin { tokens: admin.tokens, ..self.admin.clone() };
+        let Admin { tokens, callback_url, .. } = admin;
+        let admin = Admin { tokens, callback_url, ..self.admin.clone() };
         let taken = Self {
             retry,
             retention,
@@ -99,6 +100,7 @@ fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 38] {
         "retention.discarded": retention.discarded,
         "admin.listen": admin.listen,
         "admin.allow_hosts": admin.allow_hosts,
+        "admin.callback_url": admin.callback_url,
         "admin.token_file": admin.tokens.admin,
         "admin.operator_token_file": admin.tokens.operator,
         "admin.viewer_token_file": admin.tokens.viewer,

@@ -66,6 +66,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         connection::database(reader, given, &default.database, &mut warnings);
     let retention = retentions(reader, default.retention);
     let retry = policy(reader, section("retry"), &default.retry);
+    let admin = admin::settings(reader, given, default.admin.listen, &mut warnings);
     let settings = Settings {
         database,
         daemon: daemon(reader, given.environment, default.daemon),
@@ -73,11 +74,11 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         claim: claim(reader, &default.claim),
         complete: complete(reader, &default.complete),
         queues: given.queues.iter().filter_map(|item| queue(reader, item, retention)).collect(),
-        kinds: kind::all(reader, given, &retry, &mut warnings),
+        kinds: kind::all(reader, given, (&retry, &admin), &mut warnings),
         schedules: schedule::all(reader, given, &mut warnings),
         retry,
         retention,
-        admin: admin::settings(reader, given, default.admin.listen, &mut warnings),
+        admin,
         log: log(reader, default.log, &mut warnings),
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),

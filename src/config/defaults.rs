@@ -52,6 +52,7 @@ impl Default for Settings {
             admin: Admin {
                 listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
                 allow_hosts: Vec::new(),
+                callback_url: None,
                 tokens: AdminTokens::default(),
             },
             log: Log { format: LogFormat::Auto, filter: "info".into() },

@@ -81,7 +81,11 @@ impl Daemon {
             let (name, why) = (kind.name.as_str(), config::NEEDS_SERVER);
             format!("[[kind]] {name:?}.handler: {why}; a direct_url holds from the next start on")
         });
-        let unable: Vec<_> = unable.collect();
+        let uncalled = taken.kinds_without_port().map(|kind| {
+            let (name, why) = (kind.name.as_str(), config::NEEDS_PORT);
+            format!("[[kind]] {name:?}.async: {why}; another listen holds from the next start on")
+        });
+        let unable: Vec<_> = unable.chain(uncalled).collect();
         if !unable.is_empty() {
             return Err(refused(unable.iter().map(|why| (why.as_str(), None))));
         }

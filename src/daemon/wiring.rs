@@ -19,7 +19,7 @@ use crate::{
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
     config::Settings,
-    executor::Registry,
+    executor::{Callbacks, Registry},
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{Doorbell, Stats},
@@ -79,6 +79,8 @@ pub(super) struct Running {
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
+    /// Attempts that are called back.
+    callbacks: Arc<Callbacks>,
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
     upkeep: Option<Arc<Upkeep>>,
@@ -94,7 +96,7 @@ impl Running {
     /// Opens the admin port, and what sends the spans of who asks it; nothing else runs yet.
     pub(super) fn new(
         supervisor: &Supervisor,
-        (health, metrics): (&Arc<Health>, &Arc<Metrics>),
+        (health, metrics, callbacks): (&Arc<Health>, &Arc<Metrics>, &Arc<Callbacks>),
         settings: &Settings,
         bound: Option<Bound>,
     ) -> Self {
@@ -111,6 +113,7 @@ impl Running {
             retire_at_end: Arc::new(AtomicBool::new(true)),
             stop_admin: CancellationToken::new(),
             stop_exporter: CancellationToken::new(),
+            callbacks: Arc::clone(callbacks),
             tracer: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
@@ -136,6 +139,7 @@ impl Running {
                 configured: running.told.configured.subscribe(),
                 supervisor: supervisor.clone(),
                 attempts: Arc::clone(&running.attempts),
+                callbacks: Arc::clone(callbacks),
                 tracer: running.tracer.clone(),
             };
             let mut bound = Some(bound);

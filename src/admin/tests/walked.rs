@@ -1,7 +1,7 @@
 //! Every route of the table has what every route is to have: an id, figures, a span in its caller's trace, a line in
 //! the log, errors of one shape, and an entry in the document with all that belongs to one.
 
-use super::{described::at, *};
+use super::{described::allowed, *};
 use crate::{
     admin::problem::is_of_go,
     telemetry::{events, spans::Tracer},
@@ -91,7 +91,7 @@ async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
     for route in routes::routes() {
         let (method, path) = (route.method.as_str(), &route.path);
         let id = format!("id-of{}", path.replace(['/', '{', '}'], "-"));
-        let response = asked(&state, method, &at(path), &id).await;
+        let response = asked(&state, method, &allowed(&state, path), &id).await;
         let status = response.status().as_u16();
         assert_eq!(response.headers()["x-request-id"], id.as_str(), "{path}");
         if status >= 400 && is_of_go(path) {
