@@ -7,7 +7,9 @@
 pub(super) mod body;
 pub(super) mod changes;
 pub(super) mod daemons;
+pub(super) mod enqueue;
 pub(super) mod jobs;
+mod origin;
 pub(super) mod query;
 pub(super) mod queues;
 pub(super) mod schedules;
@@ -66,6 +68,17 @@ pub(super) const OF_A_CHANGE: &[Problem] = &[
     Problem::NotJson,
     Problem::NoSuchJob,
     Problem::WrongState,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where jobs are enqueued.
+pub(super) const OF_A_JOB_TO_BE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::InvalidJob,
+    Problem::NotJson,
     Problem::DatabaseUnavailable,
     Problem::DatabaseRefused,
 ];

@@ -51,6 +51,8 @@ pub(super) enum Problem {
     NotJson,
     /// A body is there and can't be meant.
     InvalidBody,
+    /// A member of a job breaks its column's rule.
+    InvalidJob,
     /// The job isn't in a state in which that can be done.
     WrongState,
     /// There is no such job.
@@ -96,7 +98,7 @@ impl Problem {
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
-                "the body is larger than 65536 bytes".into(),
+                "the body is larger than this route takes: 65536 bytes where nothing else is said".into(),
             ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
@@ -142,6 +144,11 @@ impl Problem {
             Self::InvalidBody => {
                 (StatusCode::BAD_REQUEST, "invalid-body", "the body can't be read".into())
             }
+            Self::InvalidJob => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-job",
+                "a member of the job breaks the rule of its column".into(),
+            ),
             Self::WrongState => (
                 StatusCode::CONFLICT,
                 "wrong-state",
@@ -253,7 +260,7 @@ pub(super) struct Shown {
     status: u16,
     /// What is wrong, for people.
     detail: Cow<'static, str>,
-    /// The parameter that it is about.
+    /// The parameter that it is about, or the member of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     parameter: Option<String>,

@@ -162,6 +162,7 @@ fn table() -> Vec<Route> {
         Route::reading(Viewer, routes!(api::schedules::list), api::OF_THE_DATABASE),
         Route::reading(Viewer, routes!(api::daemons::list), api::OF_THE_DATABASE),
         Route::reading(Viewer, routes!(api::stats::scale), api::OF_THE_DATABASE),
+        Route::changing(Operator, routes!(api::enqueue::enqueue), api::OF_A_JOB_TO_BE),
         Route::changing(Operator, routes!(api::changes::cancel), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::retry), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::discard), api::OF_A_CHANGE),

@@ -7,8 +7,12 @@
 //! It checks nothing that the database's domains check, and it can't skip jobs whose unique key is
 //! taken: COPY knows no ON CONFLICT.
 
+mod defaults;
 mod encode;
+pub mod line;
+pub mod lines;
 
+pub use defaults::Defaults;
 pub use encode::row as encode_row;
 pub(in crate::postgres) use encode::{interval_text, timestamp_text};
 

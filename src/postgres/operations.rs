@@ -22,8 +22,8 @@ mod sessions;
 
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};
-pub use enqueue::enqueue_job;
 pub(in crate::postgres) use enqueue::insert;
+pub use enqueue::{Placed, enqueue_job, enqueue_or_find};
 pub use error::OperationError;
 pub use jobs::{ATTEMPTS_MAX, Attempt, Gate, JobDetail, explain_job, show_job, show_public_job};
 pub use lease::assert_lease;

@@ -130,6 +130,14 @@ impl Metrics {
         self.registry.counter(&catalogue::JOBS_ENQUEUED, &[&self.queue(queue).label, "canary"])
     }
 
+    /// So many jobs of this queue were enqueued over HTTP.
+    pub fn enqueued_over_http(&self, queue: &str, jobs: u64) {
+        // Whoever enqueues names queues at will: those that nothing is told of otherwise are `other`.
+        let known = self.names().queues.contains_key(queue);
+        let label = if known { queue } else { OTHER };
+        self.registry.counter(&catalogue::JOBS_ENQUEUED, &[label, "http"]).increment(jobs);
+    }
+
     /// The counters of a command kind's exits.
     pub fn command(&self, kind: &KindName) -> CommandMetrics {
         CommandMetrics::new(&self.registry, &self.kind_label(kind))

@@ -2,6 +2,7 @@
 
 mod changed;
 mod described;
+mod enqueued;
 mod pages;
 mod roles;
 mod sessions;

@@ -46,6 +46,18 @@ fn as_text(path: &str) -> &'static str {
 /// The one path whose answer takes as long as it is asked for: tests/it/profiling.rs asks it.
 const PROFILE: &str = "/debug/pprof/profile";
 
+/// Where jobs are enqueued.
+const JOBS: &str = "/api/v1/jobs";
+
+/// A body that says what the path needs.
+fn body_of(path: &str) -> &'static str {
+    match path {
+        JOBS => r#"{"kind": "a"}"#,
+        path if path.ends_with("snooze") => r#"{"for": "10m"}"#,
+        _ => "{}",
+    }
+}
+
 /// A path with something in the place of its parameters.
 pub(super) fn at(path: &str) -> String {
     let path = path.replace("{id}", "4711").replace("{queue}", "default");
@@ -107,7 +119,8 @@ fn promised(document: &Value) -> BTreeSet<String> {
 fn needs_more(promise: &str) -> bool {
     let mut words = promise.split(' ').skip(1);
     let (path, status) = (words.next().unwrap(), words.next().unwrap());
-    let of_the_database = path.starts_with("/api/") && matches!(status, "200" | "409" | "500");
+    let of_the_database =
+        path.starts_with("/api/") && matches!(status, "200" | "201" | "409" | "500");
     of_the_database || path == PROFILE && matches!(status, "200" | "409" | "500" | "501")
 }
 
@@ -126,7 +139,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     const HERE: [u8; 4] = [127, 0, 0, 1];
     const ELSEWHERE: [u8; 4] = [192, 0, 2, 7];
     let (well, json, large) =
-        (state(), [("accept", "application/json")], [("content-length", "70000")]);
+        (state(), [("accept", "application/json")], [("content-length", "900000000")]);
     let text = [("accept", "text/plain")];
     let rebound = [("host", "evil.example.com")];
     let open = [("accept", "application/openmetrics-text; version=1.0.0")];
@@ -153,7 +166,8 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
         } else {
             vec![route.method.clone()]
         };
-        let body = if path.ends_with("snooze") { r#"{"for": "10m"}"# } else { "{}" };
+        let body = body_of(path);
+        let broken = if path == JOBS { r#"{"kind": "a b"}"# } else { body };
         let is_json: &[(&str, &str)] = &[("content-type", "application/json")];
         for method in methods {
             let is_read = method == Method::GET || method == Method::HEAD;
@@ -168,6 +182,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                     (&large[..], "", body, HERE),
                     (&rebound[..], "", body, HERE),
                     (plain, misspelt, body, HERE),
+                    (plain, "", broken, HERE),
                     (plain, "", if is_read { "" } else { "{\"x\": 1}" }, HERE),
                     (plain, "", body, ELSEWHERE),
                     (&foreign[..], "", body, HERE),

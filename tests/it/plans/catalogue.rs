@@ -151,6 +151,7 @@ pub(super) const LISTS: &[Statement] = &[
     of_a_command("what was discarded, of a command", "null, null, 'discarded', null, 9223372036854775807, 50, 1000000, null, null, null, null").by(&["finished_reason"]),
     request("list_jobs_with_payload").case("with payloads").with(LIST_WITH, "null, null, null, null, 9223372036854775807, 50, 20000, null, null, null, null, '{}', '{}', true, 4194304").by(BY_ID),
     request("list_jobs_with_payload").case("by payload").with(LIST_WITH, "'default', null, 'completed', null, 9223372036854775807, 50, 20000, null, null, null, null, '{user.id}', '{42}', false, 4194304").by(&["finished_id"]),
+    request("find_unique").by(&["job_unique"]).with("text, text", "'default', 'k'"),
     request("list_daemons").with("bigint", "1000"),
     request("show_queue").by(&["job_ready", "job_waiting"]).reads(JOB_WAITING, "its LIMIT ends the walk after 10,000 entries").with("text", "'default'"),
     operator("list_queues").by(JOB_READY).reads(JOB_READY, FIRST_IN_LINE).with("bigint", "500").inside(60_000),

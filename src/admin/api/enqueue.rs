@@ -1,0 +1,158 @@
+//! Enqueues one job, for those who can reach the port and not the database.
+//!
+//! The row stays the contract: its members are the producer's columns, and its rules are those of the table. Who
+//! writes to the database as well enqueues there, in the same transaction.
+
+use super::{
+    super::{
+        problem::{Problem, Refusal},
+        routes::AdminState,
+    },
+    body::{JSON, is_of, read_up_to},
+    origin::Asking,
+    query::{Asked, Nothing},
+    refusal, told,
+};
+use crate::postgres::{
+    enqueue::{
+        line::{self, Mistakes},
+        lines::LINE_MAX_BYTES,
+    },
+    operations::{self, OperationError, Placed},
+    producer::rule_of,
+};
+use axum::{
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Where it is.
+pub(in crate::admin) const PATH: &str = "/api/v1/jobs";
+/// Most bytes of a job: the largest payload written with escapes and spaces, and some.
+pub(in crate::admin) const BODY_MAX_BYTES: u64 = LINE_MAX_BYTES as u64;
+
+/// A job to be. What is absent or null takes the column's default.
+#[derive(ToSchema)]
+#[schema(as = NewJob)]
+#[expect(dead_code, reason = "it describes what `line::parse` reads")]
+pub(in crate::admin) struct Described {
+    /// What runs it: 1 to 128 of letters, digits, `_ . : -`.
+    kind: String,
+    /// Its input: any JSON, at most 1 MiB as Postgres renders it; `{}` where none is given.
+    payload: Option<serde_json::Value>,
+    /// Where it waits; `default` where nothing is said.
+    queue: Option<String>,
+    /// Not before this moment, such as `2030-01-31T08:00:00Z`.
+    run_at: Option<String>,
+    /// Not before this long from now, by the database's clock, such as `10m`; in the place of `run_at`.
+    delay: Option<String>,
+    /// Lower runs first.
+    #[schema(minimum = -2, maximum = 2)]
+    priority: Option<i16>,
+    /// Attempts that it has; absent, the kind's.
+    #[schema(minimum = 1, maximum = 1000)]
+    max_attempts: Option<u16>,
+    /// At most one unfinished job of a queue has it: 1 to 512 bytes.
+    unique_key: Option<String>,
+    /// How long an attempt may take, such as `30s`; absent, as long as the kind says.
+    timeout: Option<String>,
+    /// Discarded if it hasn't started by then.
+    expires_at: Option<String>,
+    /// Words to filter by; together at most 4 KiB.
+    tags: Option<Vec<String>>,
+    /// An object of at most 16 KiB. `traceparent` and `request_id` are the request's where they aren't given.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<serde_json::Value>,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Enqueued {
+    /// Its number; where it wasn't enqueued, that of the unfinished job that has its unique key.
+    id: i64,
+    /// Whether it was.
+    enqueued: bool,
+}
+
+/// Enqueue one job
+///
+/// Where an unfinished job of the queue has the unique key, nothing is enqueued and the answer is 200 with that job's
+/// id.
+#[utoipa::path(post, path = "/api/v1/jobs", operation_id = "enqueue_job", tag = "jobs",
+    request_body(content = Described, example = json!({
+        "kind": "send_email", "payload": { "to": "ann@example.com" }, "delay": "10m", "unique_key": "welcome-ann" })),
+    responses(
+        (status = 201, description = "It is enqueued.", body = Enqueued,
+            headers(("Location" = String, description = "Where the job is.")),
+            example = json!({ "id": 4711, "enqueued": true })),
+        (status = 200, description = "There is one with this unique key.", body = Enqueued,
+            example = json!({ "id": 4711, "enqueued": false }))))]
+pub(in crate::admin) async fn enqueue(
+    State(state): State<AdminState>,
+    Asked(Nothing {}): Asked<Nothing>,
+    asking: Asking,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if !is_of(JSON, request.headers()) {
+        return Err(Problem::NotJson.into());
+    }
+    let body = read_up_to(BODY_MAX_BYTES, request).await?;
+    let (job, delay) = line::parse(body.trim_ascii()).map_err(|wrong| of_mistakes(&wrong))?;
+    let job = asking.given_to(job);
+    let queue = job.queue.clone();
+    let placed = state
+        .sessions
+        .within(move |c| async move { operations::enqueue_or_find(c, &job, delay).await }.boxed());
+    let placed = placed.await.map_err(|error| of_database(&error))?;
+    if let Placed::New(_) = placed {
+        state.metrics.enqueued_over_http(queue.as_ref().map_or("default", |q| q.as_str()), 1);
+    }
+    Ok(answer(placed))
+}
+
+fn answer(placed: Placed) -> Response {
+    let (id, enqueued) = match placed {
+        Placed::New(id) => (id.0, true),
+        Placed::Existing(id) => (id.0, false),
+    };
+    // A number and a bool have a form in JSON.
+    let body = serde_json::to_string(&Enqueued { id, enqueued }).unwrap_or_default();
+    let headers = [(header::CONTENT_TYPE, JSON), (header::CACHE_CONTROL, "no-store")];
+    if enqueued {
+        let location = [(header::LOCATION, format!("{PATH}/{id}"))];
+        (StatusCode::CREATED, headers, location, body).into_response()
+    } else {
+        (headers, body).into_response()
+    }
+}
+
+/// What is wrong with a job before the database is asked.
+fn of_mistakes(wrong: &Mistakes) -> Refusal {
+    let Some(member) = wrong.0.iter().find_map(|mistake| mistake.member) else {
+        return Problem::InvalidBody.because(wrong.to_string());
+    };
+    let with_rule = wrong.0.iter().map(|mistake| match mistake.member.and_then(rule_of) {
+        Some(rule) => format!("{mistake} ({rule})"),
+        None => mistake.to_string(),
+    });
+    let said = with_rule.collect::<Vec<_>>().join("; ");
+    Problem::InvalidJob.because(said).about(member, None)
+}
+
+/// What the database refuses: by its rule where it is one of a column, or as a value that it can't hold.
+fn of_database(error: &OperationError) -> Refusal {
+    if let Some(broken) = error.broken_rule() {
+        return Problem::InvalidJob.because(broken.to_string()).about(broken.column, None);
+    }
+    // data_exception, such as a number that is too long; integrity_constraint_violation, by somebody's own rule;
+    // program_limit_exceeded, such as lists in lists in lists.
+    let of_value = |code: &String| ["22", "23", "54"].iter().any(|class| code.starts_with(class));
+    match error.sqlstate().filter(of_value) {
+        Some(_) => Problem::InvalidJob.because(told(error)),
+        None => refusal(error),
+    }
+}
