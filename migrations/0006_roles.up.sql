@@ -48,6 +48,10 @@ BEGIN
                     'legwork.resume, legwork.why, legwork.backlog']),
             ('legwork_daemon', 'legwork.schedule', ARRAY[
                 'SELECT, INSERT, UPDATE (rule, daemon, done_until, last_fire, last_job) ON legwork.schedule']),
+            ('legwork_daemon', 'legwork.request', ARRAY[
+                'SELECT, INSERT, DELETE ON legwork.request',
+                -- Which jobs a batch of its own inserted.
+                'SELECT ON SEQUENCE legwork.job_id_seq']),
             ('legwork_read', 'legwork.schedule', ARRAY['SELECT ON legwork.schedule']),
             -- Notes are made by the functions that change something, and by no one else's INSERT.
             ('legwork_daemon', 'legwork.audit', ARRAY[

@@ -135,6 +135,7 @@ pub(super) fn peer(request: &Request) -> Option<IpAddr> {
 fn body_max(route: &str) -> u64 {
     match route {
         api::enqueue::PATH => api::enqueue::BODY_MAX_BYTES,
+        api::batch::PATH => api::batch::BODY_MAX_BYTES,
         _ => BODY_MAX_BYTES,
     }
 }

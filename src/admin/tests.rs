@@ -38,6 +38,8 @@ fn state() -> AdminState {
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
     let (supervisor, attempts) = (Supervisor::default(), Arc::default());
+    // Streams end at once.
+    metrics.feed.close();
     AdminState {
         health,
         metrics: Arc::new(metrics),

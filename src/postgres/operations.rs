@@ -7,6 +7,7 @@
 //! Nothing here decides policy: what may be cancelled or retried is decided by the SQL functions,
 //! under the row's lock.
 
+mod batch;
 mod change;
 mod daemons;
 mod enqueue;
@@ -15,11 +16,13 @@ mod jobs;
 mod lease;
 mod list;
 mod nature;
+mod once;
 mod queues;
 mod schedules;
 mod session;
 mod sessions;
 
+pub use batch::{BATCH_IDS_MAX, BATCHES_MAX, Batch, BatchError, BatchPlace, Sending, Sent};
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};
 pub(in crate::postgres) use enqueue::insert;
@@ -29,6 +32,7 @@ pub use jobs::{ATTEMPTS_MAX, Attempt, Gate, JobDetail, explain_job, show_job, sh
 pub use lease::assert_lease;
 pub use list::{Extent, JobFilter, JobPage, JobSummary, PAGE_MAX, Since, list_jobs};
 pub use nature::{Nature, Said, is_forbidden, nature, said};
+pub use once::{Answer, Once, Request, Turn, enqueue_once, keep_answer, take_turn};
 pub use queues::{
     DaemonShare, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail, QueueList,
     QueueRow, QueueSettingsFrom, REASON_MAX_BYTES, RetentionSeconds, list_queues, pause_queue,

@@ -34,6 +34,7 @@ pub use page::Format;
 pub use queue::{PollMetrics, QueueMetrics, WakeSource};
 pub use receivers::{CircuitState, HttpHandlerMetrics, RequestEnd};
 
+use super::feed::Feed;
 use crate::{
     config,
     job::{KindName, QueueName, ScheduleName},
@@ -63,6 +64,8 @@ pub struct Metrics {
     pub daemon: DaemonMetrics,
     /// Each claim by itself, once a benchmark has asked.
     pub claims: Arc<ClaimTimes>,
+    /// What happens, for whoever listens at the moment.
+    pub feed: Arc<Feed>,
     samplers: samplers::Samplers,
     runtime: runtime::Runtime,
     losses: OnceLock<Arc<crate::telemetry::logs::Losses>>,
@@ -93,6 +96,7 @@ impl Metrics {
         Self {
             daemon: DaemonMetrics::new(&registry),
             claims: Arc::default(),
+            feed: Arc::default(),
             samplers: samplers::Samplers::default(),
             runtime: runtime::Runtime::default(),
             losses: OnceLock::new(),

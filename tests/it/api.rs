@@ -1,8 +1,11 @@
 //! The API on a real port of a real daemon, as people and programs ask it.
 
+mod batch;
 mod changed;
 mod described;
 mod enqueued;
+mod events;
+mod once;
 mod pages;
 mod roles;
 mod sessions;

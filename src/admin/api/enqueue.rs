@@ -9,6 +9,7 @@ use super::{
         routes::AdminState,
     },
     body::{JSON, is_of, read_up_to},
+    once::{Key, Print, before, shown},
     origin::Asking,
     query::{Asked, Nothing},
     refusal, told,
@@ -18,13 +19,12 @@ use crate::postgres::{
         line::{self, Mistakes},
         lines::LINE_MAX_BYTES,
     },
-    operations::{self, OperationError, Placed},
+    operations::{self, Answer, Once, OperationError, Placed, Request as Keyed},
     producer::rule_of,
 };
 use axum::{
     extract::{Request, State},
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures::FutureExt;
 use serde::Serialize;
@@ -83,18 +83,23 @@ pub(super) struct Enqueued {
 /// Where an unfinished job of the queue has the unique key, nothing is enqueued and the answer is 200 with that job's
 /// id.
 #[utoipa::path(post, path = "/api/v1/jobs", operation_id = "enqueue_job", tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, example = "8e03978e-40d5-43dd-bc93-6894a57f9324",
+        description = "Another request with this key within a day does nothing and gets the same answer.")),
     request_body(content = Described, example = json!({
         "kind": "send_email", "payload": { "to": "ann@example.com" }, "delay": "10m", "unique_key": "welcome-ann" })),
     responses(
         (status = 201, description = "It is enqueued.", body = Enqueued,
-            headers(("Location" = String, description = "Where the job is.")),
+            headers(("Location" = String, description = "Where the job is."),
+                ("Idempotency-Replayed" = String, description = "true: it was answered before.")),
             example = json!({ "id": 4711, "enqueued": true })),
         (status = 200, description = "There is one with this unique key.", body = Enqueued,
+            headers(("Idempotency-Replayed" = String, description = "true: it was answered before.")),
             example = json!({ "id": 4711, "enqueued": false }))))]
 pub(in crate::admin) async fn enqueue(
     State(state): State<AdminState>,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
+    Key(key): Key,
     request: Request,
 ) -> Result<Response, Refusal> {
     if !is_of(JSON, request.headers()) {
@@ -104,34 +109,53 @@ pub(in crate::admin) async fn enqueue(
     let (job, delay) = line::parse(body.trim_ascii()).map_err(|wrong| of_mistakes(&wrong))?;
     let job = asking.given_to(job);
     let queue = job.queue.clone();
-    let placed = state
-        .sessions
-        .within(move |c| async move { operations::enqueue_or_find(c, &job, delay).await }.boxed());
-    let placed = placed.await.map_err(|error| of_database(&error))?;
-    if let Placed::New(_) = placed {
-        state.metrics.enqueued_over_http(queue.as_ref().map_or("default", |q| q.as_str()), 1);
+    let once = match key {
+        None => {
+            let placed = state.sessions.within(move |c| {
+                async move { operations::enqueue_or_find(c, &job, delay).await }.boxed()
+            });
+            placed.await.map(|placed| Once::Now(placed, answer(placed)))
+        }
+        Some(key) => {
+            let request = Keyed { key, fingerprint: fingerprint(&body) };
+            let once = state.sessions.once(move |c| {
+                async move { operations::enqueue_once(c, (&job, delay), &request, answer).await }
+                    .boxed()
+            });
+            once.await
+        }
+    };
+    match once.map_err(|error| of_database(&error))? {
+        Once::Now(placed, answer) => {
+            if let Placed::New(_) = placed {
+                let queue = queue.as_ref().map_or("default", |queue| queue.as_str());
+                state.metrics.enqueued_over_http(queue, 1);
+            }
+            Ok(shown(&answer))
+        }
+        Once::Before(turn) => before(&turn, &fingerprint(&body)),
     }
-    Ok(answer(placed))
 }
 
-fn answer(placed: Placed) -> Response {
+fn fingerprint(body: &[u8]) -> Vec<u8> {
+    let mut print = Print::of(PATH);
+    print.add(body);
+    print.end()
+}
+
+fn answer(placed: Placed) -> Answer {
     let (id, enqueued) = match placed {
         Placed::New(id) => (id.0, true),
         Placed::Existing(id) => (id.0, false),
     };
     // A number and a bool have a form in JSON.
     let body = serde_json::to_string(&Enqueued { id, enqueued }).unwrap_or_default();
-    let headers = [(header::CONTENT_TYPE, JSON), (header::CACHE_CONTROL, "no-store")];
-    if enqueued {
-        let location = [(header::LOCATION, format!("{PATH}/{id}"))];
-        (StatusCode::CREATED, headers, location, body).into_response()
-    } else {
-        (headers, body).into_response()
-    }
+    let location = enqueued.then(|| format!("{PATH}/{id}"));
+    Answer { status: if enqueued { 201 } else { 200 }, location, body }
 }
 
 /// What is wrong with a job before the database is asked.
-fn of_mistakes(wrong: &Mistakes) -> Refusal {
+pub(super) fn of_mistakes(wrong: &Mistakes) -> Refusal {
     let Some(member) = wrong.0.iter().find_map(|mistake| mistake.member) else {
         return Problem::InvalidBody.because(wrong.to_string());
     };
@@ -148,11 +172,14 @@ fn of_database(error: &OperationError) -> Refusal {
     if let Some(broken) = error.broken_rule() {
         return Problem::InvalidJob.because(broken.to_string()).about(broken.column, None);
     }
-    // data_exception, such as a number that is too long; integrity_constraint_violation, by somebody's own rule;
-    // program_limit_exceeded, such as lists in lists in lists.
-    let of_value = |code: &String| ["22", "23", "54"].iter().any(|class| code.starts_with(class));
-    match error.sqlstate().filter(of_value) {
+    match error.sqlstate().filter(|code| is_of_value(code)) {
         Some(_) => Problem::InvalidJob.because(told(error)),
         None => refusal(error),
     }
+}
+
+/// `data_exception`, such as a number that is too long; `integrity_constraint_violation`, by somebody's own rule;
+/// `program_limit_exceeded`, such as lists in lists in lists.
+pub(super) fn is_of_value(sqlstate: &str) -> bool {
+    ["22", "23", "54"].iter().any(|class| sqlstate.starts_with(class))
 }

@@ -98,7 +98,9 @@ impl Display for Mistakes {
 /// The job of this line and the delay from now that it asks for, or everything that is wrong with it.
 pub fn parse(line: &[u8]) -> Result<(NewJob, Option<Duration>), Mistakes> {
     let whole = |why: String| Mistakes(vec![Mistake::of_all(why)]);
-    let text = std::str::from_utf8(line).map_err(|_| whole("isn't UTF-8".to_owned()))?;
+    let whole_line = std::str::from_utf8(line).map_err(|_| whole("isn't UTF-8".to_owned()))?;
+    let text = whole_line.trim_ascii_start();
+    let before = whole_line.len() - text.len();
     // A list would be read as the keys' values in order.
     if !text.starts_with('{') {
         return Err(whole(WHOLE.into()));
@@ -108,10 +110,10 @@ pub fn parse(line: &[u8]) -> Result<(NewJob, Option<Duration>), Mistakes> {
             return whole(format!("it ends before its object does: {WHOLE}"));
         }
         // A body of several lines has a column on each; then the sentence has to do.
-        let column = (error.line() == 1 && error.column() > 0).then(|| error.column());
+        let column = (error.line() == 1 && error.column() > 0).then(|| before + error.column());
         Mistakes(vec![Mistake { member: None, column, why: sentence(&error) }])
     })?;
-    let mut wrong = Wrong { text, found: Vec::new() };
+    let mut wrong = Wrong { text: whole_line, found: Vec::new() };
     let kind = wrong.read("kind", Some(line.kind), |text: String| KindName::from_str(&text));
     let queue = wrong.read("queue", line.queue, |text: String| QueueName::from_str(&text));
     let run_at = wrong.read("run_at", line.run_at, |text: String| moment(&text));
@@ -313,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_mistake_has_its_member_and_its_place() {
-        let line = r#"{"kind": "k", "tags": [1], "priority": 9}"#;
+        let line = r#"  {"kind": "k", "tags": [1], "priority": 9}"#;
         let mistakes = parse(line.as_bytes()).expect_err("it is wrong").0;
         let placed = |mistake: &Mistake| (mistake.member, mistake.column);
         let at = |text| line.find(text).map(|at| at + 1);

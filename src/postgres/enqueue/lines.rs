@@ -67,7 +67,8 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             return Ok(Read::End);
         }
         self.number += 1;
-        Ok(match self.line.trim_ascii() {
+        // Spaces before it stay, so that a place in it is one of the input.
+        Ok(match self.line.trim_ascii_end() {
             _ if too_long => Read::TooLong,
             [] => Read::Empty,
             line => Read::Line(line),

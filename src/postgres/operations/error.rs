@@ -29,6 +29,9 @@ pub enum OperationError {
     /// The job wasn't enqueued.
     #[error("couldn't enqueue the job")]
     Enqueue(#[source] sqlx::Error),
+    /// What is known of a request's key couldn't be looked up or kept.
+    #[error("couldn't look at the request's key")]
+    Once(#[source] sqlx::Error),
     /// Which job has a unique key couldn't be looked up.
     #[error("couldn't find the job that has the unique key")]
     FindUnique(#[source] sqlx::Error),
@@ -145,6 +148,7 @@ impl OperationError {
             Self::Limit(source)
             | Self::Enqueue(source)
             | Self::FindUnique(source)
+            | Self::Once(source)
             | Self::AssertLease(source)
             | Self::ListJobs(source)
             | Self::ShowJob(source)

@@ -188,7 +188,12 @@ fn what_no_job_can_be_is_refused_by_the_member_and_the_rule_of_its_column() {
         }
         let answer = post_as(&daemon, JOBS, "text/plain", r#"{"kind": "waits"}"#).await;
         assert_eq!((answer.status, answer.problem()), (415, "not-json".to_owned()));
-        let beyond = post(&daemon, JOBS, &" ".repeat(8 * 1024 * 1024 + 1)).await;
+        // Before it is sent.
+        let head = format!(
+            "POST {JOBS} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: 8388609\r\n\r\n"
+        );
+        let beyond = send(daemon.admin().await, &head).await;
         assert_eq!((beyond.status, beyond.problem()), (413, "body-too-large".to_owned()));
         assert!(beyond.body.contains("8388608"), "{}", beyond.body);
         assert_eq!(value(&mut session, "SELECT count(*) FROM legwork.job").await, "0");
