@@ -121,11 +121,6 @@ impl Sending<'_> {
         self.sink.push(&self.defaults.given_to(job, delay)).await
     }
 
-    /// How many were sent.
-    pub fn jobs(&self) -> u64 {
-        self.sink.pushed()
-    }
-
     /// That was the last one: how many there are, and the id behind which they are.
     pub async fn end(self) -> Result<(u64, i64), EnqueueError> {
         Ok((self.sink.finish().await?, self.behind))

@@ -170,6 +170,17 @@ fn what_no_job_can_be_is_refused_by_the_member_and_the_rule_of_its_column() {
             let named = answer.json()["parameter"].as_str().unwrap_or_default().to_owned();
             assert_eq!(named, member, "{}", answer.body);
         }
+        assert_eq!(value(&mut session, "SELECT count(*) FROM legwork.job").await, "0");
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn what_is_no_job_at_all_is_refused_before_the_database_is_asked() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let daemon = daemon(&db.url(), "").await;
         for (body, said) in [
             ("", "has to be a whole JSON object"),
             ("{}", "missing field `kind`"),
