@@ -200,3 +200,32 @@ fn data(occurrence: &Occurrence) -> Value {
         Occurrence::Daemon(_) => json!({}),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::feed::Feed;
+    use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_comment_comes_each_fifteen_seconds_until_the_stream_ends_by_itself() {
+        let feed = Arc::new(Feed::default());
+        let (_told, tokens) = watch::channel(AdminTokens::default());
+        let began = Instant::now();
+        let mut listening = Listening {
+            listener: feed.listen(None).unwrap(),
+            wanted: Wanted { queue: None, kind: None, name: None },
+            tokens,
+            until: began + STREAM_MAX,
+            greeted: true,
+        };
+        let text = listening.next().await.unwrap();
+        assert!(text.starts_with(": nothing happened\nid: "), "{text}");
+        assert_eq!(began.elapsed().as_secs(), HEARTBEAT.as_secs());
+        let mut comments = 1;
+        while listening.next().await.is_some() {
+            comments += 1;
+        }
+        assert_eq!((comments, began.elapsed().as_secs()), (18, STREAM_MAX.as_secs()));
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::config::{HandlerSettings, KindSettings, Retentions};
+use legwork::config::{HandlerSettings, Kept, KindSettings, Retentions};
 use legwork::job::Outcome;
 use legwork::maintenance::Pruner;
 use legwork::telemetry::health::Health;
@@ -185,7 +185,7 @@ fn notes_of_what_people_changed_are_deleted_when_their_time_is_over() {
             UPDATE legwork.audit SET at = now() - interval '91 days' WHERE id < 2100";
         sqlx::raw_sql(notes).execute(&pool).await.unwrap();
         let check = Health::new(Duration::from_secs(1)).check("partition");
-        let kept = tokio::sync::watch::Sender::new(Default::default()).subscribe();
+        let kept = tokio::sync::watch::Sender::new(Kept::default()).subscribe();
         let mut pruner = Pruner::new(Arc::new(upkeep(&db.url())), check, kept);
         pruner.round().await.expect("it prunes");
         let left: Vec<String> = value(&pool, "SELECT array_agg(target) FROM legwork.audit").await;
