@@ -37,7 +37,6 @@ fn state() -> AdminState {
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
-    let (supervisor, attempts) = (Supervisor::default(), Arc::default());
     // Streams end at once.
     metrics.feed.close();
     AdminState {
@@ -47,8 +46,9 @@ fn state() -> AdminState {
         access: knowing(AdminTokens::default()),
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
-        supervisor,
-        attempts,
+        supervisor: Supervisor::default(),
+        attempts: Arc::default(),
+        tracer: None,
     }
 }
 

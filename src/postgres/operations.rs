@@ -21,6 +21,7 @@ mod queues;
 mod schedules;
 mod session;
 mod sessions;
+mod traced;
 
 pub use batch::{BATCH_IDS_MAX, BATCHES_MAX, Batch, BatchError, BatchPlace, Sending, Sent};
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};

@@ -14,8 +14,8 @@ pub use enqueued::{EnqueuedJob, enqueued, enqueued_kinds};
 pub use error::EnqueueError;
 pub use job::{Job, OnConflict};
 pub(in crate::postgres) use rules::broken_in_database;
+pub(crate) use rules::rule_of;
 pub use rules::{BrokenRule, rule_names};
-pub(crate) use {job::with_origin, rules::rule_of};
 
 use super::{
     enqueue::{Defaults, EnqueueSink, NewJob},

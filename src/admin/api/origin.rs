@@ -1,10 +1,7 @@
 //! Where jobs come from that are enqueued by a request: its trace and its id, which follow them into every log line.
 
 use super::super::request::RequestId;
-use crate::{
-    postgres::{enqueue::NewJob, producer::with_origin},
-    telemetry::Origin,
-};
+use crate::{postgres::enqueue::NewJob, telemetry::Origin};
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
@@ -29,7 +26,7 @@ impl Asking {
             "request_id": id.and_then(|RequestId(id)| id.to_str().ok()),
         });
         let origin = Origin::of(Some(&said.to_string()));
-        let alone = with_origin(None, &origin);
+        let alone = origin.fill(None);
         Self { origin, alone }
     }
 
@@ -37,7 +34,7 @@ impl Asking {
     pub(super) fn given_to(&self, job: NewJob) -> NewJob {
         let metadata = match job.metadata {
             None => self.alone.clone(),
-            own => with_origin(own, &self.origin),
+            own => self.origin.fill(own.as_deref()),
         };
         NewJob { metadata, ..job }
     }
