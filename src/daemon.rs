@@ -34,6 +34,7 @@ use crate::{
     supervise::Supervisor,
     telemetry::{
         events,
+        feed::Occurrence,
         health::{Check, Health, Phase},
         logs::Losses,
         metrics::Metrics,
@@ -284,6 +285,7 @@ impl Daemon {
         let handlers = std::mem::take(&mut self.registry);
         running.start((self, handlers), &connector, stats)?;
         health.enter(Phase::Ready);
+        metrics.feed.tell(|| Occurrence::Daemon("daemon.ready"));
         notifier.ready();
         tracing::info!(
             event = events::DAEMON_STARTED,

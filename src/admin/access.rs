@@ -90,6 +90,11 @@ impl Access {
         Self { tokens, guesses: Arc::default(), forgers: Arc::default() }
     }
 
+    /// Told when there are other tokens than before.
+    pub(super) fn tokens(&self) -> watch::Receiver<AdminTokens> {
+        self.tokens.clone()
+    }
+
     /// Whether other machines can ask for more than health and metrics.
     pub(super) fn needs_token(&self) -> bool {
         !self.tokens.borrow().is_empty()

@@ -4,11 +4,16 @@
 //! too, and shows what came; it decides nothing. What every one of them does alike stands here. Each has a session for
 //! the time of its operation and no longer.
 
+pub(super) mod batch;
 pub(super) mod body;
 pub(super) mod callbacks;
 pub(super) mod changes;
 pub(super) mod daemons;
+pub(super) mod enqueue;
+pub(super) mod events;
 pub(super) mod jobs;
+mod once;
+mod origin;
 pub(super) mod query;
 pub(super) mod queues;
 pub(super) mod schedules;
@@ -67,6 +72,37 @@ pub(super) const OF_A_CHANGE: &[Problem] = &[
     Problem::NotJson,
     Problem::NoSuchJob,
     Problem::WrongState,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same of a stream of events.
+pub(super) const OF_EVENTS: &[Problem] =
+    &[Problem::UnknownParameter, Problem::InvalidParameter, Problem::TooManyStreams];
+
+/// The same where jobs are enqueued.
+pub(super) const OF_A_JOB_TO_BE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::InvalidJob,
+    Problem::KeyReused,
+    Problem::RequestUnderWay,
+    Problem::NotJson,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same of many.
+pub(super) const OF_JOBS_TO_BE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::BodyTooSlow,
+    Problem::InvalidJob,
+    Problem::KeyReused,
+    Problem::RequestUnderWay,
+    Problem::NotJson,
     Problem::DatabaseUnavailable,
     Problem::DatabaseRefused,
 ];

@@ -39,7 +39,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
             "title": "Legwork's admin port",
             "version": build::VERSION,
             "summary": "Health, metrics and the API of one daemon.",
-            "description": "Jobs are enqueued in the database: the contract is the row. Health and metrics ask it nothing, the \
+            "description": "Jobs are enqueued in the database, since the contract is the row, or here by those who can't reach it. Health and metrics ask it nothing, the \
                 API does. Without a token, other machines are answered health and metrics alone. Objects may gain members: a client passes over those that it doesn't know.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },

@@ -51,6 +51,16 @@ pub(super) enum Problem {
     NotJson,
     /// A body is there and can't be meant.
     InvalidBody,
+    /// The body came too slowly.
+    BodyTooSlow,
+    /// The key was another request's.
+    KeyReused,
+    /// A request with this key is being answered.
+    RequestUnderWay,
+    /// As many streams of events as there may be.
+    TooManyStreams,
+    /// A member of a job breaks its column's rule.
+    InvalidJob,
     /// The job isn't in a state in which that can be done.
     WrongState,
     /// The attempt that is called back is over.
@@ -108,7 +118,7 @@ impl Problem {
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
-                "the body is larger than 65536 bytes".into(),
+                "the body is larger than this route takes: 65536 bytes where nothing else is said".into(),
             ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
@@ -154,6 +164,31 @@ impl Problem {
             Self::InvalidBody => {
                 (StatusCode::BAD_REQUEST, "invalid-body", "the body can't be read".into())
             }
+            Self::BodyTooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "body-too-slow",
+                "the body came too slowly, and nothing of it was done".into(),
+            ),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key-reused",
+                "another request was answered under this Idempotency-Key: each has a key of its own".into(),
+            ),
+            Self::RequestUnderWay => (
+                StatusCode::CONFLICT,
+                "request-under-way",
+                "a request with this Idempotency-Key is being answered: send it again in a moment".into(),
+            ),
+            Self::TooManyStreams => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-streams",
+                "this daemon has as many streams of events as it takes".into(),
+            ),
+            Self::InvalidJob => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-job",
+                "a member of the job breaks the rule of its column".into(),
+            ),
             Self::WrongState => (
                 StatusCode::CONFLICT,
                 "wrong-state",
@@ -244,7 +279,14 @@ impl Problem {
 
     /// Whether it says when to come again.
     pub(super) fn passes(self) -> bool {
-        matches!(self, Self::DatabaseUnavailable | Self::AttemptBusy | Self::TooManyGuesses { .. })
+        matches!(
+            self,
+            Self::DatabaseUnavailable
+                | Self::AttemptBusy
+                | Self::TooManyGuesses { .. }
+                | Self::RequestUnderWay
+                | Self::TooManyStreams
+        )
     }
 
     /// Says more of it.
@@ -265,12 +307,14 @@ pub(super) struct Refusal {
     detail: Cow<'static, str>,
     parameter: Option<String>,
     nearest: Option<String>,
+    line: Option<u64>,
+    column: Option<usize>,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         let detail = problem.detail();
-        Self { problem, detail, parameter: None, nearest: None }
+        Self { problem, detail, parameter: None, nearest: None, line: None, column: None }
     }
 }
 
@@ -278,6 +322,17 @@ impl Refusal {
     /// With the parameter that it is about, and the one that may have been meant.
     pub(super) fn about(self, parameter: &str, nearest: Option<String>) -> Self {
         Self { parameter: Some(parameter.to_owned()), nearest, ..self }
+    }
+
+    /// With the line of the body that it is about.
+    pub(super) fn in_line(self, line: u64) -> Self {
+        let detail = format!("line {line}: {}", self.detail).into();
+        Self { line: Some(line), detail, ..self }
+    }
+
+    /// With the place in that line, in bytes from 1.
+    pub(super) fn in_column(self, column: Option<usize>) -> Self {
+        Self { column, ..self }
     }
 }
 
@@ -295,7 +350,7 @@ pub(super) struct Shown {
     status: u16,
     /// What is wrong, for people.
     detail: Cow<'static, str>,
-    /// The parameter that it is about.
+    /// The parameter that it is about, or the member of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     parameter: Option<String>,
@@ -303,6 +358,14 @@ pub(super) struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     nearest: Option<String>,
+    /// The line of a body of lines, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    line: Option<u64>,
+    /// The place in that line, in bytes from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    column: Option<usize>,
 }
 
 impl IntoResponse for Problem {
@@ -313,12 +376,12 @@ impl IntoResponse for Problem {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self { problem, detail, parameter, nearest } = self;
+        let Self { problem, detail, parameter, nearest, line, column } = self;
         let status = problem.status();
         let title = status.canonical_reason().unwrap_or_default();
         let (kind, code) = (problem.uri(), status.as_u16());
         let said = detail.clone();
-        let body = Shown { kind, title, status: code, detail, parameter, nearest };
+        let body = Shown { kind, title, status: code, detail, parameter, nearest, line, column };
         // A struct of texts and numbers has a form in JSON.
         let body = serde_json::to_string(&body).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];

@@ -5,12 +5,12 @@
 
 use super::{
     access::Role,
-    problem::{Problem, as_read_at},
+    api,
+    problem::{Problem, Refusal, as_read_at},
     routes::{AdminState, QUIET},
 };
 use crate::telemetry::{
-    Origin, events,
-    metrics::Refusal,
+    Origin, events, metrics,
     spans::{Asked, RequestSpan, Tracer},
 };
 use axum::{
@@ -27,7 +27,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::Instrument;
 
-/// Most bytes of a request's body.
+/// Most bytes of a request's body, where its route says nothing else.
 pub(super) const BODY_MAX_BYTES: u64 = 64 * 1024;
 /// Asked by any name in `Host`.
 const ANY_NAME: &str = "/api/v1/callbacks/{token}";
@@ -37,16 +37,22 @@ const ID_MAX_BYTES: usize = 128;
 const NO_ROUTE: &str = "other";
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A request's id, for whoever writes it down.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) HeaderValue);
+
 /// Gives the request an id, refuses what asks for somebody else and large bodies, and counts the answer.
 pub(super) async fn observe(
     State(AdminState { metrics, hosts, tracer, .. }): State<AdminState>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let seen = Seen::of(&request);
     let path = request.uri().path().to_owned();
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let body_max = body_max(&seen.route);
     let of = Arc::new(seen.span(&request, &id, tracer.as_deref()));
     let span = seen.scope(of.origin());
     let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
@@ -55,8 +61,8 @@ pub(super) async fn observe(
     let mut let_in = false;
     let mut response = if !by_any_name && !hosts.know(&request, peer(&request)) {
         Problem::UnknownHost.into_response()
-    } else if is_too_large(request.headers()) {
-        Problem::BodyTooLarge.into_response()
+    } else if is_too_large(request.headers(), body_max) {
+        too_large(body_max).into_response()
     } else {
         let_in = true;
         Arc::clone(&of).over(next.run(request)).instrument(span.clone()).await
@@ -131,7 +137,7 @@ impl Seen {
     }
 
     /// As a warning, of which no crowd can have more written than a few.
-    fn log_refused(&self, status: u16, refusal: Refusal) {
+    fn log_refused(&self, status: u16, refusal: metrics::Refusal) {
         tracing::warn!(
             event = events::ADMIN_REFUSED,
             client.address = self.peer.map(|peer| tracing::field::display(peer.to_canonical())),
@@ -189,9 +195,23 @@ pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
+/// Most bytes of a body there, in bytes.
+fn body_max(route: &str) -> u64 {
+    match route {
+        api::enqueue::PATH => api::enqueue::BODY_MAX_BYTES,
+        api::batch::PATH => api::batch::BODY_MAX_BYTES,
+        _ => BODY_MAX_BYTES,
+    }
+}
+
+/// What is said of a body of more.
+pub(super) fn too_large(most: u64) -> Refusal {
+    Problem::BodyTooLarge.because(format!("the body is larger than {most} bytes"))
+}
+
 /// Only what a client announces is seen here. What it sends without announcing it is read by routes that take a body, up
 /// to the same limit, and by others never: the connection is closed after the answer.
-fn is_too_large(headers: &HeaderMap) -> bool {
+fn is_too_large(headers: &HeaderMap, most: u64) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    length.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > BODY_MAX_BYTES)
+    length.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > most)
 }

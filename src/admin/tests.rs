@@ -37,6 +37,8 @@ fn state() -> AdminState {
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
+    // Streams end at once.
+    metrics.feed.close();
     AdminState {
         health,
         metrics: Arc::new(Metrics::new(&config::Metrics { max_kinds: 200 })),

@@ -9,15 +9,16 @@
 )]
 
 mod file;
-mod line;
-mod lines;
 mod traced;
 
-use super::{Context, exit::Usage, job::delay};
+use super::{Context, exit::Usage};
 use crate::{
     job::{KindName, QueueName},
     postgres::{
-        enqueue::NewJob,
+        enqueue::{
+            NewJob,
+            line::{self, delay, moment},
+        },
         operations::{self, Limit},
     },
 };
@@ -25,7 +26,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use tokio::io::AsyncReadExt as _;
 use traced::Traced;
 
@@ -46,7 +47,7 @@ pub(super) struct EnqueueArguments {
     #[arg(value_name = "JSON|-", conflicts_with = "file", allow_hyphen_values = true)]
     payload: Option<String>,
     /// Enqueue every line of a file (- is standard input): one JSON object each, with the keys kind,
-    /// payload, queue, run_at, priority, max_attempts, unique_key, timeout, expires_at, tags,
+    /// payload, queue, run_at or delay, priority, max_attempts, unique_key, timeout, expires_at, tags,
     /// metadata. All of them or, if one is wrong, none
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -89,11 +90,6 @@ struct Columns {
     /// A JSON object; traceparent, request_id and user_id in it follow the job into logs
     #[arg(long, value_name = "JSON", value_parser = object)]
     metadata: Option<String>,
-}
-
-fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "write it as RFC 3339 has it, such as 2030-01-31T08:00:00Z".into())
 }
 
 fn object(text: &str) -> Result<String, String> {

@@ -6,7 +6,7 @@
 use super::{Daemon, Signals, wiring::Running};
 use crate::{
     config::{self, Loaded, Settings, Source},
-    telemetry::{events, logs::Filter, systemd::Notifier},
+    telemetry::{events, feed::Occurrence, logs::Filter, systemd::Notifier},
 };
 
 /// Where the configuration comes from, and what of it the process holds beside the daemon.
@@ -97,6 +97,7 @@ impl Daemon {
         }
         running.adopt(holding, &taken);
         tell(&holding.differences(&taken), &taken.differences(&settings));
+        running.metrics.feed.tell(|| Occurrence::Daemon("daemon.reloaded"));
         *holding = taken;
         Ok(())
     }

@@ -32,6 +32,7 @@ use crate::{
     sys::sampler,
     telemetry::{
         events,
+        feed::Occurrence,
         health::Health,
         metrics::Metrics,
         spans::{self, Tracer},
@@ -319,12 +320,16 @@ impl Running {
             PostgresLease::new(connector.clone(), identity, self.told.load.subscribe(), times.ttl);
         let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
+        let feed = Arc::clone(&self.metrics.feed);
         let check = self.health.fresh_check("heartbeat", times.ttl);
         check.ok();
         let pulse = Arc::new(Notify::new());
         self.start_pulse(&pulse);
         let reports = Reports {
-            lost: Arc::new(move |boot| running.lease_lost(boot)),
+            lost: Arc::new(move |boot| {
+                feed.tell(|| Occurrence::Daemon("daemon.lost"));
+                running.lease_lost(boot);
+            }),
             renewed: Arc::new(move || {
                 metrics.daemon.heartbeat.refreshed();
                 check.ok();

@@ -10,6 +10,7 @@ use crate::{
     postgres::{DbError, QueueCount, Upkeep, migrate::SchemaCheck},
     telemetry::{
         events,
+        feed::{Feed, Occurrence},
         health::Check,
         metrics::{Metrics, QueueMetrics},
     },
@@ -87,7 +88,7 @@ impl Stats {
         let counts = upkeep.count(names, kinds).await?;
         for (queue, counted) in known.iter().zip(counts) {
             unserved += counted.unserved;
-            queue.show(counted);
+            queue.show(counted, &self.metrics.feed);
         }
         show_waiting(known, upkeep).await?;
         self.metrics.daemon.unserved_jobs.set(count(unserved));
@@ -133,13 +134,17 @@ impl Queue {
         }
     }
 
-    fn show(&self, counted: QueueCount) {
+    fn show(&self, counted: QueueCount, feed: &Feed) {
         if let Some(metrics) = self.metrics.upgrade() {
             metrics.jobs_available.set(count(counted.available));
             metrics.oldest_available_age_seconds.set(counted.oldest_seconds.max(0.0));
             metrics.paused.set(f64::from(u8::from(counted.paused)));
         }
-        match (self.paused.swap(counted.paused, Relaxed), counted.paused) {
+        let before = self.paused.swap(counted.paused, Relaxed);
+        if before != counted.paused {
+            feed.tell(|| Occurrence::Queue { queue: self.name.clone(), paused: counted.paused });
+        }
+        match (before, counted.paused) {
             (false, true) => {
                 tracing::info!(event = events::QUEUE_PAUSED, job.queue = %self.name, "a queue is paused");
             }

@@ -36,6 +36,7 @@ pub use page::Format;
 pub use queue::{PollMetrics, QueueMetrics, WakeSource};
 pub use receivers::{CircuitState, HttpHandlerMetrics, RequestEnd};
 
+use super::feed::Feed;
 use crate::{
     config,
     job::{KindName, QueueName, ScheduleName},
@@ -66,6 +67,8 @@ pub struct Metrics {
     pub daemon: DaemonMetrics,
     /// Each claim by itself, once a benchmark has asked.
     pub claims: Arc<ClaimTimes>,
+    /// What happens, for whoever listens at the moment.
+    pub feed: Arc<Feed>,
     samplers: samplers::Samplers,
     runtime: runtime::Runtime,
     losses: OnceLock<Arc<crate::telemetry::logs::Losses>>,
@@ -88,6 +91,7 @@ impl Metrics {
         Self {
             daemon: DaemonMetrics::new(&registry),
             claims: Arc::default(),
+            feed: Arc::default(),
             samplers: samplers::Samplers::default(),
             runtime: runtime::Runtime::default(),
             losses: OnceLock::new(),
@@ -129,6 +133,14 @@ impl Metrics {
         let canary = self.job(queue, &KindName::canary());
         canary.expect_canaries(&self.registry, &self.queue(queue).label);
         self.registry.counter(&catalogue::JOBS_ENQUEUED, &[&self.queue(queue).label, "canary"])
+    }
+
+    /// So many jobs of this queue were enqueued over HTTP.
+    pub fn enqueued_over_http(&self, queue: &str, jobs: u64) {
+        // Whoever enqueues names queues at will: those that nothing is told of otherwise are `other`.
+        let known = self.names().queues.contains_key(queue);
+        let label = if known { queue } else { OTHER };
+        self.registry.counter(&catalogue::JOBS_ENQUEUED, &[label, "http"]).increment(jobs);
     }
 
     /// The counters of a command kind's exits.

@@ -1,9 +1,13 @@
 //! The API on a real port of a real daemon, as people and programs ask it.
 
 mod abused;
+mod batch;
 mod changed;
 mod described;
+mod enqueued;
+mod events;
 mod fuzzed;
+mod once;
 mod pages;
 mod roles;
 mod sessions;

@@ -7,6 +7,7 @@
 #[path = "../../src/sys/allocator.rs"]
 mod allocator;
 mod api;
+mod audit;
 mod chaos;
 mod children;
 mod cli;

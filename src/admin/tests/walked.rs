@@ -90,7 +90,7 @@ async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
     let _hearing = tracing::subscriber::set_default(Ear(Arc::clone(&heard)));
     for route in routes::routes() {
         let (method, path) = (route.method.as_str(), &route.path);
-        let id = format!("id-of{}", path.replace(['/', '{', '}'], "-"));
+        let id = format!("id-of{}", path.replace(['/', '{', '}', ':'], "-"));
         let response = asked(&state, method, &allowed(&state, path), &id).await;
         let status = response.status().as_u16();
         assert_eq!(response.headers()["x-request-id"], id.as_str(), "{path}");
@@ -175,7 +175,11 @@ fn every_route_has_an_entry_with_problems_security_role_and_example() {
             let types = types["properties"]["type"]["enum"].as_array().unwrap();
             assert!(types.contains(&problem.uri().into()), "{path} lacks {problem:?}");
         }
-        let form = if is_of_go(path) { "text/plain" } else { "application/json" };
+        let form = match &**path {
+            path if is_of_go(path) => "text/plain",
+            path if path.ends_with(":batch") => "application/x-ndjson",
+            _ => "application/json",
+        };
         let body = &operation["requestBody"]["content"][form];
         assert_eq!(
             !body["example"].is_null(),

@@ -10,6 +10,9 @@ use crate::{
 };
 use std::time::Duration;
 
+/// How often a job with a unique key is tried for while others with that key come and finish.
+const LOOKS_MAX: usize = 3;
+
 /// Enqueues the job, `delay` from now unless it has a `run_at` of its own. `None`: an unfinished job of
 /// its queue has its unique key, and nothing was enqueued.
 ///
@@ -22,6 +25,40 @@ pub async fn enqueue_job(
     delay: Option<Duration>,
 ) -> Result<Option<JobId>, OperationError> {
     insert(connection, job, delay, false).await.map_err(OperationError::Enqueue)
+}
+
+/// Where a job is that was to be enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// It was enqueued.
+    New(JobId),
+    /// An unfinished job of its queue has its unique key: this one.
+    Existing(JobId),
+}
+
+/// Enqueues the job as [`enqueue_job`] does, or finds the unfinished one that has its unique key.
+pub async fn enqueue_or_find(
+    connection: &mut Connection,
+    job: &NewJob,
+    delay: Option<Duration>,
+) -> Result<Placed, OperationError> {
+    for _ in 0..LOOKS_MAX {
+        if let Some(id) = enqueue_job(connection, job, delay).await? {
+            return Ok(Placed::New(id));
+        }
+        // It may have finished since; then there is room for this one.
+        let id: Option<i64> = sqlx::query_scalar(include_str!("../sql/find_unique.sql"))
+            .bind(job.queue.as_ref().map_or("default", QueueName::as_str))
+            .bind(job.unique_key.as_deref())
+            .persistent(false)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(OperationError::FindUnique)?;
+        if let Some(id) = id {
+            return Ok(Placed::Existing(JobId(id)));
+        }
+    }
+    Err(OperationError::Elusive)
 }
 
 /// The statement; `kept`, where the session may keep it prepared.
