@@ -41,9 +41,10 @@ pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub use settings::{
     Admin, AdminToken, AdminTokens, CallbackSettings, Canary, CircuitSettings, Claim,
-    CommandSettings, Complete, Daemon, Database, HandlerSettings, HeapProfiling, HttpSettings, Kept,
-    KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler, Profiling, QueueSettings,
-    Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
+    CommandSettings, Complete, Daemon, Database, HandlerSettings, HeapProfiling, HttpSettings,
+    Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler, Profiling,
+    QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings,
+    Tracing,
 };
 pub(crate) use settings::{NEEDS_PORT, NEEDS_SERVER};
 pub use show::Shown;
