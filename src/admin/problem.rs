@@ -53,10 +53,14 @@ pub(super) enum Problem {
     InvalidBody,
     /// The job isn't in a state in which that can be done.
     WrongState,
+    /// It isn't as the client has seen it.
+    Changed,
     /// There is no such job.
     NoSuchJob,
     /// Nobody knows that queue.
     NoSuchQueue,
+    /// There is no such operation.
+    NoSuchOperation,
     /// The database doesn't answer, or not in time.
     DatabaseUnavailable,
     /// The database understood and said no.
@@ -147,6 +151,11 @@ impl Problem {
                 "wrong-state",
                 "the job isn't in a state in which that can be done".into(),
             ),
+            Self::Changed => (
+                StatusCode::PRECONDITION_FAILED,
+                "changed",
+                "it isn't what If-Match names any more: look at it again".into(),
+            ),
             Self::NoSuchJob => (
                 StatusCode::NOT_FOUND,
                 "no-such-job",
@@ -156,6 +165,11 @@ impl Problem {
                 StatusCode::NOT_FOUND,
                 "no-such-queue",
                 "no job, no daemon and no operator has named that queue".into(),
+            ),
+            Self::NoSuchOperation => (
+                StatusCode::NOT_FOUND,
+                "no-such-operation",
+                "there is no such operation; they are kept for 90 days after their end".into(),
             ),
             Self::DatabaseUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
