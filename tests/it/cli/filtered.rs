@@ -52,6 +52,39 @@ fn all_jobs_that_meet_the_filters_are_changed_and_noted_once() {
 }
 
 #[test]
+fn every_filter_holds_for_each_of_the_four_commands() {
+    support::run(async |db| {
+        arrange(&db, JOBS).await;
+        let commands = [&["snooze", "--for", "1h"][..], &["retry"], &["discard"], &["cancel"]];
+        for command in commands {
+            for (filter, matched) in [
+                (&["--queue", "other"][..], 1),
+                (&["--kind", "k"], 602),
+                (&["--state", "available"], 602),
+                (&["--tag", "t"], 300),
+                (&["--payload", "user.id=1"], 300),
+                (&["--older-than", "1d"], 1),
+                (&["--newer-than", "1d"], 601),
+                (&["--all"], 602),
+            ] {
+                let beside = ["--dry-run", "--output", "json"];
+                let arguments = [&["job"], command, filter, &beside].concat();
+                let tried = legwork(&db, &arguments).await.done().json();
+                assert_eq!(tried["matched"], json!(matched), "{arguments:?}");
+            }
+        }
+        let mut session = db.connect().await;
+        for command in commands {
+            let of = ["--queue", "other", "--yes", "--reason", "spring cleaning"];
+            legwork(&db, &[&["job"], command, &of].concat()).await.done();
+            let noted = format!("SELECT reason FROM legwork.audit WHERE action = '{}'", command[0]);
+            assert_eq!(value(&mut session, &noted).await, "spring cleaning", "{command:?}");
+        }
+        end(session).await;
+    });
+}
+
+#[test]
 fn nothing_is_changed_where_nobody_can_be_asked_or_no_filter_is_given() {
     support::run(async |db| {
         arrange(&db, JOBS).await;
