@@ -15,7 +15,8 @@ mod variable;
 mod verdict;
 
 pub use backoff::{Backoff, BackoffError};
-pub use claimed::{ClaimedJob, JobId, Lease, Place};
+pub use claimed::{ClaimedJob, JobId, Lease, Place, Received};
+pub(crate) use name::NAME_PATTERN;
 pub use name::{KindName, NameError, QueueName, ScheduleName};
 pub(crate) use outcome::is_storable_json;
 pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome, Written};

@@ -10,7 +10,7 @@ use super::{
     problem::{Problem, Shown, is_of_go},
     routes::Route,
 };
-use crate::telemetry::build;
+use crate::{job::NAME_PATTERN, telemetry::build};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -91,6 +91,11 @@ fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
 /// One operation, with what is the same of all.
 fn described(route: &Route) -> Value {
     let mut operation = json!(route.described);
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        if ["queue", "kind"].iter().any(|name| parameter["name"] == *name) {
+            parameter["schema"]["pattern"] = NAME_PATTERN.into();
+        }
+    }
     let parameter = json!({ "$ref": "#/components/parameters/RequestId" });
     match operation["parameters"].as_array_mut() {
         Some(parameters) => parameters.insert(0, parameter),

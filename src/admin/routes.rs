@@ -25,6 +25,7 @@ use crate::{
         build,
         health::Health,
         metrics::{Format, Metrics},
+        spans::Tracer,
     },
     worker::Running,
 };
@@ -70,9 +71,11 @@ pub struct AdminState {
     pub supervisor: Supervisor,
     /// The jobs that run.
     pub attempts: Arc<Running>,
+    /// What makes spans of requests, where they go anywhere.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
-/// Routes that probes and scrapes ask all day; they leave no access line.
+/// Routes that probes and scrapes ask all day; they leave neither an access line nor a span.
 pub(super) const QUIET: [&str; 6] =
     ["/health/live", "/health/ready", "/health/startup", "/livez", "/readyz", "/metrics"];
 

@@ -37,7 +37,6 @@ fn state() -> AdminState {
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
-    let (supervisor, attempts) = (Supervisor::default(), Arc::default());
     AdminState {
         health,
         metrics: Arc::new(metrics),
@@ -46,8 +45,9 @@ fn state() -> AdminState {
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
         bulk: Arc::default(),
-        supervisor,
-        attempts,
+        supervisor: Supervisor::default(),
+        attempts: Arc::default(),
+        tracer: None,
     }
 }
 

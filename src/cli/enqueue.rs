@@ -11,6 +11,7 @@
 mod file;
 mod line;
 mod lines;
+mod traced;
 
 use super::{Context, exit::Usage, job::delay};
 use crate::{
@@ -26,6 +27,7 @@ use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::io::AsyncReadExt as _;
+use traced::Traced;
 
 /// The largest payload that is read from standard input, in bytes. The database allows 1 MiB as it
 /// renders it, which drops spaces; this leaves room for those.
@@ -116,6 +118,8 @@ async fn one(arguments: EnqueueArguments, context: &Context) -> anyhow::Result<(
     let EnqueueArguments { kind, payload, columns, .. } = arguments;
     let kind = kind.ok_or_else(|| Usage("a job needs a kind".into()))?;
     let delay = columns.delay;
+    let queue = columns.queue.clone().map_or_else(|| QueueName::new("default"), Ok)?;
+    let traced = Traced::begin(context, &queue)?;
     let job = NewJob {
         payload: payload_text(payload).await?,
         queue: columns.queue,
@@ -126,11 +130,16 @@ async fn one(arguments: EnqueueArguments, context: &Context) -> anyhow::Result<(
         timeout: columns.timeout,
         expires_at: columns.expires_at,
         tags: columns.tags,
-        metadata: columns.metadata,
+        metadata: traced.metadata(columns.metadata.as_deref()),
         ..NewJob::new(kind)
     };
-    let mut session = context.connect(Limit::Statement).await?;
-    let id = session.within(async |c| operations::enqueue_job(c, &job, delay).await).await?;
+    let insert = async {
+        let mut session = context.connect(Limit::Statement).await?;
+        session.within(async |c| operations::enqueue_job(c, &job, delay).await).await
+    };
+    let done = insert.await;
+    traced.end(&done).await;
+    let id = done?;
     let enqueued = Enqueued { id: id.map(|id| id.0), enqueued: id.is_some() };
     context.output.show_done(&enqueued, |enqueued| match enqueued.id {
         Some(id) => format!("enqueued job {id}"),

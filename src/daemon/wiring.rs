@@ -91,7 +91,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Opens the admin port; nothing else runs yet.
+    /// Opens the admin port, and what sends the spans of who asks it; nothing else runs yet.
     pub(super) fn new(
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
@@ -99,7 +99,7 @@ impl Running {
         bound: Option<Bound>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
-        let running = Self {
+        let mut running = Self {
             supervisor: supervisor.clone(),
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
@@ -123,6 +123,7 @@ impl Running {
             left: Notify::new(),
             hints: Arc::default(),
         };
+        running.start_exporter(settings);
         if let Some(bound) = bound {
             // Before anything can be asked.
             running.told.configure(settings);
@@ -136,6 +137,7 @@ impl Running {
                 bulk: Arc::clone(&running.told.bulk),
                 supervisor: supervisor.clone(),
                 attempts: Arc::clone(&running.attempts),
+                tracer: running.tracer.clone(),
             };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
@@ -167,7 +169,6 @@ impl Running {
         let functions = self.start_functions(daemon, connector);
         let registry = handlers::with_functions(registry, &settings.kinds, &functions);
         self.functions = Some(functions);
-        self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
         let queues = lanes.iter().map(Lane::load).collect();
@@ -187,6 +188,7 @@ impl Running {
             hints: Arc::clone(&self.hints),
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimers"),
+            tracer: self.tracer.clone(),
         };
         let lookout = Arc::new(Lookout::new(shared.clone()));
         let links = Links {
@@ -296,6 +298,8 @@ impl Running {
         self.supervisor.expect_ends();
         self.stop_admin.cancel();
         self.supervisor.ended("admin", shutdown::soon()).await;
+        self.stop_exporter.cancel();
+        self.supervisor.ended("exporter", shutdown::soon()).await;
     }
 
     fn start_heartbeat(

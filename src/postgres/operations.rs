@@ -22,6 +22,7 @@ mod queues;
 mod schedules;
 mod session;
 mod sessions;
+mod traced;
 
 pub use asker::{ACTOR_MAX_BYTES, Asker};
 pub use audit::{NOTES_MAX, Note, NoteFilter, NotePage, list_notes};

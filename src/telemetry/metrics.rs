@@ -12,6 +12,7 @@ mod claims;
 mod daemon;
 mod families;
 mod job;
+mod names;
 mod page;
 mod process;
 mod queue;
@@ -39,9 +40,9 @@ use crate::{
     job::{KindName, QueueName, ScheduleName},
 };
 use ::metrics::Counter;
+use names::Names;
 use registry::Registry;
 use std::{
-    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -70,14 +71,6 @@ pub struct Metrics {
     names: Mutex<Names>,
 }
 
-/// Handles by name. Invariant: at most `MAX_QUEUES` + 1 queues and `max_kinds` + 1 kinds.
-#[derive(Debug, Default)]
-struct Names {
-    queues: HashMap<String, Arc<QueueMetrics>>,
-    kinds: HashSet<String>,
-    jobs: HashMap<(String, String), Arc<JobMetrics>>,
-}
-
 impl Default for Metrics {
     /// As the defaults of `[metrics]` have it.
     fn default() -> Self {
@@ -100,6 +93,12 @@ impl Metrics {
             names: Mutex::default(),
             registry,
         }
+    }
+
+    /// The configuration has these queues and kinds from now on. Others that it had are forgotten at the first scrape
+    /// at which nobody counts under their names.
+    pub fn serve(&self, queues: &[&QueueName], kinds: &[&KindName]) {
+        self.names().serve(queues, kinds);
     }
 
     /// The handles of a queue; queues beyond [`MAX_QUEUES`] share those of `other`.
@@ -211,6 +210,7 @@ impl Metrics {
         }
         self.runtime.show(&self.registry);
         process::show(&self.registry);
+        self.names().forget(&self.registry);
         self.registry.render(format)
     }
 

@@ -1,13 +1,16 @@
 //! The API on a real port of a real daemon, as people and programs ask it.
 
+mod abused;
 mod audit;
 mod bulk;
 mod changed;
 mod described;
+mod fuzzed;
 mod pages;
 mod roles;
 mod sessions;
 mod shown;
+mod spans;
 mod tagged;
 
 use std::net::SocketAddr;

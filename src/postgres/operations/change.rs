@@ -3,7 +3,7 @@
 //! Each takes a list and is one statement, so it is all or none: an operator who named a wrong id finds
 //! everything as it was. `cancel` refuses nothing and says of each job what it did.
 
-use super::{Asker, Connection, OperationError};
+use super::{Asker, Connection, OperationError, traced::traced};
 use crate::job::JobId;
 use serde::Serialize;
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
@@ -33,7 +33,8 @@ pub async fn cancel_jobs(
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
     let query = asked(include_str!("../sql/cancel_jobs.sql")).bind(ids);
-    by(query, asker).fetch_all(connection).await.map(changes).map_err(OperationError::CancelJobs)
+    let rows = traced("SELECT legwork.cancel", by(query, asker).fetch_all(connection)).await;
+    rows.map(changes).map_err(OperationError::CancelJobs)
 }
 
 /// Runs finished jobs again, and waiting ones now.
@@ -44,7 +45,8 @@ pub async fn retry_jobs(
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
     let query = asked(include_str!("../sql/retry_jobs.sql")).bind(ids);
-    by(query, asker).fetch_all(connection).await.map(changes).map_err(OperationError::RetryJobs)
+    let rows = traced("SELECT legwork.retry", by(query, asker).fetch_all(connection)).await;
+    rows.map(changes).map_err(OperationError::RetryJobs)
 }
 
 /// Ends waiting jobs for good.
@@ -55,7 +57,8 @@ pub async fn discard_jobs(
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
     let query = asked(include_str!("../sql/discard_jobs.sql")).bind(ids);
-    by(query, asker).fetch_all(connection).await.map(changes).map_err(OperationError::DiscardJobs)
+    let rows = traced("SELECT legwork.discard", by(query, asker).fetch_all(connection)).await;
+    rows.map(changes).map_err(OperationError::DiscardJobs)
 }
 
 /// Puts waiting jobs off by this time from now.
@@ -69,7 +72,8 @@ pub async fn snooze_jobs(
     let query = asked(include_str!("../sql/snooze_jobs.sql"))
         .bind(ids)
         .bind(format!("{} microseconds", delay.as_micros()));
-    by(query, asker).fetch_all(connection).await.map(changes).map_err(OperationError::SnoozeJobs)
+    let rows = traced("SELECT legwork.snooze", by(query, asker).fetch_all(connection)).await;
+    rows.map(changes).map_err(OperationError::SnoozeJobs)
 }
 
 type Query<'q> = QueryAs<'q, Postgres, (i64, String), PgArguments>;

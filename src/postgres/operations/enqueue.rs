@@ -3,7 +3,7 @@
 //! Many at once go through `postgres::enqueue`, by COPY; this one can pass over a job whose unique key
 //! is taken, which COPY can't.
 
-use super::{Connection, OperationError};
+use super::{Connection, OperationError, traced::traced};
 use crate::{
     job::{JobId, QueueName},
     postgres::enqueue::{NewJob, interval_text, timestamp_text},
@@ -31,7 +31,7 @@ pub(in crate::postgres) async fn insert(
     delay: Option<Duration>,
     kept: bool,
 ) -> Result<Option<JobId>, sqlx::Error> {
-    let id: Option<i64> = sqlx::query_scalar(include_str!("../sql/enqueue_job.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/enqueue_job.sql"))
         .bind(job.kind.as_str())
         .bind(job.payload.as_deref())
         .bind(job.queue.as_ref().map(QueueName::as_str))
@@ -45,7 +45,7 @@ pub(in crate::postgres) async fn insert(
         .bind((!job.tags.is_empty()).then_some(job.tags.as_slice()))
         .bind(job.metadata.as_deref())
         .persistent(kept)
-        .fetch_optional(connection)
-        .await?;
+        .fetch_optional(connection);
+    let id: Option<i64> = traced("INSERT legwork.job", statement).await?;
     Ok(id.map(JobId))
 }

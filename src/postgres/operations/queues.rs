@@ -3,7 +3,7 @@
 //! A queue exists where somebody names it, so the list is gathered from jobs, rows and daemons; a queue
 //! whose jobs nobody serves is the one that people look for.
 
-use super::{Asker, Connection, OperationError};
+use super::{Asker, Connection, OperationError, traced::traced};
 use crate::{
     config::QueueSettings,
     job::{QueueName, Retention},
@@ -180,12 +180,10 @@ pub async fn show_queue(
     queue: &QueueName,
     file: Option<&QueueSettings>,
 ) -> Result<Option<QueueDetail>, OperationError> {
-    let row: Option<(String, String)> = sqlx::query_as(include_str!("../sql/show_queue.sql"))
-        .persistent(false)
-        .bind(queue.as_str())
-        .fetch_optional(connection)
-        .await
-        .map_err(OperationError::ShowQueue)?;
+    let show = sqlx::query_as(include_str!("../sql/show_queue.sql"));
+    let show = show.persistent(false).bind(queue.as_str()).fetch_optional(connection);
+    let row: Option<(String, String)> =
+        traced("SELECT legwork.queue", show).await.map_err(OperationError::ShowQueue)?;
     let Some((json, version)) = row else { return Ok(None) };
     let mut queue: QueueDetail = serde_json::from_str(&json).map_err(OperationError::Decode)?;
     queue.version = version;
@@ -195,12 +193,10 @@ pub async fn show_queue(
 
 /// Lists every queue that anybody knows, at most [`QUEUES_MAX`].
 pub async fn list_queues(connection: &mut Connection) -> Result<QueueList, OperationError> {
-    let json: String = sqlx::query_scalar(include_str!("../sql/list_queues.sql"))
-        .persistent(false)
-        .bind(QUEUES_MAX)
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::ListQueues)?;
+    let list = sqlx::query_scalar(include_str!("../sql/list_queues.sql"));
+    let list = list.persistent(false).bind(QUEUES_MAX).fetch_one(connection);
+    let json: String =
+        traced("SELECT legwork.queue", list).await.map_err(OperationError::ListQueues)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)
 }
 
@@ -210,17 +206,16 @@ pub async fn pause_queue(
     queue: &QueueName,
     asker: &Asker,
 ) -> Result<bool, OperationError> {
-    sqlx::query_scalar(include_str!("../sql/pause_queue.sql"))
+    let pause = sqlx::query_scalar(include_str!("../sql/pause_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
         .bind(asker.only_if.clone())
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::PauseQueue)
-        .and_then(unchanged)
+        .fetch_one(connection);
+    let done = traced("SELECT legwork.pause", pause).await;
+    done.map_err(OperationError::PauseQueue).and_then(unchanged)
 }
 
 /// Lets a queue run again; true where it was paused.
@@ -229,17 +224,16 @@ pub async fn resume_queue(
     queue: &QueueName,
     asker: &Asker,
 ) -> Result<bool, OperationError> {
-    sqlx::query_scalar(include_str!("../sql/resume_queue.sql"))
+    let resume = sqlx::query_scalar(include_str!("../sql/resume_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
         .bind(asker.only_if.clone())
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::ResumeQueue)
-        .and_then(unchanged)
+        .fetch_one(connection);
+    let done = traced("SELECT legwork.resume", resume).await;
+    done.map_err(OperationError::ResumeQueue).and_then(unchanged)
 }
 
 /// What was done, unless the queue isn't as whoever asked has seen it.

@@ -12,7 +12,7 @@ mod schema;
 use schema::faults;
 
 /// The path of an operation with the examples of its parameters.
-fn with_examples(path: &str, operation: &Value) -> String {
+pub(super) fn with_examples(path: &str, operation: &Value) -> String {
     let (mut path, mut query) = (path.to_owned(), Vec::new());
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let example = match &parameter["example"] {
