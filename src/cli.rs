@@ -35,8 +35,9 @@ use crate::{
     config::{Database, Environment, Source},
     postgres::{
         migrate::{self as schema, MigrateError, SchemaCheck},
-        operations::{self, Connection, Frame, Limit, OperationError},
+        operations::{self, Asker, Connection, Frame, Limit, OperationError, REASON_MAX_BYTES},
     },
+    sys,
 };
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -119,6 +120,12 @@ impl Context {
         Self { source, output: Output { format: global.output.unwrap_or_default() } }
     }
 
+    /// Who asks for a change by this command, and why.
+    fn asker(command: &str, reason: Option<String>) -> Asker {
+        let account = sys::account::name();
+        Asker { reason, ..Asker::named(&format!("{account}, legwork {command}")) }
+    }
+
     /// `[database]`, checked; warnings are said.
     fn database(&self) -> anyhow::Result<Database> {
         let loaded = crate::config::load(&self.source)?;
@@ -152,6 +159,15 @@ impl Context {
             Err(error) if operations::is_forbidden(&error) => Ok(session),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// A reason that is given on the command line.
+fn reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("say why, or leave it out".into()),
+        length if length > REASON_MAX_BYTES => Err(format!("at most {REASON_MAX_BYTES} bytes")),
+        _ => Ok(text.to_owned()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Each is a loop with the same skeleton: a round, a pause, the next round; a failed round is said
 //! once and the next one comes. Any number of daemons may run each of them at once.
 
+mod bulk;
 mod canary;
 mod doorbell;
 mod ender;
@@ -15,6 +16,7 @@ mod rounds;
 mod scheduler;
 mod stats;
 
+pub use bulk::go_on;
 pub use canary::Canary;
 pub use doorbell::Doorbell;
 pub use ender::end_abandoned;

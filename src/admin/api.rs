@@ -4,8 +4,11 @@
 //! too, and shows what came; it decides nothing. What every one of them does alike stands here. Each has a session for
 //! the time of its operation and no longer.
 
+mod asking;
+pub(super) mod audit;
 pub(super) mod batch;
 pub(super) mod body;
+pub(super) mod bulk;
 pub(super) mod callbacks;
 pub(super) mod changes;
 pub(super) mod daemons;
@@ -18,6 +21,7 @@ pub(super) mod query;
 pub(super) mod queues;
 pub(super) mod schedules;
 pub(super) mod stats;
+pub(super) mod tags;
 
 use super::{
     problem::{Problem, Refusal},
@@ -72,6 +76,7 @@ pub(super) const OF_A_CHANGE: &[Problem] = &[
     Problem::NotJson,
     Problem::NoSuchJob,
     Problem::WrongState,
+    Problem::Changed,
     Problem::DatabaseUnavailable,
     Problem::DatabaseRefused,
 ];
@@ -113,6 +118,26 @@ pub(super) const OF_A_SWITCH: &[Problem] = &[
     Problem::InvalidParameter,
     Problem::InvalidBody,
     Problem::NotJson,
+    Problem::Changed,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where many jobs are.
+pub(super) const OF_A_BULK: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::NotJson,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where an operation is named in the path.
+pub(super) const OF_AN_OPERATION: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::NoSuchOperation,
     Problem::DatabaseUnavailable,
     Problem::DatabaseRefused,
 ];
@@ -147,6 +172,9 @@ fn shown(body: &impl Serialize) -> Result<Response, Refusal> {
 /// What an error means to whoever asked. The database's own words are for those who may ask it; where it is and why it
 /// can't be had isn't said here but in the log.
 fn refusal(error: &OperationError) -> Refusal {
+    if matches!(error, OperationError::Changed) {
+        return Problem::Changed.into();
+    }
     match error.nature() {
         Nature::Unreachable | Nature::Address => Problem::DatabaseUnavailable.into(),
         Nature::Temporary => Problem::DatabaseUnavailable.because(told(error)),

@@ -73,10 +73,14 @@ pub(super) enum Problem {
     AttemptBusy,
     /// A call back that was meant for another daemon, or for this one before it was started anew.
     OtherDaemon,
+    /// It isn't as the client has seen it.
+    Changed,
     /// There is no such job.
     NoSuchJob,
     /// Nobody knows that queue.
     NoSuchQueue,
+    /// There is no such operation.
+    NoSuchOperation,
     /// The database doesn't answer, or not in time.
     DatabaseUnavailable,
     /// The database understood and said no.
@@ -219,6 +223,11 @@ impl Problem {
                 "other-daemon",
                 "this process didn't make that URL: it is of another daemon, or of this one before a restart, and then the job has been given back".into(),
             ),
+            Self::Changed => (
+                StatusCode::PRECONDITION_FAILED,
+                "changed",
+                "it isn't what If-Match names any more: look at it again".into(),
+            ),
             Self::NoSuchJob => (
                 StatusCode::NOT_FOUND,
                 "no-such-job",
@@ -228,6 +237,11 @@ impl Problem {
                 StatusCode::NOT_FOUND,
                 "no-such-queue",
                 "no job, no daemon and no operator has named that queue".into(),
+            ),
+            Self::NoSuchOperation => (
+                StatusCode::NOT_FOUND,
+                "no-such-operation",
+                "there is no such operation; they are kept for 90 days after their end".into(),
             ),
             Self::DatabaseUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

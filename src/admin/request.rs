@@ -51,7 +51,8 @@ pub(super) async fn observe(
     let seen = Seen::of(&request);
     let path = request.uri().path().to_owned();
     let id = request_id(request.headers());
-    request.extensions_mut().insert(RequestId(id.clone()));
+    let text = id.to_str().unwrap_or_default().to_owned();
+    request.extensions_mut().insert(RequestId(text));
     let body_max = body_max(&seen.route);
     let of = Arc::new(seen.span(&request, &id, tracer.as_deref()));
     let span = seen.scope(of.origin());
@@ -84,6 +85,10 @@ pub(super) async fn observe(
     response.headers_mut().insert(&REQUEST_ID, id);
     response
 }
+
+/// The request's id, for who notes what it changed.
+#[derive(Clone)]
+pub(super) struct RequestId(pub(super) String);
 
 /// What is told of a request.
 struct Seen {

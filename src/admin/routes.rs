@@ -7,7 +7,10 @@ use super::{
         Guard,
         Role::{self, Operator, Viewer},
     },
-    api::{self, Configured},
+    api::{
+        self, Configured,
+        tags::{self, Known},
+    },
     debug::{heap, pprof},
     health,
     hosts::Hosts,
@@ -36,9 +39,8 @@ use axum::{
     routing::MethodRouter,
 };
 use serde::Serialize;
-use serde_json::Value;
 use std::sync::{Arc, LazyLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use utoipa::{
     ToSchema,
     openapi::{
@@ -64,6 +66,8 @@ pub struct AdminState {
     pub sessions: Arc<Sessions>,
     /// What the daemon's file says.
     pub configured: watch::Receiver<Configured>,
+    /// Told that an operation has begun.
+    pub bulk: Arc<Notify>,
     /// Whose tasks are shown.
     pub supervisor: Supervisor,
     /// The jobs that run.
@@ -110,6 +114,15 @@ impl Route {
         problems: &'static [Problem],
     ) -> Self {
         Self::described(Method::POST, audience.into(), described, problems)
+    }
+
+    /// What ends something.
+    fn ending(
+        audience: impl Into<Audience>,
+        described: UtoipaMethodRouter<AdminState>,
+        problems: &'static [Problem],
+    ) -> Self {
+        Self::described(Method::DELETE, audience.into(), described, problems)
     }
 
     fn described(
@@ -171,6 +184,7 @@ fn table() -> Vec<Route> {
         Route::reading(Viewer, routes!(api::events::listen), api::OF_EVENTS),
         Route::changing(Operator, routes!(api::enqueue::enqueue), api::OF_A_JOB_TO_BE),
         Route::changing(Operator, routes!(api::batch::enqueue), api::OF_JOBS_TO_BE),
+        Route::reading(Viewer, routes!(api::audit::list), api::OF_THE_DATABASE),
         Route::changing(Operator, routes!(api::changes::cancel), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::retry), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::discard), api::OF_A_CHANGE),
@@ -178,6 +192,9 @@ fn table() -> Vec<Route> {
         Route::changing(Operator, routes!(api::changes::pause), api::OF_A_SWITCH),
         Route::changing(Operator, routes!(api::changes::resume), api::OF_A_SWITCH),
         Route::changing(Caller, routes!(api::callbacks::call), api::callbacks::OF_A_CALL),
+        Route::changing(Operator, routes!(api::bulk::begin), api::OF_A_BULK),
+        Route::reading(Viewer, routes!(api::bulk::show), api::OF_AN_OPERATION),
+        Route::ending(Operator, routes!(api::bulk::cancel), api::OF_AN_OPERATION),
         Route::reading(Role::Admin, routes!(pprof::index), &[]),
         Route::reading(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
         Route::reading(Role::Admin, routes!(heap::heap), heap::OF_A_HEAP_PROFILE),
@@ -256,11 +273,14 @@ async fn version() -> Response {
 
 /// This document
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "daemon",
-    responses((status = 200, description = "It.", body = Object, example = json!({ "openapi": "3.1.0" }))))]
-async fn openapi() -> Response {
+    params(("If-None-Match" = Option<String>, Header, description = "An ETag that the client has.")),
+    responses((status = 304, description = "It is still that."),
+        (status = 200, description = "It.", body = Object,
+        headers(("ETag" = String, description = "It, for If-None-Match.")), example = json!({ "openapi": "3.1.0" }))))]
+async fn openapi(known: Known) -> Response {
     // Made once: it takes longer than any answer may that all connections wait for.
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::document(routes()));
-    in_json(&*DOCUMENT)
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document(routes()).to_string());
+    tags::document(&known, DOCUMENT.clone())
 }
 
 fn in_json(body: &impl Serialize) -> Response {

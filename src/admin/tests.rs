@@ -47,6 +47,7 @@ fn state() -> AdminState {
         access: knowing(AdminTokens::default()),
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
+        bulk: Arc::default(),
         supervisor: Supervisor::default(),
         attempts: Arc::default(),
         callbacks: Arc::default(),

@@ -1,9 +1,9 @@
 //! `legwork queue`: look at queues, pause and resume them.
 
-use super::{Context, moment::relative, table::Table};
+use super::{Context, moment::relative, reason, table::Table};
 use crate::{
     job::QueueName,
-    postgres::operations::{self, Limit, QueueList, QueueRow, REASON_MAX_BYTES},
+    postgres::operations::{self, Limit, QueueList, QueueRow},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -25,15 +25,10 @@ pub(super) enum QueueCommand {
     Resume {
         /// The queue
         name: QueueName,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: Option<String>,
     },
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    match text.len() {
-        0 => Err("say why, or leave it out".into()),
-        length if length > REASON_MAX_BYTES => Err(format!("at most {REASON_MAX_BYTES} bytes")),
-        _ => Ok(text.to_owned()),
-    }
 }
 
 /// How a queue stands after `pause` or `resume`.
@@ -52,20 +47,24 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
             context.output.show(&list, table)?;
         }
         QueueCommand::Pause { name, reason } => {
+            let asker = Context::asker("queue pause", reason);
             let pausing = async |c: &mut operations::Connection| {
-                operations::pause_queue(c, &name, reason.as_deref()).await
+                operations::pause_queue(c, &name, &asker).await
             };
             let changed = session.within(pausing).await?;
             let shown = Switched { queue: name.to_string(), paused: true, changed };
             switched(
                 &shown,
-                if reason.is_some() { "; the reason is replaced" } else { "" },
+                if asker.reason.is_some() { "; the reason is replaced" } else { "" },
                 context,
             );
         }
-        QueueCommand::Resume { name } => {
-            let changed =
-                session.within(async |c| operations::resume_queue(c, &name).await).await?;
+        QueueCommand::Resume { name, reason } => {
+            let asker = Context::asker("queue resume", reason);
+            let resuming = async |c: &mut operations::Connection| {
+                operations::resume_queue(c, &name, &asker).await
+            };
+            let changed = session.within(resuming).await?;
             switched(&Switched { queue: name.to_string(), paused: false, changed }, "", context);
         }
     }

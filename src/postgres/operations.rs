@@ -7,7 +7,10 @@
 //! Nothing here decides policy: what may be cancelled or retried is decided by the SQL functions,
 //! under the row's lock.
 
+mod asker;
+mod audit;
 mod batch;
+mod bulk;
 mod change;
 mod daemons;
 mod enqueue;
@@ -23,7 +26,13 @@ mod session;
 mod sessions;
 mod traced;
 
+pub use asker::{ACTOR_MAX_BYTES, Asker};
+pub use audit::{NOTES_MAX, Note, NoteFilter, NotePage, list_notes};
 pub use batch::{BATCH_IDS_MAX, BATCHES_MAX, Batch, BatchError, BatchPlace, Sending, Sent};
+pub use bulk::{
+    Action, Bulk, BulkOperation, OperationState, Trial, begin_bulk, cancel_bulk, show_operation,
+    step_bulk, try_bulk,
+};
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};
 pub(in crate::postgres) use enqueue::insert;

@@ -47,6 +47,7 @@ events! {
     JOB_DISCARDED = "job.discarded", "A job was discarded: it will not run again.", ["job.outcome", "reason"];
     JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, its progress, and where it waits.", ["running_seconds", "progress", "running_jobs", "waits_at", "waits_seconds", "pid"];
     JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.", ["jobs"];
+    OPERATION_ENDED = "operation.ended", "An operation on many jobs has ended here: all that there was when it began has been looked at and `jobs` were changed, or the database refuses its next batch (`error.message`).", ["operation.id", "jobs", "error.message"];
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.", ["op", "reason"];
     JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written; without ids, that a claim had no answer and may have taken jobs.", ["jobs", "job.ids"];
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.", ["daemon.id", "jobs"];

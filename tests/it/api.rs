@@ -1,7 +1,9 @@
 //! The API on a real port of a real daemon, as people and programs ask it.
 
 mod abused;
+mod audit;
 mod batch;
+mod bulk;
 mod changed;
 mod described;
 mod enqueued;
@@ -13,6 +15,7 @@ mod roles;
 mod sessions;
 mod shown;
 mod spans;
+mod tagged;
 
 use std::net::SocketAddr;
 

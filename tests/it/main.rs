@@ -8,6 +8,7 @@
 mod allocator;
 mod api;
 mod audit;
+mod bulk;
 mod chaos;
 mod children;
 mod cli;

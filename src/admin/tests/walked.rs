@@ -158,7 +158,9 @@ fn every_route_has_an_entry_with_problems_security_role_and_example() {
         assert!(operation["security"].is_array(), "{path}");
         let responses = operation["responses"].as_object().unwrap();
         for (status, response) in responses {
-            for (kind, content) in response["content"].as_object().unwrap() {
+            let contents = response["content"].as_object();
+            assert!(contents.is_some() || status == "304", "{path} {status} has no content");
+            for (kind, content) in contents.into_iter().flatten() {
                 assert!(!content["example"].is_null(), "{path} {status} {kind} has no example");
                 let is_problem = kind == "application/problem+json";
                 let types = content["schema"]["properties"]["type"]["enum"].as_array();
@@ -183,7 +185,7 @@ fn every_route_has_an_entry_with_problems_security_role_and_example() {
         let body = &operation["requestBody"]["content"][form];
         assert_eq!(
             !body["example"].is_null(),
-            route.method != "GET",
+            route.method == "POST",
             "{path}: a body has an example"
         );
         let parameters = operation["parameters"].as_array().unwrap();
@@ -211,8 +213,9 @@ fn every_operation_of_the_api_and_every_problem_stands_in_its_page() {
             }
         }
     }
-    let rows =
-        page.lines().filter(|line| line.starts_with("| `GET ") || line.starts_with("| `POST "));
+    let rows = page.lines().filter(|line| {
+        ["GET", "POST", "DELETE"].iter().any(|m| line.starts_with(&format!("| `{m} ")))
+    });
     let routes = routes::routes().iter().filter(|route| route.path.starts_with("/api/"));
     assert_eq!(rows.count(), routes.count(), "docs/api.md has an operation that there isn't");
 }

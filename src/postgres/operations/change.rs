@@ -3,9 +3,10 @@
 //! Each takes a list and is one statement, so it is all or none: an operator who named a wrong id finds
 //! everything as it was. `cancel` refuses nothing and says of each job what it did.
 
-use super::{Connection, OperationError, traced::traced};
+use super::{Asker, Connection, OperationError, traced::traced};
 use crate::job::JobId;
 use serde::Serialize;
+use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -28,10 +29,11 @@ pub struct Change {
 pub async fn cancel_jobs(
     connection: &mut Connection,
     ids: &[JobId],
+    asker: &Asker,
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/cancel_jobs.sql")).persistent(false).bind(ids);
-    let rows = traced("SELECT legwork.cancel", query.fetch_all(connection)).await;
+    let query = asked(include_str!("../sql/cancel_jobs.sql")).bind(ids);
+    let rows = traced("SELECT legwork.cancel", by(query, asker).fetch_all(connection)).await;
     rows.map(changes).map_err(OperationError::CancelJobs)
 }
 
@@ -39,10 +41,11 @@ pub async fn cancel_jobs(
 pub async fn retry_jobs(
     connection: &mut Connection,
     ids: &[JobId],
+    asker: &Asker,
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/retry_jobs.sql")).persistent(false).bind(ids);
-    let rows = traced("SELECT legwork.retry", query.fetch_all(connection)).await;
+    let query = asked(include_str!("../sql/retry_jobs.sql")).bind(ids);
+    let rows = traced("SELECT legwork.retry", by(query, asker).fetch_all(connection)).await;
     rows.map(changes).map_err(OperationError::RetryJobs)
 }
 
@@ -50,10 +53,11 @@ pub async fn retry_jobs(
 pub async fn discard_jobs(
     connection: &mut Connection,
     ids: &[JobId],
+    asker: &Asker,
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/discard_jobs.sql")).persistent(false).bind(ids);
-    let rows = traced("SELECT legwork.discard", query.fetch_all(connection)).await;
+    let query = asked(include_str!("../sql/discard_jobs.sql")).bind(ids);
+    let rows = traced("SELECT legwork.discard", by(query, asker).fetch_all(connection)).await;
     rows.map(changes).map_err(OperationError::DiscardJobs)
 }
 
@@ -62,14 +66,26 @@ pub async fn snooze_jobs(
     connection: &mut Connection,
     ids: &[JobId],
     delay: Duration,
+    asker: &Asker,
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/snooze_jobs.sql"))
-        .persistent(false)
+    let query = asked(include_str!("../sql/snooze_jobs.sql"))
         .bind(ids)
         .bind(format!("{} microseconds", delay.as_micros()));
-    let rows = traced("SELECT legwork.snooze", query.fetch_all(connection)).await;
+    let rows = traced("SELECT legwork.snooze", by(query, asker).fetch_all(connection)).await;
     rows.map(changes).map_err(OperationError::SnoozeJobs)
+}
+
+type Query<'q> = QueryAs<'q, Postgres, (i64, String), PgArguments>;
+
+fn asked(statement: &'static str) -> Query<'static> {
+    sqlx::query_as(statement).persistent(false)
+}
+
+/// With who asks, which every change takes last.
+fn by<'q>(query: Query<'q>, asker: &Asker) -> Query<'q> {
+    let Asker { actor, reason, request_id, only_if } = asker.clone();
+    query.bind(actor).bind(reason).bind(request_id).bind(only_if)
 }
 
 /// In one order, so that two calls can't lock each other out, and each once.

@@ -3,7 +3,7 @@
 //! A queue exists where somebody names it, so the list is gathered from jobs, rows and daemons; a queue
 //! whose jobs nobody serves is the one that people look for.
 
-use super::{Connection, OperationError, traced::traced};
+use super::{Asker, Connection, OperationError, traced::traced};
 use crate::{
     config::QueueSettings,
     job::{QueueName, Retention},
@@ -61,6 +61,9 @@ pub struct QueueDetail {
     pub settings: QueueSettingsFrom,
     /// The live daemons that serve it, at most 1,000.
     pub daemons: Vec<DaemonShare>,
+    /// The version of what can be changed.
+    #[serde(skip)]
+    pub version: String,
 }
 
 /// Unfinished jobs by their state. Counts end at 10,000; those of what waits at 10,000 of all queues together,
@@ -177,12 +180,13 @@ pub async fn show_queue(
     queue: &QueueName,
     file: Option<&QueueSettings>,
 ) -> Result<Option<QueueDetail>, OperationError> {
-    let show = sqlx::query_scalar(include_str!("../sql/show_queue.sql"));
+    let show = sqlx::query_as(include_str!("../sql/show_queue.sql"));
     let show = show.persistent(false).bind(queue.as_str()).fetch_optional(connection);
-    let json: Option<String> =
+    let row: Option<(String, String)> =
         traced("SELECT legwork.queue", show).await.map_err(OperationError::ShowQueue)?;
-    let Some(json) = json else { return Ok(None) };
+    let Some((json, version)) = row else { return Ok(None) };
     let mut queue: QueueDetail = serde_json::from_str(&json).map_err(OperationError::Decode)?;
+    queue.version = version;
     queue.settings.file = file.map(FileSettings::from);
     Ok(Some(queue))
 }
@@ -196,23 +200,43 @@ pub async fn list_queues(connection: &mut Connection) -> Result<QueueList, Opera
     serde_json::from_str(&json).map_err(OperationError::Decode)
 }
 
-/// Stops claiming from a queue; true where it wasn't paused before.
+/// Stops claiming from a queue, for the asker's reason; true where it wasn't paused before.
 pub async fn pause_queue(
     connection: &mut Connection,
     queue: &QueueName,
-    reason: Option<&str>,
+    asker: &Asker,
 ) -> Result<bool, OperationError> {
-    let pause = sqlx::query_scalar(include_str!("../sql/pause_queue.sql"));
-    let pause = pause.persistent(false).bind(queue.as_str()).bind(reason).fetch_one(connection);
-    traced("SELECT legwork.pause", pause).await.map_err(OperationError::PauseQueue)
+    let pause = sqlx::query_scalar(include_str!("../sql/pause_queue.sql"))
+        .persistent(false)
+        .bind(queue.as_str())
+        .bind(asker.actor.as_deref())
+        .bind(asker.reason.as_deref())
+        .bind(asker.request_id.as_deref())
+        .bind(asker.only_if.clone())
+        .fetch_one(connection);
+    let done = traced("SELECT legwork.pause", pause).await;
+    done.map_err(OperationError::PauseQueue).and_then(unchanged)
 }
 
 /// Lets a queue run again; true where it was paused.
 pub async fn resume_queue(
     connection: &mut Connection,
     queue: &QueueName,
+    asker: &Asker,
 ) -> Result<bool, OperationError> {
-    let resume = sqlx::query_scalar(include_str!("../sql/resume_queue.sql"));
-    let resume = resume.persistent(false).bind(queue.as_str()).fetch_one(connection);
-    traced("SELECT legwork.resume", resume).await.map_err(OperationError::ResumeQueue)
+    let resume = sqlx::query_scalar(include_str!("../sql/resume_queue.sql"))
+        .persistent(false)
+        .bind(queue.as_str())
+        .bind(asker.actor.as_deref())
+        .bind(asker.reason.as_deref())
+        .bind(asker.request_id.as_deref())
+        .bind(asker.only_if.clone())
+        .fetch_one(connection);
+    let done = traced("SELECT legwork.resume", resume).await;
+    done.map_err(OperationError::ResumeQueue).and_then(unchanged)
+}
+
+/// What was done, unless the queue isn't as whoever asked has seen it.
+fn unchanged(done: Option<bool>) -> Result<bool, OperationError> {
+    done.ok_or(OperationError::Changed)
 }

@@ -157,6 +157,16 @@ pub(super) const LISTS: &[Statement] = &[
     request("request_keep").with("text, bytea, smallint, text, text", "'k', sha256('x'), 201, null, '{}'"),
     request("batch_ids").by(&["job_pkey"]).with("bigint, bigint", "9000000000, 100"),
     request("find_unique").by(&["job_unique"]).with("text, text", "'default', 'k'"),
+    request("list_notes").case("the newest").with(NOTES, "null, null, null, null, null, 9223372036854775807, 50, 20000").by(&["audit_pkey"]),
+    request("list_notes").case("of a job").with(NOTES, "'cancel', 'job/4711', null, null, 3600, 9223372036854775807, 50, 20000"),
+    request("try_bulk").with("text, text, text, bool", "'cancel', '{\"queue\": \"queue_3\"}', null, false").inside(110_000),
+    request("begin_bulk").with("text, text, text, bool, bigint, text, text, text", "'cancel', '{\"queue\": \"queue_3\"}', null, false, 7, 'a', null, null").inside(100),
+    request("show_operation").with("bigint", "1"),
+    request("cancel_bulk").with("bigint, text, text, text", "(legwork.begin_bulk('cancel', '{}', everything => true) ->> 'id')::bigint, 'a', null, null").inside(100),
+    at_upkeep("next_operation").with("bigint", "7"),
+    at_upkeep("step_bulk").with("bigint, bigint", "(legwork.begin_bulk('snooze', '{\"queue\": \"queue_3\"}', '1 h') ->> 'id')::bigint, 7").inside(40_000),
+    operator("step_bulk").case("of a command").with("bigint, bigint", "(legwork.begin_bulk('snooze', '{\"queue\": \"queue_3\"}', '1 h') ->> 'id')::bigint, 7").inside(40_000),
+    at_upkeep("fail_bulk").with("bigint, text", "(legwork.begin_bulk('cancel', '{}', everything => true) ->> 'id')::bigint, 'why'").inside(100),
     request("list_daemons").with("bigint", "1000"),
     request("show_queue").by(&["job_ready", "job_waiting"]).reads(JOB_WAITING, "its LIMIT ends the walk after 10,000 entries").with("text", "'default'"),
     operator("list_queues").by(JOB_READY).reads(JOB_READY, FIRST_IN_LINE).with("bigint", "500").inside(60_000),
@@ -165,19 +175,19 @@ pub(super) const LISTS: &[Statement] = &[
     operator("explain_job").case("in line").with("bigint", "(public.in_line(3))[3]").inside(21_000),
     operator("explain_job").case("finished").with("bigint", "(public.in_history(3))[3]").inside(100),
     plain("cancel_job").with("bigint", "(public.in_line(3))[3]").inside(100),
-    operator("cancel_jobs").case("in line").with("bigint[]", "public.in_line(10)").inside(200),
-    operator("cancel_jobs").case("finished").with("bigint[]", "public.in_history(10)").inside(200),
-    operator("retry_jobs").case("in line").with("bigint[]", "ARRAY[(public.in_line(3))[2]]").inside(100),
-    operator("retry_jobs").case("finished").with("bigint[]", "public.in_history(10)").inside(200),
-    operator("snooze_jobs").with("bigint[], text", "ARRAY[(public.in_line(3))[2]], '5000 microseconds'").inside(100),
-    operator("discard_jobs").case("in line").with("bigint[]", "ARRAY[(public.in_line(3))[2]]").inside(100),
-    operator("discard_jobs").case("finished").with("bigint[]", "public.in_history(10)").inside(200),
-    operator("pause_queue").with("text, text", "'default', 'why'").inside(100),
-    operator("resume_queue").with("text", "'reports'").inside(100),
+    operator("cancel_jobs").case("in line").with(CHANGE, "public.in_line(10), 'a', null, null, null").inside(200),
+    operator("cancel_jobs").case("finished").with(CHANGE, "public.in_history(10), 'a', null, null, null").inside(200),
+    operator("retry_jobs").case("in line").with(CHANGE, "ARRAY[(public.in_line(3))[2]], 'a', null, null, null").inside(100),
+    operator("retry_jobs").case("finished").with(CHANGE, "public.in_history(10), 'a', null, null, null").inside(200),
+    operator("snooze_jobs").with("bigint[], text, text, text, text, text[]", "ARRAY[(public.in_line(3))[2]], '5000 microseconds', 'a', null, null, null").inside(100),
+    operator("discard_jobs").case("in line").with(CHANGE, "ARRAY[(public.in_line(3))[2]], 'a', null, null, null").inside(100),
+    operator("discard_jobs").case("finished").with(CHANGE, "public.in_history(10), 'a', null, null, null").inside(200),
+    operator("pause_queue").with("text, text, text, text, text[]", "'default', 'a', 'why', null, null").inside(100),
+    operator("resume_queue").with("text, text, text, text, text[]", "'reports', 'a', null, null, null").inside(100),
     operator("schedule_look").with("text[], float8", "'{schedule_1}', 30"),
     operator("schedule_known").with("text", "'schedule_1'"),
-    operator("schedule_run").by(JOB_PKEY).with("text, bool, text, text, text, smallint, text, bigint",
-        "'schedule_1', true, 'send_email', '{}', 'default', 0, '{}', 1"),
+    operator("schedule_run").by(JOB_PKEY).with("text, bool, text, text, text, smallint, text, bigint, text, text, text",
+        "'schedule_1', true, 'send_email', '{}', 'default', 0, '{}', 1, 'a', null, null"),
     plain("enqueued").reads(WHOLE_LINE, OF_A_TEST).with("text, bigint", "'send_email', 50000"),
     plain("enqueued_kinds").reads(WHOLE_LINE, OF_A_TEST),
     plain("observe_counts").reads(ALL_JOBS, OF_A_DEMO).with("text[]", "'{default}'"),
@@ -189,6 +199,9 @@ pub(super) const LISTS: &[Statement] = &[
     plain("bench_insert").with("text", "'{}'"),
 ];
 
+/// The jobs, and who asks.
+const CHANGE: &str = "bigint[], text, text, text, text[]";
+const NOTES: &str = "text, text, text, text, float8, bigint, bigint, bigint";
 const LIST: &str = "text, text, text, text, bigint, bigint, bigint, text, float8, text, float8";
 const LIST_WITH: &str = "text, text, text, text, bigint, bigint, bigint, text, float8, text, float8, text[], text[], bool, bigint";
 

@@ -75,8 +75,10 @@ fn a_schedules_job_is_enqueued_by_hand_unless_the_one_before_is_unfinished() {
         assert_eq!(rows(&mut session, noted).await, [once]);
 
         execute(&mut session, &format!("SELECT legwork.discard({})", ran["id"])).await;
-        legwork(&db, &run).await.done();
+        legwork(&db, &[&run[..], &["--reason", "ticket 812"]].concat()).await.done();
         assert_eq!(fired(&mut session, "yearly").await, 2);
+        let noted = "SELECT reason FROM legwork.audit WHERE action = 'run' AND reason IS NOT NULL";
+        assert_eq!(value(&mut session, noted).await, "ticket 812");
         let untouched = "SELECT last_fire IS NULL AND done_until <= now() FROM legwork.schedule";
         assert_eq!(value(&mut session, untouched).await, "t");
         let unknown = legwork(&db, &["schedule", "run", "monthly", "--config", &path]).await;

@@ -4,6 +4,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::cli::{command, finished, legwork};
+use crate::statements::{end, value};
 use crate::support::{self, Daemon, PATIENCE};
 
 const NOOP: &str = "[admin]\nlisten = 'off'\n[log]\nformat = 'json'\n\
@@ -61,6 +62,18 @@ fn queue_pause_keeps_its_reason_for_the_next_person() {
         legwork(&db, &["queue", "pause", "mail", "--reason", "month's end"]).await.done();
         let queues = legwork(&db, &["queue", "list", "--output", "json"]).await.done().json();
         assert_eq!(queues["queues"][0]["reason"], "month's end");
+    });
+}
+
+#[test]
+fn queue_resume_leaves_its_reason_in_the_audit() {
+    support::run(async |db| {
+        legwork(&db, &["queue", "pause", "mail"]).await.done();
+        legwork(&db, &["queue", "resume", "mail", "--reason", "month's begin"]).await.done();
+        let mut session = db.connect().await;
+        let noted = "SELECT reason FROM legwork.audit WHERE action = 'resume'";
+        assert_eq!(value(&mut session, noted).await, "month's begin");
+        end(session).await;
     });
 }
 
