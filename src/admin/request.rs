@@ -39,7 +39,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A request's id, for whoever writes it down.
 #[derive(Debug, Clone)]
-pub(super) struct RequestId(pub(super) HeaderValue);
+pub(super) struct RequestId(pub(super) String);
 
 /// Gives the request an id, refuses what asks for somebody else and large bodies, and counts the answer.
 pub(super) async fn observe(
@@ -85,10 +85,6 @@ pub(super) async fn observe(
     response.headers_mut().insert(&REQUEST_ID, id);
     response
 }
-
-/// The request's id, for who notes what it changed.
-#[derive(Clone)]
-pub(super) struct RequestId(pub(super) String);
 
 /// What is told of a request.
 struct Seen {

@@ -23,7 +23,7 @@ impl Asking {
         let said = json!({
             "traceparent": text("traceparent"),
             "tracestate": text("tracestate"),
-            "request_id": id.and_then(|RequestId(id)| id.to_str().ok()),
+            "request_id": id.map(|RequestId(id)| id),
         });
         let origin = Origin::of(Some(&said.to_string()));
         let alone = origin.fill(None);
