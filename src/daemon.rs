@@ -238,11 +238,18 @@ impl Daemon {
         )?;
         let health = Health::new(TICK);
         let (supervisor, loops) = (Supervisor::shown_in(&self.metrics), health.check("loops"));
+        let log = self.reload.as_ref().map(reload::Reload::filter);
+        let look = || {
+            supervisor.tell_late(&loops);
+            if let Some(log) = &log {
+                log.revert_when_due();
+            }
+        };
         // Beside the whole life: a database that is away at the start, or handlers that take their
         // time at the end, are no reason for a probe to have the daemon killed.
         tokio::select! {
             ended = self.live(&signals, &connector, &notifier, (&health, &supervisor)) => ended,
-            () = beat(&health, &notifier, || supervisor.tell_late(&loops)) => {
+            () = beat(&health, &notifier, look) => {
                 unreachable!("the beat has no end")
             }
         }
@@ -260,7 +267,8 @@ impl Daemon {
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(supervisor, (health, metrics), &self.settings, bound);
+        let admin = bound.map(|bound| (bound, self.controls(signals)));
+        let mut running = Running::new(supervisor, (health, metrics), &self.settings, admin);
         let stats = self.stats(schema);
 
         let schema = tokio::select! {

@@ -6,6 +6,7 @@
 
 pub(super) mod body;
 pub(super) mod changes;
+pub(super) mod daemon;
 pub(super) mod daemons;
 pub(super) mod jobs;
 pub(super) mod query;

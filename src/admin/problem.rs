@@ -67,6 +67,10 @@ pub(super) enum Problem {
     NoProfiles,
     /// It couldn't be taken.
     ProfileFailed,
+    /// The daemon is a part of a program that brought that itself.
+    OfTheProgram,
+    /// The configuration wasn't read again in time.
+    NotReloaded,
 }
 
 /// What all types of problems begin with.
@@ -182,6 +186,16 @@ impl Problem {
                 "profile-failed",
                 "the profile couldn't be taken".into(),
             ),
+            Self::OfTheProgram => (
+                StatusCode::CONFLICT,
+                "of-the-program",
+                "the daemon is a part of a program that brought its settings and its log itself: they can't be had here".into(),
+            ),
+            Self::NotReloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not-reloaded",
+                "the configuration wasn't read again within 10 s: the daemon starts, and waits for its database, say".into(),
+            ),
         }
     }
 
@@ -202,7 +216,7 @@ impl Problem {
 
     /// Whether it says when to come again.
     pub(super) fn passes(self) -> bool {
-        matches!(self, Self::DatabaseUnavailable | Self::TooManyGuesses { .. })
+        matches!(self, Self::DatabaseUnavailable | Self::NotReloaded | Self::TooManyGuesses { .. })
     }
 
     /// Says more of it.

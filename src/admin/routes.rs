@@ -8,6 +8,7 @@ use super::{
         Role::{self, Operator, Viewer},
     },
     api::{self, Configured},
+    controls::Controls,
     debug::pprof,
     health,
     hosts::Hosts,
@@ -66,6 +67,8 @@ pub struct AdminState {
     pub supervisor: Supervisor,
     /// The jobs that run.
     pub attempts: Arc<Running>,
+    /// What it can have the daemon do.
+    pub controls: Controls,
 }
 
 /// Routes that probes and scrapes ask all day; they leave no access line.
@@ -94,7 +97,7 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::described(Method::GET, audience.into(), described, problems)
+        Self::described(audience.into(), described, problems)
     }
 
     /// What changes something.
@@ -103,16 +106,15 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::described(Method::POST, audience.into(), described, problems)
+        Self::described(audience.into(), described, problems)
     }
 
     fn described(
-        method: Method,
         audience: Audience,
         (schemas, paths, answer): UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        let (path, described) = only(paths);
+        let (method, path, described) = only(paths);
         Self { method, path, audience, problems, described, schemas, answer }
     }
 
@@ -130,11 +132,14 @@ impl Route {
 }
 
 /// The one operation that `routes!` describes of one handler.
-fn only(paths: Paths) -> (String, Operation) {
+fn only(paths: Paths) -> (Method, String, Operation) {
     let (path, item) = paths.paths.into_iter().next().expect("a handler has a path");
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let operations = [item.get, item.post, item.put, item.patch, item.delete];
-    let operation = operations.into_iter().flatten().next();
-    (path, operation.expect("a handler takes a method"))
+    let described = methods.into_iter().zip(operations);
+    let mut described = described.filter_map(|(method, operation)| Some((method, operation?)));
+    let (method, operation) = described.next().expect("a handler takes a method");
+    (method, path, operation)
 }
 
 /// Every route there is, who may ask it, and what may be wrong with that. The document is made of this table.
@@ -168,6 +173,12 @@ fn table() -> Vec<Route> {
         Route::changing(Operator, routes!(api::changes::snooze), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::pause), api::OF_A_SWITCH),
         Route::changing(Operator, routes!(api::changes::resume), api::OF_A_SWITCH),
+        Route::changing(Role::Admin, routes!(api::daemon::shutdown), api::daemon::OF_AN_END),
+        Route::reading(Role::Admin, routes!(api::daemon::configuration), api::daemon::OF_THE_DAEMON),
+        Route::changing(Role::Admin, routes!(api::daemon::reload), api::daemon::OF_A_RELOAD),
+        Route::changing(Role::Admin, routes!(api::daemon::validate), api::daemon::OF_A_COMMAND),
+        Route::reading(Role::Admin, routes!(api::daemon::log_level), api::daemon::OF_THE_DAEMON),
+        Route::changing(Role::Admin, routes!(api::daemon::change_log_level), api::daemon::OF_A_COMMAND),
         Route::reading(Role::Admin, routes!(pprof::index), &[]),
         Route::reading(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
         Route::reading(Role::Admin, routes!(pprof::cmdline), &[]),

@@ -15,7 +15,7 @@ use super::{
     shutdown,
 };
 use crate::{
-    admin::{self, Access, AdminState, Bound, Hosts},
+    admin::{self, Access, AdminState, Bound, Controls, Hosts},
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
     config::Settings,
@@ -96,7 +96,7 @@ impl Running {
         supervisor: &Supervisor,
         (health, metrics): (&Arc<Health>, &Arc<Metrics>),
         settings: &Settings,
-        bound: Option<Bound>,
+        admin: Option<(Bound, Controls)>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let running = Self {
@@ -123,7 +123,7 @@ impl Running {
             left: Notify::new(),
             hints: Arc::default(),
         };
-        if let Some(bound) = bound {
+        if let Some((bound, controls)) = admin {
             // Before anything can be asked.
             running.told.configure(settings);
             let state = AdminState {
@@ -135,6 +135,7 @@ impl Running {
                 configured: running.told.configured.subscribe(),
                 supervisor: supervisor.clone(),
                 attempts: Arc::clone(&running.attempts),
+                controls,
             };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();

@@ -78,12 +78,13 @@ fn every_example_is_answered_as_it_is_described() {
                 }
             }
         }
-        assert_eq!(asked, 16, "eight operations, and HEAD of each");
+        assert!(asked >= 20, "at least ten operations, and HEAD of each: {asked}");
 
         // A database that isn't as it should be refuses, and that is described too.
         execute(&mut session, "ALTER SCHEMA legwork RENAME TO elsewhere").await;
         for (path, operations) in document["paths"].as_object().expect("paths") {
-            if path.starts_with("/api/") && operations.get("get").is_some() {
+            // Those that the database has no part in go on.
+            if path.starts_with("/api/") && operations["get"]["responses"].get("500").is_some() {
                 let answer = ask(at, "GET", &with_examples(path, &operations["get"])).await;
                 assert_eq!(
                     (answer.status, answer.problem()),
