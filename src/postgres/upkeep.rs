@@ -190,6 +190,13 @@ impl Upkeep {
         self.survey().await.run("forget_daemons", |c| statement.execute(c).boxed()).await.map(drop)
     }
 
+    /// Deletes the oldest notes of what people changed that are past their time, at most so many; gives how
+    /// many.
+    pub async fn prune_audit(&self, most: i32) -> Result<i32, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/prune_audit.sql")).bind(most);
+        self.survey().await.run("prune_audit", |c| statement.fetch_one(c).boxed()).await
+    }
+
     /// Running jobs of `holder` that somebody wants stopped.
     pub async fn cancel_requests(&self, holder: i64) -> Result<Vec<(JobId, i64)>, DbError> {
         let statement = sqlx::query_as(include_str!("sql/cancel_requests.sql")).bind(holder);

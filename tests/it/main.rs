@@ -4,6 +4,7 @@
 //! built program) is made once and shared.
 
 mod api;
+mod audit;
 mod chaos;
 mod children;
 mod cli;

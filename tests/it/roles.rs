@@ -99,6 +99,10 @@ const MATRIX: &[(&str, &str)] = &[
     ("UPDATE legwork.schedule SET done_until = now()",                       "daemon"),
     ("UPDATE legwork.schedule SET name = 's'",                               ""),
     ("DELETE FROM legwork.schedule",                                         ""),
+    ("SELECT * FROM legwork.audit",                                          "daemon read"),
+    ("INSERT INTO legwork.audit (actor, action, target) VALUES ('a', 'b', 'c')", ""),
+    ("UPDATE legwork.audit SET actor = 'a'",                                 ""),
+    ("DELETE FROM legwork.audit",                                            ""),
     // K3: functions
     ("SELECT legwork.enqueue('k')",                                          "enqueue daemon"),
     ("SELECT legwork.cancel(0)",                                             "daemon operator"),
@@ -111,6 +115,10 @@ const MATRIX: &[(&str, &str)] = &[
     ("SELECT legwork.droppable_partitions()",                                "daemon"),
     ("SELECT legwork.drop_partition('finished_20000101')",                   "daemon"),
     ("SELECT legwork.finish_waiting(1, 'cancelled', 'why', '1 day')",        ""),
+    ("SELECT legwork.note('a', 'b')",                                        "daemon"),
+    ("SELECT legwork.note_job('a', 1, 'b', 'c', 'd', 'e')",                  ""),
+    ("SELECT legwork.asked_by('a', 'b', 'c')",                               "daemon operator"),
+    ("SELECT legwork.prune_audit(1)",                                        "daemon"),
     ("SELECT legwork.apply_grants()",                                        ""),
     // K4: DDL, other schemas, the server's files
     ("CREATE TABLE legwork.mine ()",                                         ""),

@@ -176,3 +176,21 @@ fn a_day_that_cannot_be_dropped_keeps_no_other_and_no_retention_from_being_told(
         pool.close().await;
     });
 }
+
+#[test]
+fn notes_of_what_people_changed_are_deleted_when_their_time_is_over() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notes = "SELECT legwork.note('test', 'note/' || n) FROM generate_series(1, 2100) n;
+            UPDATE legwork.audit SET at = now() - interval '91 days' WHERE id < 2100";
+        sqlx::raw_sql(notes).execute(&pool).await.unwrap();
+        let check = Health::new(Duration::from_secs(1)).check("partition");
+        let kept = tokio::sync::watch::Sender::new(Default::default()).subscribe();
+        let mut pruner = Pruner::new(Arc::new(upkeep(&db.url())), check, kept);
+        pruner.round().await.expect("it prunes");
+        let left: Vec<String> = value(&pool, "SELECT array_agg(target) FROM legwork.audit").await;
+        assert_eq!(left, ["note/2100"]);
+        drop(pruner);
+        pool.close().await;
+    });
+}

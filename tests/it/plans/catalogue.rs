@@ -116,6 +116,7 @@ pub(super) const UPKEEP: &[Statement] = &[
     at_upkeep("rescue_these").by(JOB_PKEY).with("bigint, bigint[]", "8, public.in_line(1000)"),
     at_upkeep("rescue_these_unrecorded").by(JOB_PKEY).with("bigint, bigint[]", "8, public.in_line(1000)"),
     at_upkeep("forget_daemons"),
+    at_upkeep("prune_audit").with("int", "1000").inside(0),
     at_upkeep("queue_counts").by(JOB_READY).with("text[], text[]", "'{default,mail,reports}', '{send_email,resize}'"),
     at_upkeep("waiting_counts").reads(JOB_WAITING, "its LIMIT ends the walk after 10,000 entries"),
     at_upkeep("unserved_counts").by(JOB_READY).reads(JOB_READY, FIRST_IN_LINE).with("text[]", "'{default,mail}'").inside(40_000),
