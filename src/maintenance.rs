@@ -5,6 +5,7 @@
 //! once and the next one comes. Any number of daemons may run each of them at once.
 
 mod canary;
+mod controller;
 mod doorbell;
 mod ender;
 mod listener;
@@ -16,6 +17,7 @@ mod scheduler;
 mod stats;
 
 pub use canary::Canary;
+pub use controller::{Controller, Obey, Told};
 pub use doorbell::Doorbell;
 pub use ender::end_abandoned;
 pub use listener::{Ears, listen};

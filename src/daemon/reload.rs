@@ -6,7 +6,9 @@
 use super::{Daemon, Signals, wiring::Running};
 use crate::{
     admin::{Controls, Held, OfFile, Reloaded, Stop, Wrong},
-    config::{self, Loaded, Settings, Shown, Source},
+    config::{self, Loaded, Overrides, Settings, Shown, Source},
+    maintenance::Obey,
+    postgres::Wanted,
     telemetry::{events, logs::Filter, systemd::Notifier},
 };
 use std::sync::Arc;
@@ -66,10 +68,8 @@ impl Daemon {
     pub(super) fn controls(&self, signals: &Signals) -> Controls {
         let told = signals.clone();
         let stop = move |stop| {
-            told.told_to_stop("admin port");
-            if stop == Stop::Now {
-                told.told_to_stop("admin port");
-            }
+            let by = "admin port";
+            if stop == Stop::Now { told.told_to_stop_now(by) } else { told.told_to_stop(by) }
         };
         let of_file = |reload: &Reload| {
             let asked = signals.clone();
@@ -84,7 +84,7 @@ impl Daemon {
         }
     }
 
-    /// Reloads whenever it is asked to; never returns.
+    /// Reloads whenever it is asked to, and takes over what operators decide; never returns.
     pub(super) async fn reload_when_asked(
         &self,
         signals: &Signals,
@@ -92,11 +92,23 @@ impl Daemon {
         notifier: &Notifier,
     ) {
         let mut holding = self.settings.clone();
+        let (mut overrides, mut decided) = running.overrides();
         loop {
-            let curious = signals.asked_to_reload().await;
+            let curious = tokio::select! {
+                curious = signals.asked_to_reload() => curious,
+                Ok(()) = decided.changed() => {
+                    let newest = decided.borrow_and_update().clone();
+                    if newest != overrides {
+                        running.adopt(&holding, &holding, &newest);
+                        tell_decided(&holding, (&overrides, &newest));
+                        overrides = newest;
+                    }
+                    continue;
+                }
+            };
             notifier.reloading();
             let said = match &self.reload {
-                Some(reload) => self.reload(reload, &mut holding, running).await,
+                Some(reload) => self.reload(reload, (&mut holding, &overrides), running).await,
                 None => Err(refused([("this program reads no file again: restart it", None)])),
             };
             let metrics = &self.metrics.daemon.configuration;
@@ -120,7 +132,7 @@ impl Daemon {
     async fn reload(
         &self,
         reload: &Reload,
-        holding: &mut Settings,
+        (holding, overrides): (&mut Settings, &Overrides),
         running: &Running,
     ) -> Result<Reloaded, Vec<Wrong>> {
         let source = reload.source.clone();
@@ -154,7 +166,7 @@ impl Daemon {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        running.adopt(holding, &taken);
+        running.adopt(holding, &taken, overrides);
         let (changed, needs_restart) = (holding.differences(&taken), taken.differences(settings));
         tell(&changed, &needs_restart);
         reload.show(&loaded, &needs_restart);
@@ -162,6 +174,17 @@ impl Daemon {
         let (warnings, mistakes) = (warnings.clone(), Vec::new());
         Ok(Reloaded { reloaded: true, changed, needs_restart, warnings, mistakes })
     }
+}
+
+/// Has signals do what operators tell this daemon by the database.
+pub(super) fn obey(signals: &Signals) -> Obey {
+    const BY: &str = "database";
+    let signals = signals.clone();
+    Arc::new(move |wanted| match wanted {
+        Wanted::Quiet => signals.quiet(BY),
+        Wanted::Drain => signals.told_to_stop(BY),
+        Wanted::Shutdown => signals.told_to_stop_now(BY),
+    })
 }
 
 /// What readiness says of a configuration that wasn't taken.
@@ -193,6 +216,19 @@ fn tell(changed: &[String], needs_restart: &[String]) {
             config.changed = changed,
             config.needs_restart = needs_restart,
             "the configuration was read again; these keys changed and need a restart: {needs_restart}"
+        );
+    }
+}
+
+fn tell_decided(holding: &Settings, (before, after): (&Overrides, &Overrides)) {
+    let (before, after) = (holding.with_overrides(before), holding.with_overrides(after));
+    let changed = before.differences(&after);
+    // What was decided for queues of others is nothing to tell of.
+    if !changed.is_empty() {
+        tracing::info!(
+            event = events::QUEUE_OVERRIDDEN,
+            config.changed = named(&changed),
+            "operators decided otherwise for queues, or what they decided has ended"
         );
     }
 }

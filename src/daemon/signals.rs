@@ -92,6 +92,12 @@ impl Signals {
         self.stop();
     }
 
+    /// Asks the daemon to stop at once, however often it was asked to, and says by whom.
+    pub(super) fn told_to_stop_now(&self, signal: &'static str) {
+        tracing::info!(event = events::SIGNAL_RECEIVED, signal, "told to stop at once");
+        self.stops.send_modify(|asked| *asked = asked.saturating_add(2));
+    }
+
     /// Asks the daemon to stop; asked twice, at once.
     pub fn stop(&self) {
         self.stops.send_modify(|asked| *asked = asked.saturating_add(1));

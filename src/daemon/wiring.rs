@@ -18,11 +18,11 @@ use crate::{
     admin::{self, Access, AdminState, Bound, Controls, Hosts},
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
-    config::Settings,
+    config::{Overrides, Settings},
     executor::Registry,
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{Doorbell, Stats},
+    maintenance::{Doorbell, Obey, Stats},
     postgres::{
         Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
         Upkeep,
@@ -76,6 +76,8 @@ pub(super) struct Running {
     pub(super) attempts: Arc<worker::Running>,
     lanes: Arc<Mutex<Lanes>>,
     told: Told,
+    /// What operators had decided at the start.
+    began_with: Overrides,
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
@@ -116,6 +118,7 @@ impl Running {
             attempts: Arc::default(),
             lanes: Arc::default(),
             told: Told::default(),
+            began_with: Overrides::default(),
             held: Arc::default(),
             heartbeat: None,
             upkeep: None,
@@ -159,6 +162,7 @@ impl Running {
         (daemon, registry): (&Daemon, Registry),
         connector: &Connector,
         stats: Stats,
+        (overrides, obey): (Overrides, Obey),
     ) -> Result<(), StartError> {
         let settings = &daemon.settings;
         let bell = Bell::default();
@@ -169,7 +173,10 @@ impl Running {
         self.functions = Some(functions);
         self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));
-        let lanes = lanes(settings);
+        // What was decided holds before anything is claimed.
+        let lanes = lanes(&settings.with_overrides(&overrides));
+        self.told.overrides.send_replace(overrides.clone());
+        self.began_with = overrides;
         let queues = lanes.iter().map(Lane::load).collect();
         let kept = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
         self.told.tell(settings, load(queues, settings, self.quiet.clone()), kept);
@@ -203,6 +210,8 @@ impl Running {
         let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases.clone(), doorbell));
+        let controlled = (settings, connector);
+        self.start_controller(controlled, (&upkeep, &leases), (&bell, obey));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
             self.start_scheduler(connector, (&upkeep, &leases));

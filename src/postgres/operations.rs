@@ -30,8 +30,8 @@ pub use lease::assert_lease;
 pub use list::{Extent, JobFilter, JobPage, JobSummary, PAGE_MAX, Since, list_jobs};
 pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use queues::{
-    DaemonShare, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail, QueueList,
-    QueueRow, QueueSettingsFrom, REASON_MAX_BYTES, RetentionSeconds, list_queues, pause_queue,
+    DaemonShare, DecidedSetting, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail, QueueList,
+    QueueRow, QueueSettingsFrom, QueueState, REASON_MAX_BYTES, RetentionSeconds, list_queues, pause_queue,
     resume_queue, show_queue,
 };
 pub use schedules::{

@@ -5,10 +5,12 @@
 //! or waits for a table's lock: a job is promoted and cancelled on time while a rescue reads millions of
 //! rows.
 
+mod decided;
 mod expiry;
 mod rescue;
 mod schedule;
 
+pub use decided::{Decided, Wanted, decided};
 pub use schedule::{Hold, LEFT_FOR, Looked, ScheduleRow, Step, Stepped};
 
 use super::{Connector, DbError, Session, apart, migrate::SchemaCheck};

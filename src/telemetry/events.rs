@@ -74,6 +74,7 @@ events! {
     PARTITION_KEPT = "partition.kept", "A partition of the history that is past can't be dropped; it is tried again in an hour.", ["partition", "error.message"];
     QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.", ["job.queue"];
     QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
+    QUEUE_OVERRIDDEN = "queue.overridden", "Operators decided otherwise for queues, or what they decided has ended: `config.changed` are the keys of these queues that hold otherwise from now on.", ["config.changed"];
     REQUEST_FAILED = "request.failed", "A request to a receiver wasn't made: the daemon lacks something, or the address may not be reached; mend it. As a warning: the receiver had no room for one more; lower the concurrency where it happens often.", ["error.message"];
     CIRCUIT_OPENED = "circuit.opened", "Requests to a `receiver` of an http kind failed `failures` times in a row: its jobs are parked, uncharged, and each `open_seconds` one is sent to see.", ["receiver", "failures", "open_seconds"];
     CIRCUIT_CLOSED = "circuit.closed", "The receiver answers well again: all jobs of its kind are sent.", ["receiver"];

@@ -21,6 +21,7 @@ mod library;
 mod locks;
 mod migrations;
 mod operators;
+mod overrides;
 mod pipeline;
 mod plans;
 mod pooler;

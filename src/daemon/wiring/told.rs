@@ -2,7 +2,9 @@
 
 use crate::{
     admin::Configured,
-    config::{AdminTokens, HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
+    config::{
+        AdminTokens, HandlerSettings, Kept, Overrides, ScheduleSettings, Settings, SqlSettings,
+    },
     postgres::Load,
 };
 use std::sync::Arc;
@@ -24,6 +26,10 @@ pub(super) struct Told {
     pub(super) tokens: watch::Sender<AdminTokens>,
     /// For the same: what it shows of the file.
     pub(super) configured: watch::Sender<Configured>,
+    /// What operators decided, as the controller last read it; then it is adopted as a file is.
+    pub(super) overrides: watch::Sender<Overrides>,
+    /// Wakes the controller.
+    pub(super) controller: Arc<Notify>,
 }
 
 impl Told {

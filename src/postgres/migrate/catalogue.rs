@@ -42,6 +42,7 @@ const SCRIPTS: &[Script] = &[
     script!(6, "0006", "roles"),
     script!(7, "0007", "schedule"),
     script!(8, "0008", "audit"),
+    script!(9, "0009", "override"),
 ];
 
 /// The schema version this binary works with.
