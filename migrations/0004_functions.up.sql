@@ -3,7 +3,8 @@
 -- Operators' functions are SECURITY DEFINER, so that the operator's role needs no right on any table:
 -- fixed search_path with pg_temp last, every name qualified, nobody's by default. Each decides under
 -- one row lock. Waiting jobs are theirs to move; a running one belongs to its holder, and all they may
--- do is ask (cancel). Whoever changes something leaves a note of it (migration 0008), in the same transaction.
+-- do is ask (cancel). Whoever changes something leaves a note of it (migration 0008), in the same transaction. The
+-- functions that end in _one do it to one job, noted or not: an operation on many has one note for all.
 
 -- Runs as the producer, under the same column grants as a bare INSERT. Integers, where the column is a
 -- smallint, because a literal doesn't fit a smallint parameter.
@@ -57,45 +58,51 @@ $function$;
 
 -- cancelled: it was waiting and is in history now. requested: it is running, and its holder has been
 -- asked to stop it; the outcome is the handler's. Never an error, so that it can be called over many.
-CREATE FUNCTION legwork.cancel(id bigint, reason text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION legwork.cancel_one(id bigint, reason text, noted boolean) RETURNS text
+LANGUAGE plpgsql
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
 DECLARE
     job record;
 BEGIN
-    SELECT j.holder, j.queue, j.kind, j.cancel_requested INTO job FROM legwork.job j WHERE j.id = cancel.id FOR UPDATE;
+    SELECT j.holder, j.queue, j.kind, j.cancel_requested INTO job FROM legwork.job j WHERE j.id = cancel_one.id FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM FROM legwork.finished f WHERE f.id = cancel.id;
+        PERFORM FROM legwork.finished f WHERE f.id = cancel_one.id;
         RETURN CASE WHEN FOUND THEN 'already_finished' ELSE 'not_found' END;
     END IF;
     IF job.holder IS NOT NULL THEN
-        UPDATE legwork.job j SET cancel_requested = true WHERE j.id = cancel.id AND j.holder IS NOT NULL;
+        UPDATE legwork.job j SET cancel_requested = true WHERE j.id = cancel_one.id AND j.holder IS NOT NULL;
         PERFORM pg_notify('legwork_cancel', '');
         IF NOT job.cancel_requested THEN
-            PERFORM legwork.note_job('cancel', cancel.id, cancel.reason, 'requested', job.queue, job.kind);
+            PERFORM legwork.note_job('cancel', cancel_one.id, cancel_one.reason, 'requested', job.queue, job.kind) WHERE noted;
         END IF;
         RETURN 'requested';
     END IF;
-    PERFORM legwork.finish_waiting(cancel.id, 'cancelled', 'cancelled_while_waiting',
+    PERFORM legwork.finish_waiting(cancel_one.id, 'cancelled', 'cancelled_while_waiting',
         coalesce((SELECT q.retention_cancelled FROM legwork.queue q WHERE q.name = job.queue),
             interval '7 days'));
-    PERFORM legwork.note_job('cancel', cancel.id, cancel.reason, 'cancelled', job.queue, job.kind);
+    PERFORM legwork.note_job('cancel', cancel_one.id, cancel_one.reason, 'cancelled', job.queue, job.kind) WHERE noted;
     RETURN 'cancelled';
 END
+$function$;
+CREATE FUNCTION legwork.cancel(id bigint, reason text DEFAULT NULL) RETURNS text
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT legwork.cancel_one(cancel.id, cancel.reason, true)
 $function$;
 
 -- retried: it was finished and waits again, same id, token carried on so that late results of its
 -- former life stay fenced. due_now: it was waiting for its time. already_in_line: nothing to do.
 -- What it has behind it is forgotten (attempts, rescues, snoozes, and expires_at, which may be past).
-CREATE FUNCTION legwork.retry(id bigint, reason text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION legwork.retry_one(id bigint, reason text, noted boolean) RETURNS text
+LANGUAGE plpgsql
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
 DECLARE
     job record;
 BEGIN
-    IF retry.id IS NULL THEN
+    IF retry_one.id IS NULL THEN
         RAISE null_value_not_allowed USING
             MESSAGE = 'retry needs the id of a job, and was given null',
             HINT = 'SELECT id FROM legwork.jobs lists them.';
@@ -104,24 +111,24 @@ BEGIN
     -- committed.
     FOR look IN 1 .. 2 LOOP
         SELECT j.holder, j.run_at <= j.ready_at AS in_line, j.queue, j.kind INTO job
-        FROM legwork.job j WHERE j.id = retry.id FOR UPDATE;
+        FROM legwork.job j WHERE j.id = retry_one.id FOR UPDATE;
         IF FOUND AND job.holder IS NOT NULL THEN
             RAISE object_not_in_prerequisite_state USING
-                MESSAGE = format('job %s is running and can''t be retried now', retry.id),
-                HINT = format('Wait for its end, or SELECT legwork.cancel(%s) first.', retry.id);
+                MESSAGE = format('job %s is running and can''t be retried now', retry_one.id),
+                HINT = format('Wait for its end, or SELECT legwork.cancel(%s) first.', retry_one.id);
         ELSIF FOUND AND job.in_line THEN
             RETURN 'already_in_line';
         ELSIF FOUND THEN
             UPDATE legwork.job j SET run_at = now(), ready_at = now(), seq = DEFAULT
-            WHERE j.id = retry.id AND j.holder IS NULL;
-            PERFORM legwork.note_job('retry', retry.id, retry.reason, 'due_now', job.queue, job.kind);
+            WHERE j.id = retry_one.id AND j.holder IS NULL;
+            PERFORM legwork.note_job('retry', retry_one.id, retry_one.reason, 'due_now', job.queue, job.kind) WHERE noted;
             RETURN 'due_now';
         END IF;
 
         SELECT f.queue, f.kind, f.unique_key INTO job
-        FROM legwork.finished f WHERE f.id = retry.id;
+        FROM legwork.finished f WHERE f.id = retry_one.id;
         BEGIN
-            WITH d AS (DELETE FROM legwork.finished f WHERE f.id = retry.id RETURNING f.*)
+            WITH d AS (DELETE FROM legwork.finished f WHERE f.id = retry_one.id RETURNING f.*)
             INSERT INTO legwork.job (id, token, run_at, ready_at, created_at, priority, max_attempts, queue, kind,
                 payload, timeout, unique_key, tags, metadata)
             OVERRIDING SYSTEM VALUE
@@ -130,94 +137,112 @@ BEGIN
             FROM d;
             IF FOUND THEN
                 PERFORM pg_notify('legwork', '');
-                PERFORM legwork.note_job('retry', retry.id, retry.reason, 'retried', job.queue, job.kind);
+                PERFORM legwork.note_job('retry', retry_one.id, retry_one.reason, 'retried', job.queue, job.kind) WHERE noted;
                 RETURN 'retried';
             END IF;
         EXCEPTION WHEN unique_violation THEN
             RAISE unique_violation USING
                 MESSAGE = format('job %s can''t be retried: an unfinished job has its unique key %L in queue %s',
-                    retry.id, job.unique_key, job.queue),
+                    retry_one.id, job.unique_key, job.queue),
                 CONSTRAINT = 'job_unique', SCHEMA = 'legwork', TABLE = 'job',
                 HINT = 'Let that job finish or cancel it, then retry.';
         END;
     END LOOP;
     RAISE no_data_found USING
-        MESSAGE = format('there is no job %s, unfinished or in history', retry.id),
+        MESSAGE = format('there is no job %s, unfinished or in history', retry_one.id),
         HINT = 'It may have been dropped when its retention ended.';
 END
 $function$;
+CREATE FUNCTION legwork.retry(id bigint, reason text DEFAULT NULL) RETURNS text
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT legwork.retry_one(retry.id, retry.reason, true)
+$function$;
 
 -- Puts a waiting job off by `delay` from now, attempt not counted, and returns the new run_at.
-CREATE FUNCTION legwork.snooze(id bigint, delay interval, reason text DEFAULT NULL) RETURNS timestamptz
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION legwork.snooze_one(id bigint, delay interval, reason text, noted boolean) RETURNS timestamptz
+LANGUAGE plpgsql
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
 DECLARE
     job record;
     due timestamptz;
 BEGIN
-    IF snooze.id IS NULL THEN
+    IF snooze_one.id IS NULL THEN
         RAISE null_value_not_allowed USING
             MESSAGE = 'snooze needs the id of a job, and was given null',
             HINT = 'SELECT id FROM legwork.jobs lists them.';
     END IF;
     IF delay IS NULL OR delay <= interval '0' THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('can''t snooze job %s by %s', snooze.id, coalesce(delay::text, 'null')),
+            MESSAGE = format('can''t snooze job %s by %s', snooze_one.id, coalesce(delay::text, 'null')),
             HINT = 'Give an interval above zero; retry(id) makes a waiting job due now.';
     END IF;
-    SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = snooze.id FOR UPDATE;
+    SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = snooze_one.id FOR UPDATE;
     IF NOT FOUND THEN
         RAISE no_data_found USING
-            MESSAGE = format('there is no unfinished job %s', snooze.id),
-            HINT = format('SELECT * FROM legwork.why(%s) says what became of it.', snooze.id);
+            MESSAGE = format('there is no unfinished job %s', snooze_one.id),
+            HINT = format('SELECT * FROM legwork.why(%s) says what became of it.', snooze_one.id);
     ELSIF job.holder IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('job %s is running and can''t be snoozed', snooze.id),
+            MESSAGE = format('job %s is running and can''t be snoozed', snooze_one.id),
             HINT = 'Only its handler can snooze it now.';
     END IF;
     UPDATE legwork.job j SET run_at = now() + delay, ready_at = now(), seq = DEFAULT,
         snoozes = least(j.snoozes::integer + 1, 32767)
-    WHERE j.id = snooze.id AND j.holder IS NULL RETURNING j.run_at INTO due;
-    PERFORM legwork.note_job('snooze', snooze.id, snooze.reason,
-        to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), job.queue, job.kind);
+    WHERE j.id = snooze_one.id AND j.holder IS NULL RETURNING j.run_at INTO due;
+    PERFORM legwork.note_job('snooze', snooze_one.id, snooze_one.reason,
+        to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), job.queue, job.kind) WHERE noted;
     RETURN due;
 END
 $function$;
+CREATE FUNCTION legwork.snooze(id bigint, delay interval, reason text DEFAULT NULL) RETURNS timestamptz
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT legwork.snooze_one(snooze.id, snooze.delay, snooze.reason, true)
+$function$;
 
 -- discarded: it was waiting and will not run. already_finished: nothing to do.
-CREATE FUNCTION legwork.discard(id bigint, reason text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION legwork.discard_one(id bigint, reason text, noted boolean) RETURNS text
+LANGUAGE plpgsql
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
 DECLARE
     job record;
 BEGIN
-    IF discard.id IS NULL THEN
+    IF discard_one.id IS NULL THEN
         RAISE null_value_not_allowed USING
             MESSAGE = 'discard needs the id of a job, and was given null',
             HINT = 'SELECT id FROM legwork.jobs lists them.';
     END IF;
-    SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = discard.id FOR UPDATE;
+    SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = discard_one.id FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM FROM legwork.finished f WHERE f.id = discard.id;
+        PERFORM FROM legwork.finished f WHERE f.id = discard_one.id;
         IF FOUND THEN
             RETURN 'already_finished';
         END IF;
         RAISE no_data_found USING
-            MESSAGE = format('there is no job %s, unfinished or in history', discard.id),
+            MESSAGE = format('there is no job %s, unfinished or in history', discard_one.id),
             HINT = 'It may have been dropped when its retention ended.';
     ELSIF job.holder IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('job %s is running and can''t be discarded', discard.id),
-            HINT = format('SELECT legwork.cancel(%s) asks its handler to stop.', discard.id);
+            MESSAGE = format('job %s is running and can''t be discarded', discard_one.id),
+            HINT = format('SELECT legwork.cancel(%s) asks its handler to stop.', discard_one.id);
     END IF;
-    PERFORM legwork.finish_waiting(discard.id, 'discarded', 'discarded_by_operator',
+    PERFORM legwork.finish_waiting(discard_one.id, 'discarded', 'discarded_by_operator',
         coalesce((SELECT q.retention_discarded FROM legwork.queue q WHERE q.name = job.queue),
             interval '30 days'));
-    PERFORM legwork.note_job('discard', discard.id, discard.reason, 'discarded', job.queue, job.kind);
+    PERFORM legwork.note_job('discard', discard_one.id, discard_one.reason, 'discarded', job.queue, job.kind) WHERE noted;
     RETURN 'discarded';
 END
+$function$;
+CREATE FUNCTION legwork.discard(id bigint, reason text DEFAULT NULL) RETURNS text
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT legwork.discard_one(discard.id, discard.reason, true)
 $function$;
 
 -- Stops claims from a queue, so that nothing of it runs any more where `drain` is true. What is said of a queue that is
@@ -316,6 +341,8 @@ REVOKE ALL ON FUNCTION
     legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb),
     legwork.finish_waiting(bigint, legwork.outcome, text, interval), legwork.cancel(bigint, text),
     legwork.retry(bigint, text), legwork.snooze(bigint, interval, text), legwork.discard(bigint, text),
+    legwork.cancel_one(bigint, text, boolean), legwork.retry_one(bigint, text, boolean),
+    legwork.snooze_one(bigint, interval, text, boolean), legwork.discard_one(bigint, text, boolean),
     legwork.halt(text, text, timestamptz, boolean), legwork.pause(text, text, timestamptz),
     legwork.drain(text, text, timestamptz), legwork.resume(text, text), legwork.assert_lease(bigint, bigint)
 FROM PUBLIC;
@@ -323,9 +350,13 @@ FROM PUBLIC;
 COMMENT ON FUNCTION legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb)
     IS 'Inserts one job and returns its id. For producers who prefer named options to an INSERT.';
 COMMENT ON FUNCTION legwork.finish_waiting(bigint, legwork.outcome, text, interval) IS 'Moves a waiting job into history. For cancel() and discard() alone.';
+COMMENT ON FUNCTION legwork.cancel_one(bigint, text, boolean) IS 'What cancel() does, noted or not. For cancel() and operations on many jobs.';
 COMMENT ON FUNCTION legwork.cancel(bigint, text) IS 'Stops a job: at once if it waits, by asking its handler if it runs. For operators.';
+COMMENT ON FUNCTION legwork.retry_one(bigint, text, boolean) IS 'What retry() does, noted or not. For retry() and operations on many jobs.';
 COMMENT ON FUNCTION legwork.retry(bigint, text) IS 'Runs a finished job again, or a waiting one now. For operators.';
+COMMENT ON FUNCTION legwork.snooze_one(bigint, interval, text, boolean) IS 'What snooze() does, noted or not. For snooze() and operations on many jobs.';
 COMMENT ON FUNCTION legwork.snooze(bigint, interval, text) IS 'Puts a waiting job off. For operators.';
+COMMENT ON FUNCTION legwork.discard_one(bigint, text, boolean) IS 'What discard() does, noted or not. For discard() and operations on many jobs.';
 COMMENT ON FUNCTION legwork.discard(bigint, text) IS 'Ends a waiting job for good. For operators.';
 COMMENT ON FUNCTION legwork.halt(text, text, timestamptz, boolean) IS 'Stops claims from a queue. For pause() and drain() alone.';
 COMMENT ON FUNCTION legwork.drain(text, text, timestamptz) IS 'Stops claims from a queue, so that nothing of it runs any more. For operators.';

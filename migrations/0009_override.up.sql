@@ -184,11 +184,11 @@ REVOKE ALL ON FUNCTION legwork.check_override(text, integer, text, timestamptz),
 FROM PUBLIC;
 
 COMMENT ON TABLE legwork.override IS 'What operators decided for queues in the place of the daemons'' files. Written by override_queue() and reset_queue(), read by daemons and people.';
-COMMENT ON COLUMN legwork.override.queue IS 'The queue; nobody has to serve it yet.';
-COMMENT ON COLUMN legwork.override.setting IS 'What of it: concurrency or rate_limit.';
-COMMENT ON COLUMN legwork.override.value IS 'As the file has it: 5, 30/m burst 2.';
+COMMENT ON COLUMN legwork.override.queue IS 'The queue, for daemons and people; nobody has to serve it yet.';
+COMMENT ON COLUMN legwork.override.setting IS 'What of it, for daemons and people: concurrency or rate_limit.';
+COMMENT ON COLUMN legwork.override.value IS 'As the file has it, for daemons: 5, 30/m burst 2.';
 COMMENT ON COLUMN legwork.override.until IS 'Until when, by the database''s clock; null is until reset_queue(). What is past holds no longer, whether or not a daemon has taken the row away.';
-COMMENT ON COLUMN legwork.override.reason IS 'Why, for the next person.';
+COMMENT ON COLUMN legwork.override.reason IS 'Why, for the people who come after.';
 COMMENT ON COLUMN legwork.override.set_at IS 'Since when, for people.';
 COMMENT ON INDEX legwork.override_pkey IS 'One decision a setting; a row a decision, which daemons read whole.';
 COMMENT ON FUNCTION legwork.check_override(text, integer, text, timestamptz) IS 'Refuses what can''t be meant. For override_queue() alone.';

@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod completions;
 mod config;
+mod daemon;
 mod demo;
 mod enqueue;
 mod exit;
@@ -33,8 +34,9 @@ use crate::{
     config::{Database, Environment, Source},
     postgres::{
         migrate::{self as schema, MigrateError, SchemaCheck},
-        operations::{self, Connection, Frame, Limit, OperationError},
+        operations::{self, Asker, Connection, Frame, Limit, OperationError, REASON_MAX_BYTES},
     },
+    sys,
 };
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -78,6 +80,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
         Command::Job(command) => finish(job::run(command, context)),
         Command::Queue(command) => finish(queue::run(command, context)),
+        Command::Daemon(command) => finish(daemon::run(command, context)),
         Command::Schedule(command) => finish(schedule::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
         Command::Config(command) => config::run(command, context),
@@ -116,6 +119,12 @@ impl Context {
         Self { source, output: Output { format: global.output.unwrap_or_default() } }
     }
 
+    /// Who asks for a change by this command, and why.
+    fn asker(command: &str, reason: Option<String>) -> Asker {
+        let account = sys::account::name();
+        Asker { reason, ..Asker::named(&format!("{account}, legwork {command}")) }
+    }
+
     /// `[database]`, checked; warnings are said.
     fn database(&self) -> anyhow::Result<Database> {
         let loaded = crate::config::load(&self.source)?;
@@ -149,6 +158,15 @@ impl Context {
             Err(error) if operations::is_forbidden(&error) => Ok(session),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// A reason that is given on the command line.
+fn reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("say why, or leave it out".into()),
+        length if length > REASON_MAX_BYTES => Err(format!("at most {REASON_MAX_BYTES} bytes")),
+        _ => Ok(text.to_owned()),
     }
 }
 

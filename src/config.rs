@@ -43,8 +43,8 @@ pub(crate) use settings::NEEDS_SERVER;
 pub use settings::{
     Admin, AdminToken, AdminTokens, Canary, CircuitSettings, Claim, CommandSettings, Complete,
     Daemon, Database, HandlerSettings, HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics,
-    MissingUrl, Otlp, Overrides, Pooler, QueueOverride, QueueSettings, Retentions, ScheduleSettings, Settings,
-    Shutdown, SigningSecret, SqlSettings, Tracing,
+    MissingUrl, Otlp, Overrides, Pooler, QueueOverride, QueueSettings, Retentions,
+    ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings, Tracing,
 };
 pub use show::Shown;
 pub use source::{Flag, Source};

@@ -4,6 +4,7 @@
 //! Each is a loop with the same skeleton: a round, a pause, the next round; a failed round is said
 //! once and the next one comes. Any number of daemons may run each of them at once.
 
+mod bulk;
 mod canary;
 mod controller;
 mod doorbell;
@@ -16,6 +17,7 @@ mod rounds;
 mod scheduler;
 mod stats;
 
+pub use bulk::go_on;
 pub use canary::Canary;
 pub use controller::{Controller, Obey, Told};
 pub use doorbell::Doorbell;

@@ -10,6 +10,7 @@
 //!
 //! It decides nothing: who is started, as whom and when it is stopped is the caller's business.
 
+pub mod account;
 mod child;
 mod clock;
 mod descriptors;

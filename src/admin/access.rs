@@ -14,7 +14,7 @@ use super::{
     routes::{AdminState, Route},
 };
 use crate::{
-    config::AdminTokens,
+    config::{AdminToken, AdminTokens},
     telemetry::metrics::{Refusal, RefusalMetrics},
 };
 use axum::{
@@ -52,6 +52,10 @@ impl Role {
     }
 }
 
+/// Who asks, for the audit: the role, and which token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Actor(pub(super) String);
+
 /// Who may ask a route; each is larger than those that follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Audience {
@@ -86,16 +90,17 @@ impl Access {
         !self.tokens.borrow().is_empty()
     }
 
-    fn role(&self, request: &Request) -> Result<Role, Problem> {
+    fn role(&self, request: &Request) -> Result<(Role, Actor), Problem> {
         if self.needs_token() {
             return self.role_by_token(request);
         }
         let is_here = peer(request).is_some_and(|peer| peer.to_canonical().is_loopback());
         let is_own = is_here && !foreign::is_handed_on(request.headers());
-        if is_own { Ok(Role::Admin) } else { Err(Problem::NotFound) }
+        let actor = || Actor(format!("{}, on the daemon's machine", Role::Admin.as_str()));
+        if is_own { Ok((Role::Admin, actor())) } else { Err(Problem::NotFound) }
     }
 
-    fn role_by_token(&self, request: &Request) -> Result<Role, Problem> {
+    fn role_by_token(&self, request: &Request) -> Result<(Role, Actor), Problem> {
         let Some(token) = credentials::token(request.headers()) else {
             return Err(Problem::NoToken);
         };
@@ -104,19 +109,21 @@ impl Access {
         if let Some(wait) = self.guesses.wait(peer, now) {
             return Err(Problem::TooManyGuesses { wait });
         }
-        held(&self.tokens.borrow(), &token).ok_or_else(|| {
+        let tokens = self.tokens.borrow();
+        let Some((role, token)) = held(&tokens, &token) else {
             self.guesses.wrong(peer, &token, now);
-            Problem::WrongToken
-        })
+            return Err(Problem::WrongToken);
+        };
+        Ok((role, Actor(format!("{}, token {}", role.as_str(), token.name()))))
     }
 }
 
 /// The highest role that a token has. Each is compared, so that the time says nothing.
-fn held(tokens: &AdminTokens, presented: &str) -> Option<Role> {
+fn held<'t>(tokens: &'t AdminTokens, presented: &str) -> Option<(Role, &'t AdminToken)> {
     let AdminTokens { admin, operator, viewer } = tokens;
     let roles = [(Role::Viewer, viewer), (Role::Operator, operator), (Role::Admin, admin)];
     let all = roles.into_iter().flat_map(|(role, of)| of.iter().map(move |token| (role, token)));
-    all.fold(None, |found, (role, token)| if token.is(presented) { Some(role) } else { found })
+    all.fold(None, |found, one| if one.1.is(presented) { Some(one) } else { found })
 }
 
 /// The route table's audiences beside what decides.
@@ -148,15 +155,18 @@ impl Guard {
         exactly.or_else(largest).unwrap_or(Audience::Role(Role::Viewer))
     }
 
-    /// The role with which it is asked, where one is needed.
-    fn decide(&self, request: &Request) -> Result<Option<Role>, Problem> {
+    /// The role with which it is asked, and who asks, where a role is needed.
+    fn decide(&self, request: &Request) -> Result<Option<(Role, Actor)>, Problem> {
         let path = request.extensions().get::<MatchedPath>();
         let Audience::Role(needed) = self.audience(path, request.method()) else { return Ok(None) };
         if foreign::is_foreign(request) {
             return Err(Problem::ForeignPage);
         }
-        let role = self.access.role(request)?;
-        if role < needed { Err(Problem::RoleTooSmall { needed, role }) } else { Ok(Some(role)) }
+        let (role, actor) = self.access.role(request)?;
+        if role < needed {
+            return Err(Problem::RoleTooSmall { needed, role });
+        }
+        Ok(Some((role, actor)))
     }
 }
 
@@ -169,8 +179,9 @@ pub(super) async fn guard(
 ) -> Response {
     match guard.decide(&request) {
         Ok(None) => next.run(request).await,
-        Ok(Some(role)) => {
+        Ok(Some((role, actor))) => {
             request.extensions_mut().insert(role);
+            request.extensions_mut().insert(actor);
             let mut response = next.run(request).await;
             response.extensions_mut().insert(role);
             response

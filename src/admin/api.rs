@@ -4,15 +4,20 @@
 //! too, and shows what came; it decides nothing. What every one of them does alike stands here. Each has a session for
 //! the time of its operation and no longer.
 
+mod asking;
+pub(super) mod audit;
 pub(super) mod body;
+pub(super) mod bulk;
 pub(super) mod changes;
 pub(super) mod daemon;
 pub(super) mod daemons;
+pub(super) mod decisions;
 pub(super) mod jobs;
 pub(super) mod query;
 pub(super) mod queues;
 pub(super) mod schedules;
 pub(super) mod stats;
+pub(super) mod tags;
 
 use super::{
     problem::{Problem, Refusal},
@@ -67,6 +72,7 @@ pub(super) const OF_A_CHANGE: &[Problem] = &[
     Problem::NotJson,
     Problem::NoSuchJob,
     Problem::WrongState,
+    Problem::Changed,
     Problem::DatabaseUnavailable,
     Problem::DatabaseRefused,
 ];
@@ -77,6 +83,26 @@ pub(super) const OF_A_SWITCH: &[Problem] = &[
     Problem::InvalidParameter,
     Problem::InvalidBody,
     Problem::NotJson,
+    Problem::Changed,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where many jobs are.
+pub(super) const OF_A_BULK: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::NotJson,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same where an operation is named in the path.
+pub(super) const OF_AN_OPERATION: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::NoSuchOperation,
     Problem::DatabaseUnavailable,
     Problem::DatabaseRefused,
 ];
@@ -109,6 +135,9 @@ fn shown(body: &impl Serialize) -> Result<Response, Refusal> {
 /// What an error means to whoever asked. The database's own words are for those who may ask it; where it is and why it
 /// can't be had isn't said here but in the log.
 fn refusal(error: &OperationError) -> Refusal {
+    if matches!(error, OperationError::Changed) {
+        return Problem::Changed.into();
+    }
     match error.nature() {
         Nature::Unreachable | Nature::Address => Problem::DatabaseUnavailable.into(),
         Nature::Temporary => Problem::DatabaseUnavailable.because(told(error)),
@@ -134,6 +163,23 @@ fn refusal_of_change(error: &OperationError) -> Refusal {
         Some("55000" | "23505") => Problem::WrongState,
         // no_data_found
         Some("P0002") => Problem::NoSuchJob,
+        _ => return refusal(error),
+    };
+    match std::error::Error::source(error).and_then(said) {
+        Some(said) => problem.because(said.message),
+        None => problem.into(),
+    }
+}
+
+/// The same of a decision: the functions of the database say by SQLSTATE what can't be meant.
+fn refusal_of_decision(error: &OperationError) -> Refusal {
+    let problem = match error.sqlstate().as_deref() {
+        // null_value_not_allowed, invalid_parameter_value
+        Some("22004" | "22023") => Problem::InvalidBody,
+        // object_not_in_prerequisite_state
+        Some("55000") => Problem::WrongState,
+        // no_data_found
+        Some("P0002") => Problem::NoSuchDaemon,
         _ => return refusal(error),
     };
     match std::error::Error::source(error).and_then(said) {

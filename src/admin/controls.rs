@@ -79,6 +79,8 @@ pub struct OfFile {
 /// What the port can have its own daemon do.
 #[derive(Clone)]
 pub struct Controls {
+    /// What it is called, for notes of what is done to it.
+    pub name: String,
     /// Ends the daemon.
     pub stop: Arc<dyn Fn(Stop) + Send + Sync>,
     /// Its configuration, where it is read from somewhere.

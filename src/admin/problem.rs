@@ -53,10 +53,16 @@ pub(super) enum Problem {
     InvalidBody,
     /// The job isn't in a state in which that can be done.
     WrongState,
+    /// It isn't as the client has seen it.
+    Changed,
     /// There is no such job.
     NoSuchJob,
     /// Nobody knows that queue.
     NoSuchQueue,
+    /// There is no such daemon.
+    NoSuchDaemon,
+    /// There is no such operation.
+    NoSuchOperation,
     /// The database doesn't answer, or not in time.
     DatabaseUnavailable,
     /// The database understood and said no.
@@ -149,7 +155,12 @@ impl Problem {
             Self::WrongState => (
                 StatusCode::CONFLICT,
                 "wrong-state",
-                "the job isn't in a state in which that can be done".into(),
+                "it isn't in a state in which that can be done".into(),
+            ),
+            Self::Changed => (
+                StatusCode::PRECONDITION_FAILED,
+                "changed",
+                "it isn't what If-Match names any more: look at it again".into(),
             ),
             Self::NoSuchJob => (
                 StatusCode::NOT_FOUND,
@@ -160,6 +171,16 @@ impl Problem {
                 StatusCode::NOT_FOUND,
                 "no-such-queue",
                 "no job, no daemon and no operator has named that queue".into(),
+            ),
+            Self::NoSuchDaemon => (
+                StatusCode::NOT_FOUND,
+                "no-such-daemon",
+                "no daemon of that id has run within the last hour".into(),
+            ),
+            Self::NoSuchOperation => (
+                StatusCode::NOT_FOUND,
+                "no-such-operation",
+                "there is no such operation; they are kept for 90 days after their end".into(),
             ),
             Self::DatabaseUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -33,14 +33,16 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Gives the request an id, refuses what asks for somebody else and large bodies, and counts the answer.
 pub(super) async fn observe(
     State(AdminState { metrics, hosts, .. }): State<AdminState>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let seen = Seen::of(&request);
     let path = request.uri().path().to_owned();
     let id = request_id(request.headers());
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let text = id.to_str().unwrap_or_default();
+    let span = tracing::info_span!("request", request_id = text);
+    request.extensions_mut().insert(RequestId(text.to_owned()));
     let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
     let mut response = if !hosts.know(&request, peer(&request)) {
         Problem::UnknownHost.into_response()
@@ -61,6 +63,10 @@ pub(super) async fn observe(
     response.headers_mut().insert(&REQUEST_ID, id);
     response
 }
+
+/// The request's id, for who notes what it changed.
+#[derive(Clone)]
+pub(super) struct RequestId(pub(super) String);
 
 /// What is told of a request.
 struct Seen {

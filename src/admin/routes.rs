@@ -7,7 +7,10 @@ use super::{
         Guard,
         Role::{self, Operator, Viewer},
     },
-    api::{self, Configured},
+    api::{
+        self, Configured,
+        tags::{self, Known},
+    },
     controls::Controls,
     debug::pprof,
     health,
@@ -35,9 +38,8 @@ use axum::{
     routing::MethodRouter,
 };
 use serde::Serialize;
-use serde_json::Value;
 use std::sync::{Arc, LazyLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use utoipa::{
     ToSchema,
     openapi::{
@@ -63,6 +65,8 @@ pub struct AdminState {
     pub sessions: Arc<Sessions>,
     /// What the daemon's file says.
     pub configured: watch::Receiver<Configured>,
+    /// Told that an operation has begun.
+    pub bulk: Arc<Notify>,
     /// Whose tasks are shown.
     pub supervisor: Supervisor,
     /// The jobs that run.
@@ -102,6 +106,15 @@ impl Route {
 
     /// What changes something.
     fn changing(
+        audience: impl Into<Audience>,
+        described: UtoipaMethodRouter<AdminState>,
+        problems: &'static [Problem],
+    ) -> Self {
+        Self::described(audience.into(), described, problems)
+    }
+
+    /// What ends something.
+    fn ending(
         audience: impl Into<Audience>,
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
@@ -167,12 +180,22 @@ fn table() -> Vec<Route> {
         Route::reading(Viewer, routes!(api::schedules::list), api::OF_THE_DATABASE),
         Route::reading(Viewer, routes!(api::daemons::list), api::OF_THE_DATABASE),
         Route::reading(Viewer, routes!(api::stats::scale), api::OF_THE_DATABASE),
+        Route::reading(Viewer, routes!(api::audit::list), api::OF_THE_DATABASE),
         Route::changing(Operator, routes!(api::changes::cancel), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::retry), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::discard), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::snooze), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::pause), api::OF_A_SWITCH),
         Route::changing(Operator, routes!(api::changes::resume), api::OF_A_SWITCH),
+        Route::changing(Operator, routes!(api::bulk::begin), api::OF_A_BULK),
+        Route::reading(Viewer, routes!(api::bulk::show), api::OF_AN_OPERATION),
+        Route::ending(Operator, routes!(api::bulk::cancel), api::OF_AN_OPERATION),
+        Route::changing(Operator, routes!(api::decisions::override_queue), api::decisions::OF_A_DECISION),
+        Route::changing(Operator, routes!(api::decisions::reset), api::decisions::OF_A_DECISION),
+        Route::changing(Operator, routes!(api::decisions::drain), api::decisions::OF_A_DECISION),
+        Route::changing(Role::Admin, routes!(api::decisions::quiet), api::decisions::OF_A_WORD),
+        Route::changing(Role::Admin, routes!(api::decisions::drain_daemon), api::decisions::OF_A_WORD),
+        Route::changing(Role::Admin, routes!(api::decisions::shut_down), api::decisions::OF_A_WORD),
         Route::changing(Role::Admin, routes!(api::daemon::shutdown), api::daemon::OF_AN_END),
         Route::reading(Role::Admin, routes!(api::daemon::configuration), api::daemon::OF_THE_DAEMON),
         Route::changing(Role::Admin, routes!(api::daemon::reload), api::daemon::OF_A_RELOAD),
@@ -253,11 +276,14 @@ async fn version() -> Response {
 
 /// This document
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "daemon",
-    responses((status = 200, description = "It.", body = Object, example = json!({ "openapi": "3.1.0" }))))]
-async fn openapi() -> Response {
+    params(("If-None-Match" = Option<String>, Header, description = "An ETag that the client has.")),
+    responses((status = 304, description = "It is still that."),
+        (status = 200, description = "It.", body = Object,
+        headers(("ETag" = String, description = "It, for If-None-Match.")), example = json!({ "openapi": "3.1.0" }))))]
+async fn openapi(known: Known) -> Response {
     // Made once: it takes longer than any answer may that all connections wait for.
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::document(routes()));
-    in_json(&*DOCUMENT)
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document(routes()).to_string());
+    tags::document(&known, DOCUMENT.clone())
 }
 
 fn in_json(body: &impl Serialize) -> Response {

@@ -45,9 +45,15 @@ fn state() -> AdminState {
         access: knowing(AdminTokens::default()),
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
+        bulk: Arc::default(),
         supervisor,
         attempts,
-        controls: Controls { stop: Arc::new(|_| {}), configuration: None, filter: None },
+        controls: Controls {
+            name: "a".into(),
+            stop: Arc::new(|_| {}),
+            configuration: None,
+            filter: None,
+        },
     }
 }
 

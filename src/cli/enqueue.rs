@@ -89,7 +89,7 @@ struct Columns {
     metadata: Option<String>,
 }
 
-fn moment(text: &str) -> Result<OffsetDateTime, String> {
+pub(super) fn moment(text: &str) -> Result<OffsetDateTime, String> {
     OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|_| "write it as RFC 3339 has it, such as 2030-01-31T08:00:00Z".into())
 }

@@ -3,18 +3,21 @@
 //! Listings are pages by id, newest first, so that a page costs the same wherever it starts; the text
 //! form ends with the command for the next one.
 
+mod bulk;
 mod change;
 mod show;
+mod which;
 
-use super::{Context, exit::Usage, moment::relative, output::say, table::Table};
+use self::which::Which;
+use super::{Context, moment::relative, output::say, reason, table::Table};
 use crate::{
     job::{JobId, KindName, QueueName, State},
     postgres::operations::{
-        self, DELAY_MAX, IDS_MAX, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX,
+        self, Action, DELAY_MAX, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX,
     },
 };
 use clap::{Args, Subcommand};
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 /// `legwork job …`
 #[derive(Debug, Subcommand)]
@@ -34,39 +37,19 @@ pub(super) enum JobCommand {
         id: JobId,
     },
     /// Cancel: a waiting job ends at once, a running one is asked to stop
-    Cancel(Ids),
+    Cancel(Which),
     /// Run finished jobs again with all their attempts, and waiting ones now
-    Retry(Ids),
+    Retry(Which),
     /// End waiting jobs for good, as discarded
-    Discard(Ids),
+    Discard(Which),
     /// Put waiting jobs off; no attempt is counted
     Snooze {
         #[command(flatten)]
-        ids: Ids,
+        which: Which,
         /// How long from now, such as 10m or 2h
         #[arg(long = "for", value_name = "TIME", value_parser = delay)]
         delay: Duration,
     },
-}
-
-/// Which jobs a command changes: all of them or, if one can't be, none.
-#[derive(Debug, Args)]
-pub(super) struct Ids {
-    /// The jobs
-    #[arg(required = true, value_name = "ID", value_parser = id)]
-    ids: Vec<JobId>,
-}
-
-impl Ids {
-    /// Those that were named, if one statement may change as many.
-    fn all(&self) -> Result<&[JobId], Usage> {
-        let named = self.ids.iter().map(|id| id.0).collect::<HashSet<_>>().len();
-        if named > IDS_MAX {
-            let most = format!("{named} jobs are named, and one command changes {IDS_MAX} at most");
-            return Err(Usage(most));
-        }
-        Ok(&self.ids)
-    }
 }
 
 /// `legwork job list`
@@ -123,10 +106,12 @@ pub(super) async fn run(command: JobCommand, context: &Context) -> anyhow::Resul
         JobCommand::List(arguments) => list(arguments, context).await,
         JobCommand::Show { id } => show::show(id, context).await,
         JobCommand::Why { id } => show::why(id, context).await,
-        JobCommand::Cancel(ids) => change::cancel(ids.all()?, context).await,
-        JobCommand::Retry(ids) => change::retry(ids.all()?, context).await,
-        JobCommand::Discard(ids) => change::discard(ids.all()?, context).await,
-        JobCommand::Snooze { ids, delay } => change::snooze(ids.all()?, delay, context).await,
+        JobCommand::Cancel(which) => change::change((Action::Cancel, None), which, context).await,
+        JobCommand::Retry(which) => change::change((Action::Retry, None), which, context).await,
+        JobCommand::Discard(which) => change::change((Action::Discard, None), which, context).await,
+        JobCommand::Snooze { which, delay } => {
+            change::change((Action::Snooze, Some(delay)), which, context).await
+        }
     }
 }
 

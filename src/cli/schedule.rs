@@ -4,6 +4,7 @@ use super::{
     Context,
     exit::{NotNow, Usage},
     moment::relative,
+    reason,
     table::Table,
 };
 use crate::{
@@ -22,6 +23,9 @@ pub(super) enum ScheduleCommand {
     Run {
         /// The schedule
         name: String,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: Option<String>,
     },
 }
 
@@ -36,10 +40,10 @@ pub(super) async fn run(command: ScheduleCommand, context: &Context) -> anyhow::
     let schedules = config::load(&context.source)?.settings.schedules;
     match command {
         ScheduleCommand::List => list(&schedules, context).await,
-        ScheduleCommand::Run { name } => {
+        ScheduleCommand::Run { name, reason } => {
             let named = schedules.iter().find(|schedule| schedule.name.as_str() == name);
             let missing = || Usage(format!("the configuration has no [[schedule]] {name:?}"));
-            enqueue(named.ok_or_else(missing)?, context).await
+            enqueue(named.ok_or_else(missing)?, reason, context).await
         }
     }
 }
@@ -80,9 +84,14 @@ fn table(listed: &ScheduleList) -> String {
     table.render()
 }
 
-async fn enqueue(schedule: &ScheduleSettings, context: &Context) -> anyhow::Result<()> {
+async fn enqueue(
+    schedule: &ScheduleSettings,
+    reason: Option<String>,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let asker = Context::asker("schedule run", reason);
     let mut session = context.connect(Limit::Statement).await?;
-    let ran = session.within(async |c| operations::run_schedule(c, schedule).await).await?;
+    let ran = session.within(async |c| operations::run_schedule(c, schedule, &asker).await).await?;
     let name = &schedule.name;
     match ran {
         Ran::Enqueued(job) => {

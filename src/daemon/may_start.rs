@@ -13,7 +13,9 @@ use crate::{
 
 /// Whether this is a schema that the binary works with, and a role that may work on it; and what was decided for
 /// queues meanwhile.
-pub(super) async fn may_start(connection: &mut Connection) -> Result<(SchemaCheck, Overrides), StartError> {
+pub(super) async fn may_start(
+    connection: &mut Connection,
+) -> Result<(SchemaCheck, Overrides), StartError> {
     let schema = match migrate::check(connection).await {
         Ok(SchemaCheck::Current) => SchemaCheck::Current,
         Ok(other) => return Err(StartError::Schema(other)),

@@ -78,6 +78,7 @@ impl Daemon {
             OfFile { source, held, reload: Arc::new(again) }
         };
         Controls {
+            name: self.settings.daemon.name.clone(),
             stop: Arc::new(stop),
             configuration: self.reload.as_ref().map(of_file),
             filter: self.reload.as_ref().map(Reload::filter),

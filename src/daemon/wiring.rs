@@ -136,6 +136,7 @@ impl Running {
                 access: Access::by(running.told.tokens.subscribe()),
                 sessions: Arc::new(Sessions::new(settings.database.clone(), IDLE_MAX)),
                 configured: running.told.configured.subscribe(),
+                bulk: Arc::clone(&running.told.bulk),
                 supervisor: supervisor.clone(),
                 attempts: Arc::clone(&running.attempts),
                 controls,
@@ -216,6 +217,7 @@ impl Running {
         if !daemon.once {
             self.start_scheduler(connector, (&upkeep, &leases));
             self.start_canary((settings, connector), (&upkeep, &leases));
+            self.start_bulk(connector, (&upkeep, &leases));
         }
         let (up, stats, lanes) = (Arc::clone(&upkeep), Arc::new(stats), Arc::clone(&self.lanes));
         let limit = steps::of_survey(connector);

@@ -7,8 +7,12 @@
 //! Nothing here decides policy: what may be cancelled or retried is decided by the SQL functions,
 //! under the row's lock.
 
+mod asker;
+mod audit;
+mod bulk;
 mod change;
 mod daemons;
+mod decisions;
 mod enqueue;
 mod error;
 mod jobs;
@@ -20,8 +24,15 @@ mod schedules;
 mod session;
 mod sessions;
 
+pub use asker::{ACTOR_MAX_BYTES, Asker};
+pub use audit::{NOTES_MAX, Note, NoteFilter, NotePage, list_notes};
+pub use bulk::{
+    Action, Bulk, BulkOperation, OperationState, Trial, begin_bulk, cancel_bulk, show_operation,
+    step_bulk, try_bulk,
+};
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};
+pub use decisions::{End, drain_queue, note, override_queue, reset_queue, tell_daemon};
 pub use enqueue::enqueue_job;
 pub(in crate::postgres) use enqueue::insert;
 pub use error::OperationError;
@@ -30,9 +41,9 @@ pub use lease::assert_lease;
 pub use list::{Extent, JobFilter, JobPage, JobSummary, PAGE_MAX, Since, list_jobs};
 pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use queues::{
-    DaemonShare, DecidedSetting, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail, QueueList,
-    QueueRow, QueueSettingsFrom, QueueState, REASON_MAX_BYTES, RetentionSeconds, list_queues, pause_queue,
-    resume_queue, show_queue,
+    DaemonShare, DecidedSetting, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail,
+    QueueList, QueueRow, QueueSettingsFrom, QueueState, REASON_MAX_BYTES, RetentionSeconds,
+    list_queues, pause_queue, resume_queue, show_queue,
 };
 pub use schedules::{
     Ran, ScheduleList, ScheduleState, list_schedules, look_at_schedules, run_schedule,

@@ -5,6 +5,7 @@
 //! or waits for a table's lock: a job is promoted and cancelled on time while a rescue reads millions of
 //! rows.
 
+mod bulk;
 mod decided;
 mod expiry;
 mod rescue;

@@ -48,6 +48,7 @@ events! {
     JOB_DISCARDED = "job.discarded", "A job was discarded: it will not run again.", ["job.outcome", "reason"];
     JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, its progress, and where it waits.", ["running_seconds", "progress", "running_jobs", "waits_at", "waits_seconds", "pid"];
     JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.", ["jobs"];
+    OPERATION_ENDED = "operation.ended", "An operation on many jobs has ended here: all that there was when it began has been looked at and `jobs` were changed, or the database refuses its next batch (`error.message`).", ["operation.id", "jobs", "error.message"];
     JOB_LATE = "job.late", "A fence refused a result: the lease was no longer ours.", ["op", "reason"];
     JOB_ORPHANED = "job.orphaned", "The daemon ends, and no answer says that the verdicts of `job.ids` were written; without ids, that a claim had no answer and may have taken jobs.", ["jobs", "job.ids"];
     JOB_RESCUED = "job.rescued", "Jobs of a dead daemon were returned to the line.", ["daemon.id", "jobs"];
@@ -75,6 +76,7 @@ events! {
     QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.", ["job.queue"];
     QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
     QUEUE_OVERRIDDEN = "queue.overridden", "Operators decided otherwise for queues, or what they decided has ended: `config.changed` are the keys of these queues that hold otherwise from now on.", ["config.changed"];
+    AUDIT_MISSED = "audit.missed", "An operator had this daemon do something (`action`), and the database didn't take the note of it.", ["action"];
     REQUEST_FAILED = "request.failed", "A request to a receiver wasn't made: the daemon lacks something, or the address may not be reached; mend it. As a warning: the receiver had no room for one more; lower the concurrency where it happens often.", ["error.message"];
     CIRCUIT_OPENED = "circuit.opened", "Requests to a `receiver` of an http kind failed `failures` times in a row: its jobs are parked, uncharged, and each `open_seconds` one is sent to see.", ["receiver", "failures", "open_seconds"];
     CIRCUIT_CLOSED = "circuit.closed", "The receiver answers well again: all jobs of its kind are sent.", ["receiver"];

@@ -1,12 +1,16 @@
 //! The API on a real port of a real daemon, as people and programs ask it.
 
+mod audit;
+mod bulk;
 mod changed;
 mod daemon_itself;
+mod decided;
 mod described;
 mod pages;
 mod roles;
 mod sessions;
 mod shown;
+mod tagged;
 
 use std::net::SocketAddr;
 

@@ -6,6 +6,7 @@ mod bench;
 mod changes;
 mod errors;
 mod file;
+mod filtered;
 mod globals;
 mod goldens;
 mod healthcheck;

@@ -5,6 +5,7 @@
 
 mod api;
 mod audit;
+mod bulk;
 mod chaos;
 mod children;
 mod cli;

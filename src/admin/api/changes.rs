@@ -8,14 +8,16 @@ use super::{
         problem::{Problem, Refusal},
         routes::AdminState,
     },
+    asking::{Asking, Why},
     body::Said,
+    decisions::{ForAWhile, decide, end},
     job,
     query::{Asked, Nothing},
     queue, refusal_of_change, shown,
 };
 use crate::{
     job::JobId,
-    postgres::operations::{self, Change, Connection, DELAY_MAX, OperationError, REASON_MAX_BYTES},
+    postgres::operations::{self, Change, Connection, DELAY_MAX, OperationError},
 };
 use axum::{
     extract::{Path, State},
@@ -26,11 +28,6 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Nothing more has to be said.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::admin) struct Plain {}
-
 /// How long a job is put off.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -39,14 +36,7 @@ pub(in crate::admin) struct PutOff {
     /// How long from now: `90s`, `10m`, `2h30m`; at most ten years.
     #[serde(rename = "for")]
     time: String,
-}
-
-/// Why a queue is paused.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = Pause)]
-pub(in crate::admin) struct Why {
-    /// For the next person; at most 500 bytes.
+    /// Why, for the next person, and for the audit; at most 500 bytes.
     #[schema(nullable = false)]
     reason: Option<String>,
 }
@@ -76,6 +66,7 @@ async fn change(
     let changes = changes.map_err(|error| refusal_of_change(&error))?;
     let change = changes.first().ok_or(Problem::NoSuchJob)?;
     match change.result.as_str() {
+        "changed" => Err(Problem::Changed.into()),
         "not_found" => Err(Problem::NoSuchJob.into()),
         "already_finished" => {
             Err(Problem::WrongState.because(format!("job {} has finished already", id.0)))
@@ -88,77 +79,95 @@ async fn change(
 ///
 /// `result` is `cancelled` or, where a daemon runs the job, `requested`.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", operation_id = "cancel_job", tag = "jobs",
-    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711)),
-    request_body(content = Plain, example = json!({})),
+    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711),
+        ("If-Match" = Option<String>, Header, description = "Only while the job has this ETag.")),
+    request_body(content = Why, example = json!({ "reason": "ticket 812" })),
     responses((status = 200, description = "What became of it.", body = Change,
         example = json!({ "id": 4711, "result": "cancelled" }))))]
 pub(in crate::admin) async fn cancel(
     State(state): State<AdminState>,
     Path(id): Path<String>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(Plain {}): Said<Plain>,
+    asking: Asking,
+    Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
-    change(&state, &id, |c, id| async move { operations::cancel_jobs(c, &[id]).await }.boxed())
-        .await
+    let asker = asking.because(reason)?;
+    change(&state, &id, move |c, id| {
+        async move { operations::cancel_jobs(c, &[id], &asker).await }.boxed()
+    })
+    .await
 }
 
 /// Run a finished job again with all its attempts, or a waiting one now
 ///
 /// `result` is `retried`, `due_now` or, where there is nothing to do, `already_in_line`.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", operation_id = "retry_job", tag = "jobs",
-    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711)),
-    request_body(content = Plain, example = json!({})),
+    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711),
+        ("If-Match" = Option<String>, Header, description = "Only while the job has this ETag.")),
+    request_body(content = Why, example = json!({ "reason": "ticket 812" })),
     responses((status = 200, description = "What became of it.", body = Change,
         example = json!({ "id": 4711, "result": "retried" }))))]
 pub(in crate::admin) async fn retry(
     State(state): State<AdminState>,
     Path(id): Path<String>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(Plain {}): Said<Plain>,
+    asking: Asking,
+    Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
-    change(&state, &id, |c, id| async move { operations::retry_jobs(c, &[id]).await }.boxed()).await
+    let asker = asking.because(reason)?;
+    change(&state, &id, move |c, id| {
+        async move { operations::retry_jobs(c, &[id], &asker).await }.boxed()
+    })
+    .await
 }
 
 /// End a waiting job for good
 ///
 /// `result` is `discarded`.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/discard", operation_id = "discard_job", tag = "jobs",
-    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711)),
-    request_body(content = Plain, example = json!({})),
+    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711),
+        ("If-Match" = Option<String>, Header, description = "Only while the job has this ETag.")),
+    request_body(content = Why, example = json!({ "reason": "ticket 812" })),
     responses((status = 200, description = "What became of it.", body = Change,
         example = json!({ "id": 4711, "result": "discarded" }))))]
 pub(in crate::admin) async fn discard(
     State(state): State<AdminState>,
     Path(id): Path<String>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(Plain {}): Said<Plain>,
+    asking: Asking,
+    Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
-    change(&state, &id, |c, id| async move { operations::discard_jobs(c, &[id]).await }.boxed())
-        .await
+    let asker = asking.because(reason)?;
+    change(&state, &id, move |c, id| {
+        async move { operations::discard_jobs(c, &[id], &asker).await }.boxed()
+    })
+    .await
 }
 
 /// Put a waiting job off; no attempt is counted
 ///
 /// `result` is the moment at which it is due.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/snooze", operation_id = "snooze_job", tag = "jobs",
-    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711)),
-    request_body(content = PutOff, example = json!({ "for": "10m" })),
+    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711),
+        ("If-Match" = Option<String>, Header, description = "Only while the job has this ETag.")),
+    request_body(content = PutOff, example = json!({ "for": "10m", "reason": "ticket 812" })),
     responses((status = 200, description = "What became of it.", body = Change,
         example = json!({ "id": 4711, "result": "2026-03-01T12:10:00.000000Z" }))))]
 pub(in crate::admin) async fn snooze(
     State(state): State<AdminState>,
     Path(id): Path<String>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(PutOff { time }): Said<PutOff>,
+    asking: Asking,
+    Said(PutOff { time, reason }): Said<PutOff>,
 ) -> Result<Response, Refusal> {
-    let delay = delay(&time)?;
+    let (delay, asker) = (delay(&time)?, asking.because(reason)?);
     change(&state, &id, move |c, id| {
-        async move { operations::snooze_jobs(c, &[id], delay).await }.boxed()
+        async move { operations::snooze_jobs(c, &[id], delay, &asker).await }.boxed()
     })
     .await
 }
 
-fn delay(text: &str) -> Result<Duration, Refusal> {
+pub(super) fn delay(text: &str) -> Result<Duration, Refusal> {
     let wrong = |why: &str| Problem::InvalidBody.because(format!("for: {why}")).about("for", None);
     match humantime::parse_duration(text) {
         Err(_) => Err(wrong("write it as 90s, 10m or 2h30m")),
@@ -170,28 +179,27 @@ fn delay(text: &str) -> Result<Duration, Refusal> {
 
 /// Stop every daemon from claiming from a queue; what runs goes on
 ///
-/// A reason that is given of a queue that is paused already replaces the one it has.
+/// Until `until`, for `for`, or until somebody resumes it. A reason or an end that is given of a queue that is paused
+/// already replaces the one it has.
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/pause", operation_id = "pause_queue", tag = "queues",
-    params(("queue" = String, Path, description = "Its name.", example = "default")),
-    request_body(content = Why, example = json!({ "reason": "the mail provider is down" })),
+    params(("queue" = String, Path, description = "Its name.", example = "default"),
+        ("If-Match" = Option<String>, Header, description = "Only while nobody has paused or resumed it since this ETag.")),
+    request_body(content = ForAWhile, example = json!({ "reason": "the mail provider is down", "for": "1h" })),
     responses((status = 200, description = "How it stands.", body = Switched,
         example = json!({ "queue": "default", "paused": true, "changed": true }))))]
 pub(in crate::admin) async fn pause(
     State(state): State<AdminState>,
     Path(name): Path<String>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(Why { reason }): Said<Why>,
+    asking: Asking,
+    Said(ForAWhile { time, until, reason }): Said<ForAWhile>,
 ) -> Result<Response, Refusal> {
     let name = queue(&name)?;
-    if let Some(length) = reason.as_ref().map(String::len)
-        && !(1..=REASON_MAX_BYTES).contains(&length)
-    {
-        let why = format!("reason: from 1 to {REASON_MAX_BYTES} bytes, or none");
-        return Err(Problem::InvalidBody.because(why).about("reason", None));
-    }
+    let end = end(time.as_deref(), until.as_deref())?;
+    let asker = asking.because(reason)?;
     let queue = name.to_string();
-    let changed = super::ask(&state, move |c| {
-        async move { operations::pause_queue(c, &name, reason.as_deref()).await }.boxed()
+    let changed = decide(&state, move |c| {
+        async move { operations::pause_queue(c, &name, end, &asker).await }.boxed()
     });
     let changed = changed.await?;
     shown(&Switched { queue, paused: true, changed })
@@ -199,20 +207,23 @@ pub(in crate::admin) async fn pause(
 
 /// Let a paused queue run again
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/resume", operation_id = "resume_queue", tag = "queues",
-    params(("queue" = String, Path, description = "Its name.", example = "default")),
-    request_body(content = Plain, example = json!({})),
+    params(("queue" = String, Path, description = "Its name.", example = "default"),
+        ("If-Match" = Option<String>, Header, description = "Only while nobody has paused or resumed it since this ETag.")),
+    request_body(content = Why, example = json!({ "reason": "the provider is back" })),
     responses((status = 200, description = "How it stands.", body = Switched,
         example = json!({ "queue": "default", "paused": false, "changed": true }))))]
 pub(in crate::admin) async fn resume(
     State(state): State<AdminState>,
     Path(name): Path<String>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(Plain {}): Said<Plain>,
+    asking: Asking,
+    Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
     let name = queue(&name)?;
+    let asker = asking.because(reason)?;
     let queue = name.to_string();
     let changed = super::ask(&state, move |c| {
-        async move { operations::resume_queue(c, &name).await }.boxed()
+        async move { operations::resume_queue(c, &name, &asker).await }.boxed()
     });
     let changed = changed.await?;
     shown(&Switched { queue, paused: false, changed })

@@ -9,17 +9,23 @@ use super::{
         problem::{Problem, Refusal},
         routes::AdminState,
     },
+    asking::{Asking, Why},
     body::Said,
-    changes::Plain,
     query::{Asked, Nothing},
     shown,
 };
 use crate::{
     config::{self, Shown},
-    telemetry::logs::{Filter, Level},
+    postgres::operations::{self, Asker},
+    telemetry::{
+        events,
+        logs::{Filter, Level},
+    },
 };
 use axum::{extract::State, response::Response};
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 use std::time::Duration;
 use tokio::{task::spawn_blocking, time::timeout};
 use utoipa::ToSchema;
@@ -33,6 +39,26 @@ const ASKED_FOR: Duration = Duration::from_secs(600);
 const ASKED_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest filter, in bytes.
 const FILTER_MAX_BYTES: usize = 1024;
+
+/// How long a note may take: what is done to a daemon mustn't wait for a database that is away.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
+/// Keys that a note of a reload names.
+const KEYS_NOTED: usize = 100;
+
+/// Notes what is done to this process, as far as the database takes it; a line in the log says where it doesn't.
+async fn noted(state: &AdminState, action: &'static str, detail: Json, asker: Asker) {
+    let target = format!("daemon/{}", state.controls.name);
+    let noting = state.sessions.within(move |c| {
+        async move { operations::note(c, action, &target, &detail, &asker).await }.boxed()
+    });
+    if !matches!(timeout(NOTED_WITHIN, noting).await, Ok(Ok(()))) {
+        tracing::warn!(
+            event = events::AUDIT_MISSED,
+            action,
+            "what was asked of the daemon isn't noted in the database"
+        );
+    }
+}
 
 /// What may be wrong with whatever is asked of the daemon itself.
 pub(in crate::admin) const OF_THE_DAEMON: &[Problem] =
@@ -80,6 +106,9 @@ pub(in crate::admin) struct Shutdown {
     #[serde(default)]
     #[schema(nullable = false)]
     mode: Mode,
+    /// Why, for the audit; at most 500 bytes.
+    #[schema(nullable = false)]
+    reason: Option<String>,
 }
 
 /// How the daemon ends.
@@ -98,8 +127,10 @@ pub(super) struct Stopping {
 pub(in crate::admin) async fn shutdown(
     State(state): State<AdminState>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(Shutdown { mode }): Said<Shutdown>,
+    asking: Asking,
+    Said(Shutdown { mode, reason }): Said<Shutdown>,
 ) -> Result<Response, Refusal> {
+    noted(&state, "shutdown", json!({ "mode": mode }), asking.because(reason)?).await;
     (state.controls.stop)(match mode {
         Mode::Drain => Stop::Drain,
         Mode::Now => Stop::Now,
@@ -162,7 +193,7 @@ fn of_file(state: &AdminState) -> Result<&OfFile, Refusal> {
 /// Waits until that is done and says what came of it. Where anything is wrong, everything stays as it was,
 /// `reloaded` is false, and `mistakes` are all that there are.
 #[utoipa::path(post, path = "/api/v1/config/reload", operation_id = "reload_config", tag = "daemon",
-    request_body(content = Plain, example = json!({})),
+    request_body(content = Why, example = json!({ "reason": "ticket 812" })),
     responses((status = 200, description = "What came of it.", body = Reloaded, example = json!({
         "reloaded": true, "changed": ["[[queue]] \"default\".concurrency"], "needs_restart": ["claim.batch"],
         "warnings": [], "mistakes": [],
@@ -170,11 +201,18 @@ fn of_file(state: &AdminState) -> Result<&OfFile, Refusal> {
 pub(in crate::admin) async fn reload(
     State(state): State<AdminState>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(Plain {}): Said<Plain>,
+    asking: Asking,
+    Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
+    let asker = asking.because(reason)?;
     let told = (of_file(&state)?.reload)();
     match timeout(RELOAD_WITHIN, told).await {
-        Ok(Ok(reloaded)) => shown(&reloaded),
+        Ok(Ok(reloaded)) => {
+            let changed: Vec<_> = reloaded.changed.iter().take(KEYS_NOTED).collect();
+            let detail = json!({ "reloaded": reloaded.reloaded, "changed": changed });
+            noted(&state, "reload", detail, asker).await;
+            shown(&reloaded)
+        }
         // Nobody will say any more.
         Ok(Err(_)) => Err(Problem::NotReloaded.because("the daemon ends, and reads nothing again")),
         Err(_) => Err(Problem::NotReloaded.into()),
@@ -260,6 +298,9 @@ pub(in crate::admin) struct Other {
     #[serde(rename = "for")]
     #[schema(nullable = false)]
     time: Option<String>,
+    /// Why, for the audit; at most 500 bytes.
+    #[schema(nullable = false)]
+    reason: Option<String>,
 }
 
 /// Which lines the log of the daemon that answers has, and until when
@@ -290,8 +331,10 @@ fn filter(state: &AdminState) -> Result<&Filter, Refusal> {
 pub(in crate::admin) async fn change_log_level(
     State(state): State<AdminState>,
     Asked(Nothing {}): Asked<Nothing>,
-    Said(Other { filter: text, time }): Said<Other>,
+    asking: Asking,
+    Said(Other { filter: text, time, reason }): Said<Other>,
 ) -> Result<Response, Refusal> {
+    let asker = asking.because(reason)?;
     let time = time.as_deref().map_or(Ok(ASKED_FOR), time_of)?;
     if text.len() > FILTER_MAX_BYTES {
         let why = format!("filter: at most {FILTER_MAX_BYTES} bytes");
@@ -302,6 +345,8 @@ pub(in crate::admin) async fn change_log_level(
         let why = format!("filter: write it as log.filter, info,legwork=debug, say: {error}");
         Problem::InvalidBody.because(why).about("filter", None)
     })?;
+    let detail = json!({ "filter": level.filter, "until": level.until });
+    noted(&state, "log_level", detail, asker).await;
     shown(&LogLevel::from(level))
 }
 

@@ -8,7 +8,9 @@ use super::{
     },
     ask, job,
     query::{Asked, Nothing, Parameters, Query},
-    shown, wrong,
+    shown,
+    tags::{self, Known},
+    wrong,
 };
 use crate::{
     job::{JobId, State as JobState},
@@ -37,7 +39,7 @@ const PAGE_DEFAULT: u32 = 50;
 /// Jobs that are looked at for a page: 7 to 32 ms, payloads compared or not.
 const LOOKS_MAX: u32 = 20_000;
 /// Places of the payload that one request compares.
-const PLACES_MAX: usize = 8;
+pub(super) const PLACES_MAX: usize = 8;
 
 /// Which jobs, and how much of them.
 pub(in crate::admin) struct Wanted {
@@ -146,13 +148,13 @@ impl Parameters for Wanted {
     }
 }
 
-fn state(text: &str) -> Result<JobState, String> {
+pub(super) fn state(text: &str) -> Result<JobState, String> {
     let found = JobState::ALL.into_iter().find(|state| state.as_str() == text);
     found
         .ok_or_else(|| format!("the states are {}", JobState::ALL.map(JobState::as_str).join(", ")))
 }
 
-fn since(text: &str) -> Result<Since, String> {
+pub(super) fn since(text: &str) -> Result<Since, String> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).map(Since::Moment);
     let ago = || humantime::parse_duration(text).map(Since::Ago);
     moment.or_else(|_| ago()).map_err(|_| {
@@ -207,8 +209,11 @@ pub(in crate::admin) async fn list(
 ///
 /// For a viewer without payload, metadata, result and failed attempts, which `hidden` names then.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", operation_id = "show_job", tag = "jobs",
-    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711)),
-    responses((status = 200, description = "It.", body = JobDetail, example = json!({
+    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711),
+        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has.")),
+    responses((status = 304, description = "Nothing is new since then."),
+        (status = 200, description = "It.", body = JobDetail,
+        headers(("ETag" = String, description = "What is shown, for If-None-Match and If-Match.")), example = json!({
         "now": "2026-03-01T12:00:00.000000Z", "id": 4711, "state": "retryable", "queue": "default",
         "kind": "send_email", "priority": 0, "attempt": 1, "max_attempts": null, "rescues": 0, "snoozes": 0,
         "run_at": "2026-03-01T12:01:00.000000Z", "created_at": "2026-03-01T11:58:00.000000Z",
@@ -223,6 +228,7 @@ pub(in crate::admin) async fn show(
     Path(id): Path<String>,
     Extension(role): Extension<Role>,
     Asked(Nothing {}): Asked<Nothing>,
+    known: Known,
 ) -> Result<Response, Refusal> {
     let id = job(&id)?;
     let seen = match role {
@@ -234,11 +240,12 @@ pub(in crate::admin) async fn show(
         // An operation of its own: what was refused may have ended the transaction.
         Seen::Hidden => ask(&state, |c| operations::show_public_job(c, id).boxed()).await?,
     };
-    shown(&found.ok_or(Problem::NoSuchJob)?)
+    let found = found.ok_or(Problem::NoSuchJob)?;
+    tags::shown(&known, &found.version, &found)
 }
 
 /// A viewer looks at what there is, but for payloads and what may quote them.
-fn sees_payloads(role: Role) -> bool {
+pub(super) fn sees_payloads(role: Role) -> bool {
     role >= Role::Operator
 }
 

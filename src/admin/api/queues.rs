@@ -8,6 +8,7 @@ use super::{
     ask,
     query::{Asked, Nothing},
     queue, shown,
+    tags::{self, Known},
 };
 use crate::postgres::operations::{self, QueueDetail, QueueList};
 use axum::{
@@ -34,8 +35,11 @@ pub(in crate::admin) async fn list(
 
 /// How a queue stands: depth, age, pause, and which settings hold
 #[utoipa::path(get, path = "/api/v1/queues/{queue}", operation_id = "show_queue", tag = "queues",
-    params(("queue" = String, Path, description = "Its name.", example = "default")),
-    responses((status = 200, description = "It.", body = QueueDetail, example = json!({
+    params(("queue" = String, Path, description = "Its name.", example = "default"),
+        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has.")),
+    responses((status = 304, description = "Nothing is new since then."),
+        (status = 200, description = "It.", body = QueueDetail,
+        headers(("ETag" = String, description = "What is shown, for If-None-Match and If-Match.")), example = json!({
         "now": "2026-03-01T12:00:00.000000Z", "name": "default", "paused": false, "state": "running",
         "depth": { "available": 1250, "running": 20, "scheduled": 3, "retryable": 1 },
         "oldest_age_seconds": 12.5,
@@ -55,6 +59,7 @@ pub(in crate::admin) async fn show(
     State(state): State<AdminState>,
     Path(name): Path<String>,
     Asked(Nothing {}): Asked<Nothing>,
+    known: Known,
 ) -> Result<Response, Refusal> {
     let name = queue(&name)?;
     let settings = state.configured.borrow().queues.iter().find(|of| of.name == name).cloned();
@@ -62,5 +67,6 @@ pub(in crate::admin) async fn show(
         async move { operations::show_queue(c, &name, settings.as_ref()).await }.boxed()
     })
     .await?;
-    shown(&found.ok_or(Problem::NoSuchQueue)?)
+    let found = found.ok_or(Problem::NoSuchQueue)?;
+    tags::shown(&known, &found.version, &found)
 }

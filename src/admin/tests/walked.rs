@@ -127,7 +127,9 @@ fn every_route_has_an_entry_with_problems_security_role_and_example() {
         assert!(operation["security"].is_array(), "{path}");
         let responses = operation["responses"].as_object().unwrap();
         for (status, response) in responses {
-            for (kind, content) in response["content"].as_object().unwrap() {
+            let contents = response["content"].as_object();
+            assert!(contents.is_some() || status == "304", "{path} {status} has no content");
+            for (kind, content) in contents.into_iter().flatten() {
                 assert!(!content["example"].is_null(), "{path} {status} {kind} has no example");
                 let is_problem = kind == "application/problem+json";
                 let types = content["schema"]["properties"]["type"]["enum"].as_array();
@@ -148,7 +150,7 @@ fn every_route_has_an_entry_with_problems_security_role_and_example() {
         let body = &operation["requestBody"]["content"][form];
         assert_eq!(
             !body["example"].is_null(),
-            route.method != "GET",
+            route.method == "POST",
             "{path}: a body has an example"
         );
         let parameters = operation["parameters"].as_array().unwrap();

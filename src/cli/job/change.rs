@@ -1,45 +1,42 @@
-//! `legwork job cancel`, `retry`, `discard`, `snooze`: one statement for all the jobs that are named.
+//! `legwork job cancel`, `retry`, `discard`, `snooze`: one statement for all the jobs that are named; for filters there
+//! is `bulk`.
 
-use super::super::{Context, exit::Missing, table::Table};
-use crate::{
-    job::JobId,
-    postgres::operations::{self, Change, Limit},
+use super::{
+    super::{Context, exit::Missing, table::Table},
+    bulk,
+    which::{Meant, Which},
 };
+use crate::postgres::operations::{self, Action, Change, Limit};
 use std::time::Duration;
 
-pub(super) async fn cancel(ids: &[JobId], context: &Context) -> anyhow::Result<()> {
+pub(super) async fn change(
+    (action, delay): (Action, Option<Duration>),
+    which: Which,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let (meant, reason) = which.meant()?;
+    let asker = Context::asker(&format!("job {}", action.as_str()), reason);
+    let ids = match meant {
+        Meant::Named(ids) => ids,
+        Meant::Filtered(wanted) => {
+            return bulk::change((action, delay), *wanted, &asker, context).await;
+        }
+    };
     let mut session = context.connect(Limit::Statement).await?;
-    let changes = session.within(async |c| operations::cancel_jobs(c, ids).await).await?;
+    let changing = async |c: &mut operations::Connection| match (action, delay) {
+        (Action::Cancel, _) => operations::cancel_jobs(c, &ids, &asker).await,
+        (Action::Retry, _) => operations::retry_jobs(c, &ids, &asker).await,
+        (Action::Discard, _) => operations::discard_jobs(c, &ids, &asker).await,
+        (Action::Snooze, delay) => {
+            operations::snooze_jobs(c, &ids, delay.unwrap_or_default(), &asker).await
+        }
+    };
+    let changes = session.within(changing).await?;
     say(&changes, context);
     // The others were cancelled; a name that fits nothing is still an error of whoever named it.
     let missing: Vec<i64> =
         changes.iter().filter(|change| change.result == "not_found").map(|c| c.id).collect();
     if missing.is_empty() { Ok(()) } else { Err(Missing(missing).into()) }
-}
-
-pub(super) async fn retry(ids: &[JobId], context: &Context) -> anyhow::Result<()> {
-    let mut session = context.connect(Limit::Statement).await?;
-    let changes = session.within(async |c| operations::retry_jobs(c, ids).await).await?;
-    say(&changes, context);
-    Ok(())
-}
-
-pub(super) async fn discard(ids: &[JobId], context: &Context) -> anyhow::Result<()> {
-    let mut session = context.connect(Limit::Statement).await?;
-    let changes = session.within(async |c| operations::discard_jobs(c, ids).await).await?;
-    say(&changes, context);
-    Ok(())
-}
-
-pub(super) async fn snooze(
-    ids: &[JobId],
-    delay: Duration,
-    context: &Context,
-) -> anyhow::Result<()> {
-    let mut session = context.connect(Limit::Statement).await?;
-    let changes = session.within(async |c| operations::snooze_jobs(c, ids, delay).await).await?;
-    say(&changes, context);
-    Ok(())
 }
 
 fn say(changes: &[Change], context: &Context) {

@@ -51,6 +51,12 @@ impl AdminToken {
         fits.then(|| Self(hashed(text))).ok_or(HOW)
     }
 
+    /// What it is called where it is told who did something: the begin of its SHA-256, by which whoever has the token can
+    /// find it and nobody else can guess it.
+    pub fn name(&self) -> String {
+        self.0.iter().take(4).fold(String::new(), |name, byte| format!("{name}{byte:02x}"))
+    }
+
     /// Whether this is it, in a time that says nothing about how much of it is.
     pub fn is(&self, presented: &str) -> bool {
         self.0.ct_eq(&hashed(presented)).into()

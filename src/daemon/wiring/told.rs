@@ -20,6 +20,8 @@ pub(super) struct Told {
     /// For the scheduler, which may sleep for long.
     pub(super) schedules: watch::Sender<Vec<ScheduleSettings>>,
     pub(super) scheduler: Arc<Notify>,
+    /// For who goes on with operations on many jobs, which the admin port begins.
+    pub(super) bulk: Arc<Notify>,
     /// For the ender, which tells whether functions can be called.
     pub(super) called: watch::Sender<Vec<SqlSettings>>,
     /// For the admin port.

@@ -160,6 +160,24 @@ impl Running {
         });
     }
 
+    /// Goes on with operations on many jobs.
+    pub(super) fn start_bulk(
+        &self,
+        connector: &Connector,
+        (upkeep, leases): (&Arc<Upkeep>, &Leases),
+    ) {
+        let (up, leases) = (Arc::clone(upkeep), leases.clone());
+        let (stop, woken) = (self.stop_claiming.clone(), Arc::clone(&self.told.bulk));
+        let limit = steps::of_survey(connector);
+        self.supervisor.spawn_watched("bulk", ExitPolicy::Restart, limit, move || {
+            let (up, leases) = (Arc::clone(&up), leases.clone());
+            maintenance::punctually("bulk", stop.clone(), Arc::clone(&woken), move || {
+                let (up, leases) = (Arc::clone(&up), leases.clone());
+                async move { maintenance::go_on(&up, &leases).await }
+            })
+        });
+    }
+
     /// Sends canaries, where they are asked for. Who takes TSTP sends none: nothing here would claim it.
     pub(super) fn start_canary(
         &self,

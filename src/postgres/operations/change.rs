@@ -3,9 +3,10 @@
 //! Each takes a list and is one statement, so it is all or none: an operator who named a wrong id finds
 //! everything as it was. `cancel` refuses nothing and says of each job what it did.
 
-use super::{Connection, OperationError};
+use super::{Asker, Connection, OperationError};
 use crate::job::JobId;
 use serde::Serialize;
+use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -28,30 +29,33 @@ pub struct Change {
 pub async fn cancel_jobs(
     connection: &mut Connection,
     ids: &[JobId],
+    asker: &Asker,
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/cancel_jobs.sql")).persistent(false).bind(ids);
-    query.fetch_all(connection).await.map(changes).map_err(OperationError::CancelJobs)
+    let query = asked(include_str!("../sql/cancel_jobs.sql")).bind(ids);
+    by(query, asker).fetch_all(connection).await.map(changes).map_err(OperationError::CancelJobs)
 }
 
 /// Runs finished jobs again, and waiting ones now.
 pub async fn retry_jobs(
     connection: &mut Connection,
     ids: &[JobId],
+    asker: &Asker,
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/retry_jobs.sql")).persistent(false).bind(ids);
-    query.fetch_all(connection).await.map(changes).map_err(OperationError::RetryJobs)
+    let query = asked(include_str!("../sql/retry_jobs.sql")).bind(ids);
+    by(query, asker).fetch_all(connection).await.map(changes).map_err(OperationError::RetryJobs)
 }
 
 /// Ends waiting jobs for good.
 pub async fn discard_jobs(
     connection: &mut Connection,
     ids: &[JobId],
+    asker: &Asker,
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/discard_jobs.sql")).persistent(false).bind(ids);
-    query.fetch_all(connection).await.map(changes).map_err(OperationError::DiscardJobs)
+    let query = asked(include_str!("../sql/discard_jobs.sql")).bind(ids);
+    by(query, asker).fetch_all(connection).await.map(changes).map_err(OperationError::DiscardJobs)
 }
 
 /// Puts waiting jobs off by this time from now.
@@ -59,13 +63,25 @@ pub async fn snooze_jobs(
     connection: &mut Connection,
     ids: &[JobId],
     delay: Duration,
+    asker: &Asker,
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
-    let query = sqlx::query_as(include_str!("../sql/snooze_jobs.sql"))
-        .persistent(false)
+    let query = asked(include_str!("../sql/snooze_jobs.sql"))
         .bind(ids)
         .bind(format!("{} microseconds", delay.as_micros()));
-    query.fetch_all(connection).await.map(changes).map_err(OperationError::SnoozeJobs)
+    by(query, asker).fetch_all(connection).await.map(changes).map_err(OperationError::SnoozeJobs)
+}
+
+type Query<'q> = QueryAs<'q, Postgres, (i64, String), PgArguments>;
+
+fn asked(statement: &'static str) -> Query<'static> {
+    sqlx::query_as(statement).persistent(false)
+}
+
+/// With who asks, which every change takes last.
+fn by<'q>(query: Query<'q>, asker: &Asker) -> Query<'q> {
+    let Asker { actor, reason, request_id, only_if } = asker.clone();
+    query.bind(actor).bind(reason).bind(request_id).bind(only_if)
 }
 
 /// In one order, so that two calls can't lock each other out, and each once.

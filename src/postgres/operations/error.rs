@@ -78,12 +78,45 @@ pub enum OperationError {
     /// The queue wasn't resumed.
     #[error("couldn't resume the queue")]
     ResumeQueue(#[source] sqlx::Error),
+    /// Nothing was decided for the queue.
+    #[error("couldn't override the queue's settings")]
+    OverrideQueue(#[source] sqlx::Error),
+    /// What was decided for the queue stays.
+    #[error("couldn't take the queue's overrides away")]
+    ResetQueue(#[source] sqlx::Error),
+    /// The daemon wasn't told.
+    #[error("couldn't tell the daemon")]
+    TellDaemon(#[source] sqlx::Error),
+    /// What was done couldn't be noted.
+    #[error("couldn't note what was done")]
+    Note(#[source] sqlx::Error),
     /// How far schedules are couldn't be read.
     #[error("couldn't read how far the schedules are")]
     LookAtSchedules(#[source] sqlx::Error),
     /// The schedule's job wasn't enqueued.
     #[error("couldn't enqueue the schedule's job")]
     RunSchedule(#[source] sqlx::Error),
+    /// The jobs that an operation would be about couldn't be counted.
+    #[error("couldn't count the jobs")]
+    TryBulk(#[source] sqlx::Error),
+    /// The operation wasn't begun.
+    #[error("couldn't begin the operation; no job was changed")]
+    BeginBulk(#[source] sqlx::Error),
+    /// A batch of an operation wasn't done.
+    #[error("couldn't go on with the operation; what was done stays done")]
+    StepBulk(#[source] sqlx::Error),
+    /// An operation couldn't be read.
+    #[error("couldn't read the operation")]
+    ShowOperation(#[source] sqlx::Error),
+    /// The operation wasn't ended.
+    #[error("couldn't end the operation")]
+    CancelBulk(#[source] sqlx::Error),
+    /// Notes couldn't be listed.
+    #[error("couldn't list what people changed")]
+    ListNotes(#[source] sqlx::Error),
+    /// It isn't as whoever asked has seen it, and was left alone.
+    #[error("it was changed meanwhile")]
+    Changed,
     /// The database answered in a shape that this release doesn't know.
     #[error("couldn't read the database's answer")]
     Decode(#[source] serde_json::Error),
@@ -97,7 +130,7 @@ impl OperationError {
             Self::Connect(error) => Nature::of_connect(error),
             Self::Silent { .. } => Nature::Unreachable,
             Self::Busy { .. } => Nature::Temporary,
-            Self::TooManyJobs { .. } | Self::Decode(_) => Nature::Refused,
+            Self::TooManyJobs { .. } | Self::Changed | Self::Decode(_) => Nature::Refused,
             other => other.database().map_or(Nature::Refused, Nature::of),
         }
     }
@@ -113,8 +146,10 @@ impl OperationError {
             | Self::ListQueues(_)
             | Self::ShowQueue(_)
             | Self::ListDaemons(_)
+            | Self::ListNotes(_)
+            | Self::ShowOperation(_)
             | Self::LookAtSchedules(_) => roles::READ,
-            Self::RunSchedule(_) => roles::DAEMON,
+            Self::RunSchedule(_) | Self::Note(_) => roles::DAEMON,
             _ => roles::OPERATOR,
         })
     }
@@ -140,8 +175,18 @@ impl OperationError {
             | Self::ListQueues(source)
             | Self::ShowQueue(source)
             | Self::ListDaemons(source)
+            | Self::ListNotes(source)
+            | Self::TryBulk(source)
+            | Self::BeginBulk(source)
+            | Self::StepBulk(source)
+            | Self::ShowOperation(source)
+            | Self::CancelBulk(source)
             | Self::PauseQueue(source)
             | Self::ResumeQueue(source)
+            | Self::OverrideQueue(source)
+            | Self::ResetQueue(source)
+            | Self::TellDaemon(source)
+            | Self::Note(source)
             | Self::LookAtSchedules(source)
             | Self::RunSchedule(source) => Some(source),
             Self::NoAddress
@@ -149,6 +194,7 @@ impl OperationError {
             | Self::Silent { .. }
             | Self::Busy { .. }
             | Self::TooManyJobs { .. }
+            | Self::Changed
             | Self::Decode(_) => None,
         }
     }

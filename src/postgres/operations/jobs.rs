@@ -72,6 +72,9 @@ pub struct JobDetail {
     /// The keys of this object that the session's role may not read, so that they say nothing here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hidden: Vec<String>,
+    /// The version of what can be changed.
+    #[serde(skip)]
+    pub version: String,
 }
 
 /// `null` is a payload like any other; only an absent one is none.
@@ -112,7 +115,7 @@ pub async fn show_job(
     connection: &mut Connection,
     id: JobId,
 ) -> Result<Option<JobDetail>, OperationError> {
-    let whole = sqlx::query_scalar(include_str!("../sql/show_job.sql")).persistent(false);
+    let whole = sqlx::query_as(include_str!("../sql/show_job.sql")).persistent(false);
     shown(whole.bind(id.0).bind(ATTEMPTS_MAX).fetch_optional(connection).await)
 }
 
@@ -123,13 +126,16 @@ pub async fn show_public_job(
     connection: &mut Connection,
     id: JobId,
 ) -> Result<Option<JobDetail>, OperationError> {
-    let public = sqlx::query_scalar(include_str!("../sql/show_public_job.sql")).persistent(false);
+    let public = sqlx::query_as(include_str!("../sql/show_public_job.sql")).persistent(false);
     shown(public.bind(id.0).fetch_optional(connection).await)
 }
 
-fn shown(json: Result<Option<String>, sqlx::Error>) -> Result<Option<JobDetail>, OperationError> {
-    let json = json.map_err(OperationError::ShowJob)?;
-    json.map(|json| serde_json::from_str(&json)).transpose().map_err(OperationError::Decode)
+fn shown(
+    row: Result<Option<(String, String)>, sqlx::Error>,
+) -> Result<Option<JobDetail>, OperationError> {
+    let Some((json, version)) = row.map_err(OperationError::ShowJob)? else { return Ok(None) };
+    let job: JobDetail = serde_json::from_str(&json).map_err(OperationError::Decode)?;
+    Ok(Some(JobDetail { version, ..job }))
 }
 
 /// Every gate between a job and its handler, in the order in which they are passed.

@@ -165,7 +165,7 @@ pub async fn list_jobs(
 }
 
 /// As the statement takes it: a moment, or seconds.
-fn parts(since: Option<Since>) -> (Option<String>, Option<f64>) {
+pub(super) fn parts(since: Option<Since>) -> (Option<String>, Option<f64>) {
     match since {
         None => (None, None),
         // The years that this form can't write are those that no job has.

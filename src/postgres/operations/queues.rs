@@ -3,7 +3,7 @@
 //! A queue exists where somebody names it, so the list is gathered from jobs, rows and daemons; a queue
 //! whose jobs nobody serves is the one that people look for.
 
-use super::{Connection, OperationError};
+use super::{Asker, Connection, End, OperationError};
 use crate::{
     config::QueueSettings,
     job::{QueueName, Retention},
@@ -63,6 +63,9 @@ pub struct QueueDetail {
     pub settings: QueueSettingsFrom,
     /// The live daemons that serve it, at most 1,000.
     pub daemons: Vec<DaemonShare>,
+    /// The version of what can be changed.
+    #[serde(skip)]
+    pub version: String,
 }
 
 /// How a queue stands.
@@ -218,14 +221,15 @@ pub async fn show_queue(
     queue: &QueueName,
     file: Option<&QueueSettings>,
 ) -> Result<Option<QueueDetail>, OperationError> {
-    let json: Option<String> = sqlx::query_scalar(include_str!("../sql/show_queue.sql"))
+    let row: Option<(String, String)> = sqlx::query_as(include_str!("../sql/show_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
         .fetch_optional(connection)
         .await
         .map_err(OperationError::ShowQueue)?;
-    let Some(json) = json else { return Ok(None) };
+    let Some((json, version)) = row else { return Ok(None) };
     let mut queue: QueueDetail = serde_json::from_str(&json).map_err(OperationError::Decode)?;
+    queue.version = version;
     queue.settings.with_file(file.map(FileSettings::from));
     Ok(Some(queue))
 }
@@ -257,30 +261,49 @@ pub async fn list_queues(connection: &mut Connection) -> Result<QueueList, Opera
     serde_json::from_str(&json).map_err(OperationError::Decode)
 }
 
-/// Stops claiming from a queue; true where it wasn't paused before.
+/// Stops claiming from a queue, for the asker's reason; true where it wasn't paused before.
 pub async fn pause_queue(
     connection: &mut Connection,
     queue: &QueueName,
-    reason: Option<&str>,
+    end: End,
+    asker: &Asker,
 ) -> Result<bool, OperationError> {
+    let (until, seconds) = end.parts();
     sqlx::query_scalar(include_str!("../sql/pause_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
-        .bind(reason)
+        .bind(asker.actor.as_deref())
+        .bind(asker.reason.as_deref())
+        .bind(asker.request_id.as_deref())
+        .bind(asker.only_if.clone())
+        .bind(until)
+        .bind(seconds)
         .fetch_one(connection)
         .await
         .map_err(OperationError::PauseQueue)
+        .and_then(unchanged)
 }
 
 /// Lets a queue run again; true where it was paused.
 pub async fn resume_queue(
     connection: &mut Connection,
     queue: &QueueName,
+    asker: &Asker,
 ) -> Result<bool, OperationError> {
     sqlx::query_scalar(include_str!("../sql/resume_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
+        .bind(asker.actor.as_deref())
+        .bind(asker.reason.as_deref())
+        .bind(asker.request_id.as_deref())
+        .bind(asker.only_if.clone())
         .fetch_one(connection)
         .await
         .map_err(OperationError::ResumeQueue)
+        .and_then(unchanged)
+}
+
+/// What was done, unless the queue isn't as whoever asked has seen it.
+fn unchanged(done: Option<bool>) -> Result<bool, OperationError> {
+    done.ok_or(OperationError::Changed)
 }

@@ -1,6 +1,6 @@
 //! Looking at schedules and when they fire, and enqueuing the job of one by hand.
 
-use super::{Connection, OperationError};
+use super::{Asker, Connection, OperationError};
 use crate::{
     config::ScheduleSettings,
     job::JobId,
@@ -105,6 +105,7 @@ pub async fn look_at_schedules(
 pub async fn run_schedule(
     connection: &mut Connection,
     schedule: &ScheduleSettings,
+    asker: &Asker,
 ) -> Result<Ran, OperationError> {
     let failed = OperationError::RunSchedule;
     let known = sqlx::query(include_str!("../sql/schedule_known.sql")).persistent(false);
@@ -125,6 +126,9 @@ pub async fn run_schedule(
                 .bind(schedule.priority)
                 .bind(metadata.as_str())
                 .bind(last_job)
+                .bind(asker.actor.as_deref())
+                .bind(asker.reason.as_deref())
+                .bind(asker.request_id.as_deref())
                 .fetch_optional(&mut *connection)
                 .await
                 .map_err(failed)?;

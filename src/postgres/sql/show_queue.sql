@@ -57,7 +57,7 @@ SELECT json_build_object(
                 'completed', date_part('epoch', q.retention_completed),
                 'cancelled', date_part('epoch', q.retention_cancelled),
                 'discarded', date_part('epoch', q.retention_discarded)))),
-    'daemons', fleet.each)::text
+    'daemons', fleet.each)::text, legwork.queue_version($1)
 FROM line CROSS JOIN waits CROSS JOIN fleet CROSS JOIN decided
 LEFT JOIN legwork.queue q ON q.name = $1
 WHERE q.name IS NOT NULL OR decided.settings IS NOT NULL OR fleet.daemons > 0 OR line.available + waits.available + waits.scheduled + waits.retryable > 0

@@ -47,7 +47,9 @@ fn every_example_is_answered_as_it_is_described() {
              VALUES (4711, 1, current_date, 1, 'failed', 'no route to host');
              SELECT legwork.discard(4711);
              INSERT INTO legwork.job (kind) VALUES ('send_email');
-             SELECT legwork.pause('default', 'an incident')",
+             SELECT legwork.pause('default', 'an incident');
+             ALTER SEQUENCE legwork.operation_id_seq RESTART 12;
+             SELECT legwork.begin_bulk('cancel', '{\"kind\": \"none\"}')",
         )
         .await;
         let schedule = "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'sleep'\n";
@@ -78,7 +80,7 @@ fn every_example_is_answered_as_it_is_described() {
                 }
             }
         }
-        assert!(asked >= 20, "at least ten operations, and HEAD of each: {asked}");
+        assert!(asked >= 24, "at least twelve operations, and HEAD of each: {asked}");
 
         // A database that isn't as it should be refuses, and that is described too.
         execute(&mut session, "ALTER SCHEMA legwork RENAME TO elsewhere").await;

@@ -64,12 +64,33 @@ fn a_viewer_sees_no_payload_and_changes_nothing() {
             let done = as_role(&daemon, OPERATOR, method, path).await;
             assert_eq!(done.status, 200, "{path}: {}", done.body);
         }
-        for path in
-            ["/api/v1/jobs", "/api/v1/jobs/1/why", "/api/v1/queues", "/api/v1/queues/default"]
-        {
+        for path in [
+            "/api/v1/jobs",
+            "/api/v1/jobs/1/why",
+            "/api/v1/queues",
+            "/api/v1/queues/default",
+            "/api/v1/audit",
+        ] {
             let seen = as_role(&daemon, VIEWER, "GET", path).await;
             assert_eq!(seen.status, 200, "{path}: {}", seen.body);
         }
+        let begin =
+            r#"SELECT legwork.begin_bulk('cancel', '{"payload": {"secret": "7"}}', holder => 5)"#;
+        execute(&mut session, begin).await;
+        for (token, shown) in [(VIEWER, "null"), (OPERATOR, r#""7""#)] {
+            let seen = as_role(&daemon, token, "GET", "/api/v1/operations/1").await;
+            assert_eq!(seen.json()["filter"]["payload"]["secret"].to_string(), shown);
+        }
+        let refused = as_role(&daemon, VIEWER, "DELETE", "/api/v1/operations/1").await;
+        assert_eq!(refused.problem(), "role-too-small");
+        // A token is told apart by the begin of its SHA-256 and isn't shown.
+        let notes = as_role(&daemon, VIEWER, "GET", "/api/v1/audit").await;
+        assert!(
+            notes.body.contains("\"payload\": [\"secret\"]"),
+            "the place alone: {}",
+            notes.body
+        );
+        assert_eq!(notes.json()["notes"][1]["actor"], "operator, token 896c840c");
         stop(daemon).await;
         end(session).await;
     });

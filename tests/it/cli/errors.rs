@@ -2,6 +2,7 @@
 
 use super::{Ran, arrange, command, finished, legwork, legwork_fed};
 use crate::support::{self, PATIENCE};
+use legwork::postgres::migrate::EXPECTED_VERSION;
 use rstest::rstest;
 use sqlx::Connection as _;
 use std::{process::Stdio, time::Duration};
@@ -216,7 +217,7 @@ fn a_schema_that_this_binary_cannot_work_with_is_exit_code_3_and_names_the_way_o
         )
         .await;
         says("version 999").await;
-        says("legwork migrate down --to 7").await;
+        says(&format!("legwork migrate down --to {EXPECTED_VERSION}")).await;
     });
 }
 

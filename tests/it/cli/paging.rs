@@ -7,7 +7,7 @@ use legwork::{
     postgres::{
         enqueue::NewJob,
         operations::{
-            self, JobFilter, cancel_jobs, discard_jobs, enqueue_job, explain_job, pause_queue,
+            self, End, JobFilter, cancel_jobs, discard_jobs, enqueue_job, explain_job, pause_queue,
             resume_queue, retry_jobs, snooze_jobs,
         },
     },
@@ -141,23 +141,33 @@ fn an_operation_is_one_statement_whatever_the_number_of_rows() {
         let queues = async |c: &mut _| {
             operations::list_queues(c).await.is_ok_and(|list| list.queues.len() > 100)
         };
+        let by = &operations::Asker::named("ann");
+        let every = operations::NoteFilter::default();
+        let noted = async |c: &mut _| operations::list_notes(c, &every, 1000).await.is_ok();
         let counts = [
+            ("audit", statements(c, noted).await),
             ("list", statements(c, list).await),
             ("show", statements(c, show).await),
             ("queues", statements(c, queues).await),
             ("why", statements(c, async |c| explain_job(c, JobId(1)).await.is_ok()).await),
-            ("snooze", statements(c, async |c| snooze_jobs(c, &ids, minute).await.is_ok()).await),
-            ("cancel", statements(c, async |c| cancel_jobs(c, &ids).await.is_ok()).await),
-            ("retry", statements(c, async |c| retry_jobs(c, &ids).await.is_ok()).await),
-            ("discard", statements(c, async |c| discard_jobs(c, &ids).await.is_ok()).await),
-            ("pause", statements(c, async |c| pause_queue(c, &queue, None).await.is_ok()).await),
-            ("resume", statements(c, async |c| resume_queue(c, &queue).await.is_ok()).await),
+            (
+                "snooze",
+                statements(c, async |c| snooze_jobs(c, &ids, minute, by).await.is_ok()).await,
+            ),
+            ("cancel", statements(c, async |c| cancel_jobs(c, &ids, by).await.is_ok()).await),
+            ("retry", statements(c, async |c| retry_jobs(c, &ids, by).await.is_ok()).await),
+            ("discard", statements(c, async |c| discard_jobs(c, &ids, by).await.is_ok()).await),
+            (
+                "pause",
+                statements(c, async |c| pause_queue(c, &queue, End::Never, by).await.is_ok()).await,
+            ),
+            ("resume", statements(c, async |c| resume_queue(c, &queue, by).await.is_ok()).await),
             ("enqueue", statements(c, async |c| enqueue_job(c, &job, None).await.is_ok()).await),
         ];
         for (operation, count) in counts {
             assert_eq!(count, 1, "statements of {operation}");
         }
         let many: Vec<JobId> = (1..=1001).map(JobId).collect();
-        assert!(cancel_jobs(c, &many).await.is_err(), "1,001 ids are too many");
+        assert!(cancel_jobs(c, &many, by).await.is_err(), "1,001 ids are too many");
     });
 }

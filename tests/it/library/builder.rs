@@ -117,7 +117,13 @@ fn a_running_job_reports_progress_knows_its_lease_and_hears_that_it_is_cancelled
             assert_eq!(value(&mut session, &token).await, context.lease_token().to_string());
             assert!(context.deadline() > tokio::time::Instant::now(), "it has its kind's time");
             assert!(!context.cancellation().is_cancelled());
-            operations::cancel_jobs(&mut session, &[legwork::JobId(waiting)]).await.expect("asked");
+            operations::cancel_jobs(
+                &mut session,
+                &[legwork::JobId(waiting)],
+                &operations::Asker::default(),
+            )
+            .await
+            .expect("asked");
             ends(&mut session, waiting, "cancelled cancel_requested").await;
             assert!(context.cancellation().is_cancelled());
         })

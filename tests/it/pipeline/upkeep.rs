@@ -185,7 +185,8 @@ fn notes_of_what_people_changed_are_deleted_when_their_time_is_over() {
             UPDATE legwork.audit SET at = now() - interval '91 days' WHERE id < 2100";
         sqlx::raw_sql(notes).execute(&pool).await.unwrap();
         let check = Health::new(Duration::from_secs(1)).check("partition");
-        let kept = tokio::sync::watch::Sender::new(Default::default()).subscribe();
+        let kept =
+            tokio::sync::watch::Sender::new(std::collections::HashMap::default()).subscribe();
         let mut pruner = Pruner::new(Arc::new(upkeep(&db.url())), check, kept);
         pruner.round().await.expect("it prunes");
         let left: Vec<String> = value(&pool, "SELECT array_agg(target) FROM legwork.audit").await;

@@ -17,7 +17,9 @@ use legwork::job::{
     Cause, ClaimedJob, FailedAttempt, JobError, JobId, QueueName, Retention, Verdict,
 };
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
-use legwork::postgres::operations::{self, Extent, JobFilter, PAGE_MAX};
+use legwork::postgres::operations::{
+    self, Action, Asker, Bulk, Extent, JobFilter, NOTES_MAX, NoteFilter, PAGE_MAX,
+};
 use legwork::postgres::{
     Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, RunTime,
     Upkeep,
@@ -194,6 +196,8 @@ const ENDED: &str = "INSERT INTO legwork.finished (id, token, run_at, created_at
 const FAILED: &str = "INSERT INTO legwork.job (kind) VALUES ('noop');
     INSERT INTO legwork.failed_attempt (job_id, token, drop_after, attempt, cause)
     SELECT 1, i, (now() AT TIME ZONE 'UTC')::date, 1, 'failed' FROM generate_series(1, $n) i";
+const NOTED: &str = "TRUNCATE legwork.audit;
+    SELECT legwork.note('test', 'note/' || i) FROM generate_series(1, $n) i";
 const QUEUES: &str =
     "INSERT INTO legwork.job (kind, queue) SELECT 'noop', 'q' || i FROM generate_series(1, $n) i";
 
@@ -296,13 +300,27 @@ const PEOPLE: &[Operation] = &[
             gates.iter().filter(|gate| gate.gate == "line").count()
         }) },
     Operation { name: "cancel", arrange: IN_LINE, round_trips: 2, rows: ALL,
-        run: |r, n| counted!(r, operations::cancel_jobs(&mut r.operator, &ids(n)).await.given().len()) },
+        run: |r, n| counted!(r, operations::cancel_jobs(&mut r.operator, &ids(n), &Asker::default()).await.given().len()) },
     Operation { name: "retry", arrange: ENDED, round_trips: 2, rows: ALL,
-        run: |r, n| counted!(r, operations::retry_jobs(&mut r.operator, &ids(n)).await.given().len()) },
+        run: |r, n| counted!(r, operations::retry_jobs(&mut r.operator, &ids(n), &Asker::default()).await.given().len()) },
     Operation { name: "discard", arrange: IN_LINE, round_trips: 2, rows: ALL,
-        run: |r, n| counted!(r, operations::discard_jobs(&mut r.operator, &ids(n)).await.given().len()) },
+        run: |r, n| counted!(r, operations::discard_jobs(&mut r.operator, &ids(n), &Asker::default()).await.given().len()) },
     Operation { name: "snooze", arrange: IN_LINE, round_trips: 2, rows: ALL,
-        run: |r, n| counted!(r, operations::snooze_jobs(&mut r.operator, &ids(n), Duration::from_mins(1)).await.given().len()) },
+        run: |r, n| counted!(r, operations::snooze_jobs(&mut r.operator, &ids(n), Duration::from_mins(1), &Asker::default()).await.given().len()) },
+    Operation { name: "list notes", arrange: NOTED, round_trips: 2, rows: ALL,
+        run: |r, _| counted!(r, {
+            let filter = NoteFilter::default();
+            operations::list_notes(&mut r.operator, &filter, NOTES_MAX).await.given().notes.len()
+        }) },
+    Operation { name: "a batch of an operation", arrange: IN_LINE, round_trips: 3, rows: |n| n.min(500),
+        run: |r, _| counted!(r, {
+            let (action, filter, delay) = (Action::Discard, JobFilter::default(), None);
+            let bulk = Bulk { action, filter, delay, everything: true };
+            let by = Asker::default();
+            let begun = operations::begin_bulk(&mut r.operator, &bulk, Some(1), &by).await.given();
+            let stands = operations::step_bulk(&mut r.operator, begun.id, 1).await.given();
+            usize::try_from(stands.changed).given()
+        }) },
     // A COPY's beginning and its end.
     Operation { name: "enqueue in bulk", arrange: "SELECT $n", round_trips: 2, rows: ALL,
         run: |r, n| counted!(r, {

@@ -117,7 +117,8 @@ fn a_job_by_hand_and_an_instant_at_once_overlap_no_more_than_two_instants_do(
             };
             let by_hand = async {
                 second(!hand_first).await;
-                operations::run_schedule(&mut by_hand, &schedule).await
+                operations::run_schedule(&mut by_hand, &schedule, &operations::Asker::default())
+                    .await
             };
             let stepped = async {
                 second(hand_first).await;

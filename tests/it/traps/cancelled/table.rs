@@ -14,11 +14,16 @@ use legwork::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName, Rete
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
 use legwork::postgres::{
     BenchSession, Held, Identity, Load, Observer, PostgresClaims, PostgresLease, PostgresOutcomes,
-    RunTime, Upkeep, operations,
+    RunTime, Upkeep,
+    operations::{self, Asker},
 };
 
 use crate::pipeline::name;
 use crate::support::{TestDb, pooled};
+
+fn because(reason: &str) -> Asker {
+    Asker { reason: Some(reason.into()), ..Asker::default() }
+}
 
 /// Who holds the jobs.
 const HOLDER: i64 = 7;
@@ -254,17 +259,17 @@ pub(super) const OPERATIONS: &[Writes] = &[
     Writes { name: "an operator's job", arrange: "", told: JOBS, before: NONE, after: ONE_WAITS,
         run: |r| async { done(operations::enqueue_job(&mut r.operations, &noop(), None).await) }.boxed() },
     Writes { name: "an operator's cancel", arrange: WAITING, told: JOBS, before: THREE_WAIT, after: THREE_FINISHED,
-        run: |r| async { done(operations::cancel_jobs(&mut r.operations, &IDS).await) }.boxed() },
+        run: |r| async { done(operations::cancel_jobs(&mut r.operations, &IDS, &Asker::default()).await) }.boxed() },
     Writes { name: "an operator's retry", arrange: ENDED, told: JOBS, before: THREE_FINISHED, after: THREE_WAIT,
-        run: |r| async { done(operations::retry_jobs(&mut r.operations, &IDS).await) }.boxed() },
+        run: |r| async { done(operations::retry_jobs(&mut r.operations, &IDS, &Asker::default()).await) }.boxed() },
     Writes { name: "an operator's discard", arrange: WAITING, told: JOBS, before: THREE_WAIT, after: THREE_FINISHED,
-        run: |r| async { done(operations::discard_jobs(&mut r.operations, &IDS).await) }.boxed() },
+        run: |r| async { done(operations::discard_jobs(&mut r.operations, &IDS, &Asker::default()).await) }.boxed() },
     Writes { name: "an operator's snooze", arrange: WAITING, told: DUE, before: "3", after: "0",
-        run: |r| async { done(operations::snooze_jobs(&mut r.operations, &IDS, Duration::from_hours(1)).await) }.boxed() },
+        run: |r| async { done(operations::snooze_jobs(&mut r.operations, &IDS, Duration::from_hours(1), &Asker::default()).await) }.boxed() },
     Writes { name: "an operator's pause", arrange: "", told: QUEUE, before: "none", after: "truewhy",
-        run: |r| async { done(operations::pause_queue(&mut r.operations, &default_queue(), Some("why")).await) }.boxed() },
+        run: |r| async { done(operations::pause_queue(&mut r.operations, &default_queue(), operations::End::Never, &because("why")).await) }.boxed() },
     Writes { name: "an operator's resume", arrange: PAUSED, told: QUEUE, before: "true", after: "false",
-        run: |r| async { done(operations::resume_queue(&mut r.operations, &default_queue()).await) }.boxed() },
+        run: |r| async { done(operations::resume_queue(&mut r.operations, &default_queue(), &Asker::default()).await) }.boxed() },
     Writes { name: "a COPY of jobs", arrange: "", told: JOBS, before: NONE, after: THREE_WAIT,
         run: |r| copy(r).boxed() },
     Writes { name: "the demo's jobs", arrange: "", told: JOBS, before: NONE, after: THREE_WAIT,

@@ -1,0 +1,122 @@
+//! Entity tags: what a client has seen, and changes that hold only for that.
+//!
+//! A tag has two parts. The first is the version of what can be changed, which a change compares under the row's lock
+//! (`If-Match`); the second the digest of all that was shown but the database's time, by which a client is told that
+//! nothing is new (`If-None-Match`). So the depth of a queue makes an answer new and keeps nobody from pausing it.
+
+use super::super::problem::{Problem, Refusal};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+use std::{convert::Infallible, fmt::Write as _};
+
+/// Bytes of the digest that a tag has.
+const DIGEST_BYTES: usize = 8;
+
+/// What the client has seen already.
+pub(in crate::admin) struct Known(Vec<String>);
+
+/// What the client wants to change: one of these versions, or whatever is there.
+pub(in crate::admin) struct Expected(pub(super) Option<Vec<String>>);
+
+impl<S: Sync> FromRequestParts<S> for Known {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(tags(&parts.headers, &header::IF_NONE_MATCH).unwrap_or_default()))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Expected {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let Some(tags) = tags(&parts.headers, &header::IF_MATCH) else { return Ok(Self(None)) };
+        if tags.iter().any(|tag| tag == "*") {
+            return Ok(Self(None));
+        }
+        let version =
+            |tag: &String| tag.strip_prefix('"')?.split_once('.').map(|(of, _)| of.into());
+        Ok(Self(Some(tags.iter().filter_map(version).collect())))
+    }
+}
+
+/// The tags of a header, as they are written, where it is there at all. A weak one matches nothing here.
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
+    let mut lines = headers.get_all(name).iter().peekable();
+    lines.peek()?;
+    let texts = lines.filter_map(|line| line.to_str().ok());
+    Some(texts.flat_map(|text| text.split(',')).map(|tag| tag.trim().to_owned()).collect())
+}
+
+/// Shows what can be changed, unless the client has seen just that.
+pub(super) fn shown(
+    known: &Known,
+    version: &str,
+    body: &impl Serialize,
+) -> Result<Response, Refusal> {
+    let body = serde_json::to_string(body)
+        .map_err(|_| Problem::DatabaseRefused.because("the answer can't be written as JSON"))?;
+    let tag = format!("\"{version}.{}\"", digest_of(without_now(&body)));
+    let mut response = tagged(known, tag, body);
+    let no_store = header::HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    Ok(response)
+}
+
+/// A document that never changes while the daemon runs.
+pub(in crate::admin) fn document(known: &Known, body: String) -> Response {
+    let tag = format!("\"{}\"", digest_of([body.as_str(), ""]));
+    tagged(known, tag, body)
+}
+
+fn tagged(known: &Known, tag: String, body: String) -> Response {
+    let is_seen = |one: &String| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag;
+    if known.0.iter().any(is_seen) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+    }
+    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)];
+    (headers, body).into_response()
+}
+
+/// What is round the database's time, which comes first and is another each time.
+fn without_now(body: &str) -> [&str; 2] {
+    const NOW: &str = "{\"now\":\"";
+    let rest = body.strip_prefix(NOW).and_then(|rest| rest.split_once('"'));
+    rest.map_or([body, ""], |(_, rest)| ["", rest])
+}
+
+fn digest_of(parts: [&str; 2]) -> String {
+    let digest = digest(&SHA256, parts.concat().as_bytes());
+    digest.as_ref().iter().take(DIGEST_BYTES).fold(String::new(), |mut text, byte| {
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_databases_time_is_no_part_of_what_is_compared() {
+        let [first, second] = ["12", "13"].map(|at| format!("{{\"now\":\"{at}\",\"id\":1}}"));
+        assert_eq!(without_now(&first), without_now(&second));
+        assert_ne!(without_now(&first), without_now("{\"now\":\"12\",\"id\":2}"));
+        assert_eq!(without_now("{\"id\":1}"), ["{\"id\":1}", ""]);
+    }
+
+    #[test]
+    fn every_tag_of_every_line_is_read() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(tags(&headers, &header::IF_MATCH), None);
+        headers.append(header::IF_MATCH, "\"a.1\", W/\"b.2\"".parse().unwrap());
+        headers.append(header::IF_MATCH, "\"c.3\"".parse().unwrap());
+        let read = tags(&headers, &header::IF_MATCH).unwrap();
+        assert_eq!(read, ["\"a.1\"", "W/\"b.2\"", "\"c.3\""]);
+    }
+}

@@ -1,0 +1,133 @@
+//! `legwork job cancel|retry|discard|snooze` of all jobs that meet filters: an operation, as the API begins them, whose
+//! batches this command does itself.
+//!
+//! Where it dies, a daemon does the rest; where it is interrupted, it ends the operation.
+
+use super::{
+    super::{
+        Context, Session, exit::Usage, interrupt::unless_interrupted, output::say, table::Table,
+    },
+    which::Wanted,
+};
+use crate::postgres::operations::{
+    self, Action, Asker, Bulk, BulkOperation, Limit, OperationState, Trial,
+};
+use anyhow::anyhow;
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    time::Duration,
+};
+use tokio::time::sleep;
+
+/// The rest between two batches: claims and completions go before people's clearing up.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) async fn change(
+    (action, delay): (Action, Option<Duration>),
+    wanted: Wanted,
+    asker: &Asker,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let Wanted { filter, all, dry_run, yes } = wanted;
+    let bulk = Bulk { action, filter, delay, everything: all };
+    let mut session = context.connect(Limit::Statement).await?;
+    if dry_run {
+        let trial = session.within(async |c| operations::try_bulk(c, &bulk).await).await?;
+        return context.output.show(&trial, |trial| tried(action, trial));
+    }
+    if !yes && !is_meant(&mut session, &bulk).await? {
+        say("nothing was changed");
+        return Ok(());
+    }
+    let holder = fastrand::i64(..);
+    let begun =
+        session.within(async |c| operations::begin_bulk(c, &bulk, Some(holder), asker).await);
+    let begun = begun.await?;
+    let ended = unless_interrupted(step(&mut session, begun.clone(), holder), Interrupted).await;
+    let ended = match ended {
+        Err(error) if error.is::<Interrupted>() => {
+            drop(session);
+            let mut session = context.connect(Limit::Statement).await?;
+            session.within(async |c| operations::cancel_bulk(c, begun.id, asker).await).await?
+        }
+        ended => ended?,
+    };
+    context.output.show_done(&ended, told);
+    match ended.state {
+        OperationState::Cancelled => {
+            Err(anyhow!("operation {} was ended before its time", ended.id))
+        }
+        OperationState::Failed => {
+            let why = ended.error.unwrap_or_default();
+            Err(anyhow!("operation {} failed: {why}", ended.id))
+        }
+        OperationState::Running | OperationState::Done => Ok(()),
+    }
+}
+
+/// A signal came while batches were done.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
+async fn step(
+    session: &mut Session,
+    mut operation: BulkOperation,
+    holder: i64,
+) -> anyhow::Result<BulkOperation> {
+    let watched = io::stderr().is_terminal();
+    while operation.state == OperationState::Running {
+        let id = operation.id;
+        operation = session.within(async |c| operations::step_bulk(c, id, holder).await).await?;
+        if watched {
+            let BulkOperation { looked_at, changed, .. } = operation;
+            // Where nobody can be told, the work goes on.
+            write!(io::stderr(), "\r{changed} changed, {looked_at} looked at").ok();
+        }
+        if operation.state == OperationState::Running {
+            sleep(BATCH_PAUSE).await;
+        }
+    }
+    if watched {
+        say("");
+    }
+    Ok(operation)
+}
+
+/// Asks whoever sits there. Where nobody does, it has to be said.
+async fn is_meant(session: &mut Session, bulk: &Bulk) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        let how = "changing all jobs that meet filters takes --yes where nobody can be asked; --dry-run counts them";
+        return Err(Usage(how.into()).into());
+    }
+    let trial = session.within(async |c| operations::try_bulk(c, bulk).await).await?;
+    say(tried(bulk.action, &trial).trim_end());
+    write!(io::stderr(), "Go on? [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn tried(action: Action, trial: &Trial) -> String {
+    let Trial { matched, more, sample } = trial;
+    let count = if *more { format!("{matched} jobs or more") } else { format!("{matched} jobs") };
+    let newest: Vec<_> = sample.iter().map(ToString::to_string).collect();
+    let which = match newest.as_slice() {
+        [] => String::new(),
+        newest => format!("; the newest are {}", newest.join(", ")),
+    };
+    format!("{} would be about {count}{which}\n", action.as_str())
+}
+
+fn told(operation: &BulkOperation) -> String {
+    let BulkOperation { id, action, changed, refused, .. } = operation;
+    let head = format!("operation {id}: {} of {changed} jobs\n", action.as_str());
+    if refused.is_empty() {
+        return head;
+    }
+    let mut table = Table::new().text("LEFT AS THEY WERE", 30).number("JOBS");
+    for (reason, jobs) in refused {
+        table.row([reason.replace('_', " "), jobs.to_string()]);
+    }
+    format!("{head}{}", table.render())
+}

@@ -1,0 +1,191 @@
+//! Many jobs are changed over HTTP, in batches that a daemon does, whichever lives.
+
+use serde_json::{Value, json};
+
+use super::{Answer, ask, daemon, found, get, post, stop};
+use crate::statements::{end, execute, value};
+use crate::support::{self, Daemon};
+
+const BULK: &str = "/api/v1/jobs/bulk";
+
+/// 1,200 that wait in one queue, and three in another.
+const JOBS: &str = "INSERT INTO legwork.job (kind, queue, tags) SELECT 'waits', 'mail', '{t}' FROM generate_series(1, 1200);
+    INSERT INTO legwork.job (kind, queue) SELECT 'waits', 'other' FROM generate_series(1, 3)";
+
+fn begun(answer: &Answer) -> String {
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let place = answer.header("location").expect("it says where");
+    assert_eq!(place, format!("/api/v1/operations/{}", answer.json()["id"]));
+    place.to_owned()
+}
+
+async fn ended(daemon: &Daemon, place: &str) -> Value {
+    support::eventually("the operation ends", async || {
+        found(daemon, place).await["state"] != "running"
+    })
+    .await;
+    found(daemon, place).await
+}
+
+#[test]
+fn everything_that_meets_a_filter_is_changed_and_nothing_else() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(&mut session, JOBS).await;
+        let daemon = daemon(&db.url(), "").await;
+        let body =
+            r#"{"action": "discard", "filter": {"queue": "mail", "tag": "t"}, "reason": "spam"}"#;
+        let begun_at = begun(&post(&daemon, BULK, body).await);
+        let told = ended(&daemon, &begun_at).await;
+        assert_eq!(
+            (&told["state"], &told["changed"], &told["refused"]),
+            (&json!("done"), &json!(1200), &json!({})),
+            "{told}"
+        );
+        let left = "SELECT string_agg(DISTINCT queue, ' ') || count(*) FROM legwork.job";
+        assert_eq!(value(&mut session, left).await, "other3");
+        let notes = found(&daemon, "/api/v1/audit").await;
+        let notes = notes["notes"].as_array().expect("notes");
+        assert_eq!(notes.len(), 1, "one for all of them");
+        assert_eq!(
+            (&notes[0]["reason"], &notes[0]["detail"]["changed"]),
+            (&json!("spam"), &json!(1200))
+        );
+        daemon.logged("operation.ended").await;
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_dry_run_counts_and_changes_nothing() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(&mut session, JOBS).await;
+        let daemon = daemon(&db.url(), "").await;
+        let body = r#"{"action": "cancel", "filter": {"queue": "mail"}, "dry_run": true}"#;
+        let answer = post(&daemon, BULK, body).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let sample: Vec<i64> = (1191..=1200).rev().collect();
+        assert_eq!(
+            answer.json(),
+            json!({ "dry_run": true, "matched": 1200, "more": false, "sample": sample })
+        );
+        // Counting has an end.
+        execute(&mut session, "INSERT INTO legwork.job (kind, queue) SELECT 'waits', 'mail' FROM generate_series(1, 9000)").await;
+        let more = post(&daemon, BULK, body).await.json();
+        assert_eq!((&more["matched"], &more["more"]), (&json!(10000), &json!(true)));
+        let untouched = "SELECT (SELECT count(*) FROM legwork.job) || ' ' || (SELECT count(*) FROM legwork.operation)";
+        assert_eq!(value(&mut session, untouched).await, "10203 0");
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told_to() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(&mut session, JOBS).await;
+        let begin = |filter: &str| {
+            format!(
+                "SELECT legwork.begin_bulk('discard', '{{\"queue\": \"{filter}\"}}', holder => 5)"
+            )
+        };
+        // Of a daemon that died after its first batch, long ago; and of one that lives, as far as anybody knows.
+        execute(
+            &mut session,
+            &format!("{}; SELECT legwork.step_bulk(1, 5); {}", begin("mail"), begin("other")),
+        )
+        .await;
+        execute(
+            &mut session,
+            "UPDATE legwork.operation SET renewed_at = now() - interval '1 min' WHERE id = 1",
+        )
+        .await;
+        let daemon = daemon(&db.url(), "").await;
+        let told = ended(&daemon, "/api/v1/operations/1").await;
+        assert_eq!((&told["state"], &told["changed"]), (&json!("done"), &json!(1200)), "{told}");
+
+        let at = daemon.admin().await;
+        for _ in 0..2 {
+            let answer = ask(at, "DELETE", "/api/v1/operations/2").await;
+            assert_eq!(
+                (answer.status, &answer.json()["state"]),
+                (200, &json!("cancelled")),
+                "{}",
+                answer.body
+            );
+        }
+        assert_eq!(
+            value(&mut session, "SELECT count(*) FROM legwork.job WHERE queue = 'other'").await,
+            "3"
+        );
+        for (method, path) in [("GET", "/api/v1/operations/9"), ("DELETE", "/api/v1/operations/9")]
+        {
+            let answer = ask(at, method, path).await;
+            assert_eq!(
+                (answer.status, answer.problem()),
+                (404, "no-such-operation".into()),
+                "{method}"
+            );
+        }
+        assert_eq!(get(&daemon, "/api/v1/operations/x").await.status, 400);
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_batch_that_the_database_refuses_ends_its_operation_and_says_why() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "INSERT INTO legwork.job (kind) VALUES ('waits');
+             CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+             CREATE TRIGGER no BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.no()",
+        )
+        .await;
+        let daemon = daemon(&db.url(), "").await;
+        let begun_at = begun(&post(&daemon, BULK, r#"{"action": "cancel", "all": true}"#).await);
+        let told = ended(&daemon, &begun_at).await;
+        assert_eq!(
+            (&told["state"], &told["error"]),
+            (&json!("failed"), &json!("not this one")),
+            "{told}"
+        );
+        execute(&mut session, "DROP TRIGGER no ON legwork.job; DROP FUNCTION public.no()").await;
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn what_can_not_be_meant_is_refused_with_the_member_that_is_wrong() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        for (body, said) in [
+            ("{}", "missing field `action`"),
+            (r#"{"action": "drop"}"#, "unknown variant `drop`"),
+            (r#"{"action": "cancel"}"#, "all has to be said"),
+            (r#"{"action": "cancel", "filter": {"quue": "mail"}}"#, "unknown field `quue`"),
+            (r#"{"action": "cancel", "filter": {"queue": "a b"}}"#, "queue: "),
+            (r#"{"action": "cancel", "filter": {"state": "gone"}}"#, "the states are"),
+            (r#"{"action": "cancel", "filter": {"created_before": "soon"}}"#, "created_before: "),
+            (
+                r#"{"action": "cancel", "filter": {"created_before": "0000-01-01T00:00:00Z"}}"#,
+                "out of range",
+            ),
+            (r#"{"action": "snooze", "filter": {"queue": "mail"}}"#, "snooze takes a time"),
+            (r#"{"action": "snooze", "filter": {"queue": "mail"}, "for": "soon"}"#, "for: "),
+            (r#"{"action": "discard", "filter": {"state": "completed"}}"#, "unfinished jobs"),
+            (r#"{"action": "cancel", "all": true, "reason": ""}"#, "from 1 to 500 bytes"),
+        ] {
+            let answer = post(&daemon, BULK, body).await;
+            assert_eq!((answer.status, answer.problem()), (400, "invalid-body".into()), "{body}");
+            assert!(answer.body.contains(said), "{body}: {}", answer.body);
+        }
+        stop(daemon).await;
+    });
+}
