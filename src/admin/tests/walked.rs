@@ -151,7 +151,10 @@ fn every_route_has_an_entry_with_problems_security_role_and_example() {
         let takes_one = !operation["requestBody"].is_null();
         assert_eq!(!body["example"].is_null(), takes_one, "{path}: a body has an example");
         // What ends something may take a reason.
-        assert!(route.method == "DELETE" || takes_one == (route.method != "GET"), "{method} {path}");
+        assert!(
+            route.method == "DELETE" || takes_one == (route.method != "GET"),
+            "{method} {path}"
+        );
         let parameters = operation["parameters"].as_array().unwrap();
         for parameter in parameters.iter().filter(|parameter| parameter["in"] == "path") {
             assert!(!parameter["example"].is_null(), "{path}: {parameter}");
