@@ -102,7 +102,9 @@ CREATE TABLE legwork.daemon (
     queues     text[] NOT NULL DEFAULT '{}',
     kinds      text[] NOT NULL DEFAULT '{}',
     limits     jsonb,
-    load       jsonb
+    load       jsonb,
+    wanted     text CONSTRAINT daemon_wanted_is_quiet_drain_or_shutdown
+        CHECK (wanted IN ('quiet', 'drain', 'shutdown'))
 )
 -- One row a daemon, rewritten at each heartbeat: free space keeps those updates HOT.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
@@ -111,6 +113,8 @@ CREATE TABLE legwork.queue (
     name                legwork.queue_name CONSTRAINT queue_pkey PRIMARY KEY,
     paused              boolean NOT NULL DEFAULT false,
     paused_at           timestamptz,
+    paused_until        timestamptz,
+    draining            boolean NOT NULL DEFAULT false,
     reason              text,
     retention_completed interval,
     retention_cancelled interval,
@@ -172,12 +176,15 @@ COMMENT ON COLUMN legwork.daemon.queues IS 'Queues it serves, for why().';
 COMMENT ON COLUMN legwork.daemon.kinds IS 'Kinds it serves, for why().';
 COMMENT ON COLUMN legwork.daemon.limits IS 'What it starts at most, for why() and people: {"queues": {"default": {"slots": 10, "rate": "100/s", "burst": 20}}, "kinds": {"send_email": {"rate": "5/s", "burst": 1}}}; a queue without rate and a kind that isn''t there have no rate limit. Null: not published.';
 COMMENT ON COLUMN legwork.daemon.load IS 'At renewed_at, for why() and people: slots in use of each queue, and claimed jobs that wait for a rate limit of their queue or kind: {"queues": {"default": {"in_use": 10, "waiting": 3}}, "kinds": {"send_email": {"waiting": 3}}}. Slots that are reserved for a claim in flight count as in use. Null: not published.';
+COMMENT ON COLUMN legwork.daemon.wanted IS 'What it was told by tell_daemon(): quiet, drain or shutdown. Read by the daemon; null where nothing.';
 COMMENT ON INDEX legwork.daemon_pkey IS 'For heartbeat and for the claim''s proof that its daemon is alive.';
 
 COMMENT ON TABLE legwork.queue IS 'What is decided for a queue at run time or published by daemons; a queue needs no row here.';
 COMMENT ON COLUMN legwork.queue.name IS 'The queue, as job.queue has it; for the claim and for people.';
 COMMENT ON COLUMN legwork.queue.paused IS 'No daemon claims from a paused queue. Set by pause() and resume(), read by the claim.';
 COMMENT ON COLUMN legwork.queue.paused_at IS 'Since when, for people.';
+COMMENT ON COLUMN legwork.queue.paused_until IS 'Until when, by the database''s clock; daemons end it by end_overrides(). Null is until resume().';
+COMMENT ON COLUMN legwork.queue.draining IS 'It is paused so that nothing of it runs any more; for the people who wait for that. Set by drain().';
 COMMENT ON COLUMN legwork.queue.reason IS 'Why, for the people who find it paused.';
 COMMENT ON COLUMN legwork.queue.retention_completed IS 'Published by daemons from their configuration, for people; zero keeps nothing, null is not published.';
 COMMENT ON COLUMN legwork.queue.retention_cancelled IS 'Published by daemons likewise; cancel() keeps a waiting job in history this long (7 days when null).';

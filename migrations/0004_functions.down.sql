@@ -1,7 +1,9 @@
 -- Takes the functions away; rows and rights on tables stay as they are.
 DROP FUNCTION legwork.assert_lease(bigint, bigint);
 DROP FUNCTION legwork.resume(text, text);
-DROP FUNCTION legwork.pause(text, text);
+DROP FUNCTION legwork.drain(text, text, timestamptz);
+DROP FUNCTION legwork.pause(text, text, timestamptz);
+DROP FUNCTION legwork.halt(text, text, timestamptz, boolean);
 DROP FUNCTION legwork.discard(bigint, text);
 DROP FUNCTION legwork.discard_one(bigint, text, boolean);
 DROP FUNCTION legwork.snooze(bigint, interval, text);

@@ -245,28 +245,54 @@ AS $function$
     SELECT legwork.discard_one(discard.id, discard.reason, true)
 $function$;
 
--- True when the queue wasn't paused before. What runs goes on; nothing more is claimed. A reason that is
--- given of a paused queue replaces the one it has.
-CREATE FUNCTION legwork.pause(queue text, reason text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
+-- Stops claims from a queue, so that nothing of it runs any more where `drain` is true. What is said of a queue that is
+-- stopped already goes in the place of what was said before. For pause() and drain() alone.
+CREATE FUNCTION legwork.halt(queue text, reason text, until timestamptz, drain boolean) RETURNS boolean
+LANGUAGE plpgsql
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
+DECLARE
+    was     record;
+    changed boolean;
 BEGIN
-    INSERT INTO legwork.queue AS q (name, paused, paused_at, reason)
-    VALUES (pause.queue, true, now(), pause.reason)
-    ON CONFLICT (name) DO UPDATE SET paused = true, paused_at = now(), reason = excluded.reason
-    WHERE NOT q.paused;
-    IF FOUND THEN
-        PERFORM legwork.note('pause', 'queue/' || pause.queue, pause.reason, '{"changed": true}');
-        RETURN true;
+    IF halt.until <= clock_timestamp() THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('until: %s is past', halt.until),
+            HINT = 'Give a moment to come, or none.';
     END IF;
-    UPDATE legwork.queue q SET reason = pause.reason
-    WHERE q.name = pause.queue AND q.paused AND pause.reason IS NOT NULL;
+    INSERT INTO legwork.queue (name) VALUES (halt.queue) ON CONFLICT (name) DO NOTHING;
+    SELECT q.paused, q.draining INTO was FROM legwork.queue q WHERE q.name = halt.queue FOR UPDATE;
+    changed := NOT was.paused OR (halt.drain AND NOT was.draining);
+    UPDATE legwork.queue q SET paused = true, draining = q.draining OR halt.drain,
+        paused_at = CASE WHEN q.paused THEN q.paused_at ELSE now() END,
+        paused_until = CASE WHEN q.paused THEN coalesce(halt.until, q.paused_until) ELSE halt.until END,
+        reason = CASE WHEN q.paused THEN coalesce(halt.reason, q.reason) ELSE halt.reason END
+    WHERE q.name = halt.queue AND (changed OR halt.reason IS NOT NULL OR halt.until IS NOT NULL);
     IF FOUND THEN
-        PERFORM legwork.note('pause', 'queue/' || pause.queue, pause.reason, '{"changed": false}');
+        PERFORM pg_notify('legwork_control', '');
+        PERFORM legwork.note(CASE WHEN halt.drain THEN 'drain' ELSE 'pause' END, 'queue/' || halt.queue, halt.reason,
+            jsonb_strip_nulls(jsonb_build_object('changed', changed, 'until', halt.until)));
     END IF;
-    RETURN false;
+    RETURN changed;
 END
+$function$;
+
+-- True when this call paused it. Of a queue that is paused already, a reason and an end that are given replace the
+-- ones it has. Until then, by the database's clock, or until resume().
+CREATE FUNCTION legwork.pause(queue text, reason text DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT legwork.halt(pause.queue, pause.reason, pause.until, false)
+$function$;
+
+-- A pause by which somebody waits until nothing of the queue runs any more; who looks at the queue is told. True when
+-- it wasn't drained or drained before.
+CREATE FUNCTION legwork.drain(queue text, reason text DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT legwork.halt(drain.queue, drain.reason, drain.until, true)
 $function$;
 
 -- True when the queue was paused. Rings, since there may be work that nobody was told of.
@@ -275,12 +301,13 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
 BEGIN
-    UPDATE legwork.queue q SET paused = false, paused_at = NULL, reason = NULL
+    UPDATE legwork.queue q SET paused = false, draining = false, paused_at = NULL, paused_until = NULL, reason = NULL
     WHERE q.name = resume.queue AND q.paused;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     PERFORM pg_notify('legwork', '');
+    PERFORM pg_notify('legwork_control', '');
     PERFORM legwork.note('resume', 'queue/' || resume.queue, resume.reason);
     RETURN true;
 END
@@ -316,7 +343,8 @@ REVOKE ALL ON FUNCTION
     legwork.retry(bigint, text), legwork.snooze(bigint, interval, text), legwork.discard(bigint, text),
     legwork.cancel_one(bigint, text, boolean), legwork.retry_one(bigint, text, boolean),
     legwork.snooze_one(bigint, interval, text, boolean), legwork.discard_one(bigint, text, boolean),
-    legwork.pause(text, text), legwork.resume(text, text), legwork.assert_lease(bigint, bigint)
+    legwork.halt(text, text, timestamptz, boolean), legwork.pause(text, text, timestamptz),
+    legwork.drain(text, text, timestamptz), legwork.resume(text, text), legwork.assert_lease(bigint, bigint)
 FROM PUBLIC;
 
 COMMENT ON FUNCTION legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb)
@@ -330,6 +358,8 @@ COMMENT ON FUNCTION legwork.snooze_one(bigint, interval, text, boolean) IS 'What
 COMMENT ON FUNCTION legwork.snooze(bigint, interval, text) IS 'Puts a waiting job off. For operators.';
 COMMENT ON FUNCTION legwork.discard_one(bigint, text, boolean) IS 'What discard() does, noted or not. For discard() and operations on many jobs.';
 COMMENT ON FUNCTION legwork.discard(bigint, text) IS 'Ends a waiting job for good. For operators.';
-COMMENT ON FUNCTION legwork.pause(text, text) IS 'Stops claims from a queue, fleet-wide. For operators.';
+COMMENT ON FUNCTION legwork.halt(text, text, timestamptz, boolean) IS 'Stops claims from a queue. For pause() and drain() alone.';
+COMMENT ON FUNCTION legwork.drain(text, text, timestamptz) IS 'Stops claims from a queue, so that nothing of it runs any more. For operators.';
+COMMENT ON FUNCTION legwork.pause(text, text, timestamptz) IS 'Stops claims from a queue, fleet-wide. For operators.';
 COMMENT ON FUNCTION legwork.resume(text, text) IS 'Lets a paused queue run again. For operators.';
 COMMENT ON FUNCTION legwork.assert_lease(bigint, bigint) IS 'Raises unless the attempt still owns the job. For handlers'' own transactions.';

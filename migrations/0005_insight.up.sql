@@ -193,9 +193,10 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT q.paused, q.paused_at, q.reason INTO f FROM legwork.queue q WHERE q.name = j.queue;
+    SELECT q.paused, q.paused_at, q.paused_until, q.reason INTO f FROM legwork.queue q WHERE q.name = j.queue;
     RETURN QUERY SELECT 'pause', coalesce(f.paused, false), CASE WHEN f.paused
-        THEN format('queue %s is paused since %s%s; resume(%L) lets it run', j.queue, date_trunc('second', f.paused_at), coalesce(': ' || f.reason, ''), j.queue)
+        THEN format('queue %s is paused since %s%s%s; resume(%L) lets it run', j.queue, date_trunc('second', f.paused_at),
+            coalesce(' until ' || date_trunc('second', f.paused_until), ''), coalesce(': ' || f.reason, ''), j.queue)
         ELSE format('queue %s isn''t paused', j.queue) END;
 
     SELECT count(*) INTO n FROM legwork.daemon d

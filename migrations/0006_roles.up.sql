@@ -36,7 +36,7 @@ BEGIN
                 'SELECT, INSERT ON legwork.failed_attempt',
                 'SELECT ON legwork.migration, legwork.jobs, legwork.jobs_public',
                 'EXECUTE ON FUNCTION legwork.enqueue, legwork.assert_lease, legwork.cancel, legwork.retry, legwork.snooze, '
-                    'legwork.discard, legwork.pause, legwork.resume, legwork.why, legwork.backlog, legwork.invariants, '
+                    'legwork.discard, legwork.pause, legwork.drain, legwork.resume, legwork.why, legwork.backlog, legwork.invariants, '
                     'legwork.make_partitions, legwork.droppable_partitions, legwork.drop_partition, legwork.owns_history']),
             ('legwork_read', 'legwork.job', ARRAY[
                 -- What the list of queues walks job_ready by.
@@ -45,7 +45,7 @@ BEGIN
                 'EXECUTE ON FUNCTION legwork.why, legwork.backlog']),
             ('legwork_operator', 'legwork.job', ARRAY[
                 'EXECUTE ON FUNCTION legwork.cancel, legwork.retry, legwork.snooze, legwork.discard, legwork.pause, '
-                    'legwork.resume, legwork.why, legwork.backlog']),
+                    'legwork.drain, legwork.resume, legwork.why, legwork.backlog']),
             ('legwork_daemon', 'legwork.schedule', ARRAY[
                 'SELECT, INSERT, UPDATE (rule, daemon, done_until, last_fire, last_job) ON legwork.schedule']),
             ('legwork_daemon', 'legwork.request', ARRAY[
@@ -67,7 +67,13 @@ BEGIN
                 'EXECUTE ON FUNCTION legwork.job_version, legwork.queue_version']),
             ('legwork_operator', 'legwork.audit', ARRAY[
                 'EXECUTE ON FUNCTION legwork.asked_by, legwork.try_bulk, legwork.begin_bulk, legwork.step_bulk, '
-                    'legwork.cancel_bulk, legwork.fail_bulk, legwork.unchanged_job, legwork.unchanged_queue'])
+                    'legwork.cancel_bulk, legwork.fail_bulk, legwork.unchanged_job, legwork.unchanged_queue']),
+            ('legwork_daemon', 'legwork.override', ARRAY[
+                'SELECT ON legwork.override',
+                'EXECUTE ON FUNCTION legwork.override_queue, legwork.reset_queue, legwork.end_overrides, legwork.tell_daemon']),
+            ('legwork_read', 'legwork.override', ARRAY['SELECT ON legwork.override']),
+            ('legwork_operator', 'legwork.override', ARRAY[
+                'EXECUTE ON FUNCTION legwork.override_queue, legwork.reset_queue, legwork.tell_daemon'])
         ) AS g (role, needs, grants)
         WHERE EXISTS (SELECT FROM pg_roles r WHERE r.rolname = g.role) AND to_regclass(g.needs) IS NOT NULL
     LOOP

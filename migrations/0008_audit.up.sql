@@ -416,7 +416,8 @@ CREATE FUNCTION legwork.queue_version(queue text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
-    SELECT left(md5(ROW(coalesce(q.paused, false), extract(epoch FROM q.paused_at), q.reason)::text), 16)
+    SELECT left(md5(ROW(coalesce(q.paused, false), extract(epoch FROM q.paused_at), extract(epoch FROM q.paused_until),
+        coalesce(q.draining, false), q.reason)::text), 16)
     FROM (VALUES (queue_version.queue)) AS asked (name) LEFT JOIN legwork.queue q ON q.name = asked.name
 $function$;
 

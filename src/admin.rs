@@ -9,6 +9,7 @@
 mod access;
 mod api;
 mod connection;
+mod controls;
 mod credentials;
 mod debug;
 mod foreign;
@@ -26,6 +27,7 @@ mod tasks;
 pub use access::{Access, Role};
 pub use api::Configured;
 pub use connection::serve;
+pub use controls::{Controls, Held, OfFile, Reloaded, Stop, Wrong};
 pub use hosts::Hosts;
 pub use listener::{AdminError, Bound, adopt, bind};
 pub use routes::AdminState;

@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod completions;
 mod config;
+mod daemon;
 mod demo;
 mod enqueue;
 mod exit;
@@ -81,6 +82,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
         Command::Job(command) => finish(job::run(command, context)),
         Command::Queue(command) => finish(queue::run(command, context)),
+        Command::Daemon(command) => finish(daemon::run(command, context)),
         Command::Schedule(command) => finish(schedule::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
         Command::Profile(command) => finish(profile::run(&command, context)),

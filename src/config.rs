@@ -42,9 +42,9 @@ pub use schema::schema;
 pub use settings::{
     Admin, AdminToken, AdminTokens, CallbackSettings, Canary, CircuitSettings, Claim,
     CommandSettings, Complete, Daemon, Database, HandlerSettings, HeapProfiling, HttpSettings,
-    Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler, Profiling,
-    QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings,
-    Tracing,
+    Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Overrides, Pooler, Profiling,
+    QueueOverride, QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret,
+    SqlSettings, Tracing,
 };
 pub(crate) use settings::{NEEDS_PORT, NEEDS_SERVER};
 pub use show::Shown;

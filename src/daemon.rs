@@ -6,6 +6,7 @@
 mod builder;
 mod groups;
 mod lanes;
+mod may_start;
 mod reload;
 mod shutdown;
 mod signals;
@@ -20,7 +21,9 @@ pub use trial::TrialError;
 
 use crate::{
     admin::{self, AdminError, Bound},
-    config::{Environment, HandlerSettings, KindSettings, MissingUrl, Settings, Shutdown},
+    config::{
+        Environment, HandlerSettings, KindSettings, MissingUrl, Overrides, Settings, Shutdown,
+    },
     executor::{Callbacks, Handler, Registry, TypedHandler},
     handlers,
     job::KindName,
@@ -28,7 +31,6 @@ use crate::{
     postgres::{
         ConnectError, Connector, DbError, Watch,
         migrate::{self, SchemaCheck},
-        operations::Connection,
         roles,
     },
     supervise::Supervisor,
@@ -41,6 +43,8 @@ use crate::{
         systemd::{Notifier, NotifierError},
     },
 };
+use may_start::may_start;
+use reload::obey;
 use shutdown::Budget;
 use std::{net::TcpListener, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
@@ -72,6 +76,9 @@ pub enum StartError {
     /// What the role may do can't be looked at.
     #[error("the rights of the daemon's role can't be looked at")]
     CheckRights(#[source] DbError),
+    /// What was decided for queues can't be read.
+    #[error("what operators decided for queues can't be read")]
+    ReadOverrides(#[source] DbError),
     /// A kind has no handler.
     #[error("[[kind]] {0:?} says handler = \"rust\", but this program registers no handler for it")]
     NoHandler(String),
@@ -243,11 +250,18 @@ impl Daemon {
         )?;
         let health = Health::new(TICK);
         let (supervisor, loops) = (Supervisor::shown_in(&self.metrics), health.check("loops"));
+        let log = self.reload.as_ref().map(reload::Reload::filter);
+        let look = || {
+            supervisor.tell_late(&loops);
+            if let Some(log) = &log {
+                log.revert_when_due();
+            }
+        };
         // Beside the whole life: a database that is away at the start, or handlers that take their
         // time at the end, are no reason for a probe to have the daemon killed.
         tokio::select! {
             ended = self.live(&signals, &connector, &notifier, (&health, &supervisor)) => ended,
-            () = beat(&health, &notifier, || supervisor.tell_late(&loops)) => {
+            () = beat(&health, &notifier, look) => {
                 unreachable!("the beat has no end")
             }
         }
@@ -265,15 +279,16 @@ impl Daemon {
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
+        let admin = bound.map(|bound| (bound, self.controls(signals)));
         let told = (health, metrics, &self.callbacks);
-        let mut running = Running::new(supervisor, told, &self.settings, bound);
+        let mut running = Running::new(supervisor, told, &self.settings, admin);
         let stats = self.stats(schema);
 
         let schema = tokio::select! {
             schema = check_schema(connector, &pool, notifier, &self.wait) => schema.map(Some),
             () = signals.asked_to_stop() => Ok(None),
         };
-        let Ok(Some(found)) = schema else {
+        let Ok(Some((found, overrides))) = schema else {
             running.end_admin().await;
             schema?;
             // It held nothing yet, so it leaves nothing.
@@ -283,7 +298,7 @@ impl Daemon {
         let connector = connector.clone().watched(Watch::new(Arc::clone(metrics), pool));
         // From now on only who runs them holds them: one that a reload replaces is to go.
         let handlers = std::mem::take(&mut self.registry);
-        running.start((self, handlers), &connector, stats)?;
+        running.start((self, handlers), &connector, stats, (overrides, obey(signals)))?;
         health.enter(Phase::Ready);
         metrics.feed.tell(|| Occurrence::Daemon("daemon.ready"));
         notifier.ready();
@@ -434,7 +449,7 @@ async fn check_schema(
     pool: &Check,
     notifier: &Notifier,
     wait: &Wait,
-) -> Result<SchemaCheck, StartError> {
+) -> Result<(SchemaCheck, Overrides), StartError> {
     // What a look may take, connecting and asking, the pause after it, and some more.
     let within = 2 * (connector.step_max() + CONNECT_PAUSE_MAX);
     let mut pause = Duration::from_millis(200);
@@ -471,23 +486,11 @@ async fn check_schema(
     }
 }
 
-/// Whether this is a schema that the binary works with, and a role that may work on it.
-async fn may_start(connection: &mut Connection) -> Result<SchemaCheck, StartError> {
-    let schema = match migrate::check(connection).await {
-        Ok(SchemaCheck::Current) => SchemaCheck::Current,
-        Ok(other) => return Err(StartError::Schema(other)),
-        Err(error) => return Err(StartError::CheckSchema(error)),
-    };
-    match roles::may_run_jobs(connection).await {
-        Ok(true) => Ok(schema),
-        Ok(false) => Err(StartError::Rights),
-        Err(error) => Err(StartError::CheckRights(error)),
-    }
-}
-
 /// One look on a connection of its own, which ends with the look: a network that falls silent after
 /// the connect must not keep the daemon from ever starting.
-async fn look(connector: &Connector) -> Result<Result<SchemaCheck, StartError>, DbError> {
+async fn look(
+    connector: &Connector,
+) -> Result<Result<(SchemaCheck, Overrides), StartError>, DbError> {
     connector.refuse_pooler().await?;
     let mut connection = connector.connect_limited("start").await?;
     let limit = connector.statement_timeout();

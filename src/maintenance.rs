@@ -6,6 +6,7 @@
 
 mod bulk;
 mod canary;
+mod controller;
 mod doorbell;
 mod ender;
 mod listener;
@@ -18,6 +19,7 @@ mod stats;
 
 pub use bulk::go_on;
 pub use canary::Canary;
+pub use controller::{Controller, Obey, Told};
 pub use doorbell::Doorbell;
 pub use ender::end_abandoned;
 pub use listener::{Ears, listen};

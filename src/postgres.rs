@@ -42,7 +42,7 @@ pub use observe::{ObservedCount, ObservedJob, Observer};
 pub use session::{DbError, Session};
 pub use settle::{PostgresOutcomes, failures_as_text};
 pub use upkeep::{
-    Hold, LEFT_FOR, Looked, NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime, ScheduleRow,
-    Step, Stepped, Upkeep, WaitingCount,
+    Decided, Hold, LEFT_FOR, Looked, NextDue, PROMOTED_AT_ONCE, Promoted, QueueCount, RunTime,
+    ScheduleRow, Step, Stepped, Upkeep, WaitingCount, Wanted, decided,
 };
 pub use watch::Watch;

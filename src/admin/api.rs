@@ -11,7 +11,9 @@ pub(super) mod body;
 pub(super) mod bulk;
 pub(super) mod callbacks;
 pub(super) mod changes;
+pub(super) mod daemon;
 pub(super) mod daemons;
+pub(super) mod decisions;
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod jobs;
@@ -200,6 +202,23 @@ fn refusal_of_change(error: &OperationError) -> Refusal {
         Some("55000" | "23505") => Problem::WrongState,
         // no_data_found
         Some("P0002") => Problem::NoSuchJob,
+        _ => return refusal(error),
+    };
+    match std::error::Error::source(error).and_then(said) {
+        Some(said) => problem.because(said.message),
+        None => problem.into(),
+    }
+}
+
+/// The same of a decision: the functions of the database say by SQLSTATE what can't be meant.
+fn refusal_of_decision(error: &OperationError) -> Refusal {
+    let problem = match error.sqlstate().as_deref() {
+        // null_value_not_allowed, invalid_parameter_value
+        Some("22004" | "22023") => Problem::InvalidBody,
+        // object_not_in_prerequisite_state
+        Some("55000") => Problem::WrongState,
+        // no_data_found
+        Some("P0002") => Problem::NoSuchDaemon,
         _ => return refusal(error),
     };
     match std::error::Error::source(error).and_then(said) {

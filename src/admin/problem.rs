@@ -79,6 +79,8 @@ pub(super) enum Problem {
     NoSuchJob,
     /// Nobody knows that queue.
     NoSuchQueue,
+    /// There is no such daemon.
+    NoSuchDaemon,
     /// There is no such operation.
     NoSuchOperation,
     /// The database doesn't answer, or not in time.
@@ -93,6 +95,10 @@ pub(super) enum Problem {
     NoProfiles,
     /// It couldn't be taken.
     ProfileFailed,
+    /// The daemon is a part of a program that brought that itself.
+    OfTheProgram,
+    /// The configuration wasn't read again in time.
+    NotReloaded,
 }
 
 /// What all types of problems begin with.
@@ -196,7 +202,7 @@ impl Problem {
             Self::WrongState => (
                 StatusCode::CONFLICT,
                 "wrong-state",
-                "the job isn't in a state in which that can be done".into(),
+                "it isn't in a state in which that can be done".into(),
             ),
             Self::LeaseGone => (
                 StatusCode::GONE,
@@ -238,6 +244,11 @@ impl Problem {
                 "no-such-queue",
                 "no job, no daemon and no operator has named that queue".into(),
             ),
+            Self::NoSuchDaemon => (
+                StatusCode::NOT_FOUND,
+                "no-such-daemon",
+                "no daemon of that id has run within the last hour".into(),
+            ),
             Self::NoSuchOperation => (
                 StatusCode::NOT_FOUND,
                 "no-such-operation",
@@ -273,6 +284,16 @@ impl Problem {
                 "profile-failed",
                 "the profile couldn't be taken".into(),
             ),
+            Self::OfTheProgram => (
+                StatusCode::CONFLICT,
+                "of-the-program",
+                "the daemon is a part of a program that brought its settings and its log itself: they can't be had here".into(),
+            ),
+            Self::NotReloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not-reloaded",
+                "the configuration wasn't read again within 10 s: the daemon starts, and waits for its database, say".into(),
+            ),
         }
     }
 
@@ -297,6 +318,7 @@ impl Problem {
             self,
             Self::DatabaseUnavailable
                 | Self::AttemptBusy
+                | Self::NotReloaded
                 | Self::TooManyGuesses { .. }
                 | Self::RequestUnderWay
                 | Self::TooManyStreams

@@ -11,6 +11,7 @@ use super::{
         self, Configured,
         tags::{self, Known},
     },
+    controls::Controls,
     debug::{heap, pprof},
     health,
     hosts::Hosts,
@@ -76,6 +77,8 @@ pub struct AdminState {
     pub callbacks: Arc<Callbacks>,
     /// What makes spans of requests, where they go anywhere.
     pub tracer: Option<Arc<Tracer>>,
+    /// What it can have the daemon do.
+    pub controls: Controls,
 }
 
 /// Routes that probes and scrapes ask all day; they leave neither an access line nor a span.
@@ -104,7 +107,7 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::described(Method::GET, audience.into(), described, problems)
+        Self::described(audience.into(), described, problems)
     }
 
     /// What changes something.
@@ -113,7 +116,7 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::described(Method::POST, audience.into(), described, problems)
+        Self::described(audience.into(), described, problems)
     }
 
     /// What ends something.
@@ -122,16 +125,15 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::described(Method::DELETE, audience.into(), described, problems)
+        Self::described(audience.into(), described, problems)
     }
 
     fn described(
-        method: Method,
         audience: Audience,
         (schemas, paths, answer): UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        let (path, described) = only(paths);
+        let (method, path, described) = only(paths);
         Self { method, path, audience, problems, described, schemas, answer }
     }
 
@@ -149,11 +151,14 @@ impl Route {
 }
 
 /// The one operation that `routes!` describes of one handler.
-fn only(paths: Paths) -> (String, Operation) {
+fn only(paths: Paths) -> (Method, String, Operation) {
     let (path, item) = paths.paths.into_iter().next().expect("a handler has a path");
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let operations = [item.get, item.post, item.put, item.patch, item.delete];
-    let operation = operations.into_iter().flatten().next();
-    (path, operation.expect("a handler takes a method"))
+    let described = methods.into_iter().zip(operations);
+    let mut described = described.filter_map(|(method, operation)| Some((method, operation?)));
+    let (method, operation) = described.next().expect("a handler takes a method");
+    (method, path, operation)
 }
 
 /// Every route there is, who may ask it, and what may be wrong with that. The document is made of this table.
@@ -195,6 +200,18 @@ fn table() -> Vec<Route> {
         Route::changing(Operator, routes!(api::bulk::begin), api::OF_A_BULK),
         Route::reading(Viewer, routes!(api::bulk::show), api::OF_AN_OPERATION),
         Route::ending(Operator, routes!(api::bulk::cancel), api::OF_AN_OPERATION),
+        Route::changing(Operator, routes!(api::decisions::override_queue), api::decisions::OF_A_DECISION),
+        Route::changing(Operator, routes!(api::decisions::reset), api::decisions::OF_A_DECISION),
+        Route::changing(Operator, routes!(api::decisions::drain), api::decisions::OF_A_DECISION),
+        Route::changing(Role::Admin, routes!(api::decisions::quiet), api::decisions::OF_A_WORD),
+        Route::changing(Role::Admin, routes!(api::decisions::drain_daemon), api::decisions::OF_A_WORD),
+        Route::changing(Role::Admin, routes!(api::decisions::shut_down), api::decisions::OF_A_WORD),
+        Route::changing(Role::Admin, routes!(api::daemon::shutdown), api::daemon::OF_AN_END),
+        Route::reading(Role::Admin, routes!(api::daemon::configuration), api::daemon::OF_THE_DAEMON),
+        Route::changing(Role::Admin, routes!(api::daemon::reload), api::daemon::OF_A_RELOAD),
+        Route::changing(Role::Admin, routes!(api::daemon::validate), api::daemon::OF_A_COMMAND),
+        Route::reading(Role::Admin, routes!(api::daemon::log_level), api::daemon::OF_THE_DAEMON),
+        Route::changing(Role::Admin, routes!(api::daemon::change_log_level), api::daemon::OF_A_COMMAND),
         Route::reading(Role::Admin, routes!(pprof::index), &[]),
         Route::reading(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
         Route::reading(Role::Admin, routes!(heap::heap), heap::OF_A_HEAP_PROFILE),

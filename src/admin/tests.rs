@@ -48,11 +48,25 @@ fn state() -> AdminState {
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
         bulk: Arc::default(),
-        supervisor: Supervisor::default(),
-        attempts: Arc::default(),
+        supervisor,
+        attempts,
+        controls: Controls {
+            name: "a".into(),
+            stop: Arc::new(|_| {}),
+            configuration: None,
+            filter: None,
+        },
         callbacks: Arc::default(),
         tracer: None,
     }
+}
+
+/// A daemon with a file that it never reads again.
+fn of_a_file() -> Controls {
+    let held = tokio::sync::watch::Sender::new(Held::default()).subscribe();
+    let source = config::Source::without_file(config::Environment::of([("", ""); 0]));
+    let reload = Arc::new(|| tokio::sync::oneshot::channel().1);
+    Controls { configuration: Some(OfFile { source, held, reload }), ..state().controls }
 }
 
 /// Whoever knows these may ask.
@@ -111,7 +125,6 @@ fn body(answer: &str) -> &str {
 #[case::encoded_slash("/..%2f..%2fetc/passwd")]
 #[case::no_utf8("/%ff%fe")]
 #[case::slash_at_the_end("/metrics/")]
-#[case::drain("/api/v1/queues/default/drain")]
 #[case::run_now("/api/v1/jobs/1/run-now")]
 #[case::dashboard("/")]
 #[case::unknown("/api/v1/nothing")]

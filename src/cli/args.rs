@@ -9,8 +9,8 @@
 )]
 
 use super::{
-    bench, completions, config::ConfigCommand, demo, enqueue, healthcheck, job, man, migrate,
-    output::Format, profile, queue, run, schedule,
+    bench, completions, config::ConfigCommand, daemon, demo, enqueue, healthcheck, job, man,
+    migrate, output::Format, profile, queue, run, schedule,
 };
 use crate::telemetry::build;
 use clap::{Parser, Subcommand};
@@ -69,9 +69,12 @@ pub(super) enum Command {
     /// Look at jobs and change what becomes of them
     #[command(subcommand)]
     Job(job::JobCommand),
-    /// Look at queues, pause and resume them
+    /// Look at queues, pause and resume them, and decide their settings
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Look at the daemons of the database, and tell one to be quiet, to drain or to end
+    #[command(subcommand)]
+    Daemon(daemon::DaemonCommand),
     /// Look at schedules, and enqueue the job of one now
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),

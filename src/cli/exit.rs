@@ -331,7 +331,10 @@ fn of_starting(error: &StartError) -> Code {
         StartError::Connect(error) => of_nature(Nature::of_connect(error)),
         StartError::CheckSchema(_) if error.missing_role().is_some() => Code::Configuration,
         StartError::CheckSchema(error) => of_migrating(error),
-        StartError::CheckRights(_) | StartError::Thread(_) | StartError::Signals(_) => Code::Failed,
+        StartError::CheckRights(_)
+        | StartError::ReadOverrides(_)
+        | StartError::Thread(_)
+        | StartError::Signals(_) => Code::Failed,
         StartError::NoDatabase(_)
         | StartError::Rights
         | StartError::Admin(_)

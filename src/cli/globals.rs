@@ -93,6 +93,7 @@ impl Takes {
             | Command::Enqueue(_)
             | Command::Job(_)
             | Command::Queue(_)
+            | Command::Daemon(_)
             | Command::Schedule(_) => Self::ALL,
         }
     }

@@ -1,4 +1,6 @@
-//! `legwork queue`: look at queues, pause and resume them.
+//! `legwork queue`: look at queues, pause and resume them, and decide their settings.
+
+mod decide;
 
 use super::{Context, moment::relative, reason, table::Table};
 use crate::{
@@ -17,10 +19,15 @@ pub(super) enum QueueCommand {
     Pause {
         /// The queue
         name: QueueName,
-        /// Why, for the next person
-        #[arg(long, value_name = "TEXT", value_parser = reason)]
-        reason: Option<String>,
+        #[command(flatten)]
+        held: decide::ForAWhile,
     },
+    /// Decide a queue's concurrency or rate limit for all daemons, before what their files say
+    Set(decide::SetArguments),
+    /// Take away what was decided for a queue: what the daemons' files say holds again
+    Unset(decide::UnsetArguments),
+    /// Stop every daemon from claiming from a queue so that nothing of it runs any more
+    Drain(decide::DrainArguments),
     /// Let a paused queue run again
     Resume {
         /// The queue
@@ -40,16 +47,21 @@ struct Switched {
 }
 
 pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Result<()> {
-    let mut session = context.connect(Limit::Statement).await?;
     match command {
+        QueueCommand::Set(arguments) => decide::set(arguments, context).await?,
+        QueueCommand::Unset(arguments) => decide::unset(arguments, context).await?,
+        QueueCommand::Drain(arguments) => decide::drain(arguments, context).await?,
         QueueCommand::List => {
+            let mut session = context.connect(Limit::Statement).await?;
             let list = session.within(async |c| operations::list_queues(c).await).await?;
             context.output.show(&list, table)?;
         }
-        QueueCommand::Pause { name, reason } => {
-            let asker = Context::asker("queue pause", reason);
+        QueueCommand::Pause { name, held } => {
+            let mut session = context.connect(Limit::Statement).await?;
+            let end = held.end();
+            let asker = Context::asker("queue pause", held.reason);
             let pausing = async |c: &mut operations::Connection| {
-                operations::pause_queue(c, &name, &asker).await
+                operations::pause_queue(c, &name, end, &asker).await
             };
             let changed = session.within(pausing).await?;
             let shown = Switched { queue: name.to_string(), paused: true, changed };
@@ -60,6 +72,7 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
             );
         }
         QueueCommand::Resume { name, reason } => {
+            let mut session = context.connect(Limit::Statement).await?;
             let asker = Context::asker("queue resume", reason);
             let resuming = async |c: &mut operations::Connection| {
                 operations::resume_queue(c, &name, &asker).await

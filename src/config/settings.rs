@@ -5,10 +5,12 @@
 
 mod admin;
 mod http;
+mod overrides;
 mod tracing;
 
 pub use admin::{Admin, AdminToken, AdminTokens};
 pub use http::{CallbackSettings, CircuitSettings, HttpSettings, SigningSecret};
+pub use overrides::{Overrides, QueueOverride};
 pub use tracing::{Otlp, Tracing};
 
 use super::{function::FunctionName, url::DatabaseUrl};

@@ -31,6 +31,8 @@ pub struct Source {
     search: Vec<PathBuf>,
     flags: Vec<Flag>,
     environment: Environment,
+    /// What stands in the file's place.
+    text: Option<String>,
     pub(super) no_rust: bool,
 }
 
@@ -47,7 +49,8 @@ impl Source {
     /// `/etc/legwork/legwork.toml`, else none.
     pub fn new(environment: Environment) -> Self {
         let search = ["legwork.toml", "/etc/legwork/legwork.toml"].map(PathBuf::from).into();
-        Self { file: None, search, flags: Vec::new(), environment, no_rust: false }
+        let (file, flags, text) = (None, Vec::new(), None);
+        Self { file, search, flags, environment, text, no_rust: false }
     }
 
     /// The environment alone: no file is looked for.
@@ -59,6 +62,13 @@ impl Source {
     #[must_use]
     pub fn with_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.file = Some(file.into());
+        self
+    }
+
+    /// This text in the place of a file; mistakes name it `body`.
+    #[must_use]
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
         self
     }
 
@@ -92,6 +102,10 @@ impl Source {
 
     /// The file's text, if there is a file.
     pub(super) fn read(&self, mistakes: &mut Mistakes) -> Option<Text> {
+        if let Some(content) = self.text.clone() {
+            // Who may read it is a question of the file that it may become.
+            return Some(Text { path: Some("body".into()), content, world_readable: false });
+        }
         let named = self.environment.raw("LEGWORK_CONFIG").map(PathBuf::from);
         if let Some(path) = self.file.clone().or(named) {
             return read(&path).map_err(|why| mistakes.push(why, None)).ok();

@@ -5,29 +5,87 @@
 
 use super::{Daemon, Signals, wiring::Running};
 use crate::{
-    config::{self, Loaded, Settings, Source},
+    admin::{Controls, Held, OfFile, Reloaded, Stop, Wrong},
+    config::{self, Loaded, Overrides, Settings, Shown, Source},
+    maintenance::Obey,
+    postgres::Wanted,
     telemetry::{events, feed::Occurrence, logs::Filter, systemd::Notifier},
 };
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Where the configuration comes from, and what of it the process holds beside the daemon.
 pub(super) struct Reload {
     source: Source,
     filter: Filter,
+    /// What is shown of it.
+    held: watch::Sender<Held>,
+}
+
+impl Reload {
+    /// The log's filter.
+    pub(super) fn filter(&self) -> Filter {
+        self.filter.clone()
+    }
+
+    /// Shows what holds from now on: what was read, but for keys that wait for a restart.
+    fn show(&self, read: &Loaded, needs_restart: &[String]) {
+        self.held.send_modify(|held| {
+            let before = std::mem::take(&mut held.values);
+            let waits = |shown: &&Shown| needs_restart.contains(&shown.key);
+            let is = |shown: &Shown| before.iter().find(|old| old.key == shown.key).cloned();
+            let values = read.show().iter().filter_map(|shown| match Some(shown).filter(waits) {
+                Some(shown) => is(shown),
+                None => Some(shown.clone()),
+            });
+            held.values = values.collect();
+            held.needs_restart = needs_restart.to_vec();
+            held.file = file_of(read);
+        });
+    }
+}
+
+fn file_of(loaded: &Loaded) -> Option<String> {
+    loaded.file.as_ref().map(|file| file.display().to_string())
 }
 
 /// Keys that one line names; a file that differs in more is another file.
 const KEYS_NAMED: usize = 100;
 
 impl Daemon {
-    /// Reads this source again when the process gets HUP.
+    /// Reads this source again when the process gets HUP; `loaded` is what it came to at first.
     #[doc(hidden)]
     #[must_use]
-    pub fn reloaded_from(mut self, source: Source, filter: Filter) -> Self {
-        self.reload = Some(Reload { source, filter });
+    pub fn reloaded_from(mut self, source: Source, loaded: &Loaded, filter: Filter) -> Self {
+        let values = loaded.show().to_vec();
+        let held = Held { file: file_of(loaded), values, needs_restart: Vec::new() };
+        let held = watch::Sender::new(held);
+        self.reload = Some(Reload { source, filter, held });
         self
     }
 
-    /// Reloads whenever it is asked to; never returns.
+    /// What the admin port can have it do.
+    pub(super) fn controls(&self, signals: &Signals) -> Controls {
+        let told = signals.clone();
+        let stop = move |stop| {
+            let by = "admin port";
+            if stop == Stop::Now { told.told_to_stop_now(by) } else { told.told_to_stop(by) }
+        };
+        let of_file = |reload: &Reload| {
+            let asked = signals.clone();
+            let again = move || asked.reload_and_tell();
+            let (source, held) = (reload.source.clone(), reload.held.subscribe());
+            OfFile { source, held, reload: Arc::new(again) }
+        };
+        Controls {
+            name: self.settings.daemon.name.clone(),
+            stop: Arc::new(stop),
+            configuration: self.reload.as_ref().map(of_file),
+            filter: self.reload.as_ref().map(Reload::filter),
+        }
+    }
+
+    /// Reloads whenever it is asked to, and takes over what operators decide; never returns.
     pub(super) async fn reload_when_asked(
         &self,
         signals: &Signals,
@@ -35,11 +93,23 @@ impl Daemon {
         notifier: &Notifier,
     ) {
         let mut holding = self.settings.clone();
+        let (mut overrides, mut decided) = running.overrides();
         loop {
-            signals.asked_to_reload().await;
+            let curious = tokio::select! {
+                curious = signals.asked_to_reload() => curious,
+                Ok(()) = decided.changed() => {
+                    let newest = decided.borrow_and_update().clone();
+                    if newest != overrides {
+                        running.adopt(&holding, &holding, &newest);
+                        tell_decided(&holding, (&overrides, &newest));
+                        overrides = newest;
+                    }
+                    continue;
+                }
+            };
             notifier.reloading();
             let said = match &self.reload {
-                Some(reload) => self.reload(reload, &mut holding, running).await,
+                Some(reload) => self.reload(reload, (&mut holding, &overrides), running).await,
                 None => Err(refused([("this program reads no file again: restart it", None)])),
             };
             let metrics = &self.metrics.daemon.configuration;
@@ -48,23 +118,28 @@ impl Daemon {
             } else {
                 metrics.failed();
             }
-            running.health.warn("configuration", said.err());
+            running.health.warn("configuration", said.as_ref().err().map(|_| WRONG.into()));
+            let said = said.unwrap_or_else(Reloaded::refused);
+            for teller in curious {
+                // Who asked may have gone.
+                teller.send(said.clone()).ok();
+            }
             // Also where it failed: the daemon is as ready as it was, and systemd waits for the word.
             notifier.ready();
         }
     }
 
-    /// Takes over what it can; or says what people should know.
+    /// Takes over what it can; or says what is wrong.
     async fn reload(
         &self,
-        Reload { source, filter }: &Reload,
-        holding: &mut Settings,
+        reload: &Reload,
+        (holding, overrides): (&mut Settings, &Overrides),
         running: &Running,
-    ) -> Result<(), String> {
-        let source = source.clone();
+    ) -> Result<Reloaded, Vec<Wrong>> {
+        let source = reload.source.clone();
         // A file on a disk that hangs is no reason for the daemon to.
         let read = tokio::task::spawn_blocking(move || config::load(&source)).await;
-        let Loaded { settings, warnings, .. } = match read {
+        let loaded = match read {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(wrong)) => {
                 let mistakes = wrong.iter().map(|one| (one.message.as_str(), one.place.as_deref()));
@@ -72,10 +147,11 @@ impl Daemon {
             }
             Err(_panicked) => return Err(refused([("it can't be read", None)])),
         };
-        if let Err(error) = self.no_kind_lacks_a_handler(&settings) {
+        let (settings, warnings) = (&loaded.settings, &loaded.warnings);
+        if let Err(error) = self.no_kind_lacks_a_handler(settings) {
             return Err(refused([(error.to_string().as_str(), None)]));
         }
-        let taken = holding.with_changes_of(&settings);
+        let taken = holding.with_changes_of(settings);
         // What the file asks for must go with what stays as it is.
         let unable = taken.kinds_without_server().map(|kind| {
             let (name, why) = (kind.name.as_str(), config::NEEDS_SERVER);
@@ -89,31 +165,49 @@ impl Daemon {
         if !unable.is_empty() {
             return Err(refused(unable.iter().map(|why| (why.as_str(), None))));
         }
-        if let Err(error) = filter.set(&taken.log.filter) {
+        if let Err(error) = reload.filter.set(&taken.log.filter) {
             return Err(refused([(error.to_string().as_str(), None)]));
         }
-        for warning in &warnings {
+        for warning in warnings {
             tracing::warn!("{warning}");
         }
-        running.adopt(holding, &taken);
-        tell(&holding.differences(&taken), &taken.differences(&settings));
+        running.adopt(holding, &taken, overrides);
+        let (changed, needs_restart) = (holding.differences(&taken), taken.differences(settings));
+        tell(&changed, &needs_restart);
+        reload.show(&loaded, &needs_restart);
         running.metrics.feed.tell(|| Occurrence::Daemon("daemon.reloaded"));
         *holding = taken;
-        Ok(())
+        let (warnings, mistakes) = (warnings.clone(), Vec::new());
+        Ok(Reloaded { reloaded: true, changed, needs_restart, warnings, mistakes })
     }
 }
 
-/// Names each mistake in the log; gives the sentence for readiness.
-fn refused<'m>(mistakes: impl IntoIterator<Item = (&'m str, Option<&'m str>)>) -> String {
-    for (message, place) in mistakes {
+/// Has signals do what operators tell this daemon by the database.
+pub(super) fn obey(signals: &Signals) -> Obey {
+    const BY: &str = "database";
+    let signals = signals.clone();
+    Arc::new(move |wanted| match wanted {
+        Wanted::Quiet => signals.quiet(BY),
+        Wanted::Drain => signals.told_to_stop(BY),
+        Wanted::Shutdown => signals.told_to_stop_now(BY),
+    })
+}
+
+/// What readiness says of a configuration that wasn't taken.
+const WRONG: &str = "it wasn't reloaded, the one before holds; the log says why";
+
+/// Names each mistake in the log, and gives them.
+fn refused<'m>(mistakes: impl IntoIterator<Item = (&'m str, Option<&'m str>)>) -> Vec<Wrong> {
+    let refused = mistakes.into_iter().map(|(message, place)| {
         tracing::error!(
             event = events::CONFIG_RELOAD_FAILED,
             error.message = message,
             config.place = place,
             "the configuration isn't reloaded, the one before holds: {message}"
         );
-    }
-    "it wasn't reloaded, the one before holds; the log says why".into()
+        Wrong { message: message.to_owned(), place: place.map(str::to_owned) }
+    });
+    refused.collect()
 }
 
 fn tell(changed: &[String], needs_restart: &[String]) {
@@ -128,6 +222,19 @@ fn tell(changed: &[String], needs_restart: &[String]) {
             config.changed = changed,
             config.needs_restart = needs_restart,
             "the configuration was read again; these keys changed and need a restart: {needs_restart}"
+        );
+    }
+}
+
+fn tell_decided(holding: &Settings, (before, after): (&Overrides, &Overrides)) {
+    let (before, after) = (holding.with_overrides(before), holding.with_overrides(after));
+    let changed = before.differences(&after);
+    // What was decided for queues of others is nothing to tell of.
+    if !changed.is_empty() {
+        tracing::info!(
+            event = events::QUEUE_OVERRIDDEN,
+            config.changed = named(&changed),
+            "operators decided otherwise for queues, or what they decided has ended"
         );
     }
 }

@@ -1,11 +1,15 @@
 //! What the process is told from outside: TERM and INT, the first drains and the second forces; TSTP,
-//! claim nothing more; USR1, say what runs; HUP, read the configuration again.
+//! claim nothing more; USR1, say what runs; HUP, read the configuration again. What the admin port asks for goes
+//! the same way.
 
-use crate::telemetry::events;
-use std::{io, sync::Arc};
+use crate::{admin::Reloaded, telemetry::events};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, watch},
+    sync::{Notify, oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,13 +20,18 @@ pub struct Signals {
     quiet: CancellationToken,
     list: Arc<Notify>,
     reload: Arc<Notify>,
+    /// Who wants to be told how the next reload went.
+    curious: Arc<Mutex<Vec<Teller>>>,
 }
+
+/// Tells somebody how a reload went.
+pub(super) type Teller = oneshot::Sender<Reloaded>;
 
 impl Default for Signals {
     /// Listens to nothing; for programs that stop the daemon themselves.
     fn default() -> Self {
         let (stops, quiet) = (watch::Sender::new(0), CancellationToken::new());
-        Self { stops, quiet, list: Arc::default(), reload: Arc::default() }
+        Self { stops, quiet, list: Arc::default(), reload: Arc::default(), curious: Arc::default() }
     }
 }
 
@@ -64,22 +73,29 @@ impl Signals {
             tokio::select! {
                 _ = caught.term.recv() => self.told_to_stop("TERM"),
                 _ = caught.int.recv() => self.told_to_stop("INT"),
-                _ = caught.tstp.recv() => self.quiet(),
+                _ = caught.tstp.recv() => self.quiet("TSTP"),
                 _ = caught.usr1.recv() => self.list(),
                 _ = caught.hup.recv() => {
-                    if caught.hangup_stops { self.told_to_stop("HUP") } else { self.reload() }
+                    if caught.hangup_stops { self.told_to_stop("HUP") } else { self.reload("HUP") }
                 }
             }
         }
     }
 
-    fn told_to_stop(&self, signal: &'static str) {
+    /// Asks the daemon to stop, and says by whom.
+    pub(super) fn told_to_stop(&self, signal: &'static str) {
         tracing::info!(
             event = events::SIGNAL_RECEIVED,
             signal,
             "told to stop; told twice, at once"
         );
         self.stop();
+    }
+
+    /// Asks the daemon to stop at once, however often it was asked to, and says by whom.
+    pub(super) fn told_to_stop_now(&self, signal: &'static str) {
+        tracing::info!(event = events::SIGNAL_RECEIVED, signal, "told to stop at once");
+        self.stops.send_modify(|asked| *asked = asked.saturating_add(2));
     }
 
     /// Asks the daemon to stop; asked twice, at once.
@@ -89,10 +105,10 @@ impl Signals {
 
     /// Asks the daemon to claim nothing more. What it has runs on, and it stays up until it is
     /// asked to stop.
-    pub fn quiet(&self) {
+    pub fn quiet(&self, signal: &'static str) {
         tracing::warn!(
             event = events::SIGNAL_RECEIVED,
-            signal = "TSTP",
+            signal,
             "nothing more is claimed; running jobs go on, and TERM ends the daemon"
         );
         self.quiet.cancel();
@@ -105,18 +121,35 @@ impl Signals {
 
     /// Asks the daemon to read its configuration again. Asked several times before it does, it does
     /// once.
-    pub fn reload(&self) {
+    pub fn reload(&self, signal: &'static str) {
         tracing::info!(
             event = events::SIGNAL_RECEIVED,
-            signal = "HUP",
+            signal,
             "told to read the configuration again"
         );
         self.reload.notify_one();
     }
 
-    /// Waits until it is asked to read its configuration again.
-    pub(super) async fn asked_to_reload(&self) {
+    /// The same; what comes says how the first reload went that begins from now on.
+    pub(super) fn reload_and_tell(&self) -> oneshot::Receiver<Reloaded> {
+        let (teller, told) = oneshot::channel();
+        let mut curious = self.curious();
+        // Who has gone needs no word; those who are left are requests of the port, which are few.
+        curious.retain(|teller| !teller.is_closed());
+        curious.push(teller);
+        drop(curious);
+        self.reload("admin port");
+        told
+    }
+
+    fn curious(&self) -> MutexGuard<'_, Vec<Teller>> {
+        self.curious.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it is asked to read its configuration again; gives those who want to know how that goes.
+    pub(super) async fn asked_to_reload(&self) -> Vec<Teller> {
         self.reload.notified().await;
+        std::mem::take(&mut self.curious())
     }
 
     /// Cancelled once it was asked to be quiet.

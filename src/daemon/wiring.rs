@@ -15,14 +15,14 @@ use super::{
     shutdown,
 };
 use crate::{
-    admin::{self, Access, AdminState, Bound, Hosts},
+    admin::{self, Access, AdminState, Bound, Controls, Hosts},
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
-    config::Settings,
+    config::{Overrides, Settings},
     executor::{Callbacks, Registry},
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{Doorbell, Stats},
+    maintenance::{Doorbell, Obey, Stats},
     postgres::{
         Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
         Upkeep,
@@ -77,6 +77,8 @@ pub(super) struct Running {
     pub(super) attempts: Arc<worker::Running>,
     lanes: Arc<Mutex<Lanes>>,
     told: Told,
+    /// What operators had decided at the start.
+    began_with: Overrides,
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
@@ -99,7 +101,7 @@ impl Running {
         supervisor: &Supervisor,
         (health, metrics, callbacks): (&Arc<Health>, &Arc<Metrics>, &Arc<Callbacks>),
         settings: &Settings,
-        bound: Option<Bound>,
+        admin: Option<(Bound, Controls)>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
         let mut running = Self {
@@ -120,6 +122,7 @@ impl Running {
             attempts: Arc::default(),
             lanes: Arc::default(),
             told: Told::default(),
+            began_with: Overrides::default(),
             held: Arc::default(),
             heartbeat: None,
             upkeep: None,
@@ -128,7 +131,7 @@ impl Running {
             hints: Arc::default(),
         };
         running.start_exporter(settings);
-        if let Some(bound) = bound {
+        if let Some((bound, controls)) = admin {
             // Before anything can be asked.
             running.told.configure(settings);
             let state = AdminState {
@@ -141,6 +144,7 @@ impl Running {
                 bulk: Arc::clone(&running.told.bulk),
                 supervisor: supervisor.clone(),
                 attempts: Arc::clone(&running.attempts),
+                controls,
                 callbacks: Arc::clone(callbacks),
                 tracer: running.tracer.clone(),
             };
@@ -166,6 +170,7 @@ impl Running {
         (daemon, registry): (&Daemon, Registry),
         connector: &Connector,
         stats: Stats,
+        (overrides, obey): (Overrides, Obey),
     ) -> Result<(), StartError> {
         let settings = &daemon.settings;
         let bell = Bell::default();
@@ -175,7 +180,10 @@ impl Running {
         let registry = handlers::with_functions(registry, &settings.kinds, &functions);
         self.functions = Some(functions);
         let horizon = Arc::new(AtomicI64::new(0));
-        let lanes = lanes(settings);
+        // What was decided holds before anything is claimed.
+        let lanes = lanes(&settings.with_overrides(&overrides));
+        self.told.overrides.send_replace(overrides.clone());
+        self.began_with = overrides;
         let queues = lanes.iter().map(Lane::load).collect();
         let kept = settings.queues.iter().map(|q| (q.name.clone(), q.retention)).collect();
         self.told.tell(settings, load(queues, settings, self.quiet.clone()), kept);
@@ -210,6 +218,8 @@ impl Running {
         let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases.clone(), doorbell));
+        let controlled = (settings, connector);
+        self.start_controller(controlled, (&upkeep, &leases), (&bell, obey));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
             self.start_scheduler(connector, (&upkeep, &leases));

@@ -28,12 +28,23 @@ pub struct Ears {
     pub bell: Bell,
     /// Notified for cancel requests.
     pub cancel: Arc<Notify>,
+    /// Notified for what operators decide.
+    pub control: Arc<Notify>,
     /// Readiness: whether wake-ups arrive.
     pub check: Check,
     /// Told whether somebody listens.
     pub hints: Arc<Hints>,
     /// The daemon's metrics.
     pub metrics: Arc<Metrics>,
+}
+
+impl Ears {
+    /// Anything may have been announced.
+    fn hear_all(&self) {
+        self.bell.ring();
+        self.cancel.notify_one();
+        self.control.notify_one();
+    }
 }
 
 /// Listens until told to stop; reconnects by itself. Polls go on meanwhile.
@@ -92,8 +103,7 @@ async fn hear(connector: &Connector, ears: &Ears, session: &Session) -> Result<(
     ears.hints.heard.store(true, Ordering::Release);
     tracing::info!(event = events::LISTENER_CONNECTED, "wake-ups arrive");
     // Whatever was announced before we listened is looked for now.
-    ears.bell.ring();
-    ears.cancel.notify_one();
+    ears.hear_all();
     loop {
         // Silence is probed, so that hearing is a step like any other.
         supervise::step();
@@ -103,10 +113,8 @@ async fn hear(connector: &Connector, ears: &Ears, session: &Session) -> Result<(
                 ears.hints.rang();
             }
             Notice::Cancel => ears.cancel.notify_one(),
-            Notice::Reconnected => {
-                ears.bell.ring();
-                ears.cancel.notify_one();
-            }
+            Notice::Control => ears.control.notify_one(),
+            Notice::Reconnected => ears.hear_all(),
             Notice::Quiet => {}
         }
     }

@@ -13,6 +13,8 @@ pub enum Notice {
     Jobs,
     /// Somebody may have cancelled a running job.
     Cancel,
+    /// An operator may have decided something.
+    Control,
     /// The connection broke and is back: anything may have been missed.
     Reconnected,
     /// Nothing for a while; the connection answered a probe.
@@ -23,6 +25,8 @@ pub enum Notice {
 const JOBS: &str = "legwork";
 /// Where cancel requests are announced.
 const CANCEL: &str = "legwork_cancel";
+/// Where operators' decisions are announced.
+const CONTROL: &str = "legwork_control";
 /// A connection that has been silent for this long is probed: one whose server vanished says nothing.
 const PROBE_AFTER: Duration = Duration::from_secs(10);
 /// How long LISTEN and probes may take.
@@ -61,7 +65,7 @@ impl Listener {
             listening.eager_reconnect(false);
             let mut listener = Self { listening: Some(listening), connector: connector.clone() };
             if let Some(listening) = &mut listener.listening {
-                listening.listen_all([JOBS, CANCEL]).await?;
+                listening.listen_all([JOBS, CANCEL, CONTROL]).await?;
             }
             Ok::<_, sqlx::Error>(listener)
         };
@@ -77,6 +81,7 @@ impl Listener {
         let Some(listening) = &mut self.listening else { return self.reconnect().await };
         match timeout(PROBE_AFTER, listening.try_recv()).await {
             Ok(Ok(Some(notice))) if notice.channel() == CANCEL => Ok(Notice::Cancel),
+            Ok(Ok(Some(notice))) if notice.channel() == CONTROL => Ok(Notice::Control),
             Ok(Ok(Some(_))) => Ok(Notice::Jobs),
             Ok(Ok(None)) => self.reconnect().await,
             Ok(Err(error)) => Err(DbError::Statement(error)),

@@ -13,6 +13,7 @@ mod batch;
 mod bulk;
 mod change;
 mod daemons;
+mod decisions;
 mod enqueue;
 mod error;
 mod jobs;
@@ -35,6 +36,7 @@ pub use bulk::{
 };
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};
+pub use decisions::{End, drain_queue, note, override_queue, reset_queue, tell_daemon};
 pub(in crate::postgres) use enqueue::insert;
 pub use enqueue::{Placed, enqueue_job, enqueue_or_find};
 pub use error::OperationError;
@@ -44,9 +46,9 @@ pub use list::{Extent, JobFilter, JobPage, JobSummary, PAGE_MAX, Since, list_job
 pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use once::{Answer, Once, Request, Turn, enqueue_once, keep_answer, take_turn};
 pub use queues::{
-    DaemonShare, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail, QueueList,
-    QueueRow, QueueSettingsFrom, REASON_MAX_BYTES, RetentionSeconds, list_queues, pause_queue,
-    resume_queue, show_queue,
+    DaemonShare, DecidedSetting, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail,
+    QueueList, QueueRow, QueueSettingsFrom, QueueState, REASON_MAX_BYTES, RetentionSeconds,
+    list_queues, pause_queue, resume_queue, show_queue,
 };
 pub use schedules::{
     Ran, ScheduleList, ScheduleState, list_schedules, look_at_schedules, run_schedule,

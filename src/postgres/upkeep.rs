@@ -6,10 +6,12 @@
 //! rows.
 
 mod bulk;
+mod decided;
 mod expiry;
 mod rescue;
 mod schedule;
 
+pub use decided::{Decided, Wanted, decided};
 pub use schedule::{Hold, LEFT_FOR, Looked, ScheduleRow, Step, Stepped};
 
 use super::{Connector, DbError, Session, apart, migrate::SchemaCheck};

@@ -33,6 +33,7 @@ events! {
     DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.", ["error.type", "error.message", "exit_code", "config.place", "help"];
     CONFIG_RELOADED = "config.reloaded", "HUP was sent, and the configuration was read again: `config.changed` are the keys that hold from now on, `config.needs_restart` those that changed and hold with the next start.", ["config.changed", "config.needs_restart"];
     CONFIG_RELOAD_FAILED = "config.reload_failed", "HUP was sent, and the configuration is wrong, or can't be read again: the one before holds. A line for each mistake.", ["error.message", "config.place"];
+    LOG_FILTER_CHANGED = "log.filter_changed", "An operator asked for another filter of the log, `until` when it ends by itself; or it has ended.", ["log.filter", "until"];
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.", ["daemon.id"];
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.", ["phase", "reason", "done", "duration_ms"];
     SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["lease.token", "running_seconds", "jobs", "job.ids"];
@@ -74,6 +75,8 @@ events! {
     PARTITION_KEPT = "partition.kept", "A partition of the history that is past can't be dropped; it is tried again in an hour.", ["partition", "error.message"];
     QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.", ["job.queue"];
     QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
+    QUEUE_OVERRIDDEN = "queue.overridden", "Operators decided otherwise for queues, or what they decided has ended: `config.changed` are the keys of these queues that hold otherwise from now on.", ["config.changed"];
+    AUDIT_MISSED = "audit.missed", "An operator had this daemon do something (`action`), and the database didn't take the note of it.", ["action"];
     REQUEST_FAILED = "request.failed", "A request to a receiver wasn't made: the daemon lacks something, or the address may not be reached; mend it. As a warning: the receiver had no room for one more; lower the concurrency where it happens often.", ["error.message"];
     CIRCUIT_OPENED = "circuit.opened", "Requests to a `receiver` of an http kind failed `failures` times in a row: its jobs are parked, uncharged, and each `open_seconds` one is sent to see.", ["receiver", "failures", "open_seconds"];
     CIRCUIT_CLOSED = "circuit.closed", "The receiver answers well again: all jobs of its kind are sent.", ["receiver"];

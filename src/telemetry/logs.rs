@@ -5,6 +5,7 @@
 //! which are counted, and never work. Storms are cut short per call site. It decides neither levels
 //! nor messages, and the rooms never hand it a payload.
 
+mod filter;
 mod last_words;
 mod layer;
 mod line;
@@ -12,11 +13,13 @@ mod scope;
 mod throttle;
 mod writer;
 
+pub use filter::{Filter, Level};
 pub use last_words::{LastWords, say_last};
 pub use scope::JobScope;
 pub use writer::{Losses, Writer};
 
 use crate::config::{Log, LogFormat};
+use filter::read;
 use layer::{Lines, Voice};
 use line::Style;
 use std::{
@@ -25,7 +28,7 @@ use std::{
     time::Duration,
 };
 use tracing::Subscriber;
-use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, reload};
+use tracing_subscriber::{Layer, layer::SubscriberExt, reload};
 
 /// Why logging couldn't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -51,28 +54,9 @@ pub struct Logs {
     filter: Filter,
 }
 
-/// Which lines appear. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Filter(reload::Handle<EnvFilter, Registry>);
-
-impl Filter {
-    /// From now on these.
-    pub fn set(&self, filter: &str) -> Result<(), LogsError> {
-        Ok(self.0.reload(read(filter)?)?)
-    }
-}
-
 /// The driver's target for what Postgres says beside its answers, `RAISE NOTICE` in a function or a
 /// trigger, say: as much as those like, and perhaps of payloads. It appears where it is asked for by name.
 const NOTICES: &str = "sqlx::postgres::notice";
-
-fn read(filter: &str) -> Result<EnvFilter, LogsError> {
-    let read = EnvFilter::try_new(filter)?;
-    if filter.split(',').any(|part| part.trim_start().starts_with(NOTICES)) {
-        return Ok(read);
-    }
-    Ok(read.add_directive(format!("{NOTICES}=off").parse()?))
-}
 
 impl Logs {
     /// What was lost so far, for the metrics.
@@ -124,9 +108,10 @@ fn subscriber(
     voice: Arc<Voice>,
     writer: Writer,
 ) -> Result<(impl Subscriber + Send + Sync + use<>, Filter), LogsError> {
-    let (filter, handle) = reload::Layer::new(read(filter)?);
+    let (layer, handle) = reload::Layer::new(read(filter)?);
     let lines = Lines::new(voice, writer);
-    Ok((tracing_subscriber::registry().with(lines.with_filter(filter)), Filter(handle)))
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(layer));
+    Ok((subscriber, Filter::new(handle, filter)))
 }
 
 /// A panic becomes a line like any other instead of several on standard error, which nobody reads

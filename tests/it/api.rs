@@ -5,6 +5,8 @@ mod audit;
 mod batch;
 mod bulk;
 mod changed;
+mod daemon_itself;
+mod decided;
 mod described;
 mod enqueued;
 mod events;
@@ -61,9 +63,23 @@ async fn ask(at: SocketAddr, method: &str, path: &str) -> Answer {
 
 /// Changes something, by this body of this type.
 async fn post_as(daemon: &Daemon, path: &str, kind: &str, body: &str) -> Answer {
+    change_as(daemon, "POST", path, (kind, body)).await
+}
+
+/// Changes something by this method.
+async fn change(daemon: &Daemon, method: &str, path: &str, body: &str) -> Answer {
+    change_as(daemon, method, path, ("application/json", body)).await
+}
+
+async fn change_as(
+    daemon: &Daemon,
+    method: &str,
+    path: &str,
+    (kind, body): (&str, &str),
+) -> Answer {
     let length = body.len();
     let head = format!(
-        "POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
     );
     send(daemon.admin().await, &(head + body)).await
 }

@@ -27,6 +27,7 @@ mod library;
 mod locks;
 mod migrations;
 mod operators;
+mod overrides;
 mod pipeline;
 mod plans;
 mod pooler;

@@ -10,6 +10,7 @@ use super::{
     },
     asking::{Asking, Why},
     body::Said,
+    decisions::{ForAWhile, decide, end},
     job,
     query::{Asked, Nothing},
     queue, refusal_of_change, shown,
@@ -181,11 +182,12 @@ pub(super) fn delay(text: &str) -> Result<Duration, Refusal> {
 
 /// Stop every daemon from claiming from a queue; what runs goes on
 ///
-/// A reason that is given of a queue that is paused already replaces the one it has.
+/// Until `until`, for `for`, or until somebody resumes it. A reason or an end that is given of a queue that is paused
+/// already replaces the one it has.
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/pause", operation_id = "pause_queue", tag = "queues",
     params(("queue" = String, Path, description = "Its name.", example = "default"),
         ("If-Match" = Option<String>, Header, description = "Only while nobody has paused or resumed it since this ETag.")),
-    request_body(content = Why, example = json!({ "reason": "the mail provider is down" })),
+    request_body(content = ForAWhile, example = json!({ "reason": "the mail provider is down", "for": "1h" })),
     responses((status = 200, description = "How it stands.", body = Switched,
         example = json!({ "queue": "default", "paused": true, "changed": true }))))]
 pub(in crate::admin) async fn pause(
@@ -193,13 +195,14 @@ pub(in crate::admin) async fn pause(
     Path(name): Path<String>,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
-    Said(Why { reason }): Said<Why>,
+    Said(ForAWhile { time, until, reason }): Said<ForAWhile>,
 ) -> Result<Response, Refusal> {
     let name = queue(&name)?;
+    let end = end(time.as_deref(), until.as_deref())?;
     let asker = asking.because(reason)?;
     let queue = name.to_string();
-    let changed = super::ask(&state, move |c| {
-        async move { operations::pause_queue(c, &name, &asker).await }.boxed()
+    let changed = decide(&state, move |c| {
+        async move { operations::pause_queue(c, &name, end, &asker).await }.boxed()
     });
     let changed = changed.await?;
     shown(&Switched { queue, paused: true, changed })

@@ -17,7 +17,7 @@ use futures::FutureExt;
     responses((status = 200, description = "They.", body = DaemonList, example = json!({
         "now": "2026-03-01T12:00:00.000000Z",
         "daemons": [{ "id": "-4611686018427387904", "name": "a", "version": "0.1.0", "hostname": "web-1",
-            "state": "live", "started_at": "2026-03-01T09:00:00.000000Z", "heartbeat_age_seconds": 2.5,
+            "state": "live", "wanted": null, "started_at": "2026-03-01T09:00:00.000000Z", "heartbeat_age_seconds": 2.5,
             "expires_at": "2026-03-01T12:00:27.000000Z", "died_at": null, "running": 10,
             "queues": ["default"], "kinds": ["send_email"] }],
     }))))]

@@ -5,18 +5,32 @@
 
 use super::Running;
 use crate::{
-    config::{KindSettings, Settings},
+    config::{KindSettings, Overrides, Settings},
     executor::Registry,
     handlers,
 };
+use tokio::sync::watch;
 
 impl Running {
-    /// Goes over from these settings to those.
-    pub(in crate::daemon) fn adopt(&self, before: &Settings, after: &Settings) {
+    /// Goes over from these settings to those; what operators decided goes before what they say of queues.
+    pub(in crate::daemon) fn adopt(
+        &self,
+        before: &Settings,
+        after: &Settings,
+        overrides: &Overrides,
+    ) {
         let registry = self.handlers_of(before, after);
-        let (load, kept) = self.change_lanes(after, registry);
+        let (load, kept) = self.change_lanes(&after.with_overrides(overrides), registry);
         self.told.tell(after, load, kept);
         self.left.notify_one();
+    }
+
+    /// What operators had decided when the lanes were opened, and what they decide since.
+    pub(in crate::daemon) fn overrides(&self) -> (Overrides, watch::Receiver<Overrides>) {
+        let mut decided = self.told.overrides.subscribe();
+        // Something may have come meanwhile.
+        decided.mark_changed();
+        (self.began_with.clone(), decided)
     }
 
     /// A handler for every kind.

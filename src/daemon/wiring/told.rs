@@ -3,7 +3,8 @@
 use crate::{
     admin::Configured,
     config::{
-        AdminTokens, HandlerSettings, HeapProfiling, Kept, ScheduleSettings, Settings, SqlSettings,
+        AdminTokens, HandlerSettings, HeapProfiling, Kept, Overrides, ScheduleSettings, Settings,
+        SqlSettings,
     },
     postgres::Load,
     profile::heap,
@@ -29,6 +30,10 @@ pub(super) struct Told {
     pub(super) tokens: watch::Sender<AdminTokens>,
     /// For the same: what it shows of the file.
     pub(super) configured: watch::Sender<Configured>,
+    /// What operators decided, as the controller last read it; then it is adopted as a file is.
+    pub(super) overrides: watch::Sender<Overrides>,
+    /// Wakes the controller.
+    pub(super) controller: Arc<Notify>,
 }
 
 impl Told {

@@ -5,7 +5,9 @@ use crate::{
     claimer::Bell,
     config::Settings,
     heartbeat::{LeaseTimes, Leases},
-    maintenance::{self, Canary, Doorbell, Ears, Promoter, Pruner, Rescuer, Scheduler},
+    maintenance::{
+        self, Canary, Controller, Doorbell, Ears, Obey, Promoter, Pruner, Rescuer, Scheduler,
+    },
     postgres::{Connector, DbError, Upkeep},
     supervise::{self, ExitPolicy, WaitPoint, at},
 };
@@ -27,6 +29,7 @@ impl Running {
         let ears = Arc::new(Ears {
             bell: bell.clone(),
             cancel: Arc::new(Notify::new()),
+            control: Arc::clone(&self.told.controller),
             check: self.health.check("listener"),
             hints: Arc::clone(&self.hints),
             metrics: Arc::clone(&self.metrics),
@@ -112,6 +115,29 @@ impl Running {
             async move { maintenance::cancel_requested(&up, &leases, &running).await }
         });
         self.start_history(upkeep, survey);
+    }
+
+    /// Brings here what operators decide, to the very end: who drains may be told to end at once.
+    pub(super) fn start_controller(
+        &self,
+        (settings, connector): (&Settings, &Connector),
+        (upkeep, leases): (&Arc<Upkeep>, &Leases),
+        (bell, obey): (&Bell, Obey),
+    ) {
+        let overrides = self.told.overrides.clone();
+        let told = maintenance::Told { overrides, obey, bell: bell.clone() };
+        let interval = settings.daemon.heartbeat_interval;
+        let controller = Controller::new(Arc::clone(upkeep), leases.clone(), interval, told);
+        let (controller, stop) = (Arc::new(Mutex::new(controller)), self.stop_cancelling.clone());
+        let woken = Arc::clone(&self.told.controller);
+        let limit = steps::of_statements(connector);
+        self.supervisor.spawn_watched("controller", ExitPolicy::Restart, limit, move || {
+            let controller = Arc::clone(&controller);
+            maintenance::punctually("controller", stop.clone(), Arc::clone(&woken), move || {
+                let controller = Arc::clone(&controller);
+                async move { controller.lock().await.round().await }
+            })
+        });
     }
 
     /// Enqueues the jobs of schedules. Without any it asks nothing until a reload brings one.

@@ -42,7 +42,8 @@ const SCRIPTS: &[Script] = &[
     script!(6, "0006", "roles"),
     script!(7, "0007", "schedule"),
     script!(8, "0008", "audit"),
-    script!(9, "0009", "request"),
+    script!(9, "0009", "override"),
+    script!(10, "0010", "request"),
 ];
 
 /// The schema version this binary works with.

@@ -33,6 +33,8 @@ pub struct DaemonRow {
     pub hostname: Option<String>,
     /// How it is.
     pub state: DaemonState,
+    /// What it was told by the database: `quiet`, `drain` or `shutdown`.
+    pub wanted: Option<String>,
     /// When it registered.
     #[schema(format = DateTime)]
     pub started_at: String,

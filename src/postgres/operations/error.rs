@@ -91,6 +91,18 @@ pub enum OperationError {
     /// The queue wasn't resumed.
     #[error("couldn't resume the queue")]
     ResumeQueue(#[source] sqlx::Error),
+    /// Nothing was decided for the queue.
+    #[error("couldn't override the queue's settings")]
+    OverrideQueue(#[source] sqlx::Error),
+    /// What was decided for the queue stays.
+    #[error("couldn't take the queue's overrides away")]
+    ResetQueue(#[source] sqlx::Error),
+    /// The daemon wasn't told.
+    #[error("couldn't tell the daemon")]
+    TellDaemon(#[source] sqlx::Error),
+    /// What was done couldn't be noted.
+    #[error("couldn't note what was done")]
+    Note(#[source] sqlx::Error),
     /// How far schedules are couldn't be read.
     #[error("couldn't read how far the schedules are")]
     LookAtSchedules(#[source] sqlx::Error),
@@ -150,7 +162,7 @@ impl OperationError {
             | Self::ListNotes(_)
             | Self::ShowOperation(_)
             | Self::LookAtSchedules(_) => roles::READ,
-            Self::RunSchedule(_) => roles::DAEMON,
+            Self::RunSchedule(_) | Self::Note(_) => roles::DAEMON,
             _ => roles::OPERATOR,
         })
     }
@@ -191,6 +203,10 @@ impl OperationError {
             | Self::CancelBulk(source)
             | Self::PauseQueue(source)
             | Self::ResumeQueue(source)
+            | Self::OverrideQueue(source)
+            | Self::ResetQueue(source)
+            | Self::TellDaemon(source)
+            | Self::Note(source)
             | Self::LookAtSchedules(source)
             | Self::RunSchedule(source) => Some(source),
             Self::NoAddress

@@ -3,7 +3,7 @@
 //! A queue exists where somebody names it, so the list is gathered from jobs, rows and daemons; a queue
 //! whose jobs nobody serves is the one that people look for.
 
-use super::{Asker, Connection, OperationError, traced::traced};
+use super::{Asker, Connection, End, OperationError, traced::traced};
 use crate::{
     config::QueueSettings,
     job::{QueueName, Retention},
@@ -53,6 +53,8 @@ pub struct QueueDetail {
     pub name: String,
     /// Whether claiming from it is stopped.
     pub paused: bool,
+    /// Whether jobs of it are claimed and run.
+    pub state: QueueState,
     /// Its unfinished jobs.
     pub depth: Depth,
     /// How long ago the job was due that has been in line for longest; absent where none is.
@@ -64,6 +66,20 @@ pub struct QueueDetail {
     /// The version of what can be changed.
     #[serde(skip)]
     pub version: String,
+}
+
+/// How a queue stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueState {
+    /// Its jobs are claimed.
+    Running,
+    /// They aren't; what runs goes on.
+    Paused,
+    /// The same, somebody waits until nothing runs any more, and something does, or not every daemon has said otherwise.
+    Draining,
+    /// The same, and nothing runs any more.
+    Drained,
 }
 
 /// Unfinished jobs by their state. Counts end at 10,000; those of what waits at 10,000 of all queues together,
@@ -140,8 +156,27 @@ pub struct Override {
     pub paused: bool,
     /// Since when.
     pub paused_at: Option<String>,
+    /// Until when, by the database's clock; absent where somebody has to resume it.
+    pub paused_until: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// How many of its jobs run at once, per daemon.
+    pub concurrency: Option<DecidedSetting>,
+    /// Starts per time, per daemon.
+    pub rate_limit: Option<DecidedSetting>,
+}
+
+/// A setting that operators decided, whatever the daemons' files say.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DecidedSetting {
+    /// As the file has it: `5`, `30/m burst 2`.
+    pub value: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Until when, by the database's clock; absent where somebody has to take it away.
+    pub until: Option<String>,
+    /// Since when.
+    pub set_at: String,
 }
 
 /// What holds for a queue, over all daemons.
@@ -151,6 +186,12 @@ pub struct Effective {
     pub paused: bool,
     /// Jobs that run at once at most, over the live daemons.
     pub slots: Option<i64>,
+    /// Jobs that the daemon that answers runs at once; absent where it doesn't serve the queue and nothing was decided.
+    #[serde(default)]
+    pub concurrency: Option<u32>,
+    /// Starts per time, of the same.
+    #[serde(default)]
+    pub rate_limit: Option<String>,
     /// How long finished jobs are kept, as a daemon published it.
     pub retention_seconds: RetentionSeconds,
 }
@@ -187,8 +228,24 @@ pub async fn show_queue(
     let Some((json, version)) = row else { return Ok(None) };
     let mut queue: QueueDetail = serde_json::from_str(&json).map_err(OperationError::Decode)?;
     queue.version = version;
-    queue.settings.file = file.map(FileSettings::from);
+    queue.settings.with_file(file.map(FileSettings::from));
     Ok(Some(queue))
+}
+
+impl QueueSettingsFrom {
+    /// What was decided goes before what the file says.
+    fn with_file(&mut self, file: Option<FileSettings>) {
+        let decided = self.overridden.as_ref();
+        let concurrency =
+            decided.and_then(|decided| decided.concurrency.as_ref()?.value.parse().ok());
+        let rate_limit =
+            decided.and_then(|decided| Some(decided.rate_limit.as_ref()?.value.clone()));
+        let of_file = file.as_ref();
+        self.effective.concurrency = concurrency.or(of_file.map(|file| file.concurrency));
+        self.effective.rate_limit =
+            rate_limit.or_else(|| of_file.and_then(|file| file.rate_limit.clone()));
+        self.file = file;
+    }
 }
 
 /// Lists every queue that anybody knows, at most [`QUEUES_MAX`].
@@ -204,8 +261,10 @@ pub async fn list_queues(connection: &mut Connection) -> Result<QueueList, Opera
 pub async fn pause_queue(
     connection: &mut Connection,
     queue: &QueueName,
+    end: End,
     asker: &Asker,
 ) -> Result<bool, OperationError> {
+    let (until, seconds) = end.parts();
     let pause = sqlx::query_scalar(include_str!("../sql/pause_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
@@ -213,6 +272,8 @@ pub async fn pause_queue(
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
         .bind(asker.only_if.clone())
+        .bind(until)
+        .bind(seconds)
         .fetch_one(connection);
     let done = traced("SELECT legwork.pause", pause).await;
     done.map_err(OperationError::PauseQueue).and_then(unchanged)

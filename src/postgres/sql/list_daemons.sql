@@ -7,7 +7,7 @@ SELECT json_build_object(
     'daemons', coalesce(json_agg(json_build_object(
         'id', d.id::text, 'name', d.name, 'version', d.version, 'hostname', d.hostname,
         'state', CASE WHEN d.died_at IS NOT NULL THEN 'gone' WHEN d.expires_at <= clock_timestamp() THEN 'overdue'
-            WHEN d.load -> 'quiet' = 'true' THEN 'quiet' ELSE 'live' END,
+            WHEN d.load -> 'quiet' = 'true' THEN 'quiet' ELSE 'live' END, 'wanted', d.wanted,
         'started_at', to_char(d.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
         'heartbeat_age_seconds', greatest(round(date_part('epoch', clock_timestamp() - d.renewed_at)::numeric, 3), 0),
         'expires_at', to_char(d.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),

@@ -84,15 +84,13 @@ fn every_example_is_answered_as_it_is_described() {
                 }
             }
         }
-        assert_eq!(asked, 20, "ten operations, and HEAD of each");
+        assert!(asked >= 24, "at least twelve operations, and HEAD of each: {asked}");
 
         // A database that isn't as it should be refuses, and that is described too.
         execute(&mut session, "ALTER SCHEMA legwork RENAME TO elsewhere").await;
         for (path, operations) in document["paths"].as_object().expect("paths") {
-            if path.starts_with("/api/")
-                && path != "/api/v1/events"
-                && operations.get("get").is_some()
-            {
+            // Those that the database has no part in go on.
+            if path.starts_with("/api/") && operations["get"]["responses"].get("500").is_some() {
                 let answer = ask(at, "GET", &with_examples(path, &operations["get"])).await;
                 assert_eq!(
                     (answer.status, answer.problem()),

@@ -7,7 +7,7 @@ use legwork::{
     postgres::{
         enqueue::NewJob,
         operations::{
-            self, JobFilter, cancel_jobs, discard_jobs, enqueue_job, explain_job, pause_queue,
+            self, End, JobFilter, cancel_jobs, discard_jobs, enqueue_job, explain_job, pause_queue,
             resume_queue, retry_jobs, snooze_jobs,
         },
     },
@@ -157,7 +157,10 @@ fn an_operation_is_one_statement_whatever_the_number_of_rows() {
             ("cancel", statements(c, async |c| cancel_jobs(c, &ids, by).await.is_ok()).await),
             ("retry", statements(c, async |c| retry_jobs(c, &ids, by).await.is_ok()).await),
             ("discard", statements(c, async |c| discard_jobs(c, &ids, by).await.is_ok()).await),
-            ("pause", statements(c, async |c| pause_queue(c, &queue, by).await.is_ok()).await),
+            (
+                "pause",
+                statements(c, async |c| pause_queue(c, &queue, End::Never, by).await.is_ok()).await,
+            ),
             ("resume", statements(c, async |c| resume_queue(c, &queue, by).await.is_ok()).await),
             ("enqueue", statements(c, async |c| enqueue_job(c, &job, None).await.is_ok()).await),
         ];

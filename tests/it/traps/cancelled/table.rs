@@ -267,7 +267,7 @@ pub(super) const OPERATIONS: &[Writes] = &[
     Writes { name: "an operator's snooze", arrange: WAITING, told: DUE, before: "3", after: "0",
         run: |r| async { done(operations::snooze_jobs(&mut r.operations, &IDS, Duration::from_hours(1), &Asker::default()).await) }.boxed() },
     Writes { name: "an operator's pause", arrange: "", told: QUEUE, before: "none", after: "truewhy",
-        run: |r| async { done(operations::pause_queue(&mut r.operations, &default_queue(), &because("why")).await) }.boxed() },
+        run: |r| async { done(operations::pause_queue(&mut r.operations, &default_queue(), operations::End::Never, &because("why")).await) }.boxed() },
     Writes { name: "an operator's resume", arrange: PAUSED, told: QUEUE, before: "true", after: "false",
         run: |r| async { done(operations::resume_queue(&mut r.operations, &default_queue(), &Asker::default()).await) }.boxed() },
     Writes { name: "a COPY of jobs", arrange: "", told: JOBS, before: NONE, after: THREE_WAIT,

@@ -1,0 +1,106 @@
+//! `legwork daemon`: look at the daemons of the database, and tell one to be quiet, to drain or to end.
+//!
+//! They are told by the database, so that this reaches a daemon wherever it runs, and whether or not its port is open.
+
+use super::{Context, moment::relative, reason, table::Table};
+use crate::postgres::{
+    Wanted,
+    operations::{self, Connection, DaemonList, DaemonState, Limit},
+};
+use clap::Subcommand;
+use serde::Serialize;
+
+/// `legwork daemon …`
+#[derive(Debug, Subcommand)]
+pub(super) enum DaemonCommand {
+    /// List the daemons of the database; those that have ended stay for an hour
+    List,
+    /// Have a daemon claim nothing more; what it runs goes on, and it stays up
+    Quiet(Word),
+    /// Have a daemon end as TERM has it: what runs may finish within shutdown.grace
+    Drain(Word),
+    /// Have a daemon end at once, as a second TERM has it
+    Shutdown(Word),
+}
+
+/// Which daemon, and why.
+#[derive(Debug, clap::Args)]
+pub(super) struct Word {
+    /// The daemon, as `legwork daemon list` numbers it
+    id: i64,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+}
+
+/// What became of it.
+#[derive(Serialize)]
+struct Told {
+    id: String,
+    wanted: &'static str,
+    changed: bool,
+}
+
+pub(super) async fn run(command: DaemonCommand, context: &Context) -> anyhow::Result<()> {
+    match command {
+        DaemonCommand::List => {
+            let mut session = context.connect(Limit::Statement).await?;
+            let list = session.within(async |c| operations::list_daemons(c).await).await?;
+            context.output.show(&list, table)
+        }
+        DaemonCommand::Quiet(word) => tell(word, Wanted::Quiet, context).await,
+        DaemonCommand::Drain(word) => tell(word, Wanted::Drain, context).await,
+        DaemonCommand::Shutdown(word) => tell(word, Wanted::Shutdown, context).await,
+    }
+}
+
+async fn tell(Word { id, reason }: Word, wanted: Wanted, context: &Context) -> anyhow::Result<()> {
+    let asker = Context::asker(&format!("daemon {}", wanted.as_str()), reason);
+    let mut session = context.connect(Limit::Statement).await?;
+    let telling = async |c: &mut Connection| operations::tell_daemon(c, id, wanted, &asker).await;
+    let changed = session.within(telling).await?;
+    let told = Told { id: id.to_string(), wanted: wanted.as_str(), changed };
+    context.output.show_done(&told, |Told { id, wanted, changed }| {
+        if *changed {
+            format!("daemon {id} is told: {wanted}")
+        } else {
+            format!("daemon {id} was told that, or more, already")
+        }
+    });
+    Ok(())
+}
+
+fn table(list: &DaemonList) -> String {
+    if list.daemons.is_empty() {
+        return "no daemon has run within the last hour".into();
+    }
+    let mut table = Table::new()
+        .text("ID", 20)
+        .text("NAME", 20)
+        .text("HOST", 16)
+        .text("STATE", 8)
+        .text("TOLD", 8)
+        .text("STARTED", 10)
+        .number("RUNNING");
+    for daemon in &list.daemons {
+        table.row([
+            daemon.id.clone(),
+            daemon.name.clone().unwrap_or_default(),
+            daemon.hostname.clone().unwrap_or_default(),
+            state(daemon.state).to_owned(),
+            daemon.wanted.clone().unwrap_or_default(),
+            relative(&daemon.started_at, &list.now),
+            daemon.running.to_string(),
+        ]);
+    }
+    table.render()
+}
+
+fn state(state: DaemonState) -> &'static str {
+    match state {
+        DaemonState::Live => "live",
+        DaemonState::Quiet => "quiet",
+        DaemonState::Overdue => "overdue",
+        DaemonState::Gone => "gone",
+    }
+}

@@ -1,0 +1,16 @@
+-- Intent: what operators decided and what holds of it: what daemon $1 is told to do, which queues are paused, the
+-- overrides of queues, and in how many seconds the next of them ends; at most 1,000 of each.
+-- Index: daemon_pkey; queues and overrides are a row a decision and read whole.
+-- Planner: no table of jobs. Run once a heartbeat interval, when notified, and once before a daemon starts to claim.
+SELECT (SELECT d.wanted FROM legwork.daemon d WHERE d.id = $1::bigint),
+    ARRAY(SELECT q.name::text FROM legwork.queue q WHERE q.paused ORDER BY q.name LIMIT 1000),
+    o.queues, o.settings, o.held,
+    (SELECT date_part('epoch', min(e.ends) - clock_timestamp()) FROM (
+        SELECT q.paused_until AS ends FROM legwork.queue q WHERE q.paused
+        UNION ALL SELECT v.until FROM legwork.override v) e
+    WHERE isfinite(e.ends))
+FROM (
+    SELECT coalesce(array_agg(i.queue), '{}') AS queues, coalesce(array_agg(i.setting), '{}') AS settings,
+        coalesce(array_agg(i.value), '{}') AS held
+    FROM (SELECT v.queue::text AS queue, v.setting, v.value FROM legwork.override v
+        WHERE v.until IS NULL OR v.until > clock_timestamp() ORDER BY v.queue, v.setting LIMIT 1000) i) o

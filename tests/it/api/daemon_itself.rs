@@ -1,0 +1,164 @@
+//! What the daemon that answers does to itself: ends, reads its file again, logs otherwise for a while.
+
+use serde_json::{Value, json};
+use std::fs;
+
+use super::{change, daemon, found, post, stop};
+use crate::process::{Configuration, SLACK};
+use crate::support::{self, Daemon};
+
+#[test]
+fn another_filter_of_the_log_holds_for_its_time_and_ends_by_itself() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        let before = found(&daemon, "/api/v1/log-level").await;
+        assert_eq!((&before["filter"], &before["since"]), (&before["configured"], &json!(null)));
+        for (body, said) in [
+            (r#"{"filter": "info", "for": "25h"}"#, "from 1 s to 24 h"),
+            (r#"{"filter": "info", "for": "0s"}"#, "from 1 s to 24 h"),
+            (r#"{"filter": "a=b=c"}"#, "write it as log.filter"),
+            (r#"{"for": "1m"}"#, "missing field `filter`"),
+        ] {
+            let answer = change(&daemon, "PUT", "/api/v1/log-level", body).await;
+            assert_eq!((answer.status, answer.problem()), (400, "invalid-body".into()), "{body}");
+            assert!(answer.body.contains(said), "{}", answer.body);
+        }
+        assert_eq!(found(&daemon, "/api/v1/log-level").await, before);
+
+        let asked =
+            change(&daemon, "PUT", "/api/v1/log-level", r#"{"filter": "error", "for": "2s"}"#);
+        let asked = asked.await.json();
+        assert_eq!(
+            (&asked["filter"], &asked["configured"]),
+            (&json!("error"), &before["configured"])
+        );
+        assert!(asked["since"].is_string() && asked["until"].is_string(), "{asked}");
+        let logged = daemon.count("admin.request");
+        assert_eq!(found(&daemon, "/version").await["name"], "legwork");
+        assert_eq!(daemon.count("admin.request"), logged, "an access line isn't an error");
+        support::eventually("what is configured holds again", async || {
+            found(&daemon, "/api/v1/log-level").await == before
+        })
+        .await;
+        support::eventually("lines appear again", async || {
+            found(&daemon, "/version").await;
+            daemon.count("admin.request") > logged
+        })
+        .await;
+        assert_eq!(daemon.count("log.filter_changed"), 2, "it was said at both ends");
+        // Ten minutes where nothing is said.
+        let asked = change(&daemon, "PUT", "/api/v1/log-level", r#"{"filter": "debug"}"#).await;
+        assert_eq!(asked.status, 200, "{}", asked.body);
+        stop(daemon).await;
+    });
+}
+
+fn file(url: &str, concurrency: u32, sections: &str) -> String {
+    let queue = format!("[[queue]]\nname = 'default'\nconcurrency = {concurrency}\n");
+    Configuration::of(url, &[queue, sections.to_owned()]).text()
+}
+
+fn write(daemon: &Daemon, text: &str) {
+    let text = support::pooled::file(text);
+    fs::write(daemon.directory().join("legwork.toml"), text).expect("a file can be written");
+}
+
+/// The value of a key, as it is shown.
+fn shown<'v>(held: &'v Value, key: &str) -> &'v Value {
+    let values = held["values"].as_array().expect("values");
+    let value = values.iter().find(|value| value["key"] == key);
+    value.unwrap_or_else(|| panic!("{key} isn't shown: {held}"))
+}
+
+#[test]
+fn a_reload_says_what_it_took_over_and_the_configuration_is_shown_as_it_holds() {
+    support::run(async |db| {
+        let secret = db.url();
+        let daemon = Daemon::start(&file(&db.url(), 2, "")).await;
+        daemon.logged("daemon.started").await;
+        let held = found(&daemon, "/api/v1/config").await;
+        assert!(held["file"].as_str().expect("a file").ends_with("legwork.toml"), "{held}");
+        assert!(!held.to_string().contains(&secret), "the URL's password is blotted out");
+        let concurrency = "[[queue]] \"default\".concurrency";
+        assert_eq!(shown(&held, concurrency)["value"], "2");
+        let batch = shown(&held, "claim.batch").clone();
+        assert_eq!(batch["source"], "default");
+
+        let changed = file(&db.url(), 5, "[claim]\nbatch = 7\n");
+        write(&daemon, &changed);
+        let said = post(&daemon, "/api/v1/config/reload", "{}").await.json();
+        let told = (&said["reloaded"], &said["changed"], &said["needs_restart"]);
+        assert_eq!(told, (&json!(true), &json!([concurrency]), &json!(["claim.batch"])), "{said}");
+        let held = found(&daemon, "/api/v1/config").await;
+        assert_eq!(shown(&held, concurrency)["value"], "5");
+        assert_eq!(
+            (shown(&held, "claim.batch"), &held["needs_restart"]),
+            (&batch, &json!(["claim.batch"]))
+        );
+        let queue = found(&daemon, "/api/v1/queues/default").await;
+        assert_eq!(queue["settings"]["file"]["concurrency"], 5);
+
+        let broken = changed
+            + "\n[[kind]]\nname = 'x'\nhandler = 'noop'\ntimeout = 'soon'\nmax_attempts = 0\n";
+        write(&daemon, &broken);
+        let said = post(&daemon, "/api/v1/config/reload", "{}").await.json();
+        assert_eq!((&said["reloaded"], &said["changed"]), (&json!(false), &json!([])), "{said}");
+        let mistakes = said["mistakes"].as_array().expect("mistakes");
+        assert_eq!(mistakes.len(), 2, "{said}");
+        let place = mistakes[0]["place"].as_str().expect("a place");
+        assert!(place.contains("legwork.toml:"), "{said}");
+        assert_eq!(found(&daemon, "/api/v1/config").await, held, "nothing has changed");
+        assert_eq!(daemon.count("config.reload_failed"), 2, "and the log has them as well");
+        stop(daemon).await;
+    });
+}
+
+#[test]
+fn a_configuration_is_looked_at_without_being_taken() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        let held = found(&daemon, "/api/v1/config").await;
+        let right = json!({ "toml": "[claim]\nbatch = 7\n" }).to_string();
+        let said = post(&daemon, "/api/v1/config/validate", &right).await.json();
+        assert_eq!((&said["valid"], &said["mistakes"]), (&json!(true), &json!([])), "{said}");
+        let wrong = json!({ "toml": "[claim]\nbatch = 0\nbunch = 7\n" }).to_string();
+        let said = post(&daemon, "/api/v1/config/validate", &wrong).await.json();
+        assert_eq!(said["valid"], false);
+        let places: Vec<_> = said["mistakes"]
+            .as_array()
+            .expect("mistakes")
+            .iter()
+            .map(|one| &one["place"])
+            .collect();
+        assert!(places.contains(&&json!("body:2")) && places.contains(&&json!("body:3")), "{said}");
+        assert_eq!(found(&daemon, "/api/v1/config").await, held);
+        stop(daemon).await;
+    });
+}
+
+#[test]
+fn a_daemon_that_is_told_to_drains_and_told_now_ends_at_once() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        for (mode, drains) in [("{}", true), (r#"{"mode": "now"}"#, false)] {
+            let mut daemon = daemon(&db.url(), "").await;
+            let sleep =
+                "INSERT INTO legwork.job (kind, payload) VALUES ('sleep', '{\"seconds\": 3}')";
+            sqlx::query(sleep).execute(&pool).await.expect("a job");
+            support::eventually("it runs", async || {
+                daemon.metric("legwork_jobs_in_flight", &[]).await > 0.0
+            })
+            .await;
+            let answer = post(&daemon, "/api/v1/shutdown", mode).await;
+            let named = if drains { "drain" } else { "now" };
+            assert_eq!((answer.status, &answer.json()["mode"]), (200, &json!(named)));
+            daemon.exit(SLACK * 3).await;
+            let done = "SELECT count(*) FROM legwork.finished WHERE outcome = 'completed'";
+            let done: i64 = sqlx::query_scalar(done).fetch_one(&pool).await.expect("a count");
+            // Drained, it ran to its end; ended at once, it went back and has to run again.
+            assert_eq!(done, 1, "{mode}: {}", daemon.printed());
+            assert_eq!(daemon.count("signal.received"), 1);
+        }
+        pool.close().await;
+    });
+}

@@ -1,0 +1,161 @@
+//! The functions that everything goes by: what they take, what they refuse, and what they note.
+
+use crate::statements::{end, execute, refused, rows, session_as, value};
+use crate::support;
+
+const DECIDED: &str = "SELECT queue || ' ' || setting || ' ' || value || ' ' || coalesce(reason, '-') \
+    || CASE WHEN until IS NULL THEN '' ELSE ' ends' END FROM legwork.override ORDER BY queue, setting";
+const NOTED: &str = "SELECT action || ' ' || target || ' ' || coalesce(reason, '-') || ' ' || (detail - 'until') \
+    || CASE WHEN detail ? 'until' THEN ' ends' ELSE '' END FROM legwork.audit ORDER BY id";
+
+#[test]
+fn each_setting_is_decided_by_itself_and_taken_away_and_noted_once() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        for (call, changed) in [
+            ("override_queue('mail', 5, reason => 'slow')", "t"),
+            ("override_queue('mail', 5, reason => 'slow')", "f"),
+            (
+                "override_queue('mail', rate_limit => '30/m burst 2', until => now() + interval '1 h')",
+                "t",
+            ),
+            ("override_queue('news', 10000, '1/s')", "t"),
+            ("reset_queue('news', 'rate_limit', 'enough')", "t"),
+            ("reset_queue('news', 'rate_limit')", "f"),
+            ("reset_queue('other')", "f"),
+        ] {
+            assert_eq!(
+                value(&mut session, &format!("SELECT legwork.{call}")).await,
+                changed,
+                "{call}"
+            );
+        }
+        assert_eq!(
+            rows(&mut session, DECIDED).await,
+            [
+                "mail concurrency 5 slow",
+                "mail rate_limit 30/m burst 2 - ends",
+                "news concurrency 10000 -"
+            ]
+        );
+        assert_eq!(value(&mut session, "SELECT legwork.reset_queue('mail')").await, "t");
+        assert_eq!(
+            rows(&mut session, NOTED).await,
+            [
+                r#"override queue/mail slow {"concurrency": 5}"#,
+                r#"override queue/mail - {"rate_limit": "30/m burst 2"} ends"#,
+                r#"override queue/news - {"rate_limit": "1/s", "concurrency": 10000}"#,
+                r#"reset queue/news enough {"was": {"rate_limit": "1/s"}}"#,
+                r#"reset queue/mail - {"was": {"rate_limit": "30/m burst 2", "concurrency": "5"}}"#,
+            ]
+        );
+        end(session).await;
+    });
+}
+
+#[test]
+fn what_can_t_be_meant_is_refused_and_changes_nothing() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        for (call, code, said) in [
+            ("override_queue('mail')", "22004", "needs a concurrency, a rate limit, or both"),
+            ("override_queue('mail', 0)", "22023", "0 isn't 1 to 10000"),
+            ("override_queue('mail', 10001)", "22023", "10001 isn't 1 to 10000"),
+            ("override_queue('mail', rate_limit => 'fast')", "22023", "isn't a rate limit"),
+            ("override_queue('mail', rate_limit => '0/s')", "22023", "isn't a rate limit"),
+            ("override_queue('mail', 5, until => now() - interval '1 s')", "22023", "is past"),
+            ("override_queue('no queue', 5)", "23514", ""),
+            ("reset_queue('mail', 'shape')", "22023", "neither concurrency nor rate_limit"),
+            ("pause('mail', until => now())", "22023", "is past"),
+            ("drain('mail', until => now())", "22023", "is past"),
+            ("tell_daemon(7, 'drain')", "P0002", "no daemon 7"),
+            ("tell_daemon(7, 'sing')", "22023", "quiet, drain or shutdown"),
+        ] {
+            let refusal = refused(&mut session, &format!("SELECT legwork.{call}")).await;
+            assert_eq!(refusal.code, code, "{call}");
+            assert!(refusal.message.contains(said), "{call}: {}", refusal.message);
+        }
+        let left = "SELECT (SELECT count(*) FROM legwork.override) + (SELECT count(*) FROM legwork.queue) \
+                    + (SELECT count(*) FROM legwork.audit)";
+        assert_eq!(value(&mut session, left).await, "0");
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_pause_keeps_what_was_said_of_it_until_more_is_said() {
+    const STANDS: &str = "SELECT paused || ' ' || draining || ' ' || coalesce(reason, '-') || ' ' \
+        || coalesce(date_part('epoch', paused_until - paused_at)::bigint::text, '-') FROM legwork.queue";
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        for (call, changed, stands) in [
+            ("pause('mail', 'down', now() + interval '1 h')", "t", "true false down 3600"),
+            ("pause('mail')", "f", "true false down 3600"),
+            ("drain('mail', 'a move')", "t", "true true a move 3600"),
+            ("pause('mail', until => 'infinity')", "f", ""),
+            ("drain('mail')", "f", ""),
+            ("resume('mail')", "t", "false false - -"),
+            ("drain('mail')", "t", "true true - -"),
+        ] {
+            assert_eq!(
+                value(&mut session, &format!("SELECT legwork.{call}")).await,
+                changed,
+                "{call}"
+            );
+            if !stands.is_empty() {
+                assert_eq!(value(&mut session, STANDS).await, stands, "{call}");
+            }
+        }
+        let noted = rows(&mut session, "SELECT action FROM legwork.audit ORDER BY id").await;
+        assert_eq!(noted, ["pause", "drain", "pause", "resume", "drain"]);
+        end(session).await;
+    });
+}
+
+#[test]
+fn what_is_past_ends_once_and_the_rest_stays() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "SELECT legwork.override_queue('a', 5, '1/s', now() + interval '1 h'), legwork.override_queue('b', 5),
+                legwork.pause('c', until => now() + interval '1 h'), legwork.pause('d');
+             UPDATE legwork.override SET until = now() - interval '1 s' WHERE setting = 'rate_limit';
+             UPDATE legwork.queue SET paused_until = now() - interval '1 s' WHERE name = 'c'",
+        )
+        .await;
+        assert_eq!(value(&mut session, "SELECT legwork.end_overrides()").await, "2");
+        assert_eq!(value(&mut session, "SELECT legwork.end_overrides()").await, "0");
+        assert_eq!(
+            rows(&mut session, DECIDED).await,
+            ["a concurrency 5 - ends", "b concurrency 5 -"]
+        );
+        let paused = rows(&mut session, "SELECT name FROM legwork.queue WHERE paused").await;
+        assert_eq!(paused, ["d"]);
+        end(session).await;
+    });
+}
+
+#[test]
+fn operators_decide_without_a_right_on_a_table_and_readers_look() {
+    support::run(async |db| {
+        let mut operator = session_as(&db, "legwork_operator").await;
+        let mut reader = session_as(&db, "legwork_read").await;
+        execute(
+            &mut operator,
+            "SELECT legwork.override_queue('mail', 5), legwork.drain('mail'), legwork.reset_queue('news')",
+        )
+        .await;
+        for forbidden in ["SELECT * FROM legwork.override", "DELETE FROM legwork.override"] {
+            assert_eq!(refused(&mut operator, forbidden).await.code, "42501", "{forbidden}");
+        }
+        assert_eq!(rows(&mut reader, DECIDED).await, ["mail concurrency 5 -"]);
+        for forbidden in
+            ["SELECT legwork.override_queue('mail', 6)", "SELECT legwork.end_overrides()"]
+        {
+            assert_eq!(refused(&mut reader, forbidden).await.code, "42501", "{forbidden}");
+        }
+        end(operator).await;
+        end(reader).await;
+    });
+}
