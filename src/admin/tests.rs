@@ -48,8 +48,8 @@ fn state() -> AdminState {
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
         bulk: Arc::default(),
-        supervisor,
-        attempts,
+        supervisor: Supervisor::default(),
+        attempts: Arc::default(),
         controls: Controls {
             name: "a".into(),
             stop: Arc::new(|_| {}),

@@ -13,8 +13,8 @@ impl Settings {
         let Self { retry, retention, queues, kinds, schedules, log, admin, profiling, .. } =
             other.clone();
         let log = Log { filter: log.filter, ..self.log.clone() };
-        let Admin { tokens, callback_url, .. } = admin;
-        let admin = Admin { tokens, callback_url, ..self.admin.clone() };
+        let Admin { callback_url, tokens, .. } = admin;
+        let admin = Admin { callback_url, tokens, ..self.admin.clone() };
         let taken = Self {
             retry,
             retention,

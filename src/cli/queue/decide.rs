@@ -1,10 +1,13 @@
 //! `legwork queue set`, `unset` and `drain`: what is decided for a queue, for the whole fleet and for a time.
 
-use super::super::{Context, enqueue::moment, job::delay, reason};
+use super::super::{Context, reason};
 use crate::{
     config::QueueOverride,
     job::{QueueName, RateLimit},
-    postgres::operations::{self, Connection, End, Limit},
+    postgres::{
+        enqueue::line::{delay, moment},
+        operations::{self, Connection, End, Limit},
+    },
 };
 use serde::Serialize;
 use std::time::Duration;
