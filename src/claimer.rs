@@ -28,6 +28,7 @@ use crate::{
         health::Check,
         metrics::{Metrics, QueueMetrics, WakeSource},
     },
+    trace::Phase,
     worker::{Assignment, Slots},
 };
 use pace::{POLL_RUNG_MIN, State};
@@ -243,6 +244,11 @@ impl<S: ClaimSource> Claimer<S> {
         match &claimed {
             Ok(jobs) => {
                 self.queue_metrics.poll.answered(jobs.len(), took);
+                supervise::traced(|trace| {
+                    for job in jobs {
+                        trace.phase(Phase::Claimed, job.into(), "");
+                    }
+                });
                 state.learn(request, jobs, horizon, took);
                 state.pace(jobs.len(), self.rung_pause());
             }

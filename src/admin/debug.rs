@@ -1,3 +1,4 @@
-//! What the daemon does at the moment: profiles.
+//! What the daemon does at the moment: profiles, and traces of its execution.
 
 pub(super) mod pprof;
+pub(super) mod trace;

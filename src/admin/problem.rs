@@ -63,6 +63,8 @@ pub(super) enum Problem {
     DatabaseRefused,
     /// Somebody else takes a profile.
     ProfileUnderWay,
+    /// Somebody else takes an execution trace.
+    TraceUnderWay,
     /// There are none here.
     NoProfiles,
     /// It couldn't be taken.
@@ -171,6 +173,11 @@ impl Problem {
                 StatusCode::CONFLICT,
                 "profile-under-way",
                 "somebody else takes a CPU profile of this process at the moment".into(),
+            ),
+            Self::TraceUnderWay => (
+                StatusCode::CONFLICT,
+                "trace-under-way",
+                "somebody else takes an execution trace of this daemon at the moment".into(),
             ),
             Self::NoProfiles => (
                 StatusCode::NOT_IMPLEMENTED,

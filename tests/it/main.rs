@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod decisions;
 mod embedded;
+mod execution;
 mod harness;
 mod history;
 mod hostile;

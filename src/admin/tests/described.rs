@@ -43,14 +43,15 @@ fn as_text(path: &str) -> &'static str {
     if path.ends_with("/goroutine") { "?debug=1" } else { "" }
 }
 
-/// The one path whose answer takes as long as it is asked for: tests/it/profiling.rs asks it.
+/// Paths whose answers take as long as they are asked for: tests/it/profiling.rs and execution.rs ask them.
 const PROFILE: &str = "/debug/pprof/profile";
+const LASTING: [&str; 3] = [PROFILE, "/debug/pprof/trace", "/debug/trace"];
 
 /// A path with something in the place of its parameters.
 pub(super) fn at(path: &str) -> String {
     let path = path.replace("{id}", "4711").replace("{queue}", "default");
-    // One that is asked for as it stands takes thirty seconds.
-    if path == PROFILE { path + "?seconds=0" } else { path }
+    // One that is asked for as it stands takes up to thirty seconds.
+    if LASTING.contains(&&*path) { path + "?seconds=0" } else { path }
 }
 
 /// Holds an answer to the document, and gives what it used of it.
@@ -103,12 +104,15 @@ fn promised(document: &Value) -> BTreeSet<String> {
     all
 }
 
-/// What only a database gives, and a profile.
+/// What only a database gives, a profile, and whoever takes a trace as well.
 fn needs_more(promise: &str) -> bool {
     let mut words = promise.split(' ').skip(1);
     let (path, status) = (words.next().unwrap(), words.next().unwrap());
     let of_the_database = path.starts_with("/api/") && matches!(status, "200" | "409" | "500");
-    of_the_database || path == PROFILE && matches!(status, "200" | "409" | "500" | "501")
+    let of_a_trace = path.ends_with("/trace") && matches!(status, "200" | "409");
+    of_the_database
+        || of_a_trace
+        || path == PROFILE && matches!(status, "200" | "409" | "500" | "501")
 }
 
 /// Sends so many wrong tokens that whoever sends another is told to wait.
@@ -147,7 +151,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     for route in routes::routes() {
         let path = &*route.path;
         let takes_query = route.problems.contains(&problem::Problem::UnknownParameter);
-        let misspelt = if takes_query && path != PROFILE { "?sate=running" } else { "" };
+        let misspelt = if takes_query && !LASTING.contains(&path) { "?sate=running" } else { "" };
         let methods = if route.method == Method::GET {
             vec![Method::GET, Method::HEAD]
         } else {
