@@ -2,7 +2,7 @@
 # `.ci/run` runs these same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-pooler test-interop profiler-soak golden chaos plans loom bench bench-baseline fmt lint docs deny coverage ci tools
+.PHONY: help demo test test-docker test-pooler test-interop fuzz-api profiler-soak golden chaos plans loom tsan bench bench-baseline fmt lint docs deny coverage ci tools
 
 CARGO ?= cargo
 # Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
@@ -35,6 +35,12 @@ test-interop: ## Run the examples of every language that is at hand: producers a
 	@scripts/need-postgres.sh
 	@CARGO="$(CARGO)" scripts/test-interop.sh
 
+fuzz-api: export LEGWORK_TEST_FUZZ ?= 300
+fuzz-api: ## Ask a running daemon everything that its OpenAPI document allows, and what it forbids
+	@scripts/need-postgres.sh
+	@scripts/need-schemathesis.sh $(TOOLS)
+	$(CARGO) test --test it api::fuzzed -- --nocapture
+
 golden: ## Rewrite the golden files; look at the difference before you commit it
 	@scripts/need-postgres.sh
 	INSTA_UPDATE=always $(CARGO) test
@@ -55,6 +61,9 @@ plans: ## Look at every plan beside ten million finished jobs, and after a milli
 loom: export LOOM_MAX_PREEMPTIONS ?= 3
 loom: ## Explore the interleavings of the hand-made synchronisation, to 3 preemptions
 	CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg legwork_loom" $(CARGO) test --lib loom
+
+tsan: ## Watch the profiler's ring under ThreadSanitizer; needs a nightly toolchain
+	@scripts/tsan.sh
 
 profiler-soak: export LEGWORK_PROFILER_SOAK ?= 180
 profiler-soak: ## Profile for minutes while threads allocate, unwind and start others

@@ -3,7 +3,7 @@
 -- Operators' functions are SECURITY DEFINER, so that the operator's role needs no right on any table:
 -- fixed search_path with pg_temp last, every name qualified, nobody's by default. Each decides under
 -- one row lock. Waiting jobs are theirs to move; a running one belongs to its holder, and all they may
--- do is ask (cancel).
+-- do is ask (cancel). Whoever changes something leaves a note of it (migration 0008), in the same transaction.
 
 -- Runs as the producer, under the same column grants as a bare INSERT. Integers, where the column is a
 -- smallint, because a literal doesn't fit a smallint parameter.
@@ -57,14 +57,14 @@ $function$;
 
 -- cancelled: it was waiting and is in history now. requested: it is running, and its holder has been
 -- asked to stop it; the outcome is the handler's. Never an error, so that it can be called over many.
-CREATE FUNCTION legwork.cancel(id bigint) RETURNS text
+CREATE FUNCTION legwork.cancel(id bigint, reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
 DECLARE
     job record;
 BEGIN
-    SELECT j.holder, j.queue INTO job FROM legwork.job j WHERE j.id = cancel.id FOR UPDATE;
+    SELECT j.holder, j.queue, j.kind, j.cancel_requested INTO job FROM legwork.job j WHERE j.id = cancel.id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM FROM legwork.finished f WHERE f.id = cancel.id;
         RETURN CASE WHEN FOUND THEN 'already_finished' ELSE 'not_found' END;
@@ -72,11 +72,15 @@ BEGIN
     IF job.holder IS NOT NULL THEN
         UPDATE legwork.job j SET cancel_requested = true WHERE j.id = cancel.id AND j.holder IS NOT NULL;
         PERFORM pg_notify('legwork_cancel', '');
+        IF NOT job.cancel_requested THEN
+            PERFORM legwork.note_job('cancel', cancel.id, cancel.reason, 'requested', job.queue, job.kind);
+        END IF;
         RETURN 'requested';
     END IF;
     PERFORM legwork.finish_waiting(cancel.id, 'cancelled', 'cancelled_while_waiting',
         coalesce((SELECT q.retention_cancelled FROM legwork.queue q WHERE q.name = job.queue),
             interval '7 days'));
+    PERFORM legwork.note_job('cancel', cancel.id, cancel.reason, 'cancelled', job.queue, job.kind);
     RETURN 'cancelled';
 END
 $function$;
@@ -84,13 +88,12 @@ $function$;
 -- retried: it was finished and waits again, same id, token carried on so that late results of its
 -- former life stay fenced. due_now: it was waiting for its time. already_in_line: nothing to do.
 -- What it has behind it is forgotten (attempts, rescues, snoozes, and expires_at, which may be past).
-CREATE FUNCTION legwork.retry(id bigint) RETURNS text
+CREATE FUNCTION legwork.retry(id bigint, reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
 DECLARE
     job record;
-    key text;
 BEGIN
     IF retry.id IS NULL THEN
         RAISE null_value_not_allowed USING
@@ -100,7 +103,7 @@ BEGIN
     -- Twice, because a second retry() at the same moment finds the job live only after the first has
     -- committed.
     FOR look IN 1 .. 2 LOOP
-        SELECT j.holder, j.run_at <= j.ready_at AS in_line INTO job
+        SELECT j.holder, j.run_at <= j.ready_at AS in_line, j.queue, j.kind INTO job
         FROM legwork.job j WHERE j.id = retry.id FOR UPDATE;
         IF FOUND AND job.holder IS NOT NULL THEN
             RAISE object_not_in_prerequisite_state USING
@@ -111,10 +114,11 @@ BEGIN
         ELSIF FOUND THEN
             UPDATE legwork.job j SET run_at = now(), ready_at = now(), seq = DEFAULT
             WHERE j.id = retry.id AND j.holder IS NULL;
+            PERFORM legwork.note_job('retry', retry.id, retry.reason, 'due_now', job.queue, job.kind);
             RETURN 'due_now';
         END IF;
 
-        SELECT format('%s in queue %s', quote_literal(f.unique_key), f.queue) INTO key
+        SELECT f.queue, f.kind, f.unique_key INTO job
         FROM legwork.finished f WHERE f.id = retry.id;
         BEGIN
             WITH d AS (DELETE FROM legwork.finished f WHERE f.id = retry.id RETURNING f.*)
@@ -126,11 +130,13 @@ BEGIN
             FROM d;
             IF FOUND THEN
                 PERFORM pg_notify('legwork', '');
+                PERFORM legwork.note_job('retry', retry.id, retry.reason, 'retried', job.queue, job.kind);
                 RETURN 'retried';
             END IF;
         EXCEPTION WHEN unique_violation THEN
             RAISE unique_violation USING
-                MESSAGE = format('job %s can''t be retried: an unfinished job has its unique key %s', retry.id, key),
+                MESSAGE = format('job %s can''t be retried: an unfinished job has its unique key %L in queue %s',
+                    retry.id, job.unique_key, job.queue),
                 CONSTRAINT = 'job_unique', SCHEMA = 'legwork', TABLE = 'job',
                 HINT = 'Let that job finish or cancel it, then retry.';
         END;
@@ -142,7 +148,7 @@ END
 $function$;
 
 -- Puts a waiting job off by `delay` from now, attempt not counted, and returns the new run_at.
-CREATE FUNCTION legwork.snooze(id bigint, delay interval) RETURNS timestamptz
+CREATE FUNCTION legwork.snooze(id bigint, delay interval, reason text DEFAULT NULL) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
@@ -160,7 +166,7 @@ BEGIN
             MESSAGE = format('can''t snooze job %s by %s', snooze.id, coalesce(delay::text, 'null')),
             HINT = 'Give an interval above zero; retry(id) makes a waiting job due now.';
     END IF;
-    SELECT j.holder INTO job FROM legwork.job j WHERE j.id = snooze.id FOR UPDATE;
+    SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = snooze.id FOR UPDATE;
     IF NOT FOUND THEN
         RAISE no_data_found USING
             MESSAGE = format('there is no unfinished job %s', snooze.id),
@@ -173,12 +179,14 @@ BEGIN
     UPDATE legwork.job j SET run_at = now() + delay, ready_at = now(), seq = DEFAULT,
         snoozes = least(j.snoozes::integer + 1, 32767)
     WHERE j.id = snooze.id AND j.holder IS NULL RETURNING j.run_at INTO due;
+    PERFORM legwork.note_job('snooze', snooze.id, snooze.reason,
+        to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), job.queue, job.kind);
     RETURN due;
 END
 $function$;
 
 -- discarded: it was waiting and will not run. already_finished: nothing to do.
-CREATE FUNCTION legwork.discard(id bigint) RETURNS text
+CREATE FUNCTION legwork.discard(id bigint, reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
@@ -190,7 +198,7 @@ BEGIN
             MESSAGE = 'discard needs the id of a job, and was given null',
             HINT = 'SELECT id FROM legwork.jobs lists them.';
     END IF;
-    SELECT j.holder, j.queue INTO job FROM legwork.job j WHERE j.id = discard.id FOR UPDATE;
+    SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = discard.id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM FROM legwork.finished f WHERE f.id = discard.id;
         IF FOUND THEN
@@ -207,6 +215,7 @@ BEGIN
     PERFORM legwork.finish_waiting(discard.id, 'discarded', 'discarded_by_operator',
         coalesce((SELECT q.retention_discarded FROM legwork.queue q WHERE q.name = job.queue),
             interval '30 days'));
+    PERFORM legwork.note_job('discard', discard.id, discard.reason, 'discarded', job.queue, job.kind);
     RETURN 'discarded';
 END
 $function$;
@@ -223,16 +232,20 @@ BEGIN
     ON CONFLICT (name) DO UPDATE SET paused = true, paused_at = now(), reason = excluded.reason
     WHERE NOT q.paused;
     IF FOUND THEN
+        PERFORM legwork.note('pause', 'queue/' || pause.queue, pause.reason, '{"changed": true}');
         RETURN true;
     END IF;
     UPDATE legwork.queue q SET reason = pause.reason
     WHERE q.name = pause.queue AND q.paused AND pause.reason IS NOT NULL;
+    IF FOUND THEN
+        PERFORM legwork.note('pause', 'queue/' || pause.queue, pause.reason, '{"changed": false}');
+    END IF;
     RETURN false;
 END
 $function$;
 
 -- True when the queue was paused. Rings, since there may be work that nobody was told of.
-CREATE FUNCTION legwork.resume(queue text) RETURNS boolean
+CREATE FUNCTION legwork.resume(queue text, reason text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
@@ -243,6 +256,7 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_notify('legwork', '');
+    PERFORM legwork.note('resume', 'queue/' || resume.queue, resume.reason);
     RETURN true;
 END
 $function$;
@@ -273,18 +287,18 @@ $function$;
 
 REVOKE ALL ON FUNCTION
     legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb),
-    legwork.finish_waiting(bigint, legwork.outcome, text, interval), legwork.cancel(bigint), legwork.retry(bigint),
-    legwork.snooze(bigint, interval), legwork.discard(bigint), legwork.pause(text, text), legwork.resume(text),
-    legwork.assert_lease(bigint, bigint)
+    legwork.finish_waiting(bigint, legwork.outcome, text, interval), legwork.cancel(bigint, text),
+    legwork.retry(bigint, text), legwork.snooze(bigint, interval, text), legwork.discard(bigint, text),
+    legwork.pause(text, text), legwork.resume(text, text), legwork.assert_lease(bigint, bigint)
 FROM PUBLIC;
 
 COMMENT ON FUNCTION legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb)
     IS 'Inserts one job and returns its id. For producers who prefer named options to an INSERT.';
 COMMENT ON FUNCTION legwork.finish_waiting(bigint, legwork.outcome, text, interval) IS 'Moves a waiting job into history. For cancel() and discard() alone.';
-COMMENT ON FUNCTION legwork.cancel(bigint) IS 'Stops a job: at once if it waits, by asking its handler if it runs. For operators.';
-COMMENT ON FUNCTION legwork.retry(bigint) IS 'Runs a finished job again, or a waiting one now. For operators.';
-COMMENT ON FUNCTION legwork.snooze(bigint, interval) IS 'Puts a waiting job off. For operators.';
-COMMENT ON FUNCTION legwork.discard(bigint) IS 'Ends a waiting job for good. For operators.';
+COMMENT ON FUNCTION legwork.cancel(bigint, text) IS 'Stops a job: at once if it waits, by asking its handler if it runs. For operators.';
+COMMENT ON FUNCTION legwork.retry(bigint, text) IS 'Runs a finished job again, or a waiting one now. For operators.';
+COMMENT ON FUNCTION legwork.snooze(bigint, interval, text) IS 'Puts a waiting job off. For operators.';
+COMMENT ON FUNCTION legwork.discard(bigint, text) IS 'Ends a waiting job for good. For operators.';
 COMMENT ON FUNCTION legwork.pause(text, text) IS 'Stops claims from a queue, fleet-wide. For operators.';
-COMMENT ON FUNCTION legwork.resume(text) IS 'Lets a paused queue run again. For operators.';
+COMMENT ON FUNCTION legwork.resume(text, text) IS 'Lets a paused queue run again. For operators.';
 COMMENT ON FUNCTION legwork.assert_lease(bigint, bigint) IS 'Raises unless the attempt still owns the job. For handlers'' own transactions.';

@@ -17,12 +17,13 @@ DECLARE
     one     text;
 BEGIN
     FOR role, grants IN
-        SELECT * FROM (VALUES
-            ('legwork_enqueue', ARRAY[
+        -- With the table that the last of these objects comes with, since each migration calls this.
+        SELECT g.role, g.grants FROM (VALUES
+            ('legwork_enqueue', 'legwork.job', ARRAY[
                 format('INSERT (%s) ON legwork.job', producer_columns),
                 'SELECT (id) ON legwork.job',
                 'EXECUTE ON FUNCTION legwork.enqueue, legwork.assert_lease']),
-            ('legwork_daemon', ARRAY[
+            ('legwork_daemon', 'legwork.job', ARRAY[
                 format('SELECT, DELETE, INSERT (%s), UPDATE (holder, token, seq, run_at, ready_at, attempt, rescues, snoozes, '
                     'cancel_requested) ON legwork.job', producer_columns),
                 'SELECT ON SEQUENCE legwork.job_seq_seq',
@@ -31,32 +32,41 @@ BEGIN
                 'SELECT, INSERT, DELETE, UPDATE (paused, paused_at, reason, retention_completed, retention_cancelled, '
                     'retention_discarded) ON legwork.queue',
                 'SELECT, UPDATE ON SEQUENCE legwork.doorbell',
-                'SELECT, INSERT, UPDATE (rule, daemon, done_until, last_fire, last_job) ON legwork.schedule',
                 'SELECT, INSERT ON legwork.finished',
                 'SELECT, INSERT ON legwork.failed_attempt',
                 'SELECT ON legwork.migration, legwork.jobs, legwork.jobs_public',
                 'EXECUTE ON FUNCTION legwork.enqueue, legwork.assert_lease, legwork.cancel, legwork.retry, legwork.snooze, '
                     'legwork.discard, legwork.pause, legwork.resume, legwork.why, legwork.backlog, legwork.invariants, '
                     'legwork.make_partitions, legwork.droppable_partitions, legwork.drop_partition, legwork.owns_history']),
-            ('legwork_read', ARRAY[
+            ('legwork_read', 'legwork.job', ARRAY[
                 -- What the list of queues walks job_ready by.
                 'SELECT (queue, holder, run_at, ready_at) ON legwork.job',
                 'SELECT ON legwork.jobs_public, legwork.daemon, legwork.queue, legwork.migration',
-                'SELECT ON legwork.schedule',
                 'EXECUTE ON FUNCTION legwork.why, legwork.backlog']),
-            ('legwork_operator', ARRAY[
+            ('legwork_operator', 'legwork.job', ARRAY[
                 'EXECUTE ON FUNCTION legwork.cancel, legwork.retry, legwork.snooze, legwork.discard, legwork.pause, '
-                    'legwork.resume, legwork.why, legwork.backlog'])
-        ) AS g (role, grants)
-        WHERE EXISTS (SELECT FROM pg_roles r WHERE r.rolname = g.role)
+                    'legwork.resume, legwork.why, legwork.backlog']),
+            ('legwork_daemon', 'legwork.schedule', ARRAY[
+                'SELECT, INSERT, UPDATE (rule, daemon, done_until, last_fire, last_job) ON legwork.schedule']),
+            ('legwork_daemon', 'legwork.request', ARRAY[
+                'SELECT, INSERT, DELETE ON legwork.request',
+                -- Which jobs a batch of its own inserted.
+                'SELECT ON SEQUENCE legwork.job_id_seq']),
+            ('legwork_read', 'legwork.schedule', ARRAY['SELECT ON legwork.schedule']),
+            -- Notes are made by the functions that change something, and by no one else's INSERT.
+            ('legwork_daemon', 'legwork.audit', ARRAY[
+                'SELECT ON legwork.audit',
+                'EXECUTE ON FUNCTION legwork.note, legwork.asked_by, legwork.prune_audit']),
+            ('legwork_read', 'legwork.audit', ARRAY['SELECT ON legwork.audit']),
+            ('legwork_operator', 'legwork.audit', ARRAY['EXECUTE ON FUNCTION legwork.asked_by'])
+        ) AS g (role, needs, grants)
+        WHERE EXISTS (SELECT FROM pg_roles r WHERE r.rolname = g.role) AND to_regclass(g.needs) IS NOT NULL
     LOOP
         EXECUTE format('GRANT USAGE ON SCHEMA legwork TO %I', role);
         FOREACH one IN ARRAY grants LOOP
-            -- That table comes with the next migration, which calls this again.
-            CONTINUE WHEN one LIKE '% legwork.schedule' AND to_regclass('legwork.schedule') IS NULL;
             EXECUTE format('GRANT %s TO %I', one, role);
         END LOOP;
-        granted := granted || role;
+        granted := array_remove(granted, role) || role;
     END LOOP;
     RETURN granted;
 END

@@ -27,6 +27,7 @@ use crate::{
         events,
         health::Check,
         metrics::{Metrics, QueueMetrics, WakeSource},
+        spans::Tracer,
     },
     trace::Phase,
     worker::{Assignment, Slots},
@@ -114,6 +115,8 @@ pub struct ClaimerShared<S> {
     pub metrics: Arc<Metrics>,
     /// Readiness: whether claims are answered.
     pub check: Check,
+    /// What makes spans, if anything does.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl<S> Clone for ClaimerShared<S> {
@@ -128,6 +131,7 @@ impl<S> Clone for ClaimerShared<S> {
             hints: Arc::clone(&self.hints),
             metrics: Arc::clone(&self.metrics),
             check: self.check.clone(),
+            tracer: self.tracer.clone(),
         }
     }
 }
@@ -239,10 +243,13 @@ impl<S: ClaimSource> Claimer<S> {
     ) -> Result<Vec<ClaimedJob>, ClaimError> {
         let horizon = self.shared.horizon.load(Ordering::Acquire);
         let started = Instant::now();
-        let claimed = self.shared.source.claim(request).await;
+        let mut claimed = self.shared.source.claim(request).await;
         let took = started.elapsed();
-        match &claimed {
+        match &mut claimed {
             Ok(jobs) => {
+                if let Some(tracer) = &self.shared.tracer {
+                    tracer.received(&request.queue, jobs, took);
+                }
                 self.queue_metrics.poll.answered(jobs.len(), took);
                 supervise::traced(|trace| {
                     for job in jobs {

@@ -19,6 +19,8 @@ mod man;
 mod migrate;
 mod moment;
 mod output;
+mod port;
+mod profile;
 mod queue;
 mod run;
 mod schedule;
@@ -80,6 +82,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Queue(command) => finish(queue::run(command, context)),
         Command::Schedule(command) => finish(schedule::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
+        Command::Profile(command) => finish(profile::run(&command, context)),
         Command::Config(command) => config::run(command, context),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

@@ -39,13 +39,14 @@ pub use environment::Environment;
 pub use function::FunctionName;
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
-pub(crate) use settings::NEEDS_SERVER;
 pub use settings::{
-    Admin, AdminToken, AdminTokens, Canary, CircuitSettings, Claim, CommandSettings, Complete,
-    Daemon, Database, HandlerSettings, HttpSettings, Kept, KindSettings, Log, LogFormat, Metrics,
-    MissingUrl, Otlp, Pooler, QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown,
-    SigningSecret, SqlSettings, Tracing,
+    Admin, AdminToken, AdminTokens, CallbackSettings, Canary, CircuitSettings, Claim,
+    CommandSettings, Complete, Daemon, Database, HandlerSettings, HeapProfiling, HttpSettings,
+    Kept, KindSettings, Log, LogFormat, Metrics, MissingUrl, Otlp, Pooler, Profiling,
+    QueueSettings, Retentions, ScheduleSettings, Settings, Shutdown, SigningSecret, SqlSettings,
+    Tracing,
 };
+pub(crate) use settings::{NEEDS_PORT, NEEDS_SERVER};
 pub use show::Shown;
 pub use source::{Flag, Source};
 pub use url::{Address, DatabaseUrl};

@@ -21,7 +21,7 @@ pub use trial::TrialError;
 use crate::{
     admin::{self, AdminError, Bound},
     config::{Environment, HandlerSettings, KindSettings, MissingUrl, Settings, Shutdown},
-    executor::{Handler, Registry, TypedHandler},
+    executor::{Callbacks, Handler, Registry, TypedHandler},
     handlers,
     job::KindName,
     maintenance::Stats,
@@ -34,6 +34,7 @@ use crate::{
     supervise::Supervisor,
     telemetry::{
         events,
+        feed::Occurrence,
         health::{Check, Health, Phase},
         logs::Losses,
         metrics::Metrics,
@@ -103,6 +104,8 @@ pub struct Daemon {
     registry: Registry,
     environment: Environment,
     metrics: Arc<Metrics>,
+    /// Attempts that are called back.
+    callbacks: Arc<Callbacks>,
     once: bool,
     /// The admin port, where it was opened before the daemon was made.
     admin: Option<TcpListener>,
@@ -122,9 +125,11 @@ impl Daemon {
     pub fn new(settings: Settings, environment: Environment) -> Self {
         let settings = settings.with_canary_kind();
         let metrics = Arc::new(Metrics::new(&settings.metrics));
-        let registry = handlers::from_settings(&settings.kinds, &metrics);
+        let callbacks = Arc::default();
+        let registry = handlers::from_settings(&settings.kinds, &metrics, &callbacks);
         let (admin, reload, wait) = (None, None, Wait::default());
-        Self { settings, registry, environment, metrics, once: false, admin, reload, wait }
+        let once = false;
+        Self { settings, registry, environment, metrics, callbacks, once, admin, reload, wait }
     }
 
     /// Puts a daemon together in a program of one's own.
@@ -260,7 +265,8 @@ impl Daemon {
         metrics.observe_runtime(&tokio::runtime::Handle::current());
         let (pool, schema) = (health.check("pool"), health.check("schema"));
         let bound = self.bind_admin().await?;
-        let mut running = Running::new(supervisor, (health, metrics), &self.settings, bound);
+        let told = (health, metrics, &self.callbacks);
+        let mut running = Running::new(supervisor, told, &self.settings, bound);
         let stats = self.stats(schema);
 
         let schema = tokio::select! {
@@ -279,6 +285,7 @@ impl Daemon {
         let handlers = std::mem::take(&mut self.registry);
         running.start((self, handlers), &connector, stats)?;
         health.enter(Phase::Ready);
+        metrics.feed.tell(|| Occurrence::Daemon("daemon.ready"));
         notifier.ready();
         tracing::info!(
             event = events::DAEMON_STARTED,

@@ -5,11 +5,13 @@
 //! what becomes of it.
 
 mod attempt;
+mod callback;
 mod context;
 mod handler;
 mod into;
 
 pub use attempt::execute;
-pub use context::{AttemptLimits, Context, Progress, Stop, StopOrder};
+pub use callback::{Callbacks, Decision, Door, Forged, Heard, Unheard, Word};
+pub use context::{AttemptLimits, Context, Progress, Stop, StopOrder, Stopped};
 pub use handler::{Handler, HandlerError, HandlerFuture, Registry, TypedHandler};
 pub use into::{IntoHandler, OfAttempt, OfFunction, OfPayload};

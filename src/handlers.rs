@@ -19,14 +19,18 @@ pub use sql::Sql;
 
 use crate::{
     config::{HandlerSettings, KindSettings},
-    executor::Registry,
+    executor::{Callbacks, Registry},
     postgres::Functions,
     telemetry::metrics::Metrics,
 };
 use std::sync::Arc;
 
 /// The registry of every kind that a built-in handler runs.
-pub fn from_settings(kinds: &[KindSettings], metrics: &Metrics) -> Registry {
+pub fn from_settings(
+    kinds: &[KindSettings],
+    metrics: &Metrics,
+    callbacks: &Arc<Callbacks>,
+) -> Registry {
     kinds.iter().fold(Registry::default(), |registry, kind| {
         let name = kind.name.clone();
         match &kind.handler {
@@ -37,7 +41,7 @@ pub fn from_settings(kinds: &[KindSettings], metrics: &Metrics) -> Registry {
                 registry.with(name, command.counted_in(metrics.command(&kind.name)))
             }
             HandlerSettings::Http(settings) => {
-                let http = Http::new(settings.as_ref().clone());
+                let http = Http::new(settings.as_ref().clone()).called_by(Arc::clone(callbacks));
                 registry.with(
                     name,
                     http.counted_in(metrics.http_handler(&kind.name, &settings.target())),

@@ -3,6 +3,7 @@
 //! Everything here is pure: values in, values out. It knows no database, no clock and no task,
 //! so that each rule can be read, tested and modelled without starting anything.
 
+mod action;
 mod backoff;
 mod claimed;
 mod name;
@@ -14,8 +15,10 @@ mod state;
 mod variable;
 mod verdict;
 
+pub use action::{ACTION_DELAY_MAX, Action};
 pub use backoff::{Backoff, BackoffError};
-pub use claimed::{ClaimedJob, JobId, Lease, Place};
+pub use claimed::{ClaimedJob, JobId, Lease, Place, Received};
+pub(crate) use name::NAME_PATTERN;
 pub use name::{KindName, NameError, QueueName, ScheduleName};
 pub(crate) use outcome::is_storable_json;
 pub use outcome::{DiscardReason, Ending, JobError, JobResult, Outcome, Written};

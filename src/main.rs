@@ -3,19 +3,19 @@
 //!
 //! Nothing else ends the process, and nothing is decided here; `cli` is where commands live.
 
+#[cfg(target_os = "linux")]
+#[path = "sys/allocator.rs"]
+mod allocator;
+
 use legwork::{cli, config::Environment};
 use std::process::ExitCode;
-
-/// What is allocated by one thread is freed by another here, claimer to worker to completer, which the system's
-/// allocator is slow at. Whoever embeds the library has an allocator already: this is the binary's only.
-#[cfg(target_os = "linux")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     if let Some(code) = legwork::sys::init::run_as_child_of_process_1(std::env::args_os()) {
         return code.into();
     }
+    #[cfg(target_os = "linux")]
+    allocator::tell();
     cli::main(std::env::args_os(), Environment::of_process())
 }

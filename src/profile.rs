@@ -1,17 +1,19 @@
 //! Profiles of the running daemon, as `go tool pprof` reads them.
 //!
 //! A profile is stacks, and what was counted in each. `cpu` takes one from the sampler of `sys`: it finds out from
-//! the copied stacks what called what, and `symbols` says what that is called. `pprof`, `folded` and `speedscope`
-//! write it down for their readers. Labels, which tell one kind's CPU time from another's, are set by whoever
+//! the copied stacks what called what, and `symbols` says what that is called. `heap` takes one from what jemalloc
+//! sampled. `pprof`, `folded`, `speedscope` and `text` write it down for their readers. Labels, which tell one kind's CPU time from another's, are set by whoever
 //! polls a job (`label`).
 
 pub mod cpu;
 mod folded;
+pub mod heap;
 mod label;
 mod modules;
 pub mod pprof;
 mod speedscope;
 mod symbols;
+mod text;
 mod unwind;
 
 pub use label::Label;
@@ -33,8 +35,12 @@ pub struct ValueType {
 /// Stacks, and what was counted in each.
 #[derive(Debug)]
 pub struct Profile {
-    /// What is counted, the most interesting last.
+    /// What is counted.
     pub values: Vec<ValueType>,
+    /// Which of that is meant where one alone is shown.
+    pub main: usize,
+    /// Whether stacks are drawn below the kind whose they are.
+    pub by_kind: bool,
     /// What lies between two samples.
     pub period: (ValueType, i64),
     /// How long it was counted.
@@ -56,6 +62,13 @@ pub struct Stack {
     pub values: Vec<i64>,
 }
 
+impl Stack {
+    /// Of what is counted, this.
+    fn value(&self, place: usize) -> i64 {
+        self.values.get(place).copied().unwrap_or(0)
+    }
+}
+
 /// One step of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Frame {
@@ -74,6 +87,11 @@ pub struct Places {
 }
 
 impl Profile {
+    /// What is meant where one alone is shown.
+    fn main(&self) -> ValueType {
+        self.values[self.main]
+    }
+
     /// The names of a stack's functions, from the outermost to the innermost.
     fn names<'a>(&'a self, stack: &'a Stack) -> Vec<&'a str> {
         let lines = |frame: &'a Frame| -> Vec<&'a str> {

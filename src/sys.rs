@@ -6,7 +6,7 @@
 //! `unsafe_code`; each block says why it is sound.
 //!
 //! So must a look at what each thread does at the moment: it happens in a signal's handler, where nothing may be
-//! allocated, locked or waited for.
+//! allocated, locked or waited for. And so must jemalloc be asked what it knows of the heap.
 //!
 //! It decides nothing: who is started, as whom and when it is stopped is the caller's business.
 
@@ -16,6 +16,7 @@ mod descriptors;
 mod group;
 #[cfg(target_os = "linux")]
 mod guard;
+pub mod heap;
 mod image;
 #[cfg(target_os = "linux")]
 pub mod init;

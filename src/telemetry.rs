@@ -7,6 +7,7 @@
 pub mod build;
 pub mod causes;
 pub mod events;
+pub mod feed;
 pub mod health;
 pub mod logs;
 pub mod metrics;

@@ -129,6 +129,7 @@ impl Rooms {
             hints: Arc::default(),
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimer"),
+            tracer: None,
         };
         let Lane { outbox, slots } = lane;
         let group = ClaimGroup { queue: queue(), kinds: kinds(), most: JOBS, slots, outbox };

@@ -15,6 +15,8 @@ use super::{
 };
 use crate::{
     config::AdminTokens,
+    executor::Callbacks,
+    job::Lease,
     telemetry::metrics::{Refusal, RefusalMetrics},
 };
 use axum::{
@@ -29,6 +31,9 @@ use std::{
     sync::Arc,
 };
 use tokio::{sync::watch, time::Instant};
+
+/// Who isn't known to be anywhere.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// What somebody may do; each may what those before may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +62,8 @@ impl Role {
 pub(super) enum Audience {
     /// Probes and scrapers, from anywhere.
     Everybody,
+    /// Whose URL has the token of an attempt, from anywhere.
+    Caller,
     /// Who has this role, or a higher one.
     Role(Role),
 }
@@ -73,12 +80,19 @@ impl From<Role> for Audience {
 pub struct Access {
     tokens: watch::Receiver<AdminTokens>,
     guesses: Arc<Guesses>,
+    /// Who sent tokens of no attempt.
+    forgers: Arc<Guesses>,
 }
 
 impl Access {
     /// By the newest of these.
     pub fn by(tokens: watch::Receiver<AdminTokens>) -> Self {
-        Self { tokens, guesses: Arc::default() }
+        Self { tokens, guesses: Arc::default(), forgers: Arc::default() }
+    }
+
+    /// Told when there are other tokens than before.
+    pub(super) fn tokens(&self) -> watch::Receiver<AdminTokens> {
+        self.tokens.clone()
     }
 
     /// Whether other machines can ask for more than health and metrics.
@@ -99,8 +113,7 @@ impl Access {
         let Some(token) = credentials::token(request.headers()) else {
             return Err(Problem::NoToken);
         };
-        let (peer, now) =
-            (peer(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), Instant::now());
+        let (peer, now) = (peer(request).unwrap_or(NOWHERE), Instant::now());
         if let Some(wait) = self.guesses.wait(peer, now) {
             return Err(Problem::TooManyGuesses { wait });
         }
@@ -124,6 +137,7 @@ fn held(tokens: &AdminTokens, presented: &str) -> Option<Role> {
 pub(super) struct Guard {
     access: Access,
     refusals: RefusalMetrics,
+    callbacks: Arc<Callbacks>,
     audiences: Arc<HashMap<String, Vec<(Method, Audience)>>>,
 }
 
@@ -135,7 +149,8 @@ impl Guard {
             of_path.push((route.method.clone(), route.audience));
         }
         let (access, refusals) = (state.access.clone(), state.metrics.admin_refusals());
-        Self { access, refusals, audiences: Arc::new(audiences) }
+        let callbacks = Arc::clone(&state.callbacks);
+        Self { access, refusals, callbacks, audiences: Arc::new(audiences) }
     }
 
     /// Who may ask this. A method that a path doesn't take is told to whoever may ask the path anything.
@@ -148,10 +163,32 @@ impl Guard {
         exactly.or_else(largest).unwrap_or(Audience::Role(Role::Viewer))
     }
 
+    /// Whose attempt it is. A signature is looked at whatever came from there before: it can't be guessed, and
+    /// whoever shares an address with somebody who tries is not to be kept from calling back.
+    fn attempt(&self, request: &Request) -> Result<Lease, Problem> {
+        let token = request.uri().path().rsplit('/').next().unwrap_or_default();
+        self.callbacks.lease(token).map_err(|_forged| {
+            let (peer, now) = (peer(request).unwrap_or(NOWHERE), Instant::now());
+            if let Some(wait) = self.access.forgers.wait(peer, now) {
+                return Problem::TooManyGuesses { wait };
+            }
+            self.access.forgers.wrong(peer, token, now);
+            Problem::OtherDaemon
+        })
+    }
+
     /// The role with which it is asked, where one is needed.
-    fn decide(&self, request: &Request) -> Result<Option<Role>, Problem> {
+    fn decide(&self, request: &mut Request) -> Result<Option<Role>, Problem> {
         let path = request.extensions().get::<MatchedPath>();
-        let Audience::Role(needed) = self.audience(path, request.method()) else { return Ok(None) };
+        let needed = match self.audience(path, request.method()) {
+            Audience::Everybody => return Ok(None),
+            Audience::Caller => {
+                let lease = self.attempt(request)?;
+                request.extensions_mut().insert(lease);
+                return Ok(None);
+            }
+            Audience::Role(needed) => needed,
+        };
         if foreign::is_foreign(request) {
             return Err(Problem::ForeignPage);
         }
@@ -167,7 +204,7 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match guard.decide(&request) {
+    match guard.decide(&mut request) {
         Ok(None) => next.run(request).await,
         Ok(Some(role)) => {
             request.extensions_mut().insert(role);
@@ -190,7 +227,7 @@ fn refusal(problem: Problem) -> Option<Refusal> {
     match problem {
         Problem::NotFound => Some(Refusal::Elsewhere),
         Problem::NoToken => Some(Refusal::NoToken),
-        Problem::WrongToken => Some(Refusal::WrongToken),
+        Problem::WrongToken | Problem::OtherDaemon => Some(Refusal::WrongToken),
         Problem::TooManyGuesses { .. } => Some(Refusal::TooManyGuesses),
         Problem::RoleTooSmall { .. } => Some(Refusal::Role),
         Problem::ForeignPage => Some(Refusal::ForeignPage),

@@ -4,10 +4,16 @@
 //! too, and shows what came; it decides nothing. What every one of them does alike stands here. Each has a session for
 //! the time of its operation and no longer.
 
+pub(super) mod batch;
 pub(super) mod body;
+pub(super) mod callbacks;
 pub(super) mod changes;
 pub(super) mod daemons;
+pub(super) mod enqueue;
+pub(super) mod events;
 pub(super) mod jobs;
+mod once;
+mod origin;
 pub(super) mod query;
 pub(super) mod queues;
 pub(super) mod schedules;
@@ -18,7 +24,7 @@ use super::{
     routes::AdminState,
 };
 use crate::{
-    config::{QueueSettings, ScheduleSettings},
+    config::{HeapProfiling, QueueSettings, ScheduleSettings},
     job::{JobId, QueueName},
     postgres::operations::{Connection, Nature, OperationError, is_forbidden, said},
 };
@@ -70,6 +76,37 @@ pub(super) const OF_A_CHANGE: &[Problem] = &[
     Problem::DatabaseRefused,
 ];
 
+/// The same of a stream of events.
+pub(super) const OF_EVENTS: &[Problem] =
+    &[Problem::UnknownParameter, Problem::InvalidParameter, Problem::TooManyStreams];
+
+/// The same where jobs are enqueued.
+pub(super) const OF_A_JOB_TO_BE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::InvalidJob,
+    Problem::KeyReused,
+    Problem::RequestUnderWay,
+    Problem::NotJson,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
+/// The same of many.
+pub(super) const OF_JOBS_TO_BE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::BodyTooSlow,
+    Problem::InvalidJob,
+    Problem::KeyReused,
+    Problem::RequestUnderWay,
+    Problem::NotJson,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
 /// The same where a queue is. None has to be known: a pause may come before the first job.
 pub(super) const OF_A_SWITCH: &[Problem] = &[
     Problem::UnknownParameter,
@@ -87,6 +124,8 @@ pub struct Configured {
     pub queues: Vec<QueueSettings>,
     /// Its schedules.
     pub schedules: Vec<ScheduleSettings>,
+    /// Whether allocations may be sampled.
+    pub heap: HeapProfiling,
 }
 
 /// Asks the database.

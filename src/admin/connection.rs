@@ -55,6 +55,7 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
         );
     }
     let sessions = Arc::clone(&state.sessions);
+    let feed = Arc::clone(&state.metrics.feed);
     let mut tending = pin!(sessions.tend());
     let router = router(state);
     let mut open = FuturesUnordered::new();
@@ -79,6 +80,8 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
             () = &mut tending => {}
         }
     }
+    // What would go on for as long as somebody listens.
+    feed.close();
     drop(bound);
     // Whoever isn't done by then is cut off.
     timeout(DRAIN_TIMEOUT, open.for_each(|()| async {})).await.ok();

@@ -10,7 +10,7 @@ use super::{
     problem::{Problem, Shown, is_of_go},
     routes::Route,
 };
-use crate::telemetry::build;
+use crate::{job::NAME_PATTERN, telemetry::build};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -39,7 +39,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
             "title": "Legwork's admin port",
             "version": build::VERSION,
             "summary": "Health, metrics and the API of one daemon.",
-            "description": "Jobs are enqueued in the database: the contract is the row. Health and metrics ask it nothing, the \
+            "description": "Jobs are enqueued in the database, since the contract is the row, or here by those who can't reach it. Health and metrics ask it nothing, the \
                 API does. Without a token, other machines are answered health and metrics alone. Objects may gain members: a client passes over those that it doesn't know.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
@@ -91,6 +91,11 @@ fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
 /// One operation, with what is the same of all.
 fn described(route: &Route) -> Value {
     let mut operation = json!(route.described);
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        if ["queue", "kind"].iter().any(|name| parameter["name"] == *name) {
+            parameter["schema"]["pattern"] = NAME_PATTERN.into();
+        }
+    }
     let parameter = json!({ "$ref": "#/components/parameters/RequestId" });
     match operation["parameters"].as_array_mut() {
         Some(parameters) => parameters.insert(0, parameter),
@@ -109,7 +114,8 @@ fn described(route: &Route) -> Value {
 /// A token may be sent in two ways; without one the machine itself may do everything.
 fn security(audience: Audience) -> Value {
     match audience {
-        Audience::Everybody => json!([]),
+        // Of a call back the URL is the right.
+        Audience::Everybody | Audience::Caller => json!([]),
         Audience::Role(role) => {
             json!([{}, { "Bearer": [role.as_str()] }, { "Basic": [role.as_str()] }])
         }
@@ -118,11 +124,16 @@ fn security(audience: Audience) -> Value {
 
 /// What may be wrong with who asks.
 fn of_audience(audience: Audience) -> Vec<Problem> {
-    let Audience::Role(needed) = audience else { return Vec::new() };
+    let guesses = Problem::TooManyGuesses { wait: Duration::from_secs(1) };
+    let needed = match audience {
+        Audience::Everybody => return Vec::new(),
+        Audience::Caller => return vec![Problem::OtherDaemon, guesses],
+        Audience::Role(needed) => needed,
+    };
     vec![
         Problem::NoToken,
         Problem::WrongToken,
-        Problem::TooManyGuesses { wait: Duration::from_secs(1) },
+        guesses,
         Problem::RoleTooSmall { needed: needed.max(Role::Operator), role: Role::Viewer },
         Problem::ForeignPage,
         // There is no token, and it isn't the machine itself that asks.

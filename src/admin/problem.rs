@@ -51,8 +51,28 @@ pub(super) enum Problem {
     NotJson,
     /// A body is there and can't be meant.
     InvalidBody,
+    /// The body came too slowly.
+    BodyTooSlow,
+    /// The key was another request's.
+    KeyReused,
+    /// A request with this key is being answered.
+    RequestUnderWay,
+    /// As many streams of events as there may be.
+    TooManyStreams,
+    /// A member of a job breaks its column's rule.
+    InvalidJob,
     /// The job isn't in a state in which that can be done.
     WrongState,
+    /// The attempt that is called back is over.
+    LeaseGone,
+    /// It was ended because somebody cancelled the job.
+    JobCancelled,
+    /// Another verdict came before.
+    AlreadyDecided,
+    /// The attempt didn't take what was said in time.
+    AttemptBusy,
+    /// A call back that was meant for another daemon, or for this one before it was started anew.
+    OtherDaemon,
     /// There is no such job.
     NoSuchJob,
     /// Nobody knows that queue.
@@ -65,6 +85,8 @@ pub(super) enum Problem {
     ProfileUnderWay,
     /// Somebody else takes an execution trace.
     TraceUnderWay,
+    /// Allocations aren't sampled.
+    HeapInactive,
     /// There are none here.
     NoProfiles,
     /// It couldn't be taken.
@@ -98,7 +120,7 @@ impl Problem {
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
-                "the body is larger than 65536 bytes".into(),
+                "the body is larger than this route takes: 65536 bytes where nothing else is said".into(),
             ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
@@ -144,10 +166,60 @@ impl Problem {
             Self::InvalidBody => {
                 (StatusCode::BAD_REQUEST, "invalid-body", "the body can't be read".into())
             }
+            Self::BodyTooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "body-too-slow",
+                "the body came too slowly, and nothing of it was done".into(),
+            ),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key-reused",
+                "another request was answered under this Idempotency-Key: each has a key of its own".into(),
+            ),
+            Self::RequestUnderWay => (
+                StatusCode::CONFLICT,
+                "request-under-way",
+                "a request with this Idempotency-Key is being answered: send it again in a moment".into(),
+            ),
+            Self::TooManyStreams => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-streams",
+                "this daemon has as many streams of events as it takes".into(),
+            ),
+            Self::InvalidJob => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-job",
+                "a member of the job breaks the rule of its column".into(),
+            ),
             Self::WrongState => (
                 StatusCode::CONFLICT,
                 "wrong-state",
                 "the job isn't in a state in which that can be done".into(),
+            ),
+            Self::LeaseGone => (
+                StatusCode::GONE,
+                "lease-gone",
+                "the attempt is over: it was decided, or out of time, or the job was given back; nothing was changed, stop working on it".into(),
+            ),
+            Self::JobCancelled => (
+                StatusCode::GONE,
+                "job-cancelled",
+                "the job was cancelled; nothing was changed, stop working on it".into(),
+            ),
+            Self::AlreadyDecided => (
+                StatusCode::CONFLICT,
+                "already-decided",
+                "another verdict about this attempt was taken before".into(),
+            ),
+            Self::AttemptBusy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "attempt-busy",
+                "the attempt didn't answer in time: say it again".into(),
+            ),
+            Self::OtherDaemon => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "other-daemon",
+                "this process didn't make that URL: it is of another daemon, or of this one before a restart, and then the job has been given back".into(),
             ),
             Self::NoSuchJob => (
                 StatusCode::NOT_FOUND,
@@ -179,6 +251,11 @@ impl Problem {
                 "trace-under-way",
                 "somebody else takes an execution trace of this daemon at the moment".into(),
             ),
+            Self::HeapInactive => (
+                StatusCode::PRECONDITION_FAILED,
+                "heap-inactive",
+                "heap profiling isn't active: POST /debug/pprof/heap/activate switches it on".into(),
+            ),
             Self::NoProfiles => (
                 StatusCode::NOT_IMPLEMENTED,
                 "no-profiles",
@@ -209,7 +286,14 @@ impl Problem {
 
     /// Whether it says when to come again.
     pub(super) fn passes(self) -> bool {
-        matches!(self, Self::DatabaseUnavailable | Self::TooManyGuesses { .. })
+        matches!(
+            self,
+            Self::DatabaseUnavailable
+                | Self::AttemptBusy
+                | Self::TooManyGuesses { .. }
+                | Self::RequestUnderWay
+                | Self::TooManyStreams
+        )
     }
 
     /// Says more of it.
@@ -230,12 +314,14 @@ pub(super) struct Refusal {
     detail: Cow<'static, str>,
     parameter: Option<String>,
     nearest: Option<String>,
+    line: Option<u64>,
+    column: Option<usize>,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         let detail = problem.detail();
-        Self { problem, detail, parameter: None, nearest: None }
+        Self { problem, detail, parameter: None, nearest: None, line: None, column: None }
     }
 }
 
@@ -243,6 +329,17 @@ impl Refusal {
     /// With the parameter that it is about, and the one that may have been meant.
     pub(super) fn about(self, parameter: &str, nearest: Option<String>) -> Self {
         Self { parameter: Some(parameter.to_owned()), nearest, ..self }
+    }
+
+    /// With the line of the body that it is about.
+    pub(super) fn in_line(self, line: u64) -> Self {
+        let detail = format!("line {line}: {}", self.detail).into();
+        Self { line: Some(line), detail, ..self }
+    }
+
+    /// With the place in that line, in bytes from 1.
+    pub(super) fn in_column(self, column: Option<usize>) -> Self {
+        Self { column, ..self }
     }
 }
 
@@ -260,7 +357,7 @@ pub(super) struct Shown {
     status: u16,
     /// What is wrong, for people.
     detail: Cow<'static, str>,
-    /// The parameter that it is about.
+    /// The parameter that it is about, or the member of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     parameter: Option<String>,
@@ -268,6 +365,14 @@ pub(super) struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     nearest: Option<String>,
+    /// The line of a body of lines, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    line: Option<u64>,
+    /// The place in that line, in bytes from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    column: Option<usize>,
 }
 
 impl IntoResponse for Problem {
@@ -278,12 +383,12 @@ impl IntoResponse for Problem {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self { problem, detail, parameter, nearest } = self;
+        let Self { problem, detail, parameter, nearest, line, column } = self;
         let status = problem.status();
         let title = status.canonical_reason().unwrap_or_default();
         let (kind, code) = (problem.uri(), status.as_u16());
         let said = detail.clone();
-        let body = Shown { kind, title, status: code, detail, parameter, nearest };
+        let body = Shown { kind, title, status: code, detail, parameter, nearest, line, column };
         // A struct of texts and numbers has a form in JSON.
         let body = serde_json::to_string(&body).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];

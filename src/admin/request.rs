@@ -1,60 +1,83 @@
-//! What happens round every request: its id, its limits, its figures and its line in the log.
+//! What happens round every request: its id, its limits, its figures, its span and its line in the log.
 //!
 //! The path never becomes a label, only the route's template; and an id that could break a log line
 //! or a header isn't taken over but replaced.
 
 use super::{
     access::Role,
-    problem::{Problem, as_read_at},
+    api,
+    problem::{Problem, Refusal, as_read_at},
     routes::{AdminState, QUIET},
 };
-use crate::telemetry::{events, metrics::Refusal};
+use crate::telemetry::{
+    Origin, events, metrics,
+    spans::{Asked, RequestSpan, Tracer},
+};
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Version, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
 use tracing::Instrument;
 
-/// Most bytes of a request's body.
+/// Most bytes of a request's body, where its route says nothing else.
 pub(super) const BODY_MAX_BYTES: u64 = 64 * 1024;
+/// Asked by any name in `Host`.
+const ANY_NAME: &str = "/api/v1/callbacks/{token}";
 /// Longest id that is taken over.
 const ID_MAX_BYTES: usize = 128;
 /// The label of requests that no route took.
 const NO_ROUTE: &str = "other";
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A request's id, for whoever writes it down.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) HeaderValue);
+
 /// Gives the request an id, refuses what asks for somebody else and large bodies, and counts the answer.
 pub(super) async fn observe(
-    State(AdminState { metrics, hosts, .. }): State<AdminState>,
-    request: Request,
+    State(AdminState { metrics, hosts, tracer, .. }): State<AdminState>,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let seen = Seen::of(&request);
     let path = request.uri().path().to_owned();
     let id = request_id(request.headers());
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let body_max = body_max(&seen.route);
+    let of = Arc::new(seen.span(&request, &id, tracer.as_deref()));
+    let span = seen.scope(of.origin());
     let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
-    let mut response = if !hosts.know(&request, peer(&request)) {
+    // Receivers call by whatever name leads here; no page knows the token that the path has.
+    let by_any_name = seen.route == ANY_NAME;
+    let mut let_in = false;
+    let mut response = if !by_any_name && !hosts.know(&request, peer(&request)) {
         Problem::UnknownHost.into_response()
-    } else if is_too_large(request.headers()) {
-        Problem::BodyTooLarge.into_response()
+    } else if is_too_large(request.headers(), body_max) {
+        too_large(body_max).into_response()
     } else {
-        next.run(request).instrument(span.clone()).await
+        let_in = true;
+        Arc::clone(&of).over(next.run(request)).instrument(span.clone()).await
     };
     response = as_read_at(&path, response);
     drop(in_flight);
     let (status, took) = (response.status().as_u16(), started.elapsed());
     metrics.http_answered(&seen.method, &seen.route, status, took);
-    let (role, refusal) = (response.extensions().get(), response.extensions().get());
-    span.in_scope(|| match refusal.copied() {
+    let (role, refusal) = (response.extensions().get(), response.extensions().get().copied());
+    if let_in && refusal.is_none() {
+        of.answered(status);
+    } else {
+        of.refused();
+    }
+    span.in_scope(|| match refusal {
         Some(refusal) => seen.log_refused(status, refusal),
         None => seen.log(status, took, role.copied()),
     });
@@ -76,8 +99,45 @@ impl Seen {
         Self { method: request.method().to_string(), route, peer: peer(request) }
     }
 
+    /// Probes and scrapes.
+    fn is_quiet(&self) -> bool {
+        QUIET.contains(&self.route.as_str())
+    }
+
+    /// Its place in its caller's trace, if it has one, and its span, where spans are made.
+    fn span(&self, request: &Request, id: &HeaderValue, tracer: Option<&Tracer>) -> RequestSpan {
+        let caller = caller(request.headers(), id);
+        let Some(tracer) = tracer.filter(|_| !self.is_quiet()) else {
+            return RequestSpan::none(caller);
+        };
+        let in_header = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
+        let authority: Option<Authority> = request.uri().authority().cloned().or_else(in_header);
+        let asked = Asked {
+            method: &self.method,
+            route: Some(self.route.as_str()).filter(|route| *route != NO_ROUTE),
+            // Of a call back the path has the token, which is a secret.
+            path: if self.route == ANY_NAME { ANY_NAME } else { request.uri().path() },
+            host: authority.as_ref().map(|it| (it.host(), it.port_u16())),
+            client: self.peer,
+            version: if request.version() == Version::HTTP_10 { "1.0" } else { "1.1" },
+        };
+        tracer.request(&asked, &caller)
+    }
+
+    /// What every line that is logged meanwhile says.
+    fn scope(&self, origin: &Origin) -> tracing::Span {
+        let trace = origin.trace.filter(|_| !self.is_quiet());
+        tracing::info_span!(
+            "request",
+            request_id = origin.request_id,
+            trace_id = trace.map(|trace| tracing::field::display(trace.trace_id)),
+            span_id = trace.map(|trace| tracing::field::display(trace.span_id)),
+            trace_flags = trace.map(|trace| format!("{:02x}", trace.flags)),
+        )
+    }
+
     /// As a warning, of which no crowd can have more written than a few.
-    fn log_refused(&self, status: u16, refusal: Refusal) {
+    fn log_refused(&self, status: u16, refusal: metrics::Refusal) {
         tracing::warn!(
             event = events::ADMIN_REFUSED,
             client.address = self.peer.map(|peer| tracing::field::display(peer.to_canonical())),
@@ -90,7 +150,7 @@ impl Seen {
     }
 
     fn log(&self, status: u16, took: Duration, role: Option<Role>) {
-        if QUIET.contains(&self.route.as_str()) {
+        if self.is_quiet() {
             return;
         }
         tracing::info!(
@@ -104,6 +164,17 @@ impl Seen {
             "The admin port answered a request"
         );
     }
+}
+
+/// Whoever asks, by what its request says of its trace.
+fn caller(headers: &HeaderMap, id: &HeaderValue) -> Origin {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    // Two of them are none, as W3C has it; a tracestate may come in parts.
+    let mut parents = headers.get_all("traceparent").iter();
+    let parent = parents.next().filter(|_| parents.next().is_none()).and_then(text);
+    let states: Vec<_> = headers.get_all("tracestate").iter().filter_map(text).collect();
+    let state = (!states.is_empty()).then(|| states.join(","));
+    Origin::of_request(parent, state, text(id))
 }
 
 /// The client's id where it is harmless, else one of our own.
@@ -124,9 +195,23 @@ pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
+/// Most bytes of a body there, in bytes.
+fn body_max(route: &str) -> u64 {
+    match route {
+        api::enqueue::PATH => api::enqueue::BODY_MAX_BYTES,
+        api::batch::PATH => api::batch::BODY_MAX_BYTES,
+        _ => BODY_MAX_BYTES,
+    }
+}
+
+/// What is said of a body of more.
+pub(super) fn too_large(most: u64) -> Refusal {
+    Problem::BodyTooLarge.because(format!("the body is larger than {most} bytes"))
+}
+
 /// Only what a client announces is seen here. What it sends without announcing it is read by routes that take a body, up
 /// to the same limit, and by others never: the connection is closed after the answer.
-fn is_too_large(headers: &HeaderMap) -> bool {
+fn is_too_large(headers: &HeaderMap, most: u64) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    length.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > BODY_MAX_BYTES)
+    length.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > most)
 }

@@ -3,12 +3,12 @@
 use super::{
     access::{
         self, Access, Audience,
-        Audience::Everybody,
+        Audience::{Caller, Everybody},
         Guard,
         Role::{self, Operator, Viewer},
     },
     api::{self, Configured},
-    debug::{self, pprof},
+    debug::{self, heap, pprof},
     health,
     hosts::Hosts,
     openapi,
@@ -16,12 +16,14 @@ use super::{
     request, tasks,
 };
 use crate::{
+    executor::Callbacks,
     postgres::operations::Sessions,
     supervise::Supervisor,
     telemetry::{
         build,
         health::Health,
         metrics::{Format, Metrics},
+        spans::Tracer,
     },
     worker::Running,
 };
@@ -66,9 +68,13 @@ pub struct AdminState {
     pub supervisor: Supervisor,
     /// The jobs that run.
     pub attempts: Arc<Running>,
+    /// Those of them that are called back.
+    pub callbacks: Arc<Callbacks>,
+    /// What makes spans of requests, where they go anywhere.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
-/// Routes that probes and scrapes ask all day; they leave no access line.
+/// Routes that probes and scrapes ask all day; they leave neither an access line nor a span.
 pub(super) const QUIET: [&str; 6] =
     ["/health/live", "/health/ready", "/health/startup", "/livez", "/readyz", "/metrics"];
 
@@ -162,14 +168,22 @@ fn table() -> Vec<Route> {
         Route::reading(Viewer, routes!(api::schedules::list), api::OF_THE_DATABASE),
         Route::reading(Viewer, routes!(api::daemons::list), api::OF_THE_DATABASE),
         Route::reading(Viewer, routes!(api::stats::scale), api::OF_THE_DATABASE),
+        Route::reading(Viewer, routes!(api::events::listen), api::OF_EVENTS),
+        Route::changing(Operator, routes!(api::enqueue::enqueue), api::OF_A_JOB_TO_BE),
+        Route::changing(Operator, routes!(api::batch::enqueue), api::OF_JOBS_TO_BE),
         Route::changing(Operator, routes!(api::changes::cancel), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::retry), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::discard), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::snooze), api::OF_A_CHANGE),
         Route::changing(Operator, routes!(api::changes::pause), api::OF_A_SWITCH),
         Route::changing(Operator, routes!(api::changes::resume), api::OF_A_SWITCH),
+        Route::changing(Caller, routes!(api::callbacks::call), api::callbacks::OF_A_CALL),
         Route::reading(Role::Admin, routes!(pprof::index), &[]),
         Route::reading(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
+        Route::reading(Role::Admin, routes!(heap::heap), heap::OF_A_HEAP_PROFILE),
+        Route::reading(Role::Admin, routes!(heap::allocs), heap::OF_A_HEAP_PROFILE),
+        Route::changing(Role::Admin, routes!(heap::activate), heap::OF_ITS_SWITCH),
+        Route::changing(Role::Admin, routes!(heap::deactivate), heap::OF_ITS_SWITCH),
         Route::reading(Role::Admin, routes!(pprof::cmdline), &[]),
         Route::reading(Role::Admin, routes!(pprof::symbol), &[]),
         Route::changing(Role::Admin, routes!(pprof::symbols), &[]),

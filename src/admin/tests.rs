@@ -3,6 +3,7 @@
 mod asked;
 mod described;
 mod golden;
+mod heap;
 mod schema;
 mod tasks;
 mod walked;
@@ -33,20 +34,22 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn state() -> AdminState {
-    let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
-    let (supervisor, attempts) = (Supervisor::default(), Arc::default());
+    // Streams end at once.
+    metrics.feed.close();
     AdminState {
         health,
-        metrics: Arc::new(metrics),
+        metrics: Arc::new(Metrics::new(&config::Metrics { max_kinds: 200 })),
         hosts,
         access: knowing(AdminTokens::default()),
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
         configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
-        supervisor,
-        attempts,
+        supervisor: Supervisor::default(),
+        attempts: Arc::default(),
+        callbacks: Arc::default(),
+        tracer: None,
     }
 }
 

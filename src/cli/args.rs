@@ -10,7 +10,7 @@
 
 use super::{
     bench, completions, config::ConfigCommand, demo, enqueue, healthcheck, job, man, migrate,
-    output::Format, queue, run, schedule,
+    output::Format, profile, queue, run, schedule,
 };
 use crate::telemetry::build;
 use clap::{Parser, Subcommand};
@@ -77,6 +77,9 @@ pub(super) enum Command {
     Schedule(schedule::ScheduleCommand),
     /// Ask a running daemon whether it is well (exit code 0) or not (3)
     Healthcheck(healthcheck::HealthcheckArguments),
+    /// Fetch a profile of a running daemon: CPU, heap, tasks, or a trace
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

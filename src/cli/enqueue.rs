@@ -9,14 +9,16 @@
 )]
 
 mod file;
-mod line;
-mod lines;
+mod traced;
 
-use super::{Context, exit::Usage, job::delay};
+use super::{Context, exit::Usage};
 use crate::{
     job::{KindName, QueueName},
     postgres::{
-        enqueue::NewJob,
+        enqueue::{
+            NewJob,
+            line::{self, delay, moment},
+        },
         operations::{self, Limit},
     },
 };
@@ -24,8 +26,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use tokio::io::AsyncReadExt as _;
+use traced::Traced;
 
 /// The largest payload that is read from standard input, in bytes. The database allows 1 MiB as it
 /// renders it, which drops spaces; this leaves room for those.
@@ -44,7 +47,7 @@ pub(super) struct EnqueueArguments {
     #[arg(value_name = "JSON|-", conflicts_with = "file", allow_hyphen_values = true)]
     payload: Option<String>,
     /// Enqueue every line of a file (- is standard input): one JSON object each, with the keys kind,
-    /// payload, queue, run_at, priority, max_attempts, unique_key, timeout, expires_at, tags,
+    /// payload, queue, run_at or delay, priority, max_attempts, unique_key, timeout, expires_at, tags,
     /// metadata. All of them or, if one is wrong, none
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -89,11 +92,6 @@ struct Columns {
     metadata: Option<String>,
 }
 
-fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "write it as RFC 3339 has it, such as 2030-01-31T08:00:00Z".into())
-}
-
 fn object(text: &str) -> Result<String, String> {
     line::object(text).map(str::to_owned)
 }
@@ -116,6 +114,8 @@ async fn one(arguments: EnqueueArguments, context: &Context) -> anyhow::Result<(
     let EnqueueArguments { kind, payload, columns, .. } = arguments;
     let kind = kind.ok_or_else(|| Usage("a job needs a kind".into()))?;
     let delay = columns.delay;
+    let queue = columns.queue.clone().map_or_else(|| QueueName::new("default"), Ok)?;
+    let traced = Traced::begin(context, &queue)?;
     let job = NewJob {
         payload: payload_text(payload).await?,
         queue: columns.queue,
@@ -126,11 +126,16 @@ async fn one(arguments: EnqueueArguments, context: &Context) -> anyhow::Result<(
         timeout: columns.timeout,
         expires_at: columns.expires_at,
         tags: columns.tags,
-        metadata: columns.metadata,
+        metadata: traced.metadata(columns.metadata.as_deref()),
         ..NewJob::new(kind)
     };
-    let mut session = context.connect(Limit::Statement).await?;
-    let id = session.within(async |c| operations::enqueue_job(c, &job, delay).await).await?;
+    let insert = async {
+        let mut session = context.connect(Limit::Statement).await?;
+        session.within(async |c| operations::enqueue_job(c, &job, delay).await).await
+    };
+    let done = insert.await;
+    traced.end(&done).await;
+    let id = done?;
     let enqueued = Enqueued { id: id.map(|id| id.0), enqueued: id.is_some() };
     context.output.show_done(&enqueued, |enqueued| match enqueued.id {
         Some(id) => format!("enqueued job {id}"),

@@ -146,6 +146,15 @@ impl NotReady {
     }
 }
 
+/// A daemon answered, and not with what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{route} answered {status}: {said}")]
+pub(super) struct Refused {
+    pub(super) route: String,
+    pub(super) status: u16,
+    pub(super) said: String,
+}
+
 /// How long a daemon's last words may take: the bound of its end holds whoever reads them.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -219,6 +228,7 @@ impl Described {
             .or_else(|| {
                 error.downcast_ref().map(|Idle { option, .. }| format!("leave out {option}"))
             })
+            .or_else(|| error.downcast_ref().and_then(access).map(str::to_owned))
             .or_else(|| advice(code(error)).map(str::to_owned));
         for cause in error.chain().skip(1) {
             if let Some(said) = operations::said(cause) {
@@ -255,6 +265,17 @@ fn missing_role(error: &anyhow::Error) -> Option<&'static str> {
     asked.into_iter().flatten().next()
 }
 
+/// What somebody needs whom a daemon doesn't let in.
+fn access(refused: &Refused) -> Option<&'static str> {
+    match refused.status {
+        401 | 403 | 404 => Some(
+            "without tokens a daemon shows this to its own machine alone; where it has tokens, --token-file names the \
+             file with an admin's",
+        ),
+        _ => None,
+    }
+}
+
 fn advice(code: Code) -> Option<&'static str> {
     match code {
         Code::Unreachable => Some(
@@ -276,6 +297,7 @@ fn code(error: &anyhow::Error) -> Code {
         error.downcast_ref::<WrongSchema>().map(|_| Code::NotReady),
         error.downcast_ref::<NotReady>().map(|_| Code::NotReady),
         error.downcast_ref::<NotNow>().map(|_| Code::TryAgain),
+        error.downcast_ref().map(of_refusing),
         error.downcast_ref::<Silent>().map(|_| Code::Unreachable),
         error.downcast_ref::<OperationError>().map(|error| of_nature(error.nature())),
         error.downcast_ref::<EnqueueError>().map(|error| of_nature(error.nature())),
@@ -292,6 +314,14 @@ fn of_nature(nature: Nature) -> Code {
         Nature::Temporary => Code::TryAgain,
         Nature::Address => Code::Configuration,
         Nature::Refused => Code::Failed,
+    }
+}
+
+/// 409: one of its kind is under way; 429 and 503 pass by themselves.
+fn of_refusing(refused: &Refused) -> Code {
+    match refused.status {
+        409 | 429 | 503 => Code::TryAgain,
+        _ => Code::Failed,
     }
 }
 

@@ -51,6 +51,17 @@ impl Takes {
                 },
                 ..Self::ALL
             },
+            Command::Profile(command) => Self {
+                command: "profile",
+                config: command.reads_configuration(),
+                database_url: false,
+                why: if command.reads_configuration() {
+                    "asks a daemon and no database"
+                } else {
+                    "with --url asks there, whatever the configuration says"
+                },
+                ..Self::ALL
+            },
             Command::Migrate(MigrateCommand::Sql { .. }) => Self {
                 command: "migrate sql",
                 why: "prints SQL that is always the same",

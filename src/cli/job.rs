@@ -9,8 +9,9 @@ mod show;
 use super::{Context, exit::Usage, moment::relative, output::say, table::Table};
 use crate::{
     job::{JobId, KindName, QueueName, State},
-    postgres::operations::{
-        self, DELAY_MAX, IDS_MAX, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX,
+    postgres::{
+        enqueue::line::delay,
+        operations::{self, IDS_MAX, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX},
     },
 };
 use clap::{Args, Subcommand};
@@ -105,17 +106,6 @@ fn state(text: &str) -> Result<State, String> {
     let words = || State::ALL.map(State::as_str).join(", ");
     let found = State::ALL.into_iter().find(|state| state.as_str() == text);
     found.ok_or_else(|| format!("the states are {}", words()))
-}
-
-/// A time above nothing, such as `90s` or `2h 30m`.
-pub(super) fn delay(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}: write it as 90s, 10m or 2h30m"))?;
-    match time {
-        Duration::ZERO => Err("it has to be above 0".into()),
-        time if time > DELAY_MAX => Err("at most ten years".into()),
-        time => Ok(time),
-    }
 }
 
 pub(super) async fn run(command: JobCommand, context: &Context) -> anyhow::Result<()> {

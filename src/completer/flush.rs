@@ -12,6 +12,7 @@ use crate::{
     supervise::{self, WaitPoint, at},
     telemetry::{
         events,
+        feed::Occurrence,
         health::Check,
         metrics::{AttemptEnd, FlushMetrics, LateReason, Metrics},
     },
@@ -343,6 +344,7 @@ impl<S: OutcomeSink> Completer<S> {
                 job.finished(settled.end(), settled.attempt);
             }
             if settled.verdict == Verdict::Written {
+                self.tell_ended(settled, settled.end());
                 say_ended(settled, settled.end());
             } else {
                 self.metrics.sql.late(self.tell_late(OP, settled));
@@ -378,11 +380,23 @@ impl<S: OutcomeSink> Completer<S> {
                 span.settled(op, (!durable).then_some("late"));
             }
             if durable {
+                self.tell_ended(settled, end);
                 say_ended(settled, end);
             } else {
                 metrics.late(self.tell_late(op, settled));
             }
         }
+    }
+
+    /// For whoever listens: what became of the job is committed.
+    fn tell_ended(&self, settled: &Settled, end: AttemptEnd) {
+        self.links.metrics.feed.tell(|| Occurrence::JobFinished {
+            id: settled.lease.job,
+            kind: settled.kind.clone(),
+            queue: settled.queue.clone(),
+            outcome: end.as_str(),
+            attempt: settled.attempt,
+        });
     }
 
     fn tell_late(&self, op: &'static str, settled: &Settled) -> LateReason {

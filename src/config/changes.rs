@@ -1,7 +1,7 @@
 //! What of another configuration a running daemon can take over, and what needs a restart. Pure.
 //!
-//! Taken over is what is served and how: queues, kinds, schedules, retention, the log's filter and the
-//! admin port's tokens. What shapes sessions, threads and the tasks beside the jobs' way stays as it was at the start, and is named.
+//! Taken over is what is served and how: queues, kinds, schedules, retention, the log's filter, the
+//! admin port's tokens and heap profiling. What shapes sessions, threads and the tasks beside the jobs' way stays as it was at the start, and is named.
 
 use super::settings::{Admin, KindSettings, Log, QueueSettings, ScheduleSettings, Settings};
 use crate::job::KindName;
@@ -10,10 +10,22 @@ impl Settings {
     /// These, with what can be taken over from others while the daemon runs.
     #[must_use]
     pub fn with_changes_of(&self, other: &Self) -> Self {
-        let Self { retry, retention, queues, kinds, schedules, log, admin, .. } = other.clone();
+        let Self { retry, retention, queues, kinds, schedules, log, admin, profiling, .. } =
+            other.clone();
         let log = Log { filter: log.filter, ..self.log.clone() };
-        let admin = Admin { tokens: admin.tokens, ..self.admin.clone() };
-        let taken = Self { retry, retention, queues, kinds, schedules, admin, log, ..self.clone() };
+        let Admin { tokens, callback_url, .. } = admin;
+        let admin = Admin { tokens, callback_url, ..self.admin.clone() };
+        let taken = Self {
+            retry,
+            retention,
+            queues,
+            kinds,
+            schedules,
+            admin,
+            log,
+            profiling,
+            ..self.clone()
+        };
         taken.with_canary_kind()
     }
 
@@ -56,7 +68,7 @@ impl Settings {
 /// Keys of the file's sections, and whether they differ. Of `[retry]`, whose keys are the kinds'
 /// defaults, each kind tells.
 #[expect(clippy::float_cmp, reason = "written differently is different")]
-fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 37] {
+fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 38] {
     macro_rules! differ {
         ($($key:literal: $section:ident . $($field:ident).+),* $(,)?) => {
             [$(($key, a.$section.$($field).+ != b.$section.$($field).+)),*]
@@ -88,12 +100,14 @@ fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 37] {
         "retention.discarded": retention.discarded,
         "admin.listen": admin.listen,
         "admin.allow_hosts": admin.allow_hosts,
+        "admin.callback_url": admin.callback_url,
         "admin.token_file": admin.tokens.admin,
         "admin.operator_token_file": admin.tokens.operator,
         "admin.viewer_token_file": admin.tokens.viewer,
         "log.format": log.format,
         "log.filter": log.filter,
         "metrics.max_kinds": metrics.max_kinds,
+        "profiling.heap": profiling.heap,
         "canary.enabled": canary.enabled,
         "canary.interval": canary.interval,
         "canary.queue": canary.queue,

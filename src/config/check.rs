@@ -30,8 +30,8 @@ use super::{
     form::duration_text,
     reader::{At, Reader},
     settings::{
-        Claim, Complete, Daemon, Log, LogFormat, Metrics, QueueSettings, Retentions, Settings,
-        Shutdown,
+        Claim, Complete, Daemon, HeapProfiling, Log, LogFormat, Metrics, Profiling, QueueSettings,
+        Retentions, Settings, Shutdown,
     },
 };
 use crate::job::{Backoff, KindPolicy, QueueName};
@@ -66,6 +66,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         connection::database(reader, given, &default.database, &mut warnings);
     let retention = retentions(reader, default.retention);
     let retry = policy(reader, section("retry"), &default.retry);
+    let admin = admin::settings(reader, given, default.admin.listen, &mut warnings);
     let settings = Settings {
         database,
         daemon: daemon(reader, given.environment, default.daemon),
@@ -73,15 +74,16 @@ pub(super) fn settings(reader: &mut Reader<'_>, given: &Given<'_>) -> Checked {
         claim: claim(reader, &default.claim),
         complete: complete(reader, &default.complete),
         queues: given.queues.iter().filter_map(|item| queue(reader, item, retention)).collect(),
-        kinds: kind::all(reader, given, &retry, &mut warnings),
+        kinds: kind::all(reader, given, (&retry, &admin), &mut warnings),
         schedules: schedule::all(reader, given, &mut warnings),
         retry,
         retention,
-        admin: admin::settings(reader, given, default.admin.listen, &mut warnings),
+        admin,
         log: log(reader, default.log, &mut warnings),
         metrics: Metrics {
             max_kinds: reader.count(section("metrics"), "max_kinds", default.metrics.max_kinds),
         },
+        profiling: profiling(reader),
         canary: canary::settings(reader, &default.canary),
         tracing: tracing::settings(reader, given.environment, &default.tracing, &mut warnings),
     };
@@ -173,6 +175,15 @@ fn log(reader: &mut Reader<'_>, default: Log, warnings: &mut Warnings) -> Log {
     let filter = reader.text(at, "filter", filter::check).unwrap_or(default.filter);
     warnings.extend(filter::doubts(&filter));
     Log { format, filter }
+}
+
+fn profiling(reader: &mut Reader<'_>) -> Profiling {
+    let heap = match reader.one_of(section("profiling"), "heap") {
+        Some("off") => HeapProfiling::Off,
+        Some("on") => HeapProfiling::On,
+        _ => HeapProfiling::Armed,
+    };
+    Profiling { heap }
 }
 
 /// A queue; one whose name was refused has nothing to be.

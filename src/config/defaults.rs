@@ -5,8 +5,8 @@
 
 use super::settings::{
     Admin, AdminTokens, Canary, Claim, CommandSettings, Complete, Daemon, Database,
-    HandlerSettings, KindSettings, Log, LogFormat, Metrics, Pooler, QueueSettings, Retentions,
-    Settings, Shutdown, Tracing,
+    HandlerSettings, KindSettings, Log, LogFormat, Metrics, Pooler, Profiling, QueueSettings,
+    Retentions, Settings, Shutdown, Tracing,
 };
 use crate::job::{Backoff, KindName, KindPolicy, QueueName, Retention};
 use std::{
@@ -52,10 +52,12 @@ impl Default for Settings {
             admin: Admin {
                 listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
                 allow_hosts: Vec::new(),
+                callback_url: None,
                 tokens: AdminTokens::default(),
             },
             log: Log { format: LogFormat::Auto, filter: "info".into() },
             metrics: Metrics { max_kinds: 200 },
+            profiling: Profiling::default(),
             canary: Canary { enabled: false, interval: Duration::from_secs(30), queue: None },
             tracing: Tracing::default(),
         }

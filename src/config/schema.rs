@@ -9,6 +9,7 @@ use super::{
     file::LISTS,
     keys::{CONCURRENCY_MAX, Form, HANDLER_KEYS, KEYS, Key},
 };
+use crate::job::NAME_PATTERN;
 use serde_json::{Map, Value, json};
 
 /// The dialect that the schema is written in.
@@ -65,7 +66,7 @@ fn matching(pattern: &str) -> Value {
 fn form(form: Form) -> Value {
     match form {
         Form::Text => json!({ "type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$" }),
-        Form::Name => matching("[A-Za-z0-9_.:-]{1,128}"),
+        Form::Name => json!({ "type": "string", "pattern": NAME_PATTERN }),
         Form::Switch => json!({ "type": "boolean" }),
         Form::Duration { .. } => matching(DURATION),
         Form::Size { .. } => matching("[0-9]+(B|KiB|MiB|GiB)"),

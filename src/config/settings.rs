@@ -8,7 +8,7 @@ mod http;
 mod tracing;
 
 pub use admin::{Admin, AdminToken, AdminTokens};
-pub use http::{CircuitSettings, HttpSettings, SigningSecret};
+pub use http::{CallbackSettings, CircuitSettings, HttpSettings, SigningSecret};
 pub use tracing::{Otlp, Tracing};
 
 use super::{function::FunctionName, url::DatabaseUrl};
@@ -47,6 +47,8 @@ pub struct Settings {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[profiling]`
+    pub profiling: Profiling,
     /// `[canary]`
     pub canary: Canary,
     /// `[tracing]`
@@ -92,7 +94,17 @@ impl Settings {
         let calls = |kind: &&KindSettings| matches!(kind.handler, HandlerSettings::Sql(_));
         self.kinds.iter().filter(move |kind| only_a_pooler && calls(kind))
     }
+
+    /// Kinds whose receivers are to call back, where there is no port to call.
+    pub fn kinds_without_port(&self) -> impl Iterator<Item = &KindSettings> {
+        let is_called = |kind: &&KindSettings| matches!(&kind.handler, HandlerSettings::Http(http) if http.callback.is_some());
+        self.kinds.iter().filter(move |kind| self.admin.listen.is_none() && is_called(kind))
+    }
 }
+
+/// Why [`Settings::kinds_without_port`] are refused.
+pub(crate) const NEEDS_PORT: &str =
+    "receivers call back at the admin port, and admin.listen is off";
 
 /// Why [`Settings::kinds_without_server`] are refused.
 pub(crate) const NEEDS_SERVER: &str = "sql needs database.direct_url: behind a pooler an attempt can't be \
@@ -359,6 +371,25 @@ pub struct Log {
 pub struct Metrics {
     /// Kinds that get a label of their own; further ones are counted as `other`.
     pub max_kinds: usize,
+}
+
+/// `[profiling]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Profiling {
+    /// Whether allocations are sampled.
+    pub heap: HeapProfiling,
+}
+
+/// Whether allocations are sampled, for heap profiles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HeapProfiling {
+    /// Never.
+    Off,
+    /// Once somebody asks the admin port for it.
+    #[default]
+    Armed,
+    /// From the start on.
+    On,
 }
 
 /// `[canary]`

@@ -129,6 +129,11 @@ impl Address {
         self.parameters.must_be_writable
     }
 
+    /// The database that it names; without a name it is the user's.
+    pub fn database_name(&self) -> Option<&str> {
+        self.parameters.get("dbname").or_else(|| self.parameters.get("user"))
+    }
+
     /// Whether it leads to this machine: a socket, `localhost` or a loopback address.
     pub(super) fn is_local(&self) -> bool {
         self.is_local

@@ -152,6 +152,10 @@ impl DaemonBuilder {
         let handlers = named(self.handlers, &mut settings, &mut mistakes);
         lanes::limit_kinds(&mut settings, &self.kinds, &mut mistakes);
         check_functions(&settings, &mut mistakes);
+        for kind in settings.kinds_without_port() {
+            let why = format!("kind {:?}: {}", kind.name.as_str(), config::NEEDS_PORT);
+            mistakes.push(why, Some(SETTINGS));
+        }
         for kind in settings.kinds.iter().filter(|kind| kind.handler == HandlerSettings::Rust) {
             if !handlers.iter().any(|(name, _)| *name == kind.name) {
                 let why = format!("kind {:?} has no handler: give it one", kind.name.as_str());

@@ -6,7 +6,7 @@
 use super::{Daemon, Signals, wiring::Running};
 use crate::{
     config::{self, Loaded, Settings, Source},
-    telemetry::{events, logs::Filter, systemd::Notifier},
+    telemetry::{events, feed::Occurrence, logs::Filter, systemd::Notifier},
 };
 
 /// Where the configuration comes from, and what of it the process holds beside the daemon.
@@ -81,7 +81,11 @@ impl Daemon {
             let (name, why) = (kind.name.as_str(), config::NEEDS_SERVER);
             format!("[[kind]] {name:?}.handler: {why}; a direct_url holds from the next start on")
         });
-        let unable: Vec<_> = unable.collect();
+        let uncalled = taken.kinds_without_port().map(|kind| {
+            let (name, why) = (kind.name.as_str(), config::NEEDS_PORT);
+            format!("[[kind]] {name:?}.async: {why}; another listen holds from the next start on")
+        });
+        let unable: Vec<_> = unable.chain(uncalled).collect();
         if !unable.is_empty() {
             return Err(refused(unable.iter().map(|why| (why.as_str(), None))));
         }
@@ -93,6 +97,7 @@ impl Daemon {
         }
         running.adopt(holding, &taken);
         tell(&holding.differences(&taken), &taken.differences(&settings));
+        running.metrics.feed.tell(|| Occurrence::Daemon("daemon.reloaded"));
         *holding = taken;
         Ok(())
     }

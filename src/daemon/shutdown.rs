@@ -12,7 +12,7 @@ use super::{Signals, wiring::Running};
 use crate::{
     executor::Stop,
     job::JobId,
-    telemetry::{events, health::Phase},
+    telemetry::{events, feed::Occurrence, health::Phase},
     worker::RunningJob,
 };
 use std::{
@@ -60,6 +60,7 @@ impl Running {
     /// Goes through the list.
     pub(super) async fn shut_down(mut self, budget: Budget, signals: &Signals) -> Ended {
         self.health.enter(Phase::Draining);
+        self.metrics.feed.tell(|| Occurrence::Daemon("daemon.draining"));
         self.metrics.daemon.draining.set(1.0);
         self.supervisor.expect_ends();
         let phase = Phases { signals, budget };

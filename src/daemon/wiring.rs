@@ -19,7 +19,7 @@ use crate::{
     claimer::{Bell, ClaimerShared, Hints, Lookout},
     completer::{self, Completer, Verdicts, verdict_channel},
     config::Settings,
-    executor::Registry,
+    executor::{Callbacks, Registry},
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
     maintenance::{Doorbell, Stats},
@@ -32,6 +32,7 @@ use crate::{
     sys::sampler,
     telemetry::{
         events,
+        feed::Occurrence,
         health::Health,
         metrics::Metrics,
         spans::{self, Tracer},
@@ -79,6 +80,8 @@ pub(super) struct Running {
     /// What was claimed and isn't written down yet.
     pub(super) held: Arc<Held>,
     pub(super) heartbeat: Option<JoinHandle<()>>,
+    /// Attempts that are called back.
+    callbacks: Arc<Callbacks>,
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
     upkeep: Option<Arc<Upkeep>>,
@@ -91,15 +94,15 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Opens the admin port; nothing else runs yet.
+    /// Opens the admin port, and what sends the spans of who asks it; nothing else runs yet.
     pub(super) fn new(
         supervisor: &Supervisor,
-        (health, metrics): (&Arc<Health>, &Arc<Metrics>),
+        (health, metrics, callbacks): (&Arc<Health>, &Arc<Metrics>, &Arc<Callbacks>),
         settings: &Settings,
         bound: Option<Bound>,
     ) -> Self {
         let stop_claiming = CancellationToken::new();
-        let running = Self {
+        let mut running = Self {
             supervisor: supervisor.clone(),
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
@@ -111,6 +114,7 @@ impl Running {
             retire_at_end: Arc::new(AtomicBool::new(true)),
             stop_admin: CancellationToken::new(),
             stop_exporter: CancellationToken::new(),
+            callbacks: Arc::clone(callbacks),
             tracer: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
@@ -123,6 +127,7 @@ impl Running {
             left: Notify::new(),
             hints: Arc::default(),
         };
+        running.start_exporter(settings);
         if let Some(bound) = bound {
             // Before anything can be asked.
             running.told.configure(settings);
@@ -135,6 +140,8 @@ impl Running {
                 configured: running.told.configured.subscribe(),
                 supervisor: supervisor.clone(),
                 attempts: Arc::clone(&running.attempts),
+                callbacks: Arc::clone(callbacks),
+                tracer: running.tracer.clone(),
             };
             let mut bound = Some(bound);
             let stop = running.stop_admin.clone();
@@ -166,7 +173,6 @@ impl Running {
         let functions = self.start_functions(daemon, connector);
         let registry = handlers::with_functions(registry, &settings.kinds, &functions);
         self.functions = Some(functions);
-        self.start_exporter(settings);
         let horizon = Arc::new(AtomicI64::new(0));
         let lanes = lanes(settings);
         let queues = lanes.iter().map(Lane::load).collect();
@@ -186,6 +192,7 @@ impl Running {
             hints: Arc::clone(&self.hints),
             metrics: Arc::clone(&self.metrics),
             check: self.health.check("claimers"),
+            tracer: self.tracer.clone(),
         };
         let lookout = Arc::new(Lookout::new(shared.clone()));
         let links = Links {
@@ -294,6 +301,8 @@ impl Running {
         self.supervisor.expect_ends();
         self.stop_admin.cancel();
         self.supervisor.ended("admin", shutdown::soon()).await;
+        self.stop_exporter.cancel();
+        self.supervisor.ended("exporter", shutdown::soon()).await;
     }
 
     fn start_heartbeat(
@@ -311,12 +320,16 @@ impl Running {
             PostgresLease::new(connector.clone(), identity, self.told.load.subscribe(), times.ttl);
         let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
+        let feed = Arc::clone(&self.metrics.feed);
         let check = self.health.fresh_check("heartbeat", times.ttl);
         check.ok();
         let pulse = Arc::new(Notify::new());
         self.start_pulse(&pulse);
         let reports = Reports {
-            lost: Arc::new(move |boot| running.lease_lost(boot)),
+            lost: Arc::new(move |boot| {
+                feed.tell(|| Occurrence::Daemon("daemon.lost"));
+                running.lease_lost(boot);
+            }),
             renewed: Arc::new(move || {
                 metrics.daemon.heartbeat.refreshed();
                 check.ok();

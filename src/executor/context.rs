@@ -53,6 +53,12 @@ impl StopOrder {
     }
 }
 
+/// Where a handler can see why its attempt has to stop.
+pub trait Stopped: std::fmt::Debug + Send + Sync {
+    /// The reason, once there is one.
+    fn reason(&self) -> Option<Stop>;
+}
+
 /// The limits under which an attempt runs.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptLimits {
@@ -74,6 +80,7 @@ pub struct Context {
     token: CancellationToken,
     origin: Option<Arc<Origin>>,
     span: Option<Arc<AttemptSpan>>,
+    stopped: Option<Arc<dyn Stopped>>,
     /// Made when somebody reports or asks: few handlers do, and a channel for each attempt was a
     /// tenth of what a no-op job cost the daemon.
     progress: Arc<Progress>,
@@ -101,7 +108,14 @@ impl Context {
         let deadline = Instant::now() + limits.timeout.min(far);
         let origin = Origin::shared(job.metadata.as_deref());
         let (job, progress) = (Arc::new(job), Arc::default());
-        Self { job, limits, deadline, token, origin, span: None, progress }
+        Self { job, limits, deadline, token, origin, span: None, stopped: None, progress }
+    }
+
+    /// Whoever stops the attempt says there why.
+    #[must_use]
+    pub fn stopped_by(mut self, stopped: Arc<dyn Stopped>) -> Self {
+        self.stopped = Some(stopped);
+        self
     }
 
     /// Begins the attempt's span: its trace is now what the attempt is told of, in the producer's place.
@@ -172,6 +186,11 @@ impl Context {
     /// Cancelled when the attempt has to stop.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.token
+    }
+
+    /// Why it has to stop, as far as whoever stops it has said.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        self.stopped.as_ref()?.reason()
     }
 
     /// Shows to downstream systems which attempt is writing; later attempts have higher tokens.

@@ -7,6 +7,7 @@
 //! It decides no policy: limits, deadlines and what becomes of the job are others' business.
 
 mod answer;
+mod callback;
 mod circuit;
 mod client;
 mod departure;
@@ -17,7 +18,7 @@ mod signature;
 
 use crate::{
     config::HttpSettings,
-    executor::{Context, Handler, HandlerFuture},
+    executor::{Callbacks, Context, Handler, HandlerFuture},
     job::Outcome,
     telemetry::{
         metrics::{CircuitState, HttpHandlerMetrics, RequestEnd},
@@ -38,6 +39,7 @@ pub struct Http {
     connections: Arc<Connections>,
     circuit: Circuit,
     requests: HttpHandlerMetrics,
+    callbacks: Arc<Callbacks>,
 }
 
 impl Http {
@@ -46,7 +48,15 @@ impl Http {
     pub fn new(settings: HttpSettings) -> Self {
         let connections = Arc::new(Connections::new(&settings));
         let circuit = Circuit::new(settings.circuit, settings.target());
-        Self { settings, connections, circuit, requests: HttpHandlerMetrics::default() }
+        let (requests, callbacks) = (HttpHandlerMetrics::default(), Arc::default());
+        Self { settings, connections, circuit, requests, callbacks }
+    }
+
+    /// What receivers call back reaches the attempts by these.
+    #[must_use]
+    pub fn called_by(mut self, callbacks: Arc<Callbacks>) -> Self {
+        self.callbacks = callbacks;
+        self
     }
 
     /// Counts how the requests end.
@@ -61,16 +71,33 @@ impl Http {
             Ok(ticket) => ticket,
             Err(parked) => return parked,
         };
-        let mut exchange = Exchange::begin(self, context, ticket);
-        let answer = self.exchange(context, exchange.span.as_ref()).await;
-        exchange.end = Some(match &answer {
-            Ok(answer) => (RequestEnd::Status(answer.status()), answer.sign()),
-            Err(failure) => (failure.end(), failure.sign()),
-        });
+        match &self.settings.callback {
+            Some(callback) => self.attempt_with(callback, context, ticket).await,
+            None => self.outcome(self.request(context, ticket, None).await),
+        }
+    }
+
+    fn outcome(&self, answer: Result<Answer, Failure>) -> Outcome {
         match answer {
             Ok(answer) => answer.outcome(),
             Err(failure) => failure.outcome(&self.settings.target()),
         }
+    }
+
+    /// Sends it, with the URL to call back where there is one, and tells how that ended.
+    async fn request(
+        &self,
+        context: &Context,
+        ticket: Ticket,
+        callback: Option<String>,
+    ) -> Result<Answer, Failure> {
+        let mut exchange = Exchange::begin(self, context, ticket);
+        let answer = self.exchange(context, callback, exchange.span.as_ref()).await;
+        exchange.end = Some(match &answer {
+            Ok(answer) => (RequestEnd::Status(answer.status()), answer.sign()),
+            Err(failure) => (failure.end(), failure.sign()),
+        });
+        answer
     }
 
     fn span(&self, context: &Context) -> Option<CallSpan> {
@@ -82,13 +109,15 @@ impl Http {
     async fn exchange(
         &self,
         context: &Context,
+        callback: Option<String>,
         span: Option<&CallSpan>,
     ) -> Result<Answer, Failure> {
         self.settings.judge_address().map_err(Failure::Denied)?;
         let mut headers = request::headers(context, &self.settings)?;
         request::trace(&mut headers, span);
+        request::callback(&mut headers, callback);
         let response = self.answered(context, headers).await?;
-        Answer::read(response, self.settings.max_result, context.deadline()).await
+        Answer::read(response, &self.settings, context.deadline()).await
     }
 }
 

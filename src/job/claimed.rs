@@ -7,6 +7,7 @@
 use super::{KindName, QueueName};
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -39,6 +40,15 @@ pub struct Place {
     pub block: u32,
     /// Line of the page.
     pub line: u16,
+}
+
+/// The span of a claim that is told of, so that attempts can point to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Its trace.
+    pub trace: u128,
+    /// Itself.
+    pub span: u64,
 }
 
 /// One job between its claim and its verdict.
@@ -83,6 +93,8 @@ pub struct ClaimedJob {
     pub claim_began: Option<Instant>,
     /// `metadata` as JSON text, where the row has any.
     pub metadata: Option<String>,
+    /// The span of its claim, shared by all that it took; absent where nobody is told of that.
+    pub received: Option<Arc<Received>>,
 }
 
 impl ClaimedJob {
@@ -109,6 +121,7 @@ impl ClaimedJob {
             enqueued_for: Duration::ZERO,
             claim_began: None,
             metadata: None,
+            received: None,
         }
     }
 

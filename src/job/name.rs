@@ -8,6 +8,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 /// Longest name in bytes; the pattern is ASCII, so bytes are characters.
 pub(crate) const NAME_MAX_BYTES: usize = 128;
 
+/// The pattern, for those who check by one.
+pub(crate) const NAME_PATTERN: &str = "^[A-Za-z0-9_.:-]{1,128}$";
+
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -113,6 +116,8 @@ mod tests {
     #[case::confusable("раyload", Err(NameError::Character('р')))]
     #[case::traversal("../x", Err(NameError::Character('/')))]
     fn a_name_follows_the_pattern(#[case] text: &str, #[case] expected: Result<(), NameError>) {
+        let pattern = regex::Regex::new(NAME_PATTERN).expect("it is one");
+        assert_eq!(pattern.is_match(text), expected.is_ok());
         assert_eq!(KindName::new(text).map(drop), expected);
     }
 
@@ -120,5 +125,6 @@ mod tests {
     fn a_name_of_128_characters_fits_and_one_of_129_does_not() {
         assert!(QueueName::new(&"q".repeat(128)).is_ok());
         assert_eq!(QueueName::new(&"q".repeat(129)), Err(NameError::TooLong(129)));
+        assert!(NAME_PATTERN.ends_with(&format!("{{1,{NAME_MAX_BYTES}}}$")));
     }
 }

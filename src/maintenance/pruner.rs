@@ -17,6 +17,10 @@ use tokio::{sync::watch, time::Instant};
 const LOOK_PAUSE: Duration = Duration::from_secs(15);
 /// How often history is looked after; days are made 35 ahead, so a day of outage costs nothing.
 const PRUNE_PAUSE: Duration = Duration::from_hours(1);
+/// Notes of the audit that are deleted at once; a statement of them takes milliseconds.
+const NOTES_AT_ONCE: i32 = 1000;
+/// Answers to requests that one statement deletes.
+const REQUESTS_AT_ONCE: u64 = 1000;
 /// Days of history that are made ahead.
 const DAYS_AHEAD: i32 = 35;
 
@@ -70,13 +74,16 @@ impl Pruner {
         Ok(())
     }
 
-    /// Makes history's next days and drops those that are past; forgets daemons that died long ago.
+    /// Makes history's next days and drops those that are past; forgets daemons that died long ago, what
+    /// people changed three months ago, and the answers to requests of the day before.
     async fn prune(&self) -> Result<(), DbError> {
         let made = self.upkeep.make_partitions(DAYS_AHEAD).await?;
         if let Some(made) = usize::try_from(made).ok().filter(|made| *made > 0) {
             say_made(made);
         }
         self.upkeep.forget().await?;
+        while self.upkeep.prune_audit(NOTES_AT_ONCE).await? == NOTES_AT_ONCE {}
+        while self.upkeep.forget_requests(REQUESTS_AT_ONCE).await? == REQUESTS_AT_ONCE {}
         for name in self.upkeep.droppable_partitions().await? {
             match self.upkeep.drop_partition(name.clone()).await {
                 Ok(()) => tracing::info!(

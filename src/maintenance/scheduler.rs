@@ -10,8 +10,9 @@ use crate::{
     postgres::{DbError, Hold, LEFT_FOR, Looked, ScheduleRow, Step, Stepped, Upkeep},
     schedule::Moment,
     telemetry::{
-        events,
+        Origin, events,
         metrics::{Metrics, ScheduleMetrics},
+        spans::{Sending, Tracer},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -42,12 +43,15 @@ pub struct Scheduler {
     /// Who we are at the moment: whose rules are made known.
     leases: Leases,
     metrics: Arc<Metrics>,
+    /// What makes spans, if anything does.
+    tracer: Option<Arc<Tracer>>,
 }
 
 struct Schedule {
     settings: ScheduleSettings,
     rule: String,
     metrics: ScheduleMetrics,
+    tracer: Option<Arc<Tracer>>,
     /// Whether this daemon's rule has been made known. Once, when it is read: two daemons with
     /// different files would otherwise take a schedule from each other all the time.
     adopted: bool,
@@ -71,10 +75,11 @@ impl Scheduler {
         upkeep: Arc<Upkeep>,
         mut settings: watch::Receiver<Vec<ScheduleSettings>>,
         leases: Leases,
-        metrics: Arc<Metrics>,
+        (metrics, tracer): (Arc<Metrics>, Option<Arc<Tracer>>),
     ) -> Self {
         settings.mark_changed();
-        Self { upkeep, settings, schedules: Vec::new(), dropped: Vec::new(), leases, metrics }
+        let (schedules, dropped) = (Vec::new(), Vec::new());
+        Self { upkeep, settings, schedules, dropped, leases, metrics, tracer }
     }
 
     /// Goes over to what the configuration says now. A rule that is new here is made known; whatever
@@ -92,6 +97,7 @@ impl Scheduler {
                         .is_some_and(|old| old.adopted && old.settings.rule == settings.rule),
                     rule: settings.rule.text(),
                     metrics: self.metrics.schedule(&settings.name, &settings.queue),
+                    tracer: self.tracer.clone(),
                     settings,
                     stands: None,
                     overlapped: false,
@@ -218,8 +224,16 @@ impl Schedule {
                 return Ok(());
             }
             round.steps_left -= 1;
-            let step = Step { schedule: &self.settings, from, to, fires };
-            let stepped = match upkeep.step_schedule(step).await {
+            let tracer = self.tracer.as_ref().filter(|_| fires);
+            let sending =
+                tracer.map(|tracer| tracer.sending(&Origin::default(), (&self.settings.queue, 1)));
+            let sending = sending.as_ref();
+            let step = Step { schedule: &self.settings, from, to, fires, sending };
+            let stepped = upkeep.step_schedule(step).await;
+            if let Some(sending) = sending {
+                end(sending, &stepped);
+            }
+            let stepped = match stepped {
                 Err(error) if error.blames_the_rows() => {
                     self.stand("refused", to, Some(&error));
                     round.again = true;
@@ -302,6 +316,15 @@ impl Schedule {
             error,
             "a schedule does nothing"
         );
+    }
+}
+
+/// Ends the span of a job, if there is one now.
+fn end(sending: &Sending, stepped: &Result<Stepped, DbError>) {
+    match stepped {
+        Ok(Stepped::Enqueued(job)) => sending.sent(Some(*job)),
+        Ok(Stepped::Elsewhere | Stepped::Overlapped | Stepped::Passed) => sending.forget(),
+        Err(error) => sending.failed(error.sqlstate().as_deref().unwrap_or("no_answer")),
     }
 }
 

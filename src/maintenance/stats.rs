@@ -10,13 +10,14 @@ use crate::{
     postgres::{DbError, QueueCount, Upkeep, migrate::SchemaCheck},
     telemetry::{
         events,
+        feed::{Feed, Occurrence},
         health::Check,
         metrics::{Metrics, QueueMetrics},
     },
 };
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
     },
     time::Duration,
@@ -38,7 +39,8 @@ pub struct Stats {
 
 struct Queue {
     name: QueueName,
-    metrics: Arc<QueueMetrics>,
+    /// Not held, so that a name which is served no more leaves the metrics at once.
+    metrics: Weak<QueueMetrics>,
     paused: AtomicBool,
 }
 
@@ -86,7 +88,7 @@ impl Stats {
         let counts = upkeep.count(names, kinds).await?;
         for (queue, counted) in known.iter().zip(counts) {
             unserved += counted.unserved;
-            queue.show(counted);
+            queue.show(counted, &self.metrics.feed);
         }
         show_waiting(known, upkeep).await?;
         self.metrics.daemon.unserved_jobs.set(count(unserved));
@@ -99,12 +101,9 @@ impl Stats {
         let mut before = std::mem::take(known);
         for name in served {
             let at = before.iter().position(|queue| queue.name == name);
-            let metrics = || self.metrics.queue(&name);
-            let queue = match at {
-                Some(at) => before.swap_remove(at),
-                None => Queue { metrics: metrics(), name, paused: AtomicBool::new(false) },
-            };
-            known.push(queue);
+            let metrics = Arc::downgrade(&self.metrics.queue(&name));
+            let paused = at.map(|at| before.swap_remove(at).paused).unwrap_or_default();
+            known.push(Queue { name, metrics, paused });
         }
         before.iter().for_each(Queue::show_nothing);
     }
@@ -117,27 +116,35 @@ async fn show_waiting(queues: &[Queue], upkeep: &Upkeep) -> Result<(), DbError> 
             let here = waiting.iter().filter(|w| w.queue == queue.name.as_str());
             count(here.filter(|w| w.retryable == retryable).map(|w| w.jobs).sum())
         };
-        queue.metrics.jobs_scheduled.set(of(false));
-        queue.metrics.jobs_retryable.set(of(true));
+        if let Some(metrics) = queue.metrics.upgrade() {
+            metrics.jobs_scheduled.set(of(false));
+            metrics.jobs_retryable.set(of(true));
+        }
     }
     Ok(())
 }
 
 impl Queue {
     fn show_nothing(&self) {
-        let QueueMetrics { jobs_available, jobs_scheduled, jobs_retryable, paused, .. } =
-            &*self.metrics;
-        let age = &self.metrics.oldest_available_age_seconds;
+        let Some(metrics) = self.metrics.upgrade() else { return };
+        let QueueMetrics { jobs_available, jobs_scheduled, jobs_retryable, paused, .. } = &*metrics;
+        let age = &metrics.oldest_available_age_seconds;
         for gauge in [jobs_available, jobs_scheduled, jobs_retryable, paused, age] {
             gauge.set(0.0);
         }
     }
 
-    fn show(&self, counted: QueueCount) {
-        self.metrics.jobs_available.set(count(counted.available));
-        self.metrics.oldest_available_age_seconds.set(counted.oldest_seconds.max(0.0));
-        self.metrics.paused.set(f64::from(u8::from(counted.paused)));
-        match (self.paused.swap(counted.paused, Relaxed), counted.paused) {
+    fn show(&self, counted: QueueCount, feed: &Feed) {
+        if let Some(metrics) = self.metrics.upgrade() {
+            metrics.jobs_available.set(count(counted.available));
+            metrics.oldest_available_age_seconds.set(counted.oldest_seconds.max(0.0));
+            metrics.paused.set(f64::from(u8::from(counted.paused)));
+        }
+        let before = self.paused.swap(counted.paused, Relaxed);
+        if before != counted.paused {
+            feed.tell(|| Occurrence::Queue { queue: self.name.clone(), paused: counted.paused });
+        }
+        match (before, counted.paused) {
             (false, true) => {
                 tracing::info!(event = events::QUEUE_PAUSED, job.queue = %self.name, "a queue is paused");
             }

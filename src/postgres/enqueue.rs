@@ -7,13 +7,18 @@
 //! It checks nothing that the database's domains check, and it can't skip jobs whose unique key is
 //! taken: COPY knows no ON CONFLICT.
 
+mod defaults;
 mod encode;
+pub mod line;
+pub mod lines;
 
+pub use defaults::Defaults;
 pub use encode::row as encode_row;
 pub(in crate::postgres) use encode::{interval_text, timestamp_text};
 
 use super::{
     operations::{Nature, is_forbidden},
+    producer::{BrokenRule, broken_in_database},
     roles,
 };
 use crate::job::{KindName, QueueName};
@@ -114,6 +119,20 @@ impl EnqueueError {
     /// The role whose rights the session lacks, where that is why nothing was enqueued.
     pub fn missing_role(&self) -> Option<&'static str> {
         is_forbidden(self).then_some(roles::ENQUEUE)
+    }
+
+    /// The rule of a column that was broken, where that is why.
+    pub fn broken_rule(&self) -> Option<BrokenRule> {
+        match self {
+            Self::Refused { source, .. } | Self::Finish(source) => broken_in_database(source),
+            _ => None,
+        }
+    }
+
+    /// SQLSTATE, where the database gave one.
+    pub fn sqlstate(&self) -> Option<String> {
+        let cause = std::error::Error::source(self)?.downcast_ref::<sqlx::Error>()?;
+        cause.as_database_error()?.code().map(Into::into)
     }
 
     /// What kind of failure it is, for whoever branches.

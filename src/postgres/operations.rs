@@ -7,6 +7,7 @@
 //! Nothing here decides policy: what may be cancelled or retried is decided by the SQL functions,
 //! under the row's lock.
 
+mod batch;
 mod change;
 mod daemons;
 mod enqueue;
@@ -15,20 +16,24 @@ mod jobs;
 mod lease;
 mod list;
 mod nature;
+mod once;
 mod queues;
 mod schedules;
 mod session;
 mod sessions;
+mod traced;
 
+pub use batch::{BATCH_IDS_MAX, BATCHES_MAX, Batch, BatchError, BatchPlace, Sending, Sent};
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};
-pub use enqueue::enqueue_job;
 pub(in crate::postgres) use enqueue::insert;
+pub use enqueue::{Placed, enqueue_job, enqueue_or_find};
 pub use error::OperationError;
 pub use jobs::{ATTEMPTS_MAX, Attempt, Gate, JobDetail, explain_job, show_job, show_public_job};
 pub use lease::assert_lease;
 pub use list::{Extent, JobFilter, JobPage, JobSummary, PAGE_MAX, Since, list_jobs};
 pub use nature::{Nature, Said, is_forbidden, nature, said};
+pub use once::{Answer, Once, Request, Turn, enqueue_once, keep_answer, take_turn};
 pub use queues::{
     DaemonShare, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail, QueueList,
     QueueRow, QueueSettingsFrom, REASON_MAX_BYTES, RetentionSeconds, list_queues, pause_queue,

@@ -13,15 +13,16 @@ mod rules;
 pub use enqueued::{EnqueuedJob, enqueued, enqueued_kinds};
 pub use error::EnqueueError;
 pub use job::{Job, OnConflict};
+pub(in crate::postgres) use rules::broken_in_database;
+pub(crate) use rules::rule_of;
 pub use rules::{BrokenRule, rule_names};
 
 use super::{
-    enqueue::{EnqueueSink, NewJob},
+    enqueue::{Defaults, EnqueueSink, NewJob},
     operations::{Connection, insert},
 };
 use crate::job::JobId;
 use std::time::Duration;
-use time::OffsetDateTime;
 
 /// What became of a job that was to be enqueued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,16 +101,11 @@ pub async fn enqueue_many(connection: &mut Connection, jobs: &[Job]) -> Result<u
     if rows.is_empty() {
         return Ok(0);
     }
-    let session = sqlx::query_as::<_, (OffsetDateTime, Option<String>)>(include_str!(
-        "sql/producer_session.sql"
-    ));
-    let asked = session.fetch_one(&mut *connection).await;
-    let (now, metadata) = asked.map_err(|source| EnqueueError::of_database(None, source))?;
+    let defaults = Defaults::ask(connection).await;
+    let defaults = defaults.map_err(|source| EnqueueError::of_database(None, source))?;
     let mut sink = EnqueueSink::begin(connection).await.map_err(EnqueueError::of_copy)?;
-    for (mut row, delay) in rows {
-        row.run_at = row.run_at.or_else(|| now.checked_add(delay?.try_into().ok()?));
-        row.metadata = row.metadata.or_else(|| metadata.clone());
-        sink.push(&row).await.map_err(EnqueueError::of_copy)?;
+    for (row, delay) in rows {
+        sink.push(&defaults.given_to(row, delay)).await.map_err(EnqueueError::of_copy)?;
     }
     sink.finish().await.map_err(EnqueueError::of_copy)
 }

@@ -184,10 +184,26 @@ impl Upkeep {
         session.run_within("unknown_holders", SCAN_LIMIT, |c| statement.fetch_all(c).boxed()).await
     }
 
+    /// Deletes answers to requests that are a day old, so many at most; says how many those were.
+    pub async fn forget_requests(&self, most: u64) -> Result<u64, DbError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let statement = sqlx::query(include_str!("sql/forget_requests.sql")).bind(most);
+        let mut session = self.survey().await;
+        let done = session.run("forget_requests", |c| statement.execute(c).boxed()).await?;
+        Ok(done.rows_affected())
+    }
+
     /// Forgets daemons that died long ago.
     pub async fn forget(&self) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("sql/forget_daemons.sql"));
         self.survey().await.run("forget_daemons", |c| statement.execute(c).boxed()).await.map(drop)
+    }
+
+    /// Deletes the oldest notes of what people changed that are past their time, at most so many; gives how
+    /// many.
+    pub async fn prune_audit(&self, most: i32) -> Result<i32, DbError> {
+        let statement = sqlx::query_scalar(include_str!("sql/prune_audit.sql")).bind(most);
+        self.survey().await.run("prune_audit", |c| statement.fetch_one(c).boxed()).await
     }
 
     /// Running jobs of `holder` that somebody wants stopped.

@@ -125,6 +125,8 @@ impl Recording {
         };
         Profile {
             values: vec![SAMPLES, CPU],
+            main: 1,
+            by_kind: true,
             period: (CPU, nanoseconds(self.period)),
             duration,
             stacks: self.stacks.into_iter().map(stack).collect(),

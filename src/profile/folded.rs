@@ -9,7 +9,7 @@ const NO_KIND: &str = "[daemon]";
 const NOTHING: &str = "[nothing ran]";
 
 impl Profile {
-    /// One line for each stack, with the kind as its outermost frame, and the last of the values.
+    /// One line for each stack, with the kind as its outermost frame where it has one, and the value that is meant.
     pub fn folded(&self) -> String {
         let lines = self.lines();
         lines
@@ -21,8 +21,7 @@ impl Profile {
     pub fn flamegraph(&self, title: &str) -> io::Result<Vec<u8>> {
         let mut options = inferno::flamegraph::Options::default();
         title.clone_into(&mut options.title);
-        let unit = self.values.last().map_or("samples", |value| value.unit);
-        unit.clone_into(&mut options.count_name);
+        self.main().unit.clone_into(&mut options.count_name);
         let mut lines: Vec<String> =
             self.lines().into_iter().map(|(stack, value)| format!("{stack} {value}")).collect();
         if lines.is_empty() {
@@ -41,12 +40,14 @@ impl Profile {
     fn lines(&self) -> BTreeMap<String, i64> {
         let mut lines = BTreeMap::new();
         for stack in &self.stacks {
-            let mut names = vec![kind(stack)];
+            let mut names = if self.by_kind { vec![kind(stack)] } else { Vec::new() };
             names.extend(self.names(stack));
             // A semicolon would end the name.
             let line: Vec<String> = names.iter().map(|name| name.replace(';', ":")).collect();
-            *lines.entry(line.join(";")).or_insert(0) += stack.values.last().copied().unwrap_or(0);
+            *lines.entry(line.join(";")).or_insert(0) += stack.value(self.main);
         }
+        // What a difference took away can't be drawn.
+        lines.retain(|_, value| *value > 0);
         lines
     }
 }

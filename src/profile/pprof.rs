@@ -34,7 +34,7 @@ impl Profile {
         let mapping = self.places.modules.iter().enumerate();
         let mapping = mapping.map(|(number, module)| file.mapping(number, module)).collect();
         let sample = self.stacks.iter().map(|stack| file.sample(self, stack)).collect();
-        let default_type = self.values.last().map_or(0, |last| file.strings.number(last.name));
+        let default_type = file.strings.number(self.main().name);
         proto::Profile {
             sample_type,
             sample,

@@ -10,7 +10,8 @@ impl Profile {
         let mut frames: Vec<Value> = Vec::new();
         let mut numbers: HashMap<&str, usize> = HashMap::new();
         let mut threads: BTreeMap<&str, (Vec<Vec<usize>>, Vec<i64>)> = BTreeMap::new();
-        for stack in &self.stacks {
+        // What a difference took away can't be drawn.
+        for stack in self.stacks.iter().filter(|stack| stack.value(self.main) > 0) {
             let thread = stack.labels.iter().find(|(name, _)| *name == "thread");
             let (stacks, weights) =
                 threads.entry(thread.map_or("", |(_, thread)| thread)).or_default();
@@ -21,9 +22,9 @@ impl Profile {
                 })
             });
             stacks.push(numbered.collect());
-            weights.push(stack.values.last().copied().unwrap_or(0));
+            weights.push(stack.value(self.main));
         }
-        let unit = self.values.last().map_or("none", |value| value.unit);
+        let unit = self.main().unit;
         let unit = if unit == "count" { "none" } else { unit };
         let profiles = threads.into_iter().map(|(thread, (samples, weights))| {
             let end: i64 = weights.iter().sum();

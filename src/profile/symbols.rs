@@ -10,6 +10,7 @@ use std::{
     borrow::Cow,
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
 };
 
 /// One function at an address.
@@ -115,7 +116,8 @@ fn debugged(debug: &Loader, own: u64) -> Option<Vec<Line>> {
 /// modules are files.
 fn with_path(function: String, file: &str) -> String {
     let Some((before, within)) = file.rsplit_once("/src/") else { return function };
-    if function.contains("::") {
+    let is_rust = Path::new(within).extension().is_some_and(|extension| extension == "rs");
+    if !is_rust || function.contains("::") {
         return function;
     }
     let own = before == env!("CARGO_MANIFEST_DIR");
@@ -155,6 +157,7 @@ mod tests {
     #[case::of_the_library("/rustc/5980/library/alloc/src/sync.rs", "alloc::sync::poll")]
     #[case::at_the_top("/x/legwork/src/lib.rs", "legwork::poll")]
     #[case::of_this_one(concat!(env!("CARGO_MANIFEST_DIR"), "/src/worker/pool.rs"), "legwork::worker::pool::poll")]
+    #[case::of_c("/x/build/src/prof.c", "poll")]
     #[case::of_nothing_known("main.c", "poll")]
     fn an_inlined_function_is_named_by_its_file(#[case] file: &str, #[case] expected: &str) {
         assert_eq!(with_path("poll".into(), file), expected);

@@ -223,6 +223,8 @@ fn what_is_no_code_is_shown_by_its_name() {
     let count = super::ValueType { name: "tasks", unit: "count" };
     let profile = Profile {
         values: vec![count],
+        main: 0,
+        by_kind: true,
         period: (count, 1),
         duration: Duration::ZERO,
         stacks: vec![stack],

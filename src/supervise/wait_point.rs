@@ -61,6 +61,8 @@ places! {
     HttpResponse = "http.response",
     /// The rest of the receiver's answer.
     HttpBody = "http.body",
+    /// A call back of the receiver, which has taken the job.
+    HttpCallback = "http.callback",
     /// One of `database.sql_connections`.
     SqlPlace = "sql.place",
     /// A function of the database.

@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setsid};
 
@@ -73,7 +73,7 @@ impl ChildSetup {
 
     /// Puts the child at the head of its own session: as [`own_process_group`], without a
     /// controlling terminal. On Linux the process that is started is then a [`guard`](super::guard),
-    /// and the program its child. The later call of the two wins.
+    /// and the program its child, which ignores no signal. The later call of the two wins.
     ///
     /// [`own_process_group`]: Self::own_process_group
     #[must_use]
@@ -207,6 +207,7 @@ impl ChildSetup {
         };
         if self.group == Group::GuardedSession {
             setsid()?;
+            ignore_no_signal();
         }
         for (resource, amount) in &self.limits {
             setrlimit(*resource, *amount, *amount)?;
@@ -236,6 +237,17 @@ impl ChildSetup {
     }
 }
 
+/// What a parent ignores stays ignored over `exec`. A daemon that a shell put in the background (`legwork run &` in
+/// a script) has INT and QUIT ignored, and a program must not be deaf to them because of how its daemon was started.
+#[expect(unsafe_code, reason = "changing what a signal does is unsafe")]
+fn ignore_no_signal() {
+    for which in Signal::iterator() {
+        // SAFETY: the default action runs no code of ours. The two that can't be changed are refused, and as they
+        // should be already.
+        unsafe { signal(which, SigHandler::SigDfl) }.ok();
+    }
+}
+
 /// Registers `step` to run in the child, between `fork` and `exec`.
 #[expect(unsafe_code, reason = "pre_exec is unsafe, and there is no other place for these calls")]
 fn before_exec(
@@ -244,7 +256,7 @@ fn before_exec(
 ) {
     // SAFETY: after the fork of a process with threads, only async-signal-safe functions may run.
     // The only callers pass `ChildSetup::run` and `LastSteps::take`, which make plain system calls (setsid,
-    // setrlimit, umask, sigprocmask, dup2, fcntl, close_range, prctl, getppid, chdir, execve) on values that
+    // setrlimit, umask, sigprocmask, sigaction, dup2, fcntl, close_range, prctl, getppid, chdir, execve) on values that
     // exist already: they take no lock, allocate nothing, and their errors are bare numbers. The guard,
     // which may be forked here and never returns, keeps to the same.
     unsafe {

@@ -6,12 +6,14 @@
 //! can't be recorded. It doesn't serve HTTP and it asks the database nothing.
 
 mod admin;
+mod allocator;
 mod canary;
 mod catalogue;
 mod claims;
 mod daemon;
 mod families;
 mod job;
+mod names;
 mod page;
 mod process;
 mod queue;
@@ -34,14 +36,16 @@ pub use page::Format;
 pub use queue::{PollMetrics, QueueMetrics, WakeSource};
 pub use receivers::{CircuitState, HttpHandlerMetrics, RequestEnd};
 
+use super::feed::Feed;
 use crate::{
     config,
     job::{KindName, QueueName, ScheduleName},
+    sys,
 };
 use ::metrics::Counter;
+use names::Names;
 use registry::Registry;
 use std::{
-    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -63,19 +67,13 @@ pub struct Metrics {
     pub daemon: DaemonMetrics,
     /// Each claim by itself, once a benchmark has asked.
     pub claims: Arc<ClaimTimes>,
+    /// What happens, for whoever listens at the moment.
+    pub feed: Arc<Feed>,
     samplers: samplers::Samplers,
     runtime: runtime::Runtime,
     losses: OnceLock<Arc<crate::telemetry::logs::Losses>>,
     max_kinds: usize,
     names: Mutex<Names>,
-}
-
-/// Handles by name. Invariant: at most `MAX_QUEUES` + 1 queues and `max_kinds` + 1 kinds.
-#[derive(Debug, Default)]
-struct Names {
-    queues: HashMap<String, Arc<QueueMetrics>>,
-    kinds: HashSet<String>,
-    jobs: HashMap<(String, String), Arc<JobMetrics>>,
 }
 
 impl Default for Metrics {
@@ -93,6 +91,7 @@ impl Metrics {
         Self {
             daemon: DaemonMetrics::new(&registry),
             claims: Arc::default(),
+            feed: Arc::default(),
             samplers: samplers::Samplers::default(),
             runtime: runtime::Runtime::default(),
             losses: OnceLock::new(),
@@ -100,6 +99,12 @@ impl Metrics {
             names: Mutex::default(),
             registry,
         }
+    }
+
+    /// The configuration has these queues and kinds from now on. Others that it had are forgotten at the first scrape
+    /// at which nobody counts under their names.
+    pub fn serve(&self, queues: &[&QueueName], kinds: &[&KindName]) {
+        self.names().serve(queues, kinds);
     }
 
     /// The handles of a queue; queues beyond [`MAX_QUEUES`] share those of `other`.
@@ -128,6 +133,14 @@ impl Metrics {
         let canary = self.job(queue, &KindName::canary());
         canary.expect_canaries(&self.registry, &self.queue(queue).label);
         self.registry.counter(&catalogue::JOBS_ENQUEUED, &[&self.queue(queue).label, "canary"])
+    }
+
+    /// So many jobs of this queue were enqueued over HTTP.
+    pub fn enqueued_over_http(&self, queue: &str, jobs: u64) {
+        // Whoever enqueues names queues at will: those that nothing is told of otherwise are `other`.
+        let known = self.names().queues.contains_key(queue);
+        let label = if known { queue } else { OTHER };
+        self.registry.counter(&catalogue::JOBS_ENQUEUED, &[label, "http"]).increment(jobs);
     }
 
     /// The counters of a command kind's exits.
@@ -196,7 +209,7 @@ impl Metrics {
         self.runtime.observe(handle);
     }
 
-    /// Everything in Prometheus' text format. Reads memory and `/proc`, nothing else.
+    /// Everything in Prometheus' text format. Reads memory, the allocator's figures and `/proc`, nothing else.
     pub fn render(&self) -> String {
         self.render_as(Format::Text)
     }
@@ -210,7 +223,9 @@ impl Metrics {
             self.daemon.log_lines_suppressed.absolute(losses.suppressed());
         }
         self.runtime.show(&self.registry);
+        allocator::show(&self.registry, sys::heap::figures());
         process::show(&self.registry);
+        self.names().forget(&self.registry);
         self.registry.render(format)
     }
 

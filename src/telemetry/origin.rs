@@ -12,8 +12,11 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use std::{collections::HashMap, sync::Arc};
+use serde_json::value::{RawValue, to_raw_value};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// Longest identifier that is handed on, in bytes.
 const ID_MAX_BYTES: usize = 256;
@@ -80,6 +83,44 @@ impl Origin {
     pub fn shared(metadata: Option<&str>) -> Option<Arc<Self>> {
         let origin = Self::of(Some(metadata?));
         (origin != Self::default()).then(|| Arc::new(origin))
+    }
+
+    /// What a request says of its trace, by W3C's headers, and its id, which is ours or was looked at.
+    pub fn of_request(
+        traceparent: Option<String>,
+        tracestate: Option<String>,
+        request_id: Option<String>,
+    ) -> Self {
+        let mut origin = Self { request_id, ..Self::default() };
+        if let Some(traceparent) = traceparent {
+            let tracestate = tracestate.filter(|state| state.len() <= TRACE_STATE_MAX_BYTES);
+            origin.follow(&Headers { traceparent, tracestate });
+        }
+        origin
+    }
+
+    /// A job's own metadata, value by value as it is, and what that lacks of this origin. Nothing, where there is
+    /// none of either; what is no object stays as it is.
+    pub fn fill(&self, own: Option<&str>) -> Option<String> {
+        let whole = || own.map(str::to_owned);
+        let object = own.map_or(Ok(BTreeMap::new()), serde_json::from_str);
+        let Ok(mut object): Result<BTreeMap<String, Box<RawValue>>, _> = object else {
+            return whole();
+        };
+        // A tracestate belongs to its traceparent.
+        let trace = (!object.contains_key("traceparent")).then_some(self);
+        let known = [
+            ("traceparent", trace.and_then(|origin| origin.traceparent.as_ref())),
+            ("tracestate", trace.and_then(|origin| origin.tracestate.as_ref())),
+            ("request_id", self.request_id.as_ref()),
+            ("user_id", self.user_id.as_ref()),
+        ];
+        for (name, value) in known {
+            if let Some(value) = value.and_then(|value| to_raw_value(value).ok()) {
+                object.entry(name.to_owned()).or_insert(value);
+            }
+        }
+        if object.is_empty() { whole() } else { serde_json::to_string(&object).ok() }
     }
 
     fn follow(&mut self, headers: &Headers) {

@@ -1,4 +1,4 @@
-//! Spans of attempts, of what they call and of their verdicts, for a collector that speaks OTLP.
+//! Spans of a job's way and of requests to the admin port, for a collector that speaks OTLP.
 //!
 //! Without an endpoint there is no [`Tracer`], and an attempt costs nothing more. With one, an attempt
 //! has a span whether it is sampled or not: what it calls is told the same decision. A sampled span goes
@@ -9,11 +9,17 @@ mod attempt;
 mod call;
 mod collector;
 mod exporter;
+mod messages;
 mod open;
+mod receive;
+mod request;
+mod sending;
 
 pub use attempt::AttemptSpan;
 pub use call::CallSpan;
 pub use exporter::{EXPORT_MAX, Exporter};
+pub use request::{Asked, RequestSpan, sending, statement};
+pub use sending::Sending;
 
 use super::{Origin, metrics::Metrics};
 use crate::{
@@ -21,6 +27,7 @@ use crate::{
     job::ClaimedJob,
 };
 use collector::Collector;
+use messages::Operation;
 use metrics::Counter;
 use open::Open;
 use opentelemetry::{
@@ -44,30 +51,44 @@ pub struct Tracer {
     outbox: Outbox,
 }
 
-/// Where ended spans go.
+/// Where ended spans go, and what those of statements have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Outbox {
+pub(super) struct Outbox(Arc<Sink>);
+
+#[derive(Debug)]
+struct Sink {
     sender: mpsc::Sender<SpanData>,
     full: Counter,
+    /// `db.namespace`: the database and our schema, where the address names the first.
+    namespace: Option<String>,
 }
 
 impl Outbox {
+    fn new(sender: mpsc::Sender<SpanData>, full: Counter, database: Option<&str>) -> Self {
+        let namespace = database.map(|name| format!("{name}|legwork"));
+        Self(Arc::new(Sink { sender, full, namespace }))
+    }
+
     fn put(&self, span: SpanData) {
-        if self.sender.try_send(span).is_err() {
-            self.full.increment(1);
+        if self.0.sender.try_send(span).is_err() {
+            self.0.full.increment(1);
         }
+    }
+
+    fn namespace(&self) -> Option<KeyValue> {
+        Some(KeyValue::new("db.namespace", self.0.namespace.clone()?))
     }
 }
 
-/// Makes a tracer and what sends its spans to this collector, for the daemon of this name.
+/// Makes a tracer and what sends its spans to this collector, for the daemon of this name on this database.
 pub fn to(
     collector: &Otlp,
     settings: &Tracing,
-    instance: &str,
+    (instance, database): (&str, Option<&str>),
     metrics: &Metrics,
 ) -> (Arc<Tracer>, Arc<Exporter>) {
     let (sender, inbox) = mpsc::channel(SPANS_MAX);
-    let outbox = Outbox { sender, full: metrics.spans("queue_full") };
+    let outbox = Outbox::new(sender, metrics.spans("queue_full"), database);
     let collector = Collector::new(collector, instance);
     let exporter =
         Exporter::new(collector, inbox, [metrics.spans("exported"), metrics.spans("failed")]);
@@ -80,6 +101,15 @@ pub fn to(
 }
 
 impl Tracer {
+    /// One that samples everything, and where its spans come out.
+    #[cfg(test)]
+    pub(crate) fn into_a_channel() -> (Arc<Self>, mpsc::Receiver<SpanData>) {
+        let (sender, inbox) = mpsc::channel(SPANS_MAX);
+        let outbox = Outbox::new(sender, Counter::noop(), None);
+        let (sampler, parent_max_delay) = (Sampler::AlwaysOn, Duration::from_mins(1));
+        (Arc::new(Self { sampler, parent_max_delay, outbox }), inbox)
+    }
+
     /// The span of the attempt that now begins. The first of a young job stands in its producer's trace
     /// and obeys its decision; another begins a trace of its own and links to the producer's, so that a
     /// job that runs days later neither stretches that trace nor obeys a decision that is long past.
@@ -87,20 +117,14 @@ impl Tracer {
         let producer = origin.and_then(producer);
         let parent = producer.as_ref().filter(|_| self.is_prompt(job)).cloned();
         let link = producer.filter(|_| parent.is_none());
-        let ids = RandomIdGenerator::default();
-        let (trace, flags, state) = match &parent {
-            Some(parent) => (parent.trace_id(), parent.trace_flags(), parent.trace_state().clone()),
-            None => self.root(ids.new_trace_id()),
-        };
-        let flags = flags & TraceFlags::SAMPLED;
-        let context = SpanContext::new(trace, ids.new_span_id(), flags, false, state);
-        let open = flags.is_sampled().then(|| Open {
+        let context = self.context_of(parent.as_ref(), &SpanKind::Consumer);
+        let open = context.is_sampled().then(|| Open {
             context: context.clone(),
             parent: parent.as_ref().map_or(SpanId::INVALID, SpanContext::span_id),
             parent_is_remote: parent.is_some(),
-            link,
+            links: link.into_iter().chain(receive::claim(job)).collect(),
             kind: SpanKind::Consumer,
-            name: format!("process {}", job.queue).into(),
+            name: messages::name(Operation::Process, &job.queue),
             attributes: about(job, origin),
             ..Open::now(self.outbox.clone())
         });
@@ -113,8 +137,19 @@ impl Tracer {
         first && job.age() < self.parent_max_delay
     }
 
-    fn root(&self, id: TraceId) -> (TraceId, TraceFlags, TraceState) {
-        let asked = self.sampler.should_sample(None, id, "", &SpanKind::Consumer, &[], &[]);
+    /// The ids of a span below this one, whose decision it obeys, or of one that begins a trace.
+    fn context_of(&self, parent: Option<&SpanContext>, kind: &SpanKind) -> SpanContext {
+        let ids = RandomIdGenerator::default();
+        let (trace, flags, state) = match parent {
+            Some(parent) => (parent.trace_id(), parent.trace_flags(), parent.trace_state().clone()),
+            None => self.root(ids.new_trace_id(), kind),
+        };
+        let flags = flags & TraceFlags::SAMPLED;
+        SpanContext::new(trace, ids.new_span_id(), flags, false, state)
+    }
+
+    fn root(&self, id: TraceId, kind: &SpanKind) -> (TraceId, TraceFlags, TraceState) {
+        let asked = self.sampler.should_sample(None, id, "", kind, &[], &[]);
         let sampled = asked.decision == SamplingDecision::RecordAndSample;
         let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
         (id, flags, TraceState::NONE)
@@ -129,19 +164,16 @@ fn producer(origin: &Origin) -> Option<SpanContext> {
     Some(SpanContext::new(trace.trace_id, trace.span_id, flags, true, state.unwrap_or_default()))
 }
 
-/// OpenTelemetry's words for messages (1.44), and Legwork's own.
+/// What is told of an attempt.
 fn about(job: &ClaimedJob, origin: Option<&Origin>) -> Vec<KeyValue> {
     let waited = i64::try_from(job.due_for().as_millis()).unwrap_or(i64::MAX);
-    let mut about = vec![
-        KeyValue::new("messaging.system", "legwork"),
-        KeyValue::new("messaging.operation.name", "process"),
-        KeyValue::new("messaging.operation.type", "process"),
-        KeyValue::new("messaging.destination.name", job.queue.to_string()),
+    let mut about = messages::about(Operation::Process, &job.queue);
+    about.extend([
         KeyValue::new("messaging.message.id", job.lease.job.to_string()),
         KeyValue::new("legwork.job.kind", job.kind.to_string()),
         KeyValue::new("legwork.job.attempt", i64::from(job.attempt())),
         KeyValue::new("legwork.job.queue_wait_ms", waited),
-    ];
+    ]);
     let request = origin.and_then(|origin| origin.request_id.clone());
     about.extend(request.map(|id| KeyValue::new("legwork.request_id", id)));
     let user = origin.and_then(|origin| origin.user_id.clone());

@@ -3,7 +3,7 @@
 use super::{Assignment, Handoff, Running, Slot, Summons, running::Listed};
 use crate::{
     completer::{Settled, Verdicts},
-    executor::{AttemptLimits, Context, Handler, execute},
+    executor::{AttemptLimits, Context, Handler, Stopped, execute},
     job::{ClaimedJob, Ending, KindName, KindPolicy, QueueName, Verdict, rule},
     profile::Label,
     supervise::{self, ExitPolicy, Supervisor, WaitPoint, at},
@@ -217,7 +217,8 @@ impl Pool {
             max_attempts: kind.policy.max_attempts_of(&job),
             grace_without_lease: self.0.grace_without_lease,
         };
-        let mut context = Context::new(job, limits, listed.job.token.clone());
+        let mut context = Context::new(job, limits, listed.job.token.clone())
+            .stopped_by(Arc::clone(&listed.job) as Arc<dyn Stopped>);
         if let Some(tracer) = &self.0.tracer {
             context = context.traced_by(tracer);
         }

@@ -1,7 +1,7 @@
 //! The attempts that run now, and the one way to stop them.
 
 use crate::{
-    executor::{Context, Progress, Stop, StopOrder},
+    executor::{Context, Progress, Stop, StopOrder, Stopped},
     job::{JobId, KindName, Lease, QueueName},
     supervise::{self, Stay, Whereabouts},
     telemetry::{Origin, logs::JobScope},
@@ -100,6 +100,12 @@ impl RunningJob {
     fn stop(&self, why: Stop) {
         self.stop.give(why);
         self.token.cancel();
+    }
+}
+
+impl Stopped for RunningJob {
+    fn reason(&self) -> Option<Stop> {
+        self.stop.reason()
     }
 }
 

@@ -1,11 +1,18 @@
 //! The API on a real port of a real daemon, as people and programs ask it.
 
+mod abused;
+mod batch;
 mod changed;
 mod described;
+mod enqueued;
+mod events;
+mod fuzzed;
+mod once;
 mod pages;
 mod roles;
 mod sessions;
 mod shown;
+mod spans;
 
 use std::net::SocketAddr;
 

@@ -13,7 +13,9 @@ mod interrupted;
 mod paging;
 mod plaintext;
 mod printed;
+mod profiled;
 pub(crate) mod reference;
+mod traced;
 mod urls;
 
 use crate::support::{PATIENCE, TestDb, pooled};

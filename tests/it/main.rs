@@ -1,9 +1,13 @@
 //! Integration tests: one binary, one Postgres for all of them, and real processes.
 //!
 //! One binary because each would link the whole crate again; what is slow to make (a server, a
-//! built program) is made once and shared.
+//! built program) is made once and shared. It allocates as the daemon does.
 
+#[cfg(target_os = "linux")]
+#[path = "../../src/sys/allocator.rs"]
+mod allocator;
 mod api;
+mod audit;
 mod chaos;
 mod children;
 mod cli;
@@ -13,6 +17,8 @@ mod decisions;
 mod embedded;
 mod execution;
 mod harness;
+#[cfg(target_os = "linux")]
+mod heap;
 mod history;
 mod hostile;
 mod insight;

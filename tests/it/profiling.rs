@@ -17,7 +17,7 @@ use crate::support::{self, Answer, Daemon, TestDb, pooled};
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A kind that does nothing, and the port.
-fn configuration(db: &TestDb) -> String {
+pub(crate) fn configuration(db: &TestDb) -> String {
     format!(
         "[database]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n\
          [[kind]]\nname = \"idle\"\nhandler = \"noop\"\n",
@@ -25,13 +25,13 @@ fn configuration(db: &TestDb) -> String {
     )
 }
 
-async fn daemon(db: &TestDb) -> (Daemon, SocketAddr) {
+pub(crate) async fn daemon(db: &TestDb) -> (Daemon, SocketAddr) {
     let daemon = Daemon::start(&configuration(db)).await;
     let address = daemon.admin().await;
     (daemon, address)
 }
 
-async fn ask(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn ask(address: SocketAddr, path: &str) -> Answer {
     support::http::ask(
         address,
         &format!("GET /debug/pprof/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n"),
@@ -40,7 +40,7 @@ async fn ask(address: SocketAddr, path: &str) -> Answer {
 }
 
 /// What `go tool pprof` prints; nothing where there is no Go, which `scripts/need-go.sh` says how to get.
-async fn go_pprof(arguments: &[&str]) -> Option<String> {
+pub(crate) async fn go_pprof(arguments: &[&str]) -> Option<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = Command::new("go");
     command.args(["tool", "pprof"]).args(arguments).stdin(Stdio::null());

@@ -2,6 +2,7 @@
 //! receivers can't do.
 
 mod answers;
+mod callbacks;
 mod circuit;
 mod egress;
 mod hostile;

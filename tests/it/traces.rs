@@ -125,7 +125,9 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         let receiver = Receiver::answering(|_| answer("200 OK", &[], "")).await;
         let pool = db.pool().await;
         pool.execute(sqlx::raw_sql(FUNCTION)).await.expect("the function can be made");
-        let (url, hook, tracing) = (db.url(), receiver.url("/hook"), to(&collector, ""));
+        // All that is sampled is because the producer says so.
+        let tracing = to(&collector, "sample_ratio = 0\n");
+        let (url, hook) = (db.url(), receiver.url("/hook"));
         let mut daemon = Daemon::start(&configuration(&url, &hook, &notebook, &tracing)).await;
         daemon.logged("daemon.started").await;
         enqueue(&pool, in_session).await;
@@ -196,6 +198,8 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         assert_eq!(function.kind(), SpanKind::Client);
         assert_eq!(attribute(&function, "db.system.name"), "postgresql");
         assert_eq!(attribute(&function, "db.stored_procedure.name"), "app.tell");
+        assert_eq!(attribute(&function, "db.query.summary"), "SELECT app.tell");
+        assert!(attribute(&function, "db.namespace").ends_with("|legwork"));
         for (id, kind) in [("1", "hook"), ("3", "tell")] {
             let verdict = call(&spans, "settle default", kind);
             assert_eq!(verdict.kind(), SpanKind::Client);
@@ -250,7 +254,7 @@ fn a_retry_begins_a_trace_that_links_to_the_producers_and_fails_as_the_first_did
         let id =
             sqlx::query_scalar(insert).bind(metadata).fetch_one(&pool).await.expect("inserted");
         becomes(&pool, id, "discarded").await;
-        let all = 2 * ["process", "exec", "settle"].len();
+        let all = 2 * ["receive", "process", "exec", "settle"].len();
         support::eventually("all spans have come", async || collector.spans().len() == all).await;
         for (op, count) in [("back", 1), ("finish", 1)] {
             let of_op = |span: &&Span| {
@@ -266,7 +270,20 @@ fn a_retry_begins_a_trace_that_links_to_the_producers_and_fails_as_the_first_did
         }
         let spans = attempts(collector.spans());
         let (first, second) = (&spans[0], &spans[1]);
-        assert_eq!((hex(&first.trace_id).as_str(), first.links.len()), (TRACE, 0));
+        let claims = collector.spans().into_iter().filter(|span| span.name == "receive default");
+        let claims: Vec<_> = claims.collect();
+        for (claim, attempt) in claims.iter().zip(&spans) {
+            assert_eq!((claim.kind(), claim.parent_span_id.len()), (SpanKind::Client, 0));
+            assert_ne!(hex(&claim.trace_id), TRACE);
+            let links: Vec<_> = claim.links.iter().map(|link| hex(&link.span_id)).collect();
+            assert_eq!(links, [PRODUCER]);
+            let count = value(&claim.attributes, "messaging.batch.message_count");
+            assert_eq!(count, Some(Value::IntValue(1)));
+            let back = attempt.links.last().expect("an attempt links to its claim");
+            assert_eq!((&back.trace_id, &back.span_id), (&claim.trace_id, &claim.span_id));
+            assert!(claim.end_time_unix_nano <= attempt.end_time_unix_nano);
+        }
+        assert_eq!((hex(&first.trace_id).as_str(), first.links.len()), (TRACE, 1));
         assert_ne!(second.trace_id, first.trace_id);
         assert!(second.parent_span_id.is_empty(), "{second:?}");
         assert_eq!(
@@ -307,6 +324,43 @@ fn parent_max_delay_and_sample_ratio_decide_whose_child_a_span_is_and_whether_it
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(collector.spans(), []);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_schedules_job_stands_below_the_span_in_which_it_was_enqueued() {
+    support::run(async |db| {
+        let (collector, pool) = (Collector::new().await, db.pool().await);
+        let kinds = [
+            "[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned(),
+            "[[schedule]]\nname = 'often'\ncron = '* * * * * *'\nkind = 'noop'\n".to_owned(),
+        ];
+        let tracing = to(&collector, "sample_ratio = 1.0\n");
+        let text = tracing + &Configuration::of(&db.url(), &kinds).text();
+        let mut daemon = Daemon::start(&text).await;
+        daemon.logged("schedule.fired").await;
+        let attempted = async || !attempts(collector.spans()).is_empty();
+        support::eventually("its job has run", attempted).await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        let spans = collector.spans();
+        let attempt = &attempts(spans.clone())[0];
+        let is_parent = |span: &&Span| span.span_id == attempt.parent_span_id;
+        let sending = spans.iter().find(is_parent).expect("the attempt's parent came too");
+        assert_eq!((sending.name.as_str(), sending.kind()), ("send default", SpanKind::Producer));
+        assert!(sending.parent_span_id.is_empty() && sending.trace_id == attempt.trace_id);
+        assert_eq!(attribute(sending, "messaging.operation.type"), "send");
+        let id = attribute(sending, "messaging.message.id");
+        assert_eq!(id, attribute(attempt, "messaging.message.id"));
+        let named = "SELECT metadata->>'traceparent' FROM legwork.jobs WHERE id = $1::bigint";
+        let named: String =
+            sqlx::query_scalar(named).bind(&id).fetch_one(&pool).await.expect("its row");
+        assert_eq!(named, format!("00-{}-{}-01", hex(&sending.trace_id), hex(&sending.span_id)));
+        let told = "SELECT metadata->>'schedule' FROM legwork.jobs WHERE id = $1::bigint";
+        let told: String =
+            sqlx::query_scalar(told).bind(&id).fetch_one(&pool).await.expect("its row");
+        assert_eq!(told, "often");
         pool.close().await;
     });
 }

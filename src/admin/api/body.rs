@@ -5,7 +5,7 @@
 
 use super::super::{
     problem::{Problem, Refusal},
-    request::BODY_MAX_BYTES,
+    request::{BODY_MAX_BYTES, too_large},
 };
 use axum::{
     body::{Bytes, to_bytes},
@@ -26,7 +26,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        if !is_json(request.headers()) {
+        if !is_of(JSON, request.headers()) {
             return Err(Problem::NotJson.into());
         }
         let body = read(request).await?;
@@ -36,16 +36,25 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
     }
 }
 
-/// The whole of a body, of no more than so many bytes and no longer than so many seconds.
+/// The whole of a body, of no more bytes than a route takes that says nothing else.
 pub(in crate::admin) async fn read(request: Request) -> Result<Bytes, Refusal> {
-    let most = usize::try_from(BODY_MAX_BYTES).unwrap_or(usize::MAX);
-    let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), most)).await;
-    let read = read.map_err(|_| Problem::InvalidBody.because("the body didn't come in time"))?;
-    read.map_err(|_| Problem::BodyTooLarge.into())
+    read_up_to(BODY_MAX_BYTES, request).await
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// The whole of a body, of no more than so many bytes and no longer than so many seconds.
+pub(super) async fn read_up_to(most: u64, request: Request) -> Result<Bytes, Refusal> {
+    let bytes = usize::try_from(most).unwrap_or(usize::MAX);
+    let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), bytes)).await;
+    let read = read.map_err(|_| Problem::InvalidBody.because("the body didn't come in time"))?;
+    read.map_err(|_| too_large(most))
+}
+
+/// The type of a body that is one JSON value.
+pub(super) const JSON: &str = "application/json";
+
+/// Whether a body is said to be of this type.
+pub(super) fn is_of(wanted: &str, headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case(wanted))
 }

@@ -38,6 +38,9 @@ pub(in crate::admin) struct Plain {}
 pub(in crate::admin) struct PutOff {
     /// How long from now: `90s`, `10m`, `2h30m`; at most ten years.
     #[serde(rename = "for")]
+    #[schema(
+        pattern = "^([1-9][0-9]{0,7}s|[1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h|[1-9][0-9]{0,2}d){1,3}$"
+    )]
     time: String,
 }
 
@@ -47,7 +50,7 @@ pub(in crate::admin) struct PutOff {
 #[schema(as = Pause)]
 pub(in crate::admin) struct Why {
     /// For the next person; at most 500 bytes.
-    #[schema(nullable = false)]
+    #[schema(min_length = 1)]
     reason: Option<String>,
 }
 

@@ -52,7 +52,10 @@ impl IntoParams for Wanted {
         let number = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
         let words = |words: &[&str]| text().enum_values(Some(words.to_vec()));
         let states = JobState::ALL.map(JobState::as_str);
-        let places = ObjectBuilder::new().additional_properties(Some(text()));
+        let places = ObjectBuilder::new()
+            .property_names(Some(text().pattern(Some(r"^payload\..+$"))))
+            .max_properties(Some(PLACES_MAX))
+            .additional_properties(Some(text()));
         let limit = number().maximum(Some(PAGE_MAX)).default(Some(json!(PAGE_DEFAULT)));
         let mut parameters = [
             ("queue", "Only jobs of this queue.", text(), json!("default")),

@@ -27,7 +27,7 @@ use utoipa::{IntoParams, ToSchema};
 const ADDRESSES_MAX: usize = 4096;
 
 /// What people and Go's tools read.
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What may be wrong with a profile that is asked for.
 pub(in crate::admin) const OF_A_PROFILE: &[Problem] = &[
@@ -41,7 +41,7 @@ pub(in crate::admin) const OF_A_PROFILE: &[Problem] = &[
 /// How a profile is written down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "lowercase")]
-enum Format {
+pub(super) enum Format {
     /// For `go tool pprof`, gzipped.
     #[default]
     Pprof,
@@ -84,18 +84,20 @@ pub(in crate::admin) struct CpuProfile {
 
 impl Parameters for CpuProfile {
     fn read(query: &Query) -> Result<Self, Refusal> {
-        let number = |most: u64| {
-            move |text: &str| {
-                let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-                number.ok_or_else(|| format!("it has to be 1 to {most}"))
-            }
-        };
         let hertz = query.with("hz", number(cpu::HERTZ_MAX.into()))?;
         Ok(Self {
             seconds: query.with("seconds", number(cpu::SECONDS_MAX))?,
             hz: hertz.and_then(|hertz| u32::try_from(hertz).ok()),
             format: query.parsed("format")?,
         })
+    }
+}
+
+/// Reads a number from 1 to this.
+pub(super) fn number(most: u64) -> impl Fn(&str) -> Result<u64, String> {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+        number.ok_or_else(|| format!("it has to be 1 to {most}"))
     }
 }
 
@@ -131,7 +133,7 @@ fn refusal(error: &ProfileError) -> Refusal {
     problem.because(format!("{error}{cause}"))
 }
 
-fn written(taken: &Profile, name: &str, format: Format) -> io::Result<Response> {
+pub(super) fn written(taken: &Profile, name: &str, format: Format) -> io::Result<Response> {
     let (kind, extension, body) = match format {
         Format::Pprof => ("application/octet-stream", "", taken.pprof()?),
         Format::Svg => ("image/svg+xml", ".svg", taken.flamegraph(name)?),

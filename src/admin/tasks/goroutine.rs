@@ -110,6 +110,8 @@ fn file(groups: &[(Alike, Crowd)]) -> Result<Response, Refusal> {
     };
     let profile = Profile {
         values: vec![TASKS],
+        main: 0,
+        by_kind: true,
         period: (TASKS, 1),
         duration: Duration::ZERO,
         stacks: groups.iter().map(stack).collect(),

@@ -1,7 +1,10 @@
 //! Who may ask what: every route of the table, with and without tokens, from here and from elsewhere; and
 //! what becomes of those who may not.
 
-use super::{described::at, *};
+use super::{
+    described::{allowed, at},
+    *,
+};
 use crate::config::AdminToken;
 use access::{Audience, Role};
 use axum::{
@@ -33,7 +36,7 @@ pub(super) fn tokens() -> Access {
 
 struct Asked {
     method: Method,
-    path: &'static str,
+    path: String,
     peer: &'static str,
     headers: Vec<(&'static str, String)>,
 }
@@ -45,8 +48,8 @@ struct Answer {
     body: String,
 }
 
-fn from(peer: &'static str, method: Method, path: &'static str) -> Asked {
-    Asked { method, path, peer, headers: Vec::new() }
+fn from(peer: &'static str, method: Method, path: impl Into<String>) -> Asked {
+    Asked { method, path: path.into(), peer, headers: Vec::new() }
 }
 
 impl Asked {
@@ -56,7 +59,7 @@ impl Asked {
     }
 
     async fn of(self, router: &axum::Router) -> Answer {
-        let request = Request::builder().method(self.method).uri(at(self.path));
+        let request = Request::builder().method(self.method).uri(at(&self.path));
         let request =
             self.headers.iter().fold(request, |it, (name, value)| it.header(*name, value));
         let mut request = request.body(Body::empty()).unwrap();
@@ -74,6 +77,32 @@ fn is_refused(answer: &Answer) -> bool {
     matches!(answer.code, 401 | 403 | 404 | 421 | 429)
 }
 
+/// Those that ask for something else than the token of an attempt.
+fn by_role() -> impl Iterator<Item = &'static Route> {
+    routes::routes().iter().filter(|route| route.audience != Audience::Caller)
+}
+
+/// From anywhere, by any name, through a proxy, whatever tokens there are.
+#[tokio::test]
+async fn who_calls_back_needs_the_token_of_an_attempt_and_nothing_else() {
+    for access in [state().access, tokens()] {
+        let state = AdminState { access, ..state() };
+        let port = router(state.clone());
+        let path = allowed(&state, "/api/v1/callbacks/{token}");
+        for peer in [HERE, ELSEWHERE] {
+            let call = from(peer, Method::POST, &path).with("Via", "1.1 proxy");
+            let answer = call.with("Host", "callbacks.example.org").of(&port).await;
+            assert_eq!(answer.code, 415, "it comes as far as its body: {}", answer.body);
+            assert_eq!(from(peer, Method::GET, &path).of(&port).await.code, 405);
+            for method in [Method::POST, Method::GET, Method::TRACE] {
+                let forged = from(peer, method, "/api/v1/callbacks/AAAA").of(&port).await;
+                assert_eq!(forged.code, 421, "{}", forged.body);
+                assert!(!forged.headers.contains_key("allow"));
+            }
+        }
+    }
+}
+
 #[test]
 fn health_and_metrics_are_for_everybody_and_nothing_else_is() {
     let open = routes::routes().iter().filter(|route| route.audience == Audience::Everybody);
@@ -84,7 +113,7 @@ fn health_and_metrics_are_for_everybody_and_nothing_else_is() {
 #[tokio::test]
 async fn without_a_token_the_machine_itself_may_ask_everything_and_others_health_and_metrics() {
     let port = router(state());
-    for Route { method, path, audience, .. } in routes::routes() {
+    for Route { method, path, audience, .. } in by_role() {
         for here in [HERE, "127.0.0.9", "::1", "::ffff:127.0.0.1"] {
             let answer = from(here, method.clone(), path).of(&port).await;
             assert!(!is_refused(&answer), "{path} from {here}: {}", answer.code);
@@ -106,7 +135,7 @@ async fn without_a_token_the_machine_itself_may_ask_everything_and_others_health
 #[tokio::test]
 async fn with_a_token_everybody_needs_one_for_everything_but_health_and_metrics() {
     let port = router(AdminState { access: tokens(), ..state() });
-    for Route { method, path, audience, .. } in routes::routes() {
+    for Route { method, path, audience, .. } in by_role() {
         for peer in [HERE, ELSEWHERE] {
             let without = from(peer, method.clone(), path).of(&port).await;
             let open = *audience == Audience::Everybody;
@@ -122,7 +151,7 @@ async fn with_a_token_everybody_needs_one_for_everything_but_health_and_metrics(
 async fn nothing_tells_who_may_ask_nothing_which_paths_there_are() {
     for (access, code) in [(state().access, 404), (tokens(), 401)] {
         let port = router(AdminState { access, ..state() });
-        for Route { path, audience, .. } in routes::routes() {
+        for Route { path, audience, .. } in by_role() {
             let answer = from(ELSEWHERE, Method::TRACE, path).of(&port).await;
             let open = *audience == Audience::Everybody;
             assert_eq!(answer.code, if open { 405 } else { code }, "{path}");
@@ -133,7 +162,7 @@ async fn nothing_tells_who_may_ask_nothing_which_paths_there_are() {
         }
     }
     let port = router(state());
-    for Route { path, .. } in routes::routes() {
+    for Route { path, .. } in by_role() {
         assert_eq!(from(HERE, Method::TRACE, path).of(&port).await.code, 405, "{path}");
     }
 }
@@ -325,7 +354,7 @@ fn every_operation_is_described_with_the_role_that_it_needs() {
         let method = method.as_str().to_ascii_lowercase();
         let operation = &document["paths"][path][&method];
         let expected = match audience {
-            Audience::Everybody => serde_json::json!([]),
+            Audience::Everybody | Audience::Caller => serde_json::json!([]),
             Audience::Role(role) => {
                 serde_json::json!([{}, { "Bearer": [role.as_str()] }, { "Basic": [role.as_str()] }])
             }
@@ -333,7 +362,8 @@ fn every_operation_is_described_with_the_role_that_it_needs() {
         assert_eq!(operation["security"], expected, "{method} {path}");
         for status in ["401", "403", "404", "429"] {
             let described = !operation["responses"][status].is_null();
-            assert!(described || *audience == Audience::Everybody, "{method} {path} {status}");
+            let needs_none = *audience < Audience::Role(Role::Viewer);
+            assert!(described || needs_none, "{method} {path} {status}");
         }
     }
 }

@@ -1,12 +1,17 @@
-//! Every route of the table has what every route is to have: an id, figures, a span, a line in the log, errors of one
-//! shape, and an entry in the document with all that belongs to one.
+//! Every route of the table has what every route is to have: an id, figures, a span in its caller's trace, a line in
+//! the log, errors of one shape, and an entry in the document with all that belongs to one.
 
-use super::{described::at, *};
-use crate::{admin::problem::is_of_go, telemetry::events};
+use super::{described::allowed, *};
+use crate::{
+    admin::problem::is_of_go,
+    telemetry::{events, spans::Tracer},
+};
 use axum::{
     body::{Body, to_bytes},
     extract::{ConnectInfo, Request},
 };
+use opentelemetry::trace::SpanKind;
+use opentelemetry_sdk::trace::SpanData;
 use serde_json::Value;
 use std::{
     fmt::Write,
@@ -66,8 +71,12 @@ impl Subscriber for Ear {
     fn exit(&self, _: &span::Id) {}
 }
 
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+
 async fn asked(state: &AdminState, method: &str, path: &str, id: &str) -> axum::response::Response {
     let request = Request::builder().method(method).uri(path).header("x-request-id", id);
+    let request = request.header("traceparent", format!("00-{TRACE}-{CALLER}-01"));
     let mut request = request.body(Body::empty()).unwrap();
     request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4000))));
     routes::router(state.clone()).oneshot(request).await.unwrap()
@@ -75,12 +84,14 @@ async fn asked(state: &AdminState, method: &str, path: &str, id: &str) -> axum::
 
 #[tokio::test]
 async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
-    let (state, heard) = (state(), Arc::new(Heard::default()));
+    let (tracer, mut spans_sent) = Tracer::into_a_channel();
+    let state = AdminState { tracer: Some(tracer), ..state() };
+    let heard = Arc::new(Heard::default());
     let _hearing = tracing::subscriber::set_default(Ear(Arc::clone(&heard)));
     for route in routes::routes() {
         let (method, path) = (route.method.as_str(), &route.path);
-        let id = format!("id-of{}", path.replace(['/', '{', '}'], "-"));
-        let response = asked(&state, method, &at(path), &id).await;
+        let id = format!("id-of{}", path.replace(['/', '{', '}', ':'], "-"));
+        let response = asked(&state, method, &allowed(&state, path), &id).await;
         let status = response.status().as_u16();
         assert_eq!(response.headers()["x-request-id"], id.as_str(), "{path}");
         if status >= 400 && is_of_go(path) {
@@ -99,10 +110,17 @@ async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
         let counted = format!("legwork_http_requests_total{labels}");
         assert!(state.metrics.render().contains(&counted), "{counted}");
 
+        let is_quiet = routes::QUIET.contains(&path.as_str());
+        let sent = spans_sent.try_recv().ok();
+        assert_eq!(sent.is_none(), is_quiet, "{path}");
+        let own = sent.map(|sent| is_of_route(&sent, (method, path), status));
+
         let span = format!("request_id=\"{id}\"");
         let spans = heard.spans.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(
-            spans.iter().any(|one| one.starts_with("request ") && one.contains(&span)),
+            spans.iter().any(|one| one.starts_with("request ")
+                && one.contains(&span)
+                && own.as_ref().is_none_or(|own| one.contains(own))),
             "{path}"
         );
         let lines = heard.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,6 +132,19 @@ async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
         let lines = lines.iter().filter(is_of_it).count();
         assert_eq!(lines, usize::from(!routes::QUIET.contains(&path.as_str())), "{path}");
     }
+}
+
+/// Holds a span to what its route is to have; gives what log lines say of it.
+fn is_of_route(span: &SpanData, (method, path): (&str, &str), status: u16) -> String {
+    assert_eq!((&*span.name, &span.span_kind), (&*format!("{method} {path}"), &SpanKind::Server));
+    assert_eq!(span.parent_span_id.to_string(), CALLER, "{path}");
+    let says = |key: &str| {
+        let found = span.attributes.iter().find(|it| it.key.as_str() == key);
+        found.unwrap_or_else(|| panic!("{path}: no {key}")).value.to_string()
+    };
+    assert_eq!((says("http.route"), says("http.request.method")), (path.into(), method.into()));
+    assert_eq!(says("http.response.status_code"), status.to_string(), "{path}");
+    format!("trace_id={TRACE} span_id={} trace_flags=\"01\"", span.span_context.span_id())
 }
 
 #[test]
@@ -144,7 +175,11 @@ fn every_route_has_an_entry_with_problems_security_role_and_example() {
             let types = types["properties"]["type"]["enum"].as_array().unwrap();
             assert!(types.contains(&problem.uri().into()), "{path} lacks {problem:?}");
         }
-        let form = if is_of_go(path) { "text/plain" } else { "application/json" };
+        let form = match &**path {
+            path if is_of_go(path) => "text/plain",
+            path if path.ends_with(":batch") => "application/x-ndjson",
+            _ => "application/json",
+        };
         let body = &operation["requestBody"]["content"][form];
         assert_eq!(
             !body["example"].is_null(),

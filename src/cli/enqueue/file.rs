@@ -3,14 +3,13 @@
 //! Standard input can't be read twice, so lines are checked as they stream into one statement: the first
 //! wrong line ends it, nothing is enqueued, and the rest is read only to name further mistakes.
 
-use super::{
-    super::{Context, interrupt::unless_interrupted, output::say},
-    line,
-    lines::{LINE_MAX_BYTES, Lines, Read},
-};
+use super::super::{Context, interrupt::unless_interrupted, output::say};
 use crate::postgres::{
-    enqueue::{EnqueueError, EnqueueSink},
-    operations::Limit,
+    enqueue::{
+        Defaults, EnqueueError, EnqueueSink, line,
+        lines::{LINE_MAX_BYTES, Lines, Read},
+    },
+    operations::{Limit, OperationError},
 };
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -86,8 +85,12 @@ async fn stream<R: AsyncRead + Unpin>(
     bar: &ProgressBar,
 ) -> anyhow::Result<u64> {
     let mut session = context.connect(Limit::Bulk).await?;
+    let defaults =
+        session.within(async |c| Defaults::ask(c).await.map_err(OperationError::Enqueue));
+    let defaults = defaults.await?;
     let mut sink = Some(EnqueueSink::begin(session.connection()).await?);
-    let mistakes = unless_interrupted(send(lines, &mut sink, bar), Interrupted).await?;
+    let sent = send(lines, (&mut sink, &defaults), bar);
+    let mistakes = unless_interrupted(sent, Interrupted).await?;
     match sink {
         Some(sink) if mistakes.is_empty() => sink.finish().await.map_err(in_lines),
         _ => Err(WrongLines(mistakes).into()),
@@ -97,7 +100,7 @@ async fn stream<R: AsyncRead + Unpin>(
 /// Sends every line; stops sending at the first mistake and goes on reading for others.
 async fn send<R: AsyncRead + Unpin>(
     mut lines: Lines<BufReader<R>>,
-    sink: &mut Option<EnqueueSink<'_>>,
+    (sink, defaults): (&mut Option<EnqueueSink<'_>>, &Defaults),
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<(u64, String)>> {
     let mut mistakes = Vec::new();
@@ -112,13 +115,15 @@ async fn send<R: AsyncRead + Unpin>(
                 continue;
             }
             Read::TooLong => Err(format!("is longer than {LINE_MAX_BYTES} bytes")),
-            Read::Line(text) => line::parse(text),
+            Read::Line(text) => line::parse(text).map_err(|mistakes| mistakes.to_string()),
         };
         if let Some(number) = empty.take() {
             mistakes.push((number, "is empty".to_owned()));
         }
         match (parsed, sink.as_mut()) {
-            (Ok(job), Some(sink)) if mistakes.is_empty() => sink.push(&job).await?,
+            (Ok((job, delay)), Some(sink)) if mistakes.is_empty() => {
+                sink.push(&defaults.given_to(job, delay)).await?;
+            }
             (Ok(_), _) => {}
             (Err(why), _) => mistakes.push((lines.number(), why)),
         }

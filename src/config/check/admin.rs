@@ -6,10 +6,13 @@ use crate::config::{
     secret,
     settings::{Admin, AdminToken, AdminTokens},
 };
+use ::url::Url;
 use std::net::SocketAddr;
 
 /// Most names that the port goes by.
 const HOSTS_MAX: usize = 64;
+/// Most bytes of the URL that receivers call.
+const URL_MAX_BYTES: usize = 1024;
 /// A key and a credential.
 type Named = (&'static str, &'static str);
 /// The keys that name files with tokens, and the credentials that stand in for them, highest role first.
@@ -33,13 +36,39 @@ pub(super) fn settings(
     }
     let plain = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
     let allow_hosts = names.iter().map(plain).collect();
-    Admin { listen, allow_hosts, tokens: tokens(reader, at, given, warnings) }
+    let callback_url = reader.text(at, "callback_url", |text| callback_base(text).map(|_| ()));
+    let callback_url = callback_url.and_then(|text| callback_base(&text).ok());
+    Admin { listen, allow_hosts, callback_url, tokens: tokens(reader, at, given, warnings) }
+}
+
+/// Where receivers call back: the port's own address as they reach it.
+pub(super) fn callback_base(text: &str) -> Result<Url, String> {
+    let how = "write the port as receivers reach it, \"http://legwork-0.internal:9464\"";
+    if text.len() > URL_MAX_BYTES {
+        return Err(format!("it is longer than {URL_MAX_BYTES} bytes"));
+    }
+    let url = Url::parse(text).map_err(|error| format!("{error}: {how}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("{:?} isn't http or https", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a user or password can't stand in it: each URL has a token of its own".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a path is put behind it: nothing can stand behind ? or #".into());
+    }
+    if url.port() == Some(0) {
+        return Err(format!("nobody can be reached at port 0: {how}"));
+    }
+    Ok(url)
 }
 
 /// What is wrong with a port that a program describes, by key.
 pub(super) fn wrong(port: &Admin) -> impl Iterator<Item = (&'static str, String)> {
     let hosts = not_hosts(&port.allow_hosts).map(|why| ("allow_hosts", why));
-    hosts.chain(shared(&port.tokens).map(|((key, _), why)| (key, why)))
+    let base = port.callback_url.iter().filter_map(|url| callback_base(url.as_str()).err());
+    let base = base.map(|why| ("callback_url", why));
+    hosts.chain(base).chain(shared(&port.tokens).map(|((key, _), why)| (key, why)))
 }
 
 /// What is wrong with names of the port.

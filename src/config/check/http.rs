@@ -3,11 +3,11 @@
 //! No name is looked up and nothing is connected to: a host that doesn't resolve yet is found by the
 //! first attempt. An address that stands in the URL itself is judged here.
 
-use super::{Warnings, authorities, secrets};
+use super::{Warnings, admin::callback_base, authorities, secrets, section};
 use crate::config::{
     egress::Egress,
     reader::{At, Reader},
-    settings::{CircuitSettings, HttpSettings, SigningSecret},
+    settings::{Admin, CallbackSettings, CircuitSettings, HttpSettings, NEEDS_PORT, SigningSecret},
 };
 use ::url::Url;
 use rustls::pki_types::CertificateDer;
@@ -19,6 +19,10 @@ const ITEMS_MAX: usize = 64;
 const HEADER_MAX_BYTES: usize = 8 * 1024;
 /// Most bytes of a URL.
 const URL_MAX_BYTES: usize = 2048;
+
+/// What a kind lacks that is to be called back.
+const NEEDS_BASE: &str = "receivers need to know where to call back: set admin.callback_url to the admin port as \
+                          they reach it, \"http://legwork-0.internal:9464\"";
 
 /// Headers that say how a message travels, and Legwork's own, which tell a receiver whom to believe.
 const RESERVED: [&str; 15] = [
@@ -43,6 +47,7 @@ const RESERVED_BEGINNINGS: [&str; 3] = ["webhook-", "legwork-", "proxy-"];
 pub(super) fn settings(
     reader: &mut Reader<'_>,
     at: At<'_>,
+    admin: &Admin,
     warnings: &mut Warnings,
 ) -> Option<HttpSettings> {
     let headers = headers(reader, at);
@@ -62,10 +67,7 @@ pub(super) fn settings(
         failures: reader.count(at, "circuit.failures", default.failures),
         open_for: reader.duration(at, "circuit.open_for", default.open_for),
     };
-    if reader.switch(at, "async", false) {
-        let why = "this binary has no callback route yet: leave it out; a 202 completes the job";
-        reader.refuse(at, "async", why);
-    }
+    let callback = callback(reader, at, admin);
     let url = url(reader, at, &egress)?;
     if url.scheme() == "http" && !egress.lists(&url) {
         let label = at.label("url");
@@ -75,7 +77,27 @@ pub(super) fn settings(
         ));
     }
     let timeouts = HttpSettings { connect_timeout, response_timeout, ..HttpSettings::new(url) };
-    Some(HttpSettings { headers, secrets, authorities, egress, max_result, circuit, ..timeouts })
+    let trust = HttpSettings { secrets, authorities, egress, ..timeouts };
+    Some(HttpSettings { headers, max_result, circuit, callback, ..trust })
+}
+
+/// Whether receivers may call back, and where; said where the switch is, since that is what needs the rest.
+fn callback(reader: &mut Reader<'_>, at: At<'_>, admin: &Admin) -> Option<CallbackSettings> {
+    const TIMEOUT: &str = "callback_timeout";
+    let timeout = reader.duration_if_given(at, TIMEOUT);
+    if !reader.switch(at, "async", false) {
+        if timeout.is_some() && reader.sound(at, &["async", TIMEOUT]) {
+            reader.refuse(at, TIMEOUT, "it has no effect without async = true");
+        }
+        return None;
+    }
+    let port = section("admin");
+    if admin.listen.is_none() && reader.sound(port, &["listen"]) {
+        reader.refuse(at, "async", NEEDS_PORT);
+    } else if admin.callback_url.is_none() && reader.sound(port, &["callback_url"]) {
+        reader.refuse(at, "async", NEEDS_BASE);
+    }
+    Some(CallbackSettings { base: admin.callback_url.clone()?, timeout })
 }
 
 /// What is wrong with requests that a program describes.
@@ -83,7 +105,10 @@ pub(super) fn wrong(http: &HttpSettings) -> Vec<(&'static str, String)> {
     let url = parsed(http.url.as_str(), &http.egress).err().map(|why| ("url", why));
     let headers = http.headers.iter().filter_map(|(name, value)| header(name, value).err());
     let many = (http.headers.len() > ITEMS_MAX).then(|| too_many(http.headers.len()));
-    url.into_iter().chain(headers.chain(many).map(|why| ("headers", why))).collect()
+    let base = http.callback.as_ref().map(|callback| callback.base.as_str());
+    let base = base.and_then(|base| callback_base(base).err()).map(|why| ("async", why));
+    let headers = headers.chain(many).map(|why| ("headers", why));
+    url.into_iter().chain(headers).chain(base).collect()
 }
 
 fn too_many(headers: usize) -> String {

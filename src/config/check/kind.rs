@@ -7,7 +7,7 @@ use crate::{
         form::duration_text,
         keys::{HANDLER_KEYS, HANDLERS},
         reader::{At, Reader},
-        settings::{CommandSettings, HandlerSettings, KindSettings, Settings},
+        settings::{Admin, CommandSettings, HandlerSettings, KindSettings, Settings},
     },
     job::{KindName, KindPolicy},
 };
@@ -15,10 +15,10 @@ use crate::{
 pub(super) fn all(
     reader: &mut Reader<'_>,
     given: &Given<'_>,
-    retry: &KindPolicy,
+    (retry, admin): (&KindPolicy, &Admin),
     warnings: &mut Warnings,
 ) -> Vec<KindSettings> {
-    let one = |item: &Item| one(reader, given, item, retry, warnings);
+    let one = |item: &Item| one(reader, given, item, (retry, admin), warnings);
     given.kinds.iter().filter_map(one).collect()
 }
 
@@ -26,7 +26,7 @@ fn one(
     reader: &mut Reader<'_>,
     given: &Given<'_>,
     item: &Item,
-    retry: &KindPolicy,
+    (retry, admin): (&KindPolicy, &Admin),
     warnings: &mut Warnings,
 ) -> Option<KindSettings> {
     let at = At { section: "kind", item: Some(&item.id) };
@@ -36,7 +36,7 @@ fn one(
     }
     let policy = policy(reader, at, retry);
     let rate_limit = reader.rate_limit(at, "rate_limit");
-    let handler = handler(reader, given, item, warnings);
+    let handler = handler(reader, (given, admin), item, warnings);
     Some(KindSettings { name: name?, handler: handler?, policy, rate_limit })
 }
 
@@ -72,7 +72,7 @@ pub(super) fn cut_short(reader: &Reader<'_>, settings: &Settings) -> Vec<String>
 
 fn handler(
     reader: &mut Reader<'_>,
-    given: &Given<'_>,
+    (given, admin): (&Given<'_>, &Admin),
     item: &Item,
     warnings: &mut Warnings,
 ) -> Option<HandlerSettings> {
@@ -103,7 +103,7 @@ fn handler(
             settings.map(HandlerSettings::Command)
         }
         "http" => {
-            let settings = http::settings(reader, at, warnings);
+            let settings = http::settings(reader, at, admin, warnings);
             settings.map(|settings| HandlerSettings::Http(Box::new(settings)))
         }
         "sql" => sql::settings(reader, at).map(HandlerSettings::Sql),

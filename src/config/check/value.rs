@@ -203,6 +203,9 @@ impl Found {
                 let CircuitSettings { failures, open_for } = settings.circuit;
                 self.hold(at, "circuit.failures", Amount::Count(failures.into()));
                 self.hold(at, "circuit.open_for", Amount::Time(open_for));
+                if let Some(time) = settings.callback.as_ref().and_then(|it| it.timeout) {
+                    self.hold(at, "callback_timeout", Amount::Time(time));
+                }
                 http::wrong(settings)
             }
             HandlerSettings::Sql(settings) => {
@@ -236,7 +239,7 @@ impl Found {
 mod tests {
     use super::*;
     use crate::config::{
-        HttpSettings,
+        CallbackSettings, HttpSettings,
         keys::{Form, KEYS},
         settings::CommandSettings,
     };
@@ -298,6 +301,10 @@ mod tests {
             response_timeout: FAR,
             max_result: usize::MAX,
             circuit: CircuitSettings { failures: u32::MAX, open_for: FAR },
+            callback: Some(CallbackSettings {
+                base: "https://legwork.example.org/".parse().expect("a URL"),
+                timeout: Some(FAR),
+            }),
             ..HttpSettings::new("https://app.example.org/".parse().expect("a URL"))
         };
         settings.kinds.push(kind("program", HandlerSettings::Command(command)));
@@ -365,6 +372,8 @@ mod tests {
         if let HandlerSettings::Http(http) = &mut settings.kinds[1].handler {
             http.url = "https://127.0.0.1/".parse().expect("a URL");
             http.headers = vec![("Host".into(), "b".into())];
+            let base = "ftp://legwork.example.org/".parse().expect("a URL");
+            http.callback = Some(CallbackSettings { base, timeout: None });
         }
         let said = mistakes_of(&settings).join("\n");
         for expected in [
@@ -376,6 +385,7 @@ mod tests {
             "\"program\".env: LD_PRELOAD can't be given",
             "\"request\".url: ",
             "\"request\".headers: Host can't be given",
+            "\"request\".async: \"ftp\" isn't http or https",
         ] {
             assert!(said.contains(expected), "{expected} isn't in\n{said}");
         }

@@ -1,5 +1,6 @@
 //! `[admin]`, checked: where the port is, by which names it goes, and the tokens of those who may ask it.
 
+use ::url::Url;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use std::{fmt, net::SocketAddr};
 use subtle::ConstantTimeEq;
@@ -11,6 +12,8 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// Names by which it is asked, besides addresses and `localhost`; in lower case.
     pub allow_hosts: Vec<String>,
+    /// Where receivers of http kinds reach it.
+    pub callback_url: Option<Url>,
     /// What those who ask have to know.
     pub tokens: AdminTokens,
 }

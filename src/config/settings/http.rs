@@ -26,6 +26,25 @@ pub struct HttpSettings {
     pub max_result: usize,
     /// When it is left alone.
     pub circuit: CircuitSettings,
+    /// How it calls back where it answers 202; absent = a 202 completes the job.
+    pub callback: Option<CallbackSettings>,
+}
+
+/// `async = true`: a receiver may take a job by 202 and say later what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackSettings {
+    /// Where receivers reach the admin port of this daemon.
+    pub base: Url,
+    /// How long nothing may be heard of an attempt; absent = for as long as it has time.
+    pub timeout: Option<Duration>,
+}
+
+impl CallbackSettings {
+    /// Where the calls of a token go to.
+    pub fn url(&self, token: &str) -> String {
+        let base = self.base.as_str().trim_end_matches('/');
+        format!("{base}/api/v1/callbacks/{token}")
+    }
 }
 
 /// When nothing is sent to a receiver that fails.
@@ -63,6 +82,7 @@ impl HttpSettings {
             response_timeout: Self::RESPONSE_TIMEOUT,
             max_result: Self::MAX_RESULT,
             circuit: CircuitSettings::default(),
+            callback: None,
         }
     }
 
@@ -91,6 +111,7 @@ impl fmt::Debug for HttpSettings {
             .field("response_timeout", &self.response_timeout)
             .field("max_result", &self.max_result)
             .field("circuit", &self.circuit)
+            .field("callback", &self.callback)
             .finish_non_exhaustive()
     }
 }

@@ -32,7 +32,7 @@ fn every_key_is_taken_over_or_named_as_waiting_for_a_restart_as_the_reference_sa
         }
     }
     // All but those that no value alone changes.
-    assert_eq!(seen, taken_over.len() - 10);
+    assert_eq!(seen, taken_over.len() - 11);
 }
 
 const KIND: &str = "[[kind]]\nname = \"k\"\nhandler = \"noop\"\n";

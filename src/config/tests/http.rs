@@ -129,7 +129,9 @@ fn a_header_that_could_mislead_is_refused(#[case] header: &str, #[case] expected
 )]
 #[case::list_of_numbers("secret_file = [5]", "isn't a path or a list of paths")]
 #[case::authority("ca_file = \"/nowhere/ca.pem\"", "/nowhere/ca.pem doesn't exist")]
-#[case::asynchronous("async = true", "this binary has no callback route yet")]
+#[case::no_base("async = true", "set admin.callback_url")]
+#[case::silent("callback_timeout = \"1m\"", "it has no effect without async = true")]
+#[case::impatient("callback_timeout = \"0s\"", "out of range: 10ms to 30d")]
 #[case::hosts("allow_hosts = [\"http://app\"]", "is neither a host's name nor an address")]
 #[case::any_host("allow_hosts = [\"*\"]", "\"*\" would match nothing")]
 #[case::hosts_below("allow_hosts = [\"*.app\"]", "list each host by its own, or the network")]
@@ -244,4 +246,35 @@ fn no_address_of_a_denied_network_is_let_through_in_any_form() {
             prop_assert!(said.contains("in allow_hosts if it is meant"), "{host}: {said}");
         }
     });
+}
+
+#[rstest]
+#[case::host("https://legwork.example.org", "https://legwork.example.org/api/v1/callbacks/T")]
+#[case::below("http://10.0.0.7:9464/a/", "http://10.0.0.7:9464/a/api/v1/callbacks/T")]
+fn receivers_call_back_below_the_base(#[case] base: &str, #[case] url: &str) {
+    let keys = format!("async = true\ncallback_timeout = \"1m\"\n[admin]\ncallback_url = {base:?}");
+    let callback = with_url(&keys).expect("it is right").0.callback.expect("it is asynchronous");
+    assert_eq!((callback.url("T").as_str(), callback.timeout), (url, Some(Duration::from_mins(1))));
+    let without = keys.replace("async = true\ncallback_timeout = \"1m\"\n", "");
+    assert_eq!(with_url(&without).expect("it is right").0.callback, None);
+}
+
+#[rstest]
+#[case::relative("/legwork", "relative URL without a base")]
+#[case::ftp("ftp://legwork.example.org", "\"ftp\" isn't http or https")]
+#[case::user("http://u:p@legwork.example.org", "a user or password can't stand in it")]
+#[case::query("http://legwork.example.org/?a=1", "nothing can stand behind ? or #")]
+#[case::fragment("http://legwork.example.org/#a", "nothing can stand behind ? or #")]
+#[case::port_0("http://legwork.example.org:0", "nobody can be reached at port 0")]
+fn a_base_that_nobody_could_call_is_refused_once(#[case] base: &str, #[case] expected: &str) {
+    let keys = format!("async = true\n[admin]\ncallback_url = {base:?}");
+    let said = with_url(&keys).expect_err(base);
+    assert!(said.contains(expected) && !said.contains("async"), "{said}");
+}
+
+#[test]
+fn without_a_port_nobody_can_call() {
+    let base = "callback_url = \"https://legwork.example.org\"";
+    let said = with_url(&format!("async = true\n[admin]\nlisten = \"off\"\n{base}"));
+    assert!(said.expect_err("it is off").contains("admin.listen is off"));
 }

@@ -45,9 +45,11 @@ const OTHERS: &[(&str, &str)] = &[
     ("retention.discarded", "70d"),
     ("admin.listen", "off"),
     ("admin.allow_hosts", "[\"metrics.example.org\"]"),
+    ("admin.callback_url", "http://legwork.example.org:9464"),
     ("log.format", "json"),
     ("log.filter", "warn,legwork=trace"),
     ("metrics.max_kinds", "7"),
+    ("profiling.heap", "on"),
     ("canary.enabled", "true"),
     ("canary.interval", "7s"),
     ("canary.queue", "x"),
@@ -95,7 +97,7 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// Seen by tests of their own: what names an entry or a file, and what lifts a refusal.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "database.url_file",
     "database.direct_url_file",
     "admin.token_file",
@@ -107,6 +109,7 @@ const ELSEWHERE: [&str; 12] = [
     "kind.secret_file",
     "kind.ca_file",
     "kind.async",
+    "kind.callback_timeout",
     "schedule.name",
 ];
 

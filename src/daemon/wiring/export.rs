@@ -1,6 +1,7 @@
 //! The task that sends spans, where the configuration names a collector.
 
 use super::{ExitPolicy, Running, Settings, WaitPoint, at, spans, steps, supervise};
+use crate::config::Address;
 use std::sync::Arc;
 
 impl Running {
@@ -8,8 +9,10 @@ impl Running {
     pub(super) fn start_exporter(&mut self, settings: &Settings) {
         let tracing = &settings.tracing;
         let Some(collector) = &tracing.otlp else { return };
-        let name = &settings.daemon.name;
-        let (tracer, exporter) = spans::to(collector, tracing, name, &self.metrics);
+        let address = settings.database.url.as_ref().and_then(|url| url.read().ok());
+        let database = address.as_ref().and_then(Address::database_name);
+        let names = (settings.daemon.name.as_str(), database);
+        let (tracer, exporter) = spans::to(collector, tracing, names, &self.metrics);
         self.tracer = Some(tracer);
         let (stop, limit) = (self.stop_exporter.clone(), steps::OF_EXPORTER);
         self.supervisor.spawn_watched("exporter", ExitPolicy::Restart, limit, move || {

@@ -178,6 +178,7 @@ impl Running {
                 lanes.lock().unwrap_or_else(PoisonError::into_inner).show();
             }
         });
+        self.name(settings);
         let open = &mut *self.lanes();
         (open.links, open.registry) = (Some(links), registry);
         self.limit_kinds(open, &settings.kinds);
@@ -189,6 +190,7 @@ impl Running {
     /// Has the lanes be as these settings say; gives what the heartbeat tells of them, and how long their jobs
     /// are kept. `registry` has a handler for every kind.
     pub(super) fn change_lanes(&self, settings: &Settings, registry: Registry) -> (Load, Kept) {
+        self.name(settings);
         let lanes = &mut *self.lanes();
         lanes.registry = registry;
         self.limit_kinds(lanes, &settings.kinds);
@@ -213,6 +215,13 @@ impl Running {
         let load = lanes::load(lanes.open.iter().map(load).collect(), settings, self.quiet.clone());
         let kept = lanes.all().map(|lane| (lane.queue.name.clone(), lane.queue.retention));
         (load, kept.collect())
+    }
+
+    /// Tells the metrics whose names are to stand in labels.
+    fn name(&self, settings: &Settings) {
+        let queues: Vec<_> = settings.queues.iter().map(|queue| &queue.name).collect();
+        let kinds: Vec<_> = settings.kinds.iter().map(|kind| &kind.name).collect();
+        self.metrics.serve(&queues, &kinds);
     }
 
     fn change_lane(

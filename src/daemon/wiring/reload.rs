@@ -29,7 +29,7 @@ impl Running {
             })
         };
         let new: Vec<_> = after.kinds.iter().filter(is_new).cloned().collect();
-        let mut fresh = handlers::from_settings(&new, &self.metrics);
+        let mut fresh = handlers::from_settings(&new, &self.metrics, &self.callbacks);
         if let Some(functions) = &self.functions {
             fresh = handlers::with_functions(fresh, &new, functions);
         }

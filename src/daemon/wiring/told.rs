@@ -2,8 +2,11 @@
 
 use crate::{
     admin::Configured,
-    config::{AdminTokens, HandlerSettings, Kept, ScheduleSettings, Settings, SqlSettings},
+    config::{
+        AdminTokens, HandlerSettings, HeapProfiling, Kept, ScheduleSettings, Settings, SqlSettings,
+    },
     postgres::Load,
+    profile::heap,
 };
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
@@ -41,7 +44,24 @@ impl Told {
     pub(super) fn configure(&self, settings: &Settings) {
         change(&self.tokens, settings.admin.tokens.clone());
         let (queues, schedules) = (settings.queues.clone(), settings.schedules.clone());
-        self.configured.send_replace(Configured { queues, schedules });
+        let heap = settings.profiling.heap;
+        let before = self.configured.send_replace(Configured { queues, schedules, heap }).heap;
+        if heap != before {
+            sample_allocations(heap);
+        }
+    }
+}
+
+/// Switches heap profiling as the file has it. What somebody switched over the port stays until the file says
+/// something else.
+fn sample_allocations(wanted: HeapProfiling) {
+    let switched = match wanted {
+        HeapProfiling::On => heap::activate(),
+        HeapProfiling::Armed | HeapProfiling::Off => heap::deactivate(),
+    };
+    // Where there is nothing that samples, nothing has to be switched off.
+    if let (Err(error), HeapProfiling::On) = (switched, wanted) {
+        tracing::warn!("profiling.heap is \"on\", and nothing is sampled: {error}");
     }
 }
 

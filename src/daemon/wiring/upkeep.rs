@@ -120,8 +120,9 @@ impl Running {
         connector: &Connector,
         (upkeep, leases): (&Arc<Upkeep>, &Leases),
     ) {
-        let (settings, metrics) = (self.told.schedules.subscribe(), Arc::clone(&self.metrics));
-        let scheduler = Scheduler::new(Arc::clone(upkeep), settings, leases.clone(), metrics);
+        let settings = self.told.schedules.subscribe();
+        let told = (Arc::clone(&self.metrics), self.tracer.clone());
+        let scheduler = Scheduler::new(Arc::clone(upkeep), settings, leases.clone(), told);
         let (scheduler, stop) = (Arc::new(Mutex::new(scheduler)), self.stop_claiming.clone());
         let woken = Arc::clone(&self.told.scheduler);
         let limit = steps::of_statements(connector);

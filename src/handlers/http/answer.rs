@@ -2,8 +2,9 @@
 
 use super::{circuit::Sign, failure::Failure};
 use crate::{
+    config::HttpSettings,
     handlers::wall_clock,
-    job::{DiscardReason, JobError, JobResult, Outcome},
+    job::{ACTION_DELAY_MAX, Action, JobError, JobResult, Outcome},
     supervise::{WaitPoint, at},
 };
 use reqwest::{
@@ -19,10 +20,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const LAST: Duration = Duration::from_millis(100);
 /// How much of the body of a failure is kept for the attempt's error, in bytes.
 const ERROR_BODY_MAX_BYTES: usize = 4 * 1024;
-/// The least and the most that a receiver can ask for by Retry-After: it may not make us spin, nor have
-/// a job forgotten.
-const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// An answer, as far as it matters.
 pub(super) struct Answer {
@@ -33,40 +30,21 @@ pub(super) struct Answer {
     body: Vec<u8>,
     /// There was more than may be read.
     is_cut: bool,
+    /// The receiver has taken the job and will call back.
+    is_later: bool,
 }
 
-/// `Legwork-Action`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Complete,
-    Retry,
-    Discard,
-    Snooze,
-    Cancel,
-}
-
-impl Action {
-    const ALL: [(&'static str, Self); 5] = [
-        ("complete", Self::Complete),
-        ("retry", Self::Retry),
-        ("discard", Self::Discard),
-        ("snooze", Self::Snooze),
-        ("cancel", Self::Cancel),
-    ];
-
-    /// What the headers ask for; an error is why nobody understands it.
-    fn asked(headers: &HeaderMap) -> Option<Result<Self, String>> {
-        let mut values = headers.get_all("legwork-action").iter();
-        let value = values.next()?;
-        let text = String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase();
-        if values.next().is_some() {
-            return Some(Err("it is there more than once".into()));
-        }
-        let known = Self::ALL.into_iter().find(|(word, _)| *word == text);
-        let words = || Self::ALL.map(|(word, _)| word).join(", ");
-        let unknown = || format!("{text:?}, which is none of {}", words());
-        Some(known.map(|(_, action)| action).ok_or_else(unknown))
+/// What `Legwork-Action` asks for; an error is why nobody understands it.
+fn asked(headers: &HeaderMap) -> Option<Result<Action, String>> {
+    let mut values = headers.get_all("legwork-action").iter();
+    let value = values.next()?;
+    let text = String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase();
+    if values.next().is_some() {
+        return Some(Err("it is there more than once".into()));
     }
+    let words = || Action::ALL.map(Action::as_str).join(", ");
+    let unknown = || format!("{text:?}, which is none of {}", words());
+    Some(Action::named(&text).ok_or_else(unknown))
 }
 
 impl Answer {
@@ -74,19 +52,22 @@ impl Answer {
     /// a failure, where a body that doesn't come is no failure of its own.
     pub(super) async fn read(
         response: Response,
-        max_result: usize,
+        settings: &HttpSettings,
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let (status, headers) = (response.status(), response.headers());
+        let action = asked(headers);
+        let may_call = settings.callback.is_some();
         let mut answer = Self {
+            is_later: may_call && action.is_none() && status == StatusCode::ACCEPTED,
             status,
-            action: Action::asked(headers),
+            action,
             reason: text(headers, "legwork-reason"),
             retry_after: retry_after(headers),
             body: Vec::new(),
             is_cut: false,
         };
-        let completes = answer.completes();
+        let (completes, max_result) = (answer.completes(), settings.max_result);
         let limit = if completes { max_result } else { max_result.min(ERROR_BODY_MAX_BYTES) };
         if limit > 0 {
             let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(LAST);
@@ -124,34 +105,40 @@ impl Answer {
         if is_sane || matches!(self.action, Some(Ok(_))) { Sign::Well } else { Sign::Ill }
     }
 
+    /// Whether the verdict comes later, by a call back.
+    pub(super) fn is_later(&self) -> bool {
+        self.is_later
+    }
+
     fn completes(&self) -> bool {
         match &self.action {
             Some(action) => *action == Ok(Action::Complete),
-            None => self.status.is_success(),
+            None => self.status.is_success() && !self.is_later,
         }
     }
 
     /// What it decides.
     pub(super) fn outcome(self) -> Outcome {
-        let discard = |error| Outcome::Discard { reason: DiscardReason::PermanentError, error };
-        match &self.action {
-            Some(Ok(Action::Complete)) => self.complete(),
-            Some(Ok(Action::Retry)) => {
-                Outcome::Retry { error: self.error(), after: self.retry_after }
-            }
-            Some(Ok(Action::Discard)) => discard(self.error()),
-            Some(Ok(Action::Snooze)) => Outcome::Snooze { delay: self.retry_after },
-            Some(Ok(Action::Cancel)) => Outcome::Cancel,
+        let (action, after) = match &self.action {
+            Some(Ok(action)) => (*action, self.retry_after),
             // Whatever was meant, it wasn't what the status says.
-            Some(Err(_)) => Outcome::Retry { error: self.error(), after: None },
-            None => match (self.status, self.retry_after) {
-                (status, _) if status.is_success() => self.complete(),
-                (StatusCode::GONE, _) => discard(self.error()),
-                (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(delay)) => {
-                    Outcome::Snooze { delay: Some(delay) }
-                }
-                _ => Outcome::Retry { error: self.error(), after: None },
-            },
+            Some(Err(_)) => (Action::Retry, None),
+            None => self.by_status(),
+        };
+        if action == Action::Complete {
+            return self.complete();
+        }
+        action.outcome(None, self.error(), after)
+    }
+
+    fn by_status(&self) -> (Action, Option<Duration>) {
+        match (self.status, self.retry_after) {
+            (status, _) if status.is_success() => (Action::Complete, None),
+            (StatusCode::GONE, _) => (Action::Discard, None),
+            (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(delay)) => {
+                (Action::Snooze, Some(delay))
+            }
+            _ => (Action::Retry, None),
         }
     }
 
@@ -169,19 +156,13 @@ impl Answer {
     fn error(&self) -> JobError {
         let action = match &self.action {
             Some(Err(why)) => format!(", Legwork-Action: {why}"),
-            Some(Ok(action)) => format!(", Legwork-Action: {}", action.word()),
+            Some(Ok(action)) => format!(", Legwork-Action: {}", action.as_str()),
             None => String::new(),
         };
         let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let body = String::from_utf8_lossy(&self.body);
         let text = format!("HTTP {}{action}{reason}\n{}", self.status, body.trim());
         JobError::new(text.trim_end())
-    }
-}
-
-impl Action {
-    fn word(self) -> &'static str {
-        Self::ALL.into_iter().find(|(_, action)| *action == self).map_or("", |(word, _)| word)
     }
 }
 
@@ -196,7 +177,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let asked = if is_number {
         // More digits than any number has are as good as the most.
-        value.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
+        value.parse().map_or(ACTION_DELAY_MAX, Duration::from_secs)
     } else {
         let date = |text: &str| httpdate::parse_http_date(text).ok();
         let theirs = text(headers, DATE.as_str()).as_deref().and_then(date);
@@ -204,7 +185,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         // One that has passed asks for no wait.
         date(&value)?.duration_since(now).unwrap_or_default()
     };
-    Some(asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
+    Some(Action::delay(asked))
 }
 
 #[cfg(test)]

@@ -34,6 +34,15 @@ pub(super) fn trace(headers: &mut HeaderMap, span: Option<&CallSpan>) {
     }
 }
 
+/// Where to call back. Whoever knows it may end the attempt, so no library's log shows it.
+pub(super) fn callback(headers: &mut HeaderMap, url: Option<String>) {
+    let value = url.and_then(|url| HeaderValue::try_from(url).ok());
+    if let Some(mut value) = value {
+        value.set_sensitive(true);
+        headers.insert("legwork-callback-url", value);
+    }
+}
+
 /// The attempt, and where its job comes from.
 fn about(context: &Context) -> Vec<(&'static str, String)> {
     let job = context.job();

@@ -41,6 +41,8 @@ const SCRIPTS: &[Script] = &[
     script!(5, "0005", "insight"),
     script!(6, "0006", "roles"),
     script!(7, "0007", "schedule"),
+    script!(8, "0008", "audit"),
+    script!(9, "0009", "request"),
 ];
 
 /// The schema version this binary works with.

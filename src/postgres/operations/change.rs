@@ -3,7 +3,7 @@
 //! Each takes a list and is one statement, so it is all or none: an operator who named a wrong id finds
 //! everything as it was. `cancel` refuses nothing and says of each job what it did.
 
-use super::{Connection, OperationError};
+use super::{Connection, OperationError, traced::traced};
 use crate::job::JobId;
 use serde::Serialize;
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub async fn cancel_jobs(
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
     let query = sqlx::query_as(include_str!("../sql/cancel_jobs.sql")).persistent(false).bind(ids);
-    query.fetch_all(connection).await.map(changes).map_err(OperationError::CancelJobs)
+    let rows = traced("SELECT legwork.cancel", query.fetch_all(connection)).await;
+    rows.map(changes).map_err(OperationError::CancelJobs)
 }
 
 /// Runs finished jobs again, and waiting ones now.
@@ -41,7 +42,8 @@ pub async fn retry_jobs(
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
     let query = sqlx::query_as(include_str!("../sql/retry_jobs.sql")).persistent(false).bind(ids);
-    query.fetch_all(connection).await.map(changes).map_err(OperationError::RetryJobs)
+    let rows = traced("SELECT legwork.retry", query.fetch_all(connection)).await;
+    rows.map(changes).map_err(OperationError::RetryJobs)
 }
 
 /// Ends waiting jobs for good.
@@ -51,7 +53,8 @@ pub async fn discard_jobs(
 ) -> Result<Vec<Change>, OperationError> {
     let ids = sorted(ids)?;
     let query = sqlx::query_as(include_str!("../sql/discard_jobs.sql")).persistent(false).bind(ids);
-    query.fetch_all(connection).await.map(changes).map_err(OperationError::DiscardJobs)
+    let rows = traced("SELECT legwork.discard", query.fetch_all(connection)).await;
+    rows.map(changes).map_err(OperationError::DiscardJobs)
 }
 
 /// Puts waiting jobs off by this time from now.
@@ -65,7 +68,8 @@ pub async fn snooze_jobs(
         .persistent(false)
         .bind(ids)
         .bind(format!("{} microseconds", delay.as_micros()));
-    query.fetch_all(connection).await.map(changes).map_err(OperationError::SnoozeJobs)
+    let rows = traced("SELECT legwork.snooze", query.fetch_all(connection)).await;
+    rows.map(changes).map_err(OperationError::SnoozeJobs)
 }
 
 /// In one order, so that two calls can't lock each other out, and each once.

@@ -3,7 +3,7 @@
 //! What is said of each is what it said itself at its last heartbeat, so that asking costs a row a daemon
 //! and reads no job.
 
-use super::{Connection, OperationError};
+use super::{Connection, OperationError, traced::traced};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -68,11 +68,9 @@ pub enum DaemonState {
 
 /// Lists the daemons that run, and those that ended within the last hour.
 pub async fn list_daemons(connection: &mut Connection) -> Result<DaemonList, OperationError> {
-    let json: String = sqlx::query_scalar(include_str!("../sql/list_daemons.sql"))
-        .persistent(false)
-        .bind(DAEMONS_MAX)
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::ListDaemons)?;
+    let list = sqlx::query_scalar(include_str!("../sql/list_daemons.sql"));
+    let list = list.persistent(false).bind(DAEMONS_MAX).fetch_one(connection);
+    let json: String =
+        traced("SELECT legwork.daemon", list).await.map_err(OperationError::ListDaemons)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)
 }

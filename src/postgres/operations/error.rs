@@ -1,7 +1,11 @@
 //! Why an operation failed: which one, and what the database said.
 
 use super::{Nature, is_forbidden};
-use crate::postgres::{ConnectError, roles};
+use crate::postgres::{
+    ConnectError,
+    producer::{BrokenRule, broken_in_database},
+    roles,
+};
 use std::time::Duration;
 
 /// An operation that failed. Display names the operation; the source has the cause.
@@ -25,6 +29,15 @@ pub enum OperationError {
     /// The job wasn't enqueued.
     #[error("couldn't enqueue the job")]
     Enqueue(#[source] sqlx::Error),
+    /// What is known of a request's key couldn't be looked up or kept.
+    #[error("couldn't look at the request's key")]
+    Once(#[source] sqlx::Error),
+    /// Which job has a unique key couldn't be looked up.
+    #[error("couldn't find the job that has the unique key")]
+    FindUnique(#[source] sqlx::Error),
+    /// Others with the same unique key came and finished each time.
+    #[error("unfinished jobs with this unique key come and go: none was enqueued")]
+    Elusive,
     /// The attempt has lost its lease, or that couldn't be looked at.
     #[error("couldn't show that the attempt still owns its job")]
     AssertLease(#[source] sqlx::Error),
@@ -96,7 +109,7 @@ impl OperationError {
             Self::NoAddress => Nature::Address,
             Self::Connect(error) => Nature::of_connect(error),
             Self::Silent { .. } => Nature::Unreachable,
-            Self::Busy { .. } => Nature::Temporary,
+            Self::Busy { .. } | Self::Elusive => Nature::Temporary,
             Self::TooManyJobs { .. } | Self::Decode(_) => Nature::Refused,
             other => other.database().map_or(Nature::Refused, Nature::of),
         }
@@ -119,6 +132,11 @@ impl OperationError {
         })
     }
 
+    /// The rule of a producer's column that was broken, where that is why.
+    pub fn broken_rule(&self) -> Option<BrokenRule> {
+        broken_in_database(self.database()?)
+    }
+
     /// SQLSTATE, where the database gave one.
     pub fn sqlstate(&self) -> Option<String> {
         let error = self.database()?.as_database_error()?;
@@ -129,6 +147,8 @@ impl OperationError {
         match self {
             Self::Limit(source)
             | Self::Enqueue(source)
+            | Self::FindUnique(source)
+            | Self::Once(source)
             | Self::AssertLease(source)
             | Self::ListJobs(source)
             | Self::ShowJob(source)
@@ -148,6 +168,7 @@ impl OperationError {
             | Self::Connect(_)
             | Self::Silent { .. }
             | Self::Busy { .. }
+            | Self::Elusive
             | Self::TooManyJobs { .. }
             | Self::Decode(_) => None,
         }

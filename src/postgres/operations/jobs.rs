@@ -3,7 +3,7 @@
 //! The shapes here are the documented JSON of the command line and the HTTP API: fields are added, not
 //! renamed.
 
-use super::{Connection, OperationError};
+use super::{Connection, OperationError, traced::traced};
 use crate::job::JobId;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -113,7 +113,8 @@ pub async fn show_job(
     id: JobId,
 ) -> Result<Option<JobDetail>, OperationError> {
     let whole = sqlx::query_scalar(include_str!("../sql/show_job.sql")).persistent(false);
-    shown(whole.bind(id.0).bind(ATTEMPTS_MAX).fetch_optional(connection).await)
+    let whole = whole.bind(id.0).bind(ATTEMPTS_MAX).fetch_optional(connection);
+    shown(traced("SELECT legwork.jobs", whole).await)
 }
 
 /// For a role that may not see what jobs are about: the rest, and what of it is
@@ -124,7 +125,7 @@ pub async fn show_public_job(
     id: JobId,
 ) -> Result<Option<JobDetail>, OperationError> {
     let public = sqlx::query_scalar(include_str!("../sql/show_public_job.sql")).persistent(false);
-    shown(public.bind(id.0).fetch_optional(connection).await)
+    shown(traced("SELECT legwork.jobs", public.bind(id.0).fetch_optional(connection)).await)
 }
 
 fn shown(json: Result<Option<String>, sqlx::Error>) -> Result<Option<JobDetail>, OperationError> {
@@ -137,11 +138,9 @@ pub async fn explain_job(
     connection: &mut Connection,
     id: JobId,
 ) -> Result<Vec<Gate>, OperationError> {
-    let rows: Vec<(String, bool, String)> = sqlx::query_as(include_str!("../sql/explain_job.sql"))
-        .persistent(false)
-        .bind(id.0)
-        .fetch_all(connection)
-        .await
-        .map_err(OperationError::ExplainJob)?;
+    let gates = sqlx::query_as(include_str!("../sql/explain_job.sql"));
+    let gates = gates.persistent(false).bind(id.0).fetch_all(connection);
+    let rows: Vec<(String, bool, String)> =
+        traced("SELECT legwork.why", gates).await.map_err(OperationError::ExplainJob)?;
     Ok(rows.into_iter().map(|(gate, blocking, detail)| Gate { gate, blocking, detail }).collect())
 }

@@ -5,7 +5,7 @@
 //! jobs are looked at for it, since a filter may meet one in a million. So a page may be short, even empty, and
 //! have a next one all the same.
 
-use super::{Connection, OperationError, jobs::present};
+use super::{Connection, OperationError, jobs::present, traced::traced};
 use crate::job::{JobId, KindName, QueueName, State};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -156,7 +156,8 @@ pub async fn list_jobs(
         let (keys, values): (Vec<_>, Vec<_>) = filter.payload.iter().cloned().unzip();
         query = query.bind(keys).bind(values).bind(extent.payloads).bind(PAGE_PAYLOADS_MAX_BYTES);
     }
-    let json: String = query.fetch_one(connection).await.map_err(OperationError::ListJobs)?;
+    let page = traced("SELECT legwork.jobs", query.fetch_one(connection));
+    let json: String = page.await.map_err(OperationError::ListJobs)?;
     let mut page: JobPage = serde_json::from_str(&json).map_err(OperationError::Decode)?;
     if !extent.payloads {
         page.jobs.iter_mut().for_each(|job| job.payload = None);

@@ -3,7 +3,7 @@
 //! A queue exists where somebody names it, so the list is gathered from jobs, rows and daemons; a queue
 //! whose jobs nobody serves is the one that people look for.
 
-use super::{Connection, OperationError};
+use super::{Connection, OperationError, traced::traced};
 use crate::{
     config::QueueSettings,
     job::{QueueName, Retention},
@@ -177,12 +177,10 @@ pub async fn show_queue(
     queue: &QueueName,
     file: Option<&QueueSettings>,
 ) -> Result<Option<QueueDetail>, OperationError> {
-    let json: Option<String> = sqlx::query_scalar(include_str!("../sql/show_queue.sql"))
-        .persistent(false)
-        .bind(queue.as_str())
-        .fetch_optional(connection)
-        .await
-        .map_err(OperationError::ShowQueue)?;
+    let show = sqlx::query_scalar(include_str!("../sql/show_queue.sql"));
+    let show = show.persistent(false).bind(queue.as_str()).fetch_optional(connection);
+    let json: Option<String> =
+        traced("SELECT legwork.queue", show).await.map_err(OperationError::ShowQueue)?;
     let Some(json) = json else { return Ok(None) };
     let mut queue: QueueDetail = serde_json::from_str(&json).map_err(OperationError::Decode)?;
     queue.settings.file = file.map(FileSettings::from);
@@ -191,12 +189,10 @@ pub async fn show_queue(
 
 /// Lists every queue that anybody knows, at most [`QUEUES_MAX`].
 pub async fn list_queues(connection: &mut Connection) -> Result<QueueList, OperationError> {
-    let json: String = sqlx::query_scalar(include_str!("../sql/list_queues.sql"))
-        .persistent(false)
-        .bind(QUEUES_MAX)
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::ListQueues)?;
+    let list = sqlx::query_scalar(include_str!("../sql/list_queues.sql"));
+    let list = list.persistent(false).bind(QUEUES_MAX).fetch_one(connection);
+    let json: String =
+        traced("SELECT legwork.queue", list).await.map_err(OperationError::ListQueues)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)
 }
 
@@ -206,13 +202,9 @@ pub async fn pause_queue(
     queue: &QueueName,
     reason: Option<&str>,
 ) -> Result<bool, OperationError> {
-    sqlx::query_scalar(include_str!("../sql/pause_queue.sql"))
-        .persistent(false)
-        .bind(queue.as_str())
-        .bind(reason)
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::PauseQueue)
+    let pause = sqlx::query_scalar(include_str!("../sql/pause_queue.sql"));
+    let pause = pause.persistent(false).bind(queue.as_str()).bind(reason).fetch_one(connection);
+    traced("SELECT legwork.pause", pause).await.map_err(OperationError::PauseQueue)
 }
 
 /// Lets a queue run again; true where it was paused.
@@ -220,10 +212,7 @@ pub async fn resume_queue(
     connection: &mut Connection,
     queue: &QueueName,
 ) -> Result<bool, OperationError> {
-    sqlx::query_scalar(include_str!("../sql/resume_queue.sql"))
-        .persistent(false)
-        .bind(queue.as_str())
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::ResumeQueue)
+    let resume = sqlx::query_scalar(include_str!("../sql/resume_queue.sql"));
+    let resume = resume.persistent(false).bind(queue.as_str()).fetch_one(connection);
+    traced("SELECT legwork.resume", resume).await.map_err(OperationError::ResumeQueue)
 }

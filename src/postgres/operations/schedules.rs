@@ -1,6 +1,6 @@
 //! Looking at schedules and when they fire, and enqueuing the job of one by hand.
 
-use super::{Connection, OperationError};
+use super::{Connection, OperationError, traced::traced};
 use crate::{
     config::ScheduleSettings,
     job::JobId,
@@ -97,7 +97,8 @@ pub async fn look_at_schedules(
         .persistent(false)
         .bind(names.to_vec())
         .bind(LEFT_FOR.as_secs_f64());
-    let rows = rows.fetch_all(connection).await.map_err(OperationError::LookAtSchedules)?;
+    let rows = traced("SELECT legwork.schedule", rows.fetch_all(connection)).await;
+    let rows = rows.map_err(OperationError::LookAtSchedules)?;
     Ok(Looked::of(rows))
 }
 
@@ -109,25 +110,24 @@ pub async fn run_schedule(
     let failed = OperationError::RunSchedule;
     let known = sqlx::query(include_str!("../sql/schedule_known.sql")).persistent(false);
     let known = known.bind(schedule.name.as_str());
-    known.execute(&mut *connection).await.map_err(failed)?;
+    traced("INSERT legwork.schedule", known.execute(&mut *connection)).await.map_err(failed)?;
     let metadata = serde_json::json!({ "schedule": schedule.name.as_str() }).to_string();
     for _ in 0..TRIES {
         let looked = look_at_schedules(connection, &[schedule.name.to_string()]).await?;
         let last_job = looked.rows.first().and_then(|row| row.last_job);
+        let run = sqlx::query_as(include_str!("../sql/schedule_run.sql"))
+            .persistent(false)
+            .bind(schedule.name.as_str())
+            .bind(schedule.overlap == Overlap::Skip)
+            .bind(schedule.kind.as_str())
+            .bind(schedule.payload.as_str())
+            .bind(schedule.queue.as_str())
+            .bind(schedule.priority)
+            .bind(metadata.as_str())
+            .bind(last_job)
+            .fetch_optional(&mut *connection);
         let ran: Option<(Option<i64>, Option<i64>)> =
-            sqlx::query_as(include_str!("../sql/schedule_run.sql"))
-                .persistent(false)
-                .bind(schedule.name.as_str())
-                .bind(schedule.overlap == Overlap::Skip)
-                .bind(schedule.kind.as_str())
-                .bind(schedule.payload.as_str())
-                .bind(schedule.queue.as_str())
-                .bind(schedule.priority)
-                .bind(metadata.as_str())
-                .bind(last_job)
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(failed)?;
+            traced("UPDATE legwork.schedule", run).await.map_err(failed)?;
         match ran {
             Some((Some(job), _)) => return Ok(Ran::Enqueued(JobId(job))),
             Some((None, Some(job))) => return Ok(Ran::Overlapped(JobId(job))),

@@ -28,7 +28,13 @@ pub enum Limit {
     Bulk,
     /// As long as a request may take.
     Request,
+    /// As long as a batch of jobs may.
+    Batch,
 }
+
+/// Longest time of a batch's COPY, which ends by itself long before: what the server goes by where its client is gone and it
+/// doesn't learn of it.
+const BATCH_LIMIT: Duration = Duration::from_mins(3);
 
 /// Longest time of a request's statement: whoever waits for an answer over HTTP has given up by then.
 pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(5);
@@ -39,6 +45,7 @@ impl Limit {
             Self::Statement => database.statement_timeout,
             Self::Bulk => Duration::ZERO,
             Self::Request => database.statement_timeout.min(REQUEST_LIMIT),
+            Self::Batch => BATCH_LIMIT,
         }
     }
 
@@ -47,7 +54,7 @@ impl Limit {
     fn setup(self) -> &'static str {
         match self {
             Self::Statement | Self::Bulk => "",
-            Self::Request => include_str!("../sql/indexed_session.sql"),
+            Self::Request | Self::Batch => include_str!("../sql/indexed_session.sql"),
         }
     }
 
@@ -55,7 +62,7 @@ impl Limit {
     fn role(self) -> &'static str {
         match self {
             Self::Statement | Self::Bulk => "cli",
-            Self::Request => "admin",
+            Self::Request | Self::Batch => "admin",
         }
     }
 }
@@ -86,8 +93,11 @@ pub async fn open(database: &Database, limit: Limit) -> Result<Connection, Opera
 /// What is round each operation on a connection of [`open`].
 #[derive(Debug)]
 pub struct Frame {
-    /// Settings of a transaction, where there is only a pooler.
+    /// Settings of a transaction, where there is one: where there is only a pooler, or where several statements are to
+    /// be whole.
     pooled: Option<String>,
+    /// What is true for others because these are one transaction.
+    protects: Option<&'static str>,
 }
 
 impl Frame {
@@ -98,7 +108,18 @@ impl Frame {
         let lock = format!("SET lock_timeout = {};", LOCK_TIMEOUT.as_millis());
         let settings =
             || local_settings(limit.of(database)) + &link::local(&[limit.setup(), &lock]);
-        Ok(Self { pooled: (!connector.reaches_server()).then(settings) })
+        Ok(Self { pooled: (!connector.reaches_server()).then(settings), protects: None })
+    }
+
+    /// One that is a transaction in any case, whose statements take effect together. `protects` is as
+    /// `transaction::Whole` has it.
+    pub(super) fn whole(
+        protects: &'static str,
+        database: &Database,
+        limit: Limit,
+    ) -> Result<Self, OperationError> {
+        let Self { pooled, .. } = Self::of(database, limit)?;
+        Ok(Self { pooled: Some(pooled.unwrap_or_default()), protects: Some(protects) })
     }
 
     /// Does one.
@@ -115,6 +136,9 @@ impl Frame {
 
     pub(super) async fn begin(&self, connection: &mut Connection) -> Result<(), OperationError> {
         let Some(settings) = &self.pooled else { return Ok(()) };
+        if let Some(protects) = self.protects {
+            tracing::debug!(protects, "a transaction begins");
+        }
         transaction::begin_with(connection, settings).await.map_err(OperationError::Limit)
     }
 

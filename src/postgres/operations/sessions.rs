@@ -6,7 +6,10 @@
 //! done with it, and its place stays taken meanwhile, so that clients who come and go have no more statements under way
 //! than there are places.
 
-use super::{Connection, Frame, Limit, OperationError, open, session::REQUEST_LIMIT};
+use super::{
+    BATCHES_MAX, Batch, BatchPlace, Connection, Frame, Limit, OperationError, once, open,
+    session::REQUEST_LIMIT,
+};
 use crate::config::Database;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use sqlx::Connection as _;
@@ -38,6 +41,7 @@ pub struct Sessions {
     database: Database,
     idle_max: Duration,
     places: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
     kept: Mutex<Kept>,
     /// Told when something is kept.
     changed: Notify,
@@ -63,7 +67,8 @@ impl Sessions {
     pub fn new(database: Database, idle_max: Duration) -> Self {
         let (kept, changed) = (Mutex::default(), Notify::new());
         let places = Arc::new(Semaphore::new(SESSIONS_MAX));
-        Self { database, idle_max, places, kept, changed }
+        let batches = Arc::new(Semaphore::new(BATCHES_MAX));
+        Self { database, idle_max, places, batches, kept, changed }
     }
 
     /// Does one operation.
@@ -71,8 +76,36 @@ impl Sessions {
         &self,
         operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
     ) -> Result<T, OperationError> {
+        self.framed(&Frame::of(&self.database, Limit::Request)?, operation).await
+    }
+
+    /// Does one of several statements, all of which take effect or none: a request that is to be done once.
+    pub async fn once<T>(
+        &self,
+        operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
+    ) -> Result<T, OperationError> {
+        let frame = Frame::whole(once::PROTECTS, &self.database, Limit::Request)?;
+        self.framed(&frame, operation).await
+    }
+
+    /// A place for a batch, where one is free.
+    pub fn batch_place(&self) -> Result<BatchPlace, OperationError> {
+        let place = Arc::clone(&self.batches).try_acquire_owned();
+        let place = place.map(|permit| BatchPlace { _permit: permit });
+        place.map_err(|_| OperationError::Busy { most: BATCHES_MAX })
+    }
+
+    /// Begins a batch, on a session of its own.
+    pub async fn batch(&self, place: BatchPlace) -> Result<Batch, OperationError> {
+        Batch::begin(&self.database, place).await
+    }
+
+    async fn framed<T>(
+        &self,
+        frame: &Frame,
+        operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
+    ) -> Result<T, OperationError> {
         let mut lent = self.lend().await?;
-        let frame = Frame::of(&self.database, Limit::Request)?;
         let limit = REQUEST_LIMIT + ANSWER_MARGIN;
         let Some(connection) = lent.connection.as_mut() else {
             return Err(OperationError::Silent { limit });

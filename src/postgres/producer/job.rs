@@ -8,8 +8,7 @@ use crate::{
     telemetry::Origin,
 };
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use time::{OffsetDateTime, macros::datetime};
 
 const PRIORITIES: RangeInclusive<i16> = -2..=2;
@@ -228,22 +227,7 @@ impl Job {
     fn all_metadata(&self) -> Option<String> {
         let own = self.metadata.clone().and_then(Result::ok);
         let Some(origin) = &self.follows else { return own };
-        let object = own.as_deref().map_or(Ok(BTreeMap::new()), serde_json::from_str);
-        let Ok(mut object): Result<BTreeMap<String, Box<RawValue>>, _> = object else { return own };
-        // A tracestate belongs to its traceparent.
-        let trace = (!object.contains_key("traceparent")).then_some(origin);
-        let known = [
-            ("traceparent", trace.and_then(|origin| origin.traceparent.as_ref())),
-            ("tracestate", trace.and_then(|origin| origin.tracestate.as_ref())),
-            ("request_id", origin.request_id.as_ref()),
-            ("user_id", origin.user_id.as_ref()),
-        ];
-        for (name, value) in known {
-            if let Some(value) = value.and_then(|value| to_raw_value(value).ok()) {
-                object.entry(name.to_owned()).or_insert(value);
-            }
-        }
-        serde_json::to_string(&object).ok()
+        origin.fill(own.as_deref())
     }
 
     fn check_limits(&self, wrong: &mut Vec<BrokenRule>) {

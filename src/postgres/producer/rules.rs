@@ -48,9 +48,13 @@ const IS_JSON: &str = "is_json";
 
 /// The first constraint of a column was broken.
 pub(super) fn broken(column: &'static str, why: impl Into<String>) -> BrokenRule {
-    let found = RULES.iter().find(|(of, _)| *of == column);
-    let rule = found.map_or(column, |(_, rule)| *rule).to_owned();
+    let rule = rule_of(column).unwrap_or(column).to_owned();
     BrokenRule { column, rule, why: why.into() }
+}
+
+/// A column's first constraint.
+pub(crate) fn rule_of(column: &str) -> Option<&'static str> {
+    RULES.iter().find(|(of, _)| *of == column).map(|(_, rule)| *rule)
 }
 
 /// A text that Postgres can't store.
@@ -76,7 +80,7 @@ pub(super) fn copy_skips_nothing() -> BrokenRule {
 }
 
 /// The rule that the database names in its refusal.
-pub(super) fn broken_in_database(error: &sqlx::Error) -> Option<BrokenRule> {
+pub(in crate::postgres) fn broken_in_database(error: &sqlx::Error) -> Option<BrokenRule> {
     let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
     let named = error.constraint();
     if let Some((column, rule)) = RULES.iter().find(|(_, rule)| Some(*rule) == named) {

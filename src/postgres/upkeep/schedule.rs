@@ -6,6 +6,7 @@ use crate::{
     job::JobId,
     postgres::DbError,
     schedule::{Moment, Overlap},
+    telemetry::spans::Sending,
 };
 use futures::FutureExt;
 use std::time::Duration;
@@ -99,6 +100,8 @@ pub struct Step<'a> {
     pub to: Moment,
     /// Whether that instant enqueues.
     pub fires: bool,
+    /// What its job's row says of the span in which it is enqueued.
+    pub sending: Option<&'a Sending>,
 }
 
 /// What became of a step.
@@ -158,11 +161,13 @@ impl Upkeep {
     /// Moves a schedule on and enqueues its job, both or neither, and only from where it was.
     #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^52")]
     pub async fn step_schedule(&self, step: Step<'_>) -> Result<Stepped, DbError> {
-        let Step { schedule, from: (from, last_job), to, fires } = step;
+        let Step { schedule, from: (from, last_job), to, fires, sending } = step;
         let metadata = serde_json::json!({
             "schedule": schedule.name.as_str(),
             "schedule_instant": to.to_string(),
         });
+        let metadata = metadata.to_string();
+        let traced = sending.and_then(|sending| sending.metadata(Some(&metadata)));
         let statement = sqlx::query_as(include_str!("../sql/schedule_fire.sql"))
             .bind(schedule.name.to_string())
             .bind(schedule.rule.text())
@@ -175,7 +180,7 @@ impl Upkeep {
             .bind(schedule.queue.to_string())
             .bind(schedule.priority)
             .bind(schedule.jitter.as_secs_f64())
-            .bind(metadata.to_string())
+            .bind(traced.unwrap_or(metadata))
             .bind(last_job);
         let mut session = self.brief().await;
         let done: Option<(Option<i64>, bool)> =

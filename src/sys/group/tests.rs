@@ -88,6 +88,17 @@ async fn the_programs_end_arrives_unchanged(#[case] script: &str, #[case] raw: i
     assert_eq!(Shell::start(script).await.status().await, ExitStatus::from_raw(raw));
 }
 
+#[expect(unsafe_code, reason = "changing what a signal does is unsafe")]
+#[tokio::test]
+async fn a_program_is_not_deaf_to_what_the_daemon_ignores() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+
+    // SAFETY: no code of ours runs then. Nobody here has a use for this signal.
+    unsafe { signal(Signal::SIGUSR2, SigHandler::SigIgn) }.expect("it may be ignored");
+    let status = Shell::start("kill -USR2 $$").await.status().await;
+    assert_eq!(status.signal(), Some(Signal::SIGUSR2 as i32));
+}
+
 #[tokio::test]
 async fn a_guard_leaves_no_core_where_its_program_may() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -199,6 +199,16 @@ catalogue! {
         "How often the runtime's threads went to sleep.";
     TOKIO_BUSY = "tokio_busy_seconds_total", Counter, [],
         "Time that the runtime's threads ran tasks.";
+    ALLOCATOR_ALLOCATED = "legwork_allocator_allocated_bytes", Gauge, [],
+        "Memory that the daemon asked its allocator for and didn't free; without jemalloc there is none of these five.";
+    ALLOCATOR_ACTIVE = "legwork_allocator_active_bytes", Gauge, [],
+        "Pages with any of that: what is more than allocated is lost to fragments.";
+    ALLOCATOR_RESIDENT = "legwork_allocator_resident_bytes", Gauge, [],
+        "Pages that the allocator has memory for, its own and those that it will give back included.";
+    ALLOCATOR_MAPPED = "legwork_allocator_mapped_bytes", Gauge, [],
+        "Pages that the allocator has mapped.";
+    ALLOCATOR_RETAINED = "legwork_allocator_retained_bytes", Gauge, [],
+        "Addresses that the allocator keeps without memory behind them.";
     PROCESS_CPU = "process_cpu_seconds_total", Counter, [],
         "User and system CPU time of the process.";
     PROCESS_MEMORY = "process_resident_memory_bytes", Gauge, [],

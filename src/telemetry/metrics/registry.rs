@@ -64,6 +64,19 @@ impl Registry {
         }
     }
 
+    /// Drops the series with this value of a label of which nobody has a handle; says whether others are left.
+    pub(super) fn forget(&self, label: &str, value: &str) -> bool {
+        let (mut families, mut left) = (self.lock(), false);
+        for metric in CATALOGUE {
+            let place = metric.labels.iter().position(|name| *name == label);
+            let family = families.get_mut(metric.name);
+            let (Some(place), Some(family)) = (place, family) else { continue };
+            family.retain(|labels, series| labels[place] != value || series.is_held());
+            left |= family.keys().any(|labels| labels[place] == value);
+        }
+        left
+    }
+
     /// The page, in the catalogue's order.
     pub(super) fn render(&self, format: Format) -> String {
         let families = self.lock();

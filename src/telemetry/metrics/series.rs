@@ -28,6 +28,16 @@ impl Series {
             Shape::Histogram(bounds) => Self::Distribution(Arc::new(Distribution::new(bounds))),
         }
     }
+
+    /// Whether somebody has a handle of it.
+    pub(super) fn is_held(&self) -> bool {
+        let holders = match self {
+            Self::Count(count) => Arc::strong_count(count),
+            Self::Level(level) => Arc::strong_count(level),
+            Self::Distribution(spread) => Arc::strong_count(spread),
+        };
+        holders > 1
+    }
 }
 
 /// Only goes up.

@@ -36,6 +36,8 @@ fn touch_everything(metrics: &Metrics) {
     metrics.http_answered("GET", "/metrics", 200, Duration::ZERO);
     metrics.admin_refusals().refused(Refusal::Role);
     metrics.observe_runtime(&tokio::runtime::Handle::current());
+    // This process has another allocator.
+    allocator::show(&metrics.registry, Some(sys::heap::Figures::default()));
 }
 
 fn lines<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
@@ -345,4 +347,30 @@ fn the_process_shows_itself() {
     assert!(value(&text, "process_open_fds ") >= 3.0);
     assert!(value(&text, "process_start_time_seconds ") > 1.7e9);
     assert!(value(&text, "process_cpu_seconds_total ") > 0.0);
+}
+
+#[test]
+fn what_the_configuration_has_no_more_leaves_the_page_once_nobody_counts_under_it() {
+    let metrics = Metrics::default();
+    let [default, mail] = ["default", "mail"].map(|name| QueueName::new(name).unwrap());
+    let [old, new] = ["old", "new"].map(|name| KindName::new(name).unwrap());
+    metrics.serve(&[&default, &mail], &[&old]);
+    let held = metrics.job(&mail, &old);
+    let (limiter, _) = (metrics.limiter("kind:old"), metrics.job(&default, &old));
+    held.finished(AttemptEnd::Completed, 1);
+    metrics.serve(&[&default], &[&new]);
+    metrics.job(&default, &new);
+    let page = metrics.render();
+    assert!(page.contains("{queue=\"mail\",kind=\"old\",outcome=\"completed\"} 1\n"), "{page}");
+    assert!(page.contains("limiter=\"kind:old\""), "somebody waits for it");
+    assert!(!page.contains("queue=\"default\",kind=\"old\""), "{page}");
+    drop((held, limiter));
+    let page = metrics.render();
+    assert!(!page.contains("mail") && !page.contains("old\""), "{page}");
+    assert!(page.contains("queue=\"default\",kind=\"new\""), "{page}");
+    // Served again, it begins anew.
+    metrics.serve(&[&default, &mail], &[&old]);
+    metrics.job(&mail, &old);
+    let page = metrics.render();
+    assert!(page.contains("{queue=\"mail\",kind=\"old\",outcome=\"completed\"} 0\n"), "{page}");
 }

@@ -1,5 +1,7 @@
 //! Whose child a span is, whether it is sampled, and what an attempt tells.
 
+mod requests;
+
 use super::*;
 use crate::job::{JobId, KindName, Lease, QueueName};
 use opentelemetry::trace::Status;
@@ -9,8 +11,8 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
 fn tracer(ratio: f64) -> (Tracer, mpsc::Receiver<SpanData>) {
-    let (sender, inbox) = mpsc::channel(2);
-    let outbox = Outbox { sender, full: Counter::noop() };
+    let (sender, inbox) = mpsc::channel(4);
+    let outbox = Outbox::new(sender, Counter::noop(), Some("app"));
     let sampler = Sampler::TraceIdRatioBased(ratio);
     (Tracer { sampler, parent_max_delay: Duration::from_mins(1), outbox }, inbox)
 }
@@ -110,7 +112,7 @@ fn a_request_hangs_below_its_attempt_and_what_is_dropped_has_ended() {
 fn a_full_queue_costs_spans_and_no_time() {
     let metrics = Metrics::default();
     let (sender, _inbox) = mpsc::channel(1);
-    let outbox = Outbox { sender, full: metrics.spans("queue_full") };
+    let outbox = Outbox::new(sender, metrics.spans("queue_full"), None);
     let tracer = Tracer { outbox, ..tracer(1.0).0 };
     for _ in 0..3 {
         tracer.attempt(&job(), None).ended("completed", None);

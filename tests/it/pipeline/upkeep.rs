@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::config::{HandlerSettings, KindSettings, Retentions};
+use legwork::config::{HandlerSettings, Kept, KindSettings, Retentions};
 use legwork::job::Outcome;
 use legwork::maintenance::Pruner;
 use legwork::telemetry::health::Health;
@@ -172,6 +172,24 @@ fn a_day_that_cannot_be_dropped_keeps_no_other_and_no_retention_from_being_told(
             value(&pool, "SELECT array_agg(name) FROM legwork.droppable_partitions()").await;
         assert_eq!(left, ["finished_20200501"]);
         assert_eq!(value::<String>(&pool, "SELECT name::text FROM legwork.queue").await, "default");
+        drop(pruner);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn notes_of_what_people_changed_are_deleted_when_their_time_is_over() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notes = "SELECT legwork.note('test', 'note/' || n) FROM generate_series(1, 2100) n;
+            UPDATE legwork.audit SET at = now() - interval '91 days' WHERE id < 2100";
+        sqlx::raw_sql(notes).execute(&pool).await.unwrap();
+        let check = Health::new(Duration::from_secs(1)).check("partition");
+        let kept = tokio::sync::watch::Sender::new(Kept::default()).subscribe();
+        let mut pruner = Pruner::new(Arc::new(upkeep(&db.url())), check, kept);
+        pruner.round().await.expect("it prunes");
+        let left: Vec<String> = value(&pool, "SELECT array_agg(target) FROM legwork.audit").await;
+        assert_eq!(left, ["note/2100"]);
         drop(pruner);
         pool.close().await;
     });

@@ -13,6 +13,9 @@ use crate::support::{self, Daemon, PATIENCE, Proxy, server};
 const PATIENT: &str = "echo started >> notes
 while [ ! -e go ]; do sleep 0.02; done";
 
+const CANARY: &str = "\n[canary]\nenabled = true\ninterval = '1s'\n";
+const ROUNDTRIPS: &str = "legwork_canary_roundtrip_seconds_count";
+
 /// Two kinds: one that takes no time, one that runs until it is allowed to end.
 fn kinds(notebook: &Notebook) -> [String; 2] {
     [
@@ -28,7 +31,8 @@ async fn all_done(pool: &PgPool, patient: i64, quick: i64) {
             && count(pool, "quick", "completed").await == quick
     })
     .await;
-    let left = sqlx::query_scalar("SELECT count(*) FROM legwork.job").fetch_one(pool).await;
+    let left = "SELECT count(*) FROM legwork.job WHERE kind <> 'legwork.canary'";
+    let left = sqlx::query_scalar(left).fetch_one(pool).await;
     assert_eq!(left.unwrap_or(-1_i64), 0, "no job is left");
 }
 
@@ -60,12 +64,15 @@ fn a_restart_of_postgres_loses_nothing_and_needs_no_restart_of_the_daemon(#[case
         let url = postgres.url("postgres");
         let notebook = Notebook::new();
         let kinds = kinds(&notebook);
-        let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
+        let text = Configuration::of(&url, &kinds).text() + CANARY;
+        let mut daemon = Daemon::start(&text).await;
         let pool = pool_of(&url).await;
         enqueue(&pool, "patient").await;
         notebook.says("started").await;
         enqueue_many(&pool, "quick", 200).await;
         pool.close().await;
+        let came_through = async || daemon.metric(ROUNDTRIPS, &[]).await;
+        support::eventually("a canary came through", async || came_through().await >= 1.0).await;
 
         let postgres = restart(postgres, how).await;
         notebook.allow("go");
@@ -76,6 +83,9 @@ fn a_restart_of_postgres_loses_nothing_and_needs_no_restart_of_the_daemon(#[case
             daemon.get("/health/ready").await.0 == 200
         })
         .await;
+        // Whatever became of the one that was on its way, the next ones come through.
+        let since = came_through().await + 1.5;
+        support::eventually("canaries come through", async || came_through().await > since).await;
         assert!(is_running(daemon.pid()));
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());

@@ -1,9 +1,10 @@
-//! Payloads stay out of logs and metrics, whatever becomes of their jobs and however much is logged.
+//! Payloads stay out of logs, metrics and spans, whatever becomes of their jobs, whoever asks for them, and however
+//! much is logged.
 
 use nix::sys::signal::Signal;
 
 use super::{Configuration, Notebook, SLACK};
-use crate::support::{self, Daemon, PATIENCE};
+use crate::support::{self, Daemon, PATIENCE, collector::Collector};
 
 /// Stands in every payload and nowhere else.
 const SECRET: &str = "s3cr3t-of-a-payload";
@@ -41,7 +42,7 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
 }
 
 #[test]
-fn no_line_of_any_level_and_no_label_has_a_payload() {
+fn no_line_of_any_level_no_label_and_no_span_has_a_payload() {
     support::run(async |db| {
         let pool = db.pool().await;
         for statement in FUNCTIONS.split(";\n").map(str::trim) {
@@ -52,7 +53,9 @@ fn no_line_of_any_level_and_no_label_has_a_payload() {
         let kinds = kinds(&notebook);
         let configuration = Configuration::of(&db.url(), &kinds).text();
         let loud = configuration.replace("format = 'json'", "format = 'json'\nfilter = 'trace'");
-        let mut daemon = Daemon::start(&loud).await;
+        let collector = Collector::new().await;
+        let tracing = format!("[tracing]\notlp_endpoint = '{}'\n", collector.endpoint());
+        let mut daemon = Daemon::start(&(tracing + "sample_ratio = 1.0\n" + &loud)).await;
         let names =
             kinds.iter().filter_map(|kind| kind.split("name = '").nth(1)?.split('\'').next());
         let insert = "INSERT INTO legwork.job (kind, payload)
@@ -78,12 +81,33 @@ fn no_line_of_any_level_and_no_label_has_a_payload() {
         }
         daemon.signal(Signal::SIGUSR1);
         daemon.logged("task.listed").await;
+        // Whoever may see payloads asks for them, and by them.
+        for path in [
+            format!("/api/v1/jobs?payload.noop={SECRET}&include=payload"),
+            format!("/api/v1/jobs?payload.{SECRET}=x"),
+            format!("/api/v1/{SECRET}"),
+        ] {
+            let (status, answer) = daemon.get(&path).await;
+            assert!(status == 200 || status == 404, "{path}: {answer}");
+        }
+        let (_, shown) = daemon.get("/api/v1/jobs?include=payload").await;
+        assert!(shown.contains(SECRET), "whoever may see it does: {shown}");
         let (_, page) = daemon.get("/metrics").await;
         assert!(!page.contains(SECRET), "{page}");
         daemon.signal(Signal::SIGTERM);
         daemon.exit(PATIENCE + SLACK).await;
         let printed = daemon.printed();
         let leaks: Vec<_> = printed.lines().filter(|line| line.contains(SECRET)).collect();
+        assert!(leaks.is_empty(), "{leaks:#?}");
+        let spans = collector.spans();
+        let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+        for name in
+            ["receive default", "process default", "GET /api/v1/jobs", "SELECT legwork.jobs"]
+        {
+            assert!(names.contains(&name), "{name} isn't among {names:?}");
+        }
+        let leaks: Vec<_> =
+            spans.iter().filter(|span| format!("{span:?}").contains(SECRET)).collect();
         assert!(leaks.is_empty(), "{leaks:#?}");
         assert!(printed.lines().count() > 100, "much is said on this level");
         pool.close().await;

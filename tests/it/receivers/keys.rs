@@ -145,13 +145,30 @@ fn a_request_is_sent_as_its_keys_say() {
 }
 
 #[tokio::test]
-async fn an_asynchronous_answer_is_refused_until_there_is_a_way_to_call_back() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let text =
+async fn an_asynchronous_kind_needs_the_port_and_its_url_and_is_told_where() {
+    let kind =
         "[[kind]]\nname = 'k'\nhandler = 'http'\nurl = 'https://example.org/'\nasync = true\n";
-    let file = private(directory.path(), "legwork.toml", text);
-    let ran = finished(command("", &["--config", &file, "config", "check"]), None).await;
-    let said = ran.stderr;
-    assert_eq!(ran.code, 78, "{said}");
-    assert!(said.contains("async: this binary has no callback route yet"), "{said}");
+    let base = "callback_url = 'http://legwork.example.org:9464'\n";
+    for (text, line, expected) in [
+        (kind.to_owned(), 5, "[[kind]] \"k\".async: receivers need to know where to call back"),
+        (
+            format!("[admin]\nlisten = 'off'\n{base}{kind}"),
+            8,
+            "[[kind]] \"k\".async: receivers call back at the admin port, and admin.listen is off",
+        ),
+        (
+            format!("[admin]\ncallback_url = 'http://u:p@example.org/'\n{kind}"),
+            2,
+            "admin.callback_url: a user or password can't stand in it",
+        ),
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = private(directory.path(), "legwork.toml", &text);
+        let ran = finished(command("", &["--config", &file, "config", "check"]), None).await;
+        let said = ran.stderr;
+        assert_eq!(ran.code, 78, "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains(&format!("legwork.toml:{line}\n")), "{said}");
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+    }
 }

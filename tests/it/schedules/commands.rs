@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{file, fired, fires, hourly, schedule, stop, tick, ticks};
 use crate::cli::legwork;
-use crate::statements::{end, execute, value};
+use crate::statements::{end, execute, rows, value};
 use crate::support::{self, Daemon, TestDb};
 
 /// A file of its own with these schedules.
@@ -70,6 +70,9 @@ fn a_schedules_job_is_enqueued_by_hand_unless_the_one_before_is_unfinished() {
         let says = format!("job {} of schedule yearly is unfinished", ran["id"]);
         assert!(again.stderr.contains(&says), "{}", again.stderr);
         assert_eq!(fired(&mut session, "yearly").await, 1);
+        let noted = "SELECT action, target, detail ->> 'job' FROM legwork.audit";
+        let once = format!("run|schedule/yearly|{}", ran["id"]);
+        assert_eq!(rows(&mut session, noted).await, [once]);
 
         execute(&mut session, &format!("SELECT legwork.discard({})", ran["id"])).await;
         legwork(&db, &run).await.done();

@@ -75,7 +75,13 @@ fn of_two_daemons_that_take_a_step_at_once_one_does(#[case] fires: bool, #[case]
         let mut session = db.connect().await;
         left(&mut session, "each", "* * * * * * UTC", "1 minute").await;
         let (schedule, from) = (each(overlap), done_until(&mut session).await);
-        let step = Step { schedule: &schedule, from: (from, None), to: Moment(from.0 + 1), fires };
+        let step = Step {
+            schedule: &schedule,
+            from: (from, None),
+            to: Moment(from.0 + 1),
+            fires,
+            sending: None,
+        };
         let (one, other) = (upkeep(&db), upkeep(&db));
         let (ready, held) = tokio::sync::oneshot::channel();
         let both = async {
@@ -102,8 +108,13 @@ fn a_job_by_hand_and_an_instant_at_once_overlap_no_more_than_two_instants_do(
         let mut session = db.connect().await;
         left(&mut session, "each", "* * * * * * UTC", "1 minute").await;
         let (schedule, from) = (each(Overlap::Skip), done_until(&mut session).await);
-        let step =
-            Step { schedule: &schedule, from: (from, None), to: Moment(from.0 + 1), fires: true };
+        let step = Step {
+            schedule: &schedule,
+            from: (from, None),
+            to: Moment(from.0 + 1),
+            fires: true,
+            sending: None,
+        };
         let daemon = upkeep(&db);
         let mut by_hand =
             operations::open(&database(&db), Limit::Statement).await.expect("a session");
@@ -146,10 +157,17 @@ fn no_step_leads_ahead_of_the_databases_clock_or_by_another_rule() {
         let (mut schedule, from) = (each(Overlap::Allow), done_until(&mut session).await);
         let daemon = upkeep(&db);
         let to = |seconds| Moment(from.0 + seconds);
-        let ahead = Step { schedule: &schedule, from: (from, None), to: to(3600), fires: true };
+        let ahead = Step {
+            schedule: &schedule,
+            from: (from, None),
+            to: to(3600),
+            fires: true,
+            sending: None,
+        };
         assert_eq!(daemon.step_schedule(ahead).await.expect("it answers"), Stepped::Elsewhere);
         schedule.rule = Rule::parse("* * * * * *", "Asia/Tokyo").expect("a rule");
-        let other = Step { schedule: &schedule, from: (from, None), to: to(1), fires: true };
+        let other =
+            Step { schedule: &schedule, from: (from, None), to: to(1), fires: true, sending: None };
         assert_eq!(daemon.step_schedule(other).await.expect("it answers"), Stepped::Elsewhere);
         assert_eq!(fired(&mut session, "each").await, 0);
         assert_eq!(done_until(&mut session).await, from);

@@ -98,9 +98,9 @@ fn a_collector_that_nobody_vouches_for_gets_no_span_and_jobs_run_all_the_same() 
         assert_eq!(lost["collector"], collector.secured_endpoint());
         run_one(&pool).await;
         completed(&pool, 2).await;
-        // Of each its attempt's and its verdict's.
+        // Of each its claim's, its attempt's and its verdict's.
         support::eventually("all are counted", async || {
-            daemon.metric("legwork_spans_total", &["failed"]).await > 3.5
+            daemon.metric("legwork_spans_total", &["failed"]).await > 5.5
         })
         .await;
         let (status, ready) = daemon.get("/health/ready").await;
@@ -135,8 +135,8 @@ fn the_last_spans_of_a_daemon_are_those_of_the_verdict_that_it_flushes_at_its_en
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         let spans = collector.spans();
         let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
-        assert_eq!(names, ["exec sh", "process default", "settle default"]);
-        assert_eq!(attribute(&spans[2], "legwork.flush.op"), "finish");
+        assert_eq!(names, ["receive default", "exec sh", "process default", "settle default"]);
+        assert_eq!(attribute(&spans[3], "legwork.flush.op"), "finish");
         pool.close().await;
     });
 }

@@ -16,11 +16,12 @@ fn outcome(status: u16, given: &[(&'static str, &str)], body: &str) -> Outcome {
     let headers = headers(given);
     let answer = Answer {
         status: StatusCode::from_u16(status).expect("a status"),
-        action: Action::asked(&headers),
+        action: asked(&headers),
         reason: text(&headers, "legwork-reason"),
         retry_after: retry_after(&headers),
         body: body.into(),
         is_cut: false,
+        is_later: false,
     };
     answer.outcome()
 }
@@ -151,6 +152,7 @@ fn a_body_that_was_cut_is_no_result() {
         retry_after: None,
         body: b"1".to_vec(),
         is_cut: true,
+        is_later: false,
     };
     assert_eq!(word(&answer.outcome()), "complete");
 }

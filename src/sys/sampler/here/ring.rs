@@ -100,6 +100,43 @@ impl<T> UnsafeCell<T> {
 #[cfg(all(test, not(legwork_loom)))]
 mod tests {
     use super::Ring;
+    use std::{
+        sync::Arc,
+        thread::{self, JoinHandle},
+    };
+
+    /// What `ThreadSanitizer` watches (`make tsan`): here it has real threads, where loom has every order of few.
+    #[test]
+    fn what_many_write_while_one_reads_is_whole_and_none_is_lost() {
+        const WRITERS: usize = 4;
+        const EACH: usize = 5_000;
+        let ring = Arc::new(Ring::new(3, || [0; 4]));
+        let writers = [(); WRITERS].map(|()| {
+            let ring = Arc::clone(&ring);
+            thread::spawn(move || {
+                for number in 0..EACH {
+                    while !ring.put(|value| *value = [number; 4]) {
+                        thread::yield_now();
+                    }
+                }
+            })
+        });
+        let mut read = 0;
+        let mut collect = || {
+            ring.drain(|value| {
+                assert!(value.iter().all(|part| *part == value[0]), "{value:?}");
+                read += 1;
+            });
+        };
+        while !writers.iter().all(JoinHandle::is_finished) {
+            collect();
+        }
+        for writer in writers {
+            writer.join().expect("no panic");
+        }
+        collect();
+        assert_eq!(read, WRITERS * EACH);
+    }
 
     #[test]
     fn what_is_full_takes_no_more_until_it_is_read() {

@@ -166,7 +166,7 @@ fn history_is_kept_as_retention_says_for_each_outcome_and_queue() {
         {
             insert(&pool, columns, values).await;
         }
-        holds(&pool, "SELECT bool_or(retention_cancelled IS NOT NULL) FROM legwork.queue").await;
+        holds(&pool, "SELECT count(retention_cancelled) = 2 FROM legwork.queue").await;
         let unserved = insert(&pool, "kind", "'unserved'").await;
         value::<String>(&pool, &format!("SELECT legwork.cancel({unserved})")).await;
         holds(&pool, "SELECT count(*) = 4 FROM legwork.finished").await;

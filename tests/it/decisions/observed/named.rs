@@ -134,6 +134,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "traps::port::the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file",
     ),
     (
+        "admin.callback_url",
+        "receivers::callbacks::a_receiver_completes_later_and_nothing_shows_its_token_or_its_result",
+    ),
+    (
         "admin.token_file",
         "tokens::a_token_is_replaced_without_a_restart_and_a_bad_one_changes_nothing",
     ),
@@ -148,6 +152,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "decisions::observed::keys::log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not",
     ),
     ("metrics.max_kinds", "pipeline::faults::kinds_beyond_the_configured_number_share_one_label"),
+    ("profiling.heap", "heap::the_file_says_whether_it_may_be_switched_on_and_a_reload_is_enough"),
     ("canary.enabled", "pipeline::canary::without_it_nothing_is_sent_and_nothing_is_shown"),
     (
         "canary.interval",
@@ -244,7 +249,11 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "kind.async",
-        "receivers::keys::an_asynchronous_answer_is_refused_until_there_is_a_way_to_call_back",
+        "receivers::callbacks::a_receiver_completes_later_and_nothing_shows_its_token_or_its_result",
+    ),
+    (
+        "kind.callback_timeout",
+        "receivers::callbacks::heartbeats_keep_a_silent_attempt_from_failing",
     ),
     ("kind.command", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
     ("kind.env", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
@@ -455,6 +464,10 @@ pub(super) const HEADERS: &[(&str, &str)] = &[
     (
         "Legwork-Attempt",
         "receivers::requests::a_request_carries_the_payload_as_it_is_and_says_who_asks",
+    ),
+    (
+        "Legwork-Callback-URL",
+        "receivers::callbacks::a_receiver_completes_later_and_nothing_shows_its_token_or_its_result",
     ),
     (
         "Legwork-Deadline",

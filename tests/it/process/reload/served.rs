@@ -83,6 +83,12 @@ fn a_queue_is_served_while_it_is_listed_and_what_runs_ends_in_peace() {
                 && daemon.metric("legwork_workers", &labels).await < 0.5
         })
         .await;
+        support::eventually("its name has left the metrics", async || {
+            let (_, page) = daemon.get("/metrics").await;
+            assert!(page.contains("queue=\"default\""), "{page}");
+            !page.contains("mail")
+        })
+        .await;
         let noop = enqueue(&pool, "noop").await;
         becomes(&pool, noop, "completed").await;
         assert_eq!(job(&pool, third).await.state, "available");
@@ -116,6 +122,15 @@ fn a_kind_is_served_while_it_is_listed_and_what_is_claimed_runs_or_goes_back() {
 
         takes_over(&daemon, &text(""), keys).await;
         becomes(&pool, waits, "available").await;
+        support::eventually("what doesn't run has left the metrics", async || {
+            let (_, page) = daemon.get("/metrics").await;
+            // What runs is counted to its end.
+            assert!(
+                page.contains("legwork_jobs_in_flight{queue=\"default\",kind=\"patient\"} 1\n")
+            );
+            !page.contains("limited")
+        })
+        .await;
         published(&pool, "!exists($.kinds[*] ? (@ != \"noop\"))").await;
         notebook.allow(&format!("go{runs}"));
         assert_eq!(becomes(&pool, runs, "completed").await.attempt, 1);
@@ -123,6 +138,10 @@ fn a_kind_is_served_while_it_is_listed_and_what_is_claimed_runs_or_goes_back() {
         let noop = enqueue(&pool, "noop").await;
         becomes(&pool, noop, "completed").await;
         assert_eq!(job(&pool, later).await.state, "available");
+        support::eventually("what ran has left them too", async || {
+            !daemon.get("/metrics").await.1.contains("patient")
+        })
+        .await;
 
         takes_over(&daemon, &text(&limited.replace("1/h", "9/s")), "[[kind]] \"limited\"").await;
         assert_eq!(becomes(&pool, waits, "completed").await.attempt, 1);

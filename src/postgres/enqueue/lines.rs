@@ -1,14 +1,14 @@
-//! Lines of a file or of standard input, one at a time, each with its number and none too long.
+//! Lines of a file, of standard input or of a body, one at a time, each with its number and none too long.
 //!
 //! The input may be larger than memory, and may be one line without end; what is held is one line.
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
 /// The longest line, in bytes: the largest payload written with escapes and spaces, and some.
-pub(super) const LINE_MAX_BYTES: usize = 8 * 1024 * 1024;
+pub const LINE_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// One line, or why it can't be had.
-pub(super) enum Read<'a> {
+pub enum Read<'a> {
     /// What stands in it, without its end.
     Line(&'a [u8]),
     /// It goes on beyond [`LINE_MAX_BYTES`]; the next one is behind it.
@@ -20,7 +20,7 @@ pub(super) enum Read<'a> {
 }
 
 /// The reader.
-pub(super) struct Lines<R> {
+pub struct Lines<R> {
     from: R,
     line: Vec<u8>,
     number: u64,
@@ -28,22 +28,22 @@ pub(super) struct Lines<R> {
 }
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
-    pub(super) fn new(from: R) -> Self {
+    pub fn new(from: R) -> Self {
         Self { from, line: Vec::new(), number: 0, bytes: 0 }
     }
 
     /// The number of the line that was read last, from 1.
-    pub(super) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.number
     }
 
     /// Bytes read so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The next line.
-    pub(super) async fn next(&mut self) -> std::io::Result<Read<'_>> {
+    pub async fn next(&mut self) -> std::io::Result<Read<'_>> {
         self.line.clear();
         let (mut ended, mut too_long, mut any) = (false, false, false);
         while !ended {
@@ -67,7 +67,8 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             return Ok(Read::End);
         }
         self.number += 1;
-        Ok(match self.line.trim_ascii() {
+        // Spaces before it stay, so that a place in it is one of the input.
+        Ok(match self.line.trim_ascii_end() {
             _ if too_long => Read::TooLong,
             [] => Read::Empty,
             line => Read::Line(line),

@@ -1,0 +1,207 @@
+//! A running daemon's admin port, for commands that ask there.
+//!
+//! One request, written by hand: an HTTP client would be the largest part of these commands, and what they
+//! ask is a server of ours on a port of ours. It follows nothing and speaks no TLS.
+
+use super::{
+    Context,
+    exit::{NoPort, NotReady},
+};
+use crate::config;
+use anyhow::{Context as _, bail};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Where the admin port is: host and port, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    pub(super) authority: String,
+    address: String,
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let form = || "expected http://HOST:PORT, for example http://127.0.0.1:9464".to_owned();
+        let authority = url.strip_prefix("http://").ok_or_else(form)?.trim_end_matches('/');
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || "/?#@".contains(c);
+        if authority.is_empty() || authority.contains(forbidden) {
+            return Err(form());
+        }
+        let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        let address = match port {
+            Some((_, port)) if port.parse::<u16>().is_err() => return Err(form()),
+            Some(_) => authority.to_owned(),
+            None => format!("{authority}:80"),
+        };
+        Ok(Self { authority: authority.to_owned(), address })
+    }
+}
+
+impl Endpoint {
+    /// Where a daemon of this configuration can be asked.
+    pub(super) fn configured(context: &Context) -> anyhow::Result<Self> {
+        let listen = config::load(&context.source)?.settings.admin.listen;
+        let listen = listen.ok_or_else(|| NoPort("off".into()))?;
+        if listen.port() == 0 {
+            return Err(NoPort(format!("{listen}, any free port")).into());
+        }
+        // With its zone, if it has one.
+        let mut at: SocketAddr = listen;
+        at.set_ip(reachable(listen.ip()));
+        Ok(Self { address: at.to_string(), authority: at.to_string() })
+    }
+
+    /// Where somebody says it is, or else where the configuration does.
+    pub(super) fn of(given: Option<&Self>, context: &Context) -> anyhow::Result<Self> {
+        given.map_or_else(|| Self::configured(context), |given| Ok(given.clone()))
+    }
+
+    /// Asks, and takes the whole answer.
+    pub(super) async fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
+        match timeout(question.within, self.exchange(question)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(error.context(NotReady::unanswered(&self.authority))),
+            Err(_elapsed) => Err(NotReady::late(&self.authority, question.within.as_secs()).into()),
+        }
+    }
+
+    async fn exchange(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
+        let mut stream = TcpStream::connect(&self.address).await.context("couldn't connect")?;
+        let token = question.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        // Of HTTP/1.0 no answer is chunked: it ends where the stream does.
+        let request = format!(
+            "GET {} HTTP/1.0\r\nHost: {}\r\nAccept: */*\r\n{}\r\n",
+            question.route,
+            self.host(),
+            token.unwrap_or_default(),
+        );
+        stream.write_all(request.as_bytes()).await.context("couldn't send the request")?;
+        let mut bytes = Vec::new();
+        let read = stream.take(question.most_bytes + 1).read_to_end(&mut bytes).await;
+        read.context("couldn't read the answer")?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > question.most_bytes) {
+            bail!("the answer is longer than {} bytes", question.most_bytes);
+        }
+        parse(&bytes)
+    }
+
+    /// What the daemon is asked as: without the zone of an address, which is this machine's alone.
+    fn host(&self) -> String {
+        let authority = &self.authority;
+        match (authority.find('%'), authority.find(']')) {
+            (Some(zone), Some(end)) if zone < end => {
+                format!("{}{}", &authority[..zone], &authority[end..])
+            }
+            _ => authority.clone(),
+        }
+    }
+}
+
+/// An address of this machine on which whoever listens on `listen` is reached.
+fn reachable(listen: IpAddr) -> IpAddr {
+    match listen {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
+
+/// What is asked.
+pub(super) struct Question<'a> {
+    /// Path and query.
+    pub(super) route: &'a str,
+    /// Who asks, where somebody has to say.
+    pub(super) token: Option<&'a str>,
+    /// How long it may take, from the connect to the last byte.
+    pub(super) within: Duration,
+    /// Of the longest answer that is read, head included.
+    pub(super) most_bytes: u64,
+}
+
+/// What came.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body for people.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+fn parse(bytes: &[u8]) -> anyhow::Result<Answer> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, body) = bytes.split_at(end.context("the answer isn't HTTP")? + 4);
+    let head = String::from_utf8_lossy(head);
+    let mut words = head.split(' ');
+    let status = match (words.next(), words.next()) {
+        (Some(version), Some(status)) if version.starts_with("HTTP/1.") => status.parse().ok(),
+        _ => None,
+    };
+    let Some(status) = status else { bail!("the answer isn't HTTP") };
+    Ok(Answer { status, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::usual("http://127.0.0.1:9464", Some("127.0.0.1:9464"))]
+    #[case::slash("http://localhost:9464/", Some("localhost:9464"))]
+    #[case::v6("http://[::1]:9464", Some("[::1]:9464"))]
+    #[case::v6_without_port("http://[::1]", Some("[::1]:80"))]
+    #[case::no_port("http://legwork", Some("legwork:80"))]
+    #[case::tls("https://127.0.0.1:9464", None)]
+    #[case::path("http://127.0.0.1:9464/health", None)]
+    #[case::injected("http://a:1\r\nX: y", None)]
+    #[case::port("http://a:99999", None)]
+    #[case::nothing("http://", None)]
+    fn an_endpoint_is_a_host_and_a_port(#[case] url: &str, #[case] address: Option<&str>) {
+        let parsed = url.parse::<Endpoint>();
+        assert_eq!(parsed.ok().map(|endpoint| endpoint.address).as_deref(), address);
+    }
+
+    #[rstest]
+    #[case::a_zone("http://[fe80::1%eth0]:9464", "[fe80::1]:9464")]
+    #[case::none("http://[::1]:9464", "[::1]:9464")]
+    #[case::a_name("http://legwork", "legwork")]
+    fn a_daemon_is_asked_by_its_address_without_our_zone(#[case] url: &str, #[case] host: &str) {
+        assert_eq!(url.parse::<Endpoint>().expect("an endpoint").host(), host);
+    }
+
+    #[rstest]
+    #[case::every_address("0.0.0.0", "127.0.0.1")]
+    #[case::every_address_of_both_versions("::", "::1")]
+    #[case::one("10.1.2.3", "10.1.2.3")]
+    fn a_daemon_on_every_address_is_asked_on_this_machines_own(
+        #[case] listen: IpAddr,
+        #[case] asked: IpAddr,
+    ) {
+        assert_eq!(reachable(listen), asked);
+    }
+
+    #[rstest]
+    #[case::well(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nok\n", Some((200, "ok\n")))]
+    #[case::ill(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", Some((503, "")))]
+    #[case::another_protocol(b"SSH-2.0-OpenSSH\r\n\r\n", None)]
+    #[case::cut(b"HTTP/1.1 200", None)]
+    fn an_answer_is_status_and_body(#[case] bytes: &[u8], #[case] expected: Option<(u16, &str)>) {
+        let answer = parse(bytes).ok().map(|answer| (answer.status, answer.text()));
+        assert_eq!(answer, expected.map(|(status, body)| (status, body.to_owned())));
+    }
+}

@@ -1,0 +1,151 @@
+//! Tokens that are of one lease and of one process, and words that count exactly where they are answered so.
+
+use super::*;
+use crate::{
+    executor::{AttemptLimits, StopOrder, Stopped},
+    job::{ClaimedJob, KindName, QueueName},
+};
+use futures::{FutureExt, poll};
+use std::pin::pin;
+use tokio_util::sync::CancellationToken;
+
+const LEASE: Lease = Lease { job: JobId(42), token: 7, holder: -3 };
+
+impl Stopped for StopOrder {
+    fn reason(&self) -> Option<Stop> {
+        self.reason()
+    }
+}
+
+fn context(token: &CancellationToken, stop: &Arc<StopOrder>) -> Context {
+    let (queue, kind) = (QueueName::new("q").unwrap(), KindName::new("k").unwrap());
+    let job = ClaimedJob::new(LEASE, queue, kind, "{}");
+    let minute = Duration::from_mins(1);
+    let limits = AttemptLimits { timeout: minute, max_attempts: 1, grace_without_lease: minute };
+    Context::new(job, limits, token.clone()).stopped_by(Arc::clone(stop) as Arc<dyn Stopped>)
+}
+
+/// An attempt that nobody stops.
+fn unstopped() -> Context {
+    context(&CancellationToken::new(), &Arc::default())
+}
+
+fn verdict(action: Action, error: &str) -> Word {
+    let error = JobError::new(error);
+    Word::Decides(Box::new(Decision { action, result: None, error, after: None }))
+}
+
+/// Says a word while the attempt listens, and gives what both have of it.
+async fn said(
+    callbacks: &Callbacks,
+    door: &mut Door,
+    word: Word,
+) -> (Result<Heard, Unheard>, Option<Decision>) {
+    tokio::join!(callbacks.say(LEASE, word), door.hear())
+}
+
+#[test]
+fn a_token_is_of_one_lease_and_one_process() {
+    let (callbacks, other) = (Callbacks::default(), Callbacks::default());
+    let token = callbacks.token(LEASE);
+    assert_eq!(callbacks.lease(&token), Ok(LEASE));
+    assert_eq!(other.lease(&token), Err(Forged), "another process, or this one started anew");
+    let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let mut forged = bytes.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(callbacks.lease(&URL_SAFE_NO_PAD.encode(forged)), Err(Forged), "bit {bit}");
+    }
+    for length in 0..bytes.len() {
+        assert_eq!(callbacks.lease(&URL_SAFE_NO_PAD.encode(&bytes[..length])), Err(Forged));
+    }
+    for text in ["", "*", "{token}", &format!("{token}A"), &"A".repeat(16_000)] {
+        assert_eq!(callbacks.lease(text), Err(Forged), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_ends_the_attempt_and_is_answered_the_same_again_and_no_other_is() {
+    let callbacks = Arc::<Callbacks>::default();
+    let mut door = callbacks.open(&unstopped());
+    let (heard, nothing) = said(&callbacks, &mut door, Word::Heartbeat).await;
+    assert!(matches!(heard, Ok(Heard::Waiting(left)) if left > Duration::ZERO), "{heard:?}");
+    assert_eq!(nothing, None);
+    let (heard, decision) = said(&callbacks, &mut door, verdict(Action::Retry, "e")).await;
+    assert_eq!(heard, Ok(Heard::Taken));
+    assert_eq!(decision.unwrap().action, Action::Retry);
+    drop(door);
+    assert_eq!(callbacks.say(LEASE, verdict(Action::Retry, "e")).await, Ok(Heard::Taken));
+    for other in [verdict(Action::Retry, "f"), verdict(Action::Complete, "e")] {
+        assert_eq!(callbacks.say(LEASE, other).await, Err(Unheard::Decided));
+    }
+    assert_eq!(callbacks.say(LEASE, Word::Heartbeat).await, Err(Unheard::Gone));
+    let next = Lease { token: LEASE.token + 1, ..LEASE };
+    assert_eq!(callbacks.say(next, verdict(Action::Retry, "e")).await, Err(Unheard::Gone));
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_told_to_stop_takes_nothing_and_says_whether_it_was_cancelled() {
+    for (why, expected) in [
+        (Stop::Cancelled, Unheard::Cancelled),
+        (Stop::Shutdown, Unheard::Gone),
+        (Stop::LeaseLost, Unheard::Gone),
+    ] {
+        let callbacks = Arc::<Callbacks>::default();
+        let (token, stop) = (CancellationToken::new(), Arc::new(StopOrder::default()));
+        let mut door = callbacks.open(&context(&token, &stop));
+        let mut call = pin!(callbacks.say(LEASE, verdict(Action::Complete, "")));
+        assert!(poll!(&mut call).is_pending(), "it was said before the stop");
+        stop.give(why);
+        token.cancel();
+        assert_eq!(door.heard(), None);
+        assert_eq!(call.await, Err(expected));
+        drop(door);
+        let late = callbacks.say(LEASE, verdict(Action::Complete, "")).await;
+        assert_eq!(late, Err(expected), "{why:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_time_is_up_takes_nothing() {
+    let callbacks = Arc::<Callbacks>::default();
+    let context = unstopped();
+    let mut door = callbacks.open(&context);
+    tokio::time::sleep_until(context.deadline()).await;
+    let (heard, decision) =
+        tokio::join!(callbacks.say(LEASE, verdict(Action::Complete, "")), async {
+            door.called().await;
+            door.heard()
+        });
+    assert_eq!((heard, decision), (Err(Unheard::Gone), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_not_answered_is_told_to_come_again_and_then_hears_the_same() {
+    let callbacks = Arc::<Callbacks>::default();
+    let mut door = callbacks.open(&unstopped());
+    assert_eq!(callbacks.say(LEASE, verdict(Action::Discard, "e")).await, Err(Unheard::Busy));
+    assert_eq!(door.hear().await.unwrap().action, Action::Discard);
+    assert_eq!(callbacks.say(LEASE, verdict(Action::Discard, "e")).await, Ok(Heard::Taken));
+}
+
+#[tokio::test]
+async fn a_call_that_its_attempt_leaves_unread_is_not_left_waiting() {
+    let callbacks = Arc::<Callbacks>::default();
+    let door = callbacks.open(&unstopped());
+    let mut call = pin!(callbacks.say(LEASE, verdict(Action::Complete, "")));
+    assert!(poll!(&mut call).is_pending());
+    drop(door);
+    assert_eq!(call.now_or_never(), Some(Err(Unheard::Gone)));
+    assert!(callbacks.lock().open.is_empty());
+}
+
+#[test]
+fn how_attempts_ended_is_remembered_of_the_newest_alone() {
+    let mut state = State::default();
+    for job in 0..10_000 {
+        state.remember(Lease { job: JobId(job), ..LEASE }, Ended::Cancelled);
+    }
+    assert_eq!(state.ended.len(), ENDED_MAX);
+    assert_eq!(state.ended.back().map(|(lease, _)| lease.job), Some(JobId(9999)));
+}

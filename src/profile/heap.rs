@@ -1,0 +1,140 @@
+//! A heap profile: what is kept in memory and by whom, and what was allocated since the sampling began.
+//!
+//! jemalloc samples one allocation in so many bytes; what it writes down is read (`dump`), made up for by the odds
+//! of a sample, and named by the code that asked for the memory rather than by the allocator (`callers`). See ADR 0028.
+
+mod callers;
+mod dump;
+
+use super::{Frame, Profile, Stack, ValueType, modules, symbols};
+use crate::sys::heap;
+use dump::{Counts, Dump, DumpError};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, spawn_blocking},
+    time::{Instant, sleep},
+};
+
+/// Longest time over which a difference is taken.
+pub const SECONDS_MAX: u64 = 120;
+
+/// As Go's programs name and order them.
+const VALUES: [ValueType; 4] = [
+    ValueType { name: "alloc_objects", unit: "count" },
+    ValueType { name: "alloc_space", unit: "bytes" },
+    ValueType { name: "inuse_objects", unit: "count" },
+    ValueType { name: "inuse_space", unit: "bytes" },
+];
+const SPACE: ValueType = ValueType { name: "space", unit: "bytes" };
+
+/// One is taken at a time.
+static TURN: Semaphore = Semaphore::const_new(1);
+/// How often what was sampled has been thrown away: a difference across that means nothing.
+static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
+
+/// What of it is meant where one figure alone is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// What is kept.
+    Kept,
+    /// What was allocated, freed since or not.
+    Allocated,
+}
+
+/// Why there is no profile.
+#[derive(Debug, thiserror::Error)]
+pub enum HeapError {
+    /// Nothing is sampled.
+    #[error("allocations aren't sampled at the moment")]
+    Inactive,
+    /// One is being taken.
+    #[error("somebody else takes a heap profile of this process at the moment")]
+    Busy,
+    /// Not by this allocator.
+    #[error(transparent)]
+    Refused(#[from] heap::Refused),
+    /// It can't be read.
+    #[error("what jemalloc wrote can't be read")]
+    Dump(#[from] DumpError),
+    /// It broke.
+    #[error("the profiler broke off")]
+    Broke(#[from] JoinError),
+}
+
+/// Whether allocations are sampled.
+pub fn is_active() -> Result<bool, heap::Refused> {
+    heap::is_active()
+}
+
+/// Samples allocations from now on. What is there already isn't known.
+pub fn activate() -> Result<(), heap::Refused> {
+    heap::set_active(true)
+}
+
+/// Samples no more, and gives back the memory of what was sampled.
+pub fn deactivate() -> Result<(), heap::Refused> {
+    heap::set_active(false)?;
+    FORGOTTEN.fetch_add(1, Ordering::Relaxed);
+    heap::forget()
+}
+
+/// What was sampled until now; over some time, what that time added and took away.
+pub async fn take(view: View, over: Option<Duration>) -> Result<Profile, HeapError> {
+    let _turn = TURN.try_acquire().map_err(|_| HeapError::Busy)?;
+    let forgotten = FORGOTTEN.load(Ordering::Relaxed);
+    let began = Instant::now();
+    let mut before = None;
+    if let Some(length) = over {
+        before = Some(spawn_blocking(now).await??);
+        sleep(length).await;
+    }
+    let after = spawn_blocking(now).await??;
+    if FORGOTTEN.load(Ordering::Relaxed) != forgotten {
+        return Err(HeapError::Inactive);
+    }
+    let duration = over.map_or(Duration::ZERO, |_| began.elapsed());
+    Ok(spawn_blocking(move || profile(view, before.as_ref(), &after, duration)).await?)
+}
+
+fn now() -> Result<Dump, HeapError> {
+    if !heap::is_active()? {
+        return Err(HeapError::Inactive);
+    }
+    Ok(dump::read(heap::dump()?)?)
+}
+
+fn profile(view: View, before: Option<&Dump>, after: &Dump, duration: Duration) -> Profile {
+    let period = i64::try_from(after.interval).unwrap_or(i64::MAX);
+    let mut stacks: HashMap<Vec<u64>, Counts> = after.estimated().collect();
+    for (frames, counts) in before.into_iter().flat_map(Dump::estimated) {
+        let left = stacks.entry(frames).or_default();
+        *left = left.without(counts);
+    }
+    stacks.retain(|_, counts| *counts != Counts::default());
+    let addresses: BTreeSet<u64> = stacks.keys().flatten().copied().collect();
+    let places = symbols::look_up(modules::loaded(), &addresses);
+    let stack = |(frames, counts): (Vec<u64>, Counts)| Stack {
+        frames: frames.into_iter().map(Frame::Code).collect(),
+        labels: Vec::new(),
+        values: counts.values().to_vec(),
+    };
+    let mut profile = Profile {
+        values: VALUES.to_vec(),
+        main: match view {
+            View::Kept => 3,
+            View::Allocated => 1,
+        },
+        by_kind: false,
+        period: (SPACE, period),
+        duration,
+        stacks: stacks.into_iter().map(stack).collect(),
+        places,
+    };
+    callers::leave_out_the_allocator(&mut profile);
+    profile
+}

@@ -1,0 +1,220 @@
+//! Events: what a listener hears, what it is told that it missed, and when it ends.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{daemon, get, post, stop};
+use crate::process::{Configuration, SLACK};
+use crate::support::{self, Daemon, PATIENCE};
+
+/// Somebody who listens.
+struct Listener(BufReader<TcpStream>);
+
+/// An event as it came.
+#[derive(Debug, PartialEq)]
+struct Event {
+    id: String,
+    name: String,
+    data: Value,
+}
+
+impl Listener {
+    /// Listens, once the daemon has said that it does.
+    async fn at(daemon: &Daemon, query: &str, headers: &str) -> Self {
+        let mut stream = TcpStream::connect(daemon.admin().await).await.expect("it listens");
+        let head =
+            format!("GET /api/v1/events{query} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let mut listener = Self(BufReader::new(stream));
+        let head = listener.block().await.join("\n");
+        assert!(head.contains(" 200 OK") && head.contains("text/event-stream"), "{head}");
+        assert_eq!(listener.block().await, ["retry: 1000"]);
+        listener
+    }
+
+    /// Lines up to an empty one; none at the end.
+    async fn block(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            let read = timeout(PATIENCE, self.0.read_line(&mut line)).await;
+            read.expect("something comes").expect("it can be read");
+            if line.trim_end().is_empty() {
+                return lines;
+            }
+            lines.push(line.trim_end().to_owned());
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        let block = self.block().await;
+        let field = |name: &str| {
+            let found = block.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            found.unwrap_or_else(|| panic!("no {name} in {block:?}")).to_owned()
+        };
+        let data = serde_json::from_str(&field("data")).expect("it is JSON");
+        Event { id: field("id"), name: field("event"), data }
+    }
+
+    /// Everything that still comes.
+    async fn rest(mut self) -> String {
+        let mut rest = String::new();
+        let read = timeout(PATIENCE, self.0.read_to_string(&mut rest)).await;
+        read.expect("it ends").expect("it can be read");
+        rest
+    }
+}
+
+async fn enqueue(daemon: &Daemon, body: &str) -> Value {
+    let answer = post(daemon, "/api/v1/jobs", body).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.json()["id"].clone()
+}
+
+const SLEEP: &str = r#"{"kind": "sleep", "payload": {"seconds": 0, "secret": "x"}}"#;
+
+#[test]
+fn a_job_that_ends_is_heard_of_without_its_payload_and_a_listener_that_comes_back_misses_nothing() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        let mut listener = Listener::at(&daemon, "", "").await;
+        let id = enqueue(&daemon, SLEEP).await;
+        let heard = listener.event().await;
+        let data = json!({"id": id, "kind": "sleep", "queue": "default", "outcome": "completed", "attempt": 1});
+        assert_eq!((&*heard.name, &heard.data), ("job.finished", &data));
+        drop(listener);
+        let missed = enqueue(&daemon, SLEEP).await;
+        support::eventually("it has ended", async || {
+            let job = get(&daemon, &format!("/api/v1/jobs/{missed}")).await;
+            job.json()["state"] == "completed"
+        })
+        .await;
+        let last = format!("Last-Event-ID: {}\r\n", heard.id);
+        let mut back = Listener::at(&daemon, "", &last).await;
+        let heard = back.event().await;
+        assert_eq!((&*heard.name, &heard.data["id"]), ("job.finished", &missed));
+
+        for stranger in ["0123456789abcdef-1", "nonsense", "-"] {
+            let last = format!("Last-Event-ID: {stranger}\r\n");
+            let mut back = Listener::at(&daemon, "", &last).await;
+            assert_eq!(back.event().await.name, "gap", "{stranger}");
+        }
+        stop(daemon).await;
+    });
+}
+
+#[test]
+fn a_listener_hears_of_what_it_asked_for_alone() {
+    support::run(async |db| {
+        let mut daemon = daemon(&db.url(), "").await;
+        let mut of_the_queue = Listener::at(&daemon, "?queue=second", "").await;
+        let mut of_the_kind = Listener::at(&daemon, "?kind=noop", "").await;
+        let mut of_the_type = Listener::at(&daemon, "?type=daemon.reloaded", "").await;
+        enqueue(&daemon, SLEEP).await;
+        daemon.signal(Signal::SIGHUP);
+        assert_eq!(of_the_type.event().await.name, "daemon.reloaded");
+        daemon.signal(Signal::SIGTERM);
+        for listener in [&mut of_the_queue, &mut of_the_kind] {
+            assert_eq!(listener.block().await, [""; 0], "nothing until the end");
+        }
+        assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
+#[test]
+fn listeners_are_few_and_leave_the_port_to_others() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        let mut all = Vec::new();
+        for _ in 0..8 {
+            all.push(Listener::at(&daemon, "", "").await);
+        }
+        let refused = get(&daemon, "/api/v1/events").await;
+        assert_eq!((refused.status, refused.problem()), (429, "too-many-streams".to_owned()));
+        assert_eq!(refused.header("retry-after"), Some("5"));
+        for path in ["/health/live", "/metrics", "/api/v1/queues"] {
+            assert_eq!(get(&daemon, path).await.status, 200, "{path}");
+        }
+        all.pop();
+        support::eventually("there is a place again", async || {
+            let again = get_head(&daemon).await;
+            again.contains(" 200 OK")
+        })
+        .await;
+        for wrong in ["type=job.started", "kind=a+b", "quue=x"] {
+            assert_eq!(
+                get(&daemon, &format!("/api/v1/events?{wrong}")).await.status,
+                400,
+                "{wrong}"
+            );
+        }
+        stop(daemon).await;
+    });
+}
+
+/// The first line of an answer that may have no end.
+async fn get_head(daemon: &Daemon) -> String {
+    let mut stream = TcpStream::connect(daemon.admin().await).await.expect("it listens");
+    let head = "GET /api/v1/events HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    let mut line = String::new();
+    let mut stream = BufReader::new(stream);
+    let read = timeout(PATIENCE, stream.read_line(&mut line)).await;
+    read.expect("something comes").expect("it can be read");
+    line
+}
+
+#[test]
+fn a_stream_ends_with_the_daemon_after_the_last_events() {
+    support::run(async |db| {
+        let mut daemon = daemon(&db.url(), "").await;
+        // In chunks, of which the last one says that nothing was cut off.
+        let mut stream = TcpStream::connect(daemon.admin().await).await.expect("it listens");
+        let head = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        while !line.starts_with("retry: ") {
+            line.clear();
+            let read = timeout(PATIENCE, stream.read_line(&mut line)).await;
+            assert_ne!(read.expect("something comes").expect("it can be read"), 0);
+        }
+        daemon.signal(Signal::SIGTERM);
+        let rest = Listener(stream).rest().await;
+        assert!(rest.contains("event: daemon.draining\n"), "{rest}");
+        assert!(rest.ends_with("\r\n0\r\n\r\n"), "it was cut off: {rest:?}");
+        assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
+#[test]
+fn a_stream_ends_when_the_tokens_are_others() {
+    const OLD: &str = "a-token-of-32-bytes-to-look-at-it";
+    support::run(async |db| {
+        let tokens = tempfile::tempdir().expect("a directory can be made");
+        let file = tokens.path().join("viewer");
+        let write = |token: &str| {
+            fs::write(&file, token).expect("it can be written");
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("the file is ours");
+        };
+        write(OLD);
+        let text = Configuration::of(&db.url(), &[]).text();
+        let key = format!("[admin]\nviewer_token_file = {file:?}\n");
+        let daemon = Daemon::start(&text.replace("[admin]\n", &key)).await;
+        daemon.logged("daemon.started").await;
+        let bearer = format!("Authorization: Bearer {OLD}\r\n");
+        let mut listener = Listener::at(&daemon, "", &bearer).await;
+        daemon.signal(Signal::SIGHUP);
+        assert_eq!(listener.event().await.name, "daemon.reloaded", "the same tokens end nothing");
+        write("another-token-of-32-bytes-to-look");
+        daemon.signal(Signal::SIGHUP);
+        listener.rest().await;
+        stop(daemon).await;
+    });
+}

@@ -1,0 +1,76 @@
+//! The document against the daemon, by a program that knows nothing but the document: whatever that allows is answered
+//! as it says, whatever it forbids is refused, and nothing is an error of the daemon's.
+//!
+//! `make fuzz-api` installs the program and asks long. Where it is at hand otherwise, it asks the same little each time.
+
+use std::{process::Stdio, time::Duration};
+
+use tokio::{process::Command, time::timeout};
+
+use super::{daemon, found, stop};
+use crate::statements::{end, execute};
+use crate::support;
+
+/// Requests of each operation where nobody asks for more.
+const LITTLE: &str = "10";
+/// The longest that it may take; with the little, a quarter of a minute.
+const LIMIT: Duration = Duration::from_mins(15);
+
+/// What isn't asked: it may take as many seconds as it is asked for, or has no end.
+const LEFT_OUT: &str = "^(/debug/pprof/(profile|heap|allocs)|/api/v1/events)$";
+
+/// How it is asked. 503 is what a database is allowed to be.
+const SETTINGS: &str = r#"
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", 503]
+"#;
+
+/// Requests of each operation, where `make fuzz-api` or somebody else says how many.
+#[expect(clippy::disallowed_methods, reason = "a test's own knob, which no daemon reads")]
+fn asked_for() -> Option<String> {
+    std::env::var("LEGWORK_TEST_FUZZ").ok()
+}
+
+#[test]
+fn what_the_document_allows_and_forbids_is_so() {
+    support::run(async |db| {
+        let asked_for = asked_for();
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "INSERT INTO legwork.job (kind, payload, run_at)
+             SELECT 'send_email', '{\"to\": \"ann@example.com\"}', now() + interval '1 day' FROM generate_series(1, 50);
+             SELECT legwork.discard(id) FROM legwork.job WHERE id % 5 = 0",
+        )
+        .await;
+        let schedule = "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'sleep'\n";
+        let daemon = daemon(&db.url(), schedule).await;
+
+        let place = tempfile::tempdir().expect("a directory");
+        std::fs::write(place.path().join("schemathesis.toml"), SETTINGS).expect("written");
+        let mut command = Command::new("schemathesis");
+        command.current_dir(&place).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(["run", "--no-color", "--continue-on-failure"]);
+        command.args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "60"]);
+        command.args(["--exclude-path-regex", LEFT_OUT]);
+        match &asked_for {
+            Some(requests) => command.args(["--max-examples", requests]),
+            None => command.args(["--max-examples", LITTLE, "--generation-deterministic"]),
+        };
+        command.arg(format!("http://{}/openapi.json", daemon.admin().await));
+        match timeout(LIMIT, command.output()).await.expect("it ends") {
+            Err(absent) if asked_for.is_none() => println!("nothing was fuzzed: {absent}"),
+            Err(absent) => panic!("make fuzz-api installs schemathesis: {absent}"),
+            Ok(ran) => {
+                let said = String::from_utf8_lossy(&ran.stdout);
+                assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
+                println!("{said}");
+                assert!(said.contains("No issues found"), "{said}");
+            }
+        }
+        // Whatever it was asked, it is well.
+        found(&daemon, "/api/v1/queues").await;
+        stop(daemon).await;
+        end(session).await;
+    });
+}

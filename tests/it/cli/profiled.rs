@@ -1,0 +1,129 @@
+//! `legwork profile`: what it fetches of a running daemon, where it puts that, and what it says where there is none.
+
+use std::{fs, path::Path};
+
+use super::{Ran, command, finished};
+use crate::support::{self, Daemon, TestDb};
+
+/// A daemon with its port, and a directory to write to.
+async fn daemon(db: &TestDb) -> (Daemon, String) {
+    let daemon = Daemon::start(&format!(
+        "[database]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n",
+        db.url()
+    ))
+    .await;
+    let url = format!("http://{}", daemon.admin().await);
+    (daemon, url)
+}
+
+/// `legwork profile …` in a directory.
+async fn profile(directory: &Path, arguments: &[&str]) -> Ran {
+    let words: Vec<_> = ["profile"].iter().chain(arguments).copied().collect();
+    let mut command = command("", &words);
+    command.current_dir(directory);
+    finished(command, None).await
+}
+
+#[test]
+fn a_profile_is_fetched_and_written_where_it_is_wanted() {
+    support::run(async |db| {
+        let (_daemon, url) = daemon(&db).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let cpu = ["cpu", "--seconds", "1", "--url", &url];
+        let ran = profile(directory.path(), &[&cpu[..], &["--file", "cpu.pb.gz"]].concat()).await;
+        let ran = ran.done();
+        assert!(ran.stdout.contains("go tool pprof -top cpu.pb.gz"), "{}", ran.stdout);
+        let written = fs::read(directory.path().join("cpu.pb.gz")).expect("it is there");
+        assert_eq!(written[..2], [0x1f, 0x8b], "it is gzipped");
+
+        // A name of its own, and what a program is told.
+        let svg = ["--format", "svg", "--output", "json"];
+        let told = profile(directory.path(), &[&cpu[..], &svg].concat()).await.done().json();
+        let file = told["file"].as_str().expect("a file");
+        assert!(file.starts_with("legwork-cpu-2") && file.ends_with("Z.svg"), "{file}");
+        let written = fs::read_to_string(directory.path().join(file)).expect("it is there");
+        assert!(written.ends_with("</svg>\n") || written.ends_with("</svg>"), "{written}");
+        assert_eq!(told["bytes"], written.len());
+
+        let folded = ["--format", "folded", "--file", "-"];
+        let ran = profile(directory.path(), &[&cpu[..], &folded].concat()).await.done();
+        let is_folded = |line: &str| line.rsplit_once(' ').is_some();
+        assert!(ran.stdout.lines().all(is_folded), "{}", ran.stdout);
+
+        let tasks = profile(directory.path(), &["tasks", "--url", &url]).await.done().stdout;
+        assert!(tasks.contains("heartbeat"), "{tasks}");
+        let format = ["tasks", "--format", "json", "--url", &url];
+        let tasks = profile(directory.path(), &format).await.done().json();
+        assert!(tasks["components"].is_array(), "{tasks}");
+    });
+}
+
+/// A desktop that notes what it is asked to open.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_written_is_opened() {
+    use std::os::unix::fs::PermissionsExt;
+
+    support::run(async |db| {
+        let (_daemon, url) = daemon(&db).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let desktop = directory.path().join("xdg-open");
+        fs::write(&desktop, "#!/bin/sh\n/bin/cat \"$1\" > opened\n").expect("written");
+        fs::set_permissions(&desktop, fs::Permissions::from_mode(0o700)).expect("ours");
+        let words = ["profile", "cpu", "--seconds", "1", "--open", "--url", &url];
+        let mut command = command("", &words);
+        command.current_dir(&directory).env("PATH", directory.path());
+        finished(command, None).await.done();
+        let opened = fs::read_to_string(directory.path().join("opened")).expect("it was opened");
+        assert!(opened.contains("</svg>"), "a flamegraph: {opened}");
+
+        // Without a desktop it is there all the same.
+        let mut command = super::command("", &words);
+        command.current_dir(&directory).env("PATH", "/nowhere");
+        let ran = finished(command, None).await.done();
+        assert!(ran.stderr.contains("xdg-open couldn't be started"), "{}", ran.stderr);
+    });
+}
+
+#[test]
+fn what_goes_wrong_is_told_with_what_to_do() {
+    support::run(async |db| {
+        let (_daemon, url) = daemon(&db).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let nobody = ["cpu", "--seconds", "1", "--url", "http://127.0.0.1:1"];
+        let ran = profile(directory.path(), &nobody).await;
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        assert!(ran.stderr.contains("no daemon answers on 127.0.0.1:1"), "{}", ran.stderr);
+
+        let stdout = ["cpu", "--open", "--file", "-", "--url", &url];
+        let ran = profile(directory.path(), &stdout).await;
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        let ran = profile(directory.path(), &["cpu", "--seconds", "121", "--url", &url]).await;
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+
+        fs::write(directory.path().join("token"), "two words\n").expect("written");
+        let token = ["tasks", "--token-file", "token", "--url", &url];
+        let ran = profile(directory.path(), &token).await;
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("no token in token"), "{}", ran.stderr);
+
+        let nowhere = ["cpu", "--seconds", "1", "--file", "nowhere/cpu", "--url", &url];
+        let ran = profile(directory.path(), &nowhere).await;
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("couldn't write nowhere/cpu"), "{}", ran.stderr);
+        let left = fs::read_dir(directory.path()).expect("readable").count();
+        assert_eq!(left, 1, "the token's file, and nothing half written");
+
+        // Somebody profiles for a minute; a second one may come later.
+        let minute = ["profile", "cpu", "--seconds", "60", "--file", "-", "--url", &url];
+        let mut first = command("", &minute).spawn().expect("it runs");
+        support::eventually("the second is told", async || {
+            let ran =
+                profile(directory.path(), &["cpu", "--seconds", "1", "--file", "-", "--url", &url])
+                    .await;
+            ran.code == 75 && ran.stderr.contains("409")
+        })
+        .await;
+        first.kill().await.expect("it can be ended");
+    });
+}
