@@ -252,7 +252,7 @@ impl<S: ClaimSource> Claimer<S> {
                 }
                 self.queue_metrics.poll.answered(jobs.len(), took);
                 supervise::traced(|trace| {
-                    for job in jobs {
+                    for job in &*jobs {
                         trace.phase(Phase::Claimed, job.into(), "");
                     }
                 });
