@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn state() -> AdminState {
+    let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
@@ -41,7 +42,7 @@ fn state() -> AdminState {
     metrics.feed.close();
     AdminState {
         health,
-        metrics: Arc::new(Metrics::new(&config::Metrics { max_kinds: 200 })),
+        metrics: Arc::new(metrics),
         hosts,
         access: knowing(AdminTokens::default()),
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),

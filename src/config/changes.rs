@@ -68,7 +68,7 @@ impl Settings {
 /// Keys of the file's sections, and whether they differ. Of `[retry]`, whose keys are the kinds'
 /// defaults, each kind tells.
 #[expect(clippy::float_cmp, reason = "written differently is different")]
-fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 38] {
+fn sections(a: &Settings, b: &Settings) -> [(&'static str, bool); 39] {
     macro_rules! differ {
         ($($key:literal: $section:ident . $($field:ident).+),* $(,)?) => {
             [$(($key, a.$section.$($field).+ != b.$section.$($field).+)),*]
