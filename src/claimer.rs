@@ -29,6 +29,7 @@ use crate::{
         metrics::{Metrics, QueueMetrics, WakeSource},
         spans::Tracer,
     },
+    trace::Phase,
     worker::{Assignment, Slots},
 };
 use pace::{POLL_RUNG_MIN, State};
@@ -250,6 +251,11 @@ impl<S: ClaimSource> Claimer<S> {
                     tracer.received(&request.queue, jobs, took);
                 }
                 self.queue_metrics.poll.answered(jobs.len(), took);
+                supervise::traced(|trace| {
+                    for job in &*jobs {
+                        trace.phase(Phase::Claimed, job.into(), "");
+                    }
+                });
                 state.learn(request, jobs, horizon, took);
                 state.pace(jobs.len(), self.rung_pause());
             }

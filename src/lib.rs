@@ -123,6 +123,8 @@ pub mod supervise;
 pub mod sys;
 #[doc(hidden)]
 pub mod telemetry;
+#[doc(hidden)]
+pub mod trace;
 
 // Layer 2: the pipeline, in the order in which a job passes through it.
 #[doc(hidden)]

@@ -9,12 +9,14 @@
 
 mod census;
 mod info;
+mod recorded;
 mod registry;
 mod steps;
 mod wait_point;
 mod whereabouts;
 
 pub use info::{TaskInfo, TaskState};
+pub use recorded::{is_traced, polled_for, traced};
 pub use registry::{Registry, component};
 pub use steps::{step, waiting};
 pub use wait_point::WaitPoint;

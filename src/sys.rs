@@ -24,7 +24,9 @@ pub mod init;
 mod report;
 pub mod sampler;
 pub mod spawner;
+mod thread;
 
 pub use child::ChildSetup;
 pub use clock::coarse_millis;
 pub use group::ProcessGroup;
+pub use thread::thread_number;

@@ -89,6 +89,8 @@ pub(super) enum Problem {
     DatabaseRefused,
     /// Somebody else takes a profile.
     ProfileUnderWay,
+    /// Somebody else takes an execution trace.
+    TraceUnderWay,
     /// Allocations aren't sampled.
     HeapInactive,
     /// There are none here.
@@ -268,6 +270,11 @@ impl Problem {
                 StatusCode::CONFLICT,
                 "profile-under-way",
                 "somebody else takes a CPU profile of this process at the moment".into(),
+            ),
+            Self::TraceUnderWay => (
+                StatusCode::CONFLICT,
+                "trace-under-way",
+                "somebody else takes an execution trace of this daemon at the moment".into(),
             ),
             Self::HeapInactive => (
                 StatusCode::PRECONDITION_FAILED,

@@ -12,7 +12,7 @@ use super::{
         tags::{self, Known},
     },
     controls::Controls,
-    debug::{heap, pprof},
+    debug::{self, heap, pprof},
     health,
     hosts::Hosts,
     openapi,
@@ -221,6 +221,8 @@ fn table() -> Vec<Route> {
         Route::reading(Role::Admin, routes!(pprof::cmdline), &[]),
         Route::reading(Role::Admin, routes!(pprof::symbol), &[]),
         Route::changing(Role::Admin, routes!(pprof::symbols), &[]),
+        Route::reading(Role::Admin, routes!(debug::trace::pprof_trace), debug::trace::OF_A_TRACE),
+        Route::reading(Role::Admin, routes!(debug::trace::trace), debug::trace::OF_A_TRACE),
         Route::reading(Role::Admin, routes!(tasks::goroutine), api::OF_A_QUERY),
         Route::reading(Role::Admin, routes!(tasks::tasks), api::OF_A_QUERY),
     ]

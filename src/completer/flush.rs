@@ -16,6 +16,7 @@ use crate::{
         health::Check,
         metrics::{AttemptEnd, FlushMetrics, LateReason, Metrics},
     },
+    trace::Phase,
 };
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 use tokio::{
@@ -337,6 +338,8 @@ impl<S: OutcomeSink> Completer<S> {
     fn tell_of_written(&self, written: &[Settled]) {
         const OP: &str = "sql";
         for settled in written {
+            let outcome = if settled.verdict == Verdict::Written { OP } else { "late" };
+            supervise::traced(|trace| trace.phase(Phase::Flushed, settled.subject(), outcome));
             if let Some(job) = &settled.metrics {
                 job.finished(settled.end(), settled.attempt);
             }
@@ -371,6 +374,8 @@ impl<S: OutcomeSink> Completer<S> {
             if let Some(job) = &settled.metrics {
                 job.finished(end, settled.attempt);
             }
+            let outcome = if durable { op } else { "late" };
+            supervise::traced(|trace| trace.phase(Phase::Flushed, settled.subject(), outcome));
             if let Some(span) = &settled.span {
                 span.settled(op, (!durable).then_some("late"));
             }

@@ -10,6 +10,7 @@ use crate::{
         metrics::{AttemptEnd, JobMetrics},
         spans::{AttemptSpan, CallSpan},
     },
+    trace::Subject,
 };
 use std::{any::Any, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -102,6 +103,17 @@ impl Settled {
             took: Duration::ZERO,
             metrics,
             keeps: None,
+        }
+    }
+
+    /// Whom a trace shows.
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            job: self.lease.job,
+            token: self.lease.token,
+            attempt: self.attempt,
+            kind: self.kind.clone(),
+            queue: self.queue.clone(),
         }
     }
 

@@ -1,6 +1,9 @@
 //! Which tasks run: the list behind shutdown's waiting, the metrics, the leak check and readiness.
 
-use super::{ExitPolicy, Steps, info::TaskInfo, whereabouts::Whereabouts};
+use super::{
+    ExitPolicy, Steps, WaitPoint, info::TaskInfo, recorded::Track, whereabouts::Whereabouts,
+};
+use crate::trace::Recorder;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -17,6 +20,7 @@ use tokio::{sync::watch, task::AbortHandle, time::Instant};
 pub struct Registry {
     tasks: Mutex<Tasks>,
     changed: watch::Sender<u64>,
+    pub(super) recorder: Arc<Recorder>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +57,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.task.at.track.waits(WaitPoint::Unnamed, 0);
         self.registry.lock().running.remove(&self.task.id);
         self.registry.changed.send_modify(|count| *count += 1);
     }
@@ -72,10 +77,11 @@ impl Registry {
         steps: Option<Arc<Steps>>,
     ) -> Entry {
         let (restarts, abort) = (AtomicU32::new(0), OnceLock::new());
-        let (since, at) = (Instant::now(), Arc::default());
+        let since = Instant::now();
         let mut tasks = self.lock();
         tasks.next += 1;
         let id = tasks.next;
+        let at = Arc::new(Whereabouts::on(Track::of(&self.recorder, id, &name)));
         let task = Task { id, name, policy, since, restarts, steps, at, abort };
         let task = Arc::new(task);
         tasks.running.insert(id, Arc::clone(&task));

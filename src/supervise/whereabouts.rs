@@ -8,7 +8,10 @@
 //! A reader sees each value whole, and two of them perhaps from two moments: it is told where a task waits,
 //! and decides nothing by it.
 
-use super::WaitPoint;
+use super::{
+    WaitPoint,
+    recorded::{Polled, Track},
+};
 use crate::{job::JobId, sys::coarse_millis};
 use pin_project_lite::pin_project;
 use std::{
@@ -42,6 +45,8 @@ pub struct Whereabouts {
     /// The job that it runs, 0 for none.
     job: AtomicI64,
     last_error: Mutex<Option<LastError>>,
+    /// Who is told as well, while somebody takes a trace.
+    pub(super) track: Track,
 }
 
 /// Where somebody waits.
@@ -87,11 +92,16 @@ impl Default for Whereabouts {
             polled: AtomicU64::new(0),
             job: AtomicI64::new(0),
             last_error: Mutex::default(),
+            track: Track::default(),
         }
     }
 }
 
 impl Whereabouts {
+    pub(super) fn on(track: Track) -> Self {
+        Self { track, ..Self::default() }
+    }
+
     /// Where it waits, if it has told.
     pub fn stay(&self) -> Option<Stay> {
         let word = self.place.load(Relaxed);
@@ -136,8 +146,14 @@ impl Whereabouts {
         self: &Arc<Self>,
         life: Life,
     ) -> impl Future<Output = Life::Output> + use<Life> {
-        Followed { of: Arc::clone(self), life: HERE.scope(Arc::clone(self), life) }
+        let life = HERE.scope(Arc::clone(self), life);
+        Followed { of: Arc::clone(self), polled: Polled::default(), life }
     }
+}
+
+/// Looks at the notes of the task that calls this, where it is a supervised one.
+pub(super) fn look<Seen>(see: impl FnOnce(&Arc<Whereabouts>) -> Seen) -> Option<Seen> {
+    HERE.try_with(see).ok()
 }
 
 /// The notes of the task that calls this, where it is a supervised one.
@@ -220,6 +236,7 @@ fn enter(place: WaitPoint, pid: u32, before: (u64, u64)) -> bool {
         if is_free {
             here.detail.store(pid.into(), Relaxed);
             here.place.store(word(place, coarse_millis()), Relaxed);
+            here.track.waits(place, pid);
         }
         is_free
     };
@@ -232,6 +249,11 @@ fn leave(before: Option<(u64, u64)>, is_noted: &mut bool) {
         let restore = |here: &Arc<Whereabouts>| {
             here.place.store(place, Relaxed);
             here.detail.store(detail, Relaxed);
+            if here.track.is_on() {
+                let stay = here.stay();
+                let process = stay.and_then(|stay| stay.pid).unwrap_or(0);
+                here.track.waits(stay.map_or(WaitPoint::Unnamed, |stay| stay.place), process);
+            }
         };
         HERE.try_with(restore).ok();
     }
@@ -241,6 +263,7 @@ pin_project! {
     /// Notes when it is polled.
     struct Followed<Life> {
         of: Arc<Whereabouts>,
+        polled: Polled,
         #[pin]
         life: Life,
     }
@@ -253,7 +276,8 @@ impl<Life: Future> Future for Followed<Life> {
         let this = self.project();
         let began = coarse_millis() << 1;
         this.of.polled.store(began | 1, Relaxed);
-        let done = this.life.poll(context);
+        let life = this.life;
+        let done = this.polled.by(this.of, context, |context| life.poll(context));
         this.of.polled.store(began, Relaxed);
         done
     }

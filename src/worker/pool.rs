@@ -6,13 +6,14 @@ use crate::{
     executor::{AttemptLimits, Context, Handler, Stopped, execute},
     job::{ClaimedJob, Ending, KindName, KindPolicy, QueueName, Verdict, rule},
     profile::Label,
-    supervise::{ExitPolicy, Supervisor, WaitPoint, at},
+    supervise::{self, ExitPolicy, Supervisor, WaitPoint, at},
     telemetry::{
         events,
         logs::JobScope,
         metrics::{JobMetrics, QueueMetrics},
         spans::Tracer,
     },
+    trace::{Phase, Subject},
 };
 use std::{
     collections::HashMap,
@@ -101,7 +102,14 @@ impl Pool {
 
     /// Hands jobs to the workers.
     pub fn give(&self, jobs: impl IntoIterator<Item = Assignment>) {
-        let summons = self.0.handoff.put(jobs);
+        let is_traced = supervise::is_traced();
+        let queued = |given: &Assignment| {
+            if is_traced {
+                let job = Subject::from(&given.job);
+                supervise::traced(|trace| trace.phase(Phase::Queued, job, ""));
+            }
+        };
+        let summons = self.0.handoff.put(jobs.into_iter().inspect(queued));
         self.answer(&summons);
     }
 
@@ -201,6 +209,7 @@ impl Pool {
         let Some(listed) = self.0.running.begin(job.lease, names) else {
             return self.release(job, slot).await;
         };
+        supervise::traced(|trace| trace.phase(Phase::Started, Subject::from(&job), ""));
         self.0.metrics.queue_wait_seconds.record(job.due_for().as_secs_f64());
         let in_flight = kind.metrics.begins(|| job.age());
         let limits = AttemptLimits {
@@ -253,8 +262,10 @@ fn about(context: &Context) -> JobScope {
 async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settled {
     tracing::debug!(event = events::JOB_STARTED, "an attempt starts");
     let started = Instant::now();
+    supervise::traced(|trace| trace.phase(Phase::Handler, Subject::from(context.job()), ""));
     let execution = execute(kind.handler.as_ref(), &context, &listed.job.stop);
-    let ending = kind.label.over(at(WaitPoint::Handler, execution)).await;
+    let execution = supervise::polled_for(context.job(), at(WaitPoint::Handler, execution));
+    let ending = kind.label.over(execution).await;
     let took = started.elapsed();
     let (origin, span) = (context.origin().cloned(), context.span().cloned());
     let job = context.into_job();
@@ -270,6 +281,8 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
         span.ended(settled.end().as_str(), error);
         settled = settled.traced_by(&span);
     }
+    let outcome = settled.end().as_str();
+    supervise::traced(|trace| trace.phase(Phase::Verdict, Subject::from(&job), outcome));
     tell_of_failure(&settled);
     Settled { origin, ..settled }
 }

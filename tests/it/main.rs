@@ -16,6 +16,7 @@ mod command;
 mod config;
 mod decisions;
 mod embedded;
+mod execution;
 mod harness;
 #[cfg(target_os = "linux")]
 mod heap;

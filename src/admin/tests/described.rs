@@ -46,8 +46,9 @@ fn as_text(path: &str) -> &'static str {
     if path.ends_with("/goroutine") { "?debug=1" } else { "" }
 }
 
-/// The one path whose answer takes as long as it is asked for: tests/it/profiling.rs asks it.
+/// Paths whose answers take as long as they are asked for: tests/it/profiling.rs and execution.rs ask them.
 const PROFILE: &str = "/debug/pprof/profile";
+const LASTING: [&str; 3] = [PROFILE, "/debug/pprof/trace", "/debug/trace"];
 
 /// Where jobs are enqueued.
 const JOBS: &str = "/api/v1/jobs";
@@ -79,8 +80,8 @@ fn plain_head(is_read: bool, path: &str) -> &'static [(&'static str, &'static st
 /// A path with something in the place of its parameters.
 pub(super) fn at(path: &str) -> String {
     let path = path.replace("{id}", "4711").replace("{queue}", "default");
-    // One that is asked for as it stands takes thirty seconds.
-    if path == PROFILE { path + "?seconds=0" } else { path }
+    // One that is asked for as it stands takes up to thirty seconds.
+    if LASTING.contains(&&*path) { path + "?seconds=0" } else { path }
 }
 
 /// The same, with a token that is one where the path has to have it.
@@ -151,7 +152,7 @@ fn promised(document: &Value) -> BTreeSet<String> {
 /// What has heap profiles, where the program's allocator has: tests/it/heap.rs asks it.
 const OF_THE_HEAP: [&str; 2] = ["/debug/pprof/heap", "/debug/pprof/allocs"];
 
-/// What only a database gives, a profile, and jemalloc.
+/// What only a database gives, a profile, jemalloc, and whoever takes a trace as well.
 fn needs_more(promise: &str) -> bool {
     let mut words = promise.split(' ').skip(1);
     let (path, status) = (words.next().unwrap(), words.next().unwrap());
@@ -162,8 +163,10 @@ fn needs_more(promise: &str) -> bool {
         && matches!(status, "200" | "409" | "412" | "500");
     // An attempt that is silent (src/executor/callback/tests.rs).
     let of_an_attempt = path.starts_with("/api/v1/callbacks/") && status == "503";
+    let of_a_trace = path.ends_with("/trace") && matches!(status, "200" | "409");
     of_the_database
         || of_the_heap
+        || of_a_trace
         || of_an_attempt
         || path == PROFILE && matches!(status, "200" | "409" | "500" | "501")
 }
@@ -206,7 +209,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     for route in routes::routes() {
         let path = &*route.path;
         let takes_query = route.problems.contains(&problem::Problem::UnknownParameter);
-        let misspelt = if takes_query && path != PROFILE { "?sate=running" } else { "" };
+        let misspelt = if takes_query && !LASTING.contains(&path) { "?sate=running" } else { "" };
         let methods = if route.method == Method::GET {
             vec![Method::GET, Method::HEAD]
         } else {

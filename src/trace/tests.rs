@@ -1,0 +1,79 @@
+//! What is kept and what isn't; what is written of it, tests/it/execution.rs holds to the rules of the format.
+
+use super::*;
+use crate::job::{JobId, QueueName};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn subject(job: i64) -> Subject {
+    let queue = QueueName::new("mail").expect("a name");
+    Subject { job: JobId(job), token: 1, attempt: 1, kind: None, queue }
+}
+
+fn written(trace: &Trace) -> Value {
+    let mut text = Vec::new();
+    trace.write(&mut text, json!({})).expect("written");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+fn named<'v>(trace: &'v Value, name: &str) -> Vec<&'v Value> {
+    let events = trace["traceEvents"].as_array().expect("a list");
+    events.iter().filter(|event| event["name"] == name).collect()
+}
+
+#[test]
+fn nothing_is_kept_but_while_somebody_takes_a_trace() {
+    let recorder = Arc::<Recorder>::default();
+    let tell = |job| recorder.phase(Phase::Claimed, subject(job), "");
+    assert!(!recorder.is_on());
+    tell(1);
+    let recording = recorder.start().expect("nobody takes one");
+    assert!(recorder.is_on());
+    tell(2);
+    let trace = recording.end();
+    assert!(!recorder.is_on());
+    tell(3);
+    let next = recorder.start().expect("it is over").end();
+    let jobs = |trace: &Trace| jobs::courses(trace).iter().map(|c| c.job.job.0).collect::<Vec<_>>();
+    assert_eq!((jobs(&trace), jobs(&next)), (vec![2], vec![]));
+}
+
+#[test]
+fn one_trace_at_a_time_and_one_that_is_given_up_leaves_nothing() {
+    let recorder = Arc::<Recorder>::default();
+    let first = recorder.start().expect("nobody takes one");
+    recorder.place(1, Some("limiter"), 0);
+    assert_eq!(recorder.start().err(), Some(UnderWay));
+    drop(first);
+    assert!(!recorder.is_on());
+    let next = recorder.start().expect("it was given up").end();
+    assert_eq!(next.events().count(), 0);
+}
+
+#[test]
+fn events_beyond_the_limit_are_counted_and_told() {
+    let recorder = Arc::<Recorder>::default();
+    let recording = recorder.start().expect("nobody takes one");
+    for _ in 0..EVENTS_MAX + 7 {
+        recorder.place(1, Some("limiter"), 0);
+    }
+    let trace = written(&recording.end());
+    assert_eq!(trace["otherData"]["lost_events"], 7);
+    let told = named(&trace, "7 events are lost from here on");
+    assert_eq!((told.len(), &told[0]["ph"], &told[0]["s"]), (1, &json!("i"), &json!("g")));
+    let next = written(&recorder.start().expect("it is over").end());
+    assert_eq!(next["otherData"]["lost_events"], 0);
+}
+
+#[test]
+fn an_arrow_of_which_one_end_is_missing_is_left_out() {
+    let recorder = Arc::<Recorder>::default();
+    let recording = recorder.start().expect("nobody takes one");
+    recorder.woke(1, 11, recorder.now());
+    recorder.woke(2, 12, recorder.now());
+    recorder.polled(2, (12, None), recorder.now());
+    recorder.polled(3, (13, None), recorder.now());
+    let trace = written(&recording.end());
+    let ends: Vec<_> = named(&trace, "wake").iter().map(|end| (&end["ph"], &end["id"])).collect();
+    assert_eq!(ends, [(&json!("s"), &json!("12")), (&json!("f"), &json!("12"))]);
+}
