@@ -34,9 +34,9 @@ use utoipa::ToSchema;
 /// start reads once it has it.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long another filter of the log holds where nothing is said.
-const ASKED_FOR: Duration = Duration::from_secs(600);
+const ASKED_FOR: Duration = Duration::from_mins(10);
 /// How long it may hold.
-const ASKED_MAX: Duration = Duration::from_secs(24 * 3600);
+const ASKED_MAX: Duration = Duration::from_hours(24);
 /// Longest filter, in bytes.
 const FILTER_MAX_BYTES: usize = 1024;
 
@@ -144,7 +144,7 @@ pub(super) struct Configuration {
     /// The file, if there is one.
     file: Option<String>,
     /// Each value.
-    values: Vec<Value>,
+    values: Vec<OneValue>,
     /// Keys that the file had otherwise at the last reload, and that hold with the next start.
     needs_restart: Vec<String>,
 }
@@ -152,7 +152,7 @@ pub(super) struct Configuration {
 /// One value of the configuration.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ConfigurationValue)]
-pub(super) struct Value {
+pub(super) struct OneValue {
     /// As mistakes name it: `[[kind]] "resize".timeout`.
     key: String,
     /// As the file would have it; secrets are blotted out.
@@ -176,7 +176,7 @@ pub(in crate::admin) async fn configuration(
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Response, Refusal> {
     let held = of_file(&state)?.held.borrow().clone();
-    let value = |Shown { key, value, source }| Value { key, value, source };
+    let value = |Shown { key, value, source }| OneValue { key, value, source };
     shown(&Configuration {
         file: held.file,
         values: held.values.into_iter().map(value).collect(),
@@ -340,8 +340,8 @@ pub(in crate::admin) async fn change_log_level(
         let why = format!("filter: at most {FILTER_MAX_BYTES} bytes");
         return Err(Problem::InvalidBody.because(why).about("filter", None));
     }
-    let asked = filter(&state)?.ask(&text, time);
-    let level = asked.map_err(|error| {
+    let set = filter(&state)?.ask(&text, time);
+    let level = set.map_err(|error| {
         let why = format!("filter: write it as log.filter, info,legwork=debug, say: {error}");
         Problem::InvalidBody.because(why).about("filter", None)
     })?;

@@ -58,7 +58,7 @@ pub(in crate::cli) struct SetArguments {
 pub(in crate::cli) struct UnsetArguments {
     /// The queue
     name: QueueName,
-    /// Of one setting alone: concurrency or rate_limit
+    /// Of one setting alone
     #[arg(long, value_name = "NAME", value_parser = ["concurrency", "rate_limit"])]
     setting: Option<String>,
     /// Why, for the audit

@@ -165,9 +165,8 @@ fn another_daemon_is_told_by_whichever_is_asked_and_what_is_done_to_one_is_noted
         let notes = format!(
             "SELECT action || ' ' || coalesce(reason, '-') || ' ' || (target = 'daemon/{id}') FROM legwork.audit ORDER BY id"
         );
-        let noted = rows(&mut session, &notes).await;
         assert_eq!(
-            noted,
+            rows(&mut session, &notes).await,
             ["quiet slow true", "drain - true", "log_level loud false", "reload - false"]
         );
         stop(asked).await;
@@ -249,6 +248,13 @@ fn the_command_line_decides_the_same_and_notes_who() {
             "queue unset",
         ];
         assert_eq!(who, commands.map(|command| format!("legwork {command}")));
+        end(session).await;
+    });
+}
+
+#[test]
+fn the_command_line_says_what_can_not_be_decided() {
+    support::run(async |db| {
         let refused: [(&[&str], i32, &str); 5] = [
             (&["daemon", "drain", "8"], 1, "no daemon 8"),
             (&["queue", "set", "mail"], 2, "--concurrency"),
@@ -265,6 +271,5 @@ fn the_command_line_decides_the_same_and_notes_who() {
             assert_eq!(ran.code, code, "{arguments:?}");
             assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
         }
-        end(session).await;
     });
 }

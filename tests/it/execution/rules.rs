@@ -51,8 +51,8 @@ pub(crate) fn holds(trace: &Value) {
         }
         assert!(begins(event) >= 0.0, "{event}");
         let key = || {
-            let named = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("{event}"));
-            (named("cat"), named("id"))
+            let member = |of: &str| event[of].as_str().unwrap_or_else(|| panic!("{event}"));
+            (member("cat"), member("id"))
         };
         match phase {
             "X" => {
@@ -80,9 +80,8 @@ pub(crate) fn holds(trace: &Value) {
             other => panic!("no such phase: {other}"),
         }
     }
-    for begun in asynchronous.values().flatten() {
-        panic!("it never ends: {begun}");
-    }
+    let endless: Vec<_> = asynchronous.values().flatten().collect();
+    assert!(endless.is_empty(), "they never end: {endless:?}");
     for on in last.keys() {
         assert!(names.contains_key(&("thread_name", *on)), "{on:?} has no name");
         assert!(names.contains_key(&("process_name", (on.0, 0))), "{on:?} has no process");
