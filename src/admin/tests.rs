@@ -5,17 +5,17 @@ mod described;
 mod golden;
 mod heap;
 mod schema;
+mod state;
 mod tasks;
 mod walked;
 
+use self::state::{knowing, of_a_file, state};
 use super::{
     connection::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT},
     *,
 };
 use crate::{
     config::{self, AdminTokens},
-    postgres::operations::Sessions,
-    supervise::Supervisor,
     telemetry::{
         health::{Health, Phase},
         metrics::Metrics,
@@ -32,47 +32,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Longer than any limit of the port, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn state() -> AdminState {
-    let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
-    let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
-    // No database: what asks one is told so.
-    let database = config::Database { url: None, ..config::Settings::default().database };
-    // Streams end at once.
-    metrics.feed.close();
-    AdminState {
-        health,
-        metrics: Arc::new(metrics),
-        hosts,
-        access: knowing(AdminTokens::default()),
-        sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
-        configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
-        bulk: Arc::default(),
-        supervisor: Supervisor::default(),
-        attempts: Arc::default(),
-        controls: Controls {
-            name: "a".into(),
-            stop: Arc::new(|_| {}),
-            configuration: None,
-            filter: None,
-        },
-        callbacks: Arc::default(),
-        tracer: None,
-    }
-}
-
-/// A daemon with a file that it never reads again.
-fn of_a_file() -> Controls {
-    let held = tokio::sync::watch::Sender::new(Held::default()).subscribe();
-    let source = config::Source::without_file(config::Environment::of([("", ""); 0]));
-    let reload = Arc::new(|| tokio::sync::oneshot::channel().1);
-    Controls { configuration: Some(OfFile { source, held, reload }), ..state().controls }
-}
-
-/// Whoever knows these may ask.
-fn knowing(tokens: AdminTokens) -> Access {
-    Access::by(tokio::sync::watch::channel(tokens).1)
-}
 
 /// Serves while `client` talks, then shuts down and waits for the end.
 async fn served<F: Future>(state: AdminState, client: impl FnOnce(SocketAddr) -> F) -> F::Output {

@@ -1,7 +1,7 @@
 //! Pages of what people changed, newest first. A page begins behind a note, and what is looked at for it has a
 //! bound, as with jobs: it may be short and have a next one all the same.
 
-use super::{Connection, OperationError, list::Since};
+use super::{Connection, OperationError, list::Since, traced::traced};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -71,7 +71,7 @@ pub async fn list_notes(
     limit: u32,
 ) -> Result<NotePage, OperationError> {
     let (since, ago) = super::list::parts(filter.since);
-    let json: String = sqlx::query_scalar(include_str!("../sql/list_notes.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/list_notes.sql"))
         .persistent(false)
         .bind(filter.action.as_deref())
         .bind(filter.target.as_deref())
@@ -81,8 +81,8 @@ pub async fn list_notes(
         .bind(filter.after.unwrap_or(i64::MAX))
         .bind(i64::from(limit.clamp(1, NOTES_MAX)))
         .bind(LOOKS_MAX)
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::ListNotes)?;
+        .fetch_one(connection);
+    let json: String =
+        traced("SELECT legwork.audit", statement).await.map_err(OperationError::ListNotes)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)
 }

@@ -4,7 +4,7 @@
 //! row on. So it outlives whoever began it, and no batch is done twice (ADR 0030). What is decided about a job is
 //! decided by the database's functions, under the row's lock.
 
-use super::{Asker, Connection, JobFilter, OperationError, Since};
+use super::{Asker, Connection, JobFilter, OperationError, Since, traced::traced};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -110,15 +110,15 @@ pub enum OperationState {
 
 /// Counts what it would be about, and changes nothing.
 pub async fn try_bulk(connection: &mut Connection, bulk: &Bulk) -> Result<Trial, OperationError> {
-    let json: String = sqlx::query_scalar(include_str!("../sql/try_bulk.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/try_bulk.sql"))
         .persistent(false)
         .bind(bulk.action.as_str())
         .bind(filter(&bulk.filter).to_string())
         .bind(bulk.delay.map(interval))
         .bind(bulk.everything)
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::TryBulk)?;
+        .fetch_one(connection);
+    let json: String =
+        traced("SELECT legwork.try_bulk", statement).await.map_err(OperationError::TryBulk)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)
 }
 
@@ -130,7 +130,7 @@ pub async fn begin_bulk(
     holder: Option<i64>,
     asker: &Asker,
 ) -> Result<BulkOperation, OperationError> {
-    let json: String = sqlx::query_scalar(include_str!("../sql/begin_bulk.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/begin_bulk.sql"))
         .persistent(false)
         .bind(bulk.action.as_str())
         .bind(filter(&bulk.filter).to_string())
@@ -140,9 +140,9 @@ pub async fn begin_bulk(
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::BeginBulk)?;
+        .fetch_one(connection);
+    let json: String =
+        traced("SELECT legwork.begin_bulk", statement).await.map_err(OperationError::BeginBulk)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)
 }
 
@@ -166,10 +166,11 @@ pub async fn show_operation(
     connection: &mut Connection,
     id: i64,
 ) -> Result<Option<BulkOperation>, OperationError> {
-    let json: Option<String> = sqlx::query_scalar(include_str!("../sql/show_operation.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/show_operation.sql"))
         .persistent(false)
         .bind(id)
-        .fetch_optional(connection)
+        .fetch_optional(connection);
+    let json: Option<String> = traced("SELECT legwork.operation", statement)
         .await
         .map_err(OperationError::ShowOperation)?;
     json.map(|json| serde_json::from_str(&json)).transpose().map_err(OperationError::Decode)
@@ -181,13 +182,14 @@ pub async fn cancel_bulk(
     id: i64,
     asker: &Asker,
 ) -> Result<BulkOperation, OperationError> {
-    let json: String = sqlx::query_scalar(include_str!("../sql/cancel_bulk.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/cancel_bulk.sql"))
         .persistent(false)
         .bind(id)
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
-        .fetch_one(connection)
+        .fetch_one(connection);
+    let json: String = traced("SELECT legwork.cancel_bulk", statement)
         .await
         .map_err(OperationError::CancelBulk)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)

@@ -3,7 +3,7 @@
 //! Each is a row that every daemon reads, so that it holds for the fleet and outlives whoever decided it; its end is the
 //! database's to see. What can be meant is decided by the SQL functions.
 
-use super::{Asker, Connection, OperationError};
+use super::{Asker, Connection, OperationError, traced::traced};
 use crate::{config::QueueOverride, job::QueueName, postgres::Wanted};
 use serde_json::Value;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub async fn drain_queue(
     asker: &Asker,
 ) -> Result<bool, OperationError> {
     let (until, seconds) = end.parts();
-    sqlx::query_scalar(include_str!("../sql/drain_queue.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/drain_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
         .bind(until)
@@ -49,9 +49,8 @@ pub async fn drain_queue(
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::PauseQueue)
+        .fetch_one(connection);
+    traced("SELECT legwork.drain", statement).await.map_err(OperationError::PauseQueue)
 }
 
 /// Decides a queue's concurrency, its rate limit, or both; true where anything changed.
@@ -65,7 +64,7 @@ pub async fn override_queue(
     let (until, seconds) = end.parts();
     // What is larger than any bound stays so.
     let concurrency = decided.concurrency.map(|jobs| i32::try_from(jobs).unwrap_or(i32::MAX));
-    sqlx::query_scalar(include_str!("../sql/override_queue.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/override_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
         .bind(concurrency)
@@ -75,9 +74,8 @@ pub async fn override_queue(
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::OverrideQueue)
+        .fetch_one(connection);
+    traced("SELECT legwork.override_queue", statement).await.map_err(OperationError::OverrideQueue)
 }
 
 /// Takes away what was decided for a queue, all of it or one setting; true where there was any.
@@ -87,16 +85,15 @@ pub async fn reset_queue(
     setting: Option<&str>,
     asker: &Asker,
 ) -> Result<bool, OperationError> {
-    sqlx::query_scalar(include_str!("../sql/reset_queue.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/reset_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
         .bind(setting)
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::ResetQueue)
+        .fetch_one(connection);
+    traced("SELECT legwork.reset_queue", statement).await.map_err(OperationError::ResetQueue)
 }
 
 /// Tells a daemon what to do; true where it wasn't told before.
@@ -106,16 +103,15 @@ pub async fn tell_daemon(
     wanted: Wanted,
     asker: &Asker,
 ) -> Result<bool, OperationError> {
-    sqlx::query_scalar(include_str!("../sql/tell_daemon.sql"))
+    let statement = sqlx::query_scalar(include_str!("../sql/tell_daemon.sql"))
         .persistent(false)
         .bind(id)
         .bind(wanted.as_str())
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
-        .fetch_one(connection)
-        .await
-        .map_err(OperationError::TellDaemon)
+        .fetch_one(connection);
+    traced("SELECT legwork.tell_daemon", statement).await.map_err(OperationError::TellDaemon)
 }
 
 /// Notes what was done to a process, which no row shows.
@@ -126,7 +122,7 @@ pub async fn note(
     detail: &Value,
     asker: &Asker,
 ) -> Result<(), OperationError> {
-    sqlx::query_scalar::<_, i64>(include_str!("../sql/note.sql"))
+    let statement = sqlx::query_scalar::<_, i64>(include_str!("../sql/note.sql"))
         .persistent(false)
         .bind(action)
         .bind(target)
@@ -134,8 +130,6 @@ pub async fn note(
         .bind(asker.actor.as_deref())
         .bind(asker.reason.as_deref())
         .bind(asker.request_id.as_deref())
-        .fetch_one(connection)
-        .await
-        .map(drop)
-        .map_err(OperationError::Note)
+        .fetch_one(connection);
+    traced("SELECT legwork.note", statement).await.map(drop).map_err(OperationError::Note)
 }

@@ -187,7 +187,7 @@ fn the_command_line_decides_the_same_and_notes_who() {
     support::run(async |db| {
         let mut session = db.connect().await;
         holder(&mut session).await;
-        let calls: [(&[&str], Value); 9] = [
+        let calls: [(&[&str], Value); 12] = [
             (
                 &["queue", "set", "mail", "--concurrency", "2", "--for", "1h", "--reason", "slow"],
                 json!({ "queue": "mail", "changed": true }),
@@ -205,8 +205,20 @@ fn the_command_line_decides_the_same_and_notes_who() {
                 json!({ "queue": "mail", "changed": true }),
             ),
             (
-                &["queue", "drain", "mail", "--for", "2h"],
+                &["queue", "drain", "mail", "--for", "2h", "--reason", "moves"],
                 json!({ "queue": "mail", "changed": true }),
+            ),
+            (
+                &["queue", "drain", "news", "--until", "2126-03-01T12:00:00Z"],
+                json!({ "queue": "news", "changed": true }),
+            ),
+            (
+                &["queue", "pause", "a", "--for", "1h"],
+                json!({ "queue": "a", "paused": true, "changed": true }),
+            ),
+            (
+                &["queue", "pause", "b", "--until", "2126-03-01T12:00:00Z"],
+                json!({ "queue": "b", "paused": true, "changed": true }),
             ),
             (&["queue", "unset", "news"], json!({ "queue": "news", "changed": false })),
             (
@@ -218,9 +230,12 @@ fn the_command_line_decides_the_same_and_notes_who() {
                 json!({ "id": "7", "wanted": "quiet", "changed": true }),
             ),
             (&["daemon", "quiet", "7"], json!({ "id": "7", "wanted": "quiet", "changed": false })),
-            (&["daemon", "drain", "7"], json!({ "id": "7", "wanted": "drain", "changed": true })),
             (
-                &["daemon", "shutdown", "7"],
+                &["daemon", "drain", "7", "--reason", "slow"],
+                json!({ "id": "7", "wanted": "drain", "changed": true }),
+            ),
+            (
+                &["daemon", "shutdown", "7", "--reason", "slow"],
                 json!({ "id": "7", "wanted": "shutdown", "changed": true }),
             ),
         ];
@@ -229,6 +244,11 @@ fn the_command_line_decides_the_same_and_notes_who() {
             assert_eq!(legwork(&db, &arguments).await.done().json(), said, "{arguments:?}");
         }
         assert_eq!(rows(&mut session, DECIDED).await, ["mail concurrency 2 slow ends"]);
+        let paused = "SELECT name || ' ' || coalesce(pause_reason, '-') || ' ' || (paused_until > now()) FROM legwork.queue WHERE paused ORDER BY name";
+        assert_eq!(
+            rows(&mut session, paused).await,
+            ["a - true", "b - true", "mail moves true", "news - true"]
+        );
         let listed = legwork(&db, &["daemon", "list", "--output", "json"]).await.done().json();
         let one = &listed["daemons"][0];
         assert_eq!((&one["id"], &one["wanted"]), (&json!("7"), &json!("shutdown")), "{listed}");
@@ -244,6 +264,7 @@ fn the_command_line_decides_the_same_and_notes_who() {
             "daemon quiet",
             "daemon shutdown",
             "queue drain",
+            "queue pause",
             "queue set",
             "queue unset",
         ];

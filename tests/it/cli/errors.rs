@@ -336,7 +336,7 @@ async fn asked(answer: &str, arguments: &[&str]) -> (Ran, String) {
 async fn healthcheck_asks_the_route_and_means_its_answer() {
     let (well, request) = asked("HTTP/1.1 200 OK\r\n\r\nok\n", &[]).await;
     assert_eq!((well.code, well.stdout.as_str()), (0, "ok\n"));
-    assert!(request.starts_with("GET /health/live HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
+    assert!(request.starts_with("GET /health/live HTTP/1.0\r\nHost: 127.0.0.1:"), "{request}");
     let ill = "HTTP/1.1 503 Service Unavailable\r\n\r\nno heartbeat\u{1b}[2J\n";
     let (ill, request) = asked(ill, &["--ready"]).await;
     assert_eq!((ill.code, ill.stdout.as_str()), (3, "no heartbeat\\u{1b}[2J\n"));

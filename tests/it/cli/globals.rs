@@ -15,11 +15,14 @@ const OPTIONS: [(&str, &str); 3] = [
 ];
 
 /// What a command can't be called without, so that an option is all there is to refuse.
-const ARGUMENTS: [(&str, &[&str]); 15] = [
+const ARGUMENTS: [(&str, &[&str]); 21] = [
     ("bench drain", &["--jobs", "1"]),
     ("bench enqueue", &["--jobs", "1"]),
     ("bench latency", &["--jobs", "1"]),
     ("completions", &["bash"]),
+    ("daemon drain", &["1"]),
+    ("daemon quiet", &["1"]),
+    ("daemon shutdown", &["1"]),
     ("demo", &["--once"]),
     ("enqueue", &["k"]),
     ("job cancel", &["1"]),
@@ -29,7 +32,10 @@ const ARGUMENTS: [(&str, &[&str]); 15] = [
     ("job snooze", &["1", "--for", "1m"]),
     ("job why", &["1"]),
     ("migrate down", &["--to", "0"]),
+    ("queue drain", &["q"]),
     ("queue pause", &["q"]),
+    ("queue set", &["q", "--concurrency", "1"]),
+    ("queue unset", &["q"]),
     ("schedule run", &["s"]),
 ];
 
@@ -102,9 +108,19 @@ fn what_takes_output_prints_json() {
     support::run(async |db| {
         legwork(&db, &["enqueue", "k"]).await.done();
         let takes = table().into_iter().filter(|(_, takes)| takes[2]).map(|(name, _)| name);
-        // These print JSON in `decisions::bench`, `decisions::demo`, `cli::healthcheck` and
-        // `schedules::commands`; and the schema goes last.
-        let apart = ["bench ", "demo", "healthcheck", "schedule run", "migrate down"];
+        // These print JSON in `decisions::bench`, `decisions::demo`, `cli::healthcheck`, `cli::profiled`,
+        // `api::decided` and `schedules::commands`; and the schema goes last.
+        let apart = [
+            "bench ",
+            "daemon drain",
+            "daemon quiet",
+            "daemon shutdown",
+            "demo",
+            "healthcheck",
+            "profile ",
+            "schedule run",
+            "migrate down",
+        ];
         let here = takes.filter(|name| !apart.iter().any(|other| name.starts_with(other)));
         let names: Vec<_> = here.chain(["migrate down".to_owned()]).collect();
         assert!(names.len() > 10, "{names:?}");

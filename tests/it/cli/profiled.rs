@@ -86,6 +86,62 @@ fn what_was_written_is_opened() {
 }
 
 #[test]
+fn a_daemon_with_tokens_wants_an_admins() {
+    use std::os::unix::fs::PermissionsExt;
+
+    support::run(async |db| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("token");
+        fs::write(&file, "tell_tale-admin-0123456789abcdef0123456789\n").expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+        let daemon = Daemon::start(&format!(
+            "[database]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = {file:?}\n[log]\nformat = \"json\"\n",
+            db.url()
+        ))
+        .await;
+        let url = format!("http://{}", daemon.admin().await);
+        let ran = profile(directory.path(), &["tasks", "--url", &url]).await;
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("401") && ran.stderr.contains("--token-file"),
+            "{}",
+            ran.stderr
+        );
+        let words = ["tasks", "--token-file", "token", "--url", &url];
+        let ran = profile(directory.path(), &words).await.done();
+        assert!(ran.stdout.contains("heartbeat"), "{}", ran.stdout);
+    });
+}
+
+/// Heap and trace, from the shell.
+#[test]
+fn memory_and_what_happened_when_are_fetched_as_well() {
+    support::run(async |db| {
+        let (daemon, url) = daemon(&db).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let heap = ["heap", "--format", "folded", "--file", "-", "--url", &url];
+        let ran = profile(directory.path(), &heap).await;
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("heap/activate"), "it says how: {}", ran.stderr);
+        let activate = "POST /debug/pprof/heap/activate HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n";
+        let answer = support::http::ask(daemon.admin().await, activate).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let grown =
+            ["heap", "--seconds", "1", "--format", "speedscope", "--file", "grown", "--url", &url];
+        let told = profile(directory.path(), &grown).await.done().stdout;
+        assert!(told.contains("wrote grown"), "{told}");
+        profile(directory.path(), &heap).await.done();
+
+        let trace = ["trace", "--seconds", "1", "--file", "trace.json", "--url", &url];
+        let told = profile(directory.path(), &trace).await.done().stdout;
+        assert!(told.contains("ui.perfetto.dev"), "{told}");
+        let written = fs::read(directory.path().join("trace.json")).expect("it is there");
+        let trace: serde_json::Value = serde_json::from_slice(&written).expect("JSON");
+        assert!(trace["traceEvents"].as_array().is_some_and(|events| !events.is_empty()));
+    });
+}
+
+#[test]
 fn what_goes_wrong_is_told_with_what_to_do() {
     support::run(async |db| {
         let (_daemon, url) = daemon(&db).await;
