@@ -182,69 +182,73 @@ async fn holder(session: &mut PgConnection) {
     .await;
 }
 
+/// What is typed, and what it is answered.
+fn calls() -> [(&'static [&'static str], Value); 12] {
+    [
+        (
+            &["queue", "set", "mail", "--concurrency", "2", "--for", "1h", "--reason", "slow"],
+            json!({ "queue": "mail", "changed": true }),
+        ),
+        (
+            &[
+                "queue",
+                "set",
+                "mail",
+                "--rate-limit",
+                "30/m burst 2",
+                "--until",
+                "2126-03-01T12:00:00Z",
+            ],
+            json!({ "queue": "mail", "changed": true }),
+        ),
+        (
+            &["queue", "drain", "mail", "--for", "2h", "--reason", "moves"],
+            json!({ "queue": "mail", "changed": true }),
+        ),
+        (
+            &["queue", "drain", "news", "--until", "2126-03-01T12:00:00Z"],
+            json!({ "queue": "news", "changed": true }),
+        ),
+        (
+            &["queue", "pause", "a", "--for", "1h"],
+            json!({ "queue": "a", "paused": true, "changed": true }),
+        ),
+        (
+            &["queue", "pause", "b", "--until", "2126-03-01T12:00:00Z"],
+            json!({ "queue": "b", "paused": true, "changed": true }),
+        ),
+        (&["queue", "unset", "news"], json!({ "queue": "news", "changed": false })),
+        (
+            &["queue", "unset", "mail", "--setting", "rate_limit", "--reason", "well"],
+            json!({ "queue": "mail", "changed": true }),
+        ),
+        (
+            &["daemon", "quiet", "7", "--reason", "slow"],
+            json!({ "id": "7", "wanted": "quiet", "changed": true }),
+        ),
+        (&["daemon", "quiet", "7"], json!({ "id": "7", "wanted": "quiet", "changed": false })),
+        (
+            &["daemon", "drain", "7", "--reason", "slow"],
+            json!({ "id": "7", "wanted": "drain", "changed": true }),
+        ),
+        (
+            &["daemon", "shutdown", "7", "--reason", "slow"],
+            json!({ "id": "7", "wanted": "shutdown", "changed": true }),
+        ),
+    ]
+}
+
 #[test]
 fn the_command_line_decides_the_same_and_notes_who() {
     support::run(async |db| {
         let mut session = db.connect().await;
         holder(&mut session).await;
-        let calls: [(&[&str], Value); 12] = [
-            (
-                &["queue", "set", "mail", "--concurrency", "2", "--for", "1h", "--reason", "slow"],
-                json!({ "queue": "mail", "changed": true }),
-            ),
-            (
-                &[
-                    "queue",
-                    "set",
-                    "mail",
-                    "--rate-limit",
-                    "30/m burst 2",
-                    "--until",
-                    "2126-03-01T12:00:00Z",
-                ],
-                json!({ "queue": "mail", "changed": true }),
-            ),
-            (
-                &["queue", "drain", "mail", "--for", "2h", "--reason", "moves"],
-                json!({ "queue": "mail", "changed": true }),
-            ),
-            (
-                &["queue", "drain", "news", "--until", "2126-03-01T12:00:00Z"],
-                json!({ "queue": "news", "changed": true }),
-            ),
-            (
-                &["queue", "pause", "a", "--for", "1h"],
-                json!({ "queue": "a", "paused": true, "changed": true }),
-            ),
-            (
-                &["queue", "pause", "b", "--until", "2126-03-01T12:00:00Z"],
-                json!({ "queue": "b", "paused": true, "changed": true }),
-            ),
-            (&["queue", "unset", "news"], json!({ "queue": "news", "changed": false })),
-            (
-                &["queue", "unset", "mail", "--setting", "rate_limit", "--reason", "well"],
-                json!({ "queue": "mail", "changed": true }),
-            ),
-            (
-                &["daemon", "quiet", "7", "--reason", "slow"],
-                json!({ "id": "7", "wanted": "quiet", "changed": true }),
-            ),
-            (&["daemon", "quiet", "7"], json!({ "id": "7", "wanted": "quiet", "changed": false })),
-            (
-                &["daemon", "drain", "7", "--reason", "slow"],
-                json!({ "id": "7", "wanted": "drain", "changed": true }),
-            ),
-            (
-                &["daemon", "shutdown", "7", "--reason", "slow"],
-                json!({ "id": "7", "wanted": "shutdown", "changed": true }),
-            ),
-        ];
-        for (arguments, said) in calls {
+        for (arguments, said) in calls() {
             let arguments: Vec<_> = arguments.iter().copied().chain(["--output", "json"]).collect();
             assert_eq!(legwork(&db, &arguments).await.done().json(), said, "{arguments:?}");
         }
         assert_eq!(rows(&mut session, DECIDED).await, ["mail concurrency 2 slow ends"]);
-        let paused = "SELECT name || ' ' || coalesce(pause_reason, '-') || ' ' || (paused_until > now()) FROM legwork.queue WHERE paused ORDER BY name";
+        let paused = "SELECT name || ' ' || coalesce(reason, '-') || ' ' || (paused_until > now()) FROM legwork.queue WHERE paused ORDER BY name";
         assert_eq!(
             rows(&mut session, paused).await,
             ["a - true", "b - true", "mail moves true", "news - true"]
