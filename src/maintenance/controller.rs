@@ -1,7 +1,7 @@
 //! What operators decide at run time, brought to this daemon: overrides of queues, the end of pauses, and what the
 //! daemon itself is told to do.
 //!
-//! It reads what stands in the database once a heartbeat interval, at once when it is notified, and when the next of it
+//! It reads what stands in the database once an interval, at once when it is notified, and when the next of it
 //! ends: so whoever decided may be gone, and the database's clock alone says what is past. What the daemon makes of it is
 //! `daemon`'s business.
 

@@ -18,6 +18,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Heartbeat intervals between two looks at what operators decided, beside those of notifications: an idle daemon
+/// is to send few statements.
+const CONTROL_INTERVALS: u32 = 3;
+
 impl Running {
     pub(super) fn start_listener(
         &self,
@@ -126,7 +130,7 @@ impl Running {
     ) {
         let overrides = self.told.overrides.clone();
         let told = maintenance::Told { overrides, obey, bell: bell.clone() };
-        let interval = settings.daemon.heartbeat_interval;
+        let interval = settings.daemon.heartbeat_interval * CONTROL_INTERVALS;
         let controller = Controller::new(Arc::clone(upkeep), leases.clone(), interval, told);
         let (controller, stop) = (Arc::new(Mutex::new(controller)), self.stop_cancelling.clone());
         let woken = Arc::clone(&self.told.controller);

@@ -16,8 +16,10 @@ const LITTLE: &str = "10";
 /// The longest that it may take; with the little, a quarter of a minute.
 const LIMIT: Duration = Duration::from_mins(15);
 
-/// What isn't asked: it may take as many seconds as it is asked for, or has no end.
-const LEFT_OUT: &str = "^(/debug/pprof/(profile|heap|allocs)|/api/v1/events)$";
+/// What isn't asked: what takes as many seconds as it is asked for or has no end, what ends the daemon, what the
+/// program can't write (NDJSON), and what only a receiver knows the URL of.
+const LEFT_OUT: &str = "^(/debug/pprof/(profile|heap|allocs|trace)|/debug/trace|/api/v1/events|/api/v1/shutdown\
+                        |/api/v1/daemons/[{]id[}]/(quiet|drain|shutdown)|/api/v1/jobs:batch|/api/v1/callbacks/[{]token[}])$";
 
 /// How it is asked. 503 is what a database is allowed to be.
 const SETTINGS: &str = r#"
