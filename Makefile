@@ -36,7 +36,7 @@ test-interop: ## Run the examples of every language that is at hand: producers a
 	@CARGO="$(CARGO)" scripts/test-interop.sh
 
 fuzz-api: export LEGWORK_TEST_FUZZ ?= 300
-fuzz-api: ## Ask a running daemon everything that its OpenAPI document allows, and what it forbids
+fuzz-api: ## Ask a running daemon whatever its OpenAPI document allows, and what it forbids
 	@scripts/need-postgres.sh
 	@scripts/need-schemathesis.sh $(TOOLS)
 	$(CARGO) test --test it api::fuzzed -- --nocapture
