@@ -153,6 +153,7 @@ pub(super) fn read(filter: &str) -> Result<EnvFilter, LogsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing::level_filters::LevelFilter;
 
     fn filter() -> (Filter, impl tracing::Subscriber) {
         use tracing_subscriber::{Layer, fmt, layer::SubscriberExt};
@@ -162,17 +163,20 @@ mod tests {
         (Filter::new(handle, "info"), subscriber)
     }
 
-    fn is_on() -> bool {
-        tracing::enabled!(tracing::Level::DEBUG)
+    /// Asked of the filter itself: what a place in the code has cached is all tests' together.
+    fn lets_through(filter: &Filter) -> LevelFilter {
+        let most = filter.handle.with_current(EnvFilter::max_level_hint);
+        most.expect("its subscriber is there").expect("it has a level")
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_asked_for_ends_in_what_is_configured_by_then() {
         let (filter, subscriber) = filter();
         let _hearing = tracing::subscriber::set_default(subscriber);
-        assert!(!is_on());
+        assert_eq!(lets_through(&filter), LevelFilter::INFO);
         let level = filter.ask("debug", Duration::from_mins(1)).expect("a filter");
-        assert!(is_on() && level.until > level.since && level.since.is_some(), "{level:?}");
+        assert_eq!(lets_through(&filter), LevelFilter::DEBUG);
+        assert!(level.until > level.since && level.since.is_some(), "{level:?}");
         assert_eq!((level.filter.as_str(), level.configured.as_str()), ("debug", "info"));
 
         // A reload in between doesn't take it away, and a wrong one changes nothing.
@@ -180,14 +184,14 @@ mod tests {
         assert!(filter.set("x=y=z").is_err() && filter.ask("[", Duration::from_secs(1)).is_err());
         tokio::time::advance(Duration::from_secs(59)).await;
         filter.revert_when_due();
-        assert!(is_on());
+        assert_eq!(lets_through(&filter), LevelFilter::DEBUG);
         tokio::time::advance(Duration::from_secs(1)).await;
         filter.revert_when_due();
-        assert!(!is_on() && !tracing::enabled!(tracing::Level::INFO));
+        assert_eq!(lets_through(&filter), LevelFilter::WARN);
         let level =
             Level { filter: "warn".into(), configured: "warn".into(), since: None, until: None };
         assert_eq!(filter.level(), level);
         filter.set("debug").expect("a filter");
-        assert!(is_on(), "and a reload changes it again");
+        assert_eq!(lets_through(&filter), LevelFilter::DEBUG, "a reload changes it again");
     }
 }
