@@ -13,7 +13,7 @@ use crate::{
 use std::{error::Error, time::Duration};
 
 /// How often it is looked for an operation that nobody goes on with.
-const LOOK_PAUSE: Duration = Duration::from_secs(30);
+const LOOK_PAUSE: Duration = Duration::from_secs(15);
 /// The rest between two batches, which take as long.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 

@@ -51,7 +51,7 @@ fn a_profile_is_fetched_and_written_where_it_is_wanted() {
         assert!(ran.stdout.lines().all(is_folded), "{}", ran.stdout);
 
         let tasks = profile(directory.path(), &["tasks", "--url", &url]).await.done().stdout;
-        assert!(tasks.contains("heartbeat"), "{tasks}");
+        assert!(tasks.contains("admin.accept"), "{tasks}");
         let format = ["tasks", "--format", "json", "--url", &url];
         let tasks = profile(directory.path(), &format).await.done().json();
         assert!(tasks["components"].is_array(), "{tasks}");
@@ -109,7 +109,7 @@ fn a_daemon_with_tokens_wants_an_admins() {
         );
         let words = ["tasks", "--token-file", "token", "--url", &url];
         let ran = profile(directory.path(), &words).await.done();
-        assert!(ran.stdout.contains("heartbeat"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("admin.accept"), "{}", ran.stdout);
     });
 }
 
@@ -174,9 +174,11 @@ fn what_goes_wrong_is_told_with_what_to_do() {
         let minute = ["profile", "cpu", "--seconds", "60", "--file", "-", "--url", &url];
         let mut first = command("", &minute).spawn().expect("it runs");
         support::eventually("the second is told", async || {
-            let ran =
-                profile(directory.path(), &["cpu", "--seconds", "1", "--file", "-", "--url", &url])
-                    .await;
+            let ran = profile(
+                directory.path(),
+                &["cpu", "--seconds", "1", "--format", "folded", "--file", "-", "--url", &url],
+            )
+            .await;
             ran.code == 75 && ran.stderr.contains("409")
         })
         .await;
