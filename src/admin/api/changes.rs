@@ -10,10 +10,10 @@ use super::{
     },
     asking::{Asking, Why},
     body::Said,
-    decisions::{ForAWhile, decide, end},
+    decisions::{ForAWhile, end, for_queue},
     job,
     query::{Asked, Nothing},
-    queue, refusal_of_change, shown,
+    refusal_of_change, shown,
 };
 use crate::{
     job::JobId,
@@ -197,14 +197,11 @@ pub(in crate::admin) async fn pause(
     asking: Asking,
     Said(ForAWhile { time, until, reason }): Said<ForAWhile>,
 ) -> Result<Response, Refusal> {
-    let name = queue(&name)?;
     let end = end(time.as_deref(), until.as_deref())?;
-    let asker = asking.because(reason)?;
-    let queue = name.to_string();
-    let changed = decide(&state, move |c| {
+    let done = for_queue(&state, &name, (asking, reason), move |c, name, asker| {
         async move { operations::pause_queue(c, &name, end, &asker).await }.boxed()
     });
-    let changed = changed.await?;
+    let (queue, changed) = done.await?;
     shown(&Switched { queue, paused: true, changed })
 }
 
@@ -222,12 +219,9 @@ pub(in crate::admin) async fn resume(
     asking: Asking,
     Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
-    let name = queue(&name)?;
-    let asker = asking.because(reason)?;
-    let queue = name.to_string();
-    let changed = super::ask(&state, move |c| {
+    let done = for_queue(&state, &name, (asking, reason), |c, name, asker| {
         async move { operations::resume_queue(c, &name, &asker).await }.boxed()
     });
-    let changed = changed.await?;
+    let (queue, changed) = done.await?;
     shown(&Switched { queue, paused: false, changed })
 }

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     config::{Amount, QueueOverride, out_of_bounds},
-    job::RateLimit,
+    job::{QueueName, RateLimit},
     postgres::{
         Wanted,
-        operations::{self, Connection, End, OperationError},
+        operations::{self, Asker, Connection, End, OperationError},
     },
 };
 use axum::{
@@ -160,12 +160,28 @@ fn settings(concurrency: Option<u32>, rate_limit: Option<&str>) -> Result<QueueO
     Ok(QueueOverride { concurrency, rate_limit: rate_limit.map(read).transpose()? })
 }
 
-pub(super) async fn decide<T>(
+async fn decide(
     state: &AdminState,
-    operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
-) -> Result<T, Refusal> {
+    operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<bool, OperationError>>,
+) -> Result<bool, Refusal> {
     let decided = state.sessions.within(operation).await;
     decided.map_err(|error| refusal_of_decision(&error))
+}
+
+/// Decides something for the queue of this name, for whoever asks, and says which it is and whether that changed anything.
+pub(super) async fn for_queue(
+    state: &AdminState,
+    name: &str,
+    (asking, reason): (Asking, Option<String>),
+    operation: impl for<'c> FnOnce(
+        &'c mut Connection,
+        QueueName,
+        Asker,
+    ) -> BoxFuture<'c, Result<bool, OperationError>>,
+) -> Result<(String, bool), Refusal> {
+    let (name, asker) = (queue(name)?, asking.because(reason)?);
+    let queue = name.to_string();
+    Ok((queue, decide(state, move |c| operation(c, name, asker)).await?))
 }
 
 /// Decide a queue's concurrency, its rate limit, or both, for every daemon
@@ -185,16 +201,13 @@ pub(in crate::admin) async fn override_queue(
     asking: Asking,
     Said(said): Said<Decision>,
 ) -> Result<Response, Refusal> {
-    let name = queue(&name)?;
     let Decision { concurrency, rate_limit, time, until, reason } = said;
     let decided = settings(concurrency, rate_limit.as_deref())?;
     let end = end(time.as_deref(), until.as_deref())?;
-    let asker = asking.because(reason)?;
-    let queue = name.to_string();
-    let changed = decide(&state, move |c| {
+    let done = for_queue(&state, &name, (asking, reason), move |c, name, asker| {
         async move { operations::override_queue(c, &name, decided, end, &asker).await }.boxed()
     });
-    let changed = changed.await?;
+    let (queue, changed) = done.await?;
     shown(&Decided { queue, changed })
 }
 
@@ -211,15 +224,12 @@ pub(in crate::admin) async fn reset(
     asking: Asking,
     Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
-    let name = queue(&name)?;
-    let asker = asking.because(reason)?;
-    let queue = name.to_string();
-    let changed = decide(&state, move |c| {
+    let done = for_queue(&state, &name, (asking, reason), move |c, name, asker| {
         let reset =
             async move { operations::reset_queue(c, &name, setting.as_deref(), &asker).await };
         reset.boxed()
     });
-    let changed = changed.await?;
+    let (queue, changed) = done.await?;
     shown(&Decided { queue, changed })
 }
 
@@ -238,14 +248,11 @@ pub(in crate::admin) async fn drain(
     asking: Asking,
     Said(ForAWhile { time, until, reason }): Said<ForAWhile>,
 ) -> Result<Response, Refusal> {
-    let name = queue(&name)?;
     let end = end(time.as_deref(), until.as_deref())?;
-    let asker = asking.because(reason)?;
-    let queue = name.to_string();
-    let changed = decide(&state, move |c| {
+    let done = for_queue(&state, &name, (asking, reason), move |c, name, asker| {
         async move { operations::drain_queue(c, &name, end, &asker).await }.boxed()
     });
-    let changed = changed.await?;
+    let (queue, changed) = done.await?;
     shown(&Decided { queue, changed })
 }
 

@@ -1,5 +1,7 @@
 //! Who asks for a change, and why: what is noted of it (`legwork.audit`).
 
+use sqlx::{Postgres, postgres::PgArguments, query::QueryScalar};
+
 /// Longest text of who it is, in bytes.
 pub const ACTOR_MAX_BYTES: usize = 256;
 
@@ -21,6 +23,15 @@ impl Asker {
     pub fn named(actor: &str) -> Self {
         let actor = actor[..actor.floor_char_boundary(ACTOR_MAX_BYTES)].to_owned();
         Self { actor: Some(actor), ..Self::default() }
+    }
+
+    /// The statement with who asks as its last three parameters, which most changes have there.
+    pub(super) fn asks<'q, T>(
+        &self,
+        statement: QueryScalar<'q, Postgres, T, PgArguments>,
+    ) -> QueryScalar<'q, Postgres, T, PgArguments> {
+        let Self { actor, reason, request_id, .. } = self.clone();
+        statement.bind(actor).bind(reason).bind(request_id)
     }
 }
 

@@ -136,11 +136,8 @@ pub async fn begin_bulk(
         .bind(filter(&bulk.filter).to_string())
         .bind(bulk.delay.map(interval))
         .bind(bulk.everything)
-        .bind(holder)
-        .bind(asker.actor.as_deref())
-        .bind(asker.reason.as_deref())
-        .bind(asker.request_id.as_deref())
-        .fetch_one(connection);
+        .bind(holder);
+    let statement = asker.asks(statement).fetch_one(connection);
     let json: String =
         traced("SELECT legwork.begin_bulk", statement).await.map_err(OperationError::BeginBulk)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)
@@ -182,13 +179,9 @@ pub async fn cancel_bulk(
     id: i64,
     asker: &Asker,
 ) -> Result<BulkOperation, OperationError> {
-    let statement = sqlx::query_scalar(include_str!("../sql/cancel_bulk.sql"))
-        .persistent(false)
-        .bind(id)
-        .bind(asker.actor.as_deref())
-        .bind(asker.reason.as_deref())
-        .bind(asker.request_id.as_deref())
-        .fetch_one(connection);
+    let statement =
+        sqlx::query_scalar(include_str!("../sql/cancel_bulk.sql")).persistent(false).bind(id);
+    let statement = asker.asks(statement).fetch_one(connection);
     let json: String = traced("SELECT legwork.cancel_bulk", statement)
         .await
         .map_err(OperationError::CancelBulk)?;

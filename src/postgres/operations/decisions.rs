@@ -45,11 +45,8 @@ pub async fn drain_queue(
         .persistent(false)
         .bind(queue.as_str())
         .bind(until)
-        .bind(seconds)
-        .bind(asker.actor.as_deref())
-        .bind(asker.reason.as_deref())
-        .bind(asker.request_id.as_deref())
-        .fetch_one(connection);
+        .bind(seconds);
+    let statement = asker.asks(statement).fetch_one(connection);
     traced("SELECT legwork.drain", statement).await.map_err(OperationError::PauseQueue)
 }
 
@@ -70,11 +67,8 @@ pub async fn override_queue(
         .bind(concurrency)
         .bind(decided.rate_limit.map(|limit| limit.to_string()))
         .bind(until)
-        .bind(seconds)
-        .bind(asker.actor.as_deref())
-        .bind(asker.reason.as_deref())
-        .bind(asker.request_id.as_deref())
-        .fetch_one(connection);
+        .bind(seconds);
+    let statement = asker.asks(statement).fetch_one(connection);
     traced("SELECT legwork.override_queue", statement).await.map_err(OperationError::OverrideQueue)
 }
 
@@ -88,11 +82,8 @@ pub async fn reset_queue(
     let statement = sqlx::query_scalar(include_str!("../sql/reset_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
-        .bind(setting)
-        .bind(asker.actor.as_deref())
-        .bind(asker.reason.as_deref())
-        .bind(asker.request_id.as_deref())
-        .fetch_one(connection);
+        .bind(setting);
+    let statement = asker.asks(statement).fetch_one(connection);
     traced("SELECT legwork.reset_queue", statement).await.map_err(OperationError::ResetQueue)
 }
 
@@ -106,11 +97,8 @@ pub async fn tell_daemon(
     let statement = sqlx::query_scalar(include_str!("../sql/tell_daemon.sql"))
         .persistent(false)
         .bind(id)
-        .bind(wanted.as_str())
-        .bind(asker.actor.as_deref())
-        .bind(asker.reason.as_deref())
-        .bind(asker.request_id.as_deref())
-        .fetch_one(connection);
+        .bind(wanted.as_str());
+    let statement = asker.asks(statement).fetch_one(connection);
     traced("SELECT legwork.tell_daemon", statement).await.map_err(OperationError::TellDaemon)
 }
 
@@ -126,10 +114,7 @@ pub async fn note(
         .persistent(false)
         .bind(action)
         .bind(target)
-        .bind(detail.to_string())
-        .bind(asker.actor.as_deref())
-        .bind(asker.reason.as_deref())
-        .bind(asker.request_id.as_deref())
-        .fetch_one(connection);
+        .bind(detail.to_string());
+    let statement = asker.asks(statement).fetch_one(connection);
     traced("SELECT legwork.note", statement).await.map(drop).map_err(OperationError::Note)
 }
