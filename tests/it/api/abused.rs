@@ -1,11 +1,11 @@
 //! What somebody who means harm, or a script that went wrong, does to the port by the hundred.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{ask, daemon, found, post, stop};
 use crate::statements::{end, execute, value};
@@ -13,6 +13,9 @@ use crate::support::{self, PATIENCE};
 
 /// Requests at once: as many as one address may have under way, with room for a probe.
 const AT_ONCE: usize = 48;
+
+/// How slowly a body dribbles: well within any limit between two bytes.
+const A_BYTE_EACH: Duration = Duration::from_millis(50);
 
 /// How many came of each.
 fn counted<T: Ord>(of: impl IntoIterator<Item = T>) -> BTreeMap<T, usize> {
@@ -85,8 +88,8 @@ fn a_body_that_dribbles_is_cut_and_changes_nothing() {
         let (mut read, mut write) = client.split();
         let dribble = async {
             loop {
-                // The daemon's clock decides when it is enough.
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                // No wait for a fact: how slowly it comes is the attack itself, and the daemon says when it is enough.
+                sleep(A_BYTE_EACH).await;
                 if write.write_all(b" ").await.is_err() {
                     std::future::pending::<()>().await;
                 }

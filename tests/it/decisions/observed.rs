@@ -7,6 +7,7 @@
 //! one that names no test, and one whose test doesn't mention what it is said to observe. What the
 //! tests observe is what a user sees: a row, a line, an exit code; not the parsed setting.
 
+mod canary;
 mod flags;
 mod keys;
 mod limits;

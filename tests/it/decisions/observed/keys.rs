@@ -10,7 +10,7 @@ use crate::cli::{command, finished};
 use crate::support::{self, Daemon, PATIENCE, TestDb};
 
 /// A file with this database and without an admin port, and the rest of it.
-fn file(db: &TestDb, rest: &str) -> String {
+pub(super) fn file(db: &TestDb, rest: &str) -> String {
     let log = if rest.contains("[log]") { "" } else { "[log]\nformat = 'json'\n" };
     let admin = if rest.contains("[admin]") { "" } else { "[admin]\nlisten = 'off'\n" };
     let database = if rest.contains("[database]") { "" } else { "[database]\n" };
@@ -42,7 +42,7 @@ async fn insert(pool: &PgPool, columns: &str, values: &str) -> i64 {
     value(pool, &insert).await
 }
 
-async fn stop(mut daemon: Daemon) {
+pub(super) async fn stop(mut daemon: Daemon) {
     daemon.signal(Signal::SIGTERM);
     let code = daemon.exit(PATIENCE).await.code();
     assert_eq!(code, Some(0), "{}", daemon.printed());
@@ -496,30 +496,5 @@ fn the_database_is_the_url_or_the_one_in_url_file_and_plaintext_is_allowed_or_no
         assert_eq!(run("plain", plain, &["config", "check"]).await, 78);
         let allowed = format!("{plain}allow_plaintext = true\n");
         assert_eq!(run("allowed", &allowed, &["config", "check"]).await, 0);
-    });
-}
-
-#[test]
-fn a_canary_goes_through_the_named_queue_at_each_interval() {
-    const DEFAULT: Duration = Duration::from_secs(30);
-    support::run(async |db| {
-        let rest = "[admin]\nlisten = '127.0.0.1:0'\n\
-            [canary]\nenabled = true\ninterval = '1s'\nqueue = 'second'\n\
-            [[queue]]\nname = 'first'\n[[queue]]\nname = 'second'\n";
-        let daemon = Daemon::start(&file(&db, rest)).await;
-        let arrived = async |least: f64| {
-            support::eventually("canaries arrive", async || {
-                let of_queue = ["queue=\"second\""];
-                daemon.metric("legwork_canary_roundtrip_seconds_count", &of_queue).await >= least
-            })
-            .await;
-        };
-        arrived(1.0).await;
-        let begun = tokio::time::Instant::now();
-        arrived(3.0).await;
-        assert!(begun.elapsed() < DEFAULT, "two came after {:?}", begun.elapsed());
-        let others = daemon.metric("legwork_jobs_claimed_total", &["queue=\"first\""]).await;
-        assert!(others < 1.0, "{others} in the other queue");
-        stop(daemon).await;
     });
 }

@@ -160,11 +160,11 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("canary.enabled", "pipeline::canary::without_it_nothing_is_sent_and_nothing_is_shown"),
     (
         "canary.interval",
-        "decisions::observed::keys::a_canary_goes_through_the_named_queue_at_each_interval",
+        "decisions::observed::canary::a_canary_goes_through_the_named_queue_at_each_interval",
     ),
     (
         "canary.queue",
-        "decisions::observed::keys::a_canary_goes_through_the_named_queue_at_each_interval",
+        "decisions::observed::canary::a_canary_goes_through_the_named_queue_at_each_interval",
     ),
     (
         "tracing.otlp_endpoint",
