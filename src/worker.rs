@@ -4,6 +4,7 @@
 //! the verdict, so "in flight" is one honest number per queue. Workers are long-lived and started
 //! on demand; ADR 0011 says why and what a burst costs.
 
+mod aside;
 mod handoff;
 mod pool;
 mod running;

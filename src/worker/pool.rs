@@ -1,6 +1,6 @@
 //! The workers of one queue: started when they are needed, each running one job after another.
 
-use super::{Assignment, Handoff, Running, Slot, Summons, running::Listed};
+use super::{Assignment, Handoff, Running, Slot, Summons, aside::step_aside, running::Listed};
 use crate::{
     completer::{Settled, Verdicts},
     executor::{AttemptLimits, Context, Handler, Stopped, execute},
@@ -193,7 +193,7 @@ impl Pool {
             if summons != Summons::Nobody {
                 // Whom we called lies where only this thread finds it. It goes before us, lest a handler that
                 // blocks the thread keep it, and with it every job behind it, from starting.
-                tokio::task::yield_now().await;
+                step_aside().await;
             }
             self.run(job, slot).await;
         }
