@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     task::{JoinError, spawn_blocking},
     time::{Instant, sleep},
 };
@@ -52,6 +52,9 @@ pub enum HeapError {
     /// Nothing is sampled.
     #[error("allocations aren't sampled at the moment")]
     Inactive,
+    /// What was sampled at the beginning isn't there any more.
+    #[error("what was sampled was thrown away meanwhile, by deactivate: ask again")]
+    Forgotten,
     /// One is being taken.
     #[error("somebody else takes a heap profile of this process at the moment")]
     Busy,
@@ -76,7 +79,7 @@ pub fn activate() -> Result<(), heap::Refused> {
     heap::set_active(true)
 }
 
-/// Samples no more, and gives back the memory of what was sampled.
+/// Samples no more; what was sampled until now is in no profile any more, though jemalloc keeps its memory.
 pub fn deactivate() -> Result<(), heap::Refused> {
     heap::set_active(false)?;
     FORGOTTEN.fetch_add(1, Ordering::Relaxed);
@@ -85,20 +88,34 @@ pub fn deactivate() -> Result<(), heap::Refused> {
 
 /// What was sampled until now; over some time, what that time added and took away.
 pub async fn take(view: View, over: Option<Duration>) -> Result<Profile, HeapError> {
-    let _turn = TURN.try_acquire().map_err(|_| HeapError::Busy)?;
+    // First, whether it could be at all: who can have none isn't told to try later.
+    heap::armed()?;
+    let mut turn = TURN.try_acquire().map_err(|_| HeapError::Busy)?;
     let forgotten = FORGOTTEN.load(Ordering::Relaxed);
     let began = Instant::now();
     let mut before = None;
     if let Some(length) = over {
-        before = Some(spawn_blocking(now).await??);
+        let (first, own) = keeping(turn, now).await?;
+        (before, turn) = (Some(first?), own);
         sleep(length).await;
     }
-    let after = spawn_blocking(now).await??;
+    let (after, turn) = keeping(turn, now).await?;
+    let after = after?;
     if FORGOTTEN.load(Ordering::Relaxed) != forgotten {
-        return Err(HeapError::Inactive);
+        return Err(if heap::is_active()? { HeapError::Forgotten } else { HeapError::Inactive });
     }
     let duration = over.map_or(Duration::ZERO, |_| began.elapsed());
-    Ok(spawn_blocking(move || profile(view, before.as_ref(), &after, duration)).await?)
+    let (profile, _turn) =
+        keeping(turn, move || profile(view, before.as_ref(), &after, duration)).await?;
+    Ok(profile)
+}
+
+/// Does it elsewhere, and keeps the turn until it is done, also where nobody waits for it any more.
+async fn keeping<T: Send + 'static>(
+    turn: SemaphorePermit<'static>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<(T, SemaphorePermit<'static>), JoinError> {
+    spawn_blocking(move || (work(), turn)).await
 }
 
 fn now() -> Result<Dump, HeapError> {
@@ -137,4 +154,16 @@ fn profile(view: View, before: Option<&Dump>, after: &Dump, duration: Duration) 
     };
     callers::leave_out_the_allocator(&mut profile);
     profile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_can_have_no_profile_is_told_so_and_not_that_another_takes_one() {
+        let _turn = TURN.acquire().await.unwrap();
+        let refused = take(View::Kept, None).await.unwrap_err();
+        assert!(matches!(refused, HeapError::Refused(heap::Refused::Elsewhere)), "{refused}");
+    }
 }

@@ -116,7 +116,8 @@ pub fn figures() -> Option<Figures> {
     })
 }
 
-fn armed() -> Result<(), Refused> {
+/// Whether there could be a profile at all.
+pub fn armed() -> Result<(), Refused> {
     if MALLCTL.get().is_none() {
         return Err(Refused::Elsewhere);
     }

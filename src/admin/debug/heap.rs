@@ -143,7 +143,7 @@ pub(in crate::admin) async fn activate(
         heap::is_active().map_err(|error| refusal(&error.into(), &state, &headers))?;
         return Err(Problem::HeapInactive.because(SWITCHED_OFF));
     }
-    heap::activate().map_err(|error| refusal(&error.into(), &state, &headers))?;
+    switched(heap::activate, &state, &headers).await?;
     Ok(text_of(
         "heap profiling is active: /debug/pprof/heap shows what is allocated from now on\n".into(),
     ))
@@ -158,8 +158,18 @@ pub(in crate::admin) async fn deactivate(
     State(state): State<AdminState>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    heap::deactivate().map_err(|error| refusal(&error.into(), &state, &headers))?;
+    switched(heap::deactivate, &state, &headers).await?;
     Ok(text_of("heap profiling is armed: nothing is sampled, and what was is forgotten\n".into()))
+}
+
+/// Elsewhere than on the task that every connection is served by: jemalloc lets nobody in while it writes a profile.
+async fn switched(
+    switch: fn() -> Result<(), Refused>,
+    state: &AdminState,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    let switched = spawn_blocking(switch).await.map_err(|_| Problem::ProfileFailed)?;
+    switched.map_err(|error| refusal(&error.into(), state, headers))
 }
 
 const SWITCHED_OFF: &str = "profiling.heap is \"off\": set it to \"armed\" or \"on\" and have the configuration \
@@ -179,6 +189,7 @@ fn refusal(error: &HeapError, state: &AdminState, headers: &HeaderMap) -> Refusa
             return Problem::HeapInactive.because(how_to_activate(state, headers));
         }
         HeapError::Busy => Problem::ProfileUnderWay,
+        HeapError::Forgotten => return Problem::ProfileUnderWay.because(error.to_string()),
         HeapError::Refused(Refused::Elsewhere | Refused::Unarmed) => Problem::NoProfiles,
         HeapError::Refused(Refused::System(_)) | HeapError::Dump(_) | HeapError::Broke(_) => {
             Problem::ProfileFailed
