@@ -86,20 +86,20 @@ fn since(millis: u64) -> Duration {
 
 impl Default for Whereabouts {
     fn default() -> Self {
+        Self::on(Track::default())
+    }
+}
+
+impl Whereabouts {
+    pub(super) fn on(track: Track) -> Self {
         Self {
             place: AtomicU64::new(word(WaitPoint::Unnamed, coarse_millis())),
             detail: AtomicU64::new(0),
             polled: AtomicU64::new(0),
             job: AtomicI64::new(0),
             last_error: Mutex::default(),
-            track: Track::default(),
+            track,
         }
-    }
-}
-
-impl Whereabouts {
-    pub(super) fn on(track: Track) -> Self {
-        Self { track, ..Self::default() }
     }
 
     /// Where it waits, if it has told.

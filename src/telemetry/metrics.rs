@@ -225,8 +225,10 @@ impl Metrics {
         self.runtime.show(&self.registry);
         allocator::show(&self.registry, sys::heap::figures());
         process::show(&self.registry);
+        let page = self.registry.render(format);
+        // Behind the page, which has their last counts.
         self.names().forget(&self.registry);
-        self.registry.render(format)
+        page
     }
 
     /// Measures the event loop's lag until `cancel`. Calls `went_round` each time.

@@ -360,11 +360,15 @@ fn what_the_configuration_has_no_more_leaves_the_page_once_nobody_counts_under_i
     held.finished(AttemptEnd::Completed, 1);
     metrics.serve(&[&default], &[&new]);
     metrics.job(&default, &new);
+    assert!(metrics.render().contains("queue=\"default\",kind=\"old\""), "its last counts are told");
     let page = metrics.render();
     assert!(page.contains("{queue=\"mail\",kind=\"old\",outcome=\"completed\"} 1\n"), "{page}");
     assert!(page.contains("limiter=\"kind:old\""), "somebody waits for it");
     assert!(!page.contains("queue=\"default\",kind=\"old\""), "{page}");
+    held.finished(AttemptEnd::Completed, 1);
     drop((held, limiter));
+    let page = metrics.render();
+    assert!(page.contains("{queue=\"mail\",kind=\"old\",outcome=\"completed\"} 2\n"), "{page}");
     let page = metrics.render();
     assert!(!page.contains("mail") && !page.contains("old\""), "{page}");
     assert!(page.contains("queue=\"default\",kind=\"new\""), "{page}");
