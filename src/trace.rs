@@ -32,9 +32,16 @@ pub struct Trace {
     tasks: Vec<Known>,
     /// The jobs whose handlers ran when it began.
     running: Vec<Subject>,
+    /// Nobody else takes one while this is kept.
+    _turn: recorder::Turn,
 }
 
 impl Trace {
+    /// Until when it can be said what went on: its end, or the first event that found no place.
+    fn seen_until(&self) -> u64 {
+        self.span.1.min(self.lost_from)
+    }
+
     /// With the tasks whose names are known, and the jobs whose handlers ran when it began.
     #[must_use]
     pub fn of(self, tasks: Vec<Known>, running: Vec<Subject>) -> Self {

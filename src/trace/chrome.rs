@@ -207,7 +207,11 @@ impl<Out: Write> Page<'_, Out> {
     fn course(&mut self, course: &jobs::Course<'_>) -> io::Result<()> {
         let jobs::Course { job, steps } = course;
         let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return Ok(()) };
-        let ended = if last.phase == Phase::Flushed { last.at } else { self.trace.span.1 };
+        let ended = if last.phase == Phase::Flushed {
+            last.at
+        } else {
+            self.trace.seen_until().max(last.at)
+        };
         let id = format!("{}.{}", job.job, job.token);
         let line = |name, ph, at, args| {
             let (ts, cat, id) = (Some(at), Some("job"), Some(id.clone()));

@@ -71,9 +71,20 @@ pub struct UnderWay;
 /// A trace that is being taken; whoever drops it has none, and nothing is kept any more.
 #[derive(Debug)]
 pub struct Recording {
-    recorder: Arc<Recorder>,
+    turn: Turn,
     began: u64,
     since: Instant,
+}
+
+/// Whose turn it is, until the trace that was taken is gone: what is kept of one is kept of one at a time.
+#[derive(Debug)]
+pub(super) struct Turn(Arc<Recorder>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.0.is_taken.store(false, Release);
+    }
 }
 
 impl Default for Recorder {
@@ -101,9 +112,9 @@ impl Recorder {
         for shard in &self.shards {
             lock(shard).is_open = true;
         }
-        let (recorder, began, since) = (Arc::clone(self), self.now(), Instant::now());
+        let (turn, began, since) = (Turn(Arc::clone(self)), self.now(), Instant::now());
         self.is_on.store(true, Relaxed);
-        Ok(Recording { recorder, began, since })
+        Ok(Recording { turn, began, since })
     }
 
     /// Whether somebody takes a trace: the one look that everybody pays for.
@@ -187,24 +198,18 @@ impl Recording {
 
     /// Ends it.
     pub fn end(self) -> Trace {
-        let ended = self.recorder.now();
-        let threads = self.recorder.stop();
-        let asked = self.recorder.asked.load(Relaxed);
+        let recorder = &self.turn.0;
+        let ended = recorder.now();
+        let threads = recorder.stop();
         Trace {
             span: (self.began, ended),
-            lost: asked.saturating_sub(EVENTS_MAX),
-            lost_from: self.recorder.lost_from.load(Relaxed),
+            lost: recorder.asked.load(Relaxed).saturating_sub(EVENTS_MAX),
+            lost_from: recorder.lost_from.load(Relaxed),
             threads,
+            _turn: self.turn,
             tasks: Vec::new(),
             running: Vec::new(),
         }
-    }
-}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        self.recorder.stop();
-        self.recorder.is_taken.store(false, Release);
     }
 }
 

@@ -44,7 +44,7 @@ struct Turn {
 
 /// Every task's name, and its waits in their order.
 pub(super) fn waits(trace: &Trace) -> (BTreeMap<u64, Arc<str>>, Vec<Wait>) {
-    let (began, ended) = trace.span;
+    let (began, ended) = (trace.span.0, trace.seen_until());
     let mut names: BTreeMap<_, _> =
         trace.tasks.iter().map(|known| (known.task, Arc::clone(&known.name))).collect();
     let mut turns: BTreeMap<u64, Vec<Turn>> = BTreeMap::new();
