@@ -69,14 +69,15 @@ impl Endpoint {
     /// Asks, and takes the whole answer.
     pub(super) async fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
         match timeout(question.within, self.exchange(question)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(error.context(NotReady::unanswered(&self.authority))),
+            Ok(answered) => answered,
             Err(_elapsed) => Err(NotReady::late(&self.authority, question.within.as_secs()).into()),
         }
     }
 
     async fn exchange(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
-        let mut stream = TcpStream::connect(&self.address).await.context("couldn't connect")?;
+        let unanswered = || NotReady::unanswered(&self.authority);
+        let connected = TcpStream::connect(&self.address).await.context("couldn't connect");
+        let mut stream = connected.with_context(unanswered)?;
         let token = question.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         // Of HTTP/1.0 no answer is chunked: it ends where the stream does.
         let request = format!(
@@ -85,14 +86,19 @@ impl Endpoint {
             self.host(),
             token.unwrap_or_default(),
         );
-        stream.write_all(request.as_bytes()).await.context("couldn't send the request")?;
+        let sent = stream.write_all(request.as_bytes()).await.context("couldn't send the request");
+        sent.with_context(unanswered)?;
         let mut bytes = Vec::new();
         let read = stream.take(question.most_bytes + 1).read_to_end(&mut bytes).await;
-        read.context("couldn't read the answer")?;
+        read.context("couldn't read the answer").with_context(unanswered)?;
         if u64::try_from(bytes.len()).is_ok_and(|length| length > question.most_bytes) {
             bail!("the answer is longer than {} bytes", question.most_bytes);
         }
-        parse(&bytes)
+        let answer = parse(&bytes).with_context(unanswered)?;
+        if answer.is_cut_short {
+            bail!("the answer of {} was cut short", self.authority);
+        }
+        Ok(answer)
     }
 
     /// What the daemon is asked as: without the zone of an address, which is this machine's alone.
@@ -133,6 +139,8 @@ pub(super) struct Question<'a> {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
+    /// Whether less came than the head announced.
+    pub(super) is_cut_short: bool,
 }
 
 impl Answer {
@@ -152,7 +160,11 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Answer> {
         _ => None,
     };
     let Some(status) = status else { bail!("the answer isn't HTTP") };
-    Ok(Answer { status, body: body.to_owned() })
+    let announced = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = announced.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = lengths.find_map(|(_, length)| length.trim().parse::<usize>().ok());
+    let is_cut_short = length.is_some_and(|length| body.len() < length);
+    Ok(Answer { status, body: body.to_owned(), is_cut_short })
 }
 
 #[cfg(test)]
@@ -200,8 +212,16 @@ mod tests {
     #[case::ill(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", Some((503, "")))]
     #[case::another_protocol(b"SSH-2.0-OpenSSH\r\n\r\n", None)]
     #[case::cut(b"HTTP/1.1 200", None)]
+    #[case::whole(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n", Some((200, "ok\n")))]
     fn an_answer_is_status_and_body(#[case] bytes: &[u8], #[case] expected: Option<(u16, &str)>) {
-        let answer = parse(bytes).ok().map(|answer| (answer.status, answer.text()));
+        let parsed = parse(bytes);
+        assert!(!parsed.as_ref().is_ok_and(|answer| answer.is_cut_short));
+        let answer = parsed.ok().map(|answer| (answer.status, answer.text()));
         assert_eq!(answer, expected.map(|(status, body)| (status, body.to_owned())));
+    }
+    #[test]
+    fn an_answer_of_which_less_came_than_announced_is_cut_short() {
+        let cut = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok\n").expect("an answer");
+        assert!(cut.is_cut_short);
     }
 }

@@ -10,7 +10,7 @@ use super::{
     ProfileCommand, Wanted,
     place::{Done, Place},
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use std::{
     fs,
     io::{self, IsTerminal as _, Write as _},
@@ -48,6 +48,10 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
     };
     if answer.status != 200 {
         return Err(refused(&wanted.route, &answer).into());
+    }
+    // A trace comes in pieces, of which nothing announces how many there are.
+    if wanted.what == "trace" && !answer.body.trim_ascii_end().ends_with(b"}") {
+        bail!("the trace was cut short: the daemon ended, or was too busy to write it");
     }
     let Some(file) = wanted.place.write(&answer.body)? else { return Ok(()) };
     let Wanted { what, format, .. } = wanted;
@@ -136,7 +140,7 @@ mod tests {
     #[case::text(b"one runs\n", "one runs")]
     #[case::nothing(b"", "")]
     fn a_refusal_is_told_in_the_daemons_words(#[case] body: &[u8], #[case] said: &str) {
-        let answer = Answer { status: 409, body: body.to_owned() };
+        let answer = Answer { status: 409, body: body.to_owned(), is_cut_short: false };
         assert_eq!(refused("/x", &answer).said, said);
     }
 }

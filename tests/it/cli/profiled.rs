@@ -49,6 +49,7 @@ fn a_profile_is_fetched_and_written_where_it_is_wanted() {
         let ran = profile(directory.path(), &[&cpu[..], &folded].concat()).await.done();
         let is_folded = |line: &str| line.rsplit_once(' ').is_some();
         assert!(ran.stdout.lines().all(is_folded), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("wrote "), "the profile alone: {}", ran.stdout);
 
         let tasks = profile(directory.path(), &["tasks", "--url", &url]).await.done().stdout;
         assert!(tasks.contains("admin.accept"), "{tasks}");
