@@ -67,7 +67,7 @@ BEGIN
                 'EXECUTE ON FUNCTION legwork.job_version, legwork.queue_version']),
             ('legwork_operator', 'legwork.audit', ARRAY[
                 'EXECUTE ON FUNCTION legwork.asked_by, legwork.try_bulk, legwork.begin_bulk, legwork.step_bulk, '
-                    'legwork.cancel_bulk, legwork.fail_bulk, legwork.unchanged_job, legwork.unchanged_queue']),
+                    'legwork.cancel_bulk, legwork.unchanged_job, legwork.unchanged_queue']),
             ('legwork_daemon', 'legwork.override', ARRAY[
                 'SELECT ON legwork.override',
                 'EXECUTE ON FUNCTION legwork.override_queue, legwork.reset_queue, legwork.end_overrides, legwork.tell_daemon']),

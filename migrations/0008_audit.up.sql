@@ -167,8 +167,13 @@ BEGIN
         WHEN jsonb_typeof(kept) <> 'object' OR kept - known <> '{}'
             THEN 'a filter is an object of ' || array_to_string(known, ', ')
         WHEN octet_length(kept::text) > 8192 THEN 'a filter has at most 8 KiB'
-        WHEN kept ? 'payload' AND jsonb_typeof(kept -> 'payload') <> 'object'
+        WHEN EXISTS (SELECT FROM jsonb_each(kept) AS m WHERE m.value = 'null')
+            THEN 'a member of a filter that is null narrows nothing: leave it out'
+        WHEN kept ? 'payload' AND (jsonb_typeof(kept -> 'payload') <> 'object' OR kept -> 'payload' = '{}')
             THEN 'payload is an object of places and texts'
+        WHEN kept ->> 'state' NOT IN
+                ('scheduled', 'available', 'running', 'retryable', 'completed', 'cancelled', 'discarded')
+            THEN 'the states are scheduled, available, running, retryable, completed, cancelled and discarded'
         WHEN kept = '{}' AND everything IS NOT TRUE THEN 'an empty filter is about every job, and all has to be said'
         WHEN (action = 'snooze') <> (delay IS NOT NULL) OR delay <= interval '0'
             THEN 'snooze takes a time above zero, and nothing else takes one'
@@ -199,12 +204,16 @@ BEGIN
 END
 $function$;
 
--- An operation, as people see it.
+-- An operation, as people see it. Who may not read payloads sees the places that its filter compares, and not with what.
 CREATE FUNCTION legwork.shown_operation(o legwork.operation) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, legwork, pg_temp
 AS $function$
-    SELECT jsonb_build_object('id', o.id, 'action', o.action, 'filter', o.filter,
+    SELECT jsonb_build_object('id', o.id, 'action', o.action, 'filter',
+        CASE WHEN o.filter ? 'payload' AND NOT has_column_privilege(session_user, 'legwork.jobs', 'payload', 'SELECT')
+            THEN o.filter || jsonb_build_object('payload', (
+                SELECT jsonb_object_agg(p, NULL) FROM jsonb_object_keys(o.filter -> 'payload') AS p))
+            ELSE o.filter END,
         'for_seconds', extract(epoch FROM o.delay), 'state', o.state,
         'begun_at', to_char(o.begun_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
         'ended_at', to_char(o.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -302,14 +311,17 @@ BEGIN
             PERFORM legwork.snooze_one(change_in_bulk.job, o.delay, NULL, false);
             result := 'snoozed';
         ELSE
+            -- A finished job isn't locked before, and a producer may be about to commit one with its key.
             BEGIN
                 result := legwork.retry_one(change_in_bulk.job, NULL, false);
             EXCEPTION
                 WHEN unique_violation THEN result := 'unique_key_taken';
                 WHEN no_data_found THEN result := 'not_found';
+                WHEN lock_not_available THEN result := 'locked';
+                WHEN object_not_in_prerequisite_state THEN result := 'running';
             END;
     END CASE;
-    changed := result NOT IN ('already_in_line', 'unique_key_taken', 'not_found');
+    changed := result NOT IN ('already_in_line', 'unique_key_taken', 'not_found', 'locked', 'running');
 END
 $function$;
 
@@ -346,6 +358,8 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         free := ARRAY(SELECT j.id FROM legwork.job j WHERE j.id = ANY (batch.ids) ORDER BY j.id FOR UPDATE SKIP LOCKED);
     END;
+    -- For what else somebody holds: a batch of them is not to wait for longer than a statement may.
+    PERFORM set_config('lock_timeout', '10ms', true);
     FOR one IN SELECT i FROM unnest(batch.ids) AS i ORDER BY i LOOP
         IF one = ANY (free) OR NOT EXISTS (SELECT FROM legwork.job j WHERE j.id = one) THEN
             SELECT * INTO became FROM legwork.change_in_bulk(o, one);
@@ -504,7 +518,7 @@ COMMENT ON FUNCTION legwork.end_bulk(bigint, text, text) IS 'Ends an operation, 
 COMMENT ON FUNCTION legwork.change_in_bulk(legwork.operation, bigint) IS 'Changes one job of an operation. For step_bulk().';
 COMMENT ON FUNCTION legwork.step_bulk(bigint, bigint) IS 'Does the next batch of an operation. For daemons, and whoever began it.';
 COMMENT ON FUNCTION legwork.cancel_bulk(bigint, text) IS 'Ends an operation before its time. For operators.';
-COMMENT ON FUNCTION legwork.fail_bulk(bigint, text) IS 'Ends an operation that the database refuses to go on with. For daemons, and whoever began it.';
+COMMENT ON FUNCTION legwork.fail_bulk(bigint, text) IS 'Ends an operation that the database refuses to go on with. For daemons.';
 COMMENT ON FUNCTION legwork.job_version(bigint) IS 'What changes when a job does. For the API''s entity tags.';
 COMMENT ON FUNCTION legwork.queue_version(text) IS 'What changes when a queue is paused or resumed. For the API''s entity tags.';
 COMMENT ON FUNCTION legwork.unchanged_job(bigint, text[]) IS 'Locks a job and says whether it has one of these versions. For changes by If-Match.';

@@ -31,7 +31,7 @@ pub async fn go_on(upkeep: &Upkeep, leases: &Leases) -> Result<Duration, DbError
             "an operation on many jobs is done"
         ),
         // It would be refused again, and every operation behind it would wait.
-        Err(error) if error.blames_the_rows() => {
+        Err(error) if error.comes_again() => {
             let told = error.source().and_then(said).map(|said| said.message);
             let why = told.unwrap_or_else(|| error.to_string());
             upkeep.fail_operation(operation, why).await?;

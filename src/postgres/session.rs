@@ -88,6 +88,12 @@ impl DbError {
             })
     }
 
+    /// Whether the same statement, sent again, is likely to fail again: for who would otherwise try it for ever, before
+    /// everything else that waits.
+    pub fn comes_again(&self) -> bool {
+        self.blames_the_rows() || (self.may_be_a_row_or_the_moment() && !self.was_ended())
+    }
+
     /// Whether it may be one row or all of them, and an hour from now neither: what waits for a lock
     /// or takes too long, what lacks a right, a table or a function, perhaps in somebody's trigger, and
     /// what another server or a file says to such a trigger.

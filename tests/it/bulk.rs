@@ -211,6 +211,11 @@ fn what_can_not_be_meant_is_refused_and_who_may_not_read_payloads_filters_by_non
             ("'cancel', '{}'", "all has to be said"),
             ("'cancel', '{\"quue\": \"mail\"}'", "a filter is an object of queue"),
             ("'cancel', '{\"payload\": \"x\"}'", "places and texts"),
+            ("'cancel', '{\"payload\": {}}'", "places and texts"),
+            // As of a variable that nobody filled.
+            ("'discard', jsonb_build_object('queue', NULL)", "narrows nothing"),
+            ("'discard', '{\"created_after_ago\": null}'", "narrows nothing"),
+            ("'discard', '{\"state\": \"waiting\"}'", "the states are"),
             ("'cancel', '{\"queue\": \"mail\"}', '1 h'", "nothing else takes one"),
             ("'snooze', '{\"queue\": \"mail\"}'", "snooze takes a time"),
             ("'snooze', '{\"queue\": \"mail\"}', '-1 h'", "above zero"),

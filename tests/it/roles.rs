@@ -130,7 +130,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("SELECT legwork.try_bulk('cancel', '{}', everything => true)",          "daemon operator"),
     ("SELECT legwork.begin_bulk('cancel', '{\"queue\": \"none\"}')",         "daemon operator"),
     ("SELECT legwork.end_bulk(1, 'done', NULL)",                             ""),
-    ("SELECT legwork.fail_bulk(0, 'why')",                                   "daemon operator"),
+    ("SELECT legwork.fail_bulk(0, 'why')",                                   "daemon"),
     ("SELECT filter FROM legwork.operation",                                 "daemon"),
     ("SELECT id, state, changed FROM legwork.operation",                     "daemon read"),
     ("UPDATE legwork.operation SET state = 'done'",                          ""),

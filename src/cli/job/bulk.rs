@@ -12,7 +12,7 @@ use super::{
 use crate::postgres::operations::{
     self, Action, Asker, Bulk, BulkOperation, Limit, OperationState, Trial,
 };
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     time::Duration,
@@ -50,7 +50,7 @@ pub(super) async fn change(
             let mut session = context.connect(Limit::Statement).await?;
             session.within(async |c| operations::cancel_bulk(c, begun.id, asker).await).await?
         }
-        ended => ended?,
+        ended => ended.with_context(|| goes_on(begun.id))?,
     };
     context.output.show_done(&ended, told);
     match ended.state {
@@ -63,6 +63,14 @@ pub(super) async fn change(
         }
         OperationState::Running | OperationState::Done => Ok(()),
     }
+}
+
+/// What whoever sees an error has to know: that there is an error stops nothing.
+fn goes_on(operation: i64) -> String {
+    format!(
+        "operation {operation} goes on without this command, a daemon does the rest; SELECT legwork.cancel_bulk({operation}), or \
+         DELETE /api/v1/operations/{operation}, ends it"
+    )
 }
 
 /// A signal came while batches were done.

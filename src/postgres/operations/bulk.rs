@@ -150,6 +150,7 @@ pub async fn step_bulk(
     holder: i64,
 ) -> Result<BulkOperation, OperationError> {
     let json: String = sqlx::query_scalar(include_str!("../sql/step_bulk.sql"))
+        .persistent(false)
         .bind(id)
         .bind(holder)
         .fetch_one(connection)

@@ -1,5 +1,6 @@
 //! Many jobs are changed over HTTP, in batches that a daemon does, whichever lives.
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{Answer, ask, daemon, found, get, post, stop};
@@ -136,17 +137,20 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
     });
 }
 
-#[test]
-fn a_batch_that_the_database_refuses_ends_its_operation_and_says_why() {
+#[rstest]
+#[case::what_a_trigger_raises("P0001")]
+// It would keep every operation behind it from being gone on with.
+#[case::a_right_that_is_missing("42501")]
+fn a_batch_that_the_database_refuses_ends_its_operation_and_says_why(#[case] code: &str) {
     support::run(async |db| {
         let mut session = db.connect().await;
-        execute(
-            &mut session,
+        let refuses = format!(
             "INSERT INTO legwork.job (kind) VALUES ('waits');
-             CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
-             CREATE TRIGGER no BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.no()",
-        )
-        .await;
+             CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 RAISE 'not this one' USING ERRCODE = '{code}'; END $$;
+             CREATE TRIGGER no BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.no()"
+        );
+        execute(&mut session, &refuses).await;
         let daemon = daemon(&db.url(), "").await;
         let begun_at = begun(&post(&daemon, BULK, r#"{"action": "cancel", "all": true}"#).await);
         let told = ended(&daemon, &begun_at).await;
