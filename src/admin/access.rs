@@ -94,9 +94,12 @@ impl Access {
         Self { tokens, guesses: Arc::default(), forgers: Arc::default() }
     }
 
-    /// Told when there are other tokens than before.
+    /// Told when there are other tokens than now.
     pub(super) fn tokens(&self) -> watch::Receiver<AdminTokens> {
-        self.tokens.clone()
+        let mut tokens = self.tokens.clone();
+        // What this one has never looked at isn't news to whoever comes today.
+        tokens.mark_unchanged();
+        tokens
     }
 
     /// Whether other machines can ask for more than health and metrics.

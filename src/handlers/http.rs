@@ -29,7 +29,10 @@ use answer::Answer;
 use circuit::{Circuit, Sign, Ticket};
 use client::Connections;
 use failure::Failure;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use tokio::time::Instant;
 
 /// Sends every job of a kind to one URL.
@@ -73,7 +76,9 @@ impl Http {
         };
         match &self.settings.callback {
             Some(callback) => self.attempt_with(callback, context, ticket).await,
-            None => self.outcome(self.request(context, ticket, None).await),
+            None => {
+                self.outcome(self.request(context, ticket, None, &AtomicBool::new(false)).await)
+            }
         }
     }
 
@@ -84,14 +89,16 @@ impl Http {
         }
     }
 
-    /// Sends it, with the URL to call back where there is one, and tells how that ended.
+    /// Sends it, with the URL to call back where there is one, and tells how that ended: where `is_called` says that the
+    /// receiver has called back, it is well, also if it is left before its answer.
     async fn request(
         &self,
         context: &Context,
         ticket: Ticket,
         callback: Option<String>,
+        is_called: &AtomicBool,
     ) -> Result<Answer, Failure> {
-        let mut exchange = Exchange::begin(self, context, ticket);
+        let mut exchange = Exchange::begin(self, context, ticket, is_called);
         let answer = self.exchange(context, callback, exchange.span.as_ref()).await;
         exchange.end = Some(match &answer {
             Ok(answer) => (RequestEnd::Status(answer.status()), answer.sign()),
@@ -141,18 +148,27 @@ struct Exchange<'a> {
     context: &'a Context,
     began: Instant,
     ticket: Option<Ticket>,
+    is_called: &'a AtomicBool,
     end: Option<(RequestEnd, Sign)>,
     span: Option<CallSpan>,
 }
 
 impl<'a> Exchange<'a> {
-    fn begin(http: &'a Http, context: &'a Context, ticket: Ticket) -> Self {
+    fn begin(
+        http: &'a Http,
+        context: &'a Context,
+        ticket: Ticket,
+        is_called: &'a AtomicBool,
+    ) -> Self {
         let (began, span) = (Instant::now(), http.span(context));
-        Self { http, context, began, ticket: Some(ticket), end: None, span }
+        Self { http, context, began, ticket: Some(ticket), is_called, end: None, span }
     }
 
     /// Where neither the receiver nor the network had the last word.
     fn broken_off(&self) -> (RequestEnd, Sign) {
+        if self.is_called.load(Ordering::Relaxed) {
+            return (RequestEnd::Stopped, Sign::Well);
+        }
         if !self.context.is_overdue() {
             return (RequestEnd::Stopped, Sign::Silent);
         }

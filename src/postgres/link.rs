@@ -197,6 +197,7 @@ mod tests {
     #[case(include_str!("sql/completer_session.sql"))]
     #[case(include_str!("sql/indexed_session.sql"))]
     #[case(include_str!("sql/aside_session.sql"))]
+    #[case(include_str!("sql/watched_session.sql"))]
     fn every_setting_of_a_session_is_one_of_a_transaction_as_well(#[case] text: &str) {
         let code = text.lines().filter(|line| !line.starts_with("--") && !line.is_empty());
         let (all, local) = (code.collect::<Vec<_>>(), local(&[text]));

@@ -9,6 +9,9 @@ use axum::{
 use serde_json::json;
 use std::convert::Infallible;
 
+/// The bound of a job's metadata in the database, in bytes.
+const METADATA_MAX_BYTES: usize = 16 * 1024;
+
 /// What a request says of itself. What isn't well formed is left out.
 #[derive(Debug)]
 pub(in crate::admin) struct Asking {
@@ -34,10 +37,20 @@ impl Asking {
     pub(super) fn given_to(&self, job: NewJob) -> NewJob {
         let metadata = match job.metadata {
             None => self.alone.clone(),
-            own => self.origin.fill(own.as_deref()),
+            Some(own) => {
+                let filled = self.origin.fill(Some(&own));
+                // What is good by itself isn't refused for what is added to it.
+                filled.filter(|filled| fits(filled)).or(Some(own))
+            }
         };
         NewJob { metadata, ..job }
     }
+}
+
+/// Whether the database takes metadata, which it measures as it renders it: with a space behind each colon and comma.
+fn fits(metadata: &str) -> bool {
+    let spaces = metadata.bytes().filter(|byte| matches!(byte, b':' | b',')).count();
+    metadata.len() + spaces <= METADATA_MAX_BYTES
 }
 
 impl<S: Sync> FromRequestParts<S> for Asking {

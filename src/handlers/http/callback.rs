@@ -10,7 +10,12 @@ use crate::{
     job::{JobError, Outcome},
     supervise::{WaitPoint, at},
 };
-use std::{future::Future, pin::pin, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// How long a call waits for the answer to the request, which is usually on its way: a request that is left
@@ -32,8 +37,9 @@ impl Http {
     ) -> Outcome {
         let mut door = self.callbacks.open(context);
         let url = callback.url(&self.callbacks.token(context.job().lease));
-        let request = self.request(context, ticket, Some(url));
-        match answered_or_called(request, &mut door).await {
+        let is_called = AtomicBool::new(false);
+        let request = self.request(context, ticket, Some(url), &is_called);
+        match answered_or_called(request, &mut door, &is_called).await {
             First::Called(decision) => self.decided(decision),
             First::Answered(Ok(answer)) if answer.is_later() => {
                 self.called_back(&mut door, callback.timeout).await
@@ -82,6 +88,7 @@ impl Http {
 async fn answered_or_called(
     request: impl Future<Output = Result<Answer, Failure>>,
     door: &mut Door,
+    is_called: &AtomicBool,
 ) -> First {
     let mut request = pin!(request);
     loop {
@@ -94,6 +101,8 @@ async fn answered_or_called(
             return First::Answered(answer);
         }
         if let Some(decision) = door.heard() {
+            // The request is left, and its receiver is nevertheless well.
+            is_called.store(true, Ordering::Relaxed);
             return First::Called(decision);
         }
     }

@@ -124,8 +124,10 @@ pub fn parse(line: &[u8]) -> Result<(NewJob, Option<Duration>), Mistakes> {
     let max_attempts = wrong.read("max_attempts", line.max_attempts, |n| within::<u16>(n, 1, 1000));
     let unique_key = wrong.read("unique_key", line.unique_key, sendable);
     let all_sendable = |tags: Vec<String>| tags.into_iter().map(sendable).collect();
-    let tags: Option<Vec<String>> = wrong.read("tags", line.tags, all_sendable);
-    let metadata = wrong.named("metadata", line.metadata, |raw| object(raw.get()));
+    let tags: Option<Vec<String>> = wrong
+        .named("tags", line.tags, short)
+        .and_then(|raw| wrong.read("tags", Some(raw), all_sendable));
+    let metadata = wrong.named("metadata", line.metadata, |raw| object(short(raw)?.get()));
     let payload = wrong.named("payload", line.payload, |raw| json(raw.get()));
     if let (Some(_), Some(given)) = (line.run_at, line.delay) {
         wrong.push("delay", given, "either run_at or delay, and not both".to_owned());
@@ -147,6 +149,15 @@ pub fn parse(line: &[u8]) -> Result<(NewJob, Option<Duration>), Mistakes> {
         ..NewJob::new(kind)
     };
     Ok((job, delay))
+}
+
+/// Longest text of a job's tags or metadata: several times what the database takes of either, so that a few megabytes of
+/// small members are refused before anything is made of them.
+const PART_MAX_BYTES: usize = 128 * 1024;
+
+fn short(raw: &RawValue) -> Result<&RawValue, String> {
+    let fits = raw.get().len() <= PART_MAX_BYTES;
+    fits.then_some(raw).ok_or_else(|| format!("has more than {PART_MAX_BYTES} bytes"))
 }
 
 /// What is wrong with a line so far.

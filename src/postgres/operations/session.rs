@@ -32,8 +32,8 @@ pub enum Limit {
     Batch,
 }
 
-/// Longest time of a batch's COPY, which ends by itself long before: what the server goes by where its client is gone and it
-/// doesn't learn of it.
+/// Longest time of a batch's statements, each of which ends by itself long before. A COPY that waits for its client isn't ended by
+/// it: there the network's signs of life tell the server that the client is gone.
 const BATCH_LIMIT: Duration = Duration::from_mins(3);
 
 /// Longest time of a request's statement: whoever waits for an answer over HTTP has given up by then.
@@ -54,7 +54,11 @@ impl Limit {
     fn setup(self) -> &'static str {
         match self {
             Self::Statement | Self::Bulk => "",
-            Self::Request | Self::Batch => include_str!("../sql/indexed_session.sql"),
+            Self::Request => include_str!("../sql/indexed_session.sql"),
+            Self::Batch => concat!(
+                include_str!("../sql/indexed_session.sql"),
+                include_str!("../sql/watched_session.sql")
+            ),
         }
     }
 

@@ -196,6 +196,7 @@ fn a_stream_ends_with_the_daemon_after_the_last_events() {
 #[test]
 fn a_stream_ends_when_the_tokens_are_others() {
     const OLD: &str = "a-token-of-32-bytes-to-look-at-it";
+    const NEW: &str = "another-token-of-32-bytes-to-look";
     support::run(async |db| {
         let tokens = tempfile::tempdir().expect("a directory can be made");
         let file = tokens.path().join("viewer");
@@ -212,9 +213,14 @@ fn a_stream_ends_when_the_tokens_are_others() {
         let mut listener = Listener::at(&daemon, "", &bearer).await;
         daemon.signal(Signal::SIGHUP);
         assert_eq!(listener.event().await.name, "daemon.reloaded", "the same tokens end nothing");
-        write("another-token-of-32-bytes-to-look");
+        write(NEW);
         daemon.signal(Signal::SIGHUP);
         listener.rest().await;
+        // Whoever comes with the new one is heard on.
+        let bearer = format!("Authorization: Bearer {NEW}\r\n");
+        let mut listener = Listener::at(&daemon, "", &bearer).await;
+        daemon.signal(Signal::SIGHUP);
+        assert_eq!(listener.event().await.name, "daemon.reloaded");
         stop(daemon).await;
     });
 }

@@ -394,30 +394,46 @@ fn heartbeats_keep_a_silent_attempt_from_failing() {
     });
 }
 
-/// It calls while its request is open, and answers once it is answered itself: with 500, which then counts for nothing.
-#[test]
-fn a_receiver_may_call_before_it_answers() {
-    support::run(async |db: TestDb| {
-        let (port, known) = watch::channel(None::<SocketAddr>);
-        let receiver = Receiver::doing(move |mut stream: TcpStream| {
-            let mut known = known.clone();
-            async move {
-                let Some(request) = Request::read(&mut stream).await else { return };
+/// Calls while the request of a job with an even number is open, and answers once it is answered itself; with 500, as the
+/// others at once. The daemon's address is to be told to it.
+async fn calls_early() -> (Receiver, watch::Sender<Option<SocketAddr>>) {
+    let (port, known) = watch::channel(None::<SocketAddr>);
+    let receiver = Receiver::doing(move |mut stream: TcpStream| {
+        let mut known = known.clone();
+        async move {
+            let Some(request) = Request::read(&mut stream).await else { return };
+            let job: u64 = request.header("Legwork-Job-Id").parse().expect("a number");
+            if job.is_multiple_of(2) {
                 let at = known.wait_for(Option::is_some).await.expect("told").expect("an address");
                 let done = r#"{"action":"complete","result":"early"}"#;
                 let (status, _) = post(at, &path_of(&request), done).await;
                 assert_eq!(status, 200);
-                let text = answer("500 Internal Server Error", &[], "");
-                stream.write_all(text.as_bytes()).await.ok();
             }
-        })
-        .await;
+            let text = answer("500 Internal Server Error", &[], "");
+            stream.write_all(text.as_bytes()).await.ok();
+        }
+    })
+    .await;
+    (receiver, port)
+}
+
+/// What it answers in the end counts for nothing: neither for the job nor for the circuit.
+#[test]
+fn a_receiver_may_call_before_it_answers_and_is_well() {
+    support::run(async |db: TestDb| {
+        let (receiver, port) = calls_early().await;
         let pool = db.pool().await;
-        let daemon = started(&db, &receiver, "").await;
+        let keys = "circuit.failures = 2\ncircuit.open_for = \"1h\"\n";
+        let daemon = started(&db, &receiver, keys).await;
         port.send_replace(Some(daemon.admin().await));
-        let job = insert(&pool).await;
-        becomes(&pool, job, "completed").await;
-        assert_eq!(of(&pool, job, "result").await.as_deref(), Some("\"early\""));
+        // The second failure isn't one in a row.
+        for state in ["retryable", "completed", "retryable", "completed"] {
+            let job = insert(&pool).await;
+            becomes(&pool, job, state).await;
+            if state == "completed" {
+                assert_eq!(of(&pool, job, "result").await.as_deref(), Some("\"early\""));
+            }
+        }
         stopped(daemon).await;
         pool.close().await;
     });
