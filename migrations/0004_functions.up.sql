@@ -261,12 +261,16 @@ BEGIN
             HINT = 'Give a moment to come, or none.';
     END IF;
     INSERT INTO legwork.queue (name) VALUES (halt.queue) ON CONFLICT (name) DO NOTHING;
-    SELECT q.paused, q.draining INTO was FROM legwork.queue q WHERE q.name = halt.queue FOR UPDATE;
+    -- One whose end is past is none, also where no daemon has seen to that yet.
+    SELECT q.paused AND coalesce(q.paused_until > clock_timestamp(), true) AS paused, q.draining INTO was
+    FROM legwork.queue q WHERE q.name = halt.queue FOR UPDATE;
+    was.draining := was.paused AND was.draining;
     changed := NOT was.paused OR (halt.drain AND NOT was.draining);
-    UPDATE legwork.queue q SET paused = true, draining = q.draining OR halt.drain,
-        paused_at = CASE WHEN q.paused THEN q.paused_at ELSE now() END,
-        paused_until = CASE WHEN q.paused THEN coalesce(halt.until, q.paused_until) ELSE halt.until END,
-        reason = CASE WHEN q.paused THEN coalesce(halt.reason, q.reason) ELSE halt.reason END
+    -- By the clock, not by the transaction's beginning: what daemons say from then on shows whether anything runs.
+    UPDATE legwork.queue q SET paused = true, draining = was.draining OR halt.drain,
+        paused_at = CASE WHEN was.paused THEN q.paused_at ELSE clock_timestamp() END,
+        paused_until = CASE WHEN was.paused THEN coalesce(halt.until, q.paused_until) ELSE halt.until END,
+        reason = CASE WHEN was.paused THEN coalesce(halt.reason, q.reason) ELSE halt.reason END
     WHERE q.name = halt.queue AND (changed OR halt.reason IS NOT NULL OR halt.until IS NOT NULL);
     IF FOUND THEN
         PERFORM pg_notify('legwork_control', '');

@@ -1,6 +1,6 @@
 -- What operators decide at run time for a queue beyond a pause, and for a daemon. It stands in the database, so that it
--- holds for the whole fleet, outlives whoever decided it, and ends by the database's clock. Daemons read it with each
--- heartbeat, and at once when they are notified.
+-- holds for the whole fleet, outlives whoever decided it, and ends by the database's clock. Daemons read it each three
+-- heartbeats, and at once when they are notified.
 
 CREATE TABLE legwork.override (
     queue   legwork.queue_name NOT NULL,
@@ -34,6 +34,12 @@ BEGIN
         RAISE invalid_parameter_value USING
             MESSAGE = format('rate_limit: %L isn''t a rate limit', rate_limit),
             HINT = 'Write 100/s, 30/m or 5/h, with burst N if needed.';
+    END IF;
+    -- Daemons read so many and no more.
+    IF (SELECT count(*) FROM legwork.override o WHERE o.queue <> check_override.queue) >= 998 THEN
+        RAISE program_limit_exceeded USING
+            MESSAGE = 'there are a thousand overrides already',
+            HINT = 'reset_queue(queue) takes one away; what holds for good belongs to the daemons'' files.';
     END IF;
     IF until <= clock_timestamp() THEN
         RAISE invalid_parameter_value USING

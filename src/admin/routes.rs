@@ -202,7 +202,7 @@ fn table() -> Vec<Route> {
         Route::ending(Operator, routes!(api::bulk::cancel), api::OF_AN_OPERATION),
         Route::changing(Operator, routes!(api::decisions::override_queue), api::decisions::OF_A_DECISION),
         Route::changing(Operator, routes!(api::decisions::reset), api::decisions::OF_A_DECISION),
-        Route::changing(Operator, routes!(api::decisions::drain), api::decisions::OF_A_DECISION),
+        Route::changing(Operator, routes!(api::decisions::drain), api::OF_A_SWITCH),
         Route::changing(Role::Admin, routes!(api::decisions::quiet), api::decisions::OF_A_WORD),
         Route::changing(Role::Admin, routes!(api::decisions::drain_daemon), api::decisions::OF_A_WORD),
         Route::changing(Role::Admin, routes!(api::decisions::shut_down), api::decisions::OF_A_WORD),

@@ -188,7 +188,7 @@ pub(super) fn obey(signals: &Signals) -> Obey {
     let signals = signals.clone();
     Arc::new(move |wanted| match wanted {
         Wanted::Quiet => signals.quiet(BY),
-        Wanted::Drain => signals.told_to_stop(BY),
+        Wanted::Drain => signals.told_to_drain(BY),
         Wanted::Shutdown => signals.told_to_stop_now(BY),
     })
 }

@@ -92,6 +92,18 @@ impl Signals {
         self.stop();
     }
 
+    /// Asks the daemon to stop, unless somebody has: said beside another, it is no second time. Says by whom.
+    pub(super) fn told_to_drain(&self, signal: &'static str) {
+        let is_first = self.stops.send_if_modified(|asked| {
+            let is_first = *asked == 0;
+            *asked = (*asked).max(1);
+            is_first
+        });
+        if is_first {
+            tracing::info!(event = events::SIGNAL_RECEIVED, signal, "told to stop");
+        }
+    }
+
     /// Asks the daemon to stop at once, however often it was asked to, and says by whom.
     pub(super) fn told_to_stop_now(&self, signal: &'static str) {
         tracing::info!(event = events::SIGNAL_RECEIVED, signal, "told to stop at once");
@@ -180,5 +192,25 @@ impl Signals {
     async fn asked(&self, times: u32) {
         // The sender lives in `self`, so the wait can't fail.
         self.stops.subscribe().wait_for(|asked| *asked >= times).await.ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Signals;
+
+    #[test]
+    fn what_is_told_to_drain_twice_or_beside_a_signal_is_not_told_to_stop_at_once() {
+        let signals = Signals::default();
+        let asked = || *signals.stops.borrow();
+        signals.told_to_drain("database");
+        signals.told_to_drain("database");
+        assert_eq!(asked(), 1);
+        signals.stop();
+        assert_eq!(asked(), 2, "and a second signal is one");
+        let signals = Signals::default();
+        signals.stop();
+        signals.told_to_drain("database");
+        assert_eq!(*signals.stops.borrow(), 1);
     }
 }

@@ -237,7 +237,8 @@ pub(in crate::admin) async fn reset(
 ///
 /// A pause with a word: `GET` shows the queue as `draining` and then as `drained`. Resuming it ends that.
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/drain", operation_id = "drain_queue", tag = "queues",
-    params(("queue" = String, Path, description = "Its name.", example = "default")),
+    params(("queue" = String, Path, description = "Its name.", example = "default"),
+        ("If-Match" = Option<String>, Header, description = "Only while nobody has paused or resumed it since this ETag.")),
     request_body(content = ForAWhile, example = json!({ "reason": "the server moves", "for": "2h" })),
     responses((status = 200, description = "It drains.", body = Decided,
         example = json!({ "queue": "default", "changed": true }))))]

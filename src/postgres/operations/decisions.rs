@@ -3,7 +3,7 @@
 //! Each is a row that every daemon reads, so that it holds for the fleet and outlives whoever decided it; its end is the
 //! database's to see. What can be meant is decided by the SQL functions.
 
-use super::{Asker, Connection, OperationError, traced::traced};
+use super::{Asker, Connection, OperationError, queues::unchanged, traced::traced};
 use crate::{config::QueueOverride, job::QueueName, postgres::Wanted};
 use serde_json::Value;
 use std::time::Duration;
@@ -45,9 +45,11 @@ pub async fn drain_queue(
         .persistent(false)
         .bind(queue.as_str())
         .bind(until)
-        .bind(seconds);
+        .bind(seconds)
+        .bind(asker.only_if.clone());
     let statement = asker.asks(statement).fetch_one(connection);
-    traced("SELECT legwork.drain", statement).await.map_err(OperationError::PauseQueue)
+    let done = traced("SELECT legwork.drain", statement).await;
+    done.map_err(OperationError::PauseQueue).and_then(unchanged)
 }
 
 /// Decides a queue's concurrency, its rate limit, or both; true where anything changed.

@@ -298,6 +298,6 @@ pub async fn resume_queue(
 }
 
 /// What was done, unless the queue isn't as whoever asked has seen it.
-fn unchanged(done: Option<bool>) -> Result<bool, OperationError> {
+pub(super) fn unchanged(done: Option<bool>) -> Result<bool, OperationError> {
     done.ok_or(OperationError::Changed)
 }

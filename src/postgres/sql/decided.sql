@@ -1,7 +1,7 @@
 -- Intent: what operators decided and what holds of it: what daemon $1 is told to do, which queues are paused, the
 -- overrides of queues, and in how many seconds the next of them ends; at most 1,000 of each.
 -- Index: daemon_pkey; queues and overrides are a row a decision and read whole.
--- Planner: no table of jobs. Run once a heartbeat interval, when notified, and once before a daemon starts to claim.
+-- Planner: no table of jobs. Run each three heartbeat intervals, when notified, and once before a daemon starts to claim.
 SELECT (SELECT d.wanted FROM legwork.daemon d WHERE d.id = $1::bigint),
     ARRAY(SELECT q.name::text FROM legwork.queue q WHERE q.paused ORDER BY q.name LIMIT 1000),
     o.queues, o.settings, o.held,

@@ -126,6 +126,7 @@ fn what_was_seen_is_compared_under_the_rows_lock() {
         for (path, action, change) in [
             ("/api/v1/jobs/1", "cancel", "SELECT legwork.snooze(1, '1 h')"),
             ("/api/v1/queues/mail", "resume", "SELECT legwork.pause('mail', 'another')"),
+            ("/api/v1/queues/mail", "drain", "SELECT legwork.pause('mail', 'a third')"),
         ] {
             let seen = tag(&daemon, path).await;
             execute(&mut first, &format!("BEGIN; {change}")).await;

@@ -1,4 +1,4 @@
-//! What is decided holds for every daemon, at once or with its next heartbeat, and ends by itself.
+//! What is decided holds for every daemon, at once or within three heartbeats, and ends by itself.
 
 use std::time::Duration;
 
@@ -135,6 +135,12 @@ fn a_pause_ends_by_the_database_s_clock_and_what_waited_runs() {
     });
 }
 
+/// A kind whose job runs until it is allowed to end.
+fn patient(notebook: &Notebook) -> String {
+    let script = "echo started >> notes\nwhile [ ! -e go ]; do sleep 0.02; done";
+    notebook.kind("patient", script, "")
+}
+
 async fn shown(daemon: &Daemon, path: &str) -> serde_json::Value {
     let (status, body) = daemon.get(path).await;
     assert_eq!(status, 200, "{body}");
@@ -146,11 +152,7 @@ fn a_queue_that_drains_says_what_remains_and_when_nothing_does() {
     support::run(async |db| {
         let pool = db.pool().await;
         let notebook = Notebook::new();
-        let kind = notebook.kind(
-            "patient",
-            "echo started >> notes\nwhile [ ! -e go ]; do sleep 0.02; done",
-            "",
-        );
+        let kind = patient(&notebook);
         let daemons = fleet(&db, OFTEN, &kind).await;
         let id = enqueue(&pool, "patient").await;
         notebook.says("started").await;
@@ -225,11 +227,7 @@ fn one_daemon_is_told_to_be_quiet_to_drain_and_to_end_at_once_and_the_other_work
     support::run(async |db| {
         let pool = db.pool().await;
         let notebook = Notebook::new();
-        let kind = notebook.kind(
-            "patient",
-            "echo started >> notes\nwhile [ ! -e go ]; do sleep 0.02; done",
-            "",
-        );
+        let kind = patient(&notebook);
         let text = file(&db.url(), OFTEN, &format!("{NOOP}{kind}"));
         let mut told = Daemon::start(&named(&text, "told")).await;
         told.logged("daemon.started").await;

@@ -108,6 +108,11 @@ fn a_pause_keeps_what_was_said_of_it_until_more_is_said() {
         }
         let noted = rows(&mut session, "SELECT action FROM legwork.audit ORDER BY id").await;
         assert_eq!(noted, ["pause", "drain", "pause", "resume", "drain"]);
+        // One that is over is none, also while no daemon is there to end it.
+        let over = "UPDATE legwork.queue SET paused_until = now() - interval '1 s'";
+        execute(&mut session, over).await;
+        assert_eq!(value(&mut session, "SELECT legwork.pause('mail', 'again')").await, "t");
+        assert_eq!(value(&mut session, STANDS).await, "true false again -");
         end(session).await;
     });
 }

@@ -232,6 +232,7 @@ pub(super) const WITHOUT: &[(&[&str], &str)] = &[
             "completer_session",
             "indexed_session",
             "aside_session",
+            "watched_session",
             "function_session",
             "before_fence",
         ],
