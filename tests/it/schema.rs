@@ -304,3 +304,28 @@ fn an_insert_rings_only_while_the_doorbell_is_on() {
         end(session).await;
     });
 }
+
+#[test]
+fn whoever_closes_a_way_to_the_planner_closes_jit_too() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        const WITHOUT: &str = "SELECT p.oid::regprocedure::text FROM pg_proc p
+            WHERE 'enable_seqscan=off' = ANY (p.proconfig) AND NOT 'jit=off' = ANY (p.proconfig)";
+        assert_eq!(rows(&mut session, WITHOUT).await, [""; 0], "each call would be compiled anew");
+        const WITH: &str =
+            "SELECT count(*)::text FROM pg_proc p WHERE 'jit=off' = ANY (p.proconfig)";
+        assert_ne!(value(&mut session, WITH).await, "0", "nothing was looked at");
+        end(session).await;
+    });
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/postgres/sql");
+    let mut closed = 0;
+    for file in std::fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        if text.contains("enable_seqscan = off;") {
+            assert!(text.contains("jit = off;"), "{} leaves JIT on", path.display());
+            closed += 1;
+        }
+    }
+    assert!(closed >= 4, "the sessions' settings are elsewhere: {closed}");
+}

@@ -186,7 +186,7 @@ pub(super) const LISTS: &[Statement] = &[
     operator("discard_jobs").case("finished").with(CHANGE, "public.in_history(10), 'a', null, null, null").inside(200),
     operator("pause_queue").with("text, text, text, text, text[], text, float8", "'default', 'a', 'why', null, null, null, 60").inside(100),
     operator("resume_queue").with("text, text, text, text, text[]", "'reports', 'a', null, null, null").inside(100),
-    operator("drain_queue").with("text, text, float8, text, text, text", "'default', null, 60, 'ann', 'why', null").inside(100),
+    operator("drain_queue").with("text, text, float8, text[], text, text, text", "'default', null, 60, null, 'ann', 'why', null").inside(100),
     operator("override_queue").with("text, int, text, text, float8, text, text, text",
         "'default', 5, '30/m burst 2', null, 60, 'ann', 'why', null").inside(100),
     operator("reset_queue").with("text, text, text, text, text", "'default', null, 'ann', 'why', null").inside(100),

@@ -312,7 +312,7 @@ const PEOPLE: &[Operation] = &[
             let filter = NoteFilter::default();
             operations::list_notes(&mut r.operator, &filter, NOTES_MAX).await.given().notes.len()
         }) },
-    Operation { name: "a batch of an operation", arrange: IN_LINE, round_trips: 3, rows: |n| n.min(500),
+    Operation { name: "a batch of an operation", arrange: IN_LINE, round_trips: 4, rows: |n| n.min(500),
         run: |r, _| counted!(r, {
             let (action, filter, delay) = (Action::Discard, JobFilter::default(), None);
             let bulk = Bulk { action, filter, delay, everything: true };
