@@ -360,7 +360,10 @@ fn what_the_configuration_has_no_more_leaves_the_page_once_nobody_counts_under_i
     held.finished(AttemptEnd::Completed, 1);
     metrics.serve(&[&default], &[&new]);
     metrics.job(&default, &new);
-    assert!(metrics.render().contains("queue=\"default\",kind=\"old\""), "its last counts are told");
+    assert!(
+        metrics.render().contains("queue=\"default\",kind=\"old\""),
+        "its last counts are told"
+    );
     let page = metrics.render();
     assert!(page.contains("{queue=\"mail\",kind=\"old\",outcome=\"completed\"} 1\n"), "{page}");
     assert!(page.contains("limiter=\"kind:old\""), "somebody waits for it");
