@@ -116,6 +116,40 @@ fn a_taken_unique_key_is_answered_with_the_job_that_has_it() {
     });
 }
 
+#[test]
+fn a_unique_key_that_an_open_transaction_holds_is_waited_for_shortly_and_told() {
+    const HELD: &str = r#"{"kind": "waits", "unique_key": "k", "queue": "mail"}"#;
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let mut holder = db.connect().await;
+        let daemon = daemon(&db.url(), "").await;
+        execute(
+            &mut holder,
+            "BEGIN; INSERT INTO legwork.job (kind, unique_key, queue) VALUES ('waits', 'k', 'mail')",
+        )
+        .await;
+        for head in ["", "Idempotency-Key: a-key\r\n"] {
+            let answer = with_head(&daemon, head, HELD).await;
+            let told = (answer.status, answer.problem());
+            assert_eq!(told, (409, "unique-key-held".to_owned()), "{}", answer.body);
+            assert_eq!(answer.header("retry-after"), Some("5"));
+            assert_eq!(answer.json()["parameter"], "unique_key");
+        }
+        for other in [r#"{"kind": "waits"}"#, r#"{"kind": "waits", "unique_key": "k"}"#] {
+            let answer = post(&daemon, JOBS, other).await;
+            assert_eq!(answer.status, 201, "it has another key: {}", answer.body);
+        }
+        execute(&mut holder, "ROLLBACK").await;
+        let answer = with_head(&daemon, "Idempotency-Key: a-key\r\n", HELD).await;
+        assert_eq!(answer.status, 201, "what was refused did nothing: {}", answer.body);
+        let jobs = "SELECT count(*) FROM legwork.job WHERE unique_key = 'k' AND queue = 'mail'";
+        assert_eq!(value(&mut session, jobs).await, "1");
+        stop(daemon).await;
+        end(session).await;
+        end(holder).await;
+    });
+}
+
 /// Of each what is said, and of which member.
 #[test]
 fn what_no_job_can_be_is_refused_by_the_member_and_the_rule_of_its_column() {
