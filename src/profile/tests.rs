@@ -231,6 +231,26 @@ fn counted(by_kind: bool, stacks: Vec<Stack>) -> Profile {
     }
 }
 
+#[tokio::test]
+async fn the_turn_lasts_until_the_work_is_done_also_where_nobody_waits_for_it() {
+    let _turn = TURN.lock().await;
+    let (go, told) = std::sync::mpsc::channel::<()>();
+    // As symbols are looked up, when the sampler is done.
+    let mut first = Box::pin(cpu::keeping(move |_| told.recv()));
+    assert!(futures::poll!(&mut first).is_pending());
+    let busy = async || {
+        let second = cpu::take(Duration::from_millis(1), cpu::HERTZ).await;
+        matches!(second, Err(cpu::ProfileError::Refused(sampler::Refused::Busy)))
+    };
+    assert!(busy().await, "it is under way");
+    drop(first);
+    assert!(busy().await, "it is under way, though nobody waits for it");
+    go.send(()).expect("it waits for that");
+    while busy().await {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[test]
 fn of_a_difference_is_drawn_what_was_added_and_the_name_says_what_is_missing() {
     const MISSING: &str = "delta, without what shrank";
