@@ -63,6 +63,10 @@ fn the_trace_and_the_id_of_the_request_follow_the_job_unless_it_has_its_own() {
         let mut session = db.connect().await;
         let daemon = daemon(&db.url(), "").await;
         let head = format!("X-Request-ID: req-7\r\ntraceparent: {TRACE}\r\ntracestate: a=b\r\n");
+        let twice = format!("X-Request-ID: r\r\ntraceparent: {TRACE}\r\ntraceparent: {OWN}\r\n");
+        let parts = format!(
+            "X-Request-ID: r\r\ntracestate: a=b\r\ntraceparent: {TRACE}\r\ntracestate: c=d\r\n"
+        );
         let own = json!({"kind": "waits", "metadata": {"traceparent": OWN, "request_id": "mine", "n": 1.50}});
         for (head, body, expected) in [
             (
@@ -75,6 +79,13 @@ fn the_trace_and_the_id_of_the_request_follow_the_job_unless_it_has_its_own() {
                 "X-Request-ID: r\r\ntraceparent: no\r\n",
                 r#"{"kind": "waits"}"#,
                 json!({"request_id": "r"}),
+            ),
+            // As W3C has it, and as the request's own span and lines go by it: two are none, and a state comes in parts.
+            (&twice, r#"{"kind": "waits"}"#, json!({"request_id": "r"})),
+            (
+                &parts,
+                r#"{"kind": "waits"}"#,
+                json!({"traceparent": TRACE, "tracestate": "a=b,c=d", "request_id": "r"}),
             ),
         ] {
             let answer = with_head(&daemon, head, body).await;
