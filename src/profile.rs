@@ -6,6 +6,7 @@
 //! polls a job (`label`).
 
 pub mod cpu;
+mod drawn;
 mod folded;
 pub mod heap;
 mod label;

@@ -93,6 +93,7 @@ pub(super) const OF_A_JOB_TO_BE: &[Problem] = &[
     Problem::InvalidParameter,
     Problem::InvalidBody,
     Problem::InvalidJob,
+    Problem::UniqueKeyHeld,
     Problem::KeyReused,
     Problem::RequestUnderWay,
     Problem::NotJson,

@@ -61,6 +61,8 @@ pub(super) enum Problem {
     TooManyStreams,
     /// A member of a job breaks its column's rule.
     InvalidJob,
+    /// Somebody's open transaction has the job's unique key.
+    UniqueKeyHeld,
     /// The job isn't in a state in which that can be done.
     WrongState,
     /// The attempt that is called back is over.
@@ -201,6 +203,11 @@ impl Problem {
                 "invalid-job",
                 "a member of the job breaks the rule of its column".into(),
             ),
+            Self::UniqueKeyHeld => (
+                StatusCode::CONFLICT,
+                "unique-key-held",
+                "a transaction that isn't over has this unique key, such as a batch that is being sent: send it again in a moment".into(),
+            ),
             Self::WrongState => (
                 StatusCode::CONFLICT,
                 "wrong-state",
@@ -328,6 +335,7 @@ impl Problem {
                 | Self::NotReloaded
                 | Self::TooManyGuesses { .. }
                 | Self::RequestUnderWay
+                | Self::UniqueKeyHeld
                 | Self::TooManyStreams
         )
     }

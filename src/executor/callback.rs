@@ -3,7 +3,8 @@
 //!
 //! A token names one lease and is signed by a key that this process has made for itself, so nothing is stored and
 //! nothing outlives the process. What is said counts exactly if the attempt itself has taken it: the attempt answers,
-//! and refuses what comes once its time is up or it was told to stop. Whoever calls again hears the same.
+//! and refuses what comes once its time is up or it was told to stop. What came first, a verdict or a stop, is settled in one
+//! place (`StopOrder`) before the answer is given. Whoever calls again hears the same.
 
 use super::{Context, Stop};
 use crate::job::{Action, JobError, JobId, JobResult, Lease};
@@ -239,8 +240,8 @@ impl Door {
         None
     }
 
-    /// Answers a call. Once it has its answer there is no await before the attempt has its verdict, so that no
-    /// verdict that was taken is lost to a deadline.
+    /// Answers a call. A verdict is taken where no stop was before it, and none counts behind it; and once it has its
+    /// answer there is no await before the attempt has its verdict, so that none that was taken is lost to a deadline.
     fn taken(&mut self, Call { word, answer }: Call) -> Option<Decision> {
         if self.context.cancellation().is_cancelled() || self.context.is_overdue() {
             answer.send(Err(self.gone())).ok();
@@ -252,6 +253,11 @@ impl Door {
             answer.send(Ok(Heard::Waiting(left))).ok();
             return None;
         };
+        // The token may not be cancelled yet, where a stop was just given.
+        if !self.context.decide() {
+            answer.send(Err(self.gone())).ok();
+            return None;
+        }
         self.is_decided = true;
         let (lease, mut state) = (self.context.job().lease, self.callbacks.lock());
         state.open.remove(&lease);

@@ -25,26 +25,46 @@ pub enum Stop {
     LeaseLost,
 }
 
-/// What an attempt was told: the reason why it has to stop, and whether its lease is lost meanwhile.
+/// What came first to an attempt that hears its verdict from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// It was told to stop.
+    Stopped(Stop),
+    /// It has its verdict, and whoever gave it was told that it counts.
+    Decided,
+}
+
+/// What an attempt was told: the reason why it has to stop, and whether its lease is lost meanwhile; or that it is
+/// decided, and no stop counts any more.
 #[derive(Debug, Default)]
 pub struct StopOrder {
-    first: OnceLock<Stop>,
+    first: OnceLock<First>,
     lost: CancellationToken,
 }
 
 impl StopOrder {
-    /// Gives the order. The first reason counts; a lost lease is heard whenever it comes.
+    /// Gives the order. The first reason counts, and none for an attempt that is decided; a lost lease is heard whenever
+    /// it comes.
     pub fn give(&self, why: Stop) {
-        // A second reason changes nothing: the attempt is already stopping.
-        self.first.set(why).ok();
+        // A second reason changes nothing: the attempt is already stopping, or has its verdict.
+        self.first.set(First::Stopped(why)).ok();
         if why == Stop::LeaseLost {
             self.lost.cancel();
         }
     }
 
+    /// The attempt ends by the verdict that it has, whatever it is told from now on; `false` where it was told to stop
+    /// before, and the verdict comes too late.
+    pub fn decide(&self) -> bool {
+        self.first.set(First::Decided).is_ok()
+    }
+
     /// Why it has to stop, if it has to.
     pub fn reason(&self) -> Option<Stop> {
-        self.first.get().copied()
+        match self.first.get()? {
+            First::Stopped(why) => Some(*why),
+            First::Decided => None,
+        }
     }
 
     /// Waits until the lease is lost.
@@ -57,6 +77,9 @@ impl StopOrder {
 pub trait Stopped: std::fmt::Debug + Send + Sync {
     /// The reason, once there is one.
     fn reason(&self) -> Option<Stop>;
+
+    /// As [`StopOrder::decide`] has it.
+    fn decide(&self) -> bool;
 }
 
 /// The limits under which an attempt runs.
@@ -191,6 +214,12 @@ impl Context {
     /// Why it has to stop, as far as whoever stops it has said.
     pub(crate) fn stop(&self) -> Option<Stop> {
         self.stopped.as_ref()?.reason()
+    }
+
+    /// The attempt ends by the verdict that it has, if it wasn't told to stop before. Whoever is to be told that a verdict
+    /// counts is told so behind this, and then nothing may be waited for.
+    pub(super) fn decide(&self) -> bool {
+        self.stopped.as_ref().is_none_or(|stopped| stopped.decide())
     }
 
     /// Shows to downstream systems which attempt is writing; later attempts have higher tokens.

@@ -10,6 +10,7 @@ use crate::{
     claimer::Bell,
     config::Overrides,
     heartbeat::Leases,
+    job::QueueName,
     postgres::{DbError, Decided, Upkeep, Wanted},
     supervise::{WaitPoint, at},
 };
@@ -51,15 +52,15 @@ impl Controller {
         Self { upkeep, leases, interval, told, paused, obeyed, asked }
     }
 
-    /// One look; gives how long the pause after it is.
-    pub async fn round(&mut self) -> Result<Duration, DbError> {
+    /// One look, while these queues are served; gives how long the pause after it is.
+    pub async fn round(&mut self, served: &[QueueName]) -> Result<Duration, DbError> {
         // Any role can notify, and a storm of notifications mustn't be a storm of statements.
         at(WaitPoint::RoundPause, sleep_until(self.asked + CANCEL_REST)).await;
         self.asked = Instant::now();
-        let mut decided = self.upkeep.decided(self.leases.now()).await?;
+        let mut decided = self.upkeep.decided(self.leases.now(), served).await?;
         if decided.next.is_some_and(|next| next.is_zero()) {
             self.upkeep.end_overrides().await?;
-            decided = self.upkeep.decided(self.leases.now()).await?;
+            decided = self.upkeep.decided(self.leases.now(), served).await?;
         }
         let next = decided.next.unwrap_or(self.interval).min(self.interval);
         self.tell(decided);

@@ -12,7 +12,10 @@ use std::{
     fs, io, thread,
     time::Duration,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 /// What is asked for where nobody says.
 pub const SECONDS: u64 = 30;
@@ -28,6 +31,9 @@ const COLLECT_EVERY: Duration = Duration::from_millis(10);
 
 const SAMPLES: ValueType = ValueType { name: "samples", unit: "count" };
 const CPU: ValueType = ValueType { name: "cpu", unit: "nanoseconds" };
+
+/// One is taken at a time, until it is named: stacks and symbols are as much memory as samples are.
+static TURN: Semaphore = Semaphore::const_new(1);
 
 /// Why there is no profile.
 #[derive(Debug, thiserror::Error)]
@@ -45,20 +51,31 @@ pub enum ProfileError {
 
 /// Takes a profile of the whole process. It ends early where nobody waits for it any more.
 pub async fn take(length: Duration, hertz: u32) -> Result<Profile, ProfileError> {
+    keeping(move |is_unwanted| record(length, hertz, is_unwanted)).await?
+}
+
+/// Does it on a thread of its own, which is told whether anybody still waits for it, and keeps the turn until it is done, also
+/// where nobody does.
+pub(super) async fn keeping<T: Send + 'static>(
+    work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
+) -> Result<T, ProfileError> {
+    let turn = TURN.try_acquire().map_err(|_| Refused::Busy)?;
     let (answer, answered) = oneshot::channel();
     let taking = move || {
-        let profile = record(length, hertz, &mut || answer.is_closed());
+        let done = work(&|| answer.is_closed());
+        // Before the answer: whoever has it may ask again.
+        drop(turn);
         // Nobody waits for it any more.
-        answer.send(profile).ok();
+        answer.send(done).ok();
     };
     thread::Builder::new().name("profiler".into()).spawn(taking).map_err(ProfileError::Thread)?;
-    answered.await.map_err(|_| ProfileError::Broke)?
+    answered.await.map_err(|_| ProfileError::Broke)
 }
 
 fn record(
     length: Duration,
     hertz: u32,
-    is_unwanted: &mut impl FnMut() -> bool,
+    is_unwanted: &dyn Fn() -> bool,
 ) -> Result<Profile, ProfileError> {
     sampler::register();
     let period = Duration::from_secs(1) / hertz;
@@ -72,6 +89,9 @@ fn record(
     }
     let duration = began.elapsed();
     drop(sampler);
+    if is_unwanted() {
+        return Err(ProfileError::Broke);
+    }
     Ok(recording.into_profile(modules, duration))
 }
 

@@ -1,7 +1,7 @@
 //! Stacks a line each, as flamegraphs are made from: `kind;outermost;…;innermost 12`.
 
-use super::{Profile, Stack};
-use std::{collections::BTreeMap, io};
+use super::{Profile, Stack, drawn::Drawn};
+use std::io;
 
 /// What stands for those whose work is no job's.
 const NO_KIND: &str = "[daemon]";
@@ -11,7 +11,7 @@ const NOTHING: &str = "[nothing ran]";
 impl Profile {
     /// One line for each stack, with the kind as its outermost frame where it has one, and the value that is meant.
     pub fn folded(&self) -> String {
-        let lines = self.lines();
+        let lines = self.lines().values;
         lines
             .into_iter()
             .fold(String::new(), |text, (stack, value)| text + &format!("{stack} {value}\n"))
@@ -19,11 +19,12 @@ impl Profile {
 
     /// A picture of them.
     pub fn flamegraph(&self, title: &str) -> io::Result<Vec<u8>> {
+        let lines = self.lines();
         let mut options = inferno::flamegraph::Options::default();
-        title.clone_into(&mut options.title);
+        lines.title(title).clone_into(&mut options.title);
         self.main().unit.clone_into(&mut options.count_name);
         let mut lines: Vec<String> =
-            self.lines().into_iter().map(|(stack, value)| format!("{stack} {value}")).collect();
+            lines.values.into_iter().map(|(stack, value)| format!("{stack} {value}")).collect();
         if lines.is_empty() {
             // Of nothing at all there is no picture, and an idle daemon's second is just that.
             lines.push(format!("{NOTHING} 1"));
@@ -37,18 +38,14 @@ impl Profile {
         Ok(picture)
     }
 
-    fn lines(&self) -> BTreeMap<String, i64> {
-        let mut lines = BTreeMap::new();
-        for stack in &self.stacks {
+    fn lines(&self) -> Drawn<String> {
+        self.drawn(|stack| {
             let mut names = if self.by_kind { vec![kind(stack)] } else { Vec::new() };
             names.extend(self.names(stack));
             // A semicolon would end the name.
             let line: Vec<String> = names.iter().map(|name| name.replace(';', ":")).collect();
-            *lines.entry(line.join(";")).or_insert(0) += stack.value(self.main);
-        }
-        // What a difference took away can't be drawn.
-        lines.retain(|_, value| *value > 0);
-        lines
+            line.join(";")
+        })
     }
 }
 

@@ -213,23 +213,79 @@ async fn one_profile_is_taken_at_a_time_and_ends_with_whoever_wanted_it() {
     }
 }
 
-#[test]
-fn what_is_no_code_is_shown_by_its_name() {
-    let stack = Stack {
-        frames: vec![Frame::Named("in;ner".into()), Frame::Named("outer".into())],
-        labels: vec![("kind", "mail".into())],
-        values: vec![3],
-    };
+fn named(names: &[&str], labels: Vec<(&'static str, String)>, value: i64) -> Stack {
+    let frames = names.iter().rev().map(|name| Frame::Named((*name).to_owned())).collect();
+    Stack { frames, labels, values: vec![value] }
+}
+
+fn counted(by_kind: bool, stacks: Vec<Stack>) -> Profile {
     let count = super::ValueType { name: "tasks", unit: "count" };
-    let profile = Profile {
+    Profile {
         values: vec![count],
         main: 0,
-        by_kind: true,
+        by_kind,
         period: (count, 1),
         duration: Duration::ZERO,
-        stacks: vec![stack],
+        stacks,
         places: super::Places::default(),
+    }
+}
+
+#[tokio::test]
+async fn the_turn_lasts_until_the_work_is_done_also_where_nobody_waits_for_it() {
+    let _turn = TURN.lock().await;
+    let (go, told) = std::sync::mpsc::channel::<()>();
+    // As symbols are looked up, when the sampler is done.
+    let mut first = Box::pin(cpu::keeping(move |_| told.recv()));
+    assert!(futures::poll!(&mut first).is_pending());
+    let busy = async || {
+        let second = cpu::take(Duration::from_millis(1), cpu::HERTZ).await;
+        matches!(second, Err(cpu::ProfileError::Refused(sampler::Refused::Busy)))
     };
+    assert!(busy().await, "it is under way");
+    drop(first);
+    assert!(busy().await, "it is under way, though nobody waits for it");
+    go.send(()).expect("it waits for that");
+    while busy().await {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn of_a_difference_is_drawn_what_was_added_and_the_name_says_what_is_missing() {
+    const MISSING: &str = "delta, without what shrank";
+    // One function at two places: of what the one added the other took away.
+    let moved = || [named(&["main", "moved"], vec![], 5), named(&["main", "moved"], vec![], -5)];
+    let grew = || [named(&["main", "grew"], vec![], 7), named(&["main", "grew"], vec![], -3)];
+    let weights = |profile: &Profile| {
+        let file = profile.speedscope("delta");
+        let all = file["profiles"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .flat_map(|profile| profile["weights"].as_array().expect("a list").clone());
+        (file["name"].clone(), all.collect::<Vec<_>>())
+    };
+    let picture = |profile: &Profile| {
+        String::from_utf8(profile.flamegraph("delta").expect("a picture")).expect("text")
+    };
+
+    let whole = counted(false, moved().into_iter().chain(grew()).collect());
+    assert_eq!(whole.folded(), "main;grew 4\n");
+    assert_eq!(weights(&whole), ("delta".into(), vec![4.into()]));
+    assert!(picture(&whole).contains(">delta<"), "nothing is missing");
+
+    let shrank = named(&["main", "shrank"], vec![], -9);
+    let part = counted(false, moved().into_iter().chain(grew()).chain([shrank]).collect());
+    assert_eq!(part.folded(), "main;grew 4\n");
+    assert_eq!(weights(&part), (MISSING.into(), vec![4.into()]));
+    assert!(picture(&part).contains(MISSING) && !picture(&part).contains("shrank ("));
+}
+
+#[test]
+fn what_is_no_code_is_shown_by_its_name() {
+    let stack = named(&["outer", "in;ner"], vec![("kind", "mail".into())], 3);
+    let profile = counted(true, vec![stack]);
     assert_eq!(profile.folded(), "mail;outer;in:ner 3\n");
     let picture = String::from_utf8(profile.flamegraph("tasks").expect("a picture"));
     assert!(picture.expect("text").contains("in:ner"));

@@ -33,9 +33,18 @@ pub enum Refused {
          docs/profiling.md says how"
     )]
     Unarmed,
-    /// The system says no.
-    #[error("jemalloc couldn't write its profile")]
+    /// jemalloc says no.
+    #[error("jemalloc refused it")]
     System(#[from] Errno),
+    /// There is nothing to write to.
+    #[error("the system gives no file in memory for jemalloc's profile")]
+    File(#[source] Errno),
+    /// It doesn't say why.
+    #[error(
+        "jemalloc couldn't write its profile, and doesn't say why: most likely no memory is left to write it to, /proc isn't \
+         mounted, or the process has as many descriptors as it may"
+    )]
+    Unwritten,
 }
 
 /// Bytes by what becomes of them.
@@ -89,12 +98,19 @@ pub fn dump() -> Result<File, Refused> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
     use std::os::fd::AsRawFd;
     armed()?;
-    let file = memfd_create(c"heap", MFdFlags::MFD_CLOEXEC)?;
+    let file = memfd_create(c"heap", MFdFlags::MFD_CLOEXEC).map_err(Refused::File)?;
     // jemalloc opens what it writes to by a name. By this one it is a second opening of the same file: ours stays at
     // its beginning.
     let path = format!("/proc/self/fd/{}\0", file.as_raw_fd());
-    write(c"prof.dump", path.as_ptr())?;
+    write(c"prof.dump", path.as_ptr()).map_err(of_dump)?;
     Ok(File::from(file))
+}
+
+/// Why a profile wasn't written. Whatever kept it from that, jemalloc calls it a bad address, and keeps what the system said
+/// to itself.
+#[cfg(target_os = "linux")]
+fn of_dump(error: Errno) -> Refused {
+    if error == Errno::EFAULT { Refused::Unwritten } else { Refused::System(error) }
 }
 
 /// Only Linux has such files.
@@ -156,4 +172,17 @@ fn write<T: Plain>(name: &CStr, mut value: T) -> Result<(), Errno> {
     let code =
         unsafe { mallctl(name.as_ptr(), none, length, (&raw mut value).cast(), size_of::<T>()) };
     if code == 0 { Ok(()) } else { Err(Errno::from_raw(code)) }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_that_was_not_written_is_no_bad_address() {
+        let unwritten = of_dump(Errno::EFAULT).to_string();
+        assert!(unwritten.starts_with("jemalloc couldn't write its profile"), "{unwritten}");
+        assert!(!unwritten.contains("address"), "{unwritten}");
+        assert!(matches!(of_dump(Errno::EAGAIN), Refused::System(Errno::EAGAIN)));
+    }
 }

@@ -40,13 +40,32 @@ fn nothing_is_kept_but_while_somebody_takes_a_trace() {
 #[test]
 fn one_trace_at_a_time_and_one_that_is_given_up_leaves_nothing() {
     let recorder = Arc::<Recorder>::default();
+    let tell = |task| recorder.place(task, Some("limiter"), 0);
     let first = recorder.start().expect("nobody takes one");
-    recorder.place(1, Some("limiter"), 0);
     assert_eq!(recorder.start().err(), Some(UnderWay));
+    assert!(recorder.is_on(), "who is turned away ends nothing");
+    // More than is kept, by several threads.
+    (0..=EVENTS_MAX).for_each(|_| tell(1));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| tell(2));
+        }
+    });
     drop(first);
     assert!(!recorder.is_on());
-    let next = recorder.start().expect("it was given up").end();
-    assert_eq!(next.events().count(), 0);
+    // Whoever looked at the flag before it fell tells it late.
+    tell(3);
+    let next = recorder.start().expect("it was given up");
+    tell(4);
+    let next = next.end();
+    let places = next.events().map(|event| match event {
+        Event::Place { task, .. } => *task,
+        other => panic!("nobody told that: {other:?}"),
+    });
+    assert_eq!(places.collect::<Vec<_>>(), [4]);
+    assert_eq!(written(&next)["otherData"]["lost_events"], 0);
+    drop(next);
+    assert!(recorder.start().is_ok(), "its turn went with it");
 }
 
 #[test]

@@ -107,6 +107,10 @@ impl Stopped for RunningJob {
     fn reason(&self) -> Option<Stop> {
         self.stop.reason()
     }
+
+    fn decide(&self) -> bool {
+        self.stop.decide()
+    }
 }
 
 /// An attempt's place on the list.

@@ -40,6 +40,13 @@ struct Answer {
 }
 
 impl Answer {
+    /// What came, from its first byte to its last.
+    fn of(answer: &str) -> Self {
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head and a body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Self { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|why| panic!("{why}: {}", self.body))
     }
@@ -97,9 +104,7 @@ async fn send(at: SocketAddr, request: &str) -> Answer {
         std::io::Result::Ok(answer)
     };
     let answer = timeout(PATIENCE, exchange).await.expect("it is answered").expect("it is whole");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Answer { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
+    Answer::of(&answer)
 }
 
 async fn get(daemon: &Daemon, path: &str) -> Answer {

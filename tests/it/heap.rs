@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 
 use legwork::profile::heap::{self, HeapError, View};
 use nix::sys::signal::Signal;
+use sqlx::PgPool;
+use tokio::time::Instant;
 
 use crate::allocator;
 use crate::profiling::{ask, configuration, daemon, go_pprof};
@@ -204,29 +206,56 @@ fn the_file_says_whether_it_may_be_switched_on_and_a_reload_is_enough() {
     });
 }
 
-#[test]
-fn switching_it_on_and_off_while_jobs_run_loses_none() {
-    const JOBS: i64 = 3000;
-    support::run(async |db| {
-        let (_daemon, address) = daemon(&db).await;
-        let pool = db.pool().await;
-        sqlx::query("INSERT INTO legwork.job (kind) SELECT 'idle' FROM generate_series(1, $1)")
-            .bind(JOBS)
-            .execute(&pool)
-            .await
-            .expect("rows");
-        for _ in 0..10 {
-            assert_eq!(post(address, "heap/activate").await.status, 200);
-            assert_eq!(ask(address, "heap?debug=1").await.status, 200);
-            assert_eq!(post(address, "heap/deactivate").await.status, 200);
+/// Rounds of switching, and as many parts of the jobs.
+const ROUNDS: i64 = 10;
+
+/// Switches it on, takes a profile and switches it off, until all jobs that come meanwhile are done.
+async fn switched_until_done(address: SocketAddr, pool: &PgPool, jobs: i64) {
+    let began = Instant::now();
+    for round in 1.. {
+        assert_eq!(post(address, "heap/activate").await.status, 200);
+        let profile = ask(address, "heap?debug=1").await;
+        assert_eq!(profile.status, 200);
+        assert!(profile.text().starts_with("heap profile: "), "{}", profile.text());
+        assert_eq!(post(address, "heap/deactivate").await.status, 200);
+        assert_eq!(ask(address, "heap?debug=1").await.status, 412, "it is off");
+        let done = "SELECT count(*) FROM legwork.finished WHERE outcome = 'completed'";
+        let done = sqlx::query_scalar::<_, i64>(done).fetch_one(pool).await.expect("a count");
+        if done >= jobs && round >= ROUNDS {
+            return;
         }
-        support::eventually("all are done", async || {
-            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM legwork.job")
-                .fetch_one(&pool)
-                .await
-                .is_ok_and(|left| left == 0)
+        assert!(began.elapsed() < support::PATIENCE, "{done} are done after {round} rounds");
+    }
+}
+
+#[test]
+fn switching_it_on_and_off_while_jobs_run_loses_none_and_runs_none_twice() {
+    const EACH: i64 = 300;
+    support::run(async |db| {
+        let (daemon, address) = daemon(&db).await;
+        let pool = db.pool().await;
+        // While it is switched: so all of them run meanwhile.
+        let enqueue = async {
+            for _ in 0..ROUNDS {
+                let insert =
+                    "INSERT INTO legwork.job (kind) SELECT 'idle' FROM generate_series(1, $1)";
+                sqlx::query(insert).bind(EACH).execute(&pool).await.expect("rows");
+            }
+        };
+        let jobs = ROUNDS * EACH;
+        tokio::join!(enqueue, switched_until_done(address, &pool, jobs));
+        let rest = "SELECT (SELECT count(*) FROM legwork.job) + (SELECT count(*) FROM legwork.failed_attempt)
+            + (SELECT count(*) FROM legwork.finished WHERE attempt <> 1 OR rescues + snoozes > 0)";
+        let rest = sqlx::query_scalar::<_, i64>(rest).fetch_one(&pool).await.expect("a count");
+        assert_eq!(rest, 0, "each ran once, at its first attempt");
+        let completed = ["kind=\"idle\"", "outcome=\"completed\""];
+        support::eventually("they are counted", async || {
+            let counted = daemon.metric("legwork_jobs_finished_total", &completed).await;
+            counted.to_string() == jobs.to_string()
         })
         .await;
+        let finished = daemon.metric("legwork_jobs_finished_total", &["kind=\"idle\""]).await;
+        assert_eq!(finished.to_string(), jobs.to_string(), "and none ended otherwise");
     });
 }
 

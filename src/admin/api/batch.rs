@@ -218,6 +218,10 @@ impl Jobs {
                 }
             };
             let number = self.lines.number();
+            // Whatever they hold, empty lines too.
+            if self.lines.bytes() > BODY_MAX_BYTES {
+                return Err(too_much());
+            }
             let Some(parsed) = parsed else {
                 // At the end they do no harm; before it rows and lines would be counted differently.
                 self.empty = self.empty.or(Some(number));
@@ -228,9 +232,8 @@ impl Jobs {
             }
             let (job, delay) = parsed.map_err(|refusal| refusal.in_line(number))?;
             self.read += 1;
-            if self.lines.bytes() > BODY_MAX_BYTES || self.read > JOBS_MAX {
-                let why = format!("a batch has at most {BODY_MAX_BYTES} bytes and {JOBS_MAX} jobs");
-                return Err(Problem::BodyTooLarge.because(why));
+            if self.read > JOBS_MAX {
+                return Err(too_much());
             }
             let queue = job.queue.as_ref().map_or("default", |queue| queue.as_str());
             match self.queues.get_mut(queue) {
@@ -256,6 +259,11 @@ impl Jobs {
             }
         }
     }
+}
+
+fn too_much() -> Refusal {
+    let why = format!("a batch has at most {BODY_MAX_BYTES} bytes and {JOBS_MAX} jobs");
+    Problem::BodyTooLarge.because(why)
 }
 
 fn of_batch(error: &BatchError) -> Refusal {
@@ -289,3 +297,6 @@ fn of_rows(error: &EnqueueError) -> Refusal {
         None => refused,
     }
 }
+
+#[cfg(test)]
+mod tests;

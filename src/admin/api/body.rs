@@ -58,3 +58,43 @@ pub(super) fn is_of(wanted: &str, headers: &HeaderMap) -> bool {
     let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case(wanted))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, http::StatusCode, response::IntoResponse};
+    use futures::{StreamExt, stream};
+    use std::convert::Infallible;
+    use tokio::time::{Instant, sleep};
+
+    const EACH: Duration = Duration::from_secs(1);
+
+    /// A body of so many pieces of ten bytes, a second apart.
+    fn slow(pieces: usize) -> Request {
+        let pieces = stream::iter(0..pieces).then(|_| async {
+            sleep(EACH).await;
+            Ok::<_, Infallible>(Bytes::from_static(&[b' '; 10]))
+        });
+        Request::new(Body::from_stream(pieces))
+    }
+
+    async fn read_of(pieces: usize) -> (Result<usize, StatusCode>, Duration) {
+        let began = Instant::now();
+        let read = read_up_to(30, slow(pieces)).await;
+        let read = read.map(|body| body.len()).map_err(|refusal| refusal.into_response().status());
+        (read, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_bounded_in_bytes_and_in_time_though_it_announces_neither() {
+        assert_eq!(read_of(3).await.0, Ok(30));
+        let (large, after) = read_of(1000).await;
+        assert_eq!(large, Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(after.as_secs(), 4, "no more of it is taken than shows that it is too large");
+        let began = Instant::now();
+        let read = read_up_to(10_000, slow(1000)).await;
+        let refused = read.map(|_| ()).map_err(|refusal| refusal.into_response().status());
+        assert_eq!(refused, Err(StatusCode::BAD_REQUEST));
+        assert_eq!(began.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
+    }
+}

@@ -32,6 +32,9 @@ use utoipa::ToSchema;
 
 /// Where it is.
 pub(in crate::admin) const PATH: &str = "/api/v1/jobs";
+/// SQLSTATE of a statement that waited for a lock for as long as it may. A row that is inserted waits for nothing but
+/// who inserts another with its key, as long as nobody changes the table itself.
+const NO_LOCK: &str = "55P03";
 /// Most bytes of a job: the largest payload written with escapes and spaces, and some.
 pub(in crate::admin) const BODY_MAX_BYTES: u64 = LINE_MAX_BYTES as u64;
 
@@ -108,7 +111,7 @@ pub(in crate::admin) async fn enqueue(
     let body = read_up_to(BODY_MAX_BYTES, request).await?;
     let (job, delay) = line::parse(body.trim_ascii()).map_err(|wrong| of_mistakes(&wrong))?;
     let job = asking.given_to(job);
-    let queue = job.queue.clone();
+    let (queue, has_key) = (job.queue.clone(), job.unique_key.is_some());
     let once = match key {
         None => {
             let placed = state.sessions.within(move |c| {
@@ -125,7 +128,7 @@ pub(in crate::admin) async fn enqueue(
             once.await
         }
     };
-    match once.map_err(|error| of_database(&error))? {
+    match once.map_err(|error| of_database(&error, has_key))? {
         Once::Now(placed, answer) => {
             if let Placed::New(_) = placed {
                 let queue = queue.as_ref().map_or("default", |queue| queue.as_str());
@@ -167,8 +170,13 @@ pub(super) fn of_mistakes(wrong: &Mistakes) -> Refusal {
     Problem::InvalidJob.because(said).about(member, None)
 }
 
-/// What the database refuses: by its rule where it is one of a column, or as a value that it can't hold.
-fn of_database(error: &OperationError) -> Refusal {
+/// What the database refuses: by its rule where it is one of a column, or as a value that it can't hold; or because it
+/// would have to wait to know whether the job's unique key is taken.
+fn of_database(error: &OperationError, has_key: bool) -> Refusal {
+    let is_insert = matches!(error, OperationError::Enqueue(_));
+    if has_key && is_insert && error.sqlstate().is_some_and(|code| code == NO_LOCK) {
+        return Refusal::from(Problem::UniqueKeyHeld).about("unique_key", None);
+    }
     if let Some(broken) = error.broken_rule() {
         return Problem::InvalidJob.because(broken.to_string()).about(broken.column, None);
     }

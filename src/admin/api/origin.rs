@@ -1,12 +1,8 @@
 //! Where jobs come from that are enqueued by a request: its trace and its id, which follow them into every log line.
 
-use super::super::request::RequestId;
+use super::super::request::{RequestId, caller};
 use crate::{postgres::enqueue::NewJob, telemetry::Origin};
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, request::Parts},
-};
-use serde_json::json;
+use axum::{extract::FromRequestParts, http::request::Parts};
 use std::convert::Infallible;
 
 /// The bound of a job's metadata in the database, in bytes.
@@ -21,14 +17,7 @@ pub(in crate::admin) struct Asking {
 }
 
 impl Asking {
-    fn of(headers: &HeaderMap, id: Option<&RequestId>) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let said = json!({
-            "traceparent": text("traceparent"),
-            "tracestate": text("tracestate"),
-            "request_id": id.map(|RequestId(id)| id),
-        });
-        let origin = Origin::of(Some(&said.to_string()));
+    fn of(origin: Origin) -> Self {
         let alone = origin.fill(None);
         Self { origin, alone }
     }
@@ -57,6 +46,7 @@ impl<S: Sync> FromRequestParts<S> for Asking {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers, parts.extensions.get()))
+        let id = parts.extensions.get().map(|RequestId(id)| id.as_str());
+        Ok(Self::of(caller(&parts.headers, id)))
     }
 }

@@ -191,9 +191,9 @@ fn refusal(error: &HeapError, state: &AdminState, headers: &HeaderMap) -> Refusa
         HeapError::Busy => Problem::ProfileUnderWay,
         HeapError::Forgotten => return Problem::ProfileUnderWay.because(error.to_string()),
         HeapError::Refused(Refused::Elsewhere | Refused::Unarmed) => Problem::NoProfiles,
-        HeapError::Refused(Refused::System(_)) | HeapError::Dump(_) | HeapError::Broke(_) => {
-            Problem::ProfileFailed
-        }
+        HeapError::Refused(Refused::System(_) | Refused::File(_) | Refused::Unwritten)
+        | HeapError::Dump(_)
+        | HeapError::Broke(_) => Problem::ProfileFailed,
     };
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     problem.because(format!("{error}{cause}"))

@@ -20,7 +20,7 @@ use flate2::{Compression, write::GzEncoder};
 use futures::stream;
 use serde_json::json;
 use std::{
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IntoInnerError, Write},
     sync::Arc,
     time::Duration,
 };
@@ -90,7 +90,7 @@ async fn answered(
 ) -> Result<Response, Refusal> {
     let length = Duration::from_secs(asked.seconds.unwrap_or(SECONDS));
     let taken = take(&state, length).await.map_err(|_| Problem::TraceUnderWay)?;
-    Ok(streamed(taken, takes_gzip(headers)))
+    Ok(streamed(move |out| written(&taken, out), takes_gzip(headers)))
 }
 
 /// Takes one for so long. Dropped before, it is over.
@@ -126,24 +126,34 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     accepted.is_some_and(|accepted| accepted.split(',').any(is_gzip))
 }
 
-/// Writes it in pieces, as fast as the client takes them, elsewhere than on the task that every connection is
-/// served by. The trace goes with the client.
-fn streamed(trace: Trace, gzip: bool) -> Response {
+/// Has it written in pieces, as fast as the client takes them, elsewhere than on the task that every connection is
+/// served by. What is written goes with the client; where the writer breaks off, the connection does, so that nobody takes
+/// the half for the whole.
+fn streamed(
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    gzip: bool,
+) -> Response {
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-    let writing = move || {
-        let out = BufWriter::with_capacity(CHUNK_BYTES, Chunks(sender));
+    let writing = spawn_blocking(move || {
+        let mut out = BufWriter::with_capacity(CHUNK_BYTES, Chunks(sender));
         // It fails once nobody takes the pieces any more.
         if gzip {
-            let packed = GzEncoder::new(out, Compression::fast());
-            written(&trace, BufWriter::with_capacity(CHUNK_BYTES, packed)).ok();
+            let packed = GzEncoder::new(&mut out, Compression::fast());
+            let mut packed = BufWriter::with_capacity(CHUNK_BYTES, packed);
+            write(&mut packed)?;
+            packed.into_inner().map_err(IntoInnerError::into_error)?.finish()?;
         } else {
-            written(&trace, out).ok();
+            write(&mut out)?;
         }
-    };
-    drop(spawn_blocking(writing));
-    let pieces = stream::unfold(receiver, async |mut receiver| {
-        let piece = receiver.recv().await?;
-        Some((Ok::<Bytes, io::Error>(piece), receiver))
+        out.flush()
+    });
+    let pieces = stream::unfold((receiver, Some(writing)), async |(mut receiver, mut writing)| {
+        if let Some(piece) = receiver.recv().await {
+            return Some((Ok(piece), (receiver, writing)));
+        }
+        // That was the last piece, if it was all.
+        let ended = writing.take()?.await.unwrap_or_else(|broke| Err(io::Error::other(broke)));
+        ended.err().map(|error| (Err::<Bytes, io::Error>(error), (receiver, writing)))
     });
     let about = [
         (header::CONTENT_TYPE, "application/json"),
@@ -171,5 +181,42 @@ impl Write for Chunks {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::to_bytes;
+    use std::panic::resume_unwind;
+
+    const LENGTH: usize = 10 * CHUNK_BYTES;
+
+    /// Length of the body that comes, if it comes to its end.
+    async fn length(
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+        gzip: bool,
+    ) -> Option<usize> {
+        let body = to_bytes(streamed(write, gzip).into_body(), usize::MAX).await;
+        body.ok().map(|body| body.len())
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_writer_breaks_off_has_no_end() {
+        let all = |out: &mut dyn Write| out.write_all(&vec![b' '; LENGTH]);
+        assert_eq!(length(all, false).await, Some(LENGTH));
+        assert!(length(all, true).await.is_some_and(|packed| (1..LENGTH).contains(&packed)));
+        for gzip in [false, true] {
+            let fails = move |out: &mut dyn Write| -> io::Result<()> {
+                all(out)?;
+                Err(io::Error::other("half of it"))
+            };
+            assert_eq!(length(fails, gzip).await, None, "{gzip}");
+            let panics = move |out: &mut dyn Write| -> io::Result<()> {
+                all(out)?;
+                resume_unwind(Box::new("half of it"))
+            };
+            assert_eq!(length(panics, gzip).await, None, "{gzip}");
+        }
     }
 }

@@ -133,13 +133,14 @@ impl Running {
         let interval = settings.daemon.heartbeat_interval * CONTROL_INTERVALS;
         let controller = Controller::new(Arc::clone(upkeep), leases.clone(), interval, told);
         let (controller, stop) = (Arc::new(Mutex::new(controller)), self.stop_cancelling.clone());
-        let woken = Arc::clone(&self.told.controller);
+        let (woken, lanes) = (Arc::clone(&self.told.controller), Arc::clone(&self.lanes));
         let limit = steps::of_statements(connector);
         self.supervisor.spawn_watched("controller", ExitPolicy::Restart, limit, move || {
-            let controller = Arc::clone(&controller);
+            let (controller, lanes) = (Arc::clone(&controller), Arc::clone(&lanes));
             maintenance::punctually("controller", stop.clone(), Arc::clone(&woken), move || {
                 let controller = Arc::clone(&controller);
-                async move { controller.lock().await.round().await }
+                let (served, _) = lanes::served(&lanes);
+                async move { controller.lock().await.round(&served).await }
             })
         });
     }

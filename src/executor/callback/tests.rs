@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    executor::{AttemptLimits, StopOrder, Stopped},
-    job::{ClaimedJob, KindName, QueueName},
+    executor::{AttemptLimits, Handler, HandlerFuture, StopOrder, Stopped, execute},
+    job::{ClaimedJob, Ending, KindName, QueueName},
 };
 use futures::{FutureExt, poll};
 use std::pin::pin;
@@ -14,6 +14,10 @@ const LEASE: Lease = Lease { job: JobId(42), token: 7, holder: -3 };
 impl Stopped for StopOrder {
     fn reason(&self) -> Option<Stop> {
         self.reason()
+    }
+
+    fn decide(&self) -> bool {
+        self.decide()
     }
 }
 
@@ -94,15 +98,62 @@ async fn an_attempt_that_was_told_to_stop_takes_nothing_and_says_whether_it_was_
         let callbacks = Arc::<Callbacks>::default();
         let (token, stop) = (CancellationToken::new(), Arc::new(StopOrder::default()));
         let mut door = callbacks.open(&context(&token, &stop));
-        let mut call = pin!(callbacks.say(LEASE, verdict(Action::Complete, "")));
-        assert!(poll!(&mut call).is_pending(), "it was said before the stop");
+        let call = || callbacks.say(LEASE, verdict(Action::Complete, ""));
+        let (mut first, mut second) = (pin!(call()), pin!(call()));
+        assert!(poll!(&mut first).is_pending(), "it was said before the stop");
         stop.give(why);
+        assert_eq!(door.heard(), None, "the order is given, and its token isn't cancelled yet");
+        assert_eq!(first.await, Err(expected));
+        assert!(poll!(&mut second).is_pending(), "nor has the attempt ended");
         token.cancel();
         assert_eq!(door.heard(), None);
-        assert_eq!(call.await, Err(expected));
+        assert_eq!(second.await, Err(expected));
         drop(door);
         let late = callbacks.say(LEASE, verdict(Action::Complete, "")).await;
         assert_eq!(late, Err(expected), "{why:?}");
+    }
+}
+
+/// Ends by what it hears, and is told to stop just when that was answered.
+struct Called {
+    callbacks: Arc<Callbacks>,
+    stop: Arc<StopOrder>,
+    why: Stop,
+}
+
+impl Handler for Called {
+    fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
+        Box::pin(async move {
+            let mut door = self.callbacks.open(context);
+            let decision = door.hear().await.expect("a verdict was said");
+            self.stop.give(self.why);
+            context.cancellation().cancel();
+            decision.action.outcome(None, decision.error, None)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_that_was_answered_is_how_the_attempt_ends_whatever_stop_comes_behind_it() {
+    let error = JobError::new("e");
+    for why in [Stop::Cancelled, Stop::Shutdown, Stop::LeaseLost] {
+        for action in Action::ALL {
+            let (callbacks, stop) = (Arc::<Callbacks>::default(), Arc::<StopOrder>::default());
+            let context = context(&CancellationToken::new(), &stop);
+            let called = Called { callbacks: Arc::clone(&callbacks), stop: Arc::clone(&stop), why };
+            // The attempt listens from its first poll on, which comes before the call's.
+            let (ending, heard) = tokio::join!(
+                biased;
+                execute(&called, &context, &stop),
+                callbacks.say(LEASE, verdict(action, "e"))
+            );
+            assert_eq!(heard, Ok(Heard::Taken), "{why:?} {action:?}");
+            assert_eq!(
+                ending,
+                Ending::Decided(action.outcome(None, error.clone(), None)),
+                "{why:?}"
+            );
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub type Connection = PgConnection;
 /// How long a statement waits for a lock. Operations touch single rows, whose locks are held for
 /// milliseconds; who waits longer is better told so.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same of a request: while it waits, one of few sessions is nobody else's.
+const REQUEST_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a statement may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,14 @@ impl Limit {
             Self::Bulk => Duration::ZERO,
             Self::Request => database.statement_timeout.min(REQUEST_LIMIT),
             Self::Batch => BATCH_LIMIT,
+        }
+    }
+
+    /// How long of that may be spent waiting for a lock.
+    fn lock(self) -> Duration {
+        match self {
+            Self::Statement | Self::Bulk | Self::Batch => LOCK_TIMEOUT,
+            Self::Request => REQUEST_LOCK_TIMEOUT,
         }
     }
 
@@ -83,7 +93,7 @@ pub async fn open(database: &Database, limit: Limit) -> Result<Connection, Opera
         sqlx::raw_sql(limit.setup()).execute(&mut connection).await?;
         sqlx::query(include_str!("../sql/limit_session.sql"))
             .bind(format!("{}ms", limit.of(database).as_millis()))
-            .bind(format!("{}ms", LOCK_TIMEOUT.as_millis()))
+            .bind(format!("{}ms", limit.lock().as_millis()))
             .persistent(false)
             .execute(&mut connection)
             .await
@@ -109,7 +119,7 @@ impl Frame {
     pub fn of(database: &Database, limit: Limit) -> Result<Self, OperationError> {
         let url = database.url.as_ref().ok_or(OperationError::NoAddress)?;
         let connector = Connector::new(url, database)?;
-        let lock = format!("SET lock_timeout = {};", LOCK_TIMEOUT.as_millis());
+        let lock = format!("SET lock_timeout = {};", limit.lock().as_millis());
         let settings =
             || local_settings(limit.of(database)) + &link::local(&[limit.setup(), &lock]);
         Ok(Self { pooled: (!connector.reaches_server()).then(settings), protects: None })

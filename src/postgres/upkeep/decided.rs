@@ -3,6 +3,7 @@
 use super::Upkeep;
 use crate::{
     config::Overrides,
+    job::QueueName,
     postgres::{DbError, operations::Connection},
 };
 use futures::FutureExt;
@@ -44,7 +45,7 @@ impl Wanted {
 pub struct Decided {
     /// What this daemon is to do.
     pub wanted: Option<Wanted>,
-    /// Queues that are paused.
+    /// Queues of those that were asked for that are paused.
     pub paused: Vec<String>,
     /// Overrides of queues.
     pub overrides: Overrides,
@@ -70,14 +71,21 @@ impl From<Row> for Decided {
 /// What was decided for queues, for a daemon that isn't registered yet.
 pub async fn decided(connection: &mut Connection) -> Result<Decided, DbError> {
     let statement = sqlx::query_as::<_, Row>(include_str!("../sql/decided.sql"));
-    let row = statement.persistent(false).bind(None::<i64>).fetch_one(connection).await;
+    let row = statement.persistent(false).bind(None::<i64>).bind(Vec::<String>::new());
+    let row = row.fetch_one(connection).await;
     row.map(Decided::from).map_err(DbError::Statement)
 }
 
 impl Upkeep {
-    /// What was decided, for the daemon of this boot id.
-    pub async fn decided(&self, boot: Option<i64>) -> Result<Decided, DbError> {
-        let statement = sqlx::query_as::<_, Row>(include_str!("../sql/decided.sql")).bind(boot);
+    /// What was decided, for the daemon of this boot id that serves these queues.
+    pub async fn decided(
+        &self,
+        boot: Option<i64>,
+        served: &[QueueName],
+    ) -> Result<Decided, DbError> {
+        let served: Vec<_> = served.iter().map(ToString::to_string).collect();
+        let statement = sqlx::query_as::<_, Row>(include_str!("../sql/decided.sql"));
+        let statement = statement.bind(boot).bind(served);
         let row = self.brief().await.run("decided", |c| statement.fetch_one(c).boxed()).await?;
         Ok(row.into())
     }

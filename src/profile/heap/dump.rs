@@ -18,7 +18,8 @@ use std::{
     io::{self, BufRead, BufReader},
 };
 
-/// Longest file that is read: a hundred thousand stacks have less.
+/// Longest file that is read: a hundred thousand stacks have less. How long jemalloc makes it can't be bounded, and how long
+/// it will be isn't known before: what is longer was written, to memory that is free again once it is refused.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// What is wrong with it.
@@ -31,8 +32,15 @@ pub enum DumpError {
     #[error("it isn't heap_v2, or line {0} isn't as that has it")]
     Form(usize),
     /// Too much.
-    #[error("it has more than 256 MiB")]
-    TooLong,
+    #[error(
+        "it has {} MiB and at most {} are read, which is known only once it is written: POST /debug/pprof/heap/deactivate \
+         forgets what was sampled, and a profile soon after activate is short",
+        .bytes.div_ceil(1 << 20), BYTES_MAX >> 20
+    )]
+    TooLong {
+        /// How long it is.
+        bytes: u64,
+    },
 }
 
 /// What was sampled.
@@ -124,8 +132,9 @@ impl Dump {
 
 /// Reads the whole of one.
 pub(super) fn read(file: File) -> Result<Dump, DumpError> {
-    if file.metadata()?.len() > BYTES_MAX {
-        return Err(DumpError::TooLong);
+    let bytes = file.metadata()?.len();
+    if bytes > BYTES_MAX {
+        return Err(DumpError::TooLong { bytes });
     }
     parse(BufReader::new(file))
 }
@@ -189,6 +198,18 @@ mod tests {
         // e / (e − 1) of those of just the interval.
         assert_eq!(of(1000, 524_288_000), Amount { objects: 1582, bytes: 829_411_404 });
         assert_eq!(of(0, 0), Amount::default());
+    }
+
+    #[test]
+    fn a_dump_beyond_the_bound_is_refused_unread_with_the_way_out() {
+        let file = tempfile::tempfile().expect("a file");
+        // Of nothing but holes, so that it takes no place.
+        file.set_len(BYTES_MAX + 1).expect("it is ours");
+        let error = read(file).expect_err("it is too long");
+        assert!(matches!(error, DumpError::TooLong { bytes } if bytes == BYTES_MAX + 1), "{error}");
+        let said = error.to_string();
+        assert!(said.starts_with("it has 257 MiB and at most 256 are read"), "{said}");
+        assert!(said.contains("POST /debug/pprof/heap/deactivate"), "{said}");
     }
 
     #[test]

@@ -146,6 +146,54 @@ fn a_batch_of_too_many_jobs_is_refused_whole() {
     });
 }
 
+const MIB: usize = 1 << 20;
+
+/// Sends so many lines of a MiB, whose length isn't announced, a line at a time.
+async fn send_mebibytes(daemon: &Daemon, lines: usize) -> Answer {
+    let mut line = Vec::from(*b"{\"kind\": \"waits\"}");
+    line.resize(MIB - 1, b' ');
+    line.push(b'\n');
+    let mut stream = TcpStream::connect(daemon.admin().await).await.expect("it listens");
+    let head = format!(
+        "POST {BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {NDJSON}\r\nConnection: close\r\n\
+         Transfer-Encoding: chunked\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    for _ in 0..lines {
+        stream.write_all(format!("\r\n{MIB:x}\r\n").as_bytes()).await.expect("it is taken");
+        stream.write_all(&line).await.expect("it is taken");
+    }
+    // Beyond the bound nothing more is read, and what nobody has read would take the answer along.
+    if lines <= 64 {
+        stream.write_all(b"\r\n0\r\n\r\n").await.expect("it is taken");
+    }
+    Answer::of(&rest(stream).await)
+}
+
+#[test]
+fn a_batch_of_64_mib_is_taken_and_one_of_more_is_refused_whole_announced_or_not() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let daemon = daemon(&db.url(), "").await;
+        let most = send_mebibytes(&daemon, 64).await;
+        assert_eq!(most.status, 201, "{}", most.body);
+        assert!(most.body.contains("\"enqueued\":64"), "{}", most.body);
+        let more = send_mebibytes(&daemon, 65).await;
+        assert_eq!((more.status, more.problem()), (413, "body-too-large".to_owned()));
+        assert!(more.body.contains("67108864 bytes"), "{}", more.body);
+        // Before it is sent.
+        let head = format!(
+            "POST {BATCH} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {NDJSON}\r\nContent-Length: 67108865\r\n\r\n"
+        );
+        let announced = super::send(daemon.admin().await, &head).await;
+        assert_eq!((announced.status, announced.problem()), (413, "body-too-large".to_owned()));
+        assert_eq!(value(&mut session, COUNT).await, "64");
+        assert_eq!(value(&mut session, OPEN).await, "0", "nothing is left open");
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
 /// Sends a head and the beginning of a body, and no more.
 async fn begin(daemon: &Daemon, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(daemon.admin().await).await.expect("it listens");

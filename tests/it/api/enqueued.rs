@@ -63,6 +63,10 @@ fn the_trace_and_the_id_of_the_request_follow_the_job_unless_it_has_its_own() {
         let mut session = db.connect().await;
         let daemon = daemon(&db.url(), "").await;
         let head = format!("X-Request-ID: req-7\r\ntraceparent: {TRACE}\r\ntracestate: a=b\r\n");
+        let twice = format!("X-Request-ID: r\r\ntraceparent: {TRACE}\r\ntraceparent: {OWN}\r\n");
+        let parts = format!(
+            "X-Request-ID: r\r\ntracestate: a=b\r\ntraceparent: {TRACE}\r\ntracestate: c=d\r\n"
+        );
         let own = json!({"kind": "waits", "metadata": {"traceparent": OWN, "request_id": "mine", "n": 1.50}});
         for (head, body, expected) in [
             (
@@ -75,6 +79,13 @@ fn the_trace_and_the_id_of_the_request_follow_the_job_unless_it_has_its_own() {
                 "X-Request-ID: r\r\ntraceparent: no\r\n",
                 r#"{"kind": "waits"}"#,
                 json!({"request_id": "r"}),
+            ),
+            // As W3C has it, and as the request's own span and lines go by it: two are none, and a state comes in parts.
+            (&twice, r#"{"kind": "waits"}"#, json!({"request_id": "r"})),
+            (
+                &parts,
+                r#"{"kind": "waits"}"#,
+                json!({"traceparent": TRACE, "tracestate": "a=b,c=d", "request_id": "r"}),
             ),
         ] {
             let answer = with_head(&daemon, head, body).await;
@@ -113,6 +124,40 @@ fn a_taken_unique_key_is_answered_with_the_job_that_has_it() {
         assert_eq!(again.status, 201, "the job that had it has finished: {}", again.body);
         stop(daemon).await;
         end(session).await;
+    });
+}
+
+#[test]
+fn a_unique_key_that_an_open_transaction_holds_is_waited_for_shortly_and_told() {
+    const HELD: &str = r#"{"kind": "waits", "unique_key": "k", "queue": "mail"}"#;
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let mut holder = db.connect().await;
+        let daemon = daemon(&db.url(), "").await;
+        execute(
+            &mut holder,
+            "BEGIN; INSERT INTO legwork.job (kind, unique_key, queue) VALUES ('waits', 'k', 'mail')",
+        )
+        .await;
+        for head in ["", "Idempotency-Key: a-key\r\n"] {
+            let answer = with_head(&daemon, head, HELD).await;
+            let told = (answer.status, answer.problem());
+            assert_eq!(told, (409, "unique-key-held".to_owned()), "{}", answer.body);
+            assert_eq!(answer.header("retry-after"), Some("5"));
+            assert_eq!(answer.json()["parameter"], "unique_key");
+        }
+        for other in [r#"{"kind": "waits"}"#, r#"{"kind": "waits", "unique_key": "k"}"#] {
+            let answer = post(&daemon, JOBS, other).await;
+            assert_eq!(answer.status, 201, "it has another key: {}", answer.body);
+        }
+        execute(&mut holder, "ROLLBACK").await;
+        let answer = with_head(&daemon, "Idempotency-Key: a-key\r\n", HELD).await;
+        assert_eq!(answer.status, 201, "what was refused did nothing: {}", answer.body);
+        let jobs = "SELECT count(*) FROM legwork.job WHERE unique_key = 'k' AND queue = 'mail'";
+        assert_eq!(value(&mut session, jobs).await, "1");
+        stop(daemon).await;
+        end(session).await;
+        end(holder).await;
     });
 }
 

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::{daemon, get, post, stop};
 use crate::process::{Configuration, SLACK};
-use crate::support::{self, Daemon, PATIENCE};
+use crate::statements::{end, execute};
+use crate::support::{self, Daemon, PATIENCE, Proxy};
 
 /// Somebody who listens.
 struct Listener(BufReader<TcpStream>);
@@ -52,8 +53,12 @@ impl Listener {
         }
     }
 
+    /// The next event, behind comments that nothing happened.
     async fn event(&mut self) -> Event {
-        let block = self.block().await;
+        let mut block = self.block().await;
+        while block.first().is_some_and(|line| line.starts_with(':')) {
+            block = self.block().await;
+        }
         let field = |name: &str| {
             let found = block.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
             found.unwrap_or_else(|| panic!("no {name} in {block:?}")).to_owned()
@@ -77,6 +82,8 @@ async fn enqueue(daemon: &Daemon, body: &str) -> Value {
     answer.json()["id"].clone()
 }
 
+/// A second queue and a second kind.
+const BESIDE: &str = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n[[queue]]\nname = 'default'\n[[queue]]\nname = 'second'\n";
 const SLEEP: &str = r#"{"kind": "sleep", "payload": {"seconds": 0, "secret": "x"}}"#;
 
 #[test]
@@ -112,18 +119,85 @@ fn a_job_that_ends_is_heard_of_without_its_payload_and_a_listener_that_comes_bac
 #[test]
 fn a_listener_hears_of_what_it_asked_for_alone() {
     support::run(async |db| {
-        let mut daemon = daemon(&db.url(), "").await;
-        let mut of_the_queue = Listener::at(&daemon, "?queue=second", "").await;
-        let mut of_the_kind = Listener::at(&daemon, "?kind=noop", "").await;
+        let mut daemon = daemon(&db.url(), BESIDE).await;
+        let mut of_all = Listener::at(&daemon, "", "").await;
+        let of_the_queue = Listener::at(&daemon, "?queue=second", "").await;
+        let of_the_kind = Listener::at(&daemon, "?kind=noop", "").await;
+        let of_both = Listener::at(&daemon, "?queue=second&kind=noop", "").await;
         let mut of_the_type = Listener::at(&daemon, "?type=daemon.reloaded", "").await;
-        enqueue(&daemon, SLEEP).await;
+        let mut ids = Vec::new();
+        for (kind, queue) in
+            [("sleep", "default"), ("sleep", "second"), ("noop", "default"), ("noop", "second")]
+        {
+            let job = json!({"kind": kind, "queue": queue, "payload": {"seconds": 0}});
+            ids.push(enqueue(&daemon, &job.to_string()).await);
+            // Only now the next one, so that the order is known in which they are told.
+            assert_eq!(of_all.event().await.data["id"], *ids.last().expect("one"));
+        }
         daemon.signal(Signal::SIGHUP);
         assert_eq!(of_the_type.event().await.name, "daemon.reloaded");
         daemon.signal(Signal::SIGTERM);
-        for listener in [&mut of_the_queue, &mut of_the_kind] {
-            assert_eq!(listener.block().await, [""; 0], "nothing until the end");
+        for (listener, heard) in
+            [(of_the_queue, vec![1, 3]), (of_the_kind, vec![2, 3]), (of_both, vec![3])]
+        {
+            let mut listener = listener;
+            for index in heard {
+                assert_eq!(listener.event().await.data["id"], ids[index]);
+            }
+            assert_eq!(listener.block().await, [""; 0], "nothing more until the end");
         }
         assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
+#[test]
+fn a_queue_that_is_paused_or_resumed_is_heard_of_by_its_name_and_by_who_asked_for_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(&mut session, "SELECT legwork.pause('second')").await;
+        let daemon = daemon(&db.url(), BESIDE).await;
+        daemon.logged("queue.paused").await;
+        let mut of_all = Listener::at(&daemon, "", "").await;
+        let mut of_the_queue = Listener::at(&daemon, "?queue=default", "").await;
+        let mut of_the_type = Listener::at(&daemon, "?type=queue.resumed", "").await;
+        let mut of_a_kind = Listener::at(&daemon, "?kind=noop", "").await;
+        // The daemon looks each 20 s, and tells of its queues in the order of its file.
+        execute(&mut session, "SELECT legwork.pause('default')").await;
+        execute(&mut session, "SELECT legwork.resume('second')").await;
+        for (name, queue) in [("queue.paused", "default"), ("queue.resumed", "second")] {
+            let heard = of_all.event().await;
+            assert_eq!((&*heard.name, heard.data), (name, json!({ "queue": queue })));
+        }
+        let heard = of_the_queue.event().await;
+        assert_eq!((&*heard.name, heard.data), ("queue.paused", json!({ "queue": "default" })));
+        let heard = of_the_type.event().await;
+        assert_eq!((&*heard.name, heard.data), ("queue.resumed", json!({ "queue": "second" })));
+        // Of a kind is a job alone.
+        let id = enqueue(&daemon, r#"{"kind": "noop", "queue": "second"}"#).await;
+        assert_eq!(of_a_kind.event().await.data["id"], id);
+        stop(daemon).await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_daemon_is_heard_to_begin_its_work_and_to_lose_its_leases() {
+    support::run(async |db| {
+        let proxy = Proxy::before(&db.url()).await;
+        proxy.blackhole();
+        // The port is there before the database is.
+        let kinds = [BESIDE.to_owned()];
+        let daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
+        let mut listener = Listener::at(&daemon, "", "").await;
+        proxy.heal();
+        assert_eq!(listener.event().await.name, "daemon.ready");
+        proxy.blackhole();
+        let heard = listener.event().await;
+        assert_eq!((&*heard.name, heard.data), ("daemon.lost", json!({})));
+        proxy.heal();
+        support::eventually("it works again", async || daemon.get("/health/ready").await.0 == 200)
+            .await;
+        stop(daemon).await;
     });
 }
 

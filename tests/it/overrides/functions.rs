@@ -1,5 +1,8 @@
 //! The functions that everything goes by: what they take, what they refuse, and what they note.
 
+use legwork::job::QueueName;
+use legwork::postgres::Upkeep;
+
 use crate::statements::{end, execute, refused, rows, session_as, value};
 use crate::support;
 
@@ -113,6 +116,26 @@ fn a_pause_keeps_what_was_said_of_it_until_more_is_said() {
         execute(&mut session, over).await;
         assert_eq!(value(&mut session, "SELECT legwork.pause('mail', 'again')").await, "t");
         assert_eq!(value(&mut session, STANDS).await, "true false again -");
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_daemon_hears_of_its_own_queues_pauses_however_many_others_are_paused() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(
+            &mut session,
+            "SELECT legwork.pause('a' || n) FROM generate_series(1, 1100) n; SELECT legwork.pause('mail')",
+        )
+        .await;
+        let upkeep = Upkeep::new(support::pooled::connector(&db.url()));
+        let served = ["other", "mail", "a7"].map(|name| QueueName::new(name).expect("a name"));
+        let paused = async || upkeep.decided(None, &served).await.expect("an answer").paused;
+        assert_eq!(paused().await, ["a7", "mail"]);
+        execute(&mut session, "SELECT legwork.resume('mail')").await;
+        assert_eq!(paused().await, ["a7"]);
+        drop(upkeep);
         end(session).await;
     });
 }

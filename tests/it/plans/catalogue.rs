@@ -96,7 +96,7 @@ pub(super) const HOT: &[Statement] = &[
 #[rustfmt::skip]
 pub(super) const UPKEEP: &[Statement] = &[
     at_upkeep("horizon"),
-    at_upkeep("decided").with("bigint", "7"),
+    at_upkeep("decided").with("bigint, text[]", "7, '{default,mail}'"),
     at_upkeep("end_overrides"),
     at_upkeep("doorbell_extend").with("float8", "10"),
     at_upkeep("doorbell_silence"),
