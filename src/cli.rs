@@ -5,6 +5,7 @@
 //! anyhow: here errors end, as text for people and as one of seven exit codes.
 
 mod args;
+mod audit;
 mod bench;
 mod completions;
 mod config;
@@ -19,6 +20,7 @@ mod job;
 mod man;
 mod migrate;
 mod moment;
+mod operation;
 mod output;
 mod port;
 mod profile;
@@ -81,9 +83,11 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Migrate(command) => finish(migrate::run(command, context)),
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
         Command::Job(command) => finish(job::run(command, context)),
+        Command::Operation(command) => finish(operation::run(command, context)),
         Command::Queue(command) => finish(queue::run(command, context)),
         Command::Daemon(command) => finish(daemon::run(command, context)),
         Command::Schedule(command) => finish(schedule::run(command, context)),
+        Command::Audit(command) => finish(audit::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
         Command::Profile(command) => finish(profile::run(&command, context)),
         Command::Config(command) => config::run(command, context),

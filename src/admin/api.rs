@@ -145,6 +145,17 @@ pub(super) const OF_AN_OPERATION: &[Problem] = &[
     Problem::DatabaseRefused,
 ];
 
+/// The same where it is ended.
+pub(super) const OF_AN_END: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::NotJson,
+    Problem::NoSuchOperation,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
 /// What the daemon's file says of what the API shows.
 #[derive(Debug, Clone, Default)]
 pub struct Configured {

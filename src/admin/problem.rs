@@ -73,6 +73,8 @@ pub(super) enum Problem {
     AlreadyDecided,
     /// The attempt didn't take what was said in time.
     AttemptBusy,
+    /// What the job is to leave is longer than its kind keeps.
+    ResultTooLong,
     /// A call back that was meant for another daemon, or for this one before it was started anew.
     OtherDaemon,
     /// It isn't as the client has seen it.
@@ -232,6 +234,11 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "attempt-busy",
                 "the attempt didn't answer in time: say it again".into(),
+            ),
+            Self::ResultTooLong => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "result-too-long",
+                "the result is longer than the kind's max_result; nothing was changed, say it with a shorter one".into(),
             ),
             Self::OtherDaemon => (
                 StatusCode::MISDIRECTED_REQUEST,

@@ -119,15 +119,6 @@ impl Route {
         Self::described(audience.into(), described, problems)
     }
 
-    /// What ends something.
-    fn ending(
-        audience: impl Into<Audience>,
-        described: UtoipaMethodRouter<AdminState>,
-        problems: &'static [Problem],
-    ) -> Self {
-        Self::described(audience.into(), described, problems)
-    }
-
     fn described(
         audience: Audience,
         (schemas, paths, answer): UtoipaMethodRouter<AdminState>,
@@ -199,7 +190,7 @@ fn table() -> Vec<Route> {
         Route::changing(Caller, routes!(api::callbacks::call), api::callbacks::OF_A_CALL),
         Route::changing(Operator, routes!(api::bulk::begin), api::OF_A_BULK),
         Route::reading(Viewer, routes!(api::bulk::show), api::OF_AN_OPERATION),
-        Route::ending(Operator, routes!(api::bulk::cancel), api::OF_AN_OPERATION),
+        Route::changing(Operator, routes!(api::bulk::cancel), api::OF_AN_END),
         Route::changing(Operator, routes!(api::decisions::override_queue), api::decisions::OF_A_DECISION),
         Route::changing(Operator, routes!(api::decisions::reset), api::decisions::OF_A_DECISION),
         Route::changing(Operator, routes!(api::decisions::drain), api::OF_A_SWITCH),

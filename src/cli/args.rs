@@ -9,8 +9,8 @@
 )]
 
 use super::{
-    bench, completions, config::ConfigCommand, daemon, demo, enqueue, healthcheck, job, man,
-    migrate, output::Format, profile, queue, run, schedule,
+    audit, bench, completions, config::ConfigCommand, daemon, demo, enqueue, healthcheck, job, man,
+    migrate, operation, output::Format, profile, queue, run, schedule,
 };
 use crate::telemetry::build;
 use clap::{Parser, Subcommand};
@@ -69,6 +69,9 @@ pub(super) enum Command {
     /// Look at jobs and change what becomes of them
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Look at a change of many jobs at once, and end it before its time
+    #[command(subcommand)]
+    Operation(operation::OperationCommand),
     /// Look at queues, pause and resume them, and decide their settings
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -78,6 +81,9 @@ pub(super) enum Command {
     /// Look at schedules, and enqueue the job of one now
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    /// Look at what people changed, who, and why
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Ask a running daemon whether it is well (exit code 0) or not (3)
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Fetch a profile of a running daemon: CPU, heap, tasks, or a trace

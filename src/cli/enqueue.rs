@@ -114,7 +114,7 @@ async fn one(arguments: EnqueueArguments, context: &Context) -> anyhow::Result<(
     let EnqueueArguments { kind, payload, columns, .. } = arguments;
     let kind = kind.ok_or_else(|| Usage("a job needs a kind".into()))?;
     let delay = columns.delay;
-    let queue = columns.queue.clone().map_or_else(|| QueueName::new("default"), Ok)?;
+    let queue = columns.queue.clone().unwrap_or_default();
     let traced = Traced::begin(context, &queue)?;
     let job = NewJob {
         payload: payload_text(payload).await?,

@@ -87,6 +87,11 @@ pub(super) struct WrongSchema(pub(super) SchemaCheck);
 #[error("there is no job {}, unfinished or in history", .0)]
 pub(super) struct NoSuchJob(pub(super) JobId);
 
+/// An operation that was asked for and isn't there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no operation {0}; they are kept for 90 days after their end")]
+pub(super) struct NoSuchOperation(pub(super) i64);
+
 /// Nothing was enqueued, and later something may be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

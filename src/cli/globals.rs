@@ -25,6 +25,10 @@ impl Takes {
     const ALL: Self = Self { command: "", config: true, database_url: true, output: true, why: "" };
     const NONE: Self = Self { config: false, database_url: false, output: false, ..Self::ALL };
 
+    fn nothing(command: &'static str, why: &'static str) -> Self {
+        Self { command, why, ..Self::NONE }
+    }
+
     /// Of every command; whoever adds one has to say it here.
     fn of(command: &Command) -> Self {
         match command {
@@ -62,29 +66,19 @@ impl Takes {
                 },
                 ..Self::ALL
             },
-            Command::Migrate(MigrateCommand::Sql { .. }) => Self {
-                command: "migrate sql",
-                why: "prints SQL that is always the same",
-                ..Self::NONE
-            },
-            Command::Config(ConfigCommand::Default) => Self {
-                command: "config default",
-                why: "prints a file that is always the same",
-                ..Self::NONE
-            },
-            Command::Config(ConfigCommand::Schema) => Self {
-                command: "config schema",
-                why: "prints a schema that is always the same",
-                ..Self::NONE
-            },
-            Command::Completions(_) => Self {
-                command: "completions",
-                why: "prints a script that is always the same",
-                ..Self::NONE
-            },
-            Command::Man(_) => {
-                Self { command: "man", why: "prints pages that are always the same", ..Self::NONE }
+            Command::Migrate(MigrateCommand::Sql { .. }) => {
+                Self::nothing("migrate sql", "prints SQL that is always the same")
             }
+            Command::Config(ConfigCommand::Default) => {
+                Self::nothing("config default", "prints a file that is always the same")
+            }
+            Command::Config(ConfigCommand::Schema) => {
+                Self::nothing("config schema", "prints a schema that is always the same")
+            }
+            Command::Completions(_) => {
+                Self::nothing("completions", "prints a script that is always the same")
+            }
+            Command::Man(_) => Self::nothing("man", "prints pages that are always the same"),
             Command::Migrate(
                 MigrateCommand::Up | MigrateCommand::Down { .. } | MigrateCommand::Status,
             )
@@ -92,9 +86,11 @@ impl Takes {
             | Command::Bench(_)
             | Command::Enqueue(_)
             | Command::Job(_)
+            | Command::Operation(_)
             | Command::Queue(_)
             | Command::Daemon(_)
-            | Command::Schedule(_) => Self::ALL,
+            | Command::Schedule(_)
+            | Command::Audit(_) => Self::ALL,
         }
     }
 }

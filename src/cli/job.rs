@@ -5,16 +5,18 @@
 
 mod bulk;
 mod change;
+mod filter;
 mod show;
 mod which;
 
-use self::which::Which;
+pub(super) use self::bulk::left_alone;
+use self::{filter::Filter, which::Which};
 use super::{Context, moment::relative, output::say, reason, table::Table};
 use crate::{
-    job::{JobId, KindName, QueueName, State},
+    job::{JobId, State},
     postgres::{
         enqueue::line::delay,
-        operations::{self, Action, JobFilter, JobPage, JobSummary, Limit, PAGE_MAX},
+        operations::{self, Action, JobPage, JobSummary, Limit, PAGE_MAX},
     },
 };
 use clap::{Args, Subcommand};
@@ -56,20 +58,8 @@ pub(super) enum JobCommand {
 /// `legwork job list`
 #[derive(Debug, Args)]
 pub(super) struct ListArguments {
-    /// Only jobs of this queue
-    #[arg(long)]
-    queue: Option<QueueName>,
-    /// Only jobs of this kind
-    #[arg(long)]
-    kind: Option<KindName>,
-    /// Only jobs in this state
-    #[arg(long, value_parser = state, value_name = "STATE",
-        help = "Only jobs in this state: scheduled, available, running, retryable, completed, \
-                cancelled or discarded")]
-    state: Option<State>,
-    /// Only jobs with this tag
-    #[arg(long)]
-    tag: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// Most jobs on the page
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_MAX)))]
     limit: u32,
@@ -106,8 +96,8 @@ pub(super) async fn run(command: JobCommand, context: &Context) -> anyhow::Resul
 }
 
 async fn list(arguments: ListArguments, context: &Context) -> anyhow::Result<()> {
-    let ListArguments { queue, kind, state, tag, limit, after } = arguments;
-    let filter = JobFilter { queue, kind, state, tag, after, ..JobFilter::default() };
+    let ListArguments { filter, limit, after } = arguments;
+    let filter = filter.behind(after);
     let mut session = context.connect(Limit::Statement).await?;
     let page = session.within(async |c| operations::list_jobs(c, &filter, limit).await).await?;
     context.output.show(&page, table)?;

@@ -5,7 +5,7 @@ mod decide;
 use super::{Context, moment::relative, reason, table::Table};
 use crate::{
     job::QueueName,
-    postgres::operations::{self, Limit, QueueList, QueueRow},
+    postgres::operations::{self, DecidedSetting, Limit, QueueList, QueueRow, QueueState},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use serde::Serialize;
 /// `legwork queue …`
 #[derive(Debug, Subcommand)]
 pub(super) enum QueueCommand {
-    /// List the queues that jobs, daemons or operators have named
+    /// List the queues that jobs, daemons or operators have named, with what was decided for each
     List,
     /// Stop every daemon from claiming from a queue; what runs goes on
     Pause {
@@ -97,6 +97,7 @@ fn switched(switched: &Switched, besides: &str, context: &Context) {
     });
 }
 
+/// A line a queue, and one more for each further thing that was decided for it.
 fn table(list: &QueueList) -> String {
     if list.queues.is_empty() {
         return "no queues yet: a queue appears with its first job or daemon".into();
@@ -105,18 +106,40 @@ fn table(list: &QueueList) -> String {
         .text("QUEUE", 40)
         .number("IN LINE")
         .number("DAEMONS")
-        .text("PAUSED", 8)
-        .text("REASON", 30);
+        .text("DECIDED", 40)
+        .text("SINCE", 8)
+        .text("UNTIL", 8)
+        .text("REASON", 40);
     for queue in &list.queues {
-        table.row([
-            queue.name.clone(),
-            waiting(queue),
-            queue.daemons.to_string(),
-            queue.paused_at.as_ref().map(|at| relative(at, &list.now)).unwrap_or_default(),
-            queue.reason.clone().unwrap_or_default(),
-        ]);
+        let mut decided = decided(queue, &list.now).into_iter();
+        let first = decided.next().unwrap_or_default();
+        let about = [queue.name.clone(), waiting(queue), queue.daemons.to_string()];
+        table.row(about.into_iter().chain(first));
+        for more in decided {
+            table.row([const { String::new() }; 3].into_iter().chain(more));
+        }
     }
     table.render()
+}
+
+/// What operators decided for a queue, each with its beginning, its end and its reason.
+fn decided(queue: &QueueRow, now: &str) -> Vec<[String; 4]> {
+    let at = |moment: Option<&String>| moment.map(|at| relative(at, now)).unwrap_or_default();
+    let why = |reason: &Option<String>| reason.clone().unwrap_or_default();
+    let state = match queue.state {
+        QueueState::Running => None,
+        QueueState::Paused => Some("paused"),
+        QueueState::Draining => Some("draining"),
+        QueueState::Drained => Some("drained"),
+    };
+    let (since, until) = (at(queue.paused_at.as_ref()), at(queue.paused_until.as_ref()));
+    let state = state.map(|state| [state.to_owned(), since, until, why(&queue.reason)]);
+    let settings = [("concurrency", &queue.concurrency), ("rate limit", &queue.rate_limit)];
+    let settings = settings.into_iter().filter_map(|(name, setting)| {
+        let DecidedSetting { value, reason, until, set_at } = setting.as_ref()?;
+        Some([format!("{name} {value}"), at(Some(set_at)), at(until.as_ref()), why(reason)])
+    });
+    state.into_iter().chain(settings).collect()
 }
 
 /// The count stops at 10,000, and says so.

@@ -113,7 +113,7 @@ impl Default for CommandSettings {
 
 /// The queue that exists where none is listed (D21).
 pub(super) fn default_queue() -> QueueName {
-    QueueName::new("default").expect("`default` is a name")
+    QueueName::default()
 }
 
 fn retry() -> KindPolicy {

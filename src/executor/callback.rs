@@ -44,9 +44,17 @@ pub struct Callbacks {
 
 #[derive(Debug, Default)]
 struct State {
-    open: FxHashMap<Lease, mpsc::Sender<Call>>,
+    open: FxHashMap<Lease, Open>,
     /// The newest at the back.
     ended: VecDeque<(Lease, Ended)>,
+}
+
+/// An attempt that can be called.
+#[derive(Debug, Clone)]
+struct Open {
+    calls: mpsc::Sender<Call>,
+    /// Longest result that it takes, in bytes.
+    max_result: usize,
 }
 
 /// How an attempt ended, as far as who calls has to know.
@@ -70,6 +78,17 @@ pub enum Word {
     Heartbeat,
     /// This becomes of the job.
     Decides(Box<Decision>),
+}
+
+impl Word {
+    fn result_bytes(&self) -> usize {
+        match self {
+            Self::Heartbeat => 0,
+            Self::Decides(decision) => {
+                decision.result.as_ref().map_or(0, |result| result.as_str().len())
+            }
+        }
+    }
 }
 
 /// A verdict and what goes with it.
@@ -105,6 +124,11 @@ pub enum Unheard {
     Decided,
     /// The attempt didn't answer in time.
     Busy,
+    /// The result has more bytes than the kind keeps: the attempt waits on.
+    TooLong {
+        /// So many at most.
+        max_result: usize,
+    },
 }
 
 /// A word on its way to its attempt.
@@ -145,10 +169,10 @@ impl Callbacks {
         Ok(Lease { job: JobId(number(job)), token: number(token), holder: number(holder) })
     }
 
-    /// From now on the attempt hears what is said of it, until the door is dropped.
-    pub fn open(self: &Arc<Self>, context: &Context) -> Door {
+    /// From now on the attempt hears what is said of it, until the door is dropped; of a result, so many bytes at most.
+    pub fn open(self: &Arc<Self>, context: &Context, max_result: usize) -> Door {
         let (calls, inbox) = mpsc::channel(CALLS_MAX);
-        self.lock().open.insert(context.job().lease, calls);
+        self.lock().open.insert(context.job().lease, Open { calls, max_result });
         let (callbacks, context) = (Arc::clone(self), context.clone());
         Door { callbacks, context, inbox, waiting: None, is_decided: false }
     }
@@ -156,8 +180,12 @@ impl Callbacks {
     /// Says something to an attempt, and gives its answer.
     pub async fn say(&self, lease: Lease, word: Word) -> Result<Heard, Unheard> {
         let verdict = self.verdict(&word);
-        let calls = self.lock().open.get(&lease).cloned();
-        let Some(calls) = calls else { return self.again(lease, verdict) };
+        let open = self.lock().open.get(&lease).cloned();
+        let Some(Open { calls, max_result }) = open else { return self.again(lease, verdict) };
+        // Whoever sends it can still say something shorter; once the attempt has ended nobody could.
+        if word.result_bytes() > max_result {
+            return Err(Unheard::TooLong { max_result });
+        }
         let (answer, answered) = oneshot::channel();
         let heard = async {
             // Either fails where the attempt has ended meanwhile.

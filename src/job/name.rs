@@ -78,6 +78,12 @@ name! {
     /// A named lane with limits of its own.
     QueueName
 }
+impl Default for QueueName {
+    /// Where a job waits that names none.
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
 name! {
     /// Which handler runs a job.
     KindName

@@ -226,7 +226,7 @@ impl Schedule {
             round.steps_left -= 1;
             let tracer = self.tracer.as_ref().filter(|_| fires);
             let sending =
-                tracer.map(|tracer| tracer.sending(&Origin::default(), (&self.settings.queue, 1)));
+                tracer.map(|tracer| tracer.sending(&Origin::default(), &self.settings.queue));
             let sending = sending.as_ref();
             let step = Step { schedule: &self.settings, from, to, fires, sending };
             let stepped = upkeep.step_schedule(step).await;
@@ -322,7 +322,7 @@ impl Schedule {
 /// Ends the span of a job, if there is one now.
 fn end(sending: &Sending, stepped: &Result<Stepped, DbError>) {
     match stepped {
-        Ok(Stepped::Enqueued(job)) => sending.sent(Some(*job)),
+        Ok(Stepped::Enqueued(job)) => sending.sent(*job),
         Ok(Stepped::Elsewhere | Stepped::Overlapped | Stepped::Passed) => sending.forget(),
         Err(error) => sending.failed(error.sqlstate().as_deref().unwrap_or("no_answer")),
     }

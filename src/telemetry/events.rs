@@ -34,6 +34,7 @@ events! {
     CONFIG_RELOADED = "config.reloaded", "HUP was sent, and the configuration was read again: `config.changed` are the keys that hold from now on, `config.needs_restart` those that changed and hold with the next start.", ["config.changed", "config.needs_restart"];
     CONFIG_RELOAD_FAILED = "config.reload_failed", "HUP was sent, and the configuration is wrong, or can't be read again: the one before holds. A line for each mistake.", ["error.message", "config.place"];
     LOG_FILTER_CHANGED = "log.filter_changed", "An operator asked for another filter of the log, `until` when it ends by itself; or it has ended.", ["log.filter", "until"];
+    HEAP_SWITCHED = "heap.switched", "Somebody (`actor`) switched heap profiling on (`heap.active`) or off over the admin port.", ["actor", "heap.active"];
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.", ["daemon.id"];
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.", ["phase", "reason", "done", "duration_ms"];
     SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["lease.token", "running_seconds", "jobs", "job.ids"];

@@ -2,6 +2,7 @@
 //!
 //! What a command prints is golden, with moments and ages blotted out; what it means is asserted.
 
+mod audited;
 mod bench;
 mod changes;
 mod errors;

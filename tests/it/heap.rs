@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use legwork::profile::heap::{self, HeapError, View};
 use nix::sys::signal::Signal;
+use serde_json::json;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
@@ -49,7 +50,7 @@ const WORKER: &str = "profile::symbols";
 #[test]
 fn where_nothing_is_sampled_the_command_that_changes_that_is_told_and_works() {
     support::run(async |db| {
-        let (_daemon, address) = daemon(&db).await;
+        let (daemon, address) = daemon(&db).await;
         for path in ["heap", "allocs", "heap?seconds=1", "heap?debug=1"] {
             let request = format!("GET /debug/pprof/{path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
             let refused = support::http::ask(address, &request).await;
@@ -59,11 +60,20 @@ fn where_nothing_is_sampled_the_command_that_changes_that_is_told_and_works() {
             assert!(refused.text().contains(&command), "{}", refused.text());
         }
         assert_eq!(post(address, "heap/activate").await.status, 200);
+        let switched = daemon.logged("heap.switched").await;
+        let by = (&switched["actor"], &switched["heap.active"]);
+        assert_eq!(by, (&json!("admin, on the daemon's machine"), &json!(true)), "{switched}");
+        assert!(switched["request_id"].is_string(), "{switched}");
         works(address).await;
         let kept = ask(address, "heap?debug=1").await;
         assert_eq!(kept.status, 200);
         assert!(kept.text().starts_with("heap profile: "), "{}", kept.text());
         assert_eq!(post(address, "heap/deactivate").await.status, 200);
+        support::eventually("that is said as well", async || daemon.count("heap.switched") == 2)
+            .await;
+        let lines = daemon.events();
+        let last = lines.iter().rfind(|line| line["event"] == "heap.switched").expect("a line");
+        assert_eq!(last["heap.active"], false);
         assert_eq!(ask(address, "heap").await.status, 412);
         // What was sampled before is forgotten.
         assert_eq!(post(address, "heap/activate").await.status, 200);

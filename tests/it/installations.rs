@@ -172,7 +172,7 @@ fn with_separate_roles_everybody_does_their_own_work_from_insert_to_history() {
         all_become(&mut anna, "sleep", "running").await;
         let shown = "SELECT id FROM legwork.jobs_public WHERE kind = 'noop' ORDER BY id LIMIT 1";
         let id = value(&mut anna, shown).await;
-        let looks: [(&[&str], &str); 4] = [
+        let looks: [(&[&str], &str); 5] = [
             (&["job", "list"], "discarded"),
             (
                 &["job", "show", &id],
@@ -180,6 +180,7 @@ fn with_separate_roles_everybody_does_their_own_work_from_insert_to_history() {
             ),
             (&["job", "why", &id], "completed"),
             (&["queue", "list"], "default"),
+            (&["audit", "list"], "no notes"),
         ];
         for (arguments, says) in looks {
             let ran = legwork(cluster, "anna", "app", arguments).await;
@@ -234,6 +235,9 @@ const REFUSED: &[(&str, &[&str], i32, &str)] = &[
     ("anna",           &["job", "snooze", "1", "--for", "1h"],   1, "legwork_operator"),
     ("anna",           &["queue", "pause", "default"],           1, "legwork_operator"),
     ("anna",           &["queue", "resume", "default"],          1, "legwork_operator"),
+    ("anna",           &["operation", "cancel", "1"],            1, "legwork_operator"),
+    ("anna",           &["operation", "show", "1"],              1, "legwork_daemon"),
+    ("anna",           &["job", "list", "--payload", "a=b"],     1, "legwork_daemon"),
     ("anna",           &["enqueue", "noop"],                     1, "legwork_enqueue"),
     ("anna",           &["enqueue", "--file", "-"],              1, "legwork_enqueue"),
     ("anna",           &["migrate", "up"],                       1, "legwork_owner"),
@@ -243,6 +247,7 @@ const REFUSED: &[(&str, &[&str], i32, &str)] = &[
     ("shop",           &["job", "show", "1"],                    1, "legwork_read"),
     ("shop",           &["job", "why", "1"],                     1, "legwork_read"),
     ("shop",           &["queue", "list"],                       1, "legwork_read"),
+    ("shop",           &["audit", "list"],                       1, "legwork_read"),
     ("shop",           &["migrate", "status"],                   1, "legwork_read"),
     ("shop",           &["job", "cancel", "1"],                  1, "legwork_operator"),
     ("shop",           &["run"],                                78, "legwork_daemon"),

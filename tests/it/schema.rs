@@ -307,13 +307,12 @@ fn an_insert_rings_only_while_the_doorbell_is_on() {
 
 #[test]
 fn whoever_closes_a_way_to_the_planner_closes_jit_too() {
+    const WITHOUT: &str = "SELECT p.oid::regprocedure::text FROM pg_proc p
+        WHERE 'enable_seqscan=off' = ANY (p.proconfig) AND NOT 'jit=off' = ANY (p.proconfig)";
+    const WITH: &str = "SELECT count(*)::text FROM pg_proc p WHERE 'jit=off' = ANY (p.proconfig)";
     support::run(async |db| {
         let mut session = db.connect().await;
-        const WITHOUT: &str = "SELECT p.oid::regprocedure::text FROM pg_proc p
-            WHERE 'enable_seqscan=off' = ANY (p.proconfig) AND NOT 'jit=off' = ANY (p.proconfig)";
         assert_eq!(rows(&mut session, WITHOUT).await, [""; 0], "each call would be compiled anew");
-        const WITH: &str =
-            "SELECT count(*)::text FROM pg_proc p WHERE 'jit=off' = ANY (p.proconfig)";
         assert_ne!(value(&mut session, WITH).await, "0", "nothing was looked at");
         end(session).await;
     });

@@ -12,7 +12,7 @@ use super::{
     body::is_of,
     enqueue::{is_of_value, of_mistakes},
     once::{Key, Print, before, shown},
-    origin::Asking,
+    origin::Sources,
     query::{Asked, Nothing},
     refusal,
 };
@@ -21,7 +21,9 @@ use crate::postgres::{
         EnqueueError, NewJob, line,
         lines::{LINE_MAX_BYTES, Lines, Read},
     },
-    operations::{Answer, Batch, BatchError, Nature, Request as Keyed, Sent, Turn, said},
+    operations::{
+        Answer, Batch, BatchError, Nature, OperationError, Request as Keyed, Sent, Turn, said,
+    },
 };
 use axum::{
     body::{Body, BodyDataStream, Bytes},
@@ -79,7 +81,6 @@ pub(super) struct Told {
 pub(in crate::admin) async fn enqueue(
     State(state): State<AdminState>,
     Asked(Nothing {}): Asked<Nothing>,
-    asking: Asking,
     Key(key): Key,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -88,45 +89,87 @@ pub(in crate::admin) async fn enqueue(
             Problem::NotJson.because("many jobs are sent with Content-Type: application/x-ndjson")
         );
     }
-    let mut jobs = Jobs::of(request.into_body(), asking);
+    let mut jobs = Jobs::of(request.into_body());
     let done = all(&state, &mut jobs, key).await;
+    // Nothing of those that are sent already.
+    jobs.sources.ended(done.as_ref().err().and_then(|stopped| stopped.by_database.as_deref()));
     if done.is_err() {
         jobs.pass_over().await;
     }
-    done
+    done.map_err(|stopped| stopped.refusal)
 }
 
-/// All of them, or why there are none.
+/// Why there are none.
+struct Stopped {
+    refusal: Refusal,
+    /// Where the database is why: its SQLSTATE, or `no_answer`.
+    by_database: Option<String>,
+}
+
+impl From<Refusal> for Stopped {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, by_database: None }
+    }
+}
+
+impl Stopped {
+    fn by_database(sqlstate: Option<String>, refusal: Refusal) -> Self {
+        Self { refusal, by_database: Some(sqlstate.unwrap_or_else(|| "no_answer".to_owned())) }
+    }
+}
+
+impl From<OperationError> for Stopped {
+    fn from(error: OperationError) -> Self {
+        Self::by_database(error.sqlstate(), refusal(&error))
+    }
+}
+
+impl From<EnqueueError> for Stopped {
+    fn from(error: EnqueueError) -> Self {
+        Self::by_database(error.sqlstate(), of_rows(&error))
+    }
+}
+
+impl From<BatchError> for Stopped {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Operation(error) => error.into(),
+            BatchError::Rows(error) => error.into(),
+        }
+    }
+}
+
+/// All of them.
 async fn all(
     state: &AdminState,
     jobs: &mut Jobs,
     key: Option<String>,
-) -> Result<Response, Refusal> {
-    let place = state.sessions.batch_place().map_err(|error| refusal(&error))?;
+) -> Result<Response, Stopped> {
+    let place = state.sessions.batch_place()?;
     let first = jobs.next().await?;
     let first = first.ok_or_else(|| Problem::InvalidBody.because("there is no job in it"))?;
-    let mut batch = state.sessions.batch(place).await.map_err(|error| refusal(&error))?;
+    let mut batch = state.sessions.batch(place).await?;
     if let Some(key) = &key {
-        let turn = batch.turn(key).await.map_err(|error| refusal(&error))?;
+        let turn = batch.turn(key).await?;
         if turn != Turn::Ours {
             batch.give_up().await;
-            return again(&turn, jobs).await;
+            return Ok(again(&turn, jobs).await?);
         }
     }
     let sent = match send(&mut batch, first, jobs).await {
         Ok(sent) => sent,
-        Err(refusal) => {
+        Err(stopped) => {
             batch.give_up().await;
-            return Err(refusal);
+            return Err(stopped);
         }
     };
     let fingerprint = jobs.print();
     let answer = answer(sent);
     if let Some(key) = key {
-        let kept = batch.keep(&Keyed { key, fingerprint }, &answer).await;
-        kept.map_err(|error| refusal(&error))?;
+        batch.keep(&Keyed { key, fingerprint }, &answer).await?;
     }
-    batch.commit().await.map_err(|error| refusal(&error))?;
+    batch.commit().await?;
+    jobs.sources.sent();
     for (queue, jobs) in &jobs.queues {
         state.metrics.enqueued_over_http(queue, *jobs);
     }
@@ -150,22 +193,22 @@ fn answer(sent: Sent) -> Answer {
 }
 
 /// Sends every line. What is wrong with one takes back those before it.
-async fn send(batch: &mut Batch, first: Next, jobs: &mut Jobs) -> Result<Sent, Refusal> {
-    let mut sending = batch.send().await.map_err(|error| of_batch(&error))?;
+async fn send(batch: &mut Batch, first: Next, jobs: &mut Jobs) -> Result<Sent, Stopped> {
+    let mut sending = batch.send().await?;
     let mut next = Some(first);
     while let Some((job, delay)) = next {
-        sending.push(job, delay).await.map_err(|error| of_rows(&error))?;
+        sending.push(job, delay).await?;
         next = match jobs.next().await {
             Ok(next) => next,
             Err(refusal) => {
                 // Its failure ends the session, which takes them back as well.
                 sending.take_back().await.ok();
-                return Err(refusal);
+                return Err(refusal.into());
             }
         };
     }
-    let ended = sending.end().await.map_err(|error| of_rows(&error))?;
-    batch.sent(ended).await.map_err(|error| refusal(&error))
+    let ended = sending.end().await?;
+    Ok(batch.sent(ended).await?)
 }
 
 /// A job and its delay.
@@ -177,7 +220,7 @@ type Coming = StreamReader<MapErr<BodyDataStream, fn(axum::Error) -> io::Error>,
 /// The jobs of a body, a line each.
 struct Jobs {
     lines: Lines<Coming>,
-    asking: Asking,
+    sources: Sources,
     print: Print,
     queues: HashMap<String, u64>,
     read: u64,
@@ -186,12 +229,12 @@ struct Jobs {
 }
 
 impl Jobs {
-    fn of(body: Body, asking: Asking) -> Self {
+    fn of(body: Body) -> Self {
         let other: fn(axum::Error) -> io::Error = io::Error::other;
         let lines = Lines::new(StreamReader::new(body.into_data_stream().map_err(other)));
         let until = Instant::now() + BODY_TIMEOUT;
-        let (print, queues) = (Print::of(PATH), HashMap::new());
-        Self { lines, asking, print, queues, read: 0, empty: None, until }
+        let (sources, print, queues) = (Sources::new(), Print::of(PATH), HashMap::new());
+        Self { lines, sources, print, queues, read: 0, empty: None, until }
     }
 
     /// The next one, none at the end; or what is wrong with the line.
@@ -240,7 +283,7 @@ impl Jobs {
                 Some(jobs) => *jobs += 1,
                 None => drop(self.queues.insert(queue.to_owned(), 1)),
             }
-            return Ok(Some((self.asking.given_to(job), delay)));
+            return Ok(Some((self.sources.given_to(job), delay)));
         }
     }
 
@@ -264,13 +307,6 @@ impl Jobs {
 fn too_much() -> Refusal {
     let why = format!("a batch has at most {BODY_MAX_BYTES} bytes and {JOBS_MAX} jobs");
     Problem::BodyTooLarge.because(why)
-}
-
-fn of_batch(error: &BatchError) -> Refusal {
-    match error {
-        BatchError::Operation(error) => refusal(error),
-        BatchError::Rows(error) => of_rows(error),
-    }
 }
 
 /// What the database refuses, by the line; or why nothing could be sent.

@@ -9,7 +9,7 @@ use super::{
         routes::AdminState,
     },
     ask,
-    asking::Asking,
+    asking::{Asking, Why},
     body::Said,
     changes::delay,
     jobs::{PLACES_MAX, sees_payloads, since, state as job_state},
@@ -225,6 +225,7 @@ pub(in crate::admin) async fn show(
 /// What is done stays done; an operation that has ended stays as it is.
 #[utoipa::path(delete, path = "/api/v1/operations/{id}", operation_id = "cancel_operation", tag = "jobs",
     params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 12)),
+    request_body(content = Why, example = json!({ "reason": "the wrong queue" })),
     responses((status = 200, description = "How it stands.", body = BulkOperation,
         example = json!({ "id": 12, "action": "retry", "filter": { "queue": "mail", "state": "discarded" },
             "for_seconds": null, "state": "cancelled", "begun_at": "2026-03-01T12:00:00.000000Z",
@@ -233,11 +234,11 @@ pub(in crate::admin) async fn show(
 pub(in crate::admin) async fn cancel(
     State(state): State<AdminState>,
     Path(id): Path<String>,
-    Extension(role): Extension<Role>,
+    (Extension(role), asking): (Extension<Role>, Asking),
     Asked(Nothing {}): Asked<Nothing>,
-    asking: Asking,
+    Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
-    let (id, asker): (i64, Asker) = (operation(&id)?, asking.because(None)?);
+    let (id, asker): (i64, Asker) = (operation(&id)?, asking.because(reason)?);
     let ended = state
         .sessions
         .within(move |c| async move { operations::cancel_bulk(c, id, &asker).await }.boxed());

@@ -35,6 +35,7 @@ pub(in crate::admin) const OF_A_CALL: &[Problem] = &[
     Problem::JobCancelled,
     Problem::AlreadyDecided,
     Problem::AttemptBusy,
+    Problem::ResultTooLong,
 ];
 
 /// What is to become of the attempt.
@@ -65,7 +66,7 @@ enum Asks {
 pub(in crate::admin) struct Spoken {
     /// What is to become of the attempt.
     action: Asks,
-    /// Of `complete`: what the job leaves, any JSON.
+    /// Of `complete`: what the job leaves, any JSON of at most as many bytes as the kind's `max_result`.
     #[schema(value_type = Object, nullable = false)]
     result: Option<Box<RawValue>>,
     /// Of `fail`, `retry` and `discard`: why, for people.
@@ -95,7 +96,8 @@ struct Answered {
 /// Say what becomes of a job that a receiver has taken by 202
 ///
 /// To be sent to the `Legwork-Callback-URL` that came with the job, as it is: its token is the right to do so, and no other is
-/// needed. The same verdict may be sent again and is answered the same.
+/// needed. The same verdict may be sent again and is answered the same. A result that is longer than the kind's `max_result` is
+/// refused, and the attempt waits on.
 #[utoipa::path(post, path = "/api/v1/callbacks/{token}", operation_id = "call_back", tag = "jobs",
     params(("token" = String, Path, description = "As it stands in the URL.", example = "AAAAAAAAEmcAAAAAAAAAAQ")),
     request_body(content = Spoken, example = json!({ "action": "complete", "result": { "sent": true } })),
@@ -112,17 +114,23 @@ pub(in crate::admin) async fn call(
     let (result, remaining_seconds) = match state.callbacks.say(lease, word).await {
         Ok(Heard::Taken) => ("taken", None),
         Ok(Heard::Waiting(left)) => ("waiting", Some(left.as_secs_f64())),
-        Err(unheard) => return Err(problem(unheard).into()),
+        Err(unheard) => return Err(refusal(unheard)),
     };
     shown(&Answered { job: lease.job.0, result, remaining_seconds })
 }
 
-fn problem(unheard: Unheard) -> Problem {
+fn refusal(unheard: Unheard) -> Refusal {
     match unheard {
-        Unheard::Gone => Problem::LeaseGone,
-        Unheard::Cancelled => Problem::JobCancelled,
-        Unheard::Decided => Problem::AlreadyDecided,
-        Unheard::Busy => Problem::AttemptBusy,
+        Unheard::Gone => Problem::LeaseGone.into(),
+        Unheard::Cancelled => Problem::JobCancelled.into(),
+        Unheard::Decided => Problem::AlreadyDecided.into(),
+        Unheard::Busy => Problem::AttemptBusy.into(),
+        Unheard::TooLong { max_result } => {
+            let why = format!(
+                "result: the kind's max_result is {max_result} bytes; nothing was changed, say it with a shorter one, or none"
+            );
+            Problem::ResultTooLong.because(why).about("result", None)
+        }
     }
 }
 

@@ -10,17 +10,20 @@ use super::{
     },
     body::{JSON, is_of, read_up_to},
     once::{Key, Print, before, shown},
-    origin::Asking,
+    origin::Source,
     query::{Asked, Nothing},
     refusal, told,
 };
-use crate::postgres::{
-    enqueue::{
-        line::{self, Mistakes},
-        lines::LINE_MAX_BYTES,
+use crate::{
+    postgres::{
+        enqueue::{
+            line::{self, Mistakes},
+            lines::LINE_MAX_BYTES,
+        },
+        operations::{self, Answer, Once, OperationError, Placed, Request as Keyed},
+        producer::rule_of,
     },
-    operations::{self, Answer, Once, OperationError, Placed, Request as Keyed},
-    producer::rule_of,
+    telemetry::spans::Sending,
 };
 use axum::{
     extract::{Request, State},
@@ -101,7 +104,6 @@ pub(super) struct Enqueued {
 pub(in crate::admin) async fn enqueue(
     State(state): State<AdminState>,
     Asked(Nothing {}): Asked<Nothing>,
-    asking: Asking,
     Key(key): Key,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -110,8 +112,9 @@ pub(in crate::admin) async fn enqueue(
     }
     let body = read_up_to(BODY_MAX_BYTES, request).await?;
     let (job, delay) = line::parse(body.trim_ascii()).map_err(|wrong| of_mistakes(&wrong))?;
-    let job = asking.given_to(job);
-    let (queue, has_key) = (job.queue.clone(), job.unique_key.is_some());
+    let (queue, has_key) = (job.queue.clone().unwrap_or_default(), job.unique_key.is_some());
+    let mut source = Source::of(&queue);
+    let job = source.given_to(job);
     let once = match key {
         None => {
             let placed = state.sessions.within(move |c| {
@@ -128,15 +131,24 @@ pub(in crate::admin) async fn enqueue(
             once.await
         }
     };
+    end(source.sending(), &once);
     match once.map_err(|error| of_database(&error, has_key))? {
         Once::Now(placed, answer) => {
             if let Placed::New(_) = placed {
-                let queue = queue.as_ref().map_or("default", |queue| queue.as_str());
-                state.metrics.enqueued_over_http(queue, 1);
+                state.metrics.enqueued_over_http(queue.as_str(), 1);
             }
             Ok(shown(&answer))
         }
         Once::Before(turn) => before(&turn, &fingerprint(&body)),
+    }
+}
+
+/// That became of the sending.
+fn end(sending: &Sending, once: &Result<Once, OperationError>) {
+    match once {
+        Ok(Once::Now(Placed::New(job), _)) => sending.sent(*job),
+        Ok(Once::Now(Placed::Existing(_), _) | Once::Before(_)) => sending.forget(),
+        Err(error) => sending.failed(error.sqlstate().as_deref().unwrap_or("no_answer")),
     }
 }
 

@@ -15,7 +15,8 @@ use super::{
 use crate::{
     job::{JobId, State as JobState},
     postgres::operations::{
-        self, Extent, Gate, JobDetail, JobFilter, JobPage, OperationError, PAGE_MAX, Since,
+        self, Extent, Gate, JobDetail, JobFilter, JobPage, NotSince, OperationError, PAGE_MAX,
+        Since,
     },
 };
 use axum::{
@@ -25,7 +26,6 @@ use axum::{
 };
 use futures::FutureExt;
 use serde_json::json;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::{
     IntoParams,
     openapi::{
@@ -158,11 +158,7 @@ pub(super) fn state(text: &str) -> Result<JobState, String> {
 }
 
 pub(super) fn since(text: &str) -> Result<Since, String> {
-    let moment = OffsetDateTime::parse(text, &Rfc3339).map(Since::Moment);
-    let ago = || humantime::parse_duration(text).map(Since::Ago);
-    moment.or_else(|_| ago()).map_err(|_| {
-        "a moment such as 2026-03-01T12:00:00Z, or a time such as 90s, 2h30m or 7d".to_owned()
-    })
+    text.parse().map_err(|why: NotSince| why.to_string())
 }
 
 fn include(text: &str) -> Result<(), String> {

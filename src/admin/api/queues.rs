@@ -23,8 +23,10 @@ use futures::FutureExt;
 #[utoipa::path(get, path = "/api/v1/queues", operation_id = "list_queues", tag = "queues",
     responses((status = 200, description = "They.", body = QueueList, example = json!({
         "now": "2026-03-01T12:00:00.000000Z",
-        "queues": [{ "name": "default", "paused": true, "paused_at": "2026-03-01T11:00:00.000000Z",
-            "reason": "the mail provider is down", "in_line": 1250, "daemons": 2 }],
+        "queues": [{ "name": "default", "paused": true, "state": "draining", "paused_at": "2026-03-01T11:00:00.000000Z",
+            "paused_until": "2026-03-01T13:00:00.000000Z", "reason": "the mail provider is down",
+            "concurrency": { "value": "5", "reason": "the provider is slow", "until": "2026-03-01T13:00:00.000000Z",
+                "set_at": "2026-03-01T11:55:00.000000Z" }, "rate_limit": null, "in_line": 1250, "daemons": 2 }],
     }))))]
 pub(in crate::admin) async fn list(
     State(state): State<AdminState>,

@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        access::Actor,
         api::query::{Asked, Parameters, Query},
         problem::{Problem, Refusal},
         routes::AdminState,
@@ -12,8 +13,10 @@ use crate::{
     config::HeapProfiling,
     profile::heap::{self, HeapError, View},
     sys::heap::Refused,
+    telemetry::events,
 };
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
@@ -136,6 +139,7 @@ async fn taken(
         example = "heap profiling is active\n")))]
 pub(in crate::admin) async fn activate(
     State(state): State<AdminState>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     if state.configured.borrow().heap == HeapProfiling::Off {
@@ -144,6 +148,7 @@ pub(in crate::admin) async fn activate(
         return Err(Problem::HeapInactive.because(SWITCHED_OFF));
     }
     switched(heap::activate, &state, &headers).await?;
+    note(&actor, true);
     Ok(text_of(
         "heap profiling is active: /debug/pprof/heap shows what is allocated from now on\n".into(),
     ))
@@ -156,9 +161,11 @@ pub(in crate::admin) async fn activate(
         example = "heap profiling is armed\n")))]
 pub(in crate::admin) async fn deactivate(
     State(state): State<AdminState>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     switched(heap::deactivate, &state, &headers).await?;
+    note(&actor, false);
     Ok(text_of("heap profiling is armed: nothing is sampled, and what was is forgotten\n".into()))
 }
 
@@ -170,6 +177,17 @@ async fn switched(
 ) -> Result<(), Refusal> {
     let switched = spawn_blocking(switch).await.map_err(|_| Problem::ProfileFailed)?;
     switched.map_err(|error| refusal(&error.into(), state, headers))
+}
+
+/// In the log and not in the audit, which lies in the database: memory is looked at when that may be away.
+fn note(Actor(actor): &Actor, active: bool) {
+    tracing::info!(
+        event = events::HEAP_SWITCHED,
+        actor,
+        heap.active = active,
+        "Heap profiling was switched {}",
+        if active { "on" } else { "off" }
+    );
 }
 
 const SWITCHED_OFF: &str = "profiling.heap is \"off\": set it to \"armed\" or \"on\" and have the configuration \

@@ -40,7 +40,7 @@ impl Traced {
         let names = (&*settings.daemon.name, address.as_ref().and_then(Address::database_name));
         let (tracer, exporter) =
             spans::to(collector, &settings.tracing, names, &Metrics::default());
-        let sending = tracer.sending(&caller, (queue, 1));
+        let sending = tracer.sending(&caller, queue);
         Ok(Self { sending, exporter: Some(exporter) })
     }
 
@@ -52,7 +52,7 @@ impl Traced {
     /// That became of it; sends the span.
     pub(super) async fn end(self, done: &anyhow::Result<Option<JobId>>) {
         match done {
-            Ok(Some(job)) => self.sending.sent(Some(*job)),
+            Ok(Some(job)) => self.sending.sent(*job),
             Ok(None) => self.sending.forget(),
             Err(error) => {
                 let refused = error.downcast_ref::<OperationError>();

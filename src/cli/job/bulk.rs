@@ -68,8 +68,7 @@ pub(super) async fn change(
 /// What whoever sees an error has to know: that there is an error stops nothing.
 fn goes_on(operation: i64) -> String {
     format!(
-        "operation {operation} goes on without this command, a daemon does the rest; SELECT legwork.cancel_bulk({operation}), or \
-         DELETE /api/v1/operations/{operation}, ends it"
+        "operation {operation} goes on without this command, a daemon does the rest; legwork operation cancel {operation} ends it"
     )
 }
 
@@ -128,14 +127,19 @@ fn tried(action: Action, trial: &Trial) -> String {
 }
 
 fn told(operation: &BulkOperation) -> String {
-    let BulkOperation { id, action, changed, refused, .. } = operation;
-    let head = format!("operation {id}: {} of {changed} jobs\n", action.as_str());
-    if refused.is_empty() {
-        return head;
+    let BulkOperation { id, action, changed, .. } = operation;
+    let left = left_alone(operation).unwrap_or_default();
+    format!("operation {id}: {} of {changed} jobs\n{left}", action.as_str())
+}
+
+/// The jobs that met the filter and weren't changed, by reason; nothing where there are none.
+pub(in crate::cli) fn left_alone(operation: &BulkOperation) -> Option<String> {
+    if operation.refused.is_empty() {
+        return None;
     }
     let mut table = Table::new().text("LEFT AS THEY WERE", 30).number("JOBS");
-    for (reason, jobs) in refused {
+    for (reason, jobs) in &operation.refused {
         table.row([reason.replace('_', " "), jobs.to_string()]);
     }
-    format!("{head}{}", table.render())
+    Some(table.render())
 }

@@ -9,6 +9,9 @@ use futures::{FutureExt, poll};
 use std::pin::pin;
 use tokio_util::sync::CancellationToken;
 
+/// Longest result of each, in bytes.
+const MAX_RESULT: usize = 4;
+
 const LEASE: Lease = Lease { job: JobId(42), token: 7, holder: -3 };
 
 impl Stopped for StopOrder {
@@ -71,7 +74,7 @@ fn a_token_is_of_one_lease_and_one_process() {
 #[tokio::test]
 async fn a_verdict_ends_the_attempt_and_is_answered_the_same_again_and_no_other_is() {
     let callbacks = Arc::<Callbacks>::default();
-    let mut door = callbacks.open(&unstopped());
+    let mut door = callbacks.open(&unstopped(), MAX_RESULT);
     let (heard, nothing) = said(&callbacks, &mut door, Word::Heartbeat).await;
     assert!(matches!(heard, Ok(Heard::Waiting(left)) if left > Duration::ZERO), "{heard:?}");
     assert_eq!(nothing, None);
@@ -97,7 +100,7 @@ async fn an_attempt_that_was_told_to_stop_takes_nothing_and_says_whether_it_was_
     ] {
         let callbacks = Arc::<Callbacks>::default();
         let (token, stop) = (CancellationToken::new(), Arc::new(StopOrder::default()));
-        let mut door = callbacks.open(&context(&token, &stop));
+        let mut door = callbacks.open(&context(&token, &stop), MAX_RESULT);
         let call = || callbacks.say(LEASE, verdict(Action::Complete, ""));
         let (mut first, mut second) = (pin!(call()), pin!(call()));
         assert!(poll!(&mut first).is_pending(), "it was said before the stop");
@@ -161,7 +164,7 @@ async fn a_verdict_that_was_answered_is_how_the_attempt_ends_whatever_stop_comes
 async fn an_attempt_whose_time_is_up_takes_nothing() {
     let callbacks = Arc::<Callbacks>::default();
     let context = unstopped();
-    let mut door = callbacks.open(&context);
+    let mut door = callbacks.open(&context, MAX_RESULT);
     tokio::time::sleep_until(context.deadline()).await;
     let (heard, decision) =
         tokio::join!(callbacks.say(LEASE, verdict(Action::Complete, "")), async {
@@ -174,7 +177,7 @@ async fn an_attempt_whose_time_is_up_takes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_not_answered_is_told_to_come_again_and_then_hears_the_same() {
     let callbacks = Arc::<Callbacks>::default();
-    let mut door = callbacks.open(&unstopped());
+    let mut door = callbacks.open(&unstopped(), MAX_RESULT);
     assert_eq!(callbacks.say(LEASE, verdict(Action::Discard, "e")).await, Err(Unheard::Busy));
     assert_eq!(door.hear().await.unwrap().action, Action::Discard);
     assert_eq!(callbacks.say(LEASE, verdict(Action::Discard, "e")).await, Ok(Heard::Taken));
@@ -183,7 +186,7 @@ async fn a_call_that_is_not_answered_is_told_to_come_again_and_then_hears_the_sa
 #[tokio::test]
 async fn a_call_that_its_attempt_leaves_unread_is_not_left_waiting() {
     let callbacks = Arc::<Callbacks>::default();
-    let door = callbacks.open(&unstopped());
+    let door = callbacks.open(&unstopped(), MAX_RESULT);
     let mut call = pin!(callbacks.say(LEASE, verdict(Action::Complete, "")));
     assert!(poll!(&mut call).is_pending());
     drop(door);
@@ -199,4 +202,21 @@ fn how_attempts_ended_is_remembered_of_the_newest_alone() {
     }
     assert_eq!(state.ended.len(), ENDED_MAX);
     assert_eq!(state.ended.back().map(|(lease, _)| lease.job), Some(JobId(9999)));
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_long_is_refused_and_the_attempt_waits_on() {
+    let callbacks = Arc::<Callbacks>::default();
+    let mut door = callbacks.open(&unstopped(), MAX_RESULT);
+    let with = |result: &str| {
+        let (result, error) = (JobResult::new(result.to_owned()), JobError::new("e"));
+        Word::Decides(Box::new(Decision { action: Action::Complete, result, error, after: None }))
+    };
+    let refused = callbacks.say(LEASE, with("12345")).await;
+    assert_eq!(refused, Err(Unheard::TooLong { max_result: MAX_RESULT }));
+    assert_eq!(door.heard(), None, "nothing reached it");
+    let (heard, decision) = said(&callbacks, &mut door, with("1234")).await;
+    assert_eq!(heard, Ok(Heard::Taken));
+    assert_eq!(decision.unwrap().result.unwrap().as_str(), "1234");
+    assert_eq!(callbacks.say(LEASE, with("12345")).await, Err(Unheard::Decided));
 }

@@ -35,54 +35,45 @@ impl Http {
         context: &Context,
         ticket: Ticket,
     ) -> Outcome {
-        let mut door = self.callbacks.open(context);
+        let mut door = self.callbacks.open(context, self.settings.max_result);
         let url = callback.url(&self.callbacks.token(context.job().lease));
         let is_called = AtomicBool::new(false);
         let request = self.request(context, ticket, Some(url), &is_called);
         match answered_or_called(request, &mut door, &is_called).await {
-            First::Called(decision) => self.decided(decision),
+            First::Called(decision) => decided(decision),
             First::Answered(Ok(answer)) if answer.is_later() => {
-                self.called_back(&mut door, callback.timeout).await
+                called_back(&mut door, callback.timeout).await
             }
             First::Answered(answer) => match door.heard() {
-                Some(decision) => self.decided(decision),
+                Some(decision) => decided(decision),
                 None => self.outcome(answer),
             },
         }
     }
+}
 
-    /// Waits for a verdict; the attempt's own time is watched by whoever runs it.
-    async fn called_back(&self, door: &mut Door, silence: Option<Duration>) -> Outcome {
-        loop {
-            let word = async {
-                match silence {
-                    Some(limit) => timeout(limit, door.hear()).await.map_err(|_| limit),
-                    None => Ok(door.hear().await),
-                }
-            };
-            match at(WaitPoint::HttpCallback, word).await {
-                Ok(Some(decision)) => return self.decided(decision),
-                Ok(None) => {}
-                Err(limit) => {
-                    let error = JobError::new(format!("the receiver didn't call for {limit:?}"));
-                    return Outcome::Retry { error, after: None };
-                }
+/// Waits for a verdict; the attempt's own time is watched by whoever runs it.
+async fn called_back(door: &mut Door, silence: Option<Duration>) -> Outcome {
+    loop {
+        let word = async {
+            match silence {
+                Some(limit) => timeout(limit, door.hear()).await.map_err(|_| limit),
+                None => Ok(door.hear().await),
+            }
+        };
+        match at(WaitPoint::HttpCallback, word).await {
+            Ok(Some(decision)) => return decided(decision),
+            Ok(None) => {}
+            Err(limit) => {
+                let error = JobError::new(format!("the receiver didn't call for {limit:?}"));
+                return Outcome::Retry { error, after: None };
             }
         }
     }
+}
 
-    fn decided(&self, decision: Decision) -> Outcome {
-        let Decision { action, result, error, after } = decision;
-        let is_short = |length: usize| length <= self.settings.max_result;
-        let kept = result.filter(|result| {
-            let fits = is_short(result.as_str().len());
-            if !fits {
-                tracing::warn!("the result is longer than max_result: the job has none");
-            }
-            fits
-        });
-        action.outcome(kept, error, after)
-    }
+fn decided(Decision { action, result, error, after }: Decision) -> Outcome {
+    action.outcome(result, error, after)
 }
 
 async fn answered_or_called(

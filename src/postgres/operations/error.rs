@@ -44,6 +44,9 @@ pub enum OperationError {
     /// Jobs couldn't be listed.
     #[error("couldn't list jobs")]
     ListJobs(#[source] sqlx::Error),
+    /// Nor by what is in their payloads.
+    #[error("couldn't list jobs by their payloads")]
+    ListPayloads(#[source] sqlx::Error),
     /// A job couldn't be read.
     #[error("couldn't read the job")]
     ShowJob(#[source] sqlx::Error),
@@ -160,9 +163,11 @@ impl OperationError {
             | Self::ShowQueue(_)
             | Self::ListDaemons(_)
             | Self::ListNotes(_)
-            | Self::ShowOperation(_)
             | Self::LookAtSchedules(_) => roles::READ,
-            Self::RunSchedule(_) | Self::Note(_) => roles::DAEMON,
+            Self::ListPayloads(_)
+            | Self::ShowOperation(_)
+            | Self::RunSchedule(_)
+            | Self::Note(_) => roles::DAEMON,
             _ => roles::OPERATOR,
         })
     }
@@ -186,6 +191,7 @@ impl OperationError {
             | Self::Once(source)
             | Self::AssertLease(source)
             | Self::ListJobs(source)
+            | Self::ListPayloads(source)
             | Self::ShowJob(source)
             | Self::ExplainJob(source)
             | Self::CancelJobs(source)

@@ -9,7 +9,7 @@ use super::{Connection, OperationError, jobs::present, traced::traced};
 use crate::job::{JobId, KindName, QueueName, State};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::{
     ToSchema,
@@ -50,6 +50,21 @@ pub enum Since {
     Moment(OffsetDateTime),
     /// So long ago, by the database's clock.
     Ago(Duration),
+}
+
+/// A text that is neither a moment nor a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a moment such as 2026-03-01T12:00:00Z, or a time such as 90s, 2h30m or 7d")]
+pub struct NotSince;
+
+impl FromStr for Since {
+    type Err = NotSince;
+
+    fn from_str(text: &str) -> Result<Self, NotSince> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).map(Self::Moment);
+        let ago = || humantime::parse_duration(text).map(Self::Ago);
+        moment.or_else(|_| ago()).map_err(|_| NotSince)
+    }
 }
 
 /// How much of the jobs is wanted at once.
@@ -157,7 +172,8 @@ pub async fn list_jobs(
         query = query.bind(keys).bind(values).bind(extent.payloads).bind(PAGE_PAYLOADS_MAX_BYTES);
     }
     let page = traced("SELECT legwork.jobs", query.fetch_one(connection));
-    let json: String = page.await.map_err(OperationError::ListJobs)?;
+    let why = if needs_payload { OperationError::ListPayloads } else { OperationError::ListJobs };
+    let json: String = page.await.map_err(why)?;
     let mut page: JobPage = serde_json::from_str(&json).map_err(OperationError::Decode)?;
     if !extent.payloads {
         page.jobs.iter_mut().for_each(|job| job.payload = None);

@@ -33,10 +33,18 @@ pub struct QueueRow {
     pub name: String,
     /// Whether claiming from it is stopped.
     pub paused: bool,
-    /// Since when.
+    /// Whether jobs of it are claimed and run.
+    pub state: QueueState,
+    /// Since when it is paused.
     pub paused_at: Option<String>,
-    /// Why.
+    /// Until when, by the database's clock; absent where somebody has to resume it.
+    pub paused_until: Option<String>,
+    /// Why it is paused.
     pub reason: Option<String>,
+    /// How many of its jobs run at once, per daemon, where that was decided at run time.
+    pub concurrency: Option<DecidedSetting>,
+    /// Starts per time, per daemon, where that was.
+    pub rate_limit: Option<DecidedSetting>,
     /// Jobs in line, counted to 10,000 and no further.
     pub in_line: i64,
     /// Live daemons that serve it.

@@ -1,8 +1,9 @@
--- Intent: every queue that anybody knows: those with jobs in line, those with a row, those that a live
--- daemon serves; at most $1 of them, as one JSON value.
--- Index: job_ready, once a queue (a skip scan by hand: the next name after the last one); queue_pkey.
+-- Intent: every queue that anybody knows: those with jobs in line, those with a row or an override, those that a live
+-- daemon serves; at most $1 of them, as one JSON value, each with what was decided for it.
+-- Index: job_ready, once a queue (a skip scan by hand: the next name after the last one); queue_pkey, override_pkey.
 -- Planner: the recursion costs one index descent a queue instead of a scan of all jobs for DISTINCT.
--- legwork.backlog counts to 10,000 and stops, so the whole is bounded by queues, not by jobs.
+-- legwork.backlog counts to 10,000 and stops, so the whole is bounded by queues, not by jobs. Overrides are a thousand at
+-- most, and gathered once for all queues. A queue counts as drained as in show_queue.
 WITH RECURSIVE in_line AS (
     (SELECT j.queue::text AS name FROM legwork.job j
      WHERE j.holder IS NULL AND j.run_at <= j.ready_at ORDER BY j.queue LIMIT 1)
@@ -11,21 +12,40 @@ WITH RECURSIVE in_line AS (
             WHERE j.holder IS NULL AND j.run_at <= j.ready_at AND j.queue > i.name ORDER BY j.queue LIMIT 1)
     FROM in_line i WHERE i.name IS NOT NULL
 ), live AS (
-    SELECT d.queues FROM legwork.daemon d WHERE d.died_at IS NULL AND d.expires_at > clock_timestamp()
+    SELECT d.queues, d.renewed_at, d.load -> 'queues' AS load
+    FROM legwork.daemon d WHERE d.died_at IS NULL AND d.expires_at > clock_timestamp()
+), decided AS (
+    SELECT o.queue::text AS name, json_object_agg(o.setting, json_build_object('value', o.value, 'reason', o.reason,
+        'until', to_char(o.until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'set_at', to_char(o.set_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) AS settings
+    FROM legwork.override o WHERE o.until IS NULL OR o.until > clock_timestamp()
+    GROUP BY o.queue
 ), known AS (
     (SELECT i.name FROM in_line i WHERE i.name IS NOT NULL LIMIT $1::bigint)
     UNION SELECT q.name::text FROM legwork.queue q
+    UNION SELECT d.name FROM decided d
     UNION SELECT unnest(l.queues) FROM live l
 ), listed AS (
-    SELECT k.name, coalesce(q.paused, false) AS paused, q.paused_at, q.reason, legwork.backlog(k.name) AS in_line,
-        (SELECT count(*) FROM live l WHERE k.name = ANY (l.queues)) AS daemons
+    SELECT k.name, coalesce(q.paused, false) AS paused, q.draining, q.paused_at, q.paused_until, q.reason, d.settings,
+        legwork.backlog(k.name) AS in_line
     FROM (SELECT k.name FROM known k ORDER BY k.name LIMIT $1::bigint) k
     LEFT JOIN legwork.queue q ON q.name = k.name
+    LEFT JOIN decided d ON d.name = k.name
 )
 SELECT json_build_object(
     'now', to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'queues', coalesce(json_agg(json_build_object(
-        'name', l.name, 'paused', l.paused,
+        'name', l.name, 'paused', l.paused, 'state', CASE
+            WHEN NOT l.paused THEN 'running' WHEN NOT l.draining THEN 'paused'
+            WHEN fleet.busy > 0 OR fleet.told_at < l.paused_at + interval '1 s' THEN 'draining'
+            ELSE 'drained' END,
         'paused_at', to_char(l.paused_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-        'reason', l.reason, 'in_line', l.in_line, 'daemons', l.daemons) ORDER BY l.name), '[]'))::text
+        'paused_until', to_char(l.paused_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'reason', l.reason, 'concurrency', l.settings -> 'concurrency', 'rate_limit', l.settings -> 'rate_limit',
+        'in_line', l.in_line, 'daemons', fleet.daemons) ORDER BY l.name), '[]'))::text
 FROM listed l
+CROSS JOIN LATERAL (
+    SELECT count(*) AS daemons, min(v.renewed_at) AS told_at, coalesce(sum(
+        coalesce((v.load -> l.name ->> 'in_use')::bigint, 0) + coalesce((v.load -> l.name ->> 'waiting')::bigint, 0)), 0) AS busy
+    FROM live v WHERE l.name = ANY (v.queues)
+) fleet

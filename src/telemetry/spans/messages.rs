@@ -50,6 +50,6 @@ pub(super) fn about(operation: Operation, queue: &QueueName) -> Vec<KeyValue> {
 }
 
 /// How many there are, where it is a batch.
-pub(super) fn count(jobs: usize) -> KeyValue {
-    KeyValue::new("messaging.batch.message_count", i64::try_from(jobs).unwrap_or(i64::MAX))
+pub(super) fn count(jobs: impl TryInto<i64>) -> KeyValue {
+    KeyValue::new("messaging.batch.message_count", jobs.try_into().unwrap_or(i64::MAX))
 }

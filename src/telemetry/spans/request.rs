@@ -155,12 +155,18 @@ pub fn statement(summary: &'static str) -> Option<CallSpan> {
     REQUEST.try_with(begin).ok().flatten()
 }
 
-/// So many jobs of this queue are about to be enqueued on behalf of the request under way: what is to stand in their
-/// metadata, and the span of that. Outside of a request there is neither.
-pub fn sending(queue: &QueueName, jobs: usize) -> Sending {
+/// Jobs of this queue are about to be enqueued on behalf of the request under way: what is to stand in their metadata,
+/// and the span of that. Outside of a request there is neither.
+pub fn sending(queue: &QueueName) -> Sending {
     let begin = |request: &Arc<RequestSpan>| match &request.above {
-        Some(above) => Sending::below(above, (queue, jobs)),
+        Some(above) => Sending::below(above, queue),
         None => Sending::untraced(Arc::clone(&request.origin)),
     };
+    REQUEST.try_with(begin).unwrap_or_else(|_| Sending::untraced(Arc::default()))
+}
+
+/// The same without a span: they stand below the request itself.
+pub fn sending_untraced() -> Sending {
+    let begin = |request: &Arc<RequestSpan>| Sending::untraced(Arc::clone(&request.origin));
     REQUEST.try_with(begin).unwrap_or_else(|_| Sending::untraced(Arc::default()))
 }

@@ -35,8 +35,8 @@ impl Sending {
     }
 
     /// Below a span.
-    pub(super) fn below(above: &Above, (queue, jobs): (&QueueName, usize)) -> Self {
-        let (context, open) = above.below(SpanKind::Producer, || of(queue, jobs));
+    pub(super) fn below(above: &Above, queue: &QueueName) -> Self {
+        let (context, open) = above.below(SpanKind::Producer, || of(queue));
         let origin = Above::new(context, Some(above.origin()), None);
         Self { origin: Arc::clone(origin.origin()), open: Once::new(open) }
     }
@@ -46,10 +46,14 @@ impl Sending {
         self.origin.fill(own)
     }
 
-    /// They are enqueued; `job`, where it is one.
-    pub fn sent(&self, job: Option<JobId>) {
-        let id = job.map(|job| KeyValue::new("messaging.message.id", job.to_string()));
-        self.open.end(id, None);
+    /// It is enqueued.
+    pub fn sent(&self, job: JobId) {
+        self.open.end([KeyValue::new("messaging.message.id", job.to_string())], None);
+    }
+
+    /// So many of a batch are.
+    pub fn sent_together(&self, jobs: u64) {
+        self.open.end([messages::count(jobs)], None);
     }
 
     /// They aren't: `error`, such as a SQLSTATE, says why.
@@ -64,12 +68,12 @@ impl Sending {
 }
 
 impl Tracer {
-    /// So many jobs of this queue are about to be enqueued: below the span of whoever asked for it, or a trace begins.
-    pub fn sending(&self, caller: &Origin, (queue, jobs): (&QueueName, usize)) -> Sending {
+    /// Jobs of this queue are about to be enqueued: below the span of whoever asked for it, or a trace begins.
+    pub fn sending(&self, caller: &Origin, queue: &QueueName) -> Sending {
         let parent = super::producer(caller);
         let context = self.context_of(parent.as_ref(), &SpanKind::Producer);
         let open = context.is_sampled().then(|| {
-            let (name, attributes) = of(queue, jobs);
+            let (name, attributes) = of(queue);
             let kind = SpanKind::Producer;
             Open {
                 context: context.clone(),
@@ -86,8 +90,6 @@ impl Tracer {
     }
 }
 
-fn of(queue: &QueueName, jobs: usize) -> (Cow<'static, str>, Vec<KeyValue>) {
-    let mut about = messages::about(Operation::Send, queue);
-    about.extend((jobs != 1).then(|| messages::count(jobs)));
-    (messages::name(Operation::Send, queue), about)
+fn of(queue: &QueueName) -> (Cow<'static, str>, Vec<KeyValue>) {
+    (messages::name(Operation::Send, queue), messages::about(Operation::Send, queue))
 }

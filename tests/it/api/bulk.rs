@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{Answer, ask, daemon, found, get, post, stop};
+use super::{Answer, change, daemon, found, get, post, stop};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon};
 
@@ -108,9 +108,9 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
         let told = ended(&daemon, "/api/v1/operations/1").await;
         assert_eq!((&told["state"], &told["changed"]), (&json!("done"), &json!(1200)), "{told}");
 
-        let at = daemon.admin().await;
-        for _ in 0..2 {
-            let answer = ask(at, "DELETE", "/api/v1/operations/2").await;
+        for reason in ["the wrong queue", "twice"] {
+            let body = json!({ "reason": reason }).to_string();
+            let answer = change(&daemon, "DELETE", "/api/v1/operations/2", &body).await;
             assert_eq!(
                 (answer.status, &answer.json()["state"]),
                 (200, &json!("cancelled")),
@@ -122,9 +122,18 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
             value(&mut session, "SELECT count(*) FROM legwork.job WHERE queue = 'other'").await,
             "3"
         );
-        for (method, path) in [("GET", "/api/v1/operations/9"), ("DELETE", "/api/v1/operations/9")]
-        {
-            let answer = ask(at, method, path).await;
+        let noted = "SELECT string_agg(target || ' ' || reason, '; ') FROM legwork.audit WHERE action = 'end'";
+        assert_eq!(value(&mut session, noted).await, "operation/2 the wrong queue");
+        for (body, status) in [(r#"{"reason": ""}"#, 400), (r#"{"why": "x"}"#, 400)] {
+            let answer = change(&daemon, "DELETE", "/api/v1/operations/2", body).await;
+            assert_eq!(
+                (answer.status, answer.problem()),
+                (status, "invalid-body".into()),
+                "{body}"
+            );
+        }
+        for method in ["GET", "DELETE"] {
+            let answer = change(&daemon, method, "/api/v1/operations/9", "{}").await;
             assert_eq!(
                 (answer.status, answer.problem()),
                 (404, "no-such-operation".into()),

@@ -51,6 +51,13 @@ fn a_queue_is_overridden_drained_and_reset_over_http() {
             "{mail}"
         );
         assert!(held["paused_until"].is_string() && held["concurrency"]["until"].is_string());
+        let list = found(&daemon, "/api/v1/queues").await;
+        let queues = list["queues"].as_array().expect("a list");
+        let mail = queues.iter().find(|queue| queue["name"] == "mail").expect("it is known");
+        assert_eq!((&mail["state"], &mail["reason"]), (&json!("drained"), &json!("a move")));
+        assert_eq!(mail["concurrency"], held["concurrency"]);
+        assert_eq!(mail["rate_limit"], held["rate_limit"]);
+        assert_eq!(mail["paused_until"], held["paused_until"]);
 
         for (query, changed) in
             [("?setting=concurrency", true), ("?setting=concurrency", false), ("", true)]

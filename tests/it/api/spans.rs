@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 
 use super::{Answer, described::with_examples, found, send};
@@ -14,22 +15,43 @@ use crate::support::{
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
+/// What is done as soon as it is claimed.
+const NOOP: &str = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
+
 /// Asks as a program does whose own span is sampled.
 async fn traced(at: SocketAddr, method: &str, path: &str, host: &str) -> Answer {
-    let length = if method == "POST" {
-        "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-    } else {
-        "\r\n"
-    };
+    let rest = if method == "POST" { body_of("application/json", "{}") } else { "\r\n".to_owned() };
+    traced_with(at, (method, path, host), &rest).await
+}
+
+async fn traced_with(
+    at: SocketAddr,
+    (method, path, host): (&str, &str, &str),
+    rest: &str,
+) -> Answer {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-Request-Id: r-17\r\n");
     let trace = format!("traceparent: 00-{TRACE}-{CALLER}-01\r\nConnection: close\r\n");
-    send(at, &(head + &trace + length)).await
+    send(at, &(head + &trace + rest)).await
+}
+
+fn body_of(kind: &str, body: &str) -> String {
+    format!("Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Enqueues so; one job, or lines of them.
+async fn enqueues(at: SocketAddr, body: &str) -> Answer {
+    let (path, kind) = if body.contains('\n') {
+        ("/api/v1/jobs:batch", "application/x-ndjson")
+    } else {
+        ("/api/v1/jobs", "application/json")
+    };
+    traced_with(at, ("POST", path, "localhost"), &body_of(kind, body)).await
 }
 
 async fn daemon(url: &str, collector: &Collector) -> Daemon {
     let tracing =
         format!("[tracing]\notlp_endpoint = '{}'\nsample_ratio = 0\n", collector.endpoint());
-    let kinds = [super::SLEEP.to_owned()];
+    let kinds = [super::SLEEP, NOOP].map(str::to_owned);
     let daemon = Daemon::start(&(tracing + &Configuration::of(url, &kinds).text())).await;
     support::eventually("the daemon is ready", async || daemon.get("/health/ready").await.0 == 200)
         .await;
@@ -120,5 +142,117 @@ fn a_change_that_is_refused_says_so_strangers_leave_no_span_and_lines_name_the_t
         assert_eq!((&line["trace_id"], &line["request_id"]), (&TRACE.into(), &"r-17".into()));
         assert_eq!(line["span_id"], hex(&request.span_id));
         assert_eq!(line["trace_flags"], "01");
+    });
+}
+
+/// The request's span of this name, and the spans of sendings below it, by their names.
+fn sent_by<'s>(spans: &'s [Span], name: &str) -> (Vec<&'s Span>, Vec<&'s Span>) {
+    let requests: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+    let below = requests.iter().flat_map(|request| below(spans, request));
+    let mut sent: Vec<_> = below.filter(|span| span.kind() == SpanKind::Producer).collect();
+    sent.sort_by(|a, b| a.name.cmp(&b.name));
+    (requests, sent)
+}
+
+#[test]
+fn a_job_that_is_enqueued_stands_below_its_sending_and_that_below_the_request() {
+    support::run(async |db| {
+        let collector = Collector::new().await;
+        let daemon = daemon(&db.url(), &collector).await;
+        let (at, pool) = (daemon.admin().await, db.pool().await);
+        let job = r#"{"kind": "noop", "unique_key": "k"}"#;
+        assert_eq!(enqueues(at, job).await.status, 201);
+        let state = "SELECT state FROM legwork.jobs WHERE id = 1";
+        support::eventually("the job is done", async || {
+            sqlx::query_scalar::<_, String>(state).fetch_one(&pool).await.expect("a row")
+                == "completed"
+        })
+        .await;
+        let waits = r#"{"kind": "waits", "queue": "far", "unique_key": "k"}"#;
+        for status in [201, 200] {
+            assert_eq!(enqueues(at, waits).await.status, status);
+        }
+        let named = "SELECT metadata->>'traceparent' FROM legwork.jobs WHERE id = 1";
+        let named: String = sqlx::query_scalar(named).fetch_one(&pool).await.expect("a row");
+        let (spans, _daemon) = spans_of(daemon, &collector).await;
+        let (requests, sent) = sent_by(&spans, "POST /api/v1/jobs");
+        assert_eq!(requests.len(), 3);
+        let [first, other] = sent.as_slice() else {
+            panic!("one that is enqueued has one: {sent:?}")
+        };
+        assert_eq!((&*first.name, &*other.name), ("send default", "send far"));
+        for (key, expected) in [
+            ("messaging.system", "legwork"),
+            ("messaging.operation.type", "send"),
+            ("messaging.destination.name", "default"),
+            ("messaging.message.id", "1"),
+            ("legwork.request_id", "r-17"),
+        ] {
+            assert_eq!(attribute(first, key), expected, "{key}");
+        }
+        assert_eq!((hex(&first.trace_id).as_str(), first.parent_span_id.len()), (TRACE, 8));
+        assert_eq!(named, format!("00-{TRACE}-{}-01", hex(&first.span_id)));
+        let attempts = below(&spans, first);
+        let spans_below: Vec<_> = attempts.iter().map(|span| span.name.as_str()).collect();
+        assert_eq!(spans_below, ["process default"]);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_batch_has_a_sending_for_each_queue_and_what_is_refused_says_why_or_has_none() {
+    support::run(async |db| {
+        let collector = Collector::new().await;
+        let daemon = daemon(&db.url(), &collector).await;
+        let (at, pool) = (daemon.admin().await, db.pool().await);
+        let of = |queue: &str, more: &str| {
+            format!("{{\"kind\": \"waits\", \"queue\": \"{queue}\"{more}}}\n")
+        };
+        let batch = of("a", ", \"unique_key\": \"k\"") + &of("b", "") + &of("a", "");
+        assert_eq!(enqueues(at, &batch).await.status, 201);
+        // The first is taken, the second no job.
+        assert_eq!(enqueues(at, &of("a", ", \"unique_key\": \"k\"")).await.status, 422);
+        assert_eq!(enqueues(at, &(of("c", "") + &of("c", ", \"sate\": 1"))).await.status, 400);
+        // As many queues as one likes have as many spans as there may be.
+        let many: String = (0..40).map(|queue| of(&format!("q{queue:02}"), "")).collect();
+        assert_eq!(enqueues(at, &many).await.status, 201);
+        let told =
+            "SELECT queue || ' ' || (metadata->>'traceparent') FROM legwork.jobs ORDER BY id";
+        let told: Vec<String> = sqlx::query_scalar(told).fetch_all(&pool).await.expect("rows");
+        let (spans, _daemon) = spans_of(daemon, &collector).await;
+        let (requests, sent) = sent_by(&spans, "POST /api/v1/jobs:batch");
+        assert_eq!(requests.len(), 4);
+        let expected =
+            [("send a", Some(2), None), ("send a", None, Some("23505")), ("send b", Some(1), None)];
+        let said = |span: &&Span| {
+            let count = value(&span.attributes, "messaging.batch.message_count");
+            (span.name.clone(), count, value(&span.attributes, "error.type"))
+        };
+        let mut first: Vec<_> =
+            sent.iter().filter(|span| !span.name.starts_with("send q")).map(said).collect();
+        first.sort_by_key(|(name, _, error)| (name.clone(), error.is_some()));
+        let expected = expected.map(|(name, count, error)| {
+            let (count, error) = (count.map(Value::IntValue), error.map(str::to_owned));
+            (name.to_owned(), count, error.map(Value::StringValue))
+        });
+        assert_eq!(first, expected);
+        assert_eq!(sent.iter().filter(|span| span.name.starts_with("send q")).count(), 16);
+        // Each job stands below the sending of its queue, or below its request.
+        let ids = |name: &str| -> Vec<String> {
+            let of_name = sent.iter().filter(|span| span.name == format!("send {name}"));
+            let found: Vec<_> = of_name.map(|span| hex(&span.span_id)).collect();
+            if found.is_empty() {
+                requests.iter().map(|span| hex(&span.span_id)).collect()
+            } else {
+                found
+            }
+        };
+        assert_eq!(told.len(), 43);
+        for job in told {
+            let (queue, parent) = job.split_once(' ').expect("two words");
+            let parent = parent.split('-').nth(2).expect("a span's id");
+            assert!(ids(queue).iter().any(|id| id == parent), "{job}");
+        }
+        pool.close().await;
     });
 }

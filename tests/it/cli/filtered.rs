@@ -131,3 +131,32 @@ fn who_interrupts_it_ends_the_operation_and_what_is_done_stays_done() {
         end(session).await;
     });
 }
+
+#[test]
+fn an_operation_is_shown_and_ended_for_a_reason_whoever_began_it() {
+    support::run(async |db| {
+        arrange(&db, JOBS).await;
+        // Somebody else holds it, and means to do its batches.
+        arrange(&db, "SELECT legwork.begin_bulk('cancel', '{\"queue\": \"mail\"}', holder => 5)")
+            .await;
+        let shown = ["operation", "show", "1", "--output", "json"];
+        let shown = legwork(&db, &shown).await.done().json();
+        assert_eq!((&shown["state"], &shown["action"]), (&json!("running"), &json!("cancel")));
+        let cancel = ["operation", "cancel", "1", "--reason", "wrong queue", "--output", "json"];
+        for _ in 0..2 {
+            let ended = legwork(&db, &cancel).await.done().json();
+            assert_eq!((&ended["state"], &ended["changed"]), (&json!("cancelled"), &json!(0)));
+        }
+        assert_eq!(live_jobs(&db).await, 602);
+        let mut session = db.connect().await;
+        let noted = "SELECT string_agg(reason || ' ' || (actor LIKE '_%, legwork operation cancel') || ' ' || target, '; ')
+            FROM legwork.audit WHERE action = 'end'";
+        assert_eq!(value(&mut session, noted).await, "wrong queue true operation/1");
+        end(session).await;
+        for command in ["show", "cancel"] {
+            let ran = legwork(&db, &["operation", command, "9"]).await;
+            assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+            assert!(ran.stderr.contains("there is no operation 9"), "{}", ran.stderr);
+        }
+    });
+}

@@ -15,7 +15,7 @@ const OPTIONS: [(&str, &str); 3] = [
 ];
 
 /// What a command can't be called without, so that an option is all there is to refuse.
-const ARGUMENTS: [(&str, &[&str]); 21] = [
+const ARGUMENTS: [(&str, &[&str]); 23] = [
     ("bench drain", &["--jobs", "1"]),
     ("bench enqueue", &["--jobs", "1"]),
     ("bench latency", &["--jobs", "1"]),
@@ -32,6 +32,8 @@ const ARGUMENTS: [(&str, &[&str]); 21] = [
     ("job snooze", &["1", "--for", "1m"]),
     ("job why", &["1"]),
     ("migrate down", &["--to", "0"]),
+    ("operation cancel", &["1"]),
+    ("operation show", &["1"]),
     ("queue drain", &["q"]),
     ("queue pause", &["q"]),
     ("queue set", &["q", "--concurrency", "1"]),
@@ -109,7 +111,7 @@ fn what_takes_output_prints_json() {
         legwork(&db, &["enqueue", "k"]).await.done();
         let takes = table().into_iter().filter(|(_, takes)| takes[2]).map(|(name, _)| name);
         // These print JSON in `decisions::bench`, `decisions::demo`, `cli::healthcheck`, `cli::profiled`,
-        // `api::decided` and `schedules::commands`; and the schema goes last.
+        // `api::decided`, `cli::filtered` and `schedules::commands`; and the schema goes last.
         let apart = [
             "bench ",
             "daemon drain",
@@ -117,6 +119,7 @@ fn what_takes_output_prints_json() {
             "daemon shutdown",
             "demo",
             "healthcheck",
+            "operation ",
             "profile ",
             "schedule run",
             "migrate down",

@@ -1,7 +1,9 @@
 //! Receivers that take a job by 202 and call back: through real daemons, on real sockets.
 
 use crate::support::{
-    self, Daemon, PATIENCE, TestDb, http,
+    self, Daemon, PATIENCE, TestDb,
+    collector::{Collector, attribute},
+    http,
     receiver::{Receiver, Request, answer},
 };
 use nix::sys::signal::Signal;
@@ -175,7 +177,6 @@ fn each_word_means_what_the_header_means() {
             (json!({ "action": "snooze", "for": "10m" }), "scheduled"),
             (json!({ "action": "cancel" }), "cancelled"),
             (json!({ "action": "complete", "result": [1] }), "completed"),
-            (json!({ "action": "complete", "result": "longer than it may" }), "completed"),
             (json!({ "action": "complete" }), "completed"),
         ] {
             let number = receiver.requests().len();
@@ -200,10 +201,66 @@ fn each_word_means_what_the_header_means() {
         let reason: Option<String> =
             sqlx::query_scalar(reason).bind(ended[2]).fetch_one(&pool).await.expect("a row");
         assert_eq!(reason.as_deref(), Some("permanent_error"));
-        for (job, result) in [(ended[5], Some("[1]")), (ended[6], None), (ended[7], None)] {
+        for (job, result) in [(ended[5], Some("[1]")), (ended[6], None)] {
             assert_eq!(of(&pool, job, "result").await.as_deref(), result, "{job}");
         }
         stopped(daemon).await;
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_result_that_is_longer_than_the_kinds_is_refused_with_the_limit_and_a_shorter_one_counts() {
+    support::run(async |db: TestDb| {
+        let (receiver, pool) = (receiver().await, db.pool().await);
+        let daemon = started(&db, &receiver, "max_result = \"10B\"\n").await;
+        let job = insert(&pool).await;
+        let path = path(&receiver, 0).await;
+        let long = r#"{"action": "complete", "result": "9 letters"}"#;
+        let (status, refused) = post(daemon.admin().await, &path, long).await;
+        assert_eq!((status, &refused["parameter"]), (413, &json!("result")), "{refused}");
+        assert_eq!(refused["type"], "urn:legwork:problem:result-too-long");
+        let detail = refused["detail"].as_str().expect("text");
+        assert!(detail.contains("max_result is 10 bytes"), "{detail}");
+        assert_eq!(of(&pool, job, "state").await.as_deref(), Some("running"));
+        let short = json!({ "action": "complete", "result": "8 letter" });
+        assert_eq!(call(&daemon, &path, short).await, is(200, "taken"));
+        becomes(&pool, job, "completed").await;
+        assert_eq!(of(&pool, job, "result").await.as_deref(), Some("\"8 letter\""));
+        stopped(daemon).await;
+        pool.close().await;
+    });
+}
+
+#[test]
+fn no_span_shows_the_token_of_a_call() {
+    support::run(async |db: TestDb| {
+        let (collector, receiver) = (Collector::new().await, receiver().await);
+        let pool = db.pool().await;
+        let tracing = format!(
+            "[tracing]\notlp_endpoint = \"{}\"\nsample_ratio = 1.0\n",
+            collector.endpoint()
+        );
+        let text = tracing + &configuration(&db.url(), &receiver.url("/"), "");
+        let daemon = Daemon::start(&text).await;
+        daemon.logged("daemon.started").await;
+        let job = insert(&pool).await;
+        let path = path(&receiver, 0).await;
+        let token = path.rsplit('/').next().expect("a token");
+        for action in ["heartbeat", "complete"] {
+            assert_eq!(call(&daemon, &path, json!({ "action": action })).await.0, 200);
+        }
+        becomes(&pool, job, "completed").await;
+        stopped(daemon).await;
+        let spans = collector.spans();
+        let name = "POST /api/v1/callbacks/{token}";
+        let calls: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+        assert_eq!(calls.len(), 2, "{spans:?}");
+        for span in calls {
+            assert_eq!(attribute(span, "url.path"), "/api/v1/callbacks/{token}");
+        }
+        let all = format!("{spans:?}");
+        assert!(!all.contains(token) && !all.contains(BASE), "{all}");
         pool.close().await;
     });
 }

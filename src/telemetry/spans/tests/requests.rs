@@ -86,13 +86,13 @@ async fn statements_and_jobs_of_a_request_stand_below_it() {
     let (tracer, mut inbox) = tracer(0.0);
     let mail = QueueName::new("mail").expect("a name");
     assert!(statement("SELECT legwork.jobs").is_none(), "nobody asked");
-    assert_eq!(sending(&mail, 1).metadata(None), None, "nobody asked");
+    assert_eq!(sending(&mail).metadata(None), None, "nobody asked");
     let request = Arc::new(tracer.request(&ASKED, &caller("01")));
     let metadata = Arc::clone(&request)
         .over(async {
             statement("SELECT legwork.jobs").expect("sampled").returned(None, None);
-            let sending = sending(&mail, 2);
-            sending.sent(None);
+            let sending = sending(&mail);
+            sending.sent_together(2);
             sending.metadata(Some("{\"large\": 18446744073709551615}"))
         })
         .await;
@@ -127,7 +127,7 @@ async fn a_job_of_a_request_follows_its_caller_where_no_spans_are_made() {
     let request = Arc::new(RequestSpan::none(caller("01")));
     let (given, own) = request
         .over(async {
-            let sending = sending(&QueueName::new("mail").expect("a name"), 1);
+            let sending = sending(&QueueName::new("mail").expect("a name"));
             let own = "{\"traceparent\": \"its own\", \"request_id\": \"own\"}";
             (sending.metadata(None), sending.metadata(Some(own)))
         })
@@ -176,7 +176,7 @@ fn a_claim_links_to_the_traces_of_its_jobs_and_their_attempts_to_it() {
 #[test]
 fn what_somebody_asked_for_stands_below_him() {
     let (tracer, mut inbox) = tracer(0.0);
-    let sending = tracer.sending(&caller("01"), (&job().queue, 1));
+    let sending = tracer.sending(&caller("01"), &job().queue);
     let told = Origin::of(sending.metadata(None).as_deref()).trace.expect("a trace");
     sending.failed("23505");
     let sent = inbox.try_recv().expect("sent");
@@ -194,10 +194,10 @@ fn what_somebody_asked_for_stands_below_him() {
 fn what_nobody_asked_for_begins_a_trace_and_what_wasnt_enqueued_leaves_none() {
     let (tracer, mut inbox) = tracer(1.0);
     let queue = job().queue;
-    tracer.sending(&Origin::default(), (&queue, 1)).forget();
-    let sending = tracer.sending(&Origin::default(), (&queue, 1));
+    tracer.sending(&Origin::default(), &queue).forget();
+    let sending = tracer.sending(&Origin::default(), &queue);
     let metadata = sending.metadata(Some("{\"schedule\":\"nightly\"}")).expect("some");
-    sending.sent(Some(JobId(7)));
+    sending.sent(JobId(7));
     let sent = inbox.try_recv().expect("sent");
     assert_eq!((sent.parent_span_id, &sent.span_kind), (SpanId::INVALID, &SpanKind::Producer));
     assert_eq!(attribute(&sent, "messaging.message.id").as_deref(), Some("7"));

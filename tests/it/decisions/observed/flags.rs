@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::cli::{command, finished, legwork};
-use crate::statements::{end, value};
+use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon, PATIENCE};
 
 const NOOP: &str = "[admin]\nlisten = 'off'\n[log]\nformat = 'json'\n\
@@ -38,13 +38,23 @@ fn job_list_shows_what_its_filters_say() {
         for job in jobs {
             legwork(&db, job).await.done();
         }
+        let mut session = db.connect().await;
+        let old = "INSERT INTO legwork.job (kind, payload, created_at) OVERRIDING SYSTEM VALUE
+            VALUES ('old', '{\"user\": {\"id\": 42}, \"to\": \"ann\"}', now() - interval '2 d')";
+        execute(&mut session, old).await;
+        end(session).await;
         for (filter, expected) in [
-            (&[][..], vec![3, 2, 1]),
+            (&[][..], vec![4, 3, 2, 1]),
             (&["--queue", "b"], vec![3, 2]),
             (&["--kind", "one"], vec![3, 1]),
             (&["--state", "scheduled"], vec![2]),
             (&["--tag", "x"], vec![1]),
-            (&["--limit", "1"], vec![3]),
+            (&["--payload", "user.id=42"], vec![4]),
+            (&["--payload", "user.id=42", "--payload", "to=ann"], vec![4]),
+            (&["--payload", "user.id=42", "--payload", "to=bob"], vec![]),
+            (&["--older-than", "1d"], vec![4]),
+            (&["--newer-than", "1d"], vec![3, 2, 1]),
+            (&["--limit", "1"], vec![4]),
             (&["--after", "3"], vec![2, 1]),
         ] {
             let arguments = [&["job", "list", "--output", "json"], filter].concat();
