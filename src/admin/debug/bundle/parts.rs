@@ -7,7 +7,7 @@ use crate::{
         cpu,
         heap::{self, HeapError, View},
     },
-    telemetry::causes,
+    telemetry::{causes, logs::Recent},
 };
 use flate2::{Compression, write::GzEncoder};
 use std::{
@@ -91,8 +91,8 @@ pub(super) async fn lasting(state: &AdminState, length: Duration) -> Vec<Part> {
 /// What was logged last.
 pub(super) fn logs(state: &AdminState) -> Part {
     let recent = state.controls.recent.as_ref();
-    let is_json = recent.is_none_or(|recent| recent.is_json());
-    let content = recent.map(|recent| recent.lines());
+    let is_json = recent.is_none_or(Recent::is_json);
+    let content = recent.map(Recent::lines);
     Part {
         file: if is_json { "logs.jsonl" } else { "logs.txt" },
         about: "The last lines of the log, 256 KiB at most, until the end of the profile.",
