@@ -160,10 +160,10 @@ impl OperationError {
             | Self::ShowJob(_)
             | Self::ExplainJob(_)
             | Self::ListQueues(_)
+            | Self::LookIntoServer(_)
             | Self::ShowQueue(_)
             | Self::ListDaemons(_)
             | Self::ListNotes(_)
-            | Self::LookIntoServer(_)
             | Self::ShowOperation(_)
             | Self::LookAtSchedules(_) => roles::READ,
             Self::RunSchedule(_) | Self::Note(_) => roles::DAEMON,
