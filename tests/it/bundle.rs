@@ -1,6 +1,7 @@
 //! The support bundle of a running daemon: what is in it, what never is, and what is left of it when something is away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -77,8 +78,8 @@ impl Unpacked {
     fn found(&self, secret: &str) -> Vec<&String> {
         let has =
             |content: &[u8]| content.windows(secret.len()).any(|bytes| bytes == secret.as_bytes());
-        let files = self.files.iter().filter(|(file, content)| {
-            has(content) || file.ends_with(".gz") && has(&gunzipped(content))
+        let files = self.files.iter().filter(|(_, content)| {
+            has(content) || content.starts_with(&[0x1f, 0x8b]) && has(&gunzipped(content))
         });
         files.map(|(file, _)| file).collect()
     }
@@ -109,7 +110,7 @@ async fn guarded(db: &TestDb, tokens: &Path) -> Daemon {
         let file = tokens.join(key);
         std::fs::write(&file, token).expect("written");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("ours");
-        keys += &format!("{key} = {file:?}\n");
+        writeln!(keys, "{key} = {file:?}").expect("a String grows");
     }
     let url = db.url();
     let secret = url.replace("&user=", &format!("&password={PASSWORD}&user="));
