@@ -200,7 +200,7 @@ fn refusal(error: &OperationError) -> Refusal {
 }
 
 /// What failed, and what the database said of it.
-fn told(error: &OperationError) -> String {
+pub(super) fn told(error: &OperationError) -> String {
     match std::error::Error::source(error).and_then(said) {
         Some(said) => format!("{error}: {}", said.message),
         None => error.to_string(),

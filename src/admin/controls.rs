@@ -5,7 +5,7 @@
 
 use crate::{
     config::{Shown, Source},
-    telemetry::logs::Filter,
+    telemetry::logs::{Filter, Recent},
 };
 use serde::Serialize;
 use std::{fmt, sync::Arc};
@@ -87,6 +87,8 @@ pub struct Controls {
     pub configuration: Option<OfFile>,
     /// By what its log is changed, where it is its own.
     pub filter: Option<Filter>,
+    /// What was logged last, where the log is its own.
+    pub recent: Option<Recent>,
 }
 
 impl fmt::Debug for Controls {

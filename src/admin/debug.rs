@@ -1,5 +1,6 @@
-//! What the daemon does at the moment: profiles, and traces of its execution.
+//! What the daemon does at the moment: profiles, traces of its execution, and all of it in one archive.
 
+pub(super) mod bundle;
 pub(super) mod heap;
 pub(super) mod pprof;
 pub(super) mod trace;

@@ -214,6 +214,7 @@ fn table() -> Vec<Route> {
         Route::changing(Role::Admin, routes!(pprof::symbols), &[]),
         Route::reading(Role::Admin, routes!(debug::trace::pprof_trace), debug::trace::OF_A_TRACE),
         Route::reading(Role::Admin, routes!(debug::trace::trace), debug::trace::OF_A_TRACE),
+        Route::reading(Role::Admin, routes!(debug::bundle::bundle), debug::bundle::OF_A_BUNDLE),
         Route::reading(Role::Admin, routes!(tasks::goroutine), api::OF_A_QUERY),
         Route::reading(Role::Admin, routes!(tasks::tasks), api::OF_A_QUERY),
     ]

@@ -216,6 +216,16 @@ pub(super) async fn tasks(
     }
 }
 
+/// The tree for people, for who shows it elsewhere.
+pub(super) fn in_text(state: &AdminState) -> String {
+    text::of(&Picture::of(state), LISTED)
+}
+
+/// The tree for programs.
+pub(super) fn in_json(state: &AdminState) -> Vec<u8> {
+    json::of(&Picture::of(state), LISTED)
+}
+
 fn answer(kind: &'static str, body: impl Into<axum::body::Body>) -> Response {
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
     (headers, body.into()).into_response()

@@ -54,6 +54,17 @@ pub(super) enum ProfileCommand {
         #[command(flatten)]
         whom: Whom,
     },
+    /// All that a report of a fault is to have with it: profiles, trace, tasks, metrics, log, the database's view
+    Bundle {
+        /// How long the CPU profile and the trace in it last, 1 to 60
+        #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+        /// Where to write it; - is standard output [default: a new file here, named by the time]
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        whom: Whom,
+    },
 }
 
 /// How a sampled profile is written down, and where.
@@ -138,7 +149,7 @@ impl ProfileCommand {
     fn whom(&self) -> &Whom {
         match self {
             Self::Cpu { how, .. } | Self::Heap { how, .. } => &how.whom,
-            Self::Tasks { whom, .. } | Self::Trace { whom, .. } => whom,
+            Self::Tasks { whom, .. } | Self::Trace { whom, .. } | Self::Bundle { whom, .. } => whom,
         }
     }
 
@@ -168,6 +179,14 @@ impl ProfileCommand {
                 seconds: *seconds,
                 format: "json",
                 place: Place::of(file.as_deref()).unwrap_or_else(|| Place::new("trace", "json")),
+                open: false,
+            },
+            Self::Bundle { seconds, file, .. } => Wanted {
+                what: "bundle",
+                route: format!("/debug/bundle?seconds={seconds}"),
+                seconds: *seconds,
+                format: "tar.gz",
+                place: Place::of(file.as_deref()).unwrap_or_else(|| Place::new("bundle", "tar.gz")),
                 open: false,
             },
         }
@@ -233,6 +252,7 @@ mod tests {
     #[case::tasks("tasks", "/debug/tasks?format=text", 0)]
     #[case::tasks_for_go("tasks --format pprof", "/debug/pprof/goroutine", 0)]
     #[case::trace("trace", "/debug/trace?seconds=5", 5)]
+    #[case::bundle("bundle", "/debug/bundle?seconds=10", 10)]
     fn what_is_typed_is_what_is_asked(
         #[case] line: &str,
         #[case] route: &str,

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     crate::seeded::plant(context.source.environment().seeded_bug())?;
     let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone())
         .with_log_losses(logs.losses())
-        .reloaded_from(context.source.clone().without_rust_handlers(), &loaded, logs.filter());
+        .reloaded_from(context.source.clone().without_rust_handlers(), &loaded, &logs);
     let daemon = if arguments.once { daemon.once() } else { daemon };
     let ended = live(daemon, &loaded.settings);
     let left = ended.as_ref().map_or(LOG_FLUSH, Ended::time_left);

@@ -9,7 +9,12 @@ use crate::{
     config::{self, Loaded, Overrides, Settings, Shown, Source},
     maintenance::Obey,
     postgres::Wanted,
-    telemetry::{events, feed::Occurrence, logs::Filter, systemd::Notifier},
+    telemetry::{
+        events,
+        feed::Occurrence,
+        logs::{Filter, Logs, Recent},
+        systemd::Notifier,
+    },
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -18,6 +23,7 @@ use tokio::sync::watch;
 pub(super) struct Reload {
     source: Source,
     filter: Filter,
+    recent: Recent,
     /// What is shown of it.
     held: watch::Sender<Held>,
 }
@@ -56,11 +62,12 @@ impl Daemon {
     /// Reads this source again when the process gets HUP; `loaded` is what it came to at first.
     #[doc(hidden)]
     #[must_use]
-    pub fn reloaded_from(mut self, source: Source, loaded: &Loaded, filter: Filter) -> Self {
+    pub fn reloaded_from(mut self, source: Source, loaded: &Loaded, logs: &Logs) -> Self {
         let values = loaded.show().to_vec();
         let held = Held { file: file_of(loaded), values, needs_restart: Vec::new() };
         let held = watch::Sender::new(held);
-        self.reload = Some(Reload { source, filter, held });
+        let (filter, recent) = (logs.filter(), logs.recent());
+        self.reload = Some(Reload { source, filter, recent, held });
         self
     }
 
@@ -82,6 +89,7 @@ impl Daemon {
             stop: Arc::new(stop),
             configuration: self.reload.as_ref().map(of_file),
             filter: self.reload.as_ref().map(Reload::filter),
+            recent: self.reload.as_ref().map(|reload| reload.recent.clone()),
         }
     }
 

@@ -14,6 +14,7 @@ mod bulk;
 mod change;
 mod daemons;
 mod decisions;
+mod diagnosis;
 mod enqueue;
 mod error;
 mod jobs;
@@ -37,6 +38,7 @@ pub use bulk::{
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};
 pub use decisions::{End, drain_queue, note, override_queue, reset_queue, tell_daemon};
+pub use diagnosis::{server_plans, server_sessions, server_settings, server_tables};
 pub(in crate::postgres) use enqueue::insert;
 pub use enqueue::{Placed, enqueue_job, enqueue_or_find};
 pub use error::OperationError;

@@ -9,12 +9,14 @@ mod filter;
 mod last_words;
 mod layer;
 mod line;
+mod recent;
 mod scope;
 mod throttle;
 mod writer;
 
 pub use filter::{Filter, Level};
 pub use last_words::{LastWords, say_last};
+pub use recent::Recent;
 pub use scope::JobScope;
 pub use writer::{Losses, Writer};
 
@@ -52,6 +54,7 @@ pub enum LogsError {
 pub struct Logs {
     writer: Writer,
     filter: Filter,
+    style: Style,
 }
 
 /// The driver's target for what Postgres says beside its answers, `RAISE NOTICE` in a function or a
@@ -69,6 +72,11 @@ impl Logs {
         self.filter.clone()
     }
 
+    /// The last lines, for whoever asks what happened just now.
+    pub fn recent(&self) -> Recent {
+        Recent::new(self.writer.recent(), matches!(self.style, Style::Json))
+    }
+
     /// Waits until every line so far is written, and how many were left out, at most `deadline`. Says
     /// whether it was.
     pub fn flush(&self, deadline: Duration) -> bool {
@@ -81,12 +89,13 @@ impl Logs {
 pub fn init(settings: &Log, instance: &str) -> Result<Logs, LogsError> {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
-    let voice = Voice::new(style(settings.format, terminal), instance);
+    let style = style(settings.format, terminal);
+    let voice = Voice::new(style, instance);
     let writer = start(stdout, &voice).map_err(LogsError::StartWriter)?;
     let (subscriber, filter) = subscriber(&settings.filter, voice, writer.clone())?;
     tracing::subscriber::set_global_default(subscriber)?;
     log_panics();
-    Ok(Logs { writer, filter })
+    Ok(Logs { writer, filter, style })
 }
 
 fn style(format: LogFormat, terminal: bool) -> Style {

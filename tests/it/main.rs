@@ -9,6 +9,7 @@ mod allocator;
 mod api;
 mod audit;
 mod bulk;
+mod bundle;
 mod chaos;
 mod children;
 mod cli;

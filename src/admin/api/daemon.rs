@@ -140,7 +140,7 @@ pub(in crate::admin) async fn shutdown(
 
 /// The configuration that holds.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Configuration {
+pub(in crate::admin) struct Configuration {
     /// The file, if there is one.
     file: Option<String>,
     /// Each value.
@@ -175,17 +175,22 @@ pub(in crate::admin) async fn configuration(
     State(state): State<AdminState>,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Response, Refusal> {
-    let held = of_file(&state)?.held.borrow().clone();
+    shown(&holding(&state)?)
+}
+
+/// The configuration that holds, as it may be shown.
+pub(in crate::admin) fn holding(state: &AdminState) -> Result<Configuration, Problem> {
+    let held = of_file(state)?.held.borrow().clone();
     let value = |Shown { key, value, source }| OneValue { key, value, source };
-    shown(&Configuration {
+    Ok(Configuration {
         file: held.file,
         values: held.values.into_iter().map(value).collect(),
         needs_restart: held.needs_restart,
     })
 }
 
-fn of_file(state: &AdminState) -> Result<&OfFile, Refusal> {
-    state.controls.configuration.as_ref().ok_or_else(|| Problem::OfTheProgram.into())
+fn of_file(state: &AdminState) -> Result<&OfFile, Problem> {
+    state.controls.configuration.as_ref().ok_or(Problem::OfTheProgram)
 }
 
 /// Read the configuration again, as HUP has it

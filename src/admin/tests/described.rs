@@ -46,9 +46,10 @@ fn as_text(path: &str) -> &'static str {
     if path.ends_with("/goroutine") { "?debug=1" } else { "" }
 }
 
-/// Paths whose answers take as long as they are asked for: tests/it/profiling.rs and execution.rs ask them.
+/// Paths whose answers take as long as they are asked for: tests/it/profiling.rs, execution.rs and bundle.rs ask them.
 const PROFILE: &str = "/debug/pprof/profile";
-const LASTING: [&str; 3] = [PROFILE, "/debug/pprof/trace", "/debug/trace"];
+const BUNDLE: &str = "/debug/bundle";
+const LASTING: [&str; 4] = [PROFILE, "/debug/pprof/trace", "/debug/trace", BUNDLE];
 
 /// Where jobs are enqueued.
 const JOBS: &str = "/api/v1/jobs";
@@ -168,6 +169,7 @@ fn needs_more(promise: &str) -> bool {
         || of_the_heap
         || of_a_trace
         || of_an_attempt
+        || path == BUNDLE && matches!(status, "200" | "409" | "500")
         || path == PROFILE && matches!(status, "200" | "409" | "500" | "501")
 }
 

@@ -36,6 +36,7 @@ pub(super) fn state() -> AdminState {
             stop: Arc::new(|_| {}),
             configuration: None,
             filter: None,
+            recent: None,
         },
         callbacks: Arc::default(),
         tracer: None,

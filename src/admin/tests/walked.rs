@@ -87,6 +87,8 @@ async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
     let (tracer, mut spans_sent) = Tracer::into_a_channel();
     let state = AdminState { tracer: Some(tracer), ..state() };
     let heard = Arc::new(Heard::default());
+    // With one subscriber alone, a span that another test opens first, heard by nobody there, would never be heard here.
+    let _another = tracing::Dispatch::new(Ear(Arc::default()));
     let _hearing = tracing::subscriber::set_default(Ear(Arc::clone(&heard)));
     for route in routes::routes() {
         let (method, path) = (route.method.as_str(), &route.path);

@@ -61,6 +61,9 @@ impl Done<'_> {
         let file = self.file.display();
         let how = match (self.profile, self.format) {
             ("trace", _) => "\nopen it in https://ui.perfetto.dev".to_owned(),
+            ("bundle", _) => format!(
+                "\nsee what is in it with: tar xzf {file}; its README.txt says what each file is"
+            ),
             (_, "pprof") => format!("\nlook at it with: go tool pprof -top {file}"),
             (_, "speedscope") => "\nopen it in https://www.speedscope.app".to_owned(),
             _ => String::new(),

@@ -130,6 +130,9 @@ pub enum OperationError {
     /// Notes couldn't be listed.
     #[error("couldn't list what people changed")]
     ListNotes(#[source] sqlx::Error),
+    /// What the server knows of itself couldn't be read.
+    #[error("couldn't look into the server")]
+    LookIntoServer(#[source] sqlx::Error),
     /// It isn't as whoever asked has seen it, and was left alone.
     #[error("it was changed meanwhile")]
     Changed,
@@ -160,6 +163,7 @@ impl OperationError {
             | Self::ShowJob(_)
             | Self::ExplainJob(_)
             | Self::ListQueues(_)
+            | Self::LookIntoServer(_)
             | Self::ShowQueue(_)
             | Self::ListDaemons(_)
             | Self::ListNotes(_)
@@ -202,6 +206,7 @@ impl OperationError {
             | Self::ShowQueue(source)
             | Self::ListDaemons(source)
             | Self::ListNotes(source)
+            | Self::LookIntoServer(source)
             | Self::TryBulk(source)
             | Self::BeginBulk(source)
             | Self::StepBulk(source)

@@ -41,6 +41,9 @@ const BATCH_LIMIT: Duration = Duration::from_mins(3);
 /// Longest time of a request's statement: whoever waits for an answer over HTTP has given up by then.
 pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
+/// What looks into the server itself can't write, and is ended before anybody waits behind it.
+const LOOKING: &str = "SET TRANSACTION READ ONLY;\nSET LOCAL statement_timeout = '3s';\nSET LOCAL lock_timeout = '1s';\n";
+
 impl Limit {
     fn of(self, database: &Database) -> Duration {
         match self {
@@ -134,6 +137,13 @@ impl Frame {
     ) -> Result<Self, OperationError> {
         let Self { pooled, .. } = Self::of(database, limit)?;
         Ok(Self { pooled: Some(pooled.unwrap_or_default()), protects: Some(protects) })
+    }
+
+    /// One that is a transaction in any case, in which nothing can be written.
+    pub(super) fn looking(database: &Database) -> Result<Self, OperationError> {
+        let Self { pooled, .. } = Self::of(database, Limit::Request)?;
+        let protects = "what is set and prepared to look at plans is taken away on the session that it was set on";
+        Ok(Self { pooled: Some(pooled.unwrap_or_default() + LOOKING), protects: Some(protects) })
     }
 
     /// Does one.

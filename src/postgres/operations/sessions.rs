@@ -88,6 +88,14 @@ impl Sessions {
         self.framed(&frame, operation).await
     }
 
+    /// Looks at something of the server's own, which can't be changed by it.
+    pub async fn look<T>(
+        &self,
+        operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
+    ) -> Result<T, OperationError> {
+        self.framed(&Frame::looking(&self.database)?, operation).await
+    }
+
     /// A place for a batch, where one is free.
     pub fn batch_place(&self) -> Result<BatchPlace, OperationError> {
         let place = Arc::clone(&self.batches).try_acquire_owned();

@@ -5,7 +5,7 @@
 //! `tracing-appender` would do the same, but its guard prints to standard output when that very
 //! output is blocked, and so could hang a shutdown (0.2.5).
 
-use super::throttle::Due;
+use super::{recent::Ring, throttle::Due};
 use crate::sys::sampler;
 use std::{
     io::{self, Write},
@@ -63,6 +63,7 @@ enum Message {
 pub struct Writer {
     sender: SyncSender<Message>,
     losses: Arc<Losses>,
+    recent: Arc<Ring>,
 }
 
 impl Writer {
@@ -73,17 +74,21 @@ impl Writer {
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(CHANNEL_LINES);
         let losses = Arc::<Losses>::default();
-        let mut pen = Pen { output, tell, losses: Arc::clone(&losses) };
+        let recent = Arc::<Ring>::default();
+        let (lost, kept) = (Arc::clone(&losses), Arc::clone(&recent));
+        let mut pen = Pen { output, tell, losses: lost, recent: kept };
         let run = move || {
             sampler::register();
             pen.write_all(&receiver);
         };
         thread::Builder::new().name("log-writer".into()).spawn(run)?;
-        Ok(Self { sender, losses })
+        Ok(Self { sender, losses, recent })
     }
 
-    /// Hands a line over; never waits.
+    /// Hands a line over; never waits. It is kept here and not by the thread, which may be stuck in its output
+    /// when somebody wants to know what happened.
     pub(super) fn write(&self, line: String) {
+        self.recent.keep(&line);
         if self.sender.try_send(Message::Line(line)).is_err() {
             self.losses.drop_line();
         }
@@ -91,6 +96,10 @@ impl Writer {
 
     pub(super) fn losses(&self) -> Arc<Losses> {
         Arc::clone(&self.losses)
+    }
+
+    pub(super) fn recent(&self) -> Arc<Ring> {
+        Arc::clone(&self.recent)
     }
 
     /// Waits until every line so far is written, at most `deadline`.
@@ -114,6 +123,7 @@ struct Pen<Output, Tell> {
     output: Output,
     tell: Tell,
     losses: Arc<Losses>,
+    recent: Arc<Ring>,
 }
 
 impl<Output: Write, Tell: FnMut(Due) -> Vec<String>> Pen<Output, Tell> {
@@ -154,6 +164,7 @@ impl<Output: Write, Tell: FnMut(Due) -> Vec<String>> Pen<Output, Tell> {
 
     fn tell(&mut self, due: Due) {
         for line in (self.tell)(due) {
+            self.recent.keep(&line);
             self.write(&line);
         }
     }
@@ -167,7 +178,7 @@ impl<Output: Write, Tell: FnMut(Due) -> Vec<String>> Pen<Output, Tell> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Recent, *};
     use std::sync::{Barrier, Mutex, mpsc};
 
     /// An output that blocks in its first write until it is let go.
@@ -202,6 +213,8 @@ mod tests {
             writer.write("more\n".into());
         }
         assert_eq!(writer.losses().dropped(), 7);
+        let kept = Recent::new(writer.recent(), true).lines();
+        assert_eq!(kept.len(), 6 + (CHANNEL_LINES + 7) * 5, "they are to be had all the same");
         assert!(!writer.flush(Duration::from_millis(20)), "a flush gives up at its deadline");
         release.wait();
         assert!(writer.flush(Duration::from_secs(10)));

@@ -131,6 +131,8 @@ const OPERATION: &[(&str, &str, &str, &str)] = &[
     ("I7", "two profiles at once", "profiling::one_profile_at_a_time_and_none_for_who_has_left", "409"),
     ("I7", "profiles by the dozen", "api::abused::of_many_profiles_at_once_one_is_taken_and_the_others_are_told", "AT_ONCE"),
     ("I7", "a profile of a thousand million seconds is refused", "profiling::a_question_that_makes_no_sense_is_told_what_would", "profile?seconds=1000000000"),
+    ("I7", "two bundles at once", "bundle::one_bundle_at_a_time_and_none_for_who_has_left", "409"),
+    ("I7", "a bundle while the database is away and somebody profiles", "bundle::without_a_database_or_a_profiler_the_rest_is_there_and_says_what_is_missing", "blackhole"),
     ("I7", "there is no profile to ask for", "admin::tests::asked::what_go_asks_for_is_refused_in_the_form_that_its_tools_show", "/debug/pprof/nothing"),
     ("I7", "a profile without a token or the role", "admin::tests::asked::what_go_asks_for_is_refused_in_the_form_that_its_tools_show", "/debug/pprof/heap"),
     ("I8", "a name that is bound to this machine", "admin::tests::a_page_of_somebody_else_reads_and_changes_nothing", "421"),

@@ -196,6 +196,10 @@ pub(in super::super) const FLAGS: &[(&str, &str)] = &[
     ("profile trace --file", "cli::profiled::memory_and_what_happened_when_are_fetched_as_well"),
     ("profile trace --url", "cli::profiled::memory_and_what_happened_when_are_fetched_as_well"),
     ("profile trace --token-file", "cli::profiled::a_daemon_with_tokens_wants_an_admins"),
+    ("profile bundle --seconds", "cli::profiled::a_bundle_is_fetched_and_what_opens_it_is_told"),
+    ("profile bundle --file", "cli::profiled::a_bundle_is_fetched_and_what_opens_it_is_told"),
+    ("profile bundle --url", "cli::profiled::a_bundle_is_fetched_and_what_opens_it_is_told"),
+    ("profile bundle --token-file", "cli::profiled::a_daemon_with_tokens_wants_an_admins"),
     ("man --dir", "cli::printed::a_directory_gets_a_manual_page_for_every_command"),
     (
         "run --once",
