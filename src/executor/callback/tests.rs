@@ -127,7 +127,7 @@ struct Called {
 impl Handler for Called {
     fn run<'a>(&'a self, context: &'a Context) -> HandlerFuture<'a> {
         Box::pin(async move {
-            let mut door = self.callbacks.open(context);
+            let mut door = self.callbacks.open(context, MAX_RESULT);
             let decision = door.hear().await.expect("a verdict was said");
             self.stop.give(self.why);
             context.cancellation().cancel();

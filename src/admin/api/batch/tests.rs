@@ -1,7 +1,7 @@
 //! How long a client may take for a batch, on paused time: by the line, for all of it, and where it was refused.
 
 use super::*;
-use axum::{extract::FromRequestParts, http::StatusCode, response::IntoResponse};
+use axum::{http::StatusCode, response::IntoResponse};
 use futures::{StreamExt, stream};
 use std::convert::Infallible;
 use tokio::time::sleep;
@@ -9,15 +9,13 @@ use tokio::time::sleep;
 const LINE: &[u8] = b"{\"kind\": \"waits\"}\n";
 
 /// The jobs of a body of these pieces, each so long after the one before, that has no end.
-async fn coming(pieces: &[&[u8]], each: Duration) -> Jobs {
+fn coming(pieces: &[&[u8]], each: Duration) -> Jobs {
     let pieces: Vec<_> = pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
     let pieces = stream::iter(pieces.into_iter().cycle()).then(move |piece| async move {
         sleep(each).await;
         Ok::<_, Infallible>(piece)
     });
-    let (mut parts, ()) = Request::new(()).into_parts();
-    let Ok(asking) = Asking::from_request_parts(&mut parts, &()).await;
-    Jobs::of(Body::from_stream(pieces), asking)
+    Jobs::of(Body::from_stream(pieces))
 }
 
 /// How many jobs came, and what was said when that was over.
@@ -45,7 +43,7 @@ async fn a_client_has_five_seconds_for_a_line_and_a_minute_for_all_of_them() {
     ];
     for (pieces, each_ms, jobs, after_seconds) in CASES {
         let began = Instant::now();
-        let mut coming = coming(pieces, Duration::from_millis(each_ms)).await;
+        let mut coming = coming(pieces, Duration::from_millis(each_ms));
         let ended = taken(&mut coming).await;
         assert_eq!(ended, (jobs, StatusCode::REQUEST_TIMEOUT), "{each_ms} {pieces:?}");
         assert_eq!(began.elapsed().as_secs(), after_seconds, "{each_ms} {pieces:?}");
@@ -57,7 +55,7 @@ async fn what_a_refused_client_sends_is_passed_over_for_a_second_a_line_and_no_l
  {
     for (each_ms, after_seconds) in [(2000, 1), (700, 60)] {
         let began = Instant::now();
-        coming(&[LINE], Duration::from_millis(each_ms)).await.pass_over().await;
+        coming(&[LINE], Duration::from_millis(each_ms)).pass_over().await;
         assert_eq!(began.elapsed().as_secs(), after_seconds, "{each_ms}");
     }
 }
@@ -66,7 +64,7 @@ async fn what_a_refused_client_sends_is_passed_over_for_a_second_a_line_and_no_l
 async fn bytes_are_bounded_also_where_they_are_no_jobs() {
     let mut empty = vec![b' '; 1 << 20];
     empty.push(b'\n');
-    let mut coming = coming(&[&empty], Duration::ZERO).await;
+    let mut coming = coming(&[&empty], Duration::ZERO);
     assert_eq!(taken(&mut coming).await, (0, StatusCode::PAYLOAD_TOO_LARGE));
     let read = coming.lines.bytes();
     assert!(read > BODY_MAX_BYTES && read <= BODY_MAX_BYTES + empty.len() as u64, "{read}");
