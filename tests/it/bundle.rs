@@ -110,7 +110,7 @@ async fn guarded(db: &TestDb, tokens: &Path) -> Daemon {
         let file = tokens.join(key);
         std::fs::write(&file, token).expect("written");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("ours");
-        writeln!(keys, "{key} = {file:?}").expect("a String grows");
+        writeln!(keys, "{key} = \"{}\"", file.display()).expect("a String grows");
     }
     let url = db.url();
     let secret = url.replace("&user=", &format!("&password={PASSWORD}&user="));
