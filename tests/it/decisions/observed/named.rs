@@ -257,7 +257,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "kind.callback_timeout",
-        "receivers::callbacks::heartbeats_keep_a_silent_attempt_from_failing",
+        "receivers::callbacks::ending::heartbeats_keep_a_silent_attempt_from_failing",
     ),
     ("kind.command", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
     ("kind.env", "decisions::observed::keys::a_command_runs_as_its_keys_say"),
