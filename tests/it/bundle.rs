@@ -8,12 +8,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::process::Command;
 
 use crate::profiling::{ask, configuration, go_pprof};
 use crate::statements::{end, execute, value};
-use crate::support::{self, Answer, Daemon, Proxy, TestDb};
+use crate::support::{self, Answer, Daemon, PATIENCE, Proxy, TestDb};
 
 const ADMIN: &str = "s3cr3t-t0ken-of-an-admin-0123456789abcdef";
 const OPERATOR: &str = "s3cr3t-t0ken-of-an-operator-0123456789ab";
@@ -120,6 +121,12 @@ async fn guarded(db: &TestDb, tokens: &Path) -> Daemon {
     daemon
 }
 
+/// As an operator stops it. One that is killed writes down nothing of which lines it ran.
+async fn stopped(mut daemon: Daemon) {
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.exit(PATIENCE).await.success(), "{}", daemon.printed());
+}
+
 /// Everything that there is of a daemon that is well.
 const ALL: [&str; 16] = [
     "README.txt",
@@ -196,6 +203,7 @@ fn a_bundle_has_each_part_and_neither_a_secret_nor_a_payload() {
             ["trace.json.gz"],
             "what is packed is looked into"
         );
+        stopped(daemon).await;
     });
 }
 
@@ -353,5 +361,6 @@ fn one_bundle_at_a_time_and_none_for_who_has_left() {
             assert_eq!(answer.status, 400, "{query}");
             assert!(answer.text().contains(said), "{query}: {}", answer.text());
         }
+        stopped(daemon).await;
     });
 }
