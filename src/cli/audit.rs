@@ -1,11 +1,6 @@
 //! `legwork audit`: what people changed, who, and why.
 
-use super::{
-    Context,
-    moment::relative,
-    output::{Format, say},
-    table::Table,
-};
+use super::{Context, moment::relative, table::Table};
 use crate::postgres::operations::{self, Limit, NOTES_MAX, NotSince, NoteFilter, NotePage, Since};
 use clap::{Args, Subcommand};
 
@@ -48,11 +43,7 @@ pub(super) async fn run(command: AuditCommand, context: &Context) -> anyhow::Res
     let filter = NoteFilter { action, target, actor, since, after };
     let mut session = context.connect(Limit::Statement).await?;
     let page = session.within(async |c| operations::list_notes(c, &filter, limit).await).await?;
-    context.output.show(&page, table)?;
-    if let (Some(next), Format::Text) = (page.next, context.output.format) {
-        say(&format!("There may be more: add --after {next}"));
-    }
-    Ok(())
+    context.output.show_page(&page, page.next, table)
 }
 
 fn table(page: &NotePage) -> String {

@@ -11,7 +11,7 @@ mod which;
 
 pub(super) use self::bulk::left_alone;
 use self::{filter::Filter, which::Which};
-use super::{Context, moment::relative, output::say, reason, table::Table};
+use super::{Context, moment::relative, reason, table::Table};
 use crate::{
     job::{JobId, State},
     postgres::{
@@ -100,11 +100,7 @@ async fn list(arguments: ListArguments, context: &Context) -> anyhow::Result<()>
     let filter = filter.behind(after);
     let mut session = context.connect(Limit::Statement).await?;
     let page = session.within(async |c| operations::list_jobs(c, &filter, limit).await).await?;
-    context.output.show(&page, table)?;
-    if let (Some(next), super::output::Format::Text) = (page.next, context.output.format) {
-        say(&format!("There may be more: add --after {next}"));
-    }
-    Ok(())
+    context.output.show_page(&page, page.next, table)
 }
 
 fn table(page: &JobPage) -> String {

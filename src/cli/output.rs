@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 use std::{
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     io::{self, Write as _},
     sync::mpsc::sync_channel,
     thread,
@@ -45,6 +45,20 @@ impl Output {
             Format::Text => print(&text(value)),
             Format::Json => print(&serde_json::to_string_pretty(value)?),
         }
+    }
+
+    /// The same for a page of a list, and to people where the next one begins.
+    pub(super) fn show_page<T: Serialize>(
+        self,
+        page: &T,
+        next: Option<impl Display>,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        self.show(page, text)?;
+        if let (Some(next), Format::Text) = (next, self.format) {
+            say(&format!("There may be more: add --after {next}"));
+        }
+        Ok(())
     }
 }
 
