@@ -26,7 +26,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::process::{Configuration, SLACK};
+use crate::process::Configuration;
 use crate::support::{self, Daemon, PATIENCE};
 
 /// A kind that the daemon runs for as long as its payload says, beside which others wait for somebody who serves them.
@@ -125,11 +125,6 @@ async fn daemon(url: &str, beside: &str) -> Daemon {
     support::eventually("the daemon is ready", async || daemon.get("/health/ready").await.0 == 200)
         .await;
     daemon
-}
-
-async fn stop(mut daemon: Daemon) {
-    daemon.signal(nix::sys::signal::Signal::SIGTERM);
-    assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
 }
 
 fn ids(page: &Value) -> Vec<i64> {

@@ -8,13 +8,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
-use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::profiling::{ask, configuration, go_pprof};
+use crate::profiling::{ask, configuration, go_pprof, second};
 use crate::statements::{end, execute, value};
-use crate::support::{self, Answer, Daemon, PATIENCE, Proxy, TestDb};
+use crate::support::{self, Answer, Daemon, Proxy, TestDb};
 
 const ADMIN: &str = "s3cr3t-t0ken-of-an-admin-0123456789abcdef";
 const OPERATOR: &str = "s3cr3t-t0ken-of-an-operator-0123456789ab";
@@ -121,12 +120,6 @@ async fn guarded(db: &TestDb, tokens: &Path) -> Daemon {
     daemon
 }
 
-/// As an operator stops it. One that is killed writes down nothing of which lines it ran.
-async fn stopped(mut daemon: Daemon) {
-    daemon.signal(Signal::SIGTERM);
-    assert!(daemon.exit(PATIENCE).await.success(), "{}", daemon.printed());
-}
-
 /// Everything that there is of a daemon that is well.
 const ALL: [&str; 16] = [
     "README.txt",
@@ -203,7 +196,7 @@ fn a_bundle_has_each_part_and_neither_a_secret_nor_a_payload() {
             ["trace.json.gz"],
             "what is packed is looked into"
         );
-        stopped(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -318,6 +311,7 @@ fn without_a_database_or_a_profiler_the_rest_is_there_and_says_what_is_missing()
         }
         assert_eq!(unpacked.json("manifest.json")["postgres"], Value::Null);
         proxy.heal();
+        daemon.stop().await;
     });
 }
 
@@ -326,24 +320,8 @@ fn one_bundle_at_a_time_and_none_for_who_has_left() {
     support::run(async |db| {
         let daemon = Daemon::start(&configuration(&db)).await;
         let at = daemon.admin().await;
-        let mut refused = None;
-        let second = async {
-            support::eventually("somebody else takes one", async || {
-                refused.insert(bundle(at, "seconds=1", "").await).status == 409
-            })
-            .await;
-        };
-        let first = async {
-            loop {
-                // One of the others' may have come before it.
-                assert_eq!(bundle(at, "seconds=60", "").await.status, 409, "it takes a minute");
-            }
-        };
-        tokio::select! {
-            () = first => unreachable!("it goes on for ever"),
-            () = second => {}
-        }
-        let refused = refused.expect("an answer");
+        let long = async || bundle(at, "seconds=60", "").await;
+        let refused = second(long, async || bundle(at, "seconds=1", "").await).await;
         assert!(refused.text().contains("urn:legwork:problem:profile-under-way"));
         assert!(refused.text().contains("takes a bundle"), "{}", refused.text());
         // The first has left with the end of the choice above.
@@ -361,6 +339,6 @@ fn one_bundle_at_a_time_and_none_for_who_has_left() {
             assert_eq!(answer.status, 400, "{query}");
             assert!(answer.text().contains(said), "{query}: {}", answer.text());
         }
-        stopped(daemon).await;
+        daemon.stop().await;
     });
 }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use legwork::{Enqueued, Job};
 use serde_json::Value;
 
+use crate::profiling::second;
 use crate::statements::value;
 use crate::support::{self, Answer, Daemon, TestDb, receiver::Receiver};
 use rules::{Tracks, holds};
@@ -16,7 +17,7 @@ use rules::{Tracks, holds};
 fn configuration(db: &TestDb, url: &str) -> String {
     format!(
         "[database]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n\
-         [[kind]]\nname = \"call\"\nhandler = \"http\"\nurl = \"{url}\"\n\
+         [shutdown]\ngrace = \"0s\"\n[[kind]]\nname = \"call\"\nhandler = \"http\"\nurl = \"{url}\"\n\
          allow_hosts = [\"127.0.0.1\"]\n[[kind]]\nname = \"nap\"\nhandler = \"sleep\"\n",
         db.url()
     )
@@ -69,6 +70,7 @@ fn a_trace_shows_polls_wake_ups_waits_and_the_phases_of_jobs() {
         holds(&trace);
         shows_threads(&Tracks::of(&trace));
         shows_jobs(&Tracks::of(&trace), called.0);
+        daemon.stop().await;
     });
 }
 
@@ -121,6 +123,7 @@ fn a_trace_is_packed_for_who_unpacks_it() {
         let mut unpacked = flate2::read::GzDecoder::new(&answer.body[..]);
         unpacked.read_to_string(&mut text).expect("it is whole");
         holds(&serde_json::from_str(&text).expect("JSON"));
+        daemon.stop().await;
     });
 }
 
@@ -129,25 +132,9 @@ fn one_trace_at_a_time_and_none_for_who_has_left() {
     support::run(async |db| {
         let daemon = Daemon::start(&configuration(&db, "http://127.0.0.1:1/")).await;
         let at = daemon.admin().await;
-        let second = async {
-            let mut last = None;
-            support::eventually("somebody else takes a trace", async || {
-                last.insert(ask(at, "/debug/pprof/trace?seconds=1", "").await).status == 409
-            })
-            .await;
-            last.expect("an answer")
-        };
-        let first = async {
-            loop {
-                // One of the others' may have come before it.
-                let answer = ask(at, "/debug/trace?seconds=60", "").await;
-                assert_eq!(answer.status, 409, "it takes a minute");
-            }
-        };
-        let refused = tokio::select! {
-            () = first => unreachable!("it goes on for ever"),
-            refused = second => refused,
-        };
+        let long = async || ask(at, "/debug/trace?seconds=60", "").await;
+        let short = async || ask(at, "/debug/pprof/trace?seconds=1", "").await;
+        let refused = second(long, short).await;
         assert_eq!(refused.header("x-go-pprof"), Some("1"));
         assert!(refused.text().contains("execution trace"), "{}", refused.text());
         // The first has left with the end of the choice above.
@@ -158,5 +145,6 @@ fn one_trace_at_a_time_and_none_for_who_has_left() {
         for path in ["/debug/trace?seconds=0", "/debug/trace?seconds=61", "/debug/trace?second=1"] {
             assert_eq!(ask(at, path, "").await.status, 400, "{path}");
         }
+        daemon.stop().await;
     });
 }

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 
 use crate::allocator;
-use crate::profiling::{ask, configuration, daemon, go_pprof};
+use crate::profiling::{ask, configuration, daemon, go_pprof, second};
 use crate::support::{self, Answer, Daemon, TestDb};
 
 async fn post(address: SocketAddr, path: &str) -> Answer {
@@ -79,13 +79,14 @@ fn where_nothing_is_sampled_the_command_that_changes_that_is_told_and_works() {
         assert_eq!(post(address, "heap/activate").await.status, 200);
         let allocated = ask(address, "allocs?format=folded").await.text();
         assert!(!allocated.contains(WORKER), "{allocated}");
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn go_reads_heap_and_allocs_as_typed_with_their_mapping_and_build_id() {
     support::run(async |db| {
-        let (_daemon, address) = activated(&db).await;
+        let (daemon, address) = activated(&db).await;
         works(address).await;
         let at = |path: &str| format!("http://{address}/debug/pprof/{path}");
         let Some(kept) = go_pprof(&["-top", &at("heap")]).await else { return };
@@ -111,13 +112,14 @@ fn go_reads_heap_and_allocs_as_typed_with_their_mapping_and_build_id() {
         }
         let added = go_pprof(&["-top", &at("heap?seconds=1")]).await.expect("Go is here");
         assert!(added.contains("Type: inuse_space") && added.contains("Duration: "), "{added}");
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn over_some_time_what_was_allocated_in_it_is_shown_and_nothing_else() {
     support::run(async |db| {
-        let (_daemon, address) = activated(&db).await;
+        let (daemon, address) = activated(&db).await;
         works(address).await;
         assert!(ask(address, "allocs?format=folded").await.text().contains(WORKER));
         let quiet = ask(address, "allocs?seconds=1&format=folded").await.text();
@@ -125,13 +127,14 @@ fn over_some_time_what_was_allocated_in_it_is_shown_and_nothing_else() {
         let over = ask(address, "allocs?seconds=8&format=folded");
         let (busy, ()) = tokio::join!(over, works(address));
         assert!(busy.text().contains(WORKER), "{}", busy.text());
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn a_heap_profile_comes_in_each_format_one_at_a_time() {
     support::run(async |db| {
-        let (_daemon, address) = activated(&db).await;
+        let (daemon, address) = activated(&db).await;
         works(address).await;
         let whole = ask(address, "heap").await;
         assert_eq!(whole.header("content-type"), Some("application/octet-stream"));
@@ -145,25 +148,8 @@ fn a_heap_profile_comes_in_each_format_one_at_a_time() {
                 .expect("JSON");
         assert_eq!(scope["profiles"][0]["unit"], "bytes");
 
-        let long = async {
-            loop {
-                // One of the others' may have come before it.
-                let answer = ask(address, "heap?seconds=120").await;
-                assert_eq!(answer.status, 409, "it takes two minutes");
-            }
-        };
-        let second = async {
-            let mut last = None;
-            support::eventually("somebody else takes one", async || {
-                last.insert(ask(address, "heap").await).status == 409
-            })
-            .await;
-            last.expect("an answer")
-        };
-        let refused = tokio::select! {
-            () = long => unreachable!("it goes on for ever"),
-            refused = second => refused,
-        };
+        let long = async || ask(address, "heap?seconds=120").await;
+        let refused = second(long, async || ask(address, "heap").await).await;
         assert_eq!(refused.header("x-go-pprof"), Some("1"));
         assert!(refused.text().contains("a heap profile"), "{}", refused.text());
         support::eventually("it ends with its client", async || {
@@ -180,6 +166,7 @@ fn a_heap_profile_comes_in_each_format_one_at_a_time() {
             assert_eq!(answer.status, 400, "{path}");
             assert!(answer.text().contains(said), "{path}: {}", answer.text());
         }
+        daemon.stop().await;
     });
 }
 
@@ -213,6 +200,7 @@ fn the_file_says_whether_it_may_be_switched_on_and_a_reload_is_enough() {
         let quieter = with("armed").replace("[log]\n", "[log]\nfilter = \"warn,legwork=info\"\n");
         reload(&daemon, &quieter).await;
         assert_eq!(ask(address, "heap").await.status, 200);
+        daemon.stop().await;
     });
 }
 
@@ -266,6 +254,7 @@ fn switching_it_on_and_off_while_jobs_run_loses_none_and_runs_none_twice() {
         .await;
         let finished = daemon.metric("legwork_jobs_finished_total", &["kind=\"idle\""]).await;
         assert_eq!(finished.to_string(), jobs.to_string(), "and none ended otherwise");
+        daemon.stop().await;
     });
 }
 
@@ -279,6 +268,7 @@ fn the_allocators_figures_are_metrics() {
         }
         assert!(figures[0] > 100_000.0 && figures.is_sorted(), "{figures:?}");
         assert!(daemon.metric("legwork_allocator_retained_bytes", &[]).await >= 0.0);
+        daemon.stop().await;
     });
 }
 

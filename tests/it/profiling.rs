@@ -39,6 +39,31 @@ pub(crate) async fn ask(address: SocketAddr, path: &str) -> Answer {
     .await
 }
 
+/// What a second one is told while a first is under way, which leaves once that was told.
+pub(crate) async fn second(
+    first: impl AsyncFn() -> Answer,
+    second: impl AsyncFn() -> Answer,
+) -> Answer {
+    let told = async {
+        let mut last = None;
+        support::eventually("the second is refused", async || {
+            last.insert(second().await).status == 409
+        })
+        .await;
+        last.expect("an answer")
+    };
+    let long = async {
+        loop {
+            // One of the others' may have come before it.
+            assert_eq!(first().await.status, 409, "it takes a minute and more");
+        }
+    };
+    tokio::select! {
+        () = long => unreachable!("it goes on for ever"),
+        told = told => told,
+    }
+}
+
 /// What `go tool pprof` prints; nothing where there is no Go, which `scripts/need-go.sh` says how to get.
 pub(crate) async fn go_pprof(arguments: &[&str]) -> Option<String> {
     let directory = tempfile::tempdir().expect("a directory");
@@ -56,20 +81,21 @@ pub(crate) async fn go_pprof(arguments: &[&str]) -> Option<String> {
 #[test]
 fn go_reads_a_profile_as_typed_with_its_mapping_and_build_id() {
     support::run(async |db| {
-        let (_daemon, address) = daemon(&db).await;
+        let (daemon, address) = daemon(&db).await;
         let url = format!("http://{address}/debug/pprof/profile?seconds=1");
         let Some(top) = go_pprof(&["-top", &url]).await else { return };
         for part in ["Type: cpu", "Duration: ", "File: legwork", "Build ID: ", "flat%"] {
             assert!(top.contains(part), "{part} in {top}");
         }
         assert!(!top.contains("filename not available"), "{top}");
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn a_profile_comes_in_each_format_and_says_what_it_is() {
     support::run(async |db| {
-        let (_daemon, address) = daemon(&db).await;
+        let (daemon, address) = daemon(&db).await;
         let plain = ask(address, "profile?seconds=1").await;
         assert_eq!(
             (plain.status, plain.header("content-type")),
@@ -89,33 +115,16 @@ fn a_profile_comes_in_each_format_and_says_what_it_is() {
         let scope = ask(address, "profile?seconds=1&format=speedscope").await.text();
         let scope: Value = serde_json::from_str(&scope).expect("JSON");
         assert!(scope["shared"]["frames"].is_array(), "{scope}");
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn one_profile_at_a_time_and_none_for_who_has_left() {
     support::run(async |db| {
-        let (_daemon, address) = daemon(&db).await;
+        let (daemon, address) = daemon(&db).await;
         let busy = async || ask(address, "profile?seconds=1").await;
-        let second = async {
-            let mut last = None;
-            support::eventually("somebody else profiles", async || {
-                last.insert(busy().await).status == 409
-            })
-            .await;
-            last.expect("an answer")
-        };
-        let first = async {
-            loop {
-                // One of the others' may have come before it.
-                let answer = ask(address, "profile?seconds=120").await;
-                assert_eq!(answer.status, 409, "it takes two minutes");
-            }
-        };
-        let refused = tokio::select! {
-            () = first => unreachable!("it goes on for ever"),
-            refused = second => refused,
-        };
+        let refused = second(async || ask(address, "profile?seconds=120").await, busy).await;
         assert_eq!(refused.header("x-go-pprof"), Some("1"));
         assert!(refused.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
         assert!(refused.text().contains("at the moment"), "{}", refused.text());
@@ -124,13 +133,14 @@ fn one_profile_at_a_time_and_none_for_who_has_left() {
             busy().await.status == 200
         })
         .await;
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn a_question_that_makes_no_sense_is_told_what_would() {
     support::run(async |db| {
-        let (_daemon, address) = daemon(&db).await;
+        let (daemon, address) = daemon(&db).await;
         let wrong = [
             ("profile?seconds=0", "1 to 120"),
             ("profile?seconds=121", "1 to 120"),
@@ -145,13 +155,14 @@ fn a_question_that_makes_no_sense_is_told_what_would() {
             assert_eq!((answer.status, answer.header("x-go-pprof")), (400, Some("1")), "{path}");
             assert!(answer.text().contains(said), "{path}: {}", answer.text());
         }
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn the_program_its_symbols_and_the_list_of_profiles_are_told() {
     support::run(async |db| {
-        let (_daemon, address) = daemon(&db).await;
+        let (daemon, address) = daemon(&db).await;
         let line = ask(address, "cmdline").await.text();
         let words: Vec<&str> = line.split('\0').collect();
         assert!(words[0].ends_with("legwork") && words.last() == Some(&"run"), "{words:?}");
@@ -163,6 +174,7 @@ fn the_program_its_symbols_and_the_list_of_profiles_are_told() {
         let page = ask(address, "").await;
         assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
         assert!(page.text().contains("go tool pprof"), "{}", page.text());
+        daemon.stop().await;
     });
 }
 

@@ -14,7 +14,7 @@ mod rules;
 use sqlx::postgres::PgConnection;
 
 use crate::statements::{execute, rows, value};
-use crate::support::{self, Daemon, TestDb};
+use crate::support::{self, TestDb};
 
 /// A daemon's file with these schedules, which serves the kind `quick`.
 fn file(db: &TestDb, schedules: &str) -> String {
@@ -75,10 +75,4 @@ async fn fires(session: &mut PgConnection, name: &str, jobs: usize) {
 async fn ticks(session: &mut PgConnection, more: usize) {
     let until = fired(session, "tick").await + more;
     fires(session, "tick", until).await;
-}
-
-async fn stop(mut daemon: Daemon) {
-    daemon.signal(nix::sys::signal::Signal::SIGTERM);
-    let code = daemon.exit(support::PATIENCE).await.code();
-    assert_eq!(code, Some(0), "{}", daemon.printed());
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::{ask, daemon, found, post, stop};
+use super::{ask, daemon, found, post};
 use crate::statements::{end, execute, value};
 use crate::support::{self, PATIENCE};
 
@@ -52,7 +52,7 @@ fn of_many_changes_of_one_job_at_once_one_happens() {
             assert!(results.contains_key(others), "{results:?}");
         }
         assert_eq!(value(&mut session, "SELECT count(*) FROM legwork.jobs").await, "1");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -70,7 +70,7 @@ fn of_many_profiles_at_once_one_is_taken_and_the_others_are_told() {
         assert!(statuses.keys().all(|status| [200, 409].contains(status)), "{statuses:?}");
         assert!(statuses.get(&409).is_some_and(|refused| *refused >= AT_ONCE - 2), "{statuses:?}");
         found(&daemon, "/api/v1/queues").await;
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -107,7 +107,7 @@ fn a_body_that_dribbles_is_cut_and_changes_nothing() {
         );
         let state = "SELECT state FROM legwork.jobs WHERE id = 1";
         assert_eq!(value(&mut session, state).await, "available");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ask, daemon, found, post, send, stop};
+use super::{ask, daemon, found, post, send};
 use crate::statements::{end, execute};
 use crate::support;
 
@@ -61,7 +61,7 @@ fn each_change_is_noted_with_who_asked_why_and_by_which_request() {
         assert_eq!(first["request_id"], "req-1");
         let detail = json!({ "result": "cancelled", "queue": "default", "kind": "waits" });
         assert_eq!(first["detail"], detail);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -109,7 +109,7 @@ fn notes_are_paged_and_filtered() {
             let answer = ask(daemon.admin().await, "GET", &format!("/api/v1/audit?{wrong}")).await;
             assert_eq!(answer.status, 400, "{wrong}");
         }
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Answer, daemon, post_as, stop};
+use super::{Answer, daemon, post_as};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon, PATIENCE};
 
@@ -53,7 +53,7 @@ fn many_jobs_are_enqueued_in_the_order_of_their_lines_and_told_by_their_ids() {
         let counted = "legwork_jobs_enqueued_total{queue=\"other\",via=\"http\"} 3000\n";
         assert!(page.contains(counted), "{page}");
         assert_eq!(value(&mut session, OPEN).await, "0");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -127,7 +127,7 @@ fn one_wrong_line_keeps_all_from_being_enqueued_and_is_told_by_its_place() {
         assert_eq!((other.status, other.problem()), (415, "not-json".to_owned()));
         assert_eq!(value(&mut session, COUNT).await, "1");
         assert_eq!(value(&mut session, OPEN).await, "0", "nothing is left open");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -141,7 +141,7 @@ fn a_batch_of_too_many_jobs_is_refused_whole() {
         assert_eq!((answer.status, answer.problem()), (413, "body-too-large".to_owned()));
         assert!(answer.body.contains("100000 jobs"), "{}", answer.body);
         assert_eq!(value(&mut session, COUNT).await, "0");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -189,7 +189,7 @@ fn a_batch_of_64_mib_is_taken_and_one_of_more_is_refused_whole_announced_or_not(
         assert_eq!((announced.status, announced.problem()), (413, "body-too-large".to_owned()));
         assert_eq!(value(&mut session, COUNT).await, "64");
         assert_eq!(value(&mut session, OPEN).await, "0", "nothing is left open");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -250,7 +250,7 @@ fn a_client_that_dawdles_is_cut_off_and_what_it_sent_is_taken_back() {
         })
         .await;
         assert_eq!(value(&mut session, COUNT).await, "1");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

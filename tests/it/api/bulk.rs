@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::{Answer, change, daemon, found, get, post, stop};
+use super::{Answer, change, daemon, found, get, post};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon};
 
@@ -53,7 +53,7 @@ fn everything_that_meets_a_filter_is_changed_and_nothing_else() {
             (&json!("spam"), &json!(1200))
         );
         daemon.logged("operation.ended").await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -78,7 +78,7 @@ fn a_dry_run_counts_and_changes_nothing() {
         assert_eq!((&more["matched"], &more["more"]), (&json!(10000), &json!(true)));
         let untouched = "SELECT (SELECT count(*) FROM legwork.job) || ' ' || (SELECT count(*) FROM legwork.operation)";
         assert_eq!(value(&mut session, untouched).await, "10203 0");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -141,7 +141,7 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
             );
         }
         assert_eq!(get(&daemon, "/api/v1/operations/x").await.status, 400);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -169,7 +169,7 @@ fn a_batch_that_the_database_refuses_ends_its_operation_and_says_why(#[case] cod
             "{told}"
         );
         execute(&mut session, "DROP TRIGGER no ON legwork.job; DROP FUNCTION public.no()").await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -199,6 +199,6 @@ fn what_can_not_be_meant_is_refused_with_the_member_that_is_wrong() {
             assert_eq!((answer.status, answer.problem()), (400, "invalid-body".into()), "{body}");
             assert!(answer.body.contains(said), "{body}: {}", answer.body);
         }
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }

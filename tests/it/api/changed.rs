@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{daemon, found, post, post_as, stop};
+use super::{daemon, found, post, post_as};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon, TestDb};
 
@@ -54,7 +54,7 @@ fn a_job_is_cancelled_retried_discarded_and_put_off() {
         }
         let due = "SELECT run_at BETWEEN now() + interval '119 min' AND now() + interval '2 h' FROM legwork.job WHERE id = 4";
         assert_eq!(value(&mut session, due).await, "t");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -82,7 +82,7 @@ fn what_a_job_s_state_forbids_is_a_conflict_and_no_job_is_not_found() {
             assert!(answer.body.contains(said), "{change}: {}", answer.body);
         }
         execute(&mut session, "SELECT legwork.cancel(5)").await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -107,7 +107,7 @@ fn a_queue_is_paused_for_a_reason_and_resumed() {
             assert_eq!(queue["paused"], paused);
             assert_eq!(queue["settings"]["override"]["reason"], reason, "{change} {body}");
         }
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -141,6 +141,6 @@ fn what_changes_something_has_to_be_json_that_says_what_it_means() {
         }
         let answer = post_as(&daemon, pause, "application/json; charset=utf-8", "{}").await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }

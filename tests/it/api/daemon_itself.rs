@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::fs;
 
-use super::{change, daemon, found, post, stop};
+use super::{change, daemon, found, post};
 use crate::process::{Configuration, SLACK};
 use crate::support::{self, Daemon};
 
@@ -49,7 +49,7 @@ fn another_filter_of_the_log_holds_for_its_time_and_ends_by_itself() {
         // Ten minutes where nothing is said.
         let asked = change(&daemon, "PUT", "/api/v1/log-level", r#"{"filter": "debug"}"#).await;
         assert_eq!(asked.status, 200, "{}", asked.body);
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -109,7 +109,7 @@ fn a_reload_says_what_it_took_over_and_the_configuration_is_shown_as_it_holds() 
         assert!(place.contains("legwork.toml:"), "{said}");
         assert_eq!(found(&daemon, "/api/v1/config").await, held, "nothing has changed");
         assert_eq!(daemon.count("config.reload_failed"), 2, "and the log has them as well");
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -132,7 +132,7 @@ fn a_configuration_is_looked_at_without_being_taken() {
             .collect();
         assert!(places.contains(&&json!("body:2")) && places.contains(&&json!("body:3")), "{said}");
         assert_eq!(found(&daemon, "/api/v1/config").await, held);
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::{change, daemon, found, stop};
+use super::{change, daemon, found};
 use crate::cli::legwork;
 use crate::statements::{end, execute, rows, value};
 use crate::support;
@@ -84,7 +84,7 @@ fn a_queue_is_overridden_drained_and_reset_over_http() {
         )
         .await;
         assert_eq!(who, ["admin, on the daemon's machinetrue"]);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -130,7 +130,7 @@ fn what_can_t_be_meant_is_refused_over_http() {
         let left =
             "SELECT (SELECT count(*) FROM legwork.override) + (SELECT count(*) FROM legwork.audit)";
         assert_eq!(value(&mut session, left).await, "0");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -176,7 +176,7 @@ fn another_daemon_is_told_by_whichever_is_asked_and_what_is_done_to_one_is_noted
             rows(&mut session, &notes).await,
             ["quiet slow true", "drain - true", "log_level loud false", "reload - false"]
         );
-        stop(asked).await;
+        asked.stop().await;
         end(session).await;
     });
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ask, daemon, found, stop};
+use super::{ask, daemon, found};
 use crate::statements::{end, execute};
 use crate::support;
 
@@ -106,7 +106,7 @@ fn every_example_is_answered_as_it_is_described() {
             }
         }
         execute(&mut session, "ALTER SCHEMA elsewhere RENAME TO legwork").await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -132,6 +132,6 @@ fn what_the_page_asks_is_answered() {
             asked += 1;
         }
         assert!(asked >= 5, "{asked}");
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, daemon, found, post, post_as, send, stop};
+use super::{Answer, daemon, found, post, post_as, send};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon};
 
@@ -50,7 +50,7 @@ fn every_member_arrives_in_its_column_and_the_answer_says_where_the_job_is() {
             let page = daemon.get("/metrics").await.1;
             assert!(page.contains(&format!("{series} {jobs}\n")), "{page}");
         }
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -102,7 +102,7 @@ fn the_trace_and_the_id_of_the_request_follow_the_job_unless_it_has_its_own() {
             answer.json()["id"]
         );
         assert_eq!(Some(&*value(&mut session, &row).await), answer.header("x-request-id"));
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -122,7 +122,7 @@ fn a_taken_unique_key_is_answered_with_the_job_that_has_it() {
         execute(&mut session, "SELECT legwork.cancel(1)").await;
         let again = post(&daemon, JOBS, body).await;
         assert_eq!(again.status, 201, "the job that had it has finished: {}", again.body);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -155,7 +155,7 @@ fn a_unique_key_that_an_open_transaction_holds_is_waited_for_shortly_and_told() 
         assert_eq!(answer.status, 201, "what was refused did nothing: {}", answer.body);
         let jobs = "SELECT count(*) FROM legwork.job WHERE unique_key = 'k' AND queue = 'mail'";
         assert_eq!(value(&mut session, jobs).await, "1");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
         end(holder).await;
     });
@@ -216,7 +216,7 @@ fn what_no_job_can_be_is_refused_by_the_member_and_the_rule_of_its_column() {
             assert_eq!(named, member, "{}", answer.body);
         }
         assert_eq!(value(&mut session, "SELECT count(*) FROM legwork.job").await, "0");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -253,7 +253,7 @@ fn what_is_no_job_at_all_is_refused_before_the_database_is_asked() {
         assert_eq!((beyond.status, beyond.problem()), (413, "body-too-large".to_owned()));
         assert!(beyond.body.contains("8388608"), "{}", beyond.body);
         assert_eq!(value(&mut session, "SELECT count(*) FROM legwork.job").await, "0");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{daemon, get, post, stop};
+use super::{daemon, get, post};
 use crate::process::{Configuration, SLACK};
 use crate::statements::{end, execute};
 use crate::support::{self, Daemon, PATIENCE, Proxy};
@@ -112,7 +112,7 @@ fn a_job_that_ends_is_heard_of_without_its_payload_and_a_listener_that_comes_bac
             let mut back = Listener::at(&daemon, "", &last).await;
             assert_eq!(back.event().await.name, "gap", "{stranger}");
         }
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -175,7 +175,7 @@ fn a_queue_that_is_paused_or_resumed_is_heard_of_by_its_name_and_by_who_asked_fo
         // Of a kind is a job alone.
         let id = enqueue(&daemon, r#"{"kind": "noop", "queue": "second"}"#).await;
         assert_eq!(of_a_kind.event().await.data["id"], id);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -193,7 +193,7 @@ fn a_daemon_that_waits_for_its_database_is_heard_when_its_work_begins() {
         assert_eq!(listener.event().await.name, "daemon.ready");
         support::eventually("it is ready", async || daemon.get("/health/ready").await.0 == 200)
             .await;
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -224,7 +224,7 @@ fn listeners_are_few_and_leave_the_port_to_others() {
                 "{wrong}"
             );
         }
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -291,6 +291,6 @@ fn a_stream_ends_when_the_tokens_are_others() {
         let mut listener = Listener::at(&daemon, "", &bearer).await;
         daemon.signal(Signal::SIGHUP);
         assert_eq!(listener.event().await.name, "daemon.reloaded");
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }

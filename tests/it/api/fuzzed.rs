@@ -7,7 +7,7 @@ use std::{process::Stdio, time::Duration};
 
 use tokio::{process::Command, time::timeout};
 
-use super::{daemon, found, stop};
+use super::{daemon, found};
 use crate::statements::{end, execute};
 use crate::support;
 
@@ -76,7 +76,7 @@ fn whatever_is_asked_is_answered_as_the_document_says() {
         }
         // Whatever it was asked, it is well.
         found(&daemon, "/api/v1/queues").await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

@@ -3,7 +3,7 @@
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{Answer, daemon, send, stop};
+use super::{Answer, daemon, send};
 use crate::process::Configuration;
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon};
@@ -66,7 +66,7 @@ fn a_repetition_does_nothing_and_gets_the_same_answer() {
                 "{wrong}"
             );
         }
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -118,7 +118,7 @@ fn a_client_that_is_cut_off_at_the_commit_finds_its_answer_and_meanwhile_is_told
             let again = ask(&daemon, to, &key, JOB).await;
             assert_eq!(again.header("idempotency-replayed"), Some("true"), "{}", again.head);
         }
-        stop(daemon).await;
+        daemon.stop().await;
         end(holder).await;
         end(session).await;
     });
@@ -137,7 +137,7 @@ fn answers_of_the_day_before_are_forgotten() {
             value(&mut session, "SELECT string_agg(key, ' ') FROM legwork.request").await == "young"
         })
         .await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

@@ -1,6 +1,6 @@
 //! Pages of jobs: what the filters mean, where a page ends, and what is refused.
 
-use super::{daemon, found, get, ids, stop};
+use super::{daemon, found, get, ids};
 use crate::statements::{end, execute};
 use crate::support;
 
@@ -51,7 +51,7 @@ fn each_filter_meets_the_jobs_that_it_says() {
             assert_eq!(ids(&page), expected, "{query}");
             assert!(page["next"].is_null(), "{query}: there is no more");
         }
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -78,7 +78,7 @@ fn pages_lead_from_one_to_the_next_and_show_each_job_once() {
         assert_eq!(after, "?after=null");
         assert_eq!(seen, (1..=120).rev().collect::<Vec<_>>());
         assert_eq!(ids(&found(&daemon, "/api/v1/jobs?limit=1000").await).len(), 123);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -101,7 +101,7 @@ fn a_page_ends_after_twenty_thousand_jobs_that_were_looked_at() {
             let page = found(&daemon, &format!("/api/v1/jobs?{query}&after=501")).await;
             assert_eq!((ids(&page), page["next"].as_i64()), (vec![1], None), "{query}");
         }
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -129,7 +129,7 @@ fn payloads_are_shown_where_they_are_asked_for_and_end_a_page_once_they_are_much
         assert_eq!(page["jobs"][0]["payload"]["n"], 6);
         let page = found(&daemon, "/api/v1/jobs?include=payload&after=3").await;
         assert_eq!((ids(&page), page["next"].as_i64()), (vec![2, 1], None));
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -179,6 +179,6 @@ fn what_cannot_be_meant_is_refused_and_named() {
             let answer = get(&daemon, &format!("/api/v1/{path}")).await;
             assert_eq!((answer.status, answer.problem()), (404, problem.to_owned()), "{path}");
         }
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }

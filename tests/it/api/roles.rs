@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use super::{Answer, send, stop};
+use super::{Answer, send};
 use crate::process::Configuration;
 use crate::statements::{end, execute};
 use crate::support::{self, Daemon};
@@ -91,7 +91,7 @@ fn a_viewer_sees_no_payload_and_changes_nothing() {
             notes.body
         );
         assert_eq!(notes.json()["notes"][1]["actor"], "operator, token 896c840c");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

@@ -9,7 +9,7 @@ use legwork::config::{Database, DatabaseUrl, Settings};
 use legwork::postgres::operations::{self, Connection, OperationError, SESSIONS_MAX, Sessions};
 use tokio::time::{Instant, timeout};
 
-use super::{daemon, found, get, stop};
+use super::{daemon, found, get};
 use crate::statements::{end, execute, value};
 use crate::support::{self, PATIENCE, Proxy, TestDb};
 
@@ -31,7 +31,7 @@ fn a_daemon_that_nobody_asks_holds_none_and_one_that_is_asked_two_at_most() {
         let many = (0..12).map(|_| found(&daemon, "/api/v1/jobs?include=payload"));
         assert_eq!(futures::future::join_all(many).await.len(), 12);
         assert!((1..=SESSIONS_MAX).contains(&open(&db).await));
-        stop(daemon).await;
+        daemon.stop().await;
         assert_eq!(open(&db).await, 0);
     });
 }
@@ -61,7 +61,7 @@ fn a_database_that_does_not_answer_is_a_503_that_says_when_to_come_again() {
             get(&daemon, "/api/v1/queues").await.status == 200
         })
         .await;
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }
 
@@ -82,7 +82,7 @@ fn a_statement_that_takes_too_long_is_ended() {
             AND application_name LIKE 'legwork admin%' AND state = 'active'";
         assert_eq!(value(&mut session, working).await, "0", "the server has ended it");
         found(&daemon, "/api/v1/jobs").await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -98,7 +98,7 @@ fn a_session_that_the_server_has_ended_is_replaced() {
             WHERE datname = current_database() AND application_name LIKE 'legwork admin%'";
         assert_eq!(value(&mut session, ended).await, "1");
         found(&daemon, "/api/v1/queues").await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

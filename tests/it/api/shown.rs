@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{daemon, found, stop};
+use super::{daemon, found};
 use crate::statements::{end, execute, value};
 use crate::support;
 
@@ -33,7 +33,7 @@ fn a_job_is_shown_with_its_attempts_and_why_it_waits() {
         let pause = pause.expect("a paused queue is a gate");
         assert_eq!(pause["blocking"], true);
         assert!(pause["detail"].as_str().expect("a sentence").contains("an incident"), "{pause}");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -100,7 +100,7 @@ fn a_queue_tells_its_depth_its_age_and_which_settings_hold() {
         assert_eq!(found(&daemon, "/api/v1/stats/scale?queue=unheard-of").await, nothing);
         assert_eq!(found(&daemon, "/api/v1/stats/scale").await["queue"], "default");
         execute(&mut session, "SELECT legwork.cancel(4)").await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -138,7 +138,7 @@ fn daemons_and_schedules_are_listed() {
         let next = yearly["next"].as_array().expect("instants");
         assert_eq!(next.len(), 3);
         assert!(next[0].as_str().expect("an instant").ends_with("-01-01T00:00:00Z"), "{yearly}");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

@@ -1,6 +1,6 @@
 //! Entity tags: what a client has seen isn't sent again, and a change that was meant for something else isn't made.
 
-use super::{Answer, daemon, get, send, stop};
+use super::{Answer, daemon, get, send};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon};
 
@@ -54,7 +54,7 @@ fn what_a_client_has_seen_is_not_sent_again_until_something_is_new() {
                 with(&daemon, &format!("GET {path}"), &format!("If-None-Match: {seen}")).await;
             assert_eq!(answer.status, 200, "{change}");
         }
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -107,7 +107,7 @@ fn a_change_that_was_meant_for_something_else_is_not_made() {
             404
         );
         assert_eq!(with(&daemon, "POST /api/v1/jobs/2/cancel", "If-Match: *").await.status, 200);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -143,7 +143,7 @@ fn what_was_seen_is_compared_under_the_rows_lock() {
             let ((), answer) = tokio::join!(waits, with(&daemon, &request, &header));
             assert_eq!((answer.status, answer.problem()), (412, "changed".into()), "{path}");
         }
-        stop(daemon).await;
+        daemon.stop().await;
         end(first).await;
         end(session).await;
     });

@@ -27,7 +27,7 @@ async fn profile(directory: &Path, arguments: &[&str]) -> Ran {
 #[test]
 fn a_profile_is_fetched_and_written_where_it_is_wanted() {
     support::run(async |db| {
-        let (_daemon, url) = daemon(&db).await;
+        let (daemon, url) = daemon(&db).await;
         let directory = tempfile::tempdir().expect("a directory");
         let cpu = ["cpu", "--seconds", "1", "--url", &url];
         let ran = profile(directory.path(), &[&cpu[..], &["--file", "cpu.pb.gz"]].concat()).await;
@@ -56,6 +56,7 @@ fn a_profile_is_fetched_and_written_where_it_is_wanted() {
         let format = ["tasks", "--format", "json", "--url", &url];
         let tasks = profile(directory.path(), &format).await.done().json();
         assert!(tasks["components"].is_array(), "{tasks}");
+        daemon.stop().await;
     });
 }
 
@@ -66,7 +67,7 @@ fn what_was_written_is_opened() {
     use std::os::unix::fs::PermissionsExt;
 
     support::run(async |db| {
-        let (_daemon, url) = daemon(&db).await;
+        let (daemon, url) = daemon(&db).await;
         let directory = tempfile::tempdir().expect("a directory");
         let desktop = directory.path().join("xdg-open");
         fs::write(&desktop, "#!/bin/sh\n/bin/cat \"$1\" > opened\n").expect("written");
@@ -83,6 +84,7 @@ fn what_was_written_is_opened() {
         command.current_dir(&directory).env("PATH", "/nowhere");
         let ran = finished(command, None).await.done();
         assert!(ran.stderr.contains("xdg-open couldn't be started"), "{}", ran.stderr);
+        daemon.stop().await;
     });
 }
 
@@ -111,6 +113,7 @@ fn a_daemon_with_tokens_wants_an_admins() {
         let words = ["tasks", "--token-file", "token", "--url", &url];
         let ran = profile(directory.path(), &words).await.done();
         assert!(ran.stdout.contains("admin.accept"), "{}", ran.stdout);
+        daemon.stop().await;
     });
 }
 
@@ -139,13 +142,14 @@ fn memory_and_what_happened_when_are_fetched_as_well() {
         let written = fs::read(directory.path().join("trace.json")).expect("it is there");
         let trace: serde_json::Value = serde_json::from_slice(&written).expect("JSON");
         assert!(trace["traceEvents"].as_array().is_some_and(|events| !events.is_empty()));
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn a_bundle_is_fetched_and_what_opens_it_is_told() {
     support::run(async |db| {
-        let (_daemon, url) = daemon(&db).await;
+        let (daemon, url) = daemon(&db).await;
         let directory = tempfile::tempdir().expect("a directory");
         let bundle = ["bundle", "--seconds", "1", "--url", &url];
         let given = ["--file", "b.tar.gz"];
@@ -165,13 +169,14 @@ fn a_bundle_is_fetched_and_what_opens_it_is_told() {
 
         let ran = profile(directory.path(), &["bundle", "--seconds", "61", "--url", &url]).await;
         assert_eq!(ran.code, 2, "{}", ran.stderr);
+        daemon.stop().await;
     });
 }
 
 #[test]
 fn what_goes_wrong_is_told_with_what_to_do() {
     support::run(async |db| {
-        let (_daemon, url) = daemon(&db).await;
+        let (daemon, url) = daemon(&db).await;
         let directory = tempfile::tempdir().expect("a directory");
         let nobody = ["cpu", "--seconds", "1", "--url", "http://127.0.0.1:1"];
         let ran = profile(directory.path(), &nobody).await;
@@ -214,5 +219,6 @@ fn what_goes_wrong_is_told_with_what_to_do() {
         })
         .await;
         first.kill().await.expect("it can be ended");
+        daemon.stop().await;
     });
 }

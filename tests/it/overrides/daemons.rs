@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -49,14 +48,9 @@ async fn has(daemon: &Daemon, slots: f64) {
     .await;
 }
 
-async fn stop(mut daemon: Daemon) {
-    daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
-}
-
 async fn stop_both(daemons: [Daemon; 2]) {
     for daemon in daemons {
-        stop(daemon).await;
+        daemon.stop().await;
     }
 }
 
@@ -110,7 +104,7 @@ fn a_decision_holds_from_a_daemon_s_start_on_and_over_reloads() {
         assert!((capacity(&daemon).await - 1.0).abs() < f64::EPSILON, "the file doesn't win");
         assert_eq!(ask(&pool, "legwork.reset_queue('default')").await, "true");
         has(&daemon, 6.0).await;
-        stop(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -207,7 +201,7 @@ fn what_holds_for_a_queue_is_shown_beside_the_file() {
         ask(&pool, "legwork.override_queue('unheard-of', rate_limit => '5/h')").await;
         let queue = shown(&daemon, "/api/v1/queues/unheard-of").await;
         assert_eq!(queue["settings"]["effective"]["rate_limit"], "5/h");
-        stop(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -267,7 +261,7 @@ fn one_daemon_is_told_to_be_quiet_to_drain_and_to_end_at_once_and_the_other_work
         let noted =
             ask(&pool, "SELECT string_agg(action, ' ' ORDER BY id) FROM legwork.audit").await;
         assert_eq!(noted, "quiet drain shutdown");
-        stop(other).await;
+        other.stop().await;
         pool.close().await;
     });
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use legwork::{CancellationToken, Context, HandlerError, Job};
-use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::io::AsyncWriteExt;
@@ -36,11 +35,6 @@ async fn naps(pool: &PgPool, count: i32) {
     let naps = "INSERT INTO legwork.job (kind, payload)
         SELECT 'nap', '600' FROM generate_series(1, $1)";
     sqlx::query(naps).bind(count).execute(pool).await.expect("jobs can be enqueued");
-}
-
-async fn stops(mut daemon: Daemon) {
-    daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.exit(support::PATIENCE).await.code(), Some(0), "{}", daemon.printed());
 }
 
 async fn tree(address: SocketAddr) -> Value {
@@ -103,7 +97,7 @@ fn a_program_that_goes_on_is_shown_by_its_process_and_its_job() {
         }
         book.allow("go");
         comes_to(admin, "worker", "worker.idle").await;
-        stops(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -128,7 +122,7 @@ fn a_receiver_that_does_not_answer_is_what_its_job_waits_for() {
         comes_to(admin, "worker", "http.body").await;
         drop(caller);
         comes_to(admin, "worker", "worker.idle").await;
-        stops(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -189,7 +183,7 @@ fn a_function_of_the_database_is_what_its_job_waits_for_by_the_servers_process()
         let cancelled = format!("SELECT legwork.cancel({id})");
         value(&mut session, &cancelled).await;
         becomes(&pool, id, "cancelled").await;
-        stops(daemon).await;
+        daemon.stop().await;
         end(session).await;
         pool.close().await;
     });
@@ -223,7 +217,7 @@ fn an_idle_daemon_has_no_task_without_a_place_and_none_that_nobody_registered() 
             tokio["alive"], tokio["registered"]
         );
         assert!(text.ends_with(&(line + "\n")), "{text}");
-        stops(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }

@@ -3,7 +3,7 @@
 mod ending;
 
 use crate::support::{
-    self, Daemon, PATIENCE, TestDb,
+    self, Daemon, TestDb,
     collector::{Collector, attribute},
     http,
     receiver::{Receiver, Request, answer},
@@ -45,11 +45,6 @@ async fn started(db: &TestDb, receiver: &Receiver, keys: &str) -> Daemon {
     let daemon = Daemon::start(&configuration(&db.url(), &receiver.url("/"), keys)).await;
     daemon.logged("daemon.started").await;
     daemon
-}
-
-async fn stopped(mut daemon: Daemon) {
-    daemon.signal(Signal::SIGTERM);
-    assert!(daemon.exit(PATIENCE).await.success(), "{}", daemon.printed());
 }
 
 async fn insert(pool: &PgPool) -> i64 {
@@ -160,7 +155,7 @@ fn a_receiver_completes_later_and_nothing_shows_its_token_or_its_result() {
             assert!(!page.contains(token) && !page.contains("tell_tale"), "{page}");
         }
         assert_eq!(receiver.requests().len(), 1);
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -206,7 +201,7 @@ fn each_word_means_what_the_header_means() {
         for (job, result) in [(ended[5], Some("[1]")), (ended[6], None)] {
             assert_eq!(of(&pool, job, "result").await.as_deref(), result, "{job}");
         }
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -229,7 +224,7 @@ fn a_result_that_is_longer_than_the_kinds_is_refused_with_the_limit_and_a_shorte
         assert_eq!(call(&daemon, &path, short).await, is(200, "taken"));
         becomes(&pool, job, "completed").await;
         assert_eq!(of(&pool, job, "result").await.as_deref(), Some("\"8 letter\""));
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -253,7 +248,7 @@ fn no_span_shows_the_token_of_a_call() {
             assert_eq!(call(&daemon, &path, json!({ "action": action })).await.0, 200);
         }
         becomes(&pool, job, "completed").await;
-        stopped(daemon).await;
+        daemon.stop().await;
         let spans = collector.spans();
         let name = "POST /api/v1/callbacks/{token}";
         let calls: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
@@ -299,7 +294,7 @@ fn what_cannot_be_meant_is_refused_and_the_attempt_waits_on() {
         assert_eq!(of(&pool, job, "state").await.as_deref(), Some("running"));
         assert_eq!(call(&daemon, &path, json!({ "action": "complete" })).await, is(200, "taken"));
         becomes(&pool, job, "completed").await;
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -338,7 +333,7 @@ fn a_forged_token_changes_nothing_and_keeps_nobody_out() {
         for job in [one, other] {
             becomes(&pool, job, "completed").await;
         }
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -356,8 +351,8 @@ fn another_daemon_says_that_it_is_not_the_one() {
         assert_eq!(of(&pool, job, "state").await.as_deref(), Some("running"));
         assert_eq!(call(&holder, &path, done).await, is(200, "taken"));
         becomes(&pool, job, "completed").await;
-        stopped(other).await;
-        stopped(holder).await;
+        other.stop().await;
+        holder.stop().await;
         pool.close().await;
     });
 }
@@ -402,7 +397,7 @@ fn a_receiver_may_call_before_it_answers_and_is_well() {
                 assert_eq!(of(&pool, job, "result").await.as_deref(), Some("\"early\""));
             }
         }
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -429,7 +424,7 @@ fn an_answer_that_decides_counts_and_a_202_with_an_action_is_one() {
                 call(&daemon, &path(&receiver, number).await, json!({ "action": "fail" })).await;
             assert_eq!(late, is(410, "lease-gone"));
         }
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -460,7 +455,7 @@ fn with_tokens_configured_the_url_alone_is_the_right() {
         assert_eq!(http::get(outside, &format!("/api/v1/jobs/{job}")).await.0, 401);
         assert_eq!(post(outside, &path, r#"{"action":"complete"}"#).await.0, 200);
         becomes(&pool, job, "completed").await;
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{file, fired, fires, hourly, schedule, stop, tick, ticks};
+use super::{file, fired, fires, hourly, schedule, tick, ticks};
 use crate::cli::legwork;
 use crate::statements::{end, execute, rows, value};
 use crate::support::{self, Daemon, TestDb};
@@ -34,7 +34,7 @@ fn the_list_shows_each_schedule_with_its_last_and_its_next_instants() {
 
         let daemon = Daemon::start(&file(&db, &schedules)).await;
         fires(&mut session, "tick", 1).await;
-        stop(daemon).await;
+        daemon.stop().await;
         let text = legwork(&db, &list).await.done().stdout;
         assert!(text.contains("0 12 29 2 *") && text.contains("Asia/Tokyo"), "{text}");
         let json = legwork(&db, &[&list[..], &["--output", "json"]].concat()).await.done().json();
@@ -107,7 +107,7 @@ fn a_job_by_hand_makes_no_schedule_known_and_nothing_is_made_up_for_before_its_f
         assert_eq!(fired(&mut session, "often").await, 1, "the one by hand");
         let listed = legwork(&db, &list).await.done().json();
         assert_eq!(listed["schedules"][0]["active"], true, "{listed}");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }

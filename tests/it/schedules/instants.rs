@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use rstest::rstest;
 
-use super::{file, fired, fires, hourly, instants_of, left, schedule, stop, tick, ticks};
+use super::{file, fired, fires, hourly, instants_of, left, schedule, tick, ticks};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon, PATIENCE};
 
@@ -22,9 +22,9 @@ fn two_daemons_of_which_one_is_killed_enqueue_for_each_second_once() {
         again.logged("daemon.started").await;
         let so_far = fired(&mut session, "each").await;
         fires(&mut session, "each", so_far + 4).await;
-        stop(steady).await;
+        steady.stop().await;
         fires(&mut session, "each", so_far + 6).await;
-        stop(again).await;
+        again.stop().await;
 
         let instants = instants_of(&mut session, "each").await;
         let (first, last) = (&instants[0], &instants[instants.len() - 1]);
@@ -65,7 +65,7 @@ fn three_instants_that_were_missed_are_made_up_for_as_catch_up_says(
             let line = daemon.logged("schedule.skipped").await;
             assert_eq!((&line["reason"], &line["instants"]), (&"missed".into(), &missed.into()));
         }
-        stop(daemon).await;
+        daemon.stop().await;
         let again = Daemon::start(&file).await;
         ticks(&mut session, 2).await;
         assert_eq!(
@@ -73,7 +73,7 @@ fn three_instants_that_were_missed_are_made_up_for_as_catch_up_says(
             jobs,
             "a restart makes up for nothing twice"
         );
-        stop(again).await;
+        again.stop().await;
         end(session).await;
     });
 }
@@ -87,7 +87,7 @@ fn a_clock_that_goes_forward_an_hour_makes_no_storm() {
         let rest = "catch_up = 'all'\noverlap = 'allow'";
         let daemon = Daemon::start(&file(&db, &schedule("each", "* * * * * *", rest))).await;
         fires(&mut session, "each", 103).await;
-        stop(daemon).await;
+        daemon.stop().await;
         let of_then = format!(
             "SELECT count(*) FROM legwork.jobs
              WHERE (metadata ->> 'schedule_instant')::timestamptz <= '{before}'"
@@ -113,7 +113,7 @@ fn a_clock_that_goes_back_an_hour_fires_nothing_twice_and_is_told_of() {
         // What heals it, where an hour is too long to wait.
         execute(&mut session, "DELETE FROM legwork.schedule WHERE name = 'each'").await;
         fires(&mut session, "each", 1).await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -138,7 +138,7 @@ fn a_job_is_there_if_and_only_if_its_instant_is_dealt_with() {
         assert_eq!(value(&mut session, behind).await, "t");
         execute(&mut session, "DROP TRIGGER refuse ON legwork.job; DROP FUNCTION refuse").await;
         fires(&mut session, "bad", 1).await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -155,7 +155,7 @@ fn sessions_that_are_ended_under_the_scheduler_cost_no_instant() {
         assert_eq!(value(&mut session, end_all).await, "t");
         let so_far = fired(&mut session, "each").await;
         fires(&mut session, "each", so_far + 3).await;
-        stop(daemon).await;
+        daemon.stop().await;
         let gaps = "SELECT count(*) - 1 = extract(epoch FROM
                 max((metadata ->> 'schedule_instant')::timestamptz)
                 - min((metadata ->> 'schedule_instant')::timestamptz)) FROM legwork.jobs";

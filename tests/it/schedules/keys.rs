@@ -1,6 +1,6 @@
 //! The keys of a schedule, from the file to the row.
 
-use super::{file, fires, schedule, stop};
+use super::{file, fires, schedule};
 use crate::statements::{end, value};
 use crate::support::{self, Daemon};
 
@@ -17,7 +17,7 @@ fn a_schedules_job_has_the_kind_queue_payload_and_priority_of_its_file_and_is_du
         let daemon = Daemon::start(&file(&db, &schedules.concat())).await;
         fires(&mut session, "table", 1).await;
         fires(&mut session, "text", 1).await;
-        stop(daemon).await;
+        daemon.stop().await;
         let row = "SELECT kind, queue, priority, payload, run_at - created_at BETWEEN '0' AND '1 h',
                 (metadata ->> 'schedule_instant')::timestamptz BETWEEN created_at - interval '1 min' AND created_at
             FROM legwork.jobs WHERE metadata ->> 'schedule' = 'table' ORDER BY id LIMIT 1";

@@ -1,6 +1,6 @@
 //! Schedules that are added, changed and removed while the daemon runs.
 
-use super::{file, fired, fires, hourly, schedule, stop, tick};
+use super::{file, fired, fires, hourly, schedule, tick};
 use crate::process::reload::reload;
 use crate::statements::{end, value};
 use crate::support::{self, Daemon};
@@ -47,7 +47,7 @@ fn a_reload_adds_changes_and_removes_schedules_and_leaves_the_others_alone() {
         let last = fired(&mut session, "other").await;
         fires(&mut session, "tick", ticked + 3).await;
         assert!(fired(&mut session, "other").await <= last + 1, "it is gone");
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -65,8 +65,8 @@ fn a_schedule_that_a_reload_takes_out_is_left_to_daemons_that_have_it() {
         let so_far = fired(&mut session, "same").await;
         reload(&new, &file(&db, ""), "config.reloaded").await;
         fires(&mut session, "same", so_far + 2).await;
-        stop(old).await;
-        stop(new).await;
+        old.stop().await;
+        new.stop().await;
         end(session).await;
     });
 }

@@ -1,6 +1,6 @@
 //! What overlaps, what a changed file does, and two daemons with different files.
 
-use super::{file, fired, fires, hourly, left, schedule, stop, tick, ticks};
+use super::{file, fired, fires, hourly, left, schedule, tick, ticks};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon, PATIENCE};
 
@@ -25,7 +25,7 @@ fn while_its_job_is_unfinished_an_instant_passes_or_enqueues_as_overlap_says() {
 
         execute(&mut session, "SELECT legwork.resume('held')").await;
         fires(&mut session, "one", 3).await;
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -55,7 +55,7 @@ fn a_schedule_that_is_new_or_has_another_rule_goes_on_from_now() {
         );
         let expected = format!("changed {cron} UTC, fresh {cron} UTC, moved {cron} Asia/Kathmandu");
         assert_eq!(value(&mut session, &known).await, expected);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -67,12 +67,12 @@ fn a_schedule_that_is_no_longer_in_the_file_no_longer_fires() {
         let gone = schedule("gone", "* * * * * *", "");
         let daemon = Daemon::start(&file(&db, &format!("{gone}{}", tick()))).await;
         fires(&mut session, "gone", 1).await;
-        stop(daemon).await;
+        daemon.stop().await;
         let so_far = fired(&mut session, "gone").await;
         let daemon = Daemon::start(&file(&db, &tick())).await;
         ticks(&mut session, 3).await;
         assert_eq!(fired(&mut session, "gone").await, so_far);
-        stop(daemon).await;
+        daemon.stop().await;
         end(session).await;
     });
 }
@@ -94,11 +94,11 @@ fn of_two_daemons_with_different_rules_the_one_that_started_last_has_the_schedul
         assert_eq!(new.count("schedule.stands"), 0);
 
         // A deploy that is taken back: half a minute after the new one has ended the old one has it again.
-        stop(new).await;
+        new.stop().await;
         let ended = "UPDATE legwork.daemon SET died_at = died_at - interval '1 minute' WHERE died_at IS NOT NULL";
         execute(&mut session, ended).await;
         fires(&mut session, "same", so_far + 2).await;
-        stop(old).await;
+        old.stop().await;
         end(session).await;
     });
 }

@@ -198,6 +198,13 @@ impl Daemon {
         series.filter(|(series, _)| is_it(series)).filter_map(|(_, v)| v.parse::<f64>().ok()).sum()
     }
 
+    /// As an operator stops it, which ends well. One that is dropped is killed instead, and then writes down nothing of
+    /// which lines it ran.
+    pub(crate) async fn stop(mut self) {
+        self.signal(Signal::SIGTERM);
+        assert_eq!(self.exit(PATIENCE).await.code(), Some(0), "{}", self.printed());
+    }
+
     /// Waits for the end of the process, at most this long, and for the rest of its output.
     pub(crate) async fn exit(&mut self, limit: Duration) -> ExitStatus {
         let ended = timeout(limit, self.child.wait()).await;

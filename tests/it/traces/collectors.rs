@@ -15,11 +15,6 @@ async fn run_one(pool: &PgPool) {
     insert.execute(pool).await.expect("inserted");
 }
 
-async fn stops(mut daemon: Daemon) {
-    daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
-}
-
 #[test]
 fn headers_of_the_standard_variables_go_with_each_request_to_the_collector() {
     support::run(async |db| {
@@ -50,7 +45,7 @@ fn headers_of_the_standard_variables_go_with_each_request_to_the_collector() {
             }
         }
         assert!(!daemon.printed().contains("YTpi"), "{}", daemon.printed());
-        stops(daemon).await;
+        daemon.stop().await;
         assert_eq!(attempts(collector.spans()).len(), 2);
         pool.close().await;
     });
@@ -72,7 +67,7 @@ fn a_collector_that_the_standard_variables_authority_vouches_for_is_trusted() {
         run_one(&pool).await;
         support::eventually("its span has come", async || !collector.spans().is_empty()).await;
         assert_eq!(daemon.count("spans.lost"), 0, "{}", daemon.printed());
-        stops(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -106,7 +101,7 @@ fn a_collector_that_nobody_vouches_for_gets_no_span_and_jobs_run_all_the_same() 
         let (status, ready) = daemon.get("/health/ready").await;
         assert_eq!(status, 200, "{ready}");
         assert_eq!(daemon.count("spans.lost"), 1, "{}", daemon.printed());
-        stops(daemon).await;
+        daemon.stop().await;
         assert_eq!(collector.spans(), []);
         pool.close().await;
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::keys::{file, stop};
+use super::keys::file;
 use crate::support::{self, Daemon};
 
 #[test]
@@ -26,6 +26,6 @@ fn a_canary_goes_through_the_named_queue_at_each_interval() {
         assert!(begun.elapsed() < DEFAULT, "two came after {:?}", begun.elapsed());
         let others = daemon.metric("legwork_jobs_claimed_total", &["queue=\"first\""]).await;
         assert!(others < 1.0, "{others} in the other queue");
-        stop(daemon).await;
+        daemon.stop().await;
     });
 }

@@ -42,12 +42,6 @@ async fn insert(pool: &PgPool, columns: &str, values: &str) -> i64 {
     value(pool, &insert).await
 }
 
-pub(super) async fn stop(mut daemon: Daemon) {
-    daemon.signal(Signal::SIGTERM);
-    let code = daemon.exit(PATIENCE).await.code();
-    assert_eq!(code, Some(0), "{}", daemon.printed());
-}
-
 /// Lets a job fail until it is over; gives the waits between, in seconds, and the charged attempts.
 async fn waits(pool: &PgPool, id: i64) -> (Vec<f64>, i16) {
     let mut waits = Vec::new();
@@ -93,7 +87,7 @@ fn retries_follow_max_attempts_and_backoff_of_the_kind_or_of_all() {
         let (spread, _) = waits(&pool, spread).await;
         assert!(spread.iter().all(|wait| (50.0..=150.0).contains(wait)), "{spread:?}");
         assert!(spread.iter().any(|wait| (wait - spread[0]).abs() > 0.001), "{spread:?}");
-        stop(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -146,7 +140,7 @@ fn timeout_max_snoozes_and_max_rescues_are_the_kinds_or_of_all() {
         )
         .await;
         assert_eq!(rescued, ["discarded rescues_exhausted", "completed"]);
-        stop(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -177,7 +171,7 @@ fn history_is_kept_as_retention_says_for_each_outcome_and_queue() {
         )
         .await;
         assert_eq!(kept, [2, 4, 5, 3]);
-        stop(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -216,8 +210,8 @@ fn a_daemon_has_its_name_its_threads_and_the_lease_of_its_file() {
             let workers = daemon.metric("tokio_workers", &[]).await;
             assert!((workers - threads).abs() < f64::EPSILON, "runtime_threads: {workers}");
         }
-        stop(quick).await;
-        stop(slow).await;
+        quick.stop().await;
+        slow.stop().await;
         pool.close().await;
     });
 }
@@ -244,7 +238,7 @@ fn log_lines_have_the_format_and_pass_the_filter_and_the_port_listens_or_not() {
         assert_eq!(pretty.events().len(), 0);
         assert!(pretty.printed().contains("daemon.started"), "{}", pretty.printed());
         assert!(!pretty.printed().contains("admin.listening"), "{}", pretty.printed());
-        stop(all).await;
+        all.stop().await;
         pool.close().await;
     });
 }
@@ -286,7 +280,7 @@ fn a_queue_has_its_name_its_concurrency_and_its_rate_limit() {
         assert_eq!(counts, [2, 7], "no more are taken meanwhile");
         let limited = "SELECT count(*) FROM legwork.job WHERE queue = 'limited'";
         assert_eq!(value::<i64>(&pool, limited).await, 1, "its rate_limit keeps it waiting");
-        stop(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -358,7 +352,7 @@ fn a_command_runs_as_its_keys_say() {
         )
         .await;
         assert!(kept[0] < 1500 && kept[1] > 4000, "max_output: {kept:?}");
-        stop(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -420,7 +414,7 @@ fn poll_interval_is_how_long_an_idle_daemon_without_notify_waits() {
         let notified = Daemon::start(&file(&db, "[claim]\nnotify = true\n")).await;
         holds(&pool, &listeners.replace("count(*)", "count(*) = 1")).await;
         for daemon in [seldom, often, notified] {
-            stop(daemon).await;
+            daemon.stop().await;
         }
         pool.close().await;
     });

@@ -1,13 +1,12 @@
 //! Queues and kinds that are added and removed while the daemon runs.
 
-use nix::sys::signal::Signal;
 use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use super::{Notebook, PATIENT, SLACK, becomes, enqueue, file, limits::published, reload};
+use super::{Notebook, PATIENT, becomes, enqueue, file, limits::published, reload};
 use crate::{
     process::{count, job},
     support::{self, Daemon},
@@ -33,10 +32,9 @@ async fn takes_over(daemon: &Daemon, text: &str, changed: &str) {
     );
 }
 
-async fn stop(mut daemon: Daemon) {
+async fn stop(daemon: Daemon) {
     assert_eq!(daemon.count("task.restarted") + daemon.count("task.failed"), 0);
-    daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+    daemon.stop().await;
 }
 
 const NOOP: &str = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n";

@@ -16,7 +16,7 @@ fn a_cancelled_job_ends_and_its_receiver_is_told() {
             assert_eq!(late, is(410, "job-cancelled"));
         }
         assert_eq!(of(&pool, job, "state").await.as_deref(), Some("cancelled"));
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -43,7 +43,7 @@ fn at_shutdown_the_job_goes_back_uncharged_and_the_next_daemon_takes_no_call_of_
         assert_eq!(of(&pool, job, "state").await.as_deref(), Some("running"));
         assert_eq!(call(&second, &after, done).await, is(200, "taken"));
         becomes(&pool, job, "completed").await;
-        stopped(second).await;
+        second.stop().await;
         pool.close().await;
     });
 }
@@ -63,7 +63,7 @@ fn what_comes_after_the_deadline_is_too_late() {
         let late = call(&daemon, &path, json!({ "action": "complete" })).await;
         assert_eq!(late, is(410, "lease-gone"));
         assert_eq!(of(&pool, job, "state").await.as_deref(), Some("retryable"));
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -80,6 +80,7 @@ fn heartbeats_keep_a_silent_attempt_from_failing() {
         while began.elapsed() < SILENCE * 2 {
             let beat = call(&daemon, &path, json!({ "action": "heartbeat" })).await;
             assert_eq!(beat, is(200, "waiting"), "after {:?}", began.elapsed());
+            // As a receiver beats while it works: how long it does is what is tried.
             sleep(Duration::from_millis(50)).await;
         }
         let silent = Instant::now();
@@ -88,7 +89,7 @@ fn heartbeats_keep_a_silent_attempt_from_failing() {
         assert_eq!(error(&pool, job).await, "the receiver didn't call for 2s");
         let late = call(&daemon, &path, json!({ "action": "complete" })).await;
         assert_eq!(late, is(410, "lease-gone"));
-        stopped(daemon).await;
+        daemon.stop().await;
         pool.close().await;
     });
 }
