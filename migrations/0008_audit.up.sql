@@ -283,10 +283,11 @@ END
 $function$;
 
 -- Does it to one job whose row is locked, leaving no note; gives the word for what became of it, and whether that is a
--- change.
+-- change. For what else somebody holds, a batch of them is not to wait for longer than a statement may.
 CREATE FUNCTION legwork.change_in_bulk(o legwork.operation, job bigint, OUT result text, OUT changed boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, legwork, pg_temp
+SET lock_timeout = '10ms'
 AS $function$
 DECLARE
     seen record;
@@ -339,6 +340,7 @@ DECLARE
     became record;
     done bigint := 0;
     counts jsonb;
+    patience text := current_setting('lock_timeout');
 BEGIN
     SELECT * INTO o FROM legwork.operation p WHERE p.id = step_bulk.operation FOR UPDATE;
     IF NOT FOUND THEN
@@ -358,8 +360,8 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         free := ARRAY(SELECT j.id FROM legwork.job j WHERE j.id = ANY (batch.ids) ORDER BY j.id FOR UPDATE SKIP LOCKED);
     END;
-    -- For what else somebody holds: a batch of them is not to wait for longer than a statement may.
-    PERFORM set_config('lock_timeout', '10ms', true);
+    -- The caller's transaction may go on.
+    PERFORM set_config('lock_timeout', patience, true);
     FOR one IN SELECT i FROM unnest(batch.ids) AS i ORDER BY i LOOP
         IF one = ANY (free) OR NOT EXISTS (SELECT FROM legwork.job j WHERE j.id = one) THEN
             SELECT * INTO became FROM legwork.change_in_bulk(o, one);

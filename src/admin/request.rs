@@ -107,7 +107,7 @@ impl Seen {
 
     /// Its place in its caller's trace, if it has one, and its span, where spans are made.
     fn span(&self, request: &Request, id: &HeaderValue, tracer: Option<&Tracer>) -> RequestSpan {
-        let caller = caller(request.headers(), id.to_str().ok());
+        let caller = caller(request.headers(), id);
         let Some(tracer) = tracer.filter(|_| !self.is_quiet()) else {
             return RequestSpan::none(caller);
         };
@@ -168,14 +168,14 @@ impl Seen {
 }
 
 /// Whoever asks, by what its request says of its trace: for its span, its lines in the log and the jobs that it enqueues.
-pub(super) fn caller(headers: &HeaderMap, id: Option<&str>) -> Origin {
+fn caller(headers: &HeaderMap, id: &HeaderValue) -> Origin {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     // Two of them are none, as W3C has it; a tracestate may come in parts.
     let mut parents = headers.get_all("traceparent").iter();
     let parent = parents.next().filter(|_| parents.next().is_none()).and_then(text);
     let states: Vec<_> = headers.get_all("tracestate").iter().filter_map(text).collect();
     let state = (!states.is_empty()).then(|| states.join(","));
-    Origin::of_request(parent, state, id.map(str::to_owned))
+    Origin::of_request(parent, state, text(id))
 }
 
 /// The client's id where it is harmless, else one of our own.

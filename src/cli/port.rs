@@ -219,6 +219,7 @@ mod tests {
         let answer = parsed.ok().map(|answer| (answer.status, answer.text()));
         assert_eq!(answer, expected.map(|(status, body)| (status, body.to_owned())));
     }
+
     #[test]
     fn an_answer_of_which_less_came_than_announced_is_cut_short() {
         let cut = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok\n").expect("an answer");

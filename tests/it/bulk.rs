@@ -148,8 +148,10 @@ fn a_batch_that_is_undone_is_done_anew_and_two_that_step_do_each_job_once() {
         execute(&mut one, &format!("BEGIN; SELECT legwork.step_bulk({id}, 1); ROLLBACK")).await;
         assert_eq!(value(&mut one, "SELECT changed FROM legwork.operation").await, "0");
         // The other waits for the first, and goes on from there.
-        execute(&mut one, "BEGIN").await;
+        execute(&mut one, "BEGIN; SET LOCAL lock_timeout = '7s'").await;
         step(&mut one, id).await;
+        let patience = value(&mut one, "SELECT current_setting('lock_timeout')").await;
+        assert_eq!(patience, "7s", "a step is patient for itself alone");
         let ((), told) = tokio::join!(
             async {
                 support::eventually("the other waits", async || {
