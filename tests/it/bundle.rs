@@ -322,6 +322,7 @@ fn one_bundle_at_a_time_and_none_for_who_has_left() {
         let at = daemon.admin().await;
         let long = async || bundle(at, "seconds=60", "").await;
         let refused = second(long, async || bundle(at, "seconds=1", "").await).await;
+        assert_eq!(refused.status, 409);
         assert!(refused.text().contains("urn:legwork:problem:profile-under-way"));
         assert!(refused.text().contains("takes a bundle"), "{}", refused.text());
         // The first has left with the end of the choice above.

@@ -135,6 +135,7 @@ fn one_trace_at_a_time_and_none_for_who_has_left() {
         let long = async || ask(at, "/debug/trace?seconds=60", "").await;
         let short = async || ask(at, "/debug/pprof/trace?seconds=1", "").await;
         let refused = second(long, short).await;
+        assert_eq!(refused.status, 409);
         assert_eq!(refused.header("x-go-pprof"), Some("1"));
         assert!(refused.text().contains("execution trace"), "{}", refused.text());
         // The first has left with the end of the choice above.

@@ -150,6 +150,7 @@ fn a_heap_profile_comes_in_each_format_one_at_a_time() {
 
         let long = async || ask(address, "heap?seconds=120").await;
         let refused = second(long, async || ask(address, "heap").await).await;
+        assert_eq!(refused.status, 409);
         assert_eq!(refused.header("x-go-pprof"), Some("1"));
         assert!(refused.text().contains("a heap profile"), "{}", refused.text());
         support::eventually("it ends with its client", async || {

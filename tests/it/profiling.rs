@@ -125,6 +125,7 @@ fn one_profile_at_a_time_and_none_for_who_has_left() {
         let (daemon, address) = daemon(&db).await;
         let busy = async || ask(address, "profile?seconds=1").await;
         let refused = second(async || ask(address, "profile?seconds=120").await, busy).await;
+        assert_eq!(refused.status, 409);
         assert_eq!(refused.header("x-go-pprof"), Some("1"));
         assert!(refused.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
         assert!(refused.text().contains("at the moment"), "{}", refused.text());
