@@ -235,9 +235,14 @@ fn counted(by_kind: bool, stacks: Vec<Stack>) -> Profile {
 async fn the_turn_lasts_until_the_work_is_done_also_where_nobody_waits_for_it() {
     let _turn = TURN.lock().await;
     let (go, told) = std::sync::mpsc::channel::<()>();
+    let (begins, begun) = std::sync::mpsc::channel();
     // As symbols are looked up, when the sampler is done.
-    let mut first = Box::pin(cpu::keeping(move |_| told.recv()));
+    let mut first = Box::pin(cpu::keeping(move |_| {
+        begins.send(()).expect("somebody asks");
+        told.recv()
+    }));
     assert!(futures::poll!(&mut first).is_pending());
+    begun.recv().expect("it begins");
     let busy = async || {
         let second = cpu::take(Duration::from_millis(1), cpu::HERTZ).await;
         matches!(second, Err(cpu::ProfileError::Refused(sampler::Refused::Busy)))
