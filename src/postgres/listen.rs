@@ -4,7 +4,7 @@
 use super::{ConnectError, Connector, DbError};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{task::coop, time::timeout};
 
 /// What was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,9 @@ impl Listener {
 
     /// Waits for the next notice. Dropping this future loses nothing but time.
     pub async fn next(&mut self) -> Result<Notice, DbError> {
+        // What came together is there without waiting, and any role may send any number: whom a notice woke on this
+        // thread would be kept from running until the last of them.
+        coop::consume_budget().await;
         let Some(listening) = &mut self.listening else { return self.reconnect().await };
         match timeout(PROBE_AFTER, listening.try_recv()).await {
             Ok(Ok(Some(notice))) if notice.channel() == CANCEL => Ok(Notice::Cancel),

@@ -9,8 +9,8 @@ use sqlx::PgPool;
 
 use super::{Gate, calls, database, effects, enqueue, nothing_works, with};
 use crate::pipeline::{Runner, daemon, drained, history, value};
-use crate::process::{Configuration, SLACK, becomes};
-use crate::support::{self, Daemon, Proxy};
+use crate::process::{Configuration, becomes};
+use crate::support::{self, Daemon, PATIENCE, Proxy};
 
 /// The kind in the real binary's file.
 fn kinds() -> [String; 1] {
@@ -86,17 +86,16 @@ fn a_daemon_that_is_killed_leaves_no_work_behind_and_the_effect_is_there_once(
             gate.reached().await;
         }
         killed.signal(Signal::SIGKILL);
-        killed.exit(SLACK).await;
+        killed.exit(PATIENCE).await;
         // The gate is closed: the server sees by itself that nobody is there any more.
         nothing_works(&pool).await;
         assert_eq!(effects(&pool, id).await, 0);
         gate.open().await;
-        let mut next = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let next = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         is_there_once(&pool, id).await;
         let job = becomes(&pool, id, "completed").await;
         assert_eq!((job.attempt, job.rescues), (2, 1));
-        next.signal(Signal::SIGTERM);
-        assert_eq!(next.exit(SLACK).await.code(), Some(0), "{}", next.printed());
+        next.stop().await;
         pool.close().await;
     });
 }
@@ -172,7 +171,7 @@ fn a_daemon_that_is_killed_after_the_commit_and_before_it_knows_repeats_nothing(
         gate.open().await;
         history(&pool, id).await;
         killed.signal(Signal::SIGKILL);
-        killed.exit(SLACK).await;
+        killed.exit(PATIENCE).await;
         let next = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let other = enqueue(&pool, "works", "{}").await;
         history(&pool, other).await;

@@ -4,12 +4,14 @@
 //! hint: a storm of them makes no storm of statements, and without any of them every job still runs.
 //! COPY is refused where a table has row-level security; what goes by COPY has another way.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::join_all;
 use legwork::config::DatabaseUrl;
 use legwork::job::{JobError, Outcome};
-use nix::sys::signal::Signal;
+use legwork::postgres::{Listener, Notice};
 use sqlx::{Connection, Executor, PgPool};
 use tokio::time::{Instant, timeout};
 
@@ -17,7 +19,7 @@ use crate::cli;
 use crate::pipeline::{
     AT_ONCE, Runner, completed, daemon, deciding, history, insert, kind, name, settings, value,
 };
-use crate::process::{Configuration, Notebook, SLACK, becomes, enqueue};
+use crate::process::{Configuration, Notebook, becomes, enqueue};
 use crate::support::{self, Daemon, PATIENCE, TestDb};
 
 /// How long the storm blows.
@@ -64,7 +66,7 @@ async fn claims(daemon: &Daemon) -> f64 {
 fn trap_10_a_storm_of_forged_notifications_is_no_storm_of_claims_and_jobs_still_run() {
     support::run(async |db| {
         let pool = db.pool().await;
-        let mut daemon = listening(&db).await;
+        let daemon = listening(&db).await;
         let before = claims(&daemon).await;
         let job = async {
             let id = enqueue(&pool, "noop").await;
@@ -77,8 +79,7 @@ fn trap_10_a_storm_of_forged_notifications_is_no_storm_of_claims_and_jobs_still_
         assert!(looks < LOOKS, "{sent} notifications made {looks} claims, {LOOKS} are allowed");
         let woken = daemon.metric("legwork_notify_wakeups_total", &["source=\"notify\""]).await;
         assert!(woken > 10.0, "the storm wasn't heard: {woken}");
-        daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -98,7 +99,7 @@ fn trap_10_many_rings_make_it_look_at_once_and_a_storm_of_forged_ones_not_all_th
     const STORMS: u32 = 2;
     support::run(async |db| {
         let pool = db.pool().await;
-        let mut daemon = listening(&db).await;
+        let daemon = listening(&db).await;
         for _ in 0..STORMS {
             let (before, began) = (asked_to_ring(&daemon).await, Instant::now());
             pool.execute(STORM).await.expect("any role may notify");
@@ -114,8 +115,36 @@ fn trap_10_many_rings_make_it_look_at_once_and_a_storm_of_forged_ones_not_all_th
             assert!(looks < most, "{looks} looks, {most} are allowed");
             assert!(looked_at_once, "many rings made it look no sooner: {looks} looks");
         }
-        daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.stop().await;
+        pool.close().await;
+    });
+}
+
+#[test]
+fn trap_10_who_hears_a_storm_lets_others_run_between_its_notices() {
+    const NOTICES: u32 = 20_000;
+    const STORM: &str = "SELECT pg_notify('legwork', i::text) FROM generate_series(1, 20000) i";
+    // What arrived together is read without waiting: without a pause of its own the ear would be done in a few goes.
+    const GOES: u32 = 100;
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let connector = support::pooled::connector_of(&settings(&db).database);
+        let mut listener = Listener::connect(&connector).await.expect("it listens");
+        pool.execute(STORM).await.expect("any role may notify");
+        let mut goes = 0;
+        let hearing = async {
+            for _ in 0..NOTICES {
+                assert_eq!(listener.next().await.expect("it hears"), Notice::Jobs);
+            }
+        };
+        // A future that is polled goes on until it has to wait: how often it is, others get their turn.
+        let mut hearing = pin!(hearing);
+        poll_fn(|context| {
+            goes += 1;
+            hearing.as_mut().poll(context)
+        })
+        .await;
+        assert!(goes > GOES, "{NOTICES} notices were heard in {goes} goes");
         pool.close().await;
     });
 }
@@ -136,7 +165,7 @@ fn trap_10_a_storm_of_forged_cancels_is_no_storm_of_statements_and_stops_nobody(
         let notebook = Notebook::new();
         let script = "echo started >> notes; while [ ! -e go ]; do sleep 0.02; done";
         let kinds = [notebook.kind("patient", script, "")];
-        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let id = enqueue(&pool, "patient").await;
         notebook.says("started").await;
         let before = looks_for_cancelled(&pool).await;
@@ -151,8 +180,7 @@ fn trap_10_a_storm_of_forged_cancels_is_no_storm_of_statements_and_stops_nobody(
         assert!(looks < 200, "{sent} notifications made {looks} looks");
         notebook.allow("go");
         becomes(&pool, id, "completed").await;
-        daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.stop().await;
         pool.close().await;
     });
 }

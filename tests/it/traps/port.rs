@@ -6,13 +6,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cli::{command, finished};
-use crate::process::{Configuration, SLACK, becomes, enqueue};
+use crate::process::{Configuration, becomes, enqueue};
 use crate::support::{self, Daemon, PATIENCE};
 
 /// The port's documented limit on a head.
@@ -25,14 +24,13 @@ fn tried(attack: impl AsyncFnOnce(SocketAddr, &Daemon)) {
     support::run(async |db| {
         let pool = db.pool().await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let address = daemon.admin().await;
         daemon.logged("daemon.started").await;
         attack(address, &daemon).await;
         let id = enqueue(&pool, "noop").await;
         becomes(&pool, id, "completed").await;
-        daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -152,7 +150,7 @@ fn the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file() {
         let (url, none) = (db.url(), []);
         let text = Configuration::of(&url, &none).text();
         let listed = "[admin]\nallow_hosts = ['Metrics.example.org']\n";
-        let mut daemon = Daemon::start(&text.replace("[admin]\n", listed)).await;
+        let daemon = Daemon::start(&text.replace("[admin]\n", listed)).await;
         let address = daemon.admin().await;
         for (host, status) in [
             (address.to_string().as_str(), "200"),
@@ -169,7 +167,6 @@ fn the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file() {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
             assert_eq!(answer.contains("legwork_build_info"), status == "200", "{host}");
         }
-        daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.stop().await;
     });
 }

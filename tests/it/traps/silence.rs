@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use legwork::heartbeat::{self, KeeperError, LeaseKeeper, LeaseTimes, Reports};
 use legwork::supervise::Supervisor;
-use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -33,7 +32,7 @@ fn trap_6_every_connection_that_falls_silent_is_closed_in_time_and_another_takes
         let pool = db.pool().await;
         let proxy = Proxy::before(&db.url()).await;
         let kinds = noop();
-        let mut daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
+        let daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
         let first = enqueue(&pool, "noop").await;
         becomes(&pool, first, "completed").await;
         support::eventually("the listener listens", async || {
@@ -54,8 +53,7 @@ fn trap_6_every_connection_that_falls_silent_is_closed_in_time_and_another_takes
                 && daemon.metric("legwork_listener_connected", &[]).await > 0.5
         })
         .await;
-        daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.stop().await;
         pool.close().await;
     });
 }
@@ -66,13 +64,12 @@ fn trap_6_a_network_that_falls_silent_during_the_start_delays_it_by_a_deadline()
         let proxy = Proxy::before(&db.url()).await;
         proxy.swallow("legwork.migration");
         let kinds = noop();
-        let mut daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
+        let daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
         daemon.logged("daemon.started").await;
         assert!(proxy.has_swallowed());
         assert_eq!(daemon.count("database.lost"), 1, "{}", daemon.printed());
         assert_eq!(proxy.stranded(), 0);
-        daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.stop().await;
     });
 }
 

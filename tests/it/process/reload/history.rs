@@ -1,8 +1,6 @@
 //! Retention that changes while the daemon runs.
 
-use nix::sys::signal::Signal;
-
-use super::{SLACK, becomes, enqueue, file, reload};
+use super::{becomes, enqueue, file, reload};
 use crate::support::{self, Daemon};
 
 const NOOP: &str = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
@@ -12,7 +10,7 @@ fn jobs_that_end_after_a_reload_are_kept_as_long_as_it_says_and_the_database_kno
     support::run(async |db| {
         let pool = db.pool().await;
         let text = |retention: &str| file(&db.url(), &format!("{retention}{NOOP}"));
-        let mut daemon = Daemon::start(&text("[retention]\ncompleted = '3d'\n")).await;
+        let daemon = Daemon::start(&text("[retention]\ncompleted = '3d'\n")).await;
         let kept = enqueue(&pool, "noop").await;
         becomes(&pool, kept, "completed").await;
 
@@ -42,8 +40,7 @@ fn jobs_that_end_after_a_reload_are_kept_as_long_as_it_says_and_the_database_kno
         reload(&daemon, &text("[retention]\ncompleted = '3d'\n"), "config.reloaded").await;
         let id = enqueue(&pool, "noop").await;
         becomes(&pool, id, "completed").await;
-        daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        daemon.stop().await;
         pool.close().await;
     });
 }
