@@ -181,7 +181,7 @@ fn a_queue_that_is_paused_or_resumed_is_heard_of_by_its_name_and_by_who_asked_fo
 }
 
 #[test]
-fn a_daemon_that_waits_for_its_database_is_heard_when_its_work_begins() {
+fn a_daemon_without_its_database_is_heard_when_its_work_begins_and_when_its_leases_are_lost() {
     support::run(async |db| {
         let proxy = Proxy::before(&db.url()).await;
         proxy.blackhole();
@@ -193,7 +193,16 @@ fn a_daemon_that_waits_for_its_database_is_heard_when_its_work_begins() {
         assert_eq!(listener.event().await.name, "daemon.ready");
         support::eventually("it is ready", async || daemon.get("/health/ready").await.0 == 200)
             .await;
+
+        // It hears of an outage that costs the leases, and goes on listening behind it.
+        proxy.blackhole();
+        assert_eq!(listener.event().await.name, "daemon.lost");
+        proxy.heal();
+        let mut session = db.connect().await;
+        execute(&mut session, "INSERT INTO legwork.job (kind) VALUES ('noop')").await;
+        assert_eq!(listener.event().await.name, "job.finished");
         daemon.stop().await;
+        end(session).await;
     });
 }
 
