@@ -106,7 +106,6 @@ pub(super) const OF_JOBS_TO_BE: &[Problem] = &[
     Problem::UnknownParameter,
     Problem::InvalidParameter,
     Problem::InvalidBody,
-    Problem::BodyTooSlow,
     Problem::InvalidJob,
     Problem::KeyReused,
     Problem::RequestUnderWay,

@@ -144,7 +144,9 @@ fn of_audience(audience: Audience) -> Vec<Problem> {
 /// The responses that are problems: one a status, with the types that it may have.
 fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
-    let all = OF_EVERYTHING.into_iter().chain(of_audience(route.audience));
+    // Whoever says something can do so slowly.
+    let slow = route.described.request_body.is_some().then_some(Problem::BodyTooSlow);
+    let all = OF_EVERYTHING.into_iter().chain(slow).chain(of_audience(route.audience));
     for problem in all.chain(route.problems.iter().copied()) {
         by_status.entry(problem.status().as_u16()).or_default().push(problem);
     }

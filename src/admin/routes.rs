@@ -16,7 +16,7 @@ use super::{
     health,
     hosts::Hosts,
     openapi,
-    problem::Problem,
+    problem::{Problem, Refusal},
     request, tasks,
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
     routing::MethodRouter,
@@ -224,6 +224,14 @@ pub(super) fn router(state: AdminState) -> Router {
     router_of(routes(), state)
 }
 
+/// What isn't there. Of Go's profiles that a daemon hasn't it is said why.
+async fn missing(uri: Uri) -> Refusal {
+    match pprof::instead_of(uri.path()) {
+        Some(why) => Problem::NotFound.because(why),
+        None => Problem::NotFound.into(),
+    }
+}
+
 /// These routes, each behind what is done for every request.
 pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
     let guard = Guard::new(&state, routes);
@@ -232,7 +240,7 @@ pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
         .iter()
         .fold(Router::new(), add)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
-        .fallback(async || Problem::NotFound)
+        .fallback(missing)
         .layer(middleware::from_fn_with_state(guard, access::guard))
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
         .with_state(state);

@@ -2,6 +2,7 @@
 
 mod asked;
 mod described;
+mod examples;
 mod golden;
 mod heap;
 mod schema;

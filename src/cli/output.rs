@@ -35,6 +35,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Whether a program reads it.
+    pub(super) fn for_programs(self) -> bool {
+        matches!(self.format, Format::Json)
+    }
+
     /// Prints the value as JSON, or what `text` makes of it.
     pub(super) fn show<T: Serialize>(
         self,

@@ -11,7 +11,7 @@ pub(super) use fetch::run;
 use self::place::Place;
 use super::port::Endpoint;
 use clap::{Args, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `legwork profile …`
 #[derive(Debug, Subcommand)]
@@ -34,9 +34,9 @@ pub(super) enum ProfileCommand {
     },
     /// What each task and running job waits for, and since when
     Tasks {
-        /// In which form
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
-        format: TaskForm,
+        /// In which form [default: text, and json with --output json]
+        #[arg(long, value_enum, value_name = "FORM")]
+        format: Option<TaskForm>,
         /// Where to write it [default: standard output]
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
@@ -117,6 +117,14 @@ impl Form {
         }
     }
 
+    /// The one whose files are called so.
+    fn of(file: &Path) -> Option<Self> {
+        let name = file.file_name()?.to_str()?;
+        let named =
+            |form: &Self| name.strip_suffix(form.ending()).is_some_and(|it| it.ends_with('.'));
+        Self::value_variants().iter().copied().find(named)
+    }
+
     /// What a file's name ends with, for those who go by it.
     fn ending(self) -> &'static str {
         match self {
@@ -129,10 +137,9 @@ impl Form {
 }
 
 /// Forms of the list of tasks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum TaskForm {
     /// For people
-    #[default]
     Text,
     /// For programs
     Json,
@@ -153,12 +160,14 @@ impl ProfileCommand {
         }
     }
 
-    fn wanted(&self) -> Wanted<'_> {
+    /// What is to be fetched, for a program where that is said.
+    fn wanted(&self, for_programs: bool) -> Wanted<'_> {
         match self {
             Self::Cpu { seconds, how } => how.wanted("cpu", "profile", Some(*seconds)),
             Self::Heap { seconds, how } => how.wanted("heap", "heap", *seconds),
             Self::Tasks { format, file, .. } => {
-                let (route, format) = match format {
+                let usual = if for_programs { TaskForm::Json } else { TaskForm::Text };
+                let (route, format) = match format.unwrap_or(usual) {
                     TaskForm::Text => ("/debug/tasks?format=text", "text"),
                     TaskForm::Json => ("/debug/tasks?format=json", "json"),
                     TaskForm::Pprof => ("/debug/pprof/goroutine", "pprof"),
@@ -195,7 +204,8 @@ impl ProfileCommand {
 
 impl Sampled {
     fn wanted(&self, what: &'static str, profile: &str, seconds: Option<u64>) -> Wanted<'_> {
-        let form = self.format.unwrap_or(if self.open { Form::Svg } else { Form::Pprof });
+        let usual = if self.open { Form::Svg } else { Form::Pprof };
+        let form = self.format.or_else(|| self.file.as_deref().and_then(Form::of)).unwrap_or(usual);
         let seconds_asked = seconds.map(|seconds| format!("&seconds={seconds}"));
         Wanted {
             what,
@@ -249,6 +259,18 @@ mod tests {
         "/debug/pprof/heap?format=speedscope&seconds=7",
         7
     )]
+    #[case::by_the_files_name("heap --file a.svg", "/debug/pprof/heap?format=svg", 0)]
+    #[case::by_a_long_ending(
+        "heap --file b/a.speedscope.json --open",
+        "/debug/pprof/heap?format=speedscope",
+        0
+    )]
+    #[case::by_no_name("heap --file svg", "/debug/pprof/heap?format=pprof", 0)]
+    #[case::said_otherwise(
+        "heap --file a.svg --format folded",
+        "/debug/pprof/heap?format=folded",
+        0
+    )]
     #[case::tasks("tasks", "/debug/tasks?format=text", 0)]
     #[case::tasks_for_go("tasks --format pprof", "/debug/pprof/goroutine", 0)]
     #[case::trace("trace", "/debug/trace?seconds=5", 5)]
@@ -260,7 +282,16 @@ mod tests {
     ) {
         let words = ["profile"].into_iter().chain(line.split(' '));
         let command = Line::try_parse_from(words).expect("it can be meant").command;
-        let wanted = command.wanted();
+        let wanted = command.wanted(false);
         assert_eq!((wanted.route.as_str(), wanted.seconds), (route, seconds));
+    }
+
+    #[rstest]
+    #[case::nothing_said("tasks", "/debug/tasks?format=json")]
+    #[case::said_otherwise("tasks --format text", "/debug/tasks?format=text")]
+    fn programs_get_tasks_as_json(#[case] line: &str, #[case] route: &str) {
+        let words = ["profile"].into_iter().chain(line.split(' '));
+        let command = Line::try_parse_from(words).expect("it can be meant").command;
+        assert_eq!(command.wanted(true).route, route);
     }
 }

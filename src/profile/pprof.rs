@@ -150,8 +150,70 @@ impl File {
         let id = id(self.functions.len());
         let name = self.strings.number(&line.function);
         let filename = self.strings.number(&line.file);
-        self.functions.push(proto::Function { id, name, system_name: name, filename });
+        // Of a name that is the linker's as well, Go's tool takes away what looks like C++'s templates.
+        self.functions.push(proto::Function { id, name, system_name: 0, filename });
         self.function_ids.insert(key, id);
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Places, modules, symbols},
+        *,
+    };
+    use flate2::read::GzDecoder;
+    use std::{collections::BTreeSet, io::Read};
+
+    /// As whoever opens the file reads it.
+    fn read(profile: &Profile) -> proto::Profile {
+        let mut bytes = Vec::new();
+        let packed = profile.pprof().unwrap();
+        GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
+        proto::Profile::decode(&bytes[..]).unwrap()
+    }
+
+    fn profile(stacks: Vec<Stack>, places: Places) -> Profile {
+        let value = ValueType { name: "cpu", unit: "nanoseconds" };
+        let duration = Duration::from_secs(5);
+        Profile {
+            values: vec![value],
+            main: 0,
+            by_kind: true,
+            period: (value, 10_000_000),
+            duration,
+            stacks,
+            places,
+        }
+    }
+
+    #[test]
+    fn a_function_is_named_with_its_file_and_the_module_with_its_build_id() {
+        let address = read as fn(&Profile) -> proto::Profile as usize as u64;
+        let places = symbols::look_up(modules::loaded(), &BTreeSet::from([address]));
+        let frames = vec![Frame::Code(address), Frame::Named("daemon".into())];
+        let labels = vec![("kind", "send_email".into())];
+        let file = read(&profile(vec![Stack { frames, labels, values: vec![7] }], places));
+        let text = |number: i64| file.string_table[usize::try_from(number).unwrap()].as_str();
+        assert_eq!(text(0), "");
+        let [sample] = &file.sample[..] else { panic!("{:?}", file.sample) };
+        assert_eq!(sample.value, [7]);
+        assert_eq!((text(sample.label[0].key), text(sample.label[0].str)), ("kind", "send_email"));
+        let place = |id: &u64| file.location.iter().find(|location| location.id == *id).unwrap();
+        let [code, named] = &sample.location_id[..] else { panic!("{sample:?}") };
+        let (code, named) = (place(code), place(named));
+        let mapping = file.mapping.iter().find(|mapping| mapping.id == code.mapping_id).unwrap();
+        assert!(!text(mapping.build_id).is_empty() && code.address == address);
+        assert!((mapping.memory_start..mapping.memory_limit).contains(&address));
+        let function = |location: &proto::Location| {
+            let id = location.line[0].function_id;
+            file.function.iter().find(|function| function.id == id).unwrap()
+        };
+        assert!(text(function(code).name).ends_with("pprof::tests::read"), "{file:?}");
+        assert!(text(function(code).filename).ends_with("src/profile/pprof.rs"));
+        assert_eq!(text(function(named).name), "daemon");
+        // Go's tool would take `<T as Trait>` for a template of C++'s and leave nothing but the method.
+        assert!(file.function.iter().all(|function| function.system_name == 0), "{file:?}");
     }
 }

@@ -4,6 +4,7 @@ use super::{
     Places,
     modules::{self, Module, opened},
 };
+use crate::sys::heap::unsampled;
 use addr2line::{Loader, demangle_auto};
 use object::{Object, ObjectSymbol};
 use std::{
@@ -22,7 +23,13 @@ pub(super) struct Line {
 }
 
 /// Looks addresses up: those of each module together, since reading its tables is what takes long.
+///
+/// No heap profile has it: it takes more memory than most of a daemon's work, and would be all that is seen.
 pub(super) fn look_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places {
+    unsampled(|| looked_up(modules, addresses))
+}
+
+fn looked_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places {
     let mut known = HashMap::new();
     for (number, module) in modules.iter().enumerate() {
         let mut within = addresses.range(module.range.clone()).peekable();

@@ -91,6 +91,22 @@ pub fn forget() -> Result<(), Refused> {
     Ok(write(c"prof.reset", interval)?)
 }
 
+/// Does this without having it sampled, on this thread.
+pub fn unsampled<T>(work: impl FnOnce() -> T) -> T {
+    let _again = read(c"thread.prof.active").ok().map(Again);
+    write(c"thread.prof.active", false).ok();
+    work()
+}
+
+/// Whether this thread was sampled; it is again, however the work ends.
+struct Again(bool);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        write(c"thread.prof.active", self.0).ok();
+    }
+}
+
 /// What was sampled, as jemalloc writes it down: a text, in a file that is nowhere but in memory. So there needn't be
 /// a directory that can be written to, and nothing stays behind.
 #[cfg(target_os = "linux")]

@@ -29,9 +29,23 @@ async fn activated(db: &TestDb) -> (Daemon, SocketAddr) {
     (daemon, address)
 }
 
-/// Has the daemon read the symbols of a whole program, for a profile of its own work: megabytes, by functions whose
-/// names are known.
+/// Has the daemon read megabytes of jobs, by functions whose names are known. The last one is broken, so that none is
+/// enqueued.
 async fn works(address: SocketAddr) {
+    let job = format!("{{\"kind\": \"idle\", \"payload\": \"{}\"}}\n", "x".repeat(2000));
+    let jobs = job.repeat(3000) + "{";
+    let head = format!(
+        "POST /api/v1/jobs:batch HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: {}\r\n\r\n",
+        jobs.len()
+    );
+    let refused = support::http::ask(address, &(head + &jobs)).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+}
+const WORKER: &str = "admin::api::batch";
+
+/// Has the daemon look up the names of a CPU profile: it reads the symbols of a whole program.
+async fn looks_up(address: SocketAddr) {
     support::eventually("a profile has stacks", async || {
         let busy = async {
             loop {
@@ -45,7 +59,19 @@ async fn works(address: SocketAddr) {
     })
     .await;
 }
-const WORKER: &str = "profile::symbols";
+
+#[test]
+fn what_a_profile_takes_itself_to_look_up_its_names_is_in_none() {
+    support::run(async |db| {
+        let (daemon, address) = activated(&db).await;
+        looks_up(address).await;
+        works(address).await;
+        let allocated = ask(address, "allocs?format=folded").await.text();
+        assert!(allocated.contains(WORKER), "{allocated}");
+        assert!(!allocated.contains("profile::symbols"), "{allocated}");
+        daemon.stop().await;
+    });
+}
 
 #[test]
 fn where_nothing_is_sampled_the_command_that_changes_that_is_told_and_works() {

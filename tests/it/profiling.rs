@@ -64,7 +64,7 @@ pub(crate) async fn second(
     }
 }
 
-/// What `go tool pprof` prints; nothing where there is no Go, which `scripts/need-go.sh` says how to get.
+/// What `go tool pprof` prints; nothing where there is no Go.
 pub(crate) async fn go_pprof(arguments: &[&str]) -> Option<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = Command::new("go");
@@ -232,5 +232,20 @@ fn cpu_time_is_told_apart_by_kind_and_queue() {
         };
         let (heavy, light) = (of("heavy"), of("light"));
         assert!(light > 0 && (2 * light..10 * light).contains(&heavy), "{heavy} and {light}");
+    });
+}
+
+#[test]
+fn of_a_profile_of_gos_that_there_is_not_it_is_said_what_to_look_at_instead() {
+    support::run(async |db| {
+        let (daemon, address) = daemon(&db).await;
+        for (name, instead) in
+            [("mutex", "/debug/trace"), ("block", "/debug/trace"), ("threadcreate", "/debug/tasks")]
+        {
+            let answer = ask(address, &format!("{name}?seconds=5")).await;
+            assert_eq!((answer.status, answer.header("x-go-pprof")), (404, Some("1")), "{name}");
+            assert!(answer.text().contains(instead), "{name}: {}", answer.text());
+        }
+        daemon.stop().await;
     });
 }

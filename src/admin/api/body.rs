@@ -45,7 +45,7 @@ pub(in crate::admin) async fn read(request: Request) -> Result<Bytes, Refusal> {
 pub(super) async fn read_up_to(most: u64, request: Request) -> Result<Bytes, Refusal> {
     let bytes = usize::try_from(most).unwrap_or(usize::MAX);
     let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), bytes)).await;
-    let read = read.map_err(|_| Problem::InvalidBody.because("the body didn't come in time"))?;
+    let read = read.map_err(|_| Problem::BodyTooSlow)?;
     read.map_err(|_| too_large(most))
 }
 
@@ -94,7 +94,7 @@ mod tests {
         let began = Instant::now();
         let read = read_up_to(10_000, slow(1000)).await;
         let refused = read.map(|_| ()).map_err(|refusal| refusal.into_response().status());
-        assert_eq!(refused, Err(StatusCode::BAD_REQUEST));
+        assert_eq!(refused, Err(StatusCode::REQUEST_TIMEOUT));
         assert_eq!(began.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
     }
 }

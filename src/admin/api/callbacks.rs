@@ -67,7 +67,7 @@ pub(in crate::admin) struct Spoken {
     /// What is to become of the attempt.
     action: Asks,
     /// Of `complete`: what the job leaves, any JSON of at most as many bytes as the kind's `max_result`.
-    #[schema(value_type = Object, nullable = false)]
+    #[schema(value_type = Option<serde_json::Value>)]
     result: Option<Box<RawValue>>,
     /// Of `fail`, `retry` and `discard`: why, for people.
     #[schema(nullable = false)]

@@ -46,8 +46,8 @@ pub(in crate::admin) struct HeapProfile {
     /// What so many seconds added and took away; else all since the sampling began.
     #[param(minimum = 1, maximum = 120, example = 5)]
     seconds: Option<u64>,
-    /// How it is written down.
-    #[param(inline, default = "pprof", example = "svg")]
+    /// How it is written down; `pprof` where nothing is said.
+    #[param(inline, example = "svg")]
     format: Option<Format>,
     /// 1 or 2: as text, for people.
     #[param(minimum = 0, maximum = 2, default = 0, example = 1)]

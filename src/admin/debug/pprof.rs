@@ -77,8 +77,8 @@ pub(in crate::admin) struct CpuProfile {
     /// Samples for each second of CPU time.
     #[param(minimum = 1, maximum = 200, default = 99, example = 99)]
     hz: Option<u32>,
-    /// How it is written down.
-    #[param(inline, default = "pprof", example = "svg")]
+    /// How it is written down; `pprof` where nothing is said.
+    #[param(inline, example = "svg")]
     format: Option<Format>,
 }
 
@@ -198,6 +198,19 @@ async fn named(question: String) -> Response {
     let named = named.await.unwrap_or_default();
     // Not how many follow: that there are any is what the tool asks.
     ([(header::CONTENT_TYPE, TEXT)], format!("num_symbols: 1\n{named}")).into_response()
+}
+
+/// What there is instead of a profile of Go's that a daemon hasn't.
+pub(in crate::admin) fn instead_of(path: &str) -> Option<&'static str> {
+    match path {
+        "/debug/pprof/mutex" | "/debug/pprof/block" => Some(
+            "waits aren't sampled: /debug/trace shows each one for locks, channels and the pool, and /debug/tasks what waits now",
+        ),
+        "/debug/pprof/threadcreate" => Some(
+            "threads are started by the runtime alone: /debug/tasks counts what runs on them, and a CPU profile has their names",
+        ),
+        _ => None,
+    }
 }
 
 /// The list of profiles

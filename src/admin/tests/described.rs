@@ -159,13 +159,16 @@ fn needs_more(promise: &str) -> bool {
     let (path, status) = (words.next().unwrap(), words.next().unwrap());
     let of_the_database = path.starts_with("/api/")
         && path != EVENTS
-        && matches!(status, "200" | "201" | "202" | "304" | "408" | "409" | "412" | "500");
+        && matches!(status, "200" | "201" | "202" | "304" | "409" | "412" | "500");
     let of_the_heap = OF_THE_HEAP.iter().any(|start| path.starts_with(start))
         && matches!(status, "200" | "409" | "412" | "500");
     // An attempt that is silent (src/executor/callback/tests.rs).
     let of_an_attempt = path.starts_with("/api/v1/callbacks/") && status == "503";
     let of_a_trace = path.ends_with("/trace") && matches!(status, "200" | "409");
+    // Whoever takes their time is in tests/it/api/abused.rs and batch.rs.
+    let of_the_slow = status == "408";
     of_the_database
+        || of_the_slow
         || of_the_heap
         || of_a_trace
         || of_an_attempt

@@ -19,7 +19,33 @@ pub(crate) fn faults(document: &Value, schema: &Value, value: &Value) -> Vec<Str
     found
 }
 
+/// The members that a schema or a part of it describes; nothing where it describes none.
+fn described<'d>(document: &'d Value, schema: &'d Value) -> Vec<&'d str> {
+    let own = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| &**name);
+    let parts = schema["allOf"].as_array().into_iter().flatten();
+    own.chain(parts.flat_map(|part| described(document, resolved(document, part)))).collect()
+}
+
 fn look(document: &Value, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+    let known = described(document, resolved(document, schema));
+    for (name, _) in value.as_object().into_iter().flatten() {
+        let is_any =
+            resolved(document, schema).get("additionalProperties").is_some_and(Value::is_object);
+        if !(is_any || known.is_empty() || known.contains(&&**name)) {
+            found.push(format!("{place}.{name} isn't described"));
+        }
+    }
+    look_at_parts(document, schema, value, place, found);
+}
+
+/// Of what a schema describes, whether it is so: a part of a schema needn't describe all.
+fn look_at_parts(
+    document: &Value,
+    schema: &Value,
+    value: &Value,
+    place: &str,
+    found: &mut Vec<String>,
+) {
     let schema = resolved(document, schema);
     if let Some(any) = schema["oneOf"].as_array() {
         if !any.iter().any(|one| faults(document, one, value).is_empty()) {
@@ -33,7 +59,7 @@ fn look(document: &Value, schema: &Value, value: &Value, place: &str, found: &mu
         return;
     }
     for part in schema["allOf"].as_array().into_iter().flatten() {
-        look(document, part, value, place, found);
+        look_at_parts(document, part, value, place, found);
     }
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if value.get(name).is_none() {
@@ -43,14 +69,12 @@ fn look(document: &Value, schema: &Value, value: &Value, place: &str, found: &mu
     for (at, item) in value.as_array().into_iter().flatten().enumerate() {
         look(document, &schema["items"], item, &format!("{place}[{at}]"), found);
     }
-    let is_open = schema.get("properties").is_none() || schema.get("allOf").is_some();
     for (name, member) in value.as_object().into_iter().flatten() {
         let place = format!("{place}.{name}");
         match (schema["properties"].get(name), &schema["additionalProperties"]) {
             (Some(known), _) => look(document, known, member, &place, found),
             (None, any @ Value::Object(_)) => look(document, any, member, &place, found),
-            (None, Value::Null) if is_open => {}
-            (None, _) => found.push(format!("{place} isn't described")),
+            (None, _) => {}
         }
     }
 }

@@ -28,7 +28,7 @@ const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
 const TOKEN_FILE_MAX_BYTES: u64 = 1024;
 
 pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> anyhow::Result<()> {
-    let wanted = command.wanted();
+    let wanted = command.wanted(context.output.for_programs());
     if wanted.open && matches!(wanted.place, Place::Stdout) {
         return Err(Usage("--open opens a file, and standard output is none".into()).into());
     }

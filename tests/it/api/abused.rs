@@ -102,7 +102,7 @@ fn a_body_that_dribbles_is_cut_and_changes_nothing() {
         };
         let answer = String::from_utf8_lossy(&answer[..length]);
         assert!(
-            answer.starts_with("HTTP/1.1 400 ") && answer.contains("didn't come in time"),
+            answer.starts_with("HTTP/1.1 408 ") && answer.contains("body-too-slow"),
             "{answer}"
         );
         let state = "SELECT state FROM legwork.jobs WHERE id = 1";
