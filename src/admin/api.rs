@@ -114,6 +114,18 @@ pub(super) const OF_JOBS_TO_BE: &[Problem] = &[
     Problem::DatabaseRefused,
 ];
 
+/// The same where a schedule's job is enqueued.
+pub(super) const OF_A_RUN: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::InvalidBody,
+    Problem::NotJson,
+    Problem::NoSuchSchedule,
+    Problem::WrongState,
+    Problem::DatabaseUnavailable,
+    Problem::DatabaseRefused,
+];
+
 /// The same where a queue is. None has to be known: a pause may come before the first job.
 pub(super) const OF_A_SWITCH: &[Problem] = &[
     Problem::UnknownParameter,

@@ -92,7 +92,7 @@ fn schemas(routes: &[Route]) -> BTreeMap<String, RefOr<Schema>> {
 fn described(route: &Route) -> Value {
     let mut operation = json!(route.described);
     for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-        if ["queue", "kind"].iter().any(|name| parameter["name"] == *name) {
+        if ["queue", "kind", "name"].iter().any(|name| parameter["name"] == *name) {
             parameter["schema"]["pattern"] = NAME_PATTERN.into();
         }
     }

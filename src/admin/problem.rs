@@ -87,6 +87,8 @@ pub(super) enum Problem {
     NoSuchDaemon,
     /// There is no such operation.
     NoSuchOperation,
+    /// The daemon's file has no such schedule.
+    NoSuchSchedule,
     /// The database doesn't answer, or not in time.
     DatabaseUnavailable,
     /// The database understood and said no.
@@ -269,6 +271,11 @@ impl Problem {
                 StatusCode::NOT_FOUND,
                 "no-such-operation",
                 "there is no such operation; they are kept for 90 days after their end".into(),
+            ),
+            Self::NoSuchSchedule => (
+                StatusCode::NOT_FOUND,
+                "no-such-schedule",
+                "the file of the daemon that answers has no such [[schedule]]".into(),
             ),
             Self::DatabaseUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -194,6 +194,7 @@ fn table() -> Vec<Route> {
         Route::changing(Operator, routes!(api::decisions::override_queue), api::decisions::OF_A_DECISION),
         Route::changing(Operator, routes!(api::decisions::reset), api::decisions::OF_A_DECISION),
         Route::changing(Operator, routes!(api::decisions::drain), api::OF_A_SWITCH),
+        Route::changing(Operator, routes!(api::schedules::run), api::OF_A_RUN),
         Route::changing(Role::Admin, routes!(api::decisions::quiet), api::decisions::OF_A_WORD),
         Route::changing(Role::Admin, routes!(api::decisions::drain_daemon), api::decisions::OF_A_WORD),
         Route::changing(Role::Admin, routes!(api::decisions::shut_down), api::decisions::OF_A_WORD),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::{self, ScheduleSettings},
-    postgres::operations::{self, Limit, Ran, ScheduleList},
+    postgres::operations::{self, Connection, Limit, Ran, ScheduleList},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -91,7 +91,10 @@ async fn enqueue(
 ) -> anyhow::Result<()> {
     let asker = Context::asker("schedule run", reason);
     let mut session = context.connect(Limit::Statement).await?;
-    let ran = session.within(async |c| operations::run_schedule(c, schedule, &asker).await).await?;
+    let metadata = operations::metadata_of(schedule);
+    let run =
+        async |c: &mut Connection| operations::run_schedule(c, schedule, &metadata, &asker).await;
+    let ran = session.within(run).await?;
     let name = &schedule.name;
     match ran {
         Ran::Enqueued(job) => {

@@ -53,7 +53,7 @@ pub use queues::{
     list_queues, pause_queue, resume_queue, show_queue,
 };
 pub use schedules::{
-    Ran, ScheduleList, ScheduleState, list_schedules, look_at_schedules, run_schedule,
+    Ran, ScheduleList, ScheduleState, list_schedules, look_at_schedules, metadata_of, run_schedule,
 };
 pub use session::{Connection, Frame, Limit, open};
 pub use sessions::{IDLE_MAX, SESSIONS_MAX, Sessions};

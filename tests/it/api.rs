@@ -14,6 +14,7 @@ mod fuzzed;
 mod once;
 mod pages;
 mod roles;
+mod scheduled;
 mod sessions;
 mod shown;
 mod spans;

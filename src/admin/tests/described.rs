@@ -81,6 +81,7 @@ fn plain_head(is_read: bool, path: &str) -> &'static [(&'static str, &'static st
 /// A path with something in the place of its parameters.
 pub(super) fn at(path: &str) -> String {
     let path = path.replace("{id}", "4711").replace("{queue}", "default");
+    let path = path.replace("{name}", "nightly");
     // One that is asked for as it stands takes up to thirty seconds.
     if LASTING.contains(&&*path) { path + "?seconds=0" } else { path }
 }

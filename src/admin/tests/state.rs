@@ -6,19 +6,37 @@ use super::super::{
     *,
 };
 use crate::{
-    config::{self, AdminTokens},
+    config::{self, AdminTokens, ScheduleSettings},
+    job::{KindName, QueueName, ScheduleName},
     postgres::operations::Sessions,
+    schedule::{CatchUp, Overlap, Rule},
     supervise::Supervisor,
     telemetry::{health::Health, metrics::Metrics},
 };
 use std::{sync::Arc, time::Duration};
 
-/// Without a database, a file and anybody who runs.
+/// One that the document's example names.
+fn nightly() -> ScheduleSettings {
+    ScheduleSettings {
+        name: ScheduleName::new("nightly").unwrap(),
+        rule: Rule::parse("0 3 * * *", "UTC").unwrap(),
+        kind: KindName::new("report").unwrap(),
+        queue: QueueName::default(),
+        payload: "{}".into(),
+        priority: 0,
+        catch_up: CatchUp::Last,
+        overlap: Overlap::Skip,
+        jitter: Duration::ZERO,
+    }
+}
+
+/// Without a database and anybody who runs, and of a file with a schedule and nothing else.
 pub(super) fn state() -> AdminState {
     let metrics = Metrics::new(&config::Metrics { max_kinds: 200 });
     let (health, hosts) = (Health::new(Duration::from_mins(1)), Hosts::default());
     // No database: what asks one is told so.
     let database = config::Database { url: None, ..config::Settings::default().database };
+    let configured = Configured { schedules: vec![nightly()], ..Configured::default() };
     // Streams end at once.
     metrics.feed.close();
     AdminState {
@@ -27,7 +45,7 @@ pub(super) fn state() -> AdminState {
         hosts,
         access: knowing(AdminTokens::default()),
         sessions: Arc::new(Sessions::new(database, Duration::ZERO)),
-        configured: tokio::sync::watch::Sender::new(Configured::default()).subscribe(),
+        configured: tokio::sync::watch::Sender::new(configured).subscribe(),
         bulk: Arc::default(),
         supervisor: Supervisor::default(),
         attempts: Arc::default(),

@@ -102,17 +102,22 @@ pub async fn look_at_schedules(
     Ok(Looked::of(rows))
 }
 
-/// Enqueues a schedule's job now, by its overlap rule. Its own instants come as if nothing had been.
+/// What the row of a schedule's job says of where it comes from; who enqueues it may add a trace.
+pub fn metadata_of(schedule: &ScheduleSettings) -> String {
+    serde_json::json!({ "schedule": schedule.name.as_str() }).to_string()
+}
+
+/// Enqueues a schedule's job now with this metadata, by its overlap rule. Its own instants come as if nothing had been.
 pub async fn run_schedule(
     connection: &mut Connection,
     schedule: &ScheduleSettings,
+    metadata: &str,
     asker: &Asker,
 ) -> Result<Ran, OperationError> {
     let failed = OperationError::RunSchedule;
     let known = sqlx::query(include_str!("../sql/schedule_known.sql")).persistent(false);
     let known = known.bind(schedule.name.as_str());
     traced("INSERT legwork.schedule", known.execute(&mut *connection)).await.map_err(failed)?;
-    let metadata = serde_json::json!({ "schedule": schedule.name.as_str() }).to_string();
     for _ in 0..TRIES {
         let looked = look_at_schedules(connection, &[schedule.name.to_string()]).await?;
         let last_job = looked.rows.first().and_then(|row| row.last_job);
@@ -124,7 +129,7 @@ pub async fn run_schedule(
             .bind(schedule.payload.as_str())
             .bind(schedule.queue.as_str())
             .bind(schedule.priority)
-            .bind(metadata.as_str())
+            .bind(metadata)
             .bind(last_job)
             .bind(asker.actor.as_deref())
             .bind(asker.reason.as_deref())

@@ -18,6 +18,9 @@ const CALLER: &str = "00f067aa0ba902b7";
 /// What is done as soon as it is claimed.
 const NOOP: &str = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
 
+/// Enqueues nothing by itself, and what nobody serves when it is asked to.
+const YEARLY: &str = "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'waits'\n";
+
 /// Asks as a program does whose own span is sampled.
 async fn traced(at: SocketAddr, method: &str, path: &str, host: &str) -> Answer {
     let rest = if method == "POST" { body_of("application/json", "{}") } else { "\r\n".to_owned() };
@@ -51,7 +54,7 @@ async fn enqueues(at: SocketAddr, body: &str) -> Answer {
 async fn daemon(url: &str, collector: &Collector) -> Daemon {
     let tracing =
         format!("[tracing]\notlp_endpoint = '{}'\nsample_ratio = 0\n", collector.endpoint());
-    let kinds = [super::SLEEP, NOOP].map(str::to_owned);
+    let kinds = [super::SLEEP, NOOP, YEARLY].map(str::to_owned);
     let daemon = Daemon::start(&(tracing + &Configuration::of(url, &kinds).text())).await;
     support::eventually("the daemon is ready", async || daemon.get("/health/ready").await.0 == 200)
         .await;
@@ -195,6 +198,28 @@ fn a_job_that_is_enqueued_stands_below_its_sending_and_that_below_the_request() 
         let attempts = below(&spans, first);
         let spans_below: Vec<_> = attempts.iter().map(|span| span.name.as_str()).collect();
         assert_eq!(spans_below, ["process default"]);
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_schedule_s_job_that_is_asked_for_stands_below_its_sending_and_a_refused_one_has_none() {
+    support::run(async |db| {
+        let collector = Collector::new().await;
+        let daemon = daemon(&db.url(), &collector).await;
+        let (at, pool) = (daemon.admin().await, db.pool().await);
+        for status in [201, 409] {
+            let asked = traced(at, "POST", "/api/v1/schedules/yearly/run", "localhost").await;
+            assert_eq!(asked.status, status, "{}", asked.body);
+        }
+        let named = "SELECT metadata->>'traceparent' FROM legwork.jobs";
+        let named: String = sqlx::query_scalar(named).fetch_one(&pool).await.expect("a row");
+        let (spans, _daemon) = spans_of(daemon, &collector).await;
+        let (requests, sent) = sent_by(&spans, "POST /api/v1/schedules/{name}/run");
+        assert_eq!(requests.len(), 2);
+        let [sent] = sent.as_slice() else { panic!("one is enqueued: {sent:?}") };
+        assert_eq!((&*sent.name, &*attribute(sent, "messaging.message.id")), ("send default", "1"));
+        assert_eq!(named, format!("00-{TRACE}-{}-01", hex(&sent.span_id)));
         pool.close().await;
     });
 }

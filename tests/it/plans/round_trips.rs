@@ -11,19 +11,20 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use legwork::claimer::{ClaimRequest, ClaimSource, LEVELS, Look, Probe};
 use legwork::completer::{Batch, OutcomeSink, Settled};
-use legwork::config::{Database, DatabaseUrl, Retentions, Settings};
+use legwork::config::{Database, DatabaseUrl, Retentions, ScheduleSettings, Settings};
 use legwork::heartbeat::LeaseKeeper;
 use legwork::job::{
-    Cause, ClaimedJob, FailedAttempt, JobError, JobId, QueueName, Retention, Verdict,
+    Cause, ClaimedJob, FailedAttempt, JobError, JobId, QueueName, Retention, ScheduleName, Verdict,
 };
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
 use legwork::postgres::operations::{
-    self, Action, Asker, Bulk, Extent, JobFilter, NOTES_MAX, NoteFilter, PAGE_MAX,
+    self, Action, Asker, Bulk, Extent, JobFilter, NOTES_MAX, NoteFilter, PAGE_MAX, Ran,
 };
 use legwork::postgres::{
     Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, RunTime,
     Upkeep,
 };
+use legwork::schedule::{CatchUp, Overlap, Rule};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::cli;
@@ -201,6 +202,26 @@ const NOTED: &str = "TRUNCATE legwork.audit;
 const QUEUES: &str =
     "INSERT INTO legwork.job (kind, queue) SELECT 'noop', 'q' || i FROM generate_series(1, $n) i";
 
+/// All of them its own, and the newest the one before.
+const BUSY_SCHEDULE: &str = "INSERT INTO legwork.job (kind, metadata)
+    SELECT 'noop', '{\"schedule\": \"nightly\"}' FROM generate_series(1, $n);
+    DELETE FROM legwork.schedule;
+    INSERT INTO legwork.schedule (name, rule, done_until, last_job) VALUES ('nightly', '', now(), $n)";
+
+fn nightly() -> ScheduleSettings {
+    ScheduleSettings {
+        name: ScheduleName::new("nightly").expect("a name"),
+        rule: Rule::parse("0 3 * * *", "UTC").expect("a rule"),
+        kind: name("noop"),
+        queue: default_queue(),
+        payload: "{}".into(),
+        priority: 0,
+        catch_up: CatchUp::Last,
+        overlap: Overlap::Allow,
+        jitter: Duration::ZERO,
+    }
+}
+
 fn page(n: usize) -> usize {
     (10 * n).min(PAGE_MAX as usize)
 }
@@ -307,6 +328,14 @@ const PEOPLE: &[Operation] = &[
         run: |r, n| counted!(r, operations::discard_jobs(&mut r.operator, &ids(n), &Asker::default()).await.given().len()) },
     Operation { name: "snooze", arrange: IN_LINE, round_trips: 2, rows: ALL,
         run: |r, n| counted!(r, operations::snooze_jobs(&mut r.operator, &ids(n), Duration::from_mins(1), &Asker::default()).await.given().len()) },
+    // That it is known, how far it is, and the job.
+    Operation { name: "run a schedule", arrange: BUSY_SCHEDULE, round_trips: 6, rows: ONE,
+        run: |r, _| counted!(r, {
+            let (schedule, by) = (nightly(), Asker::default());
+            let metadata = operations::metadata_of(&schedule);
+            let ran = operations::run_schedule(&mut r.operator, &schedule, &metadata, &by).await.given();
+            usize::from(matches!(ran, Ran::Enqueued(_)))
+        }) },
     Operation { name: "list notes", arrange: NOTED, round_trips: 2, rows: ALL,
         run: |r, _| counted!(r, {
             let filter = NoteFilter::default();

@@ -2,7 +2,7 @@
 
 use legwork::config::{Database, ScheduleSettings};
 use legwork::job::{KindName, QueueName, ScheduleName};
-use legwork::postgres::operations::{self, Limit, Ran};
+use legwork::postgres::operations::{self, Asker, Limit, Ran};
 use legwork::postgres::{Step, Stepped, Upkeep};
 use legwork::schedule::{CatchUp, Moment, Overlap, Rule};
 use rstest::rstest;
@@ -128,8 +128,8 @@ fn a_job_by_hand_and_an_instant_at_once_overlap_no_more_than_two_instants_do(
             };
             let by_hand = async {
                 second(!hand_first).await;
-                operations::run_schedule(&mut by_hand, &schedule, &operations::Asker::default())
-                    .await
+                let (metadata, by) = (operations::metadata_of(&schedule), Asker::default());
+                operations::run_schedule(&mut by_hand, &schedule, &metadata, &by).await
             };
             let stepped = async {
                 second(hand_first).await;
