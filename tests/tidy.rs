@@ -26,6 +26,8 @@ mod layers;
 mod logged;
 #[path = "tidy/packaging.rs"]
 mod packaging;
+#[path = "tidy/problems.rs"]
+mod problems;
 #[path = "tidy/reference.rs"]
 mod reference;
 #[path = "tidy/scan.rs"]

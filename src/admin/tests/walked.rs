@@ -200,22 +200,11 @@ fn every_route_has_an_entry_with_problems_security_role_and_example() {
 }
 
 #[test]
-fn every_operation_of_the_api_and_every_problem_stands_in_its_page() {
+fn every_operation_of_the_api_stands_in_its_page() {
     let page = include_str!("../../../docs/api.md");
-    let document = openapi::document(routes::routes());
     for route in routes::routes().iter().filter(|route| route.path.starts_with("/api/")) {
         let named = format!("| `{} {}`", route.method, route.path);
         assert!(page.contains(&named), "docs/api.md lacks {named}");
-        let responses =
-            &document["paths"][&route.path][route.method.as_str().to_lowercase()]["responses"];
-        for response in responses.as_object().unwrap().values() {
-            let types =
-                &response["content"]["application/problem+json"]["schema"]["properties"]["type"];
-            for kind in types["enum"].as_array().into_iter().flatten() {
-                let name = kind.as_str().unwrap().trim_start_matches("urn:legwork:problem:");
-                assert!(page.contains(&format!("`{name}`")), "docs/api.md lacks {name}");
-            }
-        }
     }
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
     let is_row = |line: &&str| methods.iter().any(|of| line.starts_with(&format!("| `{of} /api/")));

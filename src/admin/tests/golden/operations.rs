@@ -1,0 +1,99 @@
+//! What breaks of operations: paths, methods, parameters, bodies, statuses, headers.
+
+use super::{Comparison, Pair, Side, Value, members, resolved};
+
+impl<'d> Comparison<'d> {
+    pub(super) fn paths(&mut self) {
+        let (old, new) = (self.old, self.new);
+        for (path, operations) in members(&old["paths"]) {
+            if new["paths"].get(path).is_none() {
+                self.say(format!("{path} is gone"));
+                continue;
+            }
+            for (method, was) in members(operations) {
+                let place = format!("{method} {path}");
+                match new["paths"][path].get(method) {
+                    Some(is) => self.operation(&place, (was, is)),
+                    None => self.say(format!("{place} is gone")),
+                }
+            }
+        }
+    }
+
+    fn operation(&mut self, place: &str, (was, is): Pair<'d>) {
+        for name in ["operationId", "security"] {
+            if was[name] != is[name] {
+                self.say(format!("{place}: {name} was {}, is {}", was[name], is[name]));
+            }
+        }
+        self.parameters(place, (was, is));
+        self.body(place, (&was["requestBody"], &is["requestBody"]));
+        for (status, was) in members(&was["responses"]) {
+            match is["responses"].get(status) {
+                Some(is) => {
+                    let place = format!("{place} {status}");
+                    self.headers(&place, (was, is));
+                    self.contents(&place, (was, is), Side::Answered);
+                }
+                None => self.say(format!("{place}: {status} is gone")),
+            }
+        }
+    }
+
+    fn parameters(&mut self, place: &str, (was, is): Pair<'d>) {
+        let (was, is) = (parameters_of(self.old, was), parameters_of(self.new, is));
+        for (name, was) in &was {
+            match is.iter().find(|(other, _)| other == name) {
+                Some((_, is)) => {
+                    let place = format!("{place} ?{name}");
+                    self.schema(&place, (&was["schema"], &is["schema"]), Side::Asked);
+                }
+                None => self.say(format!("{place}: parameter {name} is gone")),
+            }
+        }
+        for (name, is) in is.iter().filter(|(_, is)| is["required"] == true) {
+            let was = was.iter().find(|(other, _)| other == name);
+            if was.is_none_or(|(_, was)| was["required"] != true) && is["in"] != "path" {
+                self.say(format!("{place}: parameter {name} is required now"));
+            }
+        }
+    }
+
+    fn body(&mut self, place: &str, (was, is): Pair<'d>) {
+        if was["required"] != true && is["required"] == true {
+            self.say(format!("{place}: a body is required now"));
+        }
+        self.contents(&format!("{place} body"), (was, is), Side::Asked);
+    }
+
+    fn contents(&mut self, place: &str, (was, is): Pair<'d>, side: Side) {
+        for (kind, was) in members(&was["content"]) {
+            let place = format!("{place} {kind}");
+            match is["content"].get(kind) {
+                Some(is) => self.schema(&place, (&was["schema"], &is["schema"]), side),
+                None => self.say(format!("{place} is gone")),
+            }
+        }
+    }
+
+    fn headers(&mut self, place: &str, (was, is): Pair<'d>) {
+        for (name, was) in members(&was["headers"]) {
+            let place = format!("{place} {name}");
+            let Some(is) = is["headers"].get(name) else {
+                self.say(format!("{place} is gone"));
+                continue;
+            };
+            let (was, is) = (resolved(self.old, was), resolved(self.new, is));
+            if was["required"] == true && is["required"] != true {
+                self.say(format!("{place} may be absent now"));
+            }
+            self.schema(&place, (&was["schema"], &is["schema"]), Side::Answered);
+        }
+    }
+}
+
+fn parameters_of<'d>(document: &'d Value, operation: &'d Value) -> Vec<(&'d str, &'d Value)> {
+    let all = operation["parameters"].as_array().into_iter().flatten();
+    let all = all.map(|parameter| resolved(document, parameter));
+    all.map(|parameter| (parameter["name"].as_str().unwrap(), parameter)).collect()
+}
