@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use super::{Answer, send};
 use crate::process::Configuration;
@@ -20,6 +21,22 @@ async fn as_role(daemon: &Daemon, token: &str, method: &str, path: &str) -> Answ
     send(daemon.admin().await, &head).await
 }
 
+/// A daemon with a schedule and with tokens of two roles, whose files are there.
+async fn guarded(url: &str, tokens: &Path) -> Daemon {
+    let mut keys = String::new();
+    for (key, token) in [("operator_token_file", OPERATOR), ("viewer_token_file", VIEWER)] {
+        let file = tokens.join(key);
+        fs::write(&file, token).expect("it can be written");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("the file is ours");
+        writeln!(keys, "{key} = {file:?}").expect("a String grows");
+    }
+    let schedule = "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'waits'\n";
+    let text = Configuration::of(url, &[schedule.to_owned()]).text();
+    let daemon = Daemon::start(&text.replace("[admin]\n", &format!("[admin]\n{keys}"))).await;
+    daemon.logged("daemon.started").await;
+    daemon
+}
+
 #[test]
 fn a_viewer_sees_no_payload_and_changes_nothing() {
     support::run(async |db| {
@@ -30,17 +47,7 @@ fn a_viewer_sees_no_payload_and_changes_nothing() {
         )
         .await;
         let tokens = tempfile::tempdir().expect("a directory can be made");
-        let mut keys = String::new();
-        for (key, token) in [("operator_token_file", OPERATOR), ("viewer_token_file", VIEWER)] {
-            let file = tokens.path().join(key);
-            fs::write(&file, token).expect("it can be written");
-            fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("the file is ours");
-            writeln!(keys, "{key} = {file:?}").expect("a String grows");
-        }
-        let schedule = "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'waits'\n";
-        let text = Configuration::of(&db.url(), &[schedule.to_owned()]).text();
-        let daemon = Daemon::start(&text.replace("[admin]\n", &format!("[admin]\n{keys}"))).await;
-        daemon.logged("daemon.started").await;
+        let daemon = guarded(&db.url(), tokens.path()).await;
 
         let shown = as_role(&daemon, OPERATOR, "GET", "/api/v1/jobs/1").await;
         assert_eq!(shown.json()["payload"]["secret"], 1);
