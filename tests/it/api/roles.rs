@@ -28,7 +28,7 @@ async fn guarded(url: &str, tokens: &Path) -> Daemon {
         let file = tokens.join(key);
         fs::write(&file, token).expect("it can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("the file is ours");
-        writeln!(keys, "{key} = {file:?}").expect("a String grows");
+        writeln!(keys, "{key} = \"{}\"", file.display()).expect("a String grows");
     }
     let schedule = "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'waits'\n";
     let text = Configuration::of(url, &[schedule.to_owned()]).text();
