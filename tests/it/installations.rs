@@ -308,7 +308,7 @@ fn with_separate_roles_a_function_runs_as_its_own_once_the_daemon_may_take_it_on
         let kind = "[[kind]]\nname = 'work'\nhandler = 'sql'\nfunction = 'app.work'\nrole = 'app_jobs'\n\
             backoff.base = '50ms'\nbackoff.max = '50ms'\n";
         let file = configuration(cluster, "legwork_daemon") + kind;
-        let daemon = Daemon::start(&file).await;
+        let mut daemon = Daemon::start(&file).await;
         let told = daemon.logged("function.failed").await;
         let said = told["error.message"].as_str().unwrap_or_default();
         assert_eq!(said, "42501: permission denied to set role \"app_jobs\"");
@@ -340,6 +340,7 @@ fn with_separate_roles_a_function_runs_as_its_own_once_the_daemon_may_take_it_on
         .await;
         assert_eq!(rows(&mut root, "SELECT who FROM app.effect").await, ["app_jobs"]);
         end(root).await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
     });
 }

@@ -7,13 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::cli::{command, finished};
-use crate::process::{Configuration, reload::reload};
+use crate::process::{Configuration, SLACK, reload::reload};
 use crate::support::{self, Daemon, PATIENCE};
 
 const ADMIN: &str = "tell_tale-admin-0123456789abcdef0123456789";
@@ -106,8 +107,9 @@ async fn with(at: SocketAddr, path: &str, token: &str) -> u16 {
     bearer
 }
 
-async fn ended(daemon: Daemon) {
-    daemon.stop().await;
+async fn ended(mut daemon: Daemon) {
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::process::{Configuration, Notebook, SLACK, becomes};
 use crate::statements;
 use crate::support::{
-    self, Daemon, PATIENCE,
+    self, Daemon,
     collector::{Collector, attribute, hex, value},
     receiver::{Receiver, answer},
 };
@@ -137,7 +137,7 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
                 .await;
         }
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
 
         let spans = collector.spans();
         let mut names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
@@ -246,7 +246,7 @@ fn a_retry_begins_a_trace_that_links_to_the_producers_and_fails_as_the_first_did
         let kinds = [notebook.kind("fails", "exit 1", "max_attempts = 2\nbackoff.base = '10ms'")];
         let url = db.url();
         let text = Configuration::of(&url, &kinds).text();
-        let daemon =
+        let mut daemon =
             Daemon::start(&format!("{}{text}", to(&collector, "sample_ratio = 1.0\n"))).await;
         let metadata = format!("{{\"traceparent\": \"00-{TRACE}-{PRODUCER}-01\"}}");
         let insert =
@@ -295,7 +295,8 @@ fn a_retry_begins_a_trace_that_links_to_the_producers_and_fails_as_the_first_did
         for span in &spans {
             assert_eq!(attribute(span, "error.type"), "failed");
         }
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -310,7 +311,7 @@ fn parent_max_delay_and_sample_ratio_decide_whose_child_a_span_is_and_whether_it
         pool.execute(sqlx::raw_sql(FUNCTION)).await.expect("the function can be made");
         let tracing = to(&collector, "sample_ratio = 0\nparent_max_delay = '0s'\n");
         let text = configuration(&db.url(), "http://127.0.0.1:9/", &notebook, &tracing);
-        let daemon = Daemon::start(&text).await;
+        let mut daemon = Daemon::start(&text).await;
         daemon.logged("daemon.started").await;
         sqlx::query("INSERT INTO legwork.job (kind) VALUES ('noop')")
             .execute(&pool)
@@ -320,7 +321,8 @@ fn parent_max_delay_and_sample_ratio_decide_whose_child_a_span_is_and_whether_it
         completed(&pool, 2).await;
         let told = notebook.says("00-").await;
         assert!(!told.contains(TRACE) && told.ends_with("-00"), "{told}");
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(collector.spans(), []);
         pool.close().await;
     });
@@ -336,11 +338,12 @@ fn a_schedules_job_stands_below_the_span_in_which_it_was_enqueued() {
         ];
         let tracing = to(&collector, "sample_ratio = 1.0\n");
         let text = tracing + &Configuration::of(&db.url(), &kinds).text();
-        let daemon = Daemon::start(&text).await;
+        let mut daemon = Daemon::start(&text).await;
         daemon.logged("schedule.fired").await;
         let attempted = async || !attempts(collector.spans()).is_empty();
         support::eventually("its job has run", attempted).await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         let spans = collector.spans();
         let attempt = &attempts(spans.clone())[0];
         let is_parent = |span: &&Span| span.span_id == attempt.parent_span_id;
@@ -386,7 +389,7 @@ fn without_an_endpoint_there_is_no_span_and_the_producers_trace_is_handed_on() {
         daemon.signal(Signal::SIGUSR1);
         daemon.logged("task.listed").await;
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         let exports =
             |line: &serde_json::Value| line["task"] == "exporter" || line["phase"] == "send spans";
         assert!(!daemon.events().iter().any(exports), "{}", daemon.printed());
@@ -443,7 +446,7 @@ fn a_collector_that_comes_back_is_said() {
         let endpoint =
             format!("[tracing]\notlp_endpoint = 'http://{address}'\nsample_ratio = 1.0\n");
         drop(port);
-        let daemon = Daemon::start(&format!("{endpoint}{text}")).await;
+        let mut daemon = Daemon::start(&format!("{endpoint}{text}")).await;
         let enqueue = async || {
             let insert = sqlx::query("INSERT INTO legwork.job (kind) VALUES ('noop')");
             insert.execute(&pool).await.expect("inserted");
@@ -459,7 +462,8 @@ fn a_collector_that_comes_back_is_said() {
         daemon.logged("spans.taken").await;
         support::eventually("its span has come", async || attempts(collector.spans()).len() == 1)
             .await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

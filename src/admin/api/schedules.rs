@@ -99,7 +99,7 @@ pub(in crate::admin) async fn run(
     }
 }
 
-/// That became of the sending.
+/// What became of the sending, for its span.
 fn end(sending: &Sending, ran: &Result<Ran, OperationError>) {
     match ran {
         Ok(Ran::Enqueued(job)) => sending.sent(*job),

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use std::fs;
 
 use super::{change, daemon, found, post};
-use crate::process::Configuration;
-use crate::support::{self, Daemon, PATIENCE};
+use crate::process::{Configuration, SLACK};
+use crate::support::{self, Daemon};
 
 #[test]
 fn another_filter_of_the_log_holds_for_its_time_and_ends_by_itself() {
@@ -152,7 +152,7 @@ fn a_daemon_that_is_told_to_drains_and_told_now_ends_at_once() {
             let answer = post(&daemon, "/api/v1/shutdown", mode).await;
             let named = if drains { "drain" } else { "now" };
             assert_eq!((answer.status, &answer.json()["mode"]), (200, &json!(named)));
-            daemon.exit(PATIENCE).await;
+            daemon.exit(SLACK * 3).await;
             let done = "SELECT count(*) FROM legwork.finished WHERE outcome = 'completed'";
             let done: i64 = sqlx::query_scalar(done).fetch_one(&pool).await.expect("a count");
             // Drained, it ran to its end; ended at once, it went back and has to run again.

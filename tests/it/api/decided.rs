@@ -7,7 +7,6 @@ use super::{change, daemon, found};
 use crate::cli::legwork;
 use crate::statements::{end, execute, rows, value};
 use crate::support;
-use crate::support::PATIENCE;
 
 const DECIDED: &str = "SELECT queue || ' ' || setting || ' ' || value || ' ' || coalesce(reason, '-') \
     || CASE WHEN until IS NULL THEN '' ELSE ' ends' END FROM legwork.override ORDER BY queue, setting";
@@ -149,7 +148,12 @@ fn another_daemon_is_told_by_whichever_is_asked_and_what_is_done_to_one_is_noted
         told.logged("signal.received").await;
         let answer = change(&asked, "POST", &format!("/api/v1/daemons/{id}/drain"), "{}").await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        assert_eq!(told.exit(PATIENCE).await.code(), Some(0), "{}", told.printed());
+        assert_eq!(
+            told.exit(crate::process::SLACK * 3).await.code(),
+            Some(0),
+            "{}",
+            told.printed()
+        );
         let answer = change(&asked, "POST", &path, "{}").await;
         assert_eq!(
             (answer.status, answer.problem()),

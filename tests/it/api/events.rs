@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{daemon, get, post};
-use crate::process::Configuration;
+use crate::process::{Configuration, SLACK};
 use crate::statements::{end, execute};
 use crate::support::{self, Daemon, PATIENCE, Proxy};
 
@@ -146,7 +146,7 @@ fn a_listener_hears_of_what_it_asked_for_alone() {
             }
             assert_eq!(listener.block().await, [""; 0], "nothing more until the end");
         }
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
     });
 }
 
@@ -268,7 +268,7 @@ fn a_stream_ends_with_the_daemon_after_the_last_events() {
         let rest = Listener(stream).rest().await;
         assert!(rest.contains("event: daemon.draining\n"), "{rest}");
         assert!(rest.ends_with("\r\n0\r\n\r\n"), "it was cut off: {rest:?}");
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
     });
 }
 

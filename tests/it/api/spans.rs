@@ -6,9 +6,9 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 
 use super::{Answer, described::with_examples, found, send};
-use crate::process::Configuration;
+use crate::process::{Configuration, SLACK};
 use crate::support::{
-    self, Daemon, PATIENCE,
+    self, Daemon,
     collector::{Collector, attribute, hex, value},
 };
 
@@ -64,7 +64,7 @@ async fn daemon(url: &str, collector: &Collector) -> Daemon {
 /// Ends the daemon, which sends what it has.
 async fn spans_of(mut daemon: Daemon, collector: &Collector) -> (Vec<Span>, Daemon) {
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
-    assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+    assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
     (collector.spans(), daemon)
 }
 

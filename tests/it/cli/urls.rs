@@ -1,8 +1,9 @@
 //! What a URL asks for has its effect, for commands and daemons.
 
 use super::{command, finished};
-use crate::process::Configuration;
+use crate::process::{Configuration, SLACK};
 use crate::support::{self, Daemon, TestDb};
+use nix::sys::signal::Signal;
 use sqlx::Connection as _;
 use std::process::Stdio;
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
@@ -30,7 +31,7 @@ fn sessions_are_known_by_their_role_and_by_the_name_in_the_url() {
     support::run(async |db| {
         let url = with(&db.url(), "application_name=billing%20eu");
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
         daemon.logged("daemon.started").await;
         let mut enqueue = command(&url, &["enqueue", "--file", "-"]);
         let mut enqueue = enqueue.stdin(Stdio::piped()).spawn().expect("it runs");
@@ -42,7 +43,8 @@ fn sessions_are_known_by_their_role_and_by_the_name_in_the_url() {
         is_known_as(&db, &names.each_ref().map(String::as_str)).await;
         drop(stdin);
         assert!(enqueue.wait().await.expect("it ends").success());
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }
 
@@ -92,13 +94,14 @@ fn a_url_that_asks_for_a_server_to_write_to_is_served_by_no_other() {
         }
         let url = with(&db.url(), "target_session_attrs=read-write");
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
         let lost = daemon.logged("database.lost").await;
         assert!(lost["error.message"].to_string().contains("is read-only"), "{lost}");
         let off = sqlx::raw_sql(sqlx::AssertSqlSafe(off));
         off.execute(&mut administrator).await.expect("it is set back");
         daemon.logged("daemon.started").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         administrator.close().await.expect("it closes");
     });
 }

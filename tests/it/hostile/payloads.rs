@@ -2,12 +2,13 @@
 
 use legwork::executor::{Context, HandlerError, TypedHandler};
 use legwork::job::{JobError, Outcome};
+use nix::sys::signal::Signal;
 use sqlx::PgPool;
 
 use crate::pipeline::{
     AT_ONCE, Runner, completed, daemon, deciding, history, insert, kind, name, settings,
 };
-use crate::process::{Configuration, Notebook, becomes};
+use crate::process::{Configuration, Notebook, SLACK, becomes};
 use crate::statements::{end, refused, session_as};
 use crate::support::{self, Daemon};
 
@@ -125,13 +126,14 @@ fn an_odd_payload_reaches_a_program_to_the_byte() {
         let notebook = Notebook::new();
         let kinds = [notebook.kind("keeps", "cat > kept-$LEGWORK_JOB_ID", "")];
         let jobs = insert_odd(&pool, "keeps").await;
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         for (id, text) in jobs {
             becomes(&pool, id, "completed").await;
             let kept = std::fs::read_to_string(notebook.path(&format!("kept-{id}"))).unwrap();
             assert!(kept == text, "{kept:.100} isn't {text:.100}");
         }
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -191,13 +193,14 @@ printf '{\"result\": \"\\\\u0000\"}\\n{\"result\": \"\\\\udfff\"}\\n' >&3";
             notebook.kind("returns", script, ""),
             notebook.kind("fails", failing, "max_attempts = 1"),
         ];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let returns = insert(&pool, "returns").await;
         let fails = insert(&pool, "fails").await;
         assert_eq!(history(&pool, returns).await.outcome, "completed");
         assert_eq!(history(&pool, fails).await.outcome, "discarded");
         assert_eq!(daemon.count("flush.row_refused"), 0, "{}", daemon.printed());
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

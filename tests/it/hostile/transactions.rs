@@ -2,13 +2,14 @@
 
 use legwork::embedded::Postgres;
 use legwork::postgres::migrate;
+use nix::sys::signal::Signal;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Connection, Executor};
 
 use crate::pipeline::{
     AT_ONCE, Runner, completed, daemon, deciding, drained, history, kind, name, settings, value,
 };
-use crate::process::{Configuration, becomes, enqueue};
+use crate::process::{Configuration, SLACK, becomes, enqueue};
 use crate::support::{self, Daemon, server};
 
 /// A server that allows two-phase commits, which Postgres by default doesn't.
@@ -35,7 +36,7 @@ fn a_job_of_a_prepared_transaction_runs_once_that_is_committed_and_never_if_roll
         }
         let kinds =
             ["noop", "never"].map(|n| format!("[[kind]]\nname = '{n}'\nhandler = 'noop'\n"));
-        let daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&url, &kinds).text()).await;
         let pool = PgPool::connect(&url).await.unwrap();
         let other = enqueue(&pool, "noop").await;
         becomes(&pool, other, "completed").await;
@@ -50,7 +51,8 @@ fn a_job_of_a_prepared_transaction_runs_once_that_is_committed_and_never_if_roll
         })
         .await;
         assert_eq!(value::<i64>(&pool, "SELECT count(*) FROM legwork.jobs").await, 2);
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         session.close().await.unwrap();
         pool.close().await;
         tokio::task::spawn_blocking(move || postgres.stop()).await.unwrap().unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use legwork::config::DatabaseUrl;
 use legwork::executor::Handler;
 use legwork::job::{JobError, Outcome};
+use nix::sys::signal::Signal;
 use rstest::rstest;
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use crate::pipeline::{
     AT_ONCE, Runner, completed, daemon, deciding, drained, handling, history, insert, kind, name,
     settings, value,
 };
-use crate::process::{Configuration, Notebook, becomes, count, enqueue, enqueue_many};
+use crate::process::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_many};
 use crate::support::{self, Daemon, TestDb};
 
 /// Jobs that end at one moment, and so in one flush.
@@ -239,7 +240,7 @@ fn a_daemon_with_a_held_row_is_ready_and_says_which_row_waits() {
             notebook.kind("patient", PATIENT, ""),
             "[[kind]]\nname = 'quick'\nhandler = 'noop'\n".to_owned(),
         ];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let held = enqueue(&pool, "patient").await;
         notebook.says("started").await;
         let locker = Locker::holds(&db, &format!("SELECT legwork.assert_lease({held}, 1)")).await;
@@ -259,7 +260,8 @@ fn a_daemon_with_a_held_row_is_ready_and_says_which_row_waits() {
             daemon.metric("legwork_flush_pending_rows", &[]).await < 0.1
         })
         .await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use super::{Locker, PATIENT};
 use crate::pipeline::{drained, value};
-use crate::process::{Configuration, Notebook, count, enqueue_many};
+use crate::process::{Configuration, Notebook, SLACK, count, enqueue_many};
 use crate::statements::{end, rows};
 use crate::support::{self, Daemon, PATIENCE};
 
@@ -72,7 +72,7 @@ fn a_table_that_somebody_locks_leaves_no_backend_behind(
         })
         .await;
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(PATIENCE + SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -87,7 +87,7 @@ fn a_daemon_that_cannot_look_at_its_schema_leaves_no_backend_behind_and_starts_o
             Configuration { statement_timeout: "300ms", ..Configuration::of(&url, &kinds) };
         let lock = "LOCK TABLE legwork.migration IN ACCESS EXCLUSIVE MODE";
         let locker = Locker::holds(&db, lock).await;
-        let daemon = Daemon::start(&configuration.text()).await;
+        let mut daemon = Daemon::start(&configuration.text()).await;
         let (mut most, mut seen) = (0, BTreeSet::new());
         support::eventually("it has looked several times", async || {
             let looks = "SELECT pid FROM pg_stat_activity
@@ -101,7 +101,8 @@ fn a_daemon_that_cannot_look_at_its_schema_leaves_no_backend_behind_and_starts_o
         assert!(most <= 2, "{most} backends at once, of {}", seen.len());
         locker.lets_go().await;
         daemon.logged("daemon.started").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

@@ -6,8 +6,8 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use crate::process::reload::reload;
-use crate::process::{Configuration, Notebook, becomes, enqueue};
-use crate::support::{self, Daemon, PATIENCE, TestDb};
+use crate::process::{Configuration, Notebook, SLACK, becomes, enqueue};
+use crate::support::{self, Daemon, TestDb};
 
 /// A heartbeat that no test waits for.
 const RARE: (Duration, Duration) = (Duration::from_mins(3), Duration::from_mins(1));
@@ -251,7 +251,7 @@ fn one_daemon_is_told_to_be_quiet_to_drain_and_to_end_at_once_and_the_other_work
         // Its job runs on for as long as it may; now it may not.
         assert_eq!(becomes(&pool, running, "running").await.attempt, 0);
         assert_eq!(ask(&pool, &tell("shutdown")).await, "true");
-        told.exit(PATIENCE).await;
+        told.exit(SLACK * 3).await;
         notebook.allow("go");
         becomes(&pool, running, "completed").await;
         let past = format!("legwork.tell_daemon({id}, 'drain')");

@@ -14,7 +14,7 @@ use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{Configuration, Notebook, becomes, ends, enqueue, shutdown::STUBBORN};
+use super::{Configuration, Notebook, SLACK, becomes, ends, enqueue, shutdown::STUBBORN};
 use crate::support::{self, Daemon, PATIENCE, Proxy};
 
 /// `grace` and `cancel_grace` of a daemon that is held to [`BOUND`].
@@ -142,7 +142,7 @@ fn a_claim_in_flight_is_given_back_even_where_there_is_no_grace_at_all() {
         daemon.signal(Signal::SIGTERM);
         daemon.logged("shutdown.phase").await;
         claim.lock.rollback().await.unwrap();
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK + SLACK).await.code(), Some(0), "{}", daemon.printed());
         let back = becomes(&pool, claim.id, "available").await;
         assert_eq!((back.attempt, back.rescues), (0, 0));
         pool.close().await;
@@ -167,7 +167,7 @@ fn a_claim_that_is_left_in_flight_is_told_of_and_ends_with_code_1() {
         let claim = InFlight::of(&pool, "long", AN_UPDATE).await;
 
         daemon.signal(Signal::SIGTERM);
-        let code = daemon.exit(PATIENCE).await.code();
+        let code = daemon.exit(SLACK + SLACK).await.code();
         claim.lock.rollback().await.unwrap();
         let state = becomes(&pool, claim.id, "running").await;
         assert_eq!((code, state.attempt), (Some(1), 0), "{}", daemon.printed());
@@ -254,6 +254,6 @@ fn systemd_is_told_how_much_longer_the_end_may_take() {
         // 20 s and 2 s of grace, 2 s and 1 s for the end.
         let bound = Duration::from_secs(25);
         assert!(left <= bound && left + SCHEDULING > bound, "{left:?}");
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{
     Configuration, HEARTBEAT, Notebook, SLACK, TTL, becomes, ends, enqueue, is_running, job,
 };
-use crate::support::{self, Daemon, PATIENCE};
+use crate::support::{self, Daemon};
 
 /// The first attempt waits until it is allowed to end; further ones end at once.
 const FIRST_WAITS: &str = "echo started $LEGWORK_ATTEMPT $$ >> notes
@@ -29,7 +29,7 @@ fn a_killed_daemons_job_is_rescued_in_bound_charged_once_and_its_program_died_wi
         first.signal(Signal::SIGKILL);
         let killed = Instant::now();
         ends(&child).await;
-        first.exit(PATIENCE).await;
+        first.exit(SLACK).await;
         notebook.says("started 2 ").await;
         // The lease, the margin of a sixth, one scan that comes a tenth late.
         let bound = TTL + TTL / 6 + HEARTBEAT + HEARTBEAT / 10;
@@ -61,7 +61,7 @@ fn a_job_that_was_rescued_too_often_is_discarded_and_does_not_run_again() {
         let id = enqueue(&pool, "work").await;
         notebook.says("started 1 ").await;
         first.signal(Signal::SIGKILL);
-        first.exit(PATIENCE).await;
+        first.exit(SLACK).await;
 
         let second = Daemon::start(&configuration).await;
         let discarded = becomes(&pool, id, "discarded").await;
@@ -105,7 +105,7 @@ fn a_daemon_that_stood_still_beyond_its_lease_is_late_and_works_on() {
         assert!(completed.await.abs() < f64::EPSILON, "a late result isn't a completion");
 
         second.signal(Signal::SIGTERM);
-        assert_eq!(second.exit(PATIENCE).await.code(), Some(0));
+        assert_eq!(second.exit(SLACK).await.code(), Some(0));
         let next = enqueue(&pool, "work").await;
         becomes(&pool, next, "completed").await;
         assert!(is_running(first.pid()), "it never restarted");

@@ -5,8 +5,8 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use sqlx::PgPool;
 
-use super::{Configuration, Notebook, becomes, enqueue};
-use crate::support::{self, Daemon, PATIENCE};
+use super::{Configuration, Notebook, SLACK, becomes, enqueue};
+use crate::support::{self, Daemon};
 
 /// Leaves a process in the program's group; one in a session of its own; one that was handed over by a
 /// parent that has ended, with nothing in its environment; and one that hears no signal and goes on
@@ -49,11 +49,11 @@ async fn bring_about(
         End::Overdue => {}
         End::Drained => {
             daemon.signal(Signal::SIGTERM);
-            assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+            assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         }
         End::DaemonKilled => {
             daemon.signal(Signal::SIGKILL);
-            daemon.exit(PATIENCE).await;
+            daemon.exit(SLACK).await;
         }
     }
 }
@@ -119,7 +119,7 @@ fn what_programs_leave_behind_does_not_become_a_zombie_of_the_daemon() {
         support::eventually("the daemon has no child left", async || daemon.holds().children == 0)
             .await;
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0));
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
         pool.close().await;
     });
 }

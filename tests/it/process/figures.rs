@@ -6,8 +6,8 @@ use tokio::net::UnixDatagram;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Configuration, Notebook, becomes, count, enqueue, enqueue_many};
-use crate::support::{self, Daemon, PATIENCE};
+use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_many};
+use crate::support::{self, Daemon};
 
 const WAIT: &str = "legwork_job_queue_wait_seconds";
 
@@ -194,13 +194,14 @@ fn a_service_manager_hears_again_and_again_that_a_daemon_waits_for_its_database(
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("postgres://u@{}/d?sslmode=disable", nobody.local_addr().unwrap());
         drop(nobody);
-        let (manager, daemon) = managed(&Configuration::of(&url, &[]).text()).await;
+        let (manager, mut daemon) = managed(&Configuration::of(&url, &[]).text()).await;
 
         // Of 1 s for the connection and 2 s for the answer the longer, and twice the longest pause.
         for _ in 0..3 {
             hears(&manager, "EXTEND_TIMEOUT_USEC=14000000").await;
         }
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }
 
@@ -212,10 +213,11 @@ fn a_service_manager_hears_it_before_the_first_try_is_over() {
         let url = format!("postgres://u@{}/d?sslmode=disable", silent.local_addr().unwrap());
         let configuration = Configuration::of(&url, &[]).text();
         let long = configuration.replace("connect_timeout = '1s'", "connect_timeout = '10m'");
-        let (manager, daemon) = managed(&long).await;
+        let (manager, mut daemon) = managed(&long).await;
 
         hears(&manager, "EXTEND_TIMEOUT_USEC=1210000000").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }
 
@@ -231,6 +233,6 @@ fn a_service_manager_hears_that_the_daemon_lives_until_it_stops() {
         }
         daemon.signal(Signal::SIGTERM);
         hears(&manager, "STOPPING=1").await;
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }

@@ -6,8 +6,8 @@ use nix::unistd::Pid;
 use rstest::rstest;
 use tokio::process::Command;
 
-use super::{Configuration, Notebook, becomes, enqueue};
-use crate::support::{self, Daemon, PATIENCE};
+use super::{Configuration, Notebook, SLACK, becomes, enqueue};
+use crate::support::{self, Daemon};
 
 /// A program that leaves others behind in sessions of their own and kills its guard, which would have
 /// ended them. They outlive both, and somebody has to wait for them.
@@ -87,7 +87,7 @@ fn process_1_leaves_no_zombie_passes_signals_on_and_ends_as_the_daemon_did(
 
         // KILL can't be passed on: that one is for the daemon itself.
         kill(if code == Some(0) { first } else { daemon }, signal).unwrap();
-        assert_eq!(unshare.exit(PATIENCE).await.code(), code, "{}", unshare.printed());
+        assert_eq!(unshare.exit(SLACK).await.code(), code, "{}", unshare.printed());
         pool.close().await;
     });
 }

@@ -12,9 +12,10 @@ use legwork::config::{
 use legwork::daemon::{self, Ended, Signals, StartError};
 use legwork::executor::{Context, Handler, HandlerFuture};
 use legwork::job::{KindName, Outcome, QueueName};
+use nix::sys::signal::Signal;
 use sqlx::postgres::PgPool;
 
-use super::{Configuration, HEARTBEAT, Notebook, TTL, becomes, count, enqueue};
+use super::{Configuration, HEARTBEAT, Notebook, SLACK, TTL, becomes, count, enqueue};
 use crate::support::{self, Daemon, Proxy};
 
 /// The first attempt runs until it is told to stop, and says when it has stopped.
@@ -32,10 +33,10 @@ fn a_daemon_that_cannot_renew_stops_its_handlers_before_another_starts_their_job
         let notebook = Notebook::new();
         let proxy = Proxy::before(&db.url()).await;
         let kinds = [notebook.kind("work", TELLS_OF_ITS_STOP, "")];
-        let cut_off = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
+        let mut cut_off = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
         let id = enqueue(&pool, "work").await;
         notebook.says("started 1").await;
-        let other = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut other = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         other.logged("daemon.started").await;
 
         proxy.blackhole();
@@ -44,13 +45,15 @@ fn a_daemon_that_cannot_renew_stops_its_handlers_before_another_starts_their_job
         assert_eq!(notebook.lines(), ["started 1", "stopped 1", "started 2", "ended 2"]);
         cut_off.logged("daemon.lost").await;
 
-        other.stop().await;
+        other.signal(Signal::SIGTERM);
+        assert_eq!(other.exit(SLACK).await.code(), Some(0), "{}", other.printed());
         proxy.heal();
         let next = enqueue(&pool, "work").await;
         notebook.says("started 1").await;
         cancel(&pool, next).await;
         becomes(&pool, next, "cancelled").await;
-        cut_off.stop().await;
+        cut_off.signal(Signal::SIGTERM);
+        assert_eq!(cut_off.exit(SLACK).await.code(), Some(0), "{}", cut_off.printed());
         pool.close().await;
     });
 }

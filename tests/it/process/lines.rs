@@ -4,8 +4,8 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::{Configuration, Notebook, becomes, count, job};
-use crate::support::{self, Daemon, PATIENCE};
+use super::{Configuration, Notebook, SLACK, becomes, count, job};
+use crate::support::{self, Daemon};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
@@ -39,7 +39,7 @@ fn the_producers_trace_and_request_are_in_every_line_and_in_the_environment(
         let configuration = Configuration::of(&url, &kinds).text();
         let configuration = configuration
             .replace("format = 'json'", "format = 'json'\nfilter = 'info,legwork=debug'");
-        let daemon = Daemon::start(&configuration).await;
+        let mut daemon = Daemon::start(&configuration).await;
         let mut session = pool.begin().await.unwrap();
         for statement in producer {
             sqlx::query(*statement).execute(&mut *session).await.expect("the producer may");
@@ -75,7 +75,8 @@ fn the_producers_trace_and_request_are_in_every_line_and_in_the_environment(
         );
         assert!(failed["error.message"].as_str().unwrap().starts_with("exit code 1"), "{failed}");
         assert_eq!(daemon.logged("job.discarded").await["reason"], "attempts_exhausted");
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -111,7 +112,7 @@ fn a_daemons_life_is_told_event_by_event() {
         assert_eq!(alert["job.kind"], "misconfigured");
         assert_eq!(daemon.logged("queue.resumed").await["job.queue"], "default");
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(daemon.logged("signal.received").await["signal"], "TERM");
         for event in
             ["schema.checked", "database.connected", "listener.connected", "health.changed"]
@@ -142,7 +143,7 @@ fn a_job_that_is_discarded_before_it_runs_is_told_of() {
         assert_eq!((&line["job.id"], &line["reason"]), (&id.into(), &"attempts_exhausted".into()));
         assert_eq!(line["request_id"], "r-7");
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0));
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
         pool.close().await;
     });
 }

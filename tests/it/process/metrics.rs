@@ -13,8 +13,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::{Configuration, Notebook, becomes, count, enqueue, enqueue_many};
-use crate::support::{self, Daemon, PATIENCE, Proxy, http};
+use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_many};
+use crate::support::{self, Daemon, Proxy, http};
 
 /// Those that rightly say nothing in [`every_metric_is_there_and_says_something`], and why.
 const SILENT: [(&str, &str); 17] = [
@@ -243,7 +243,7 @@ fn every_metric_is_there_and_says_something() {
 
         notebook.allow("go");
         becomes(&pool, patient, "completed").await;
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

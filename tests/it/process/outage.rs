@@ -2,10 +2,11 @@
 
 use legwork::embedded::{Halt, Postgres};
 use legwork::postgres::migrate;
+use nix::sys::signal::Signal;
 use rstest::rstest;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use super::{Configuration, Notebook, count, enqueue, enqueue_many, is_running};
+use super::{Configuration, Notebook, SLACK, count, enqueue, enqueue_many, is_running};
 use crate::support::{self, Daemon, PATIENCE, Proxy, server};
 
 /// Runs until it is allowed to end.
@@ -64,7 +65,7 @@ fn a_restart_of_postgres_loses_nothing_and_needs_no_restart_of_the_daemon(#[case
         let notebook = Notebook::new();
         let kinds = kinds(&notebook);
         let text = Configuration::of(&url, &kinds).text() + CANARY;
-        let daemon = Daemon::start(&text).await;
+        let mut daemon = Daemon::start(&text).await;
         let pool = pool_of(&url).await;
         enqueue(&pool, "patient").await;
         notebook.says("started").await;
@@ -86,7 +87,8 @@ fn a_restart_of_postgres_loses_nothing_and_needs_no_restart_of_the_daemon(#[case
         let since = came_through().await + 1.5;
         support::eventually("canaries come through", async || came_through().await > since).await;
         assert!(is_running(daemon.pid()));
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
         tokio::task::spawn_blocking(move || postgres.stop()).await.unwrap().unwrap();
     });
@@ -98,7 +100,7 @@ fn sessions_that_are_terminated_again_and_again_lose_nothing() {
         let pool = db.pool().await;
         let notebook = Notebook::new();
         let kinds = kinds(&notebook);
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         enqueue(&pool, "patient").await;
         notebook.says("started").await;
 
@@ -118,7 +120,8 @@ fn sessions_that_are_terminated_again_and_again_lose_nothing() {
         notebook.allow("go");
         all_done(&pool, 1, 505).await;
         assert!(is_running(daemon.pid()));
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -130,7 +133,7 @@ fn connections_that_are_reset_lose_nothing() {
         let notebook = Notebook::new();
         let proxy = Proxy::before(&db.url()).await;
         let kinds = kinds(&notebook);
-        let daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
         enqueue(&pool, "patient").await;
         notebook.says("started").await;
 
@@ -144,7 +147,8 @@ fn connections_that_are_reset_lose_nothing() {
         }
         notebook.allow("go");
         all_done(&pool, 1, 500).await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

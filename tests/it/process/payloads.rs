@@ -3,7 +3,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::{Configuration, Notebook};
+use super::{Configuration, Notebook, SLACK};
 use crate::support::{self, Daemon, PATIENCE, collector::Collector};
 
 /// Stands in every payload and nowhere else.
@@ -95,7 +95,7 @@ fn no_line_of_any_level_no_label_and_no_span_has_a_payload() {
         let (_, page) = daemon.get("/metrics").await;
         assert!(!page.contains(SECRET), "{page}");
         daemon.signal(Signal::SIGTERM);
-        daemon.exit(PATIENCE).await;
+        daemon.exit(PATIENCE + SLACK).await;
         let printed = daemon.printed();
         let leaks: Vec<_> = printed.lines().filter(|line| line.contains(SECRET)).collect();
         assert!(leaks.is_empty(), "{leaks:#?}");

@@ -1,9 +1,10 @@
 //! Health and metrics on the real port, and what a process holds after much work.
 
+use nix::sys::signal::Signal;
 use rstest::rstest;
 use sqlx::{Connection, PgConnection};
 
-use super::{Configuration, becomes, count, enqueue, enqueue_many};
+use super::{Configuration, SLACK, becomes, count, enqueue, enqueue_many};
 use crate::statements::{end, execute};
 use crate::support::database::administrator_url;
 use crate::support::{self, Daemon, PATIENCE, Proxy};
@@ -28,7 +29,7 @@ fn readiness_names_its_reasons_and_liveness_does_not_ask_the_database() {
     support::run(async |db| {
         let proxy = Proxy::before(&db.url()).await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
         support::eventually("the daemon is ready", async || {
             daemon.get("/health/ready").await == (200, "ready\n".to_owned())
         })
@@ -49,7 +50,8 @@ fn readiness_names_its_reasons_and_liveness_does_not_ask_the_database() {
 
         proxy.heal();
         is_ready(&daemon).await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }
 
@@ -106,7 +108,7 @@ fn each_reason_of_readiness_comes_true_and_goes_again(#[case] trouble: &Trouble)
     support::run(async |db| {
         let mut operator = db.connect().await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         is_ready(&daemon).await;
         // The first job makes the sessions that are made when they are needed.
         execute(&mut operator, "INSERT INTO legwork.job (kind) VALUES ('noop')").await;
@@ -126,7 +128,8 @@ fn each_reason_of_readiness_comes_true_and_goes_again(#[case] trouble: &Trouble)
             execute(&mut operator, statement).await;
         }
         is_ready(&daemon).await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(operator).await;
     });
 }
@@ -139,7 +142,7 @@ fn a_lock_that_statements_wait_for_makes_no_loop_late_and_has_none_started_again
     support::run(async |db| {
         let mut operator = db.connect().await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         is_ready(&daemon).await;
         execute(&mut operator, "BEGIN; LOCK TABLE legwork.job").await;
         is_unready(&daemon, "[-]claimers failed: claims aren't answered").await;
@@ -157,7 +160,8 @@ fn a_lock_that_statements_wait_for_makes_no_loop_late_and_has_none_started_again
         execute(&mut operator, "ROLLBACK").await;
         is_ready(&daemon).await;
         assert_eq!(daemon.count("task.restarted"), 0, "{}", daemon.printed());
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(operator).await;
     });
 }
@@ -174,7 +178,7 @@ fn a_session_that_cannot_come_back_is_a_reason_until_it_can(
         // Beside the database: nobody can close one that he is in.
         let mut operator = PgConnection::connect(&administrator_url().await).await.unwrap();
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         is_ready(&daemon).await;
         let allow = |yes: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {yes}", db.name());
         execute(&mut operator, &allow(false)).await;
@@ -188,7 +192,8 @@ fn a_session_that_cannot_come_back_is_a_reason_until_it_can(
         assert_eq!(daemon.get("/health/live").await.0, 200);
         execute(&mut operator, &allow(true)).await;
         is_ready(&daemon).await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(operator).await;
     });
 }
@@ -206,7 +211,7 @@ fn a_day_of_history_that_is_missing_and_cannot_be_made_is_a_reason() {
     support::run(async |db| {
         let mut operator = db.connect().await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         is_ready(&daemon).await;
         execute(&mut operator, DAYS_GONE).await;
         support::eventually("readiness names the day", async || {
@@ -221,7 +226,8 @@ fn a_day_of_history_that_is_missing_and_cannot_be_made_is_a_reason() {
         let back = "ALTER FUNCTION legwork.hidden(date, date) RENAME TO make_partitions";
         execute(&mut operator, back).await;
         is_ready(&daemon).await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(operator).await;
     });
 }
@@ -235,9 +241,10 @@ fn who_locks_the_makers_lock_or_a_queues_row_keeps_no_daemon_from_being_ready() 
         execute(&mut other, "BEGIN").await;
         execute(&mut other, "SELECT legwork.pause('default')").await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         is_ready(&daemon).await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         end(other).await;
     });
 }

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, os::unix::net::UnixDatagram};
 
-use super::{Configuration, Notebook, becomes, count, enqueue, enqueue_many};
+use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_many};
 use crate::support::{self, Daemon};
 
 /// A file with these sections behind what every test has.
@@ -45,7 +45,7 @@ fn under_load_concurrency_and_handlers_change_and_no_job_is_lost_or_run_twice() 
         let after = before.replace("work']", "after']").replace("/work'", "/after'");
         fs::write(notebook.path("after"), script("after")).expect("a script can be written");
         let text = |jobs, kind: &str| file(&db.url(), &format!("{}{kind}", queue(jobs)));
-        let daemon = Daemon::start(&text(2, &before)).await;
+        let mut daemon = Daemon::start(&text(2, &before)).await;
         daemon.logged("daemon.started").await;
         assert!((capacity(&daemon).await - 2.0).abs() < f64::EPSILON);
         enqueue_many(&pool, "work", JOBS.into()).await;
@@ -78,7 +78,8 @@ fn under_load_concurrency_and_handlers_change_and_no_job_is_lost_or_run_twice() 
         assert_eq!((runs.len(), lines.len()), (JOBS.into(), JOBS.into()), "{lines:?}");
         assert!(lines.last().expect("a line").starts_with("after"), "{lines:?}");
         assert_eq!(daemon.count("task.restarted") + daemon.count("job.failed"), 0);
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -94,7 +95,7 @@ fn fewer_slots_end_no_job_and_start_none_before_enough_have_ended() {
         let notebook = Notebook::new();
         let kind = notebook.kind("patient", PATIENT, "");
         let text = |jobs| file(&db.url(), &format!("{}{kind}", queue(jobs)));
-        let daemon = Daemon::start(&text(3)).await;
+        let mut daemon = Daemon::start(&text(3)).await;
         let mut ids = Vec::new();
         for _ in 0..3 {
             ids.push(enqueue(&pool, "patient").await);
@@ -121,7 +122,8 @@ fn fewer_slots_end_no_job_and_start_none_before_enough_have_ended() {
         notebook.says(&format!("started {waiting}")).await;
         notebook.allow(&format!("go{waiting}"));
         becomes(&pool, waiting, "completed").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -135,7 +137,7 @@ fn a_broken_file_changes_nothing_and_says_so_until_it_is_repaired() {
         let pool = db.pool().await;
         let noop = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
         let right = file(&db.url(), &format!("{}{noop}", queue(2)));
-        let daemon = Daemon::start(&right).await;
+        let mut daemon = Daemon::start(&right).await;
         daemon.logged("daemon.started").await;
         let started_at = daemon.metric(SUCCEEDED_AT, &[]).await;
         assert!((daemon.metric(SUCCESSFUL, &[]).await - 1.0).abs() < f64::EPSILON);
@@ -178,7 +180,8 @@ fn a_broken_file_changes_nothing_and_says_so_until_it_is_repaired() {
         })
         .await;
         assert!(daemon.metric(SUCCEEDED_AT, &[]).await > started_at);
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -188,7 +191,7 @@ fn keys_that_need_a_restart_are_named_each_time_and_the_log_filter_holds_at_once
     support::run(async |db| {
         let pool = db.pool().await;
         let noop = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
-        let daemon = Daemon::start(&file(&db.url(), noop)).await;
+        let mut daemon = Daemon::start(&file(&db.url(), noop)).await;
         daemon.logged("daemon.started").await;
         let id = enqueue(&pool, "noop").await;
         becomes(&pool, id, "completed").await;
@@ -206,7 +209,8 @@ fn keys_that_need_a_restart_are_named_each_time_and_the_log_filter_holds_at_once
         let id = enqueue(&pool, "noop").await;
         becomes(&pool, id, "completed").await;
         assert_eq!(daemon.logged("job.started").await["job.id"], id);
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -241,7 +245,7 @@ fn systemd_is_told_when_a_reload_begins_and_ends_also_of_a_broken_file() {
         let mut command = tokio::process::Command::new("/usr/bin/env");
         command.arg(format!("NOTIFY_SOCKET={}", socket.display()));
         command.arg(env!("CARGO_BIN_EXE_legwork")).arg("--config").arg(&at).arg("run");
-        let daemon = Daemon::start_command(command, directory).await;
+        let mut daemon = Daemon::start_command(command, directory).await;
         let server = std::sync::Arc::new(server);
         let heard = async || {
             let server = std::sync::Arc::clone(&server);
@@ -261,6 +265,7 @@ fn systemd_is_told_when_a_reload_begins_and_ends_also_of_a_broken_file() {
             assert!(begins.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{begins}");
             assert_eq!(heard().await, "READY=1\n");
         }
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }

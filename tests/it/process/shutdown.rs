@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::bound::{BOUND, GRACE, SCHEDULING};
 use super::{Configuration, MISSED_TICKS, Notebook, SLACK, becomes, count, ends, enqueue, job};
-use crate::support::{self, Daemon, PATIENCE, Proxy};
+use crate::support::{self, Daemon, Proxy};
 
 /// A job that runs until it is allowed to end.
 const PATIENT: &str = "echo started $$ >> notes
@@ -33,7 +33,7 @@ fn an_idle_daemon_ends_at_once_with_code_0() {
         daemon.logged("daemon.started").await;
 
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         daemon.logged("daemon.stopped").await;
     });
 }
@@ -63,7 +63,7 @@ fn a_running_job_finishes_within_the_grace_and_unstarted_jobs_are_given_back_unc
         assert!(!support::holds_within(MISSED_TICKS, dies).await, "it drains, and isn't live");
 
         notebook.allow("go");
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(job(&pool, running).await.state, "completed");
         assert_eq!(notebook.lines().last().map(String::as_str), Some("ended"));
         pool.close().await;
@@ -201,7 +201,7 @@ fn hup_ends_nothing() {
         assert_eq!(count(&pool, "noop", "completed").await, 1);
 
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0));
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
         pool.close().await;
     });
 }

@@ -2,8 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use super::{Configuration, Notebook, becomes, enqueue, job};
-use crate::support::{self, Daemon, PATIENCE};
+use super::{Configuration, Notebook, SLACK, becomes, enqueue, job};
+use crate::support::{self, Daemon};
 
 /// Says how far it is, and runs until it is allowed to end.
 const PATIENT: &str = "echo '{\"progress\": \"half way\"}' >&3
@@ -16,7 +16,7 @@ fn a_quiet_daemon_claims_nothing_more_and_finishes_what_it_has() {
         let pool = db.pool().await;
         let notebook = Notebook::new();
         let kinds = [notebook.kind("patient", PATIENT, "")];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let running = enqueue(&pool, "patient").await;
         notebook.says("started").await;
 
@@ -39,7 +39,8 @@ fn a_quiet_daemon_claims_nothing_more_and_finishes_what_it_has() {
         assert_eq!(daemon.get("/health/live").await.0, 200);
         assert_eq!(job(&pool, waiting).await.state, "available");
 
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(job(&pool, waiting).await.state, "available");
         pool.close().await;
     });
@@ -72,7 +73,7 @@ fn a_daemon_that_is_asked_lists_its_tasks_and_running_jobs_and_goes_on() {
         notebook.allow("go");
         becomes(&pool, id, "completed").await;
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0));
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
         pool.close().await;
     });
 }

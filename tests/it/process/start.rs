@@ -7,9 +7,9 @@ use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::net::TcpListener;
 
-use super::{Configuration, MISSED_TICKS, becomes, count, enqueue};
+use super::{Configuration, MISSED_TICKS, SLACK, becomes, count, enqueue};
 use crate::support::proxy::through;
-use crate::support::{self, Daemon, PATIENCE, Proxy};
+use crate::support::{self, Daemon, Proxy};
 
 /// A daemon that can't start says so within its connection timeout and a little.
 const REFUSAL: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ fn a_database_that_is_away_is_told_of_once_and_waited_for() {
         becomes(&pool, id, "completed").await;
         assert_eq!(daemon.count("database.lost"), 1, "{}", daemon.printed());
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0));
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
         drop(proxy);
         pool.close().await;
     });
@@ -59,7 +59,7 @@ fn a_daemon_that_waits_for_its_database_lives_and_stops_cleanly_when_told() {
         assert!(!support::holds_within(MISSED_TICKS, dies).await, "no database, and not live");
 
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(daemon.logged("daemon.stopped").await["clean"], true);
     });
 }
@@ -161,9 +161,10 @@ fn a_stop_timeout_shorter_than_a_whole_shutdown_is_refused() {
         for figure in ["24s", "grace = 20s", "cancel_grace = 2s", "25s", "TimeoutStopSec"] {
             assert!(daemon.printed().contains(figure), "{figure}: {}", daemon.printed());
         }
-        let daemon = Daemon::start(&enough).await;
+        let mut daemon = Daemon::start(&enough).await;
         daemon.logged("daemon.started").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }
 

@@ -8,8 +8,8 @@ use sqlx::{Executor as _, PgPool};
 
 use super::{calls, database, effects, enqueue, function, nothing_works, with};
 use crate::pipeline::{Runner, daemon, history, value};
-use crate::process::Configuration;
-use crate::support::{self, Daemon, PATIENCE};
+use crate::process::{Configuration, SLACK};
+use crate::support::{self, Daemon};
 
 /// A kind in the real binary's file, which tries again at once.
 fn sql(name: &str, more: &str) -> String {
@@ -168,7 +168,7 @@ fn what_a_function_says_beside_its_answer_is_no_line_of_the_daemons() {
             let id = enqueue(&pool, "talks", r#"{"a": "s3cret"}"#).await;
             history(&pool, id).await;
             daemon.signal(Signal::SIGTERM);
-            assert!(daemon.exit(PATIENCE).await.success());
+            assert!(daemon.exit(SLACK).await.success());
             assert_eq!(daemon.printed().matches("s3cret").count(), lines, "{}", daemon.printed());
         }
         pool.close().await;

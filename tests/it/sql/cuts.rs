@@ -9,8 +9,8 @@ use sqlx::PgPool;
 
 use super::{Gate, calls, database, effects, enqueue, nothing_works, with};
 use crate::pipeline::{Runner, daemon, drained, history, value};
-use crate::process::{Configuration, becomes};
-use crate::support::{self, Daemon, PATIENCE, Proxy};
+use crate::process::{Configuration, SLACK, becomes};
+use crate::support::{self, Daemon, Proxy};
 
 /// The kind in the real binary's file.
 fn kinds() -> [String; 1] {
@@ -86,16 +86,17 @@ fn a_daemon_that_is_killed_leaves_no_work_behind_and_the_effect_is_there_once(
             gate.reached().await;
         }
         killed.signal(Signal::SIGKILL);
-        killed.exit(PATIENCE).await;
+        killed.exit(SLACK).await;
         // The gate is closed: the server sees by itself that nobody is there any more.
         nothing_works(&pool).await;
         assert_eq!(effects(&pool, id).await, 0);
         gate.open().await;
-        let next = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut next = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         is_there_once(&pool, id).await;
         let job = becomes(&pool, id, "completed").await;
         assert_eq!((job.attempt, job.rescues), (2, 1));
-        next.stop().await;
+        next.signal(Signal::SIGTERM);
+        assert_eq!(next.exit(SLACK).await.code(), Some(0), "{}", next.printed());
         pool.close().await;
     });
 }
@@ -171,7 +172,7 @@ fn a_daemon_that_is_killed_after_the_commit_and_before_it_knows_repeats_nothing(
         gate.open().await;
         history(&pool, id).await;
         killed.signal(Signal::SIGKILL);
-        killed.exit(PATIENCE).await;
+        killed.exit(SLACK).await;
         let next = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let other = enqueue(&pool, "works", "{}").await;
         history(&pool, other).await;

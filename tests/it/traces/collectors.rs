@@ -1,7 +1,6 @@
 //! How spans reach a collector: the headers that it asks for, and TLS.
 
 use super::*;
-use crate::support::PATIENCE;
 use crate::support::authority::Authority;
 
 /// One kind that does nothing, and every span.
@@ -128,7 +127,7 @@ fn the_last_spans_of_a_daemon_are_those_of_the_verdict_that_it_flushes_at_its_en
         daemon.signal(Signal::SIGTERM);
         daemon.phase("release unstarted").await;
         notebook.allow("go");
-        assert_eq!(daemon.exit(PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         let spans = collector.spans();
         let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
         assert_eq!(names, ["receive default", "exec sh", "process default", "settle default"]);

@@ -12,6 +12,7 @@ use futures::future::join_all;
 use legwork::config::DatabaseUrl;
 use legwork::job::{JobError, Outcome};
 use legwork::postgres::{Listener, Notice};
+use nix::sys::signal::Signal;
 use sqlx::{Connection, Executor, PgPool};
 use tokio::time::{Instant, timeout};
 
@@ -19,7 +20,7 @@ use crate::cli;
 use crate::pipeline::{
     AT_ONCE, Runner, completed, daemon, deciding, history, insert, kind, name, settings, value,
 };
-use crate::process::{Configuration, Notebook, becomes, enqueue};
+use crate::process::{Configuration, Notebook, SLACK, becomes, enqueue};
 use crate::support::{self, Daemon, PATIENCE, TestDb};
 
 /// How long the storm blows.
@@ -66,7 +67,7 @@ async fn claims(daemon: &Daemon) -> f64 {
 fn trap_10_a_storm_of_forged_notifications_is_no_storm_of_claims_and_jobs_still_run() {
     support::run(async |db| {
         let pool = db.pool().await;
-        let daemon = listening(&db).await;
+        let mut daemon = listening(&db).await;
         let before = claims(&daemon).await;
         let job = async {
             let id = enqueue(&pool, "noop").await;
@@ -79,7 +80,8 @@ fn trap_10_a_storm_of_forged_notifications_is_no_storm_of_claims_and_jobs_still_
         assert!(looks < LOOKS, "{sent} notifications made {looks} claims, {LOOKS} are allowed");
         let woken = daemon.metric("legwork_notify_wakeups_total", &["source=\"notify\""]).await;
         assert!(woken > 10.0, "the storm wasn't heard: {woken}");
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -99,7 +101,7 @@ fn trap_10_many_rings_make_it_look_at_once_and_a_storm_of_forged_ones_not_all_th
     const STORMS: u32 = 2;
     support::run(async |db| {
         let pool = db.pool().await;
-        let daemon = listening(&db).await;
+        let mut daemon = listening(&db).await;
         for _ in 0..STORMS {
             let (before, began) = (asked_to_ring(&daemon).await, Instant::now());
             pool.execute(STORM).await.expect("any role may notify");
@@ -115,7 +117,8 @@ fn trap_10_many_rings_make_it_look_at_once_and_a_storm_of_forged_ones_not_all_th
             assert!(looks < most, "{looks} looks, {most} are allowed");
             assert!(looked_at_once, "many rings made it look no sooner: {looks} looks");
         }
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -165,7 +168,7 @@ fn trap_10_a_storm_of_forged_cancels_is_no_storm_of_statements_and_stops_nobody(
         let notebook = Notebook::new();
         let script = "echo started >> notes; while [ ! -e go ]; do sleep 0.02; done";
         let kinds = [notebook.kind("patient", script, "")];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let id = enqueue(&pool, "patient").await;
         notebook.says("started").await;
         let before = looks_for_cancelled(&pool).await;
@@ -180,7 +183,8 @@ fn trap_10_a_storm_of_forged_cancels_is_no_storm_of_statements_and_stops_nobody(
         assert!(looks < 200, "{sent} notifications made {looks} looks");
         notebook.allow("go");
         becomes(&pool, id, "completed").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

@@ -6,12 +6,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cli::{command, finished};
-use crate::process::{Configuration, becomes, enqueue};
+use crate::process::{Configuration, SLACK, becomes, enqueue};
 use crate::support::{self, Daemon, PATIENCE};
 
 /// The port's documented limit on a head.
@@ -24,13 +25,14 @@ fn tried(attack: impl AsyncFnOnce(SocketAddr, &Daemon)) {
     support::run(async |db| {
         let pool = db.pool().await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         let address = daemon.admin().await;
         daemon.logged("daemon.started").await;
         attack(address, &daemon).await;
         let id = enqueue(&pool, "noop").await;
         becomes(&pool, id, "completed").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -150,7 +152,7 @@ fn the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file() {
         let (url, none) = (db.url(), []);
         let text = Configuration::of(&url, &none).text();
         let listed = "[admin]\nallow_hosts = ['Metrics.example.org']\n";
-        let daemon = Daemon::start(&text.replace("[admin]\n", listed)).await;
+        let mut daemon = Daemon::start(&text.replace("[admin]\n", listed)).await;
         let address = daemon.admin().await;
         for (host, status) in [
             (address.to_string().as_str(), "200"),
@@ -167,6 +169,7 @@ fn the_port_answers_by_addresses_by_localhost_and_by_the_names_of_its_file() {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
             assert_eq!(answer.contains("legwork_build_info"), status == "200", "{host}");
         }
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }

@@ -5,13 +5,14 @@
 //! runs every other job.
 
 use legwork::executor::{Context, HandlerError, TypedHandler};
+use nix::sys::signal::Signal;
 use rstest::rstest;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
 use crate::pipeline::{
     AT_ONCE, Runner, completed, daemon, deciding, drained, history, kind, name, settings, value,
 };
-use crate::process::{Configuration, count, enqueue_many};
+use crate::process::{Configuration, SLACK, count, enqueue_many};
 use crate::statements::{end, execute, refused, session_as};
 use crate::support::{self, Daemon};
 
@@ -71,7 +72,7 @@ fn trap_2_a_moment_that_no_client_can_decode_is_refused_and_past_that_stops_no_l
         enqueue_many(&pool, "noop", 100).await;
         pool.execute(SCHEDULED_NOW).await.unwrap();
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         support::eventually("every job that is ever due has run", async || {
             value::<i64>(&pool, LEFT).await == never_due
         })
@@ -92,7 +93,8 @@ fn trap_2_a_moment_that_no_client_can_decode_is_refused_and_past_that_stops_no_l
         for trouble in troubles {
             assert_eq!(daemon.count(trouble), 0, "{trouble}: {}", daemon.printed());
         }
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -244,7 +246,7 @@ fn trap_5_one_row_that_the_database_refuses_wedges_no_batch(
         }
         let jobs: i64 = value(&pool, "SELECT count(*) FROM legwork.job").await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
         support::eventually("every other job is completed", async || {
             count(&pool, "noop", "completed").await == jobs - 1
         })
@@ -259,7 +261,8 @@ fn trap_5_one_row_that_the_database_refuses_wedges_no_batch(
         assert!(remains.split(' ').any(|allowed| allowed == state), "{state}");
         let told = ["job.refused", "flush.row_refused"].map(|event| daemon.count(event));
         assert!(told.iter().sum::<usize>() > 0, "it is told of: {}", daemon.printed());
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

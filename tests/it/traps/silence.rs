@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use legwork::heartbeat::{self, KeeperError, LeaseKeeper, LeaseTimes, Reports};
 use legwork::supervise::Supervisor;
+use nix::sys::signal::Signal;
 use rstest::rstest;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -32,7 +33,7 @@ fn trap_6_every_connection_that_falls_silent_is_closed_in_time_and_another_takes
         let pool = db.pool().await;
         let proxy = Proxy::before(&db.url()).await;
         let kinds = noop();
-        let daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
         let first = enqueue(&pool, "noop").await;
         becomes(&pool, first, "completed").await;
         support::eventually("the listener listens", async || {
@@ -53,7 +54,8 @@ fn trap_6_every_connection_that_falls_silent_is_closed_in_time_and_another_takes
                 && daemon.metric("legwork_listener_connected", &[]).await > 0.5
         })
         .await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -64,12 +66,13 @@ fn trap_6_a_network_that_falls_silent_during_the_start_delays_it_by_a_deadline()
         let proxy = Proxy::before(&db.url()).await;
         proxy.swallow("legwork.migration");
         let kinds = noop();
-        let daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
+        let mut daemon = Daemon::start(&Configuration::of(proxy.url(), &kinds).text()).await;
         daemon.logged("daemon.started").await;
         assert!(proxy.has_swallowed());
         assert_eq!(daemon.count("database.lost"), 1, "{}", daemon.printed());
         assert_eq!(proxy.stranded(), 0);
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
     });
 }
 

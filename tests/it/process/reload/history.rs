@@ -1,6 +1,8 @@
 //! Retention that changes while the daemon runs.
 
-use super::{becomes, enqueue, file, reload};
+use nix::sys::signal::Signal;
+
+use super::{SLACK, becomes, enqueue, file, reload};
 use crate::support::{self, Daemon};
 
 const NOOP: &str = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
@@ -10,7 +12,7 @@ fn jobs_that_end_after_a_reload_are_kept_as_long_as_it_says_and_the_database_kno
     support::run(async |db| {
         let pool = db.pool().await;
         let text = |retention: &str| file(&db.url(), &format!("{retention}{NOOP}"));
-        let daemon = Daemon::start(&text("[retention]\ncompleted = '3d'\n")).await;
+        let mut daemon = Daemon::start(&text("[retention]\ncompleted = '3d'\n")).await;
         let kept = enqueue(&pool, "noop").await;
         becomes(&pool, kept, "completed").await;
 
@@ -40,7 +42,8 @@ fn jobs_that_end_after_a_reload_are_kept_as_long_as_it_says_and_the_database_kno
         reload(&daemon, &text("[retention]\ncompleted = '3d'\n"), "config.reloaded").await;
         let id = enqueue(&pool, "noop").await;
         becomes(&pool, id, "completed").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

@@ -1,9 +1,10 @@
 //! Rate limits that appear, change and vanish while jobs wait for them.
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::postgres::PgPool;
 
-use super::{Notebook, becomes, enqueue, file, queue, reload};
+use super::{Notebook, SLACK, becomes, enqueue, file, queue, reload};
 use crate::support::{self, Daemon};
 
 /// Waits until the daemon's row says this.
@@ -37,7 +38,7 @@ fn a_limit_that_appears_changes_or_vanishes_holds_for_what_waits_and_what_comes(
             file(&db.url(), &format!("{}{of_queue}\n{kind}{of_kind}\n", queue(4)))
         };
         let (none, hourly) = ("", "rate_limit = '1/h'");
-        let daemon = Daemon::start(&text(none, hourly)).await;
+        let mut daemon = Daemon::start(&text(none, hourly)).await;
         let mut ids = vec![enqueue(&pool, "work").await, enqueue(&pool, "work").await];
         published(&pool, "$.load.kinds.work.waiting == 1").await;
 
@@ -78,7 +79,8 @@ fn a_limit_that_appears_changes_or_vanishes_holds_for_what_waits_and_what_comes(
         lines.sort_by_key(|line| ran.iter().position(|ran| ran == line));
         assert_eq!(lines, ran);
         assert_eq!(daemon.count("task.restarted"), 0);
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
@@ -92,7 +94,7 @@ fn reloads_that_leave_a_limit_as_it_is_leave_its_permits() {
         let text = |jobs, limit: &str| {
             file(&db.url(), &format!("{}rate_limit = '{limit}'\n{kind}", queue(jobs)))
         };
-        let daemon = Daemon::start(&text(1, "900/s")).await;
+        let mut daemon = Daemon::start(&text(1, "900/s")).await;
         daemon.logged("daemon.started").await;
         let id = enqueue(&pool, "work").await;
         // Were the bucket emptied each time, it would never start: reloads come quicker than permits.
@@ -106,7 +108,8 @@ fn reloads_that_leave_a_limit_as_it_is_leave_its_permits() {
         .await;
         assert!(round > 3, "{round}");
         becomes(&pool, id, "completed").await;
-        daemon.stop().await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
