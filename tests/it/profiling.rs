@@ -1,16 +1,17 @@
 //! Profiles of a running daemon, asked for over its port and read by whoever reads them: `go tool pprof` where it is
 //! at hand.
 
+mod soak;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use legwork::{Context, HandlerError, Job, QueueOptions};
 use serde_json::Value;
-use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use crate::support::judge::go_pprof;
 use crate::support::{self, Answer, Daemon, TestDb, pooled};
 
 /// This process has one sampler.
@@ -62,20 +63,6 @@ pub(crate) async fn second(
         () = long => unreachable!("it goes on for ever"),
         told = told => told,
     }
-}
-
-/// What `go tool pprof` prints; nothing where there is no Go.
-pub(crate) async fn go_pprof(arguments: &[&str]) -> Option<String> {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut command = Command::new("go");
-    command.args(["tool", "pprof"]).args(arguments).stdin(Stdio::null());
-    // It keeps what it fetched, and looks for binaries, in the home directory.
-    command.env("HOME", directory.path()).env("PPROF_TMPDIR", directory.path());
-    let ran = command.output().await.ok()?;
-    let (printed, said) =
-        (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success(), "{said}");
-    Some(format!("{printed}{said}"))
 }
 
 #[test]

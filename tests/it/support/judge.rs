@@ -1,0 +1,42 @@
+//! Programs of others that judge what the admin port serves, since ours and its tests could be wrong together: Go's
+//! pprof, Prometheus' promtool, and a fuzzer of API descriptions.
+//!
+//! A machine that has one on its `PATH` has its verdict; elsewhere the test says in a line that it wasn't judged.
+//! `LEGWORK_TEST_JUDGES=1`, as `.ci/run` has it once it has installed them all, fails instead.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::server::environment;
+
+/// The command of a judge, which reads nothing and ends with the test; nothing where it isn't at hand.
+pub(crate) fn judge(program: &str) -> Option<Command> {
+    let path = environment("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|directory| directory.join(program).is_file()) {
+        let wanted = environment("LEGWORK_TEST_JUDGES").as_deref() == Some("1");
+        assert!(
+            !wanted,
+            "LEGWORK_TEST_JUDGES=1, and there is no {program}: make judges installs it"
+        );
+        println!("{program} isn't at hand: it judges nothing here");
+        return None;
+    }
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    Some(command)
+}
+
+/// What `go tool pprof` prints with these arguments, and what it says besides; nothing where there is no Go.
+pub(crate) async fn go_pprof(arguments: &[&str]) -> Option<String> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = judge("go")?;
+    command.args(["tool", "pprof"]).args(arguments);
+    // It keeps what it fetched, and looks for binaries, in the home directory.
+    command.env("HOME", directory.path()).env("PPROF_TMPDIR", directory.path());
+    let ran = command.output().await.expect("go runs");
+    let (printed, said) =
+        (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{said}");
+    Some(format!("{printed}{said}"))
+}
