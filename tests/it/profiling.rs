@@ -33,11 +33,8 @@ pub(crate) async fn daemon(db: &TestDb) -> (Daemon, SocketAddr) {
 }
 
 pub(crate) async fn ask(address: SocketAddr, path: &str) -> Answer {
-    support::http::ask(
-        address,
-        &format!("GET /debug/pprof/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n"),
-    )
-    .await
+    let question = format!("GET /debug/pprof/{path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    support::http::ask(address, &question).await
 }
 
 /// What a second one is told while a first is under way, which leaves once that was told.
@@ -161,7 +158,10 @@ fn the_program_its_symbols_and_the_list_of_profiles_are_told() {
         assert_eq!(answer.text(), "num_symbols: 1\n0x1 0x1\n");
         let page = ask(address, "").await;
         assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
-        assert!(page.text().contains("go tool pprof"), "{}", page.text());
+        let command = format!("go tool pprof -top http://{address}/debug/pprof/heap");
+        assert!(page.text().contains(&command), "{}", page.text());
+        let crafted = "GET /debug/pprof/ HTTP/1.0\r\nHost: localhost:1<b>\r\n\r\n";
+        assert!(!support::http::ask(address, crafted).await.text().contains("1<b>"));
         daemon.stop().await;
     });
 }

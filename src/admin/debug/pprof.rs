@@ -8,6 +8,7 @@ use super::super::{
     problem::{Problem, Refusal},
 };
 use crate::{
+    config::DatabaseUrl,
     profile::{
         self, Profile,
         cpu::{self, ProfileError},
@@ -16,7 +17,7 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, Request},
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{Html, IntoResponse, Response},
 };
 use std::{error::Error, fmt::Write, io, str::FromStr, time::Duration};
@@ -154,14 +155,16 @@ pub(super) fn written(taken: &Profile, name: &str, format: Format) -> io::Result
     Ok(response)
 }
 
-/// The program and its arguments, with a NUL between two
+/// The program and its arguments, with a NUL between two, and no password
 #[utoipa::path(get, path = "/debug/pprof/cmdline", operation_id = "pprof_cmdline", tag = "debug",
     responses((status = 200, description = "They.", body = String, content_type = "text/plain",
         example = "/usr/bin/legwork\0run")))]
 pub(in crate::admin) async fn cmdline() -> Response {
     let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
-    let line = line.strip_suffix(&[0]).unwrap_or(&line).to_vec();
-    ([(header::CONTENT_TYPE, TEXT)], line).into_response()
+    let line = String::from_utf8_lossy(line.strip_suffix(&[0]).unwrap_or(&line));
+    // The machine's own people see it by `ps`; who holds a token may be elsewhere.
+    let words: Vec<String> = line.split('\0').map(DatabaseUrl::redacted_in).collect();
+    ([(header::CONTENT_TYPE, TEXT)], words.join("\0")).into_response()
 }
 
 /// The names of addresses that the query lists, 0x1+0x2
@@ -216,6 +219,13 @@ pub(in crate::admin) fn instead_of(path: &str) -> Option<&'static str> {
 /// The list of profiles
 #[utoipa::path(get, path = "/debug/pprof/", operation_id = "pprof", tag = "debug",
     responses((status = 200, description = "A page.", body = String, content_type = "text/html", example = "<!doctype html>")))]
-pub(in crate::admin) async fn index() -> Html<&'static str> {
-    Html(include_str!("index.html"))
+pub(in crate::admin) async fn index(headers: HeaderMap) -> Html<String> {
+    // Its commands can be copied: they ask where the page came from.
+    Html(include_str!("index.html").replace("HOST", &asked_at(&headers)))
+}
+
+/// By which name and port this one was asked, of which nothing can be but a part of an address.
+pub(super) fn asked_at(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    host.chars().filter(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(*c)).collect()
 }
