@@ -66,7 +66,7 @@ pub(crate) async fn second(
 fn go_reads_a_profile_as_typed_with_its_mapping_and_build_id() {
     support::run(async |db| {
         let (daemon, address) = daemon(&db).await;
-        let url = format!("http://{address}/debug/pprof/profile?seconds=1");
+        let url = format!("http://{address}/debug/pprof/profile?seconds=5");
         let Some(top) = go_pprof(&["-top", &url]).await else { return };
         for part in ["Type: cpu", "Duration: ", "File: legwork", "Build ID: ", "flat%"] {
             assert!(top.contains(part), "{part} in {top}");
