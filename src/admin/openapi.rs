@@ -11,7 +11,6 @@ use super::{
     routes::Route,
 };
 use crate::{job::NAME_PATTERN, telemetry::build};
-use axum::http::Method;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use utoipa::{
@@ -28,7 +27,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
     for route in routes {
         let item = paths.entry(&route.path).or_insert_with(|| json!({}));
         let operation = described(route);
-        if route.method == Method::GET {
+        if route.takes_head {
             item["head"] = without_body(&operation);
         }
         item[route.method.as_str().to_lowercase()] = operation;
