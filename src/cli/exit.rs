@@ -16,7 +16,13 @@ use crate::{
     },
     telemetry::logs::{LastWords, say_last},
 };
-use std::{fmt::Write as _, io::IsTerminal as _, process::ExitCode, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// The exit codes; there are no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +166,32 @@ pub(super) struct Refused {
     pub(super) said: String,
 }
 
+/// A file that was to be written.
+#[derive(Debug, thiserror::Error)]
+#[error("couldn't write {}", file.display())]
+pub(super) struct Unwritable {
+    pub(super) file: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl Unwritable {
+    /// What to do about it.
+    fn help(&self) -> String {
+        let missing = |parent: &&Path| !parent.as_os_str().is_empty() && !parent.exists();
+        let directory = self.file.parent().filter(missing);
+        match (self.source.kind(), directory) {
+            (io::ErrorKind::NotFound, Some(directory)) => {
+                format!(
+                    "there is no {}: make it, or name another place with --file",
+                    directory.display()
+                )
+            }
+            (io::ErrorKind::IsADirectory, _) => "name a file in it with --file".to_owned(),
+            _ => "name another place with --file; - is standard output".to_owned(),
+        }
+    }
+}
+
 /// How long a daemon's last words may take: the bound of its end holds whoever reads them.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -234,6 +266,7 @@ impl Described {
                 error.downcast_ref().map(|Idle { option, .. }| format!("leave out {option}"))
             })
             .or_else(|| error.downcast_ref().and_then(access).map(str::to_owned))
+            .or_else(|| error.downcast_ref().map(Unwritable::help))
             .or_else(|| advice(code(error)).map(str::to_owned));
         for cause in error.chain().skip(1) {
             if let Some(said) = operations::said(cause) {
