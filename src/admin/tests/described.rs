@@ -214,7 +214,8 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let mut seen = BTreeSet::new();
     for route in routes::routes() {
         let path = &*route.path;
-        let takes_query = route.problems.contains(&problem::Problem::UnknownParameter);
+        let of_a_query = [problem::Problem::UnknownParameter, problem::Problem::InvalidParameter];
+        let takes_query = route.problems.iter().any(|problem| of_a_query.contains(problem));
         let misspelt = if takes_query && !LASTING.contains(&path) { "?sate=running" } else { "" };
         let head = route.takes_head.then_some(Method::HEAD);
         let methods: Vec<_> = [route.method.clone()].into_iter().chain(head).collect();
