@@ -271,7 +271,8 @@ impl Described {
         for cause in error.chain().skip(1) {
             if let Some(said) = operations::said(cause) {
                 chain.push(said.message);
-                help = said.hint.or(help);
+                let own = error.downcast_ref().and_then(in_commands).map(str::to_owned);
+                help = own.or(said.hint).or(help);
                 break;
             }
             let cause = cause.to_string();
@@ -301,6 +302,17 @@ fn missing_role(error: &anyhow::Error) -> Option<&'static str> {
         error.downcast_ref().and_then(StartError::missing_role),
     ];
     asked.into_iter().flatten().next()
+}
+
+/// What is said to whoever types commands in the place of a hint of the database's, which is for those who type SQL.
+fn in_commands(error: &OperationError) -> Option<&'static str> {
+    match (error, error.sqlstate().as_deref()) {
+        // no_data_found, object_not_in_prerequisite_state
+        (OperationError::TellDaemon(_), Some("P0002" | "55000")) => {
+            Some("`legwork daemon list` tells the ids of the daemons, and which of them live")
+        }
+        _ => None,
+    }
 }
 
 /// What somebody needs whom a daemon doesn't let in.

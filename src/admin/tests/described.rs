@@ -62,6 +62,7 @@ const EVENTS: &str = "/api/v1/events";
 fn body_of(path: &str) -> &'static str {
     match path {
         JOBS | BATCH => r#"{"kind": "a"}"#,
+        "/api/v1/queues/{queue}" => r#"{"concurrency": 2}"#,
         path if path.ends_with("snooze") => r#"{"for": "10m"}"#,
         path if path.ends_with("bulk") => r#"{"action": "cancel", "all": true}"#,
         path if path.ends_with("{token}") => r#"{"action": "heartbeat"}"#,
