@@ -4,6 +4,8 @@
 //! type, who may ask it and what may be wrong with that in its row. What is the same of all operations is added here:
 //! the request's id, HEAD, how to show who one is, and each problem with its type.
 
+mod forms;
+
 use super::{
     access::{Audience, Role},
     health,
@@ -32,6 +34,8 @@ pub(super) fn document(routes: &[Route]) -> Value {
         }
         item[route.method.as_str().to_lowercase()] = operation;
     }
+    let mut schemas = json!(schemas(routes));
+    forms::put(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -44,7 +48,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas(routes),
+            "schemas": schemas,
             "parameters": {
                 "RequestId": {
                     "name": "X-Request-ID", "in": "header",
