@@ -35,9 +35,6 @@ use utoipa::ToSchema;
 pub(in crate::admin) struct PutOff {
     /// How long from now: `90s`, `10m`, `2h30m`; at most ten years.
     #[serde(rename = "for")]
-    #[schema(
-        pattern = "^([1-9][0-9]{0,7}s|[1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h|[1-9][0-9]{0,2}d){1,3}$"
-    )]
     time: String,
     /// Why, for the next person, and for the audit; at most 500 bytes.
     #[schema(nullable = false)]

@@ -54,6 +54,10 @@ pub(in crate::admin) const OF_A_WORD: &[Problem] = &[
     Problem::DatabaseRefused,
 ];
 
+/// What is said where nothing is to be decided.
+const NOTHING: &str =
+    r#"nothing is decided: name concurrency, rate_limit, or both, {"concurrency": 2} say"#;
+
 /// Settings of a queue, whatever the files of its daemons say. One that isn't named stays as it is.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -150,6 +154,9 @@ pub(super) fn end(time: Option<&str>, until: Option<&str>) -> Result<End, Refusa
 
 fn settings(concurrency: Option<u32>, rate_limit: Option<&str>) -> Result<QueueOverride, Refusal> {
     let wrong = |name: &str, why: String| Problem::InvalidBody.because(why).about(name, None);
+    if concurrency.is_none() && rate_limit.is_none() {
+        return Err(Problem::InvalidBody.because(NOTHING));
+    }
     let outside = |jobs: u32| out_of_bounds("queue.concurrency", Amount::Count(u64::from(jobs)));
     if let Some(why) = concurrency.and_then(outside) {
         return Err(wrong("concurrency", why));
