@@ -148,6 +148,7 @@ impl Recording {
             values: vec![SAMPLES, CPU],
             main: 1,
             by_kind: true,
+            nothing: "[nothing ran]",
             period: (CPU, nanoseconds(self.period)),
             duration,
             stacks: self.stacks.into_iter().map(stack).collect(),

@@ -227,6 +227,7 @@ fn counted(by_kind: bool, stacks: Vec<Stack>) -> Profile {
         values: vec![count],
         main: 0,
         by_kind,
+        nothing: "[no tasks]",
         period: (count, 1),
         duration: Duration::ZERO,
         stacks,
