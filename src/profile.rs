@@ -42,6 +42,8 @@ pub struct Profile {
     pub main: usize,
     /// Whether stacks are drawn below the kind whose they are.
     pub by_kind: bool,
+    /// What a picture shows where there is nothing to draw.
+    pub nothing: &'static str,
     /// What lies between two samples.
     pub period: (ValueType, i64),
     /// How long it was counted.

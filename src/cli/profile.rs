@@ -45,7 +45,7 @@ pub(super) enum ProfileCommand {
     },
     /// What happened when: polls, wake-ups, waits and the phases of jobs, for ui.perfetto.dev
     Trace {
-        /// How long, 1 to 60
+        /// How long, 1 to 60; the first 262,144 events are kept, which a busy daemon has in less than a second
         #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60))]
         seconds: u64,
         /// Where to write it; - is standard output [default: a new file here, named by the time]

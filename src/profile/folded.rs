@@ -5,8 +5,6 @@ use std::io;
 
 /// What stands for those whose work is no job's.
 const NO_KIND: &str = "[daemon]";
-/// What a picture shows where there was nothing.
-const NOTHING: &str = "[nothing ran]";
 
 impl Profile {
     /// One line for each stack, with the kind as its outermost frame where it has one, and the value that is meant.
@@ -27,7 +25,7 @@ impl Profile {
             lines.values.into_iter().map(|(stack, value)| format!("{stack} {value}")).collect();
         if lines.is_empty() {
             // Of nothing at all there is no picture, and an idle daemon's second is just that.
-            lines.push(format!("{NOTHING} 1"));
+            lines.push(format!("{} 1", self.nothing));
         }
         let mut picture = Vec::new();
         inferno::flamegraph::from_lines(

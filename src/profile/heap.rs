@@ -147,6 +147,7 @@ fn profile(view: View, before: Option<&Dump>, after: &Dump, duration: Duration) 
             View::Allocated => 1,
         },
         by_kind: false,
+        nothing: nothing(view, before.is_some()),
         period: (SPACE, period),
         duration,
         stacks: stacks.into_iter().map(stack).collect(),
@@ -156,9 +157,34 @@ fn profile(view: View, before: Option<&Dump>, after: &Dump, duration: Duration) 
     profile
 }
 
+/// Of what: all that is known is of the allocations that were sampled.
+fn nothing(view: View, is_difference: bool) -> &'static str {
+    match (view, is_difference) {
+        (View::Kept, false) => "[nothing that was sampled is kept]",
+        (View::Kept, true) => "[nothing that was sampled came to be kept]",
+        (View::Allocated, _) => "[no allocation was sampled]",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_of_nothing_says_of_what_there_is_nothing() {
+        let over = Duration::from_secs(1);
+        for (view, before, said) in [
+            (View::Kept, None, "[nothing that was sampled is kept]"),
+            (View::Kept, Some(Dump::default()), "[nothing that was sampled came to be kept]"),
+            (View::Allocated, None, "[no allocation was sampled]"),
+            (View::Allocated, Some(Dump::default()), "[no allocation was sampled]"),
+        ] {
+            let profile = profile(view, before.as_ref(), &Dump::default(), over);
+            let picture = profile.flamegraph("heap").expect("a picture");
+            let picture = String::from_utf8(picture).expect("text");
+            assert!(picture.contains(said) && !picture.contains("nothing ran"), "{picture}");
+        }
+    }
 
     #[tokio::test]
     async fn who_can_have_no_profile_is_told_so_and_not_that_another_takes_one() {

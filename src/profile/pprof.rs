@@ -181,6 +181,7 @@ mod tests {
             values: vec![value],
             main: 0,
             by_kind: true,
+            nothing: "[nothing ran]",
             period: (value, 10_000_000),
             duration,
             stacks,

@@ -20,6 +20,9 @@ use tokio::sync::{Mutex, MutexGuard};
 /// There is one sampler in a process.
 static TURN: Mutex<()> = Mutex::const_new(());
 
+/// Twice what the port gives: more samples in as short a time.
+const HERTZ: u32 = 200;
+
 /// In the name of what every worker's thread runs, however names are mangled.
 const ROOT: &str = "Workers";
 
@@ -61,7 +64,7 @@ async fn taken(millis: u64) -> (MutexGuard<'static, ()>, Profile) {
 /// A profile, once the sampler's own test lets go of it.
 async fn take(length: Duration) -> Profile {
     loop {
-        match cpu::take(length, cpu::HERTZ_MAX).await {
+        match cpu::take(length, HERTZ).await {
             Err(cpu::ProfileError::Refused(sampler::Refused::Busy)) => {
                 tokio::task::yield_now().await;
             }
@@ -224,6 +227,7 @@ fn counted(by_kind: bool, stacks: Vec<Stack>) -> Profile {
         values: vec![count],
         main: 0,
         by_kind,
+        nothing: "[no tasks]",
         period: (count, 1),
         duration: Duration::ZERO,
         stacks,

@@ -100,6 +100,9 @@ impl<Out: Write> Page<'_, Out> {
         let (began, ended) = self.trace.span;
         about["duration_ms"] = (ended.saturating_sub(began) / 1_000_000).into();
         about["lost_events"] = self.trace.lost.into();
+        if self.trace.lost > 0 {
+            about["lost_from_ms"] = (self.trace.micros(self.trace.lost_from) / 1000.0).into();
+        }
         write!(self.out, r#"{{"displayTimeUnit":"ms","otherData":{about},"traceEvents":["#)?;
         let shown = [(THREADS, "threads"), (TASKS, "tasks, and where they wait"), (JOBS, "jobs")];
         for (process, name) in shown {

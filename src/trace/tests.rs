@@ -85,10 +85,13 @@ fn events_beyond_the_limit_are_counted_and_told() {
         assert!(end <= lost + 0.001, "nobody saw whether it went on: {wait}");
     }
     assert_eq!(trace["otherData"]["lost_events"], 7);
+    let from = trace["otherData"]["lost_from_ms"].as_f64().expect("a time");
+    assert!((from - lost / 1000.0).abs() < 1e-6, "{from} and {lost}");
     let told = named(&trace, "7 events are lost from here on");
     assert_eq!((told.len(), &told[0]["ph"], &told[0]["s"]), (1, &json!("i"), &json!("g")));
     let next = written(&recorder.start().expect("it is over").end());
     assert_eq!(next["otherData"]["lost_events"], 0);
+    assert_eq!(next["otherData"]["lost_from_ms"], serde_json::Value::Null);
 }
 
 #[test]

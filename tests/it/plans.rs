@@ -26,7 +26,7 @@ use seen::Planner;
 use statement::{Session, Statement};
 
 use crate::decisions::sources;
-use crate::statements::{end, execute, value};
+use crate::statements::{end, execute, rows, value};
 use crate::support::server::environment;
 use crate::support::{self, TestDb};
 
@@ -113,6 +113,25 @@ impl Golden {
         seen.dedup();
         writeln!(self.text, "  inside: {}", seen.join("; or ")).expect("a String grows");
     }
+}
+
+/// The plan of a statement for any arguments, as the session makes it that sends it; of one that nothing is told about
+/// planning where `is_told` isn't so.
+pub(crate) async fn for_any_arguments(db: &TestDb, file: &str, is_told: bool) -> String {
+    let statement = statements().find(|one| one.file == file && one.case.is_empty());
+    let statement = statement.unwrap_or_else(|| panic!("{file} isn't in the catalogue"));
+    let nulls = vec!["NULL"; statement.types.split(',').count()].join(", ");
+    let mut session = db.connect().await;
+    let general = include_str!("../../src/postgres/sql/session.sql");
+    let own = if is_told { statement.session.setup() } else { "" };
+    let generic = "SET plan_cache_mode = force_generic_plan";
+    execute(&mut session, &format!("{general}{own}{generic}")).await;
+    let prepare = format!("PREPARE golden ({}) AS {}", statement.types, statement.text());
+    execute(&mut session, &prepare).await;
+    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE golden ({nulls})");
+    let lines = rows(&mut session, &explain).await;
+    end(session).await;
+    lines.join("\n")
 }
 
 /// An excuse that no state needs would excuse what comes.

@@ -91,7 +91,7 @@ fn a_profile_comes_in_each_format_and_says_what_it_is() {
         let svg = ask(address, "profile?seconds=1&format=svg").await;
         assert_eq!(svg.header("content-type"), Some("image/svg+xml"));
         assert!(svg.text().contains("</svg>"), "{}", svg.text());
-        let folded = ask(address, "profile?seconds=1&format=folded").await.text();
+        let folded = ask(address, "profile?seconds=1&hz=100&format=folded").await.text();
         let is_folded = |line: &str| {
             line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<u64>().is_ok())
         };
@@ -131,7 +131,8 @@ fn a_question_that_makes_no_sense_is_told_what_would() {
             ("profile?seconds=121", "1 to 120"),
             ("profile?seconds=1000000000", "1 to 120"),
             ("profile?seconds=soon", "1 to 120"),
-            ("profile?seconds=1&hz=1000", "1 to 200"),
+            ("profile?seconds=1&hz=1000", "1 to 100"),
+            ("profile?seconds=1&hz=101", "1 to 100"),
             ("profile?seconds=1&format=gif", "speedscope"),
             ("profile?second=1", "did you mean \"seconds\""),
         ];

@@ -12,8 +12,11 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
-use serde::de::DeserializeOwned;
-use std::time::Duration;
+use serde::{
+    Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::{fmt, marker::PhantomData, time::Duration};
 use tokio::time::timeout;
 
 /// How long a client may take for its body.
@@ -31,9 +34,31 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
         }
         let body = read(request).await?;
         let text = if body.is_empty() { b"{}" } else { &body[..] };
-        let said = serde_json::from_slice(text);
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let said = object(&mut json).and_then(|said| json.end().map(|()| said));
         said.map(Self).map_err(|error| Problem::InvalidBody.because(error.to_string()))
     }
+}
+
+/// What has members by name. A list of their values would be read as well, by the order in which the code has them.
+pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    struct Members<T>(PhantomData<T>);
+
+    impl<'de, T: DeserializeOwned> Visitor<'de> for Members<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object, {…}")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(members))
+        }
+    }
+
+    deserializer.deserialize_map(Members(PhantomData))
 }
 
 /// The whole of a body, of no more bytes than a route takes that says nothing else.

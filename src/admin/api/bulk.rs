@@ -10,7 +10,7 @@ use super::{
     },
     ask,
     asking::{Asking, Why},
-    body::Said,
+    body::{Said, object},
     changes::delay,
     jobs::{PLACES_MAX, sees_payloads, since, state as job_state},
     query::{Asked, Nothing},
@@ -74,7 +74,7 @@ pub(in crate::admin) struct Wanted {
     /// be named by `state`.
     action: Action,
     /// To which.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     filter: Filter,
     /// How long jobs are put off, for snooze: `90s`, `10m`, `2h30m`; at most ten years.
     #[serde(rename = "for")]

@@ -61,7 +61,7 @@ impl Parameters for OfTrace {
 
 /// An execution trace: polls, wake-ups, waits and the phases of jobs
 #[utoipa::path(get, path = "/debug/trace", operation_id = "trace", tag = "debug", params(OfTrace),
-    responses((status = 200, description = "It, in Chrome's format.", body = Object, content_type = "application/json",
+    responses((status = 200, description = "It, in Chrome's format: the first 262,144 events. `otherData.lost_events` says how many came behind them, `lost_from_ms` from when on.", body = Object, content_type = "application/json",
         example = json!({ "displayTimeUnit": "ms", "otherData": { "lost_events": 0 }, "traceEvents": [] }))))]
 pub(in crate::admin) async fn trace(
     state: State<AdminState>,
@@ -73,7 +73,7 @@ pub(in crate::admin) async fn trace(
 
 /// The same where Go's programs have theirs
 #[utoipa::path(get, path = "/debug/pprof/trace", operation_id = "pprof_trace", tag = "debug", params(OfTrace),
-    responses((status = 200, description = "It, in Chrome's format.", body = Object, content_type = "application/json",
+    responses((status = 200, description = "It, in Chrome's format: the first 262,144 events. `otherData.lost_events` says how many came behind them, `lost_from_ms` from when on.", body = Object, content_type = "application/json",
         example = json!({ "displayTimeUnit": "ms", "otherData": { "lost_events": 0 }, "traceEvents": [] }))))]
 pub(in crate::admin) async fn pprof_trace(
     state: State<AdminState>,

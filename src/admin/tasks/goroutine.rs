@@ -113,6 +113,7 @@ fn file(groups: &[(Alike, Crowd)]) -> Result<Response, Refusal> {
         values: vec![TASKS],
         main: 0,
         by_kind: true,
+        nothing: "[no tasks]",
         period: (TASKS, 1),
         duration: Duration::ZERO,
         stacks: groups.iter().map(stack).collect(),

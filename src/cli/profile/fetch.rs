@@ -11,6 +11,7 @@ use super::{
     place::{Done, Place},
 };
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 use std::{
     fs,
     io::{self, IsTerminal as _, Write as _},
@@ -51,17 +52,47 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
         return Err(refused(&wanted.route, &answer).into());
     }
     // A trace comes in pieces, of which nothing announces how many there are.
-    if wanted.what == "trace" && !answer.body.trim_ascii_end().ends_with(b"}") {
-        bail!("the trace was cut short: the daemon ended, or was too busy to write it");
-    }
+    let lost = if wanted.what == "trace" { lost(&answer.body)? } else { None };
     let Some(file) = wanted.place.write(&answer.body)? else { return Ok(()) };
     let Wanted { what, format, .. } = wanted;
     let done = Done { profile: what, format, file, bytes: answer.body.len() };
     context.output.show_done(&done, Done::text);
+    if let Some(lost) = lost {
+        say(&lost);
+    }
     if wanted.open {
         open(file);
     }
     Ok(())
+}
+
+/// What a trace of a busy daemon hasn't, where it is one.
+fn lost(trace: &[u8]) -> anyhow::Result<Option<String>> {
+    let Ok(Head { about }) = serde_json::from_slice(trace) else {
+        bail!("the trace was cut short: the daemon ended, or was too busy to write it");
+    };
+    let warning = || {
+        let OtherData { lost_events, lost_from_ms, duration_ms } = about;
+        format!(
+            "warning: the trace shows the first {lost_from_ms:.0} ms of {duration_ms}: it was full then, and {lost_events} events are lost"
+        )
+    };
+    Ok((about.lost_events > 0).then(warning))
+}
+
+/// What a trace says of itself.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "otherData")]
+    about: OtherData,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct OtherData {
+    lost_events: u64,
+    #[serde(default)]
+    lost_from_ms: f64,
+    duration_ms: u64,
 }
 
 /// The first line of the file.
@@ -135,6 +166,18 @@ fn open(file: &Path) {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn a_trace_that_was_full_before_its_end_says_so() {
+        let trace = |about: &str| format!(r#"{{"otherData":{{{about}}},"traceEvents":[ {{}} ]}}"#);
+        let whole = trace(r#""duration_ms":5000,"lost_events":0,"version":"1""#);
+        assert_eq!(lost(whole.as_bytes()).expect("it is whole"), None);
+        let full = trace(r#""duration_ms":5000,"lost_events":71,"lost_from_ms":812.375"#);
+        let told = lost(full.as_bytes()).expect("it is whole").expect("it was full");
+        assert!(told.contains("the first 812 ms of 5000") && told.contains("71 events"), "{told}");
+        let cut = lost(&full.as_bytes()[..full.len() - 2]).expect_err("its end is missing");
+        assert!(cut.to_string().contains("cut short"), "{cut}");
+    }
 
     #[rstest]
     #[case::problem(br#"{"type": "x", "detail": "one runs"}"#, "one runs")]

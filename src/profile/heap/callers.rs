@@ -67,6 +67,7 @@ mod tests {
             values: vec![count],
             main: 0,
             by_kind: false,
+            nothing: "[no objects]",
             period: (count, 1),
             duration: Duration::ZERO,
             stacks: vec![Stack { frames, labels: Vec::new(), values: vec![1] }],

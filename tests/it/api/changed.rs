@@ -124,7 +124,14 @@ fn what_changes_something_has_to_be_json_that_says_what_it_means() {
         }
         for (path, body, said) in [
             (pause, "{", "EOF"),
-            (pause, "[]", "invalid"),
+            (pause, "[]", "invalid type: sequence, expected an object, {…}"),
+            (pause, "[\"1h\", null, null]", "expected an object"),
+            (pause, "{} {}", "trailing characters"),
+            (
+                "/api/v1/jobs/bulk",
+                "{\"action\": \"cancel\", \"filter\": [\"mail\"]}",
+                "expected an object",
+            ),
             (pause, "{\"reasn\": \"x\"}", "unknown field `reasn`"),
             (pause, "{\"reason\": \"\"}", "from 1 to 500 bytes"),
             ("/api/v1/jobs/1/snooze", "{}", "missing field `for`"),

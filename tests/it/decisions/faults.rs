@@ -150,6 +150,7 @@ const OPERATION: &[(&str, &str, &str, &str)] = &[
     ("I9", "changes by SQL, of two at once", "operators::two_operators_who_retry_the_same_job_bring_back_one", "retry"),
     ("I9", "pausing what is paused", "operators::pause_and_resume_say_whether_they_changed_anything", "pause"),
     ("I10", "a scrape while the daemon drains", "process::metrics::every_metric_is_there_and_says_something", "draining"),
+    ("I10", "scrapes in an outage: 100 ms, and nothing is asked", "process::metrics::a_scrape_asks_the_database_nothing_and_is_answered_within_100_ms_while_that_says_nothing", "blackhole"),
     ("I10", "a probe without the database", "process::probes::readiness_names_its_reasons_and_liveness_does_not_ask_the_database", "live"),
     ("I11", "guesses, at a daemon", "tokens::a_thousand_guesses_from_one_address_keep_it_waiting_and_nobody_else", "429"),
     ("I11", "each guess costs more, and is counted", "admin::guesses::tests::from_the_sixth_guess_on_each_costs_twice_the_time_of_the_one_before", "WAIT_MAX"),

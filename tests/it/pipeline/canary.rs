@@ -1,5 +1,6 @@
 //! The canary: a job that goes the whole way now and then, alone, and leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use legwork::job::QueueName;
@@ -20,6 +21,10 @@ fn shown(metrics: &Metrics, series: &str) -> f64 {
     let text = metrics.render();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     value.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+}
+
+fn count(metrics: &Metrics, series: &str) -> u64 {
+    shown(metrics, series).to_string().parse().expect("it counts whole ones")
 }
 
 /// Waits until a series has grown by so much.
@@ -135,5 +140,42 @@ fn without_it_nothing_is_sent_and_nothing_is_shown() {
                 .unwrap();
         assert_eq!(state, "available");
         pool.close().await;
+    });
+}
+
+/// How often each statement was answered so far.
+fn statements(metrics: &Metrics) -> BTreeMap<String, u64> {
+    let text = metrics.render();
+    let counts = text.lines().filter_map(|line| {
+        let series =
+            line.strip_prefix("legwork_db_operation_duration_seconds_count{operation=\"")?;
+        let (operation, rest) = series.split_once('"')?;
+        Some((operation.to_owned(), rest.rsplit_once(' ')?.1.parse::<u64>().ok()?))
+    });
+    counts.collect()
+}
+
+#[test]
+fn a_canary_costs_an_insert_a_completion_and_a_bounded_number_of_claims() {
+    // What a claimer's doubling pauses from 1 ms to the 250 of `claim.poll_interval` leave room for: the claim that brings
+    // the canary, eight behind it, one of the other queue's claimer, which hears the same bell, and one each that the
+    // lookout calls for. Where wake-ups arrive, the pauses begin with 20 ms, and it is six.
+    const CLAIMS_MOST: u64 = 12;
+    support::run(async |db| {
+        let daemon = with_canary(&db, true);
+        let metrics = daemon.metrics();
+        let runner = Runner::start(daemon.with_handler(name("stays"), Stays::default()));
+        // Behind the claims of the start.
+        grows(&metrics, ROUNDTRIPS, 1.0).await;
+        let (before, sent) = (statements(&metrics), count(&metrics, SENT));
+        grows(&metrics, ROUNDTRIPS, 5.0).await;
+        runner.stop().await;
+        let after = statements(&metrics);
+        let asked = |name: &str| after[name] - before.get(name).copied().unwrap_or(0);
+        let sent = count(&metrics, SENT) - sent;
+        assert!(sent >= 5, "{sent}");
+        assert!(asked("claim") <= CLAIMS_MOST * (sent + 1), "{sent} canaries: {after:?}");
+        assert_eq!(after["finish_without_history"], count(&metrics, ROUNDTRIPS), "{after:?}");
+        assert_eq!(after.keys().filter(|name| name.starts_with("finish")).count(), 1, "{after:?}");
     });
 }
