@@ -2,7 +2,7 @@
 # `.ci/run` runs these same targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-pooler test-interop fuzz-api profiler-soak golden chaos plans loom tsan bench bench-baseline fmt lint docs deny coverage ci tools
+.PHONY: help demo test test-docker test-pooler test-interop fuzz-api judges profiler-soak golden chaos plans loom tsan bench bench-baseline fmt lint docs deny coverage ci tools
 
 CARGO ?= cargo
 # Installed by `make tools`, of versions that are pinned in scripts/need-tools.sh.
@@ -35,6 +35,9 @@ test-interop: ## Run the examples of every language that is at hand: producers a
 	@scripts/need-postgres.sh
 	@CARGO="$(CARGO)" scripts/test-interop.sh
 
+judges: ## Install the programs of others that judge the admin port: Go's pprof, promtool, a fuzzer
+	@scripts/need-judges.sh $(TOOLS)
+
 fuzz-api: export LEGWORK_TEST_FUZZ ?= 300
 fuzz-api: ## Ask a running daemon whatever its OpenAPI document allows, and what it forbids
 	@scripts/need-postgres.sh
@@ -62,12 +65,14 @@ loom: export LOOM_MAX_PREEMPTIONS ?= 3
 loom: ## Explore the interleavings of the hand-made synchronisation, to 3 preemptions
 	CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg legwork_loom" $(CARGO) test --lib loom
 
-tsan: ## Watch the profiler's ring under ThreadSanitizer; needs a nightly toolchain
+tsan: ## Watch the profiler's ring under ThreadSanitizer
 	@scripts/tsan.sh
 
 profiler-soak: export LEGWORK_PROFILER_SOAK ?= 180
-profiler-soak: ## Profile for minutes while threads allocate, unwind and start others
+profiler-soak: ## Profile for minutes while threads and handlers allocate, panic, unwind and start others
+	@scripts/need-postgres.sh
 	$(CARGO) test --lib threads_that_allocate_unwind
+	$(CARGO) test --test it profiling::soak
 
 bench: ## Measure the hot paths and say what moved since benches/baseline.json
 	@scripts/need-postgres.sh

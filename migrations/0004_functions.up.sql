@@ -181,9 +181,15 @@ BEGIN
     END IF;
     SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = snooze_one.id FOR UPDATE;
     IF NOT FOUND THEN
+        PERFORM FROM legwork.finished f WHERE f.id = snooze_one.id;
+        IF FOUND THEN
+            RAISE object_not_in_prerequisite_state USING
+                MESSAGE = format('job %s has finished and can''t be snoozed', snooze_one.id),
+                HINT = format('SELECT legwork.retry(%s) makes it run again.', snooze_one.id);
+        END IF;
         RAISE no_data_found USING
-            MESSAGE = format('there is no unfinished job %s', snooze_one.id),
-            HINT = format('SELECT * FROM legwork.why(%s) says what became of it.', snooze_one.id);
+            MESSAGE = format('there is no job %s, unfinished or in history', snooze_one.id),
+            HINT = 'It may have been dropped when its retention ended.';
     ELSIF job.holder IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('job %s is running and can''t be snoozed', snooze_one.id),
@@ -262,16 +268,17 @@ BEGIN
     END IF;
     INSERT INTO legwork.queue (name) VALUES (halt.queue) ON CONFLICT (name) DO NOTHING;
     -- One whose end is past is none, also where no daemon has seen to that yet.
-    SELECT q.paused AND coalesce(q.paused_until > clock_timestamp(), true) AS paused, q.draining INTO was
-    FROM legwork.queue q WHERE q.name = halt.queue FOR UPDATE;
+    SELECT q.paused AND coalesce(q.paused_until > clock_timestamp(), true) AS paused, q.draining, q.paused_until AS until
+    INTO was FROM legwork.queue q WHERE q.name = halt.queue FOR UPDATE;
     was.draining := was.paused AND was.draining;
-    changed := NOT was.paused OR (halt.drain AND NOT was.draining);
+    -- Who says no end means none, and doesn't know of the one that somebody else may have given.
+    changed := NOT was.paused OR (halt.drain AND NOT was.draining) OR was.until IS DISTINCT FROM halt.until;
     -- By the clock, not by the transaction's beginning: what daemons say from then on shows whether anything runs.
     UPDATE legwork.queue q SET paused = true, draining = was.draining OR halt.drain,
         paused_at = CASE WHEN was.paused THEN q.paused_at ELSE clock_timestamp() END,
-        paused_until = CASE WHEN was.paused THEN coalesce(halt.until, q.paused_until) ELSE halt.until END,
+        paused_until = halt.until,
         reason = CASE WHEN was.paused THEN coalesce(halt.reason, q.reason) ELSE halt.reason END
-    WHERE q.name = halt.queue AND (changed OR halt.reason IS NOT NULL OR halt.until IS NOT NULL);
+    WHERE q.name = halt.queue AND (changed OR halt.reason IS NOT NULL);
     IF FOUND THEN
         PERFORM pg_notify('legwork_control', '');
         PERFORM legwork.note(CASE WHEN halt.drain THEN 'drain' ELSE 'pause' END, 'queue/' || halt.queue, halt.reason,
@@ -281,8 +288,8 @@ BEGIN
 END
 $function$;
 
--- True when this call paused it. Of a queue that is paused already, a reason and an end that are given replace the
--- ones it has. Until then, by the database's clock, or until resume().
+-- True when this call paused it, or gave it another end. It ends then, by the database's clock, or where none is given by
+-- resume() alone, whatever end a pause before had. A reason that is given replaces the one it has.
 CREATE FUNCTION legwork.pause(queue text, reason text DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
@@ -291,7 +298,7 @@ AS $function$
 $function$;
 
 -- A pause by which somebody waits until nothing of the queue runs any more; who looks at the queue is told. True when
--- it wasn't drained or drained before.
+-- it wasn't drained or drained before, or had another end.
 CREATE FUNCTION legwork.drain(queue text, reason text DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp

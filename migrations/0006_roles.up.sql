@@ -58,22 +58,23 @@ BEGIN
                 'SELECT ON legwork.audit, legwork.operation',
                 'EXECUTE ON FUNCTION legwork.note, legwork.asked_by, legwork.prune_audit, legwork.shown_operation, '
                     'legwork.try_bulk, legwork.begin_bulk, legwork.step_bulk, legwork.cancel_bulk, legwork.fail_bulk, '
-                    'legwork.job_version, legwork.queue_version, legwork.unchanged_job, legwork.unchanged_queue']),
+                    'legwork.job_version, legwork.unchanged_job']),
             ('legwork_read', 'legwork.audit', ARRAY[
                 'SELECT ON legwork.audit',
                 -- A filter may have in it what is in payloads.
                 'SELECT (id, action, delay, state, begun_at, ended_at, below, looked_at, changed, refused, error, holder, '
                     'renewed_at, note) ON legwork.operation',
-                'EXECUTE ON FUNCTION legwork.job_version, legwork.queue_version']),
+                'EXECUTE ON FUNCTION legwork.job_version']),
             ('legwork_operator', 'legwork.audit', ARRAY[
                 'EXECUTE ON FUNCTION legwork.asked_by, legwork.try_bulk, legwork.begin_bulk, legwork.step_bulk, '
-                    'legwork.cancel_bulk, legwork.unchanged_job, legwork.unchanged_queue']),
+                    'legwork.cancel_bulk, legwork.unchanged_job']),
             ('legwork_daemon', 'legwork.override', ARRAY[
                 'SELECT ON legwork.override',
-                'EXECUTE ON FUNCTION legwork.override_queue, legwork.reset_queue, legwork.end_overrides, legwork.tell_daemon']),
-            ('legwork_read', 'legwork.override', ARRAY['SELECT ON legwork.override']),
+                'EXECUTE ON FUNCTION legwork.override_queue, legwork.reset_queue, legwork.end_overrides, legwork.tell_daemon, '
+                    'legwork.queue_version, legwork.unchanged_queue']),
+            ('legwork_read', 'legwork.override', ARRAY['SELECT ON legwork.override', 'EXECUTE ON FUNCTION legwork.queue_version']),
             ('legwork_operator', 'legwork.override', ARRAY[
-                'EXECUTE ON FUNCTION legwork.override_queue, legwork.reset_queue, legwork.tell_daemon'])
+                'EXECUTE ON FUNCTION legwork.override_queue, legwork.reset_queue, legwork.tell_daemon, legwork.unchanged_queue'])
         ) AS g (role, needs, grants)
         WHERE EXISTS (SELECT FROM pg_roles r WHERE r.rolname = g.role) AND to_regclass(g.needs) IS NOT NULL
     LOOP

@@ -1,8 +1,6 @@
 -- Takes the notes and operations away; what was changed stays as it is. The functions that make notes go with
 -- migration 0004.
-DROP FUNCTION legwork.unchanged_queue(text, text[]);
 DROP FUNCTION legwork.unchanged_job(bigint, text[]);
-DROP FUNCTION legwork.queue_version(text);
 DROP FUNCTION legwork.job_version(bigint);
 DROP FUNCTION legwork.fail_bulk(bigint, text);
 DROP FUNCTION legwork.cancel_bulk(bigint, text);

@@ -418,8 +418,7 @@ BEGIN
 END
 $function$;
 
--- The version of what can be changed of a job, and of a queue; nothing where there is no such job. A queue that no
--- row is about isn't paused, and has the version of one that isn't.
+-- The version of what can be changed of a job; nothing where there is no such job.
 CREATE FUNCTION legwork.job_version(id bigint) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp
@@ -427,14 +426,6 @@ AS $function$
     SELECT left(md5(ROW(j.token, j.holder, j.attempt, j.rescues, j.snoozes, extract(epoch FROM j.run_at),
         j.cancel_requested, extract(epoch FROM j.finished_at))::text), 16)
     FROM legwork.jobs_public j WHERE j.id = job_version.id LIMIT 1
-$function$;
-CREATE FUNCTION legwork.queue_version(queue text) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, legwork, pg_temp
-AS $function$
-    SELECT left(md5(ROW(coalesce(q.paused, false), extract(epoch FROM q.paused_at), extract(epoch FROM q.paused_until),
-        coalesce(q.draining, false), q.reason)::text), 16)
-    FROM (VALUES (queue_version.queue)) AS asked (name) LEFT JOIN legwork.queue q ON q.name = asked.name
 $function$;
 
 -- Whether a job has one of these versions. It stays so until the end of the transaction: its row is locked before it is
@@ -451,17 +442,6 @@ BEGIN
     RETURN coalesce(legwork.job_version(unchanged_job.id) = ANY (versions), true);
 END
 $function$;
--- The same of a queue. There is a row to lock from then on.
-CREATE FUNCTION legwork.unchanged_queue(queue text, versions text[]) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, legwork, pg_temp
-AS $function$
-BEGIN
-    INSERT INTO legwork.queue (name) VALUES (unchanged_queue.queue) ON CONFLICT (name) DO NOTHING;
-    PERFORM FROM legwork.queue q WHERE q.name = unchanged_queue.queue FOR UPDATE;
-    RETURN legwork.queue_version(unchanged_queue.queue) = ANY (versions);
-END
-$function$;
 
 REVOKE ALL ON FUNCTION legwork.note(text, text, text, jsonb),
     legwork.note_job(text, bigint, text, text, text, text), legwork.asked_by(text, text, text),
@@ -471,7 +451,7 @@ REVOKE ALL ON FUNCTION legwork.note(text, text, text, jsonb),
     legwork.begin_bulk(text, jsonb, interval, boolean, text, bigint), legwork.end_bulk(bigint, text, text),
     legwork.change_in_bulk(legwork.operation, bigint), legwork.step_bulk(bigint, bigint),
     legwork.cancel_bulk(bigint, text), legwork.fail_bulk(bigint, text), legwork.job_version(bigint),
-    legwork.queue_version(text), legwork.unchanged_job(bigint, text[]), legwork.unchanged_queue(text, text[])
+    legwork.unchanged_job(bigint, text[])
 FROM PUBLIC;
 
 COMMENT ON TABLE legwork.audit IS 'What people changed, kept for 90 days. For readers; written by legwork.note() alone.';
@@ -522,8 +502,6 @@ COMMENT ON FUNCTION legwork.step_bulk(bigint, bigint) IS 'Does the next batch of
 COMMENT ON FUNCTION legwork.cancel_bulk(bigint, text) IS 'Ends an operation before its time. For operators.';
 COMMENT ON FUNCTION legwork.fail_bulk(bigint, text) IS 'Ends an operation that the database refuses to go on with. For daemons.';
 COMMENT ON FUNCTION legwork.job_version(bigint) IS 'What changes when a job does. For the API''s entity tags.';
-COMMENT ON FUNCTION legwork.queue_version(text) IS 'What changes when a queue is paused or resumed. For the API''s entity tags.';
 COMMENT ON FUNCTION legwork.unchanged_job(bigint, text[]) IS 'Locks a job and says whether it has one of these versions. For changes by If-Match.';
-COMMENT ON FUNCTION legwork.unchanged_queue(text, text[]) IS 'The same of a queue. For changes by If-Match.';
 
 SELECT legwork.apply_grants();

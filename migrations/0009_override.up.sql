@@ -62,6 +62,8 @@ DECLARE
 BEGIN
     PERFORM legwork.check_override(override_queue.queue, override_queue.concurrency, override_queue.rate_limit,
         override_queue.until);
+    -- Before it is looked at whether it is still what somebody saw of it, or after that was decided: not in between.
+    PERFORM FROM legwork.queue q WHERE q.name = override_queue.queue FOR UPDATE;
     WITH given AS (
         SELECT g.setting, g.value
         FROM (VALUES ('concurrency', override_queue.concurrency::text), ('rate_limit', override_queue.rate_limit))
@@ -100,6 +102,7 @@ BEGIN
             MESSAGE = format('setting: %L is neither concurrency nor rate_limit', reset_queue.setting),
             HINT = 'Leave it out to take away both.';
     END IF;
+    PERFORM FROM legwork.queue q WHERE q.name = reset_queue.queue FOR UPDATE;
     WITH gone AS (
         DELETE FROM legwork.override o
         WHERE o.queue = reset_queue.queue AND (reset_queue.setting IS NULL OR o.setting = reset_queue.setting)
@@ -184,7 +187,34 @@ BEGIN
 END
 $function$;
 
-REVOKE ALL ON FUNCTION legwork.check_override(text, integer, text, timestamptz),
+-- The version of what can be changed of a queue: its pause, its drain, and what was decided for it. A queue that no row is
+-- about isn't paused, and has the version of one that isn't.
+CREATE FUNCTION legwork.queue_version(queue text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+    SELECT left(md5(ROW(coalesce(q.paused, false), extract(epoch FROM q.paused_at), extract(epoch FROM q.paused_until),
+        coalesce(q.draining, false), q.reason, decided.each)::text), 16)
+    FROM (VALUES (queue_version.queue)) AS asked (name) LEFT JOIN legwork.queue q ON q.name = asked.name,
+        (SELECT array_agg(ROW(o.setting, o.value, extract(epoch FROM o.until), o.reason)::text ORDER BY o.setting) AS each
+         FROM legwork.override o
+         WHERE o.queue = queue_version.queue AND coalesce(o.until > clock_timestamp(), true)) AS decided
+$function$;
+
+-- Whether a queue has one of these versions. It stays so until the end of the transaction: there is a row to lock from then
+-- on, which whatever changes it locks as well.
+CREATE FUNCTION legwork.unchanged_queue(queue text, versions text[]) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+BEGIN
+    INSERT INTO legwork.queue (name) VALUES (unchanged_queue.queue) ON CONFLICT (name) DO NOTHING;
+    PERFORM FROM legwork.queue q WHERE q.name = unchanged_queue.queue FOR UPDATE;
+    RETURN legwork.queue_version(unchanged_queue.queue) = ANY (versions);
+END
+$function$;
+
+REVOKE ALL ON FUNCTION legwork.queue_version(text), legwork.unchanged_queue(text, text[]), legwork.check_override(text, integer, text, timestamptz),
     legwork.override_queue(text, integer, text, timestamptz, text), legwork.reset_queue(text, text, text),
     legwork.end_overrides(), legwork.tell_daemon(bigint, text, text)
 FROM PUBLIC;
@@ -202,5 +232,7 @@ COMMENT ON FUNCTION legwork.override_queue(text, integer, text, timestamptz, tex
 COMMENT ON FUNCTION legwork.reset_queue(text, text, text) IS 'Takes away what was decided for a queue. For operators.';
 COMMENT ON FUNCTION legwork.end_overrides() IS 'Ends overrides and pauses whose time is over. For daemons.';
 COMMENT ON FUNCTION legwork.tell_daemon(bigint, text, text) IS 'Tells a daemon to be quiet, to drain or to shut down. For operators.';
+COMMENT ON FUNCTION legwork.queue_version(text) IS 'The version of what can be changed of a queue: its pause, its drain, and what was decided for it. For ETags.';
+COMMENT ON FUNCTION legwork.unchanged_queue(text, text[]) IS 'Locks a queue and says whether it has one of these versions. For changes by If-Match.';
 
 SELECT legwork.apply_grants();

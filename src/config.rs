@@ -32,7 +32,8 @@ mod url;
 
 pub(crate) use bounds::{Amount, out_of_bounds};
 pub(crate) use check::{
-    certificates, collector_header, collector_url, killed_early, misnamed, mistakes_of,
+    certificates, check_filter, collector_header, collector_url, killed_early, misnamed,
+    mistakes_of,
 };
 pub use egress::{Denied, Egress};
 pub use environment::Environment;

@@ -4,6 +4,8 @@
 //! type, who may ask it and what may be wrong with that in its row. What is the same of all operations is added here:
 //! the request's id, HEAD, how to show who one is, and each problem with its type.
 
+mod forms;
+
 use super::{
     access::{Audience, Role},
     health,
@@ -11,7 +13,6 @@ use super::{
     routes::Route,
 };
 use crate::{job::NAME_PATTERN, telemetry::build};
-use axum::http::Method;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use utoipa::{
@@ -28,11 +29,13 @@ pub(super) fn document(routes: &[Route]) -> Value {
     for route in routes {
         let item = paths.entry(&route.path).or_insert_with(|| json!({}));
         let operation = described(route);
-        if route.method == Method::GET {
+        if route.takes_head {
             item["head"] = without_body(&operation);
         }
         item[route.method.as_str().to_lowercase()] = operation;
     }
+    let mut schemas = json!(schemas(routes));
+    forms::put(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -45,7 +48,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas(routes),
+            "schemas": schemas,
             "parameters": {
                 "RequestId": {
                     "name": "X-Request-ID", "in": "header",

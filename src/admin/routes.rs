@@ -97,6 +97,8 @@ pub(super) struct Route {
     pub(super) described: Operation,
     /// What that refers to.
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
+    /// Whether it answers HEAD.
+    pub(super) takes_head: bool,
     answer: MethodRouter<AdminState>,
 }
 
@@ -107,7 +109,19 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::described(audience.into(), described, problems)
+        Self { takes_head: true, ..Self::described(audience.into(), described, problems) }
+    }
+
+    /// What changes nothing, and works for its answer: of that not even the head can be had without the work, so HEAD
+    /// isn't taken. Whoever tries a path by it would take a profile, and keep others from taking one.
+    fn measuring(
+        audience: impl Into<Audience>,
+        described: UtoipaMethodRouter<AdminState>,
+        problems: &'static [Problem],
+    ) -> Self {
+        let route = Self::described(audience.into(), described, problems);
+        let answer = route.answer.head(get_alone).fallback(get_alone);
+        Self { answer, ..route }
     }
 
     /// What changes something.
@@ -125,7 +139,7 @@ impl Route {
         problems: &'static [Problem],
     ) -> Self {
         let (method, path, described) = only(paths);
-        Self { method, path, audience, problems, described, schemas, answer }
+        Self { method, path, audience, problems, described, schemas, takes_head: false, answer }
     }
 
     /// One of which nothing is said.
@@ -137,7 +151,8 @@ impl Route {
     ) -> Self {
         let (audience, path) = (audience.into(), path.to_owned());
         let (problems, described, schemas) = (&[][..], Operation::new(), Vec::new());
-        Self { method, path, audience, problems, described, schemas, answer }
+        let takes_head = method == Method::GET;
+        Self { method, path, audience, problems, described, schemas, takes_head, answer }
     }
 }
 
@@ -204,18 +219,18 @@ fn table() -> Vec<Route> {
         Route::changing(Role::Admin, routes!(api::daemon::validate), api::daemon::OF_A_COMMAND),
         Route::reading(Role::Admin, routes!(api::daemon::log_level), api::daemon::OF_THE_DAEMON),
         Route::changing(Role::Admin, routes!(api::daemon::change_log_level), api::daemon::OF_A_COMMAND),
-        Route::reading(Role::Admin, routes!(pprof::index), &[]),
-        Route::reading(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
-        Route::reading(Role::Admin, routes!(heap::heap), heap::OF_A_HEAP_PROFILE),
-        Route::reading(Role::Admin, routes!(heap::allocs), heap::OF_A_HEAP_PROFILE),
+        Route::reading(Role::Admin, routes!(pprof::index), api::OF_A_QUERY),
+        Route::measuring(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
+        Route::measuring(Role::Admin, routes!(heap::heap), heap::OF_A_HEAP_PROFILE),
+        Route::measuring(Role::Admin, routes!(heap::allocs), heap::OF_A_HEAP_PROFILE),
         Route::changing(Role::Admin, routes!(heap::activate), heap::OF_ITS_SWITCH),
         Route::changing(Role::Admin, routes!(heap::deactivate), heap::OF_ITS_SWITCH),
-        Route::reading(Role::Admin, routes!(pprof::cmdline), &[]),
-        Route::reading(Role::Admin, routes!(pprof::symbol), &[]),
-        Route::changing(Role::Admin, routes!(pprof::symbols), &[]),
-        Route::reading(Role::Admin, routes!(debug::trace::pprof_trace), debug::trace::OF_A_TRACE),
-        Route::reading(Role::Admin, routes!(debug::trace::trace), debug::trace::OF_A_TRACE),
-        Route::reading(Role::Admin, routes!(debug::bundle::bundle), debug::bundle::OF_A_BUNDLE),
+        Route::reading(Role::Admin, routes!(pprof::cmdline), api::OF_A_QUERY),
+        Route::reading(Role::Admin, routes!(pprof::symbol), &[Problem::InvalidParameter]),
+        Route::changing(Role::Admin, routes!(pprof::symbols), api::OF_A_QUERY),
+        Route::measuring(Role::Admin, routes!(debug::trace::pprof_trace), debug::trace::OF_A_TRACE),
+        Route::measuring(Role::Admin, routes!(debug::trace::trace), debug::trace::OF_A_TRACE),
+        Route::measuring(Role::Admin, routes!(debug::bundle::bundle), debug::bundle::OF_A_BUNDLE),
         Route::reading(Role::Admin, routes!(tasks::goroutine), api::OF_A_QUERY),
         Route::reading(Role::Admin, routes!(tasks::tasks), api::OF_A_QUERY),
     ]
@@ -231,6 +246,12 @@ async fn missing(uri: Uri) -> Refusal {
         Some(why) => Problem::NotFound.because(why),
         None => Problem::NotFound.into(),
     }
+}
+
+/// What is asked by another method of a path that takes GET and not HEAD.
+async fn get_alone() -> impl IntoResponse {
+    let why = "this path takes GET alone: not even the head of its answer can be had without the work for the whole";
+    ([(header::ALLOW, "GET")], Problem::MethodNotAllowed.because(why))
 }
 
 /// These routes, each behind what is done for every request.

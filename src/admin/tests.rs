@@ -5,6 +5,7 @@ mod described;
 mod examples;
 mod golden;
 mod heap;
+mod parameters;
 mod schema;
 mod state;
 mod tasks;

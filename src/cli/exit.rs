@@ -16,7 +16,13 @@ use crate::{
     },
     telemetry::logs::{LastWords, say_last},
 };
-use std::{fmt::Write as _, io::IsTerminal as _, process::ExitCode, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// The exit codes; there are no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +166,32 @@ pub(super) struct Refused {
     pub(super) said: String,
 }
 
+/// A file that was to be written.
+#[derive(Debug, thiserror::Error)]
+#[error("couldn't write {}", file.display())]
+pub(super) struct Unwritable {
+    pub(super) file: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl Unwritable {
+    /// What to do about it.
+    fn help(&self) -> String {
+        let missing = |parent: &&Path| !parent.as_os_str().is_empty() && !parent.exists();
+        let directory = self.file.parent().filter(missing);
+        match (self.source.kind(), directory) {
+            (io::ErrorKind::NotFound, Some(directory)) => {
+                format!(
+                    "there is no {}: make it, or name another place with --file",
+                    directory.display()
+                )
+            }
+            (io::ErrorKind::IsADirectory, _) => "name a file in it with --file".to_owned(),
+            _ => "name another place with --file; - is standard output".to_owned(),
+        }
+    }
+}
+
 /// How long a daemon's last words may take: the bound of its end holds whoever reads them.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -234,11 +266,13 @@ impl Described {
                 error.downcast_ref().map(|Idle { option, .. }| format!("leave out {option}"))
             })
             .or_else(|| error.downcast_ref().and_then(access).map(str::to_owned))
+            .or_else(|| error.downcast_ref().map(Unwritable::help))
             .or_else(|| advice(code(error)).map(str::to_owned));
         for cause in error.chain().skip(1) {
             if let Some(said) = operations::said(cause) {
                 chain.push(said.message);
-                help = said.hint.or(help);
+                let own = error.downcast_ref().and_then(in_commands).map(str::to_owned);
+                help = own.or(said.hint).or(help);
                 break;
             }
             let cause = cause.to_string();
@@ -268,6 +302,17 @@ fn missing_role(error: &anyhow::Error) -> Option<&'static str> {
         error.downcast_ref().and_then(StartError::missing_role),
     ];
     asked.into_iter().flatten().next()
+}
+
+/// What is said to whoever types commands in the place of a hint of the database's, which is for those who type SQL.
+fn in_commands(error: &OperationError) -> Option<&'static str> {
+    match (error, error.sqlstate().as_deref()) {
+        // no_data_found, object_not_in_prerequisite_state
+        (OperationError::TellDaemon(_), Some("P0002" | "55000")) => {
+            Some("`legwork daemon list` tells the ids of the daemons, and which of them live")
+        }
+        _ => None,
+    }
 }
 
 /// What somebody needs whom a daemon doesn't let in.

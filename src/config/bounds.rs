@@ -56,7 +56,12 @@ pub(super) fn outside(key: &str, given: Amount) -> Option<String> {
         (Form::Concurrency, Amount::Count(count)) => (1..=CONCURRENCY_MAX).contains(&count),
         _ => false,
     };
-    (!fits).then(|| format!("{given} isn't {}", form.range()))
+    let range = match form {
+        // Who gives a number, a program or the API, has no words for it as the file has.
+        Form::Concurrency => format!("1 to {CONCURRENCY_MAX}"),
+        form => form.range(),
+    };
+    (!fits).then(|| format!("{given} isn't {range}"))
 }
 
 #[cfg(test)]
@@ -70,7 +75,8 @@ mod tests {
         let wrong = out_of_bounds("kind.timeout", time(0)).expect("refused");
         assert_eq!(wrong, "timeout: 0s isn't 1ms to 30d");
         assert_eq!(out_of_bounds("queue.concurrency", Amount::Count(10_000)), None);
-        assert!(out_of_bounds("queue.concurrency", Amount::Count(10_001)).is_some());
+        let wrong = out_of_bounds("queue.concurrency", Amount::Count(10_001)).expect("refused");
+        assert_eq!(wrong, "concurrency: 10001 isn't 1 to 10000");
         assert!(out_of_bounds("kind.max_attempts", Amount::Count(0)).is_some());
         let ratio = |number| out_of_bounds("tracing.sample_ratio", Amount::Number(number));
         assert_eq!(ratio(0.5), None);

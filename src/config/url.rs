@@ -85,6 +85,14 @@ impl DatabaseUrl {
         format!("{scheme}://{shown}{path}{sign}{places}")
     }
 
+    /// A word of a command line, which may be such a URL or end with one, as `redacted` shows it where it has a password.
+    pub(crate) fn redacted_in(word: &str) -> String {
+        let Some((before, _)) = word.split_once("://") else { return word.into() };
+        let flag = before.trim_end_matches(|c: char| c.is_ascii_alphanumeric());
+        let url = Self::new(&word[flag.len()..]);
+        if url.has_password() { flag.to_owned() + &url.redacted() } else { word.into() }
+    }
+
     /// Whether a password stands in it.
     pub(super) fn has_password(&self) -> bool {
         let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);

@@ -13,8 +13,9 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::plans::for_any_arguments;
-use crate::profiling::{ask, configuration, go_pprof, second};
+use crate::profiling::{ask, configuration, second};
 use crate::statements::{end, execute, value};
+use crate::support::judge::go_pprof;
 use crate::support::{self, Answer, Daemon, Proxy, TestDb};
 
 const ADMIN: &str = "s3cr3t-t0ken-of-an-admin-0123456789abcdef";

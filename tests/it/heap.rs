@@ -12,7 +12,8 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 
 use crate::allocator;
-use crate::profiling::{ask, configuration, daemon, go_pprof, second};
+use crate::profiling::{ask, configuration, daemon, second};
+use crate::support::judge::go_pprof;
 use crate::support::{self, Answer, Daemon, TestDb};
 
 async fn post(address: SocketAddr, path: &str) -> Answer {

@@ -1,16 +1,17 @@
 //! Profiles of a running daemon, asked for over its port and read by whoever reads them: `go tool pprof` where it is
 //! at hand.
 
+mod soak;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use legwork::{Context, HandlerError, Job, QueueOptions};
 use serde_json::Value;
-use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use crate::support::judge::go_pprof;
 use crate::support::{self, Answer, Daemon, TestDb, pooled};
 
 /// This process has one sampler.
@@ -32,11 +33,8 @@ pub(crate) async fn daemon(db: &TestDb) -> (Daemon, SocketAddr) {
 }
 
 pub(crate) async fn ask(address: SocketAddr, path: &str) -> Answer {
-    support::http::ask(
-        address,
-        &format!("GET /debug/pprof/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n"),
-    )
-    .await
+    let question = format!("GET /debug/pprof/{path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    support::http::ask(address, &question).await
 }
 
 /// What a second one is told while a first is under way, which leaves once that was told.
@@ -64,25 +62,11 @@ pub(crate) async fn second(
     }
 }
 
-/// What `go tool pprof` prints; nothing where there is no Go.
-pub(crate) async fn go_pprof(arguments: &[&str]) -> Option<String> {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut command = Command::new("go");
-    command.args(["tool", "pprof"]).args(arguments).stdin(Stdio::null());
-    // It keeps what it fetched, and looks for binaries, in the home directory.
-    command.env("HOME", directory.path()).env("PPROF_TMPDIR", directory.path());
-    let ran = command.output().await.ok()?;
-    let (printed, said) =
-        (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success(), "{said}");
-    Some(format!("{printed}{said}"))
-}
-
 #[test]
 fn go_reads_a_profile_as_typed_with_its_mapping_and_build_id() {
     support::run(async |db| {
         let (daemon, address) = daemon(&db).await;
-        let url = format!("http://{address}/debug/pprof/profile?seconds=1");
+        let url = format!("http://{address}/debug/pprof/profile?seconds=5");
         let Some(top) = go_pprof(&["-top", &url]).await else { return };
         for part in ["Type: cpu", "Duration: ", "File: legwork", "Build ID: ", "flat%"] {
             assert!(top.contains(part), "{part} in {top}");
@@ -175,7 +159,10 @@ fn the_program_its_symbols_and_the_list_of_profiles_are_told() {
         assert_eq!(answer.text(), "num_symbols: 1\n0x1 0x1\n");
         let page = ask(address, "").await;
         assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
-        assert!(page.text().contains("go tool pprof"), "{}", page.text());
+        let command = format!("go tool pprof -top http://{address}/debug/pprof/heap");
+        assert!(page.text().contains(&command), "{}", page.text());
+        let crafted = "GET /debug/pprof/ HTTP/1.0\r\nHost: localhost:1<b>\r\n\r\n";
+        assert!(!support::http::ask(address, crafted).await.text().contains("1<b>"));
         daemon.stop().await;
     });
 }

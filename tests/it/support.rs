@@ -28,6 +28,7 @@ pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod database;
 pub(crate) mod http;
+pub(crate) mod judge;
 pub(crate) mod leak;
 pub(crate) mod pooled;
 pub(crate) mod proxy;

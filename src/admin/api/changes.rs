@@ -35,9 +35,6 @@ use utoipa::ToSchema;
 pub(in crate::admin) struct PutOff {
     /// How long from now: `90s`, `10m`, `2h30m`; at most ten years.
     #[serde(rename = "for")]
-    #[schema(
-        pattern = "^([1-9][0-9]{0,7}s|[1-9][0-9]{0,5}m|[1-9][0-9]{0,3}h|[1-9][0-9]{0,2}d){1,3}$"
-    )]
     time: String,
     /// Why, for the next person, and for the audit; at most 500 bytes.
     #[schema(nullable = false)]
@@ -186,7 +183,7 @@ pub(super) fn delay(text: &str) -> Result<Duration, Refusal> {
 /// already replaces the one it has.
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/pause", operation_id = "pause_queue", tag = "queues",
     params(("queue" = String, Path, description = "Its name.", example = "default"),
-        ("If-Match" = Option<String>, Header, description = "Only while nobody has paused or resumed it since this ETag.")),
+        ("If-Match" = Option<String>, Header, description = "Only while nothing has been decided for it since this ETag.")),
     request_body(content = ForAWhile, example = json!({ "reason": "the mail provider is down", "for": "1h" })),
     responses((status = 200, description = "How it stands.", body = Switched,
         example = json!({ "queue": "default", "paused": true, "changed": true }))))]
@@ -208,7 +205,7 @@ pub(in crate::admin) async fn pause(
 /// Let a paused queue run again
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/resume", operation_id = "resume_queue", tag = "queues",
     params(("queue" = String, Path, description = "Its name.", example = "default"),
-        ("If-Match" = Option<String>, Header, description = "Only while nobody has paused or resumed it since this ETag.")),
+        ("If-Match" = Option<String>, Header, description = "Only while nothing has been decided for it since this ETag.")),
     request_body(content = Why, example = json!({ "reason": "the provider is back" })),
     responses((status = 200, description = "How it stands.", body = Switched,
         example = json!({ "queue": "default", "paused": false, "changed": true }))))]

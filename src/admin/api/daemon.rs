@@ -37,8 +37,6 @@ const RELOAD_WITHIN: Duration = Duration::from_secs(10);
 const ASKED_FOR: Duration = Duration::from_mins(10);
 /// How long it may hold.
 const ASKED_MAX: Duration = Duration::from_hours(24);
-/// Longest filter, in bytes.
-const FILTER_MAX_BYTES: usize = 1024;
 
 /// How long a note may take: what is done to a daemon mustn't wait for a database that is away.
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
@@ -341,15 +339,12 @@ pub(in crate::admin) async fn change_log_level(
 ) -> Result<Response, Refusal> {
     let asker = asking.because(reason)?;
     let time = time.as_deref().map_or(Ok(ASKED_FOR), time_of)?;
-    if text.len() > FILTER_MAX_BYTES {
-        let why = format!("filter: at most {FILTER_MAX_BYTES} bytes");
-        return Err(Problem::InvalidBody.because(why).about("filter", None));
-    }
-    let set = filter(&state)?.ask(&text, time);
-    let level = set.map_err(|error| {
-        let why = format!("filter: write it as log.filter, info,legwork=debug, say: {error}");
+    let wrong = |why: &str| {
+        let why = format!("filter: write it as log.filter, info,legwork=debug, say: {why}");
         Problem::InvalidBody.because(why).about("filter", None)
-    })?;
+    };
+    config::check_filter(&text).map_err(|why| wrong(&why))?;
+    let level = filter(&state)?.ask(&text, time).map_err(|error| wrong(&error.to_string()))?;
     let detail = json!({ "filter": level.filter, "until": level.until });
     noted(&state, "log_level", detail, asker).await;
     shown(&LogLevel::from(level))

@@ -37,6 +37,7 @@ pub(in crate::admin) const OF_A_DECISION: &[Problem] = &[
     Problem::InvalidParameter,
     Problem::InvalidBody,
     Problem::NotJson,
+    Problem::Changed,
     Problem::DatabaseUnavailable,
     Problem::DatabaseRefused,
 ];
@@ -52,6 +53,10 @@ pub(in crate::admin) const OF_A_WORD: &[Problem] = &[
     Problem::DatabaseUnavailable,
     Problem::DatabaseRefused,
 ];
+
+/// What is said where nothing is to be decided.
+const NOTHING: &str =
+    r#"nothing is decided: name concurrency, rate_limit, or both, {"concurrency": 2} say"#;
 
 /// Settings of a queue, whatever the files of its daemons say. One that isn't named stays as it is.
 #[derive(Deserialize, ToSchema)]
@@ -149,6 +154,9 @@ pub(super) fn end(time: Option<&str>, until: Option<&str>) -> Result<End, Refusa
 
 fn settings(concurrency: Option<u32>, rate_limit: Option<&str>) -> Result<QueueOverride, Refusal> {
     let wrong = |name: &str, why: String| Problem::InvalidBody.because(why).about(name, None);
+    if concurrency.is_none() && rate_limit.is_none() {
+        return Err(Problem::InvalidBody.because(NOTHING));
+    }
     let outside = |jobs: u32| out_of_bounds("queue.concurrency", Amount::Count(u64::from(jobs)));
     if let Some(why) = concurrency.and_then(outside) {
         return Err(wrong("concurrency", why));
@@ -189,7 +197,8 @@ pub(super) async fn for_queue(
 /// It goes before what the daemons' files say, holds at once and for daemons that start, and ends by itself where an end is
 /// given. A second decision on a setting takes the place of the first, its end included.
 #[utoipa::path(patch, path = "/api/v1/queues/{queue}", operation_id = "override_queue", tag = "queues",
-    params(("queue" = String, Path, description = "Its name.", example = "default")),
+    params(("queue" = String, Path, description = "Its name.", example = "default"),
+        ("If-Match" = Option<String>, Header, description = "Only while nothing has been decided for it since this ETag.")),
     request_body(content = Decision, example = json!({ "concurrency": 2, "rate_limit": "30/m burst 2", "for": "1h",
         "reason": "the provider is slow" })),
     responses((status = 200, description = "It holds.", body = Decided,
@@ -213,7 +222,8 @@ pub(in crate::admin) async fn override_queue(
 
 /// Take away what was decided for a queue: what the daemons' files say holds again
 #[utoipa::path(delete, path = "/api/v1/queues/{queue}/overrides", operation_id = "reset_queue", tag = "queues",
-    params(("queue" = String, Path, description = "Its name.", example = "default"), Which),
+    params(("queue" = String, Path, description = "Its name.", example = "default"), Which,
+        ("If-Match" = Option<String>, Header, description = "Only while nothing has been decided for it since this ETag.")),
     request_body(content = Why, example = json!({ "reason": "the provider is well" })),
     responses((status = 200, description = "It is gone.", body = Decided,
         example = json!({ "queue": "default", "changed": true }))))]
@@ -238,7 +248,7 @@ pub(in crate::admin) async fn reset(
 /// A pause with a word: `GET` shows the queue as `draining` and then as `drained`. Resuming it ends that.
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/drain", operation_id = "drain_queue", tag = "queues",
     params(("queue" = String, Path, description = "Its name.", example = "default"),
-        ("If-Match" = Option<String>, Header, description = "Only while nobody has paused or resumed it since this ETag.")),
+        ("If-Match" = Option<String>, Header, description = "Only while nothing has been decided for it since this ETag.")),
     request_body(content = ForAWhile, example = json!({ "reason": "the server moves", "for": "2h" })),
     responses((status = 200, description = "It drains.", body = Decided,
         example = json!({ "queue": "default", "changed": true }))))]

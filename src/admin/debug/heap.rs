@@ -3,11 +3,11 @@
 use super::{
     super::{
         access::Actor,
-        api::query::{Asked, Parameters, Query},
+        api::query::{Asked, Nothing, Parameters, Query},
         problem::{Problem, Refusal},
         routes::AdminState,
     },
-    pprof::{Format, TEXT, number, written},
+    pprof::{Format, TEXT, level, number, written},
 };
 use crate::{
     config::HeapProfiling,
@@ -36,8 +36,13 @@ pub(in crate::admin) const OF_A_HEAP_PROFILE: &[Problem] = &[
 ];
 
 /// What may be wrong with switching it.
-pub(in crate::admin) const OF_ITS_SWITCH: &[Problem] =
-    &[Problem::HeapInactive, Problem::NoProfiles, Problem::ProfileFailed];
+pub(in crate::admin) const OF_ITS_SWITCH: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::HeapInactive,
+    Problem::NoProfiles,
+    Problem::ProfileFailed,
+];
 
 /// What somebody asks for.
 #[derive(Debug, IntoParams)]
@@ -56,10 +61,6 @@ pub(in crate::admin) struct HeapProfile {
 
 impl Parameters for HeapProfile {
     fn read(query: &Query) -> Result<Self, Refusal> {
-        let level = |text: &str| {
-            let level = text.parse().ok().filter(|level| *level <= 2);
-            level.ok_or_else(|| "it has to be 0, 1 or 2".to_owned())
-        };
         let asked = Self {
             seconds: query.with("seconds", number(heap::SECONDS_MAX))?,
             format: query.parsed("format")?,
@@ -141,6 +142,7 @@ pub(in crate::admin) async fn activate(
     State(state): State<AdminState>,
     Extension(actor): Extension<Actor>,
     headers: HeaderMap,
+    Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Response, Refusal> {
     if state.configured.borrow().heap == HeapProfiling::Off {
         // First, whether it could be at all.
@@ -163,6 +165,7 @@ pub(in crate::admin) async fn deactivate(
     State(state): State<AdminState>,
     Extension(actor): Extension<Actor>,
     headers: HeaderMap,
+    Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Response, Refusal> {
     switched(heap::deactivate, &state, &headers).await?;
     note(&actor, false);

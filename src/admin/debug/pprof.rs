@@ -3,11 +3,12 @@
 use super::super::{
     api::{
         body,
-        query::{Asked, Parameters, Query},
+        query::{Asked, Nothing, Parameters, Query},
     },
     problem::{Problem, Refusal},
 };
 use crate::{
+    config::DatabaseUrl,
     profile::{
         self, Profile,
         cpu::{self, ProfileError},
@@ -16,7 +17,7 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, Request},
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{Html, IntoResponse, Response},
 };
 use std::{error::Error, fmt::Write, io, str::FromStr, time::Duration};
@@ -101,6 +102,12 @@ pub(super) fn number(most: u64) -> impl Fn(&str) -> Result<u64, String> {
     }
 }
 
+/// Reads which form of a list is asked for: a file, or as text in one of two ways.
+pub(in crate::admin) fn level(text: &str) -> Result<u8, String> {
+    let level = text.parse().ok().filter(|level| *level <= 2);
+    level.ok_or_else(|| "it has to be 0, 1 or 2".to_owned())
+}
+
 /// A CPU profile, by kind and queue
 #[utoipa::path(get, path = "/debug/pprof/profile", operation_id = "pprof_profile", tag = "debug", params(CpuProfile),
     responses((status = 200, description = "It.", content(
@@ -154,22 +161,29 @@ pub(super) fn written(taken: &Profile, name: &str, format: Format) -> io::Result
     Ok(response)
 }
 
-/// The program and its arguments, with a NUL between two
+/// The program and its arguments, with a NUL between two, and no password
 #[utoipa::path(get, path = "/debug/pprof/cmdline", operation_id = "pprof_cmdline", tag = "debug",
     responses((status = 200, description = "They.", body = String, content_type = "text/plain",
         example = "/usr/bin/legwork\0run")))]
-pub(in crate::admin) async fn cmdline() -> Response {
+pub(in crate::admin) async fn cmdline(Asked(Nothing {}): Asked<Nothing>) -> Response {
     let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
-    let line = line.strip_suffix(&[0]).unwrap_or(&line).to_vec();
-    ([(header::CONTENT_TYPE, TEXT)], line).into_response()
+    let line = String::from_utf8_lossy(line.strip_suffix(&[0]).unwrap_or(&line));
+    // The machine's own people see it by `ps`; who holds a token may be elsewhere.
+    let words: Vec<String> = line.split('\0').map(DatabaseUrl::redacted_in).collect();
+    ([(header::CONTENT_TYPE, TEXT)], words.join("\0")).into_response()
 }
 
 /// The names of addresses that the query lists, 0x1+0x2
 #[utoipa::path(get, path = "/debug/pprof/symbol", operation_id = "pprof_symbol", tag = "debug",
     responses((status = 200, description = "A line for each.", body = String, content_type = "text/plain",
         example = "num_symbols: 1\n")))]
-pub(in crate::admin) async fn symbol(RawQuery(query): RawQuery) -> Response {
-    named(query.unwrap_or_default()).await
+pub(in crate::admin) async fn symbol(RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let query = query.unwrap_or_default();
+    if let Some(word) = words(&query).find(|word| address(word).is_none()) {
+        let why = format!("{word:?} isn't an address: list them as 0x1+0x2");
+        return Err(Problem::InvalidParameter.because(why));
+    }
+    Ok(named(&query).await)
 }
 
 /// The names of addresses that the body lists, 0x1+0x2
@@ -177,16 +191,26 @@ pub(in crate::admin) async fn symbol(RawQuery(query): RawQuery) -> Response {
     request_body(content = String, content_type = "text/plain", example = "0x1+0x2"),
     responses((status = 200, description = "A line for each.", body = String, content_type = "text/plain",
         example = "num_symbols: 1\n0x1 0x1\n")))]
-pub(in crate::admin) async fn symbols(request: Request) -> Result<Response, Refusal> {
+pub(in crate::admin) async fn symbols(
+    Asked(Nothing {}): Asked<Nothing>,
+    request: Request,
+) -> Result<Response, Refusal> {
     let body = body::read(request).await?;
-    Ok(named(String::from_utf8_lossy(&body).into_owned()).await)
+    Ok(named(&String::from_utf8_lossy(&body)).await)
+}
+
+/// What a list of addresses has between its signs.
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.trim().split('+').filter(|word| !word.is_empty())
+}
+
+fn address(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()
 }
 
 /// As Go's programs answer it. Beyond as many addresses as a profile has, the rest is passed over.
-async fn named(question: String) -> Response {
-    let hex = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
-    let addresses: Vec<u64> =
-        question.trim().split('+').filter_map(hex).take(ADDRESSES_MAX).collect();
+async fn named(list: &str) -> Response {
+    let addresses: Vec<u64> = words(list).filter_map(address).take(ADDRESSES_MAX).collect();
     let named = spawn_blocking(move || {
         let names = profile::names_of(&addresses);
         addresses.into_iter().zip(names).fold(String::new(), |mut text, (address, name)| {
@@ -216,6 +240,16 @@ pub(in crate::admin) fn instead_of(path: &str) -> Option<&'static str> {
 /// The list of profiles
 #[utoipa::path(get, path = "/debug/pprof/", operation_id = "pprof", tag = "debug",
     responses((status = 200, description = "A page.", body = String, content_type = "text/html", example = "<!doctype html>")))]
-pub(in crate::admin) async fn index() -> Html<&'static str> {
-    Html(include_str!("index.html"))
+pub(in crate::admin) async fn index(
+    headers: HeaderMap,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Html<String> {
+    // Its commands can be copied: they ask where the page came from.
+    Html(include_str!("index.html").replace("HOST", &asked_at(&headers)))
+}
+
+/// By which name and port this one was asked, of which nothing can be but a part of an address.
+pub(super) fn asked_at(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    host.chars().filter(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(*c)).collect()
 }

@@ -7,6 +7,7 @@ use super::{Crowd, PLAIN, Picture, Shown, answer};
 use crate::{
     admin::{
         api::query::{Asked, Parameters, Query},
+        debug::pprof::level,
         problem::{Problem, Refusal},
         routes::AdminState,
     },
@@ -67,13 +68,13 @@ fn groups(picture: &Picture) -> Vec<(Alike, Crowd)> {
 #[into_params(parameter_in = Query)]
 pub(in crate::admin) struct OfGoroutines {
     /// 0 is a profile; 1 counts alike tasks, 2 has a stanza for each.
-    #[param(minimum = 0, default = 0, example = 1)]
-    debug: Option<u32>,
+    #[param(minimum = 0, maximum = 2, default = 0, example = 1)]
+    debug: Option<u8>,
 }
 
 impl Parameters for OfGoroutines {
     fn read(query: &Query) -> Result<Self, Refusal> {
-        Ok(Self { debug: query.parsed("debug")? })
+        Ok(Self { debug: query.with("debug", level)? })
     }
 }
 

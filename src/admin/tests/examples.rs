@@ -68,3 +68,29 @@ fn whatever_a_receiver_may_call_back_is_described(#[case] body: Value) {
     let schema = &document["components"]["schemas"]["Callback"];
     assert_eq!(faults(&document, schema, &body), Vec::<String>::new());
 }
+
+#[rstest]
+#[case::of_a_kind("NewJob", json!({ "kind": "a".repeat(128), "queue": "mail", "unique_key": "u" }), json!({ "kind": "a b" }))]
+#[case::of_a_queue("NewJob", json!({ "kind": "k", "queue": null }), json!({ "kind": "k", "queue": "" }))]
+#[case::of_a_key("NewJob", json!({ "kind": "k", "unique_key": null }), json!({ "kind": "k", "unique_key": "" }))]
+#[case::of_times("NewJob", json!({ "kind": "k", "delay": "500ms", "timeout": "1.5h" }), json!({ "kind": "k", "delay": "soon" }))]
+#[case::of_a_moment("NewJob", json!({ "kind": "k", "run_at": "2030-01-31T09:00:00+01:00" }), json!({ "kind": "k", "run_at": "infinity" }))]
+#[case::of_a_state("JobFilter", json!({ "state": "discarded" }), json!({ "state": "failed" }))]
+#[case::of_ages("JobFilter", json!({ "created_after": "7d", "tag": "" }), json!({ "created_after": "" }))]
+#[case::of_a_snooze("Snooze", json!({ "for": "1 day" }), json!({ "for": "-1m" }))]
+#[case::of_many("Bulk", json!({ "action": "snooze", "for": "1h 30m" }), json!({ "action": "snooze", "for": "10" }))]
+#[case::of_a_limit("QueueDecision", json!({ "rate_limit": "30/m burst 2" }), json!({ "rate_limit": "fast" }))]
+#[case::of_an_end("ForAWhile", json!({ "until": "2030-01-31T08:00:00Z" }), json!({ "until": "tomorrow" }))]
+#[case::of_a_reason("Reason", json!({ "reason": "x" }), json!({ "reason": "" }))]
+#[case::of_a_filter("LogFilter", json!({ "filter": "info", "for": "90s" }), json!({ "filter": "" }))]
+#[case::of_a_call_back("Callback", json!({ "action": "retry", "for": "0s" }), json!({ "action": "retry", "for": "later" }))]
+fn what_would_be_refused_is_described_as_such_and_nothing_else_is(
+    #[case] schema: &str,
+    #[case] fits: Value,
+    #[case] refused: Value,
+) {
+    let document = openapi::document(routes::routes());
+    let schema = &document["components"]["schemas"][schema];
+    assert_eq!(faults(&document, schema, &fits), Vec::<String>::new());
+    assert_eq!(faults(&document, schema, &refused).len(), 1, "{refused}");
+}

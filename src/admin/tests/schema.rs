@@ -1,7 +1,9 @@
 //! Whether a value is as a schema of the port's document has it, as far as that document's schemas go. The tests in
 //! `tests/it/api` read this file as well.
 
+use regex::Regex;
 use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Follows a `$ref`.
 pub(crate) fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
@@ -58,6 +60,11 @@ fn look_at_parts(
         found.push(format!("{place}: {value} isn't {schema}"));
         return;
     }
+    if let Some(text) = value.as_str()
+        && !is_of_form(schema, text)
+    {
+        found.push(format!("{place}: {value} isn't {schema}"));
+    }
     for part in schema["allOf"].as_array().into_iter().flatten() {
         look_at_parts(document, part, value, place, found);
     }
@@ -77,6 +84,18 @@ fn look_at_parts(
             (None, _) => {}
         }
     }
+}
+
+fn is_of_form(schema: &Value, text: &str) -> bool {
+    let length = |name: &str| schema[name].as_u64();
+    let characters = text.chars().count() as u64;
+    let matches = |pattern: &str| {
+        Regex::new(pattern).unwrap_or_else(|why| panic!("{pattern}: {why}")).is_match(text)
+    };
+    length("minLength").is_none_or(|least| characters >= least)
+        && length("maxLength").is_none_or(|most| characters <= most)
+        && schema["pattern"].as_str().is_none_or(matches)
+        && (schema["format"] != "date-time" || OffsetDateTime::parse(text, &Rfc3339).is_ok())
 }
 
 fn is_of_type(kind: &Value, value: &Value) -> bool {

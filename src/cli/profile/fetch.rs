@@ -33,6 +33,7 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
     if wanted.open && matches!(wanted.place, Place::Stdout) {
         return Err(Usage("--open opens a file, and standard output is none".into()).into());
     }
+    wanted.place.check()?;
     let whom = command.whom();
     let endpoint = Endpoint::of(whom.url.as_ref(), context)?;
     let token = whom.token_file.as_deref().map(token).transpose()?;

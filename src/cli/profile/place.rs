@@ -1,9 +1,10 @@
 //! Where a profile is written, and what is said of that.
 
+use super::super::exit::Unwritable;
 use anyhow::Context as _;
 use serde::Serialize;
 use std::{
-    fs,
+    fs::{self, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -28,6 +29,17 @@ impl<'a> Place<'a> {
         Self::New(format!("legwork-{what}-{now}.{ending}").into())
     }
 
+    /// Whether it can be written, as far as that can be known before there is anything to write: whoever has waited for a
+    /// profile mustn't lose it. What is there stays as it is, and what isn't there still isn't.
+    pub(super) fn check(&self) -> Result<(), Unwritable> {
+        let (file, looked) = match self {
+            Self::Stdout => return Ok(()),
+            Self::Given(file) => (*file, is_writable(file)),
+            Self::New(file) => (file.as_path(), can_be_made(file)),
+        };
+        looked.map_err(|source| Unwritable { file: file.to_owned(), source })
+    }
+
     /// Writes; says where, unless that is standard output.
     pub(super) fn write(&self, bytes: &[u8]) -> anyhow::Result<Option<&Path>> {
         let (file, written) = match self {
@@ -42,9 +54,31 @@ impl<'a> Place<'a> {
                 (file.as_path(), made.and_then(|mut made| made.write_all(bytes)))
             }
         };
-        written.with_context(|| format!("couldn't write {}", file.display()))?;
+        written.map_err(|source| Unwritable { file: file.to_owned(), source })?;
         Ok(Some(file))
     }
+}
+
+fn is_writable(file: &Path) -> io::Result<()> {
+    match fs::metadata(file) {
+        Ok(there) if there.is_file() || there.is_dir() => {
+            OpenOptions::new().write(true).open(file).map(drop)
+        }
+        // To open a pipe waits for its reader, who takes the end of that for the end of all.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match can_be_made(file) {
+            // A link to a file that is still to be made.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes it and takes it away again.
+fn can_be_made(file: &Path) -> io::Result<()> {
+    drop(fs::File::create_new(file)?);
+    fs::remove_file(file)
 }
 
 /// What was done.

@@ -9,6 +9,7 @@ use crate::{
         operations::{self, Connection, End, Limit},
     },
 };
+use clap::ArgGroup;
 use serde::Serialize;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -39,12 +40,12 @@ impl ForAWhile {
 
 /// What `queue set` takes.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("settings").args(["concurrency", "rate_limit"]).required(true).multiple(true)))]
 pub(in crate::cli) struct SetArguments {
     /// The queue
     name: QueueName,
     /// Jobs that each daemon runs at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000),
-        required_unless_present = "rate_limit")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: Option<u32>,
     /// Starts per time, of each daemon: 30/m burst 2
     #[arg(long, value_name = "LIMIT")]

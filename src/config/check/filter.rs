@@ -7,7 +7,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Refuses what `tracing` can't read, and a misspelt level, which it would take for a target whose
 /// every line is wanted.
-pub(super) fn check(text: &str) -> Result<(), String> {
+pub(crate) fn check(text: &str) -> Result<(), String> {
     const MAX_BYTES: usize = 1024;
     let levels = LEVELS.join(", ");
     if text.trim().is_empty() || text.len() > MAX_BYTES {
@@ -17,6 +17,12 @@ pub(super) fn check(text: &str) -> Result<(), String> {
         if let Some(near) = closest(&word.to_ascii_lowercase(), LEVELS.into_iter(), 0.5) {
             return Err(format!("{word:?} isn't a level; did you mean {near:?}?"));
         }
+    }
+    // A target and nothing of it is what `tracing` takes for all of it.
+    let has_target = |part: &str| part.strip_suffix('=').is_some_and(|target| !target.is_empty());
+    let lacks = |part: &&str| has_target(part) && !part.contains('[');
+    if let Some(part) = text.split(',').map(str::trim).find(lacks) {
+        return Err(format!("{part:?} has no level: write {part}debug, with one of {levels}"));
     }
     let why = |error| format!("{text:?} isn't a filter: {error}");
     EnvFilter::builder().parse(text).map(drop).map_err(why)
@@ -43,6 +49,26 @@ fn targets(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[rstest::rstest]
+    #[case::no_level("nonsense=", "\"nonsense=\" has no level: write nonsense=debug")]
+    #[case::no_level_of_the_second("info, legwork::claimer=", "write legwork::claimer=debug")]
+    #[case::no_target("=debug", "isn't a filter")]
+    #[case::nothing_at_all("=", "isn't a filter")]
+    #[case::another_level("legwork=loud", "isn't a filter")]
+    #[case::misspelt("debgu", "did you mean \"debug\"?")]
+    #[case::empty(" ", "write a level")]
+    fn what_cannot_be_meant_is_refused(#[case] text: &str, #[case] said: &str) {
+        let why = check(text).expect_err("it can't be meant");
+        assert!(why.contains(said), "{why}");
+    }
+
+    #[rstest::rstest]
+    #[case::a_span("[request]=debug")]
+    #[case::a_field_of_a_span("info,legwork[job{id=1}]=debug")]
+    fn what_tracing_has_besides_is_taken(#[case] text: &str) {
+        assert_eq!(check(text), Ok(()));
+    }
 
     #[rstest::rstest]
     #[case::no_level("ofcourse", 1)]

@@ -1,7 +1,7 @@
 //! Secrets: where they may come from, and that nothing shows them.
 
 use super::{Files, load_with};
-use crate::config::{Environment, Source, load};
+use crate::config::{DatabaseUrl, Environment, Source, load};
 use std::{fs, os::unix::fs::PermissionsExt};
 
 const SECRET: &str = "canary-7f3a";
@@ -127,4 +127,25 @@ fn show_blots_out_passwords_and_the_environment_of_commands() {
     assert!(!shown.contains(SECRET) && shown.contains("u:…@localhost"), "{shown}");
     let settings = format!("{:?}", loaded.settings);
     assert!(!settings.contains(SECRET) && settings.contains("u:…@localhost"), "{settings}");
+}
+
+#[test]
+fn a_word_of_a_command_line_is_shown_without_the_password_in_it() {
+    for (word, shown) in [
+        ("postgres://ann:canary-7f3a@db/app", "postgres://ann:…@db/app"),
+        (
+            "--database-url=postgres://ann:canary-7f3a@db/app?sslmode=require",
+            "--database-url=postgres://ann:…@db/app",
+        ),
+        ("--ü=postgres:///app?user=ann&password=canary-7f3a", "--ü=postgres:///app?user=ann"),
+        ("postgres://ann:canary/7f3a@db/app", "postgres://…"),
+        (
+            "--url=http://127.0.0.1:9464/readyz?verbose",
+            "--url=http://127.0.0.1:9464/readyz?verbose",
+        ),
+        ("run", "run"),
+        ("", ""),
+    ] {
+        assert_eq!(DatabaseUrl::redacted_in(word), shown);
+    }
 }

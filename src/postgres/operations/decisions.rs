@@ -69,9 +69,11 @@ pub async fn override_queue(
         .bind(concurrency)
         .bind(decided.rate_limit.map(|limit| limit.to_string()))
         .bind(until)
-        .bind(seconds);
+        .bind(seconds)
+        .bind(asker.only_if.clone());
     let statement = asker.asks(statement).fetch_one(connection);
-    traced("SELECT legwork.override_queue", statement).await.map_err(OperationError::OverrideQueue)
+    let done = traced("SELECT legwork.override_queue", statement).await;
+    done.map_err(OperationError::OverrideQueue).and_then(unchanged)
 }
 
 /// Takes away what was decided for a queue, all of it or one setting; true where there was any.
@@ -84,9 +86,11 @@ pub async fn reset_queue(
     let statement = sqlx::query_scalar(include_str!("../sql/reset_queue.sql"))
         .persistent(false)
         .bind(queue.as_str())
-        .bind(setting);
+        .bind(setting)
+        .bind(asker.only_if.clone());
     let statement = asker.asks(statement).fetch_one(connection);
-    traced("SELECT legwork.reset_queue", statement).await.map_err(OperationError::ResetQueue)
+    let done = traced("SELECT legwork.reset_queue", statement).await;
+    done.map_err(OperationError::ResetQueue).and_then(unchanged)
 }
 
 /// Tells a daemon what to do; true where it wasn't told before.

@@ -69,6 +69,7 @@ fn what_a_job_s_state_forbids_is_a_conflict_and_no_job_is_not_found() {
             ("5/snooze", 409, "wrong-state", "is running"),
             ("6/cancel", 409, "wrong-state", "finished already"),
             ("6/discard", 409, "wrong-state", "finished already"),
+            ("6/snooze", 409, "wrong-state", "has finished and can't be snoozed"),
             ("7/retry", 409, "wrong-state", "unique key 'k'"),
             ("4711/cancel", 404, "no-such-job", ""),
             ("4711/retry", 404, "no-such-job", "no job 4711"),

@@ -17,6 +17,9 @@ fn another_filter_of_the_log_holds_for_its_time_and_ends_by_itself() {
             (r#"{"filter": "info", "for": "25h"}"#, "from 1 s to 24 h"),
             (r#"{"filter": "info", "for": "0s"}"#, "from 1 s to 24 h"),
             (r#"{"filter": "a=b=c"}"#, "write it as log.filter"),
+            (r#"{"filter": "nonsense="}"#, "write nonsense=debug"),
+            (r#"{"filter": "debgu"}"#, "did you mean \\\"debug\\\"?"),
+            (r#"{"filter": ""}"#, "write a level"),
             (r#"{"for": "1m"}"#, "missing field `filter`"),
         ] {
             let answer = change(&daemon, "PUT", "/api/v1/log-level", body).await;

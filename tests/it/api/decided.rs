@@ -15,6 +15,8 @@ const NOTED: &str =
 
 const MAIL: &str = "/api/v1/queues/mail";
 
+const LIMITED: &str = r#"{"rate_limit": "30/m burst 2", "until": "2126-03-01T12:00:00Z"}"#;
+
 #[test]
 fn a_queue_is_overridden_drained_and_reset_over_http() {
     support::run(async |db| {
@@ -22,20 +24,11 @@ fn a_queue_is_overridden_drained_and_reset_over_http() {
         let daemon = daemon(&db.url(), "").await;
         for (method, path, body, changed) in [
             ("PATCH", "", r#"{"concurrency": 2, "for": "1h", "reason": "slow"}"#, true),
-            (
-                "PATCH",
-                "",
-                r#"{"rate_limit": "30/m burst 2", "until": "2126-03-01T12:00:00Z"}"#,
-                true,
-            ),
-            (
-                "PATCH",
-                "",
-                r#"{"rate_limit": "30/m burst 2", "until": "2126-03-01T12:00:00Z"}"#,
-                false,
-            ),
+            ("PATCH", "", LIMITED, true),
+            ("PATCH", "", LIMITED, false),
             ("POST", "/drain", r#"{"for": "2h", "reason": "a move"}"#, true),
-            ("POST", "/drain", "", false),
+            ("POST", "/drain", r#"{"until": "2126-03-01T12:00:00Z"}"#, true),
+            ("POST", "/drain", r#"{"until": "2126-03-01T12:00:00Z"}"#, false),
         ] {
             let answer = change(&daemon, method, &format!("{MAIL}{path}"), body).await;
             assert_eq!(answer.status, 200, "{body}: {}", answer.body);
@@ -74,6 +67,7 @@ fn a_queue_is_overridden_drained_and_reset_over_http() {
             "override queue/mail slow",
             "override queue/mail -",
             "drain queue/mail a move",
+            "drain queue/mail -",
             "reset queue/mail -",
             "reset queue/mail -",
         ];
@@ -97,9 +91,10 @@ fn what_can_t_be_meant_is_refused_over_http() {
         let overrides = format!("{MAIL}/overrides?setting=shape");
         let drain = format!("{MAIL}/drain");
         for (method, path, body, status, said) in [
-            ("PATCH", MAIL, "{}", 400, "needs a concurrency, a rate limit, or both"),
-            ("PATCH", MAIL, r#"{"concurrency": 0}"#, 400, "concurrency: 0 isn't"),
-            ("PATCH", MAIL, r#"{"concurrency": 10001}"#, 400, "10001 isn't"),
+            ("PATCH", MAIL, "{}", 400, "name concurrency, rate_limit, or both"),
+            ("PATCH", MAIL, r#"{"for": "1h"}"#, 400, "name concurrency, rate_limit, or both"),
+            ("PATCH", MAIL, r#"{"concurrency": 0}"#, 400, "concurrency: 0 isn't 1 to 10000\""),
+            ("PATCH", MAIL, r#"{"concurrency": 10001}"#, 400, "10001 isn't 1 to 10000\""),
             ("PATCH", MAIL, r#"{"rate_limit": "fast"}"#, 400, "isn't a rate limit"),
             ("PATCH", MAIL, r#"{"concurrency": 1, "for": "soon"}"#, 400, "2h30m"),
             ("PATCH", MAIL, r#"{"concurrency": 1, "until": "soon"}"#, 400, "2026-03-01T12:00:00Z"),

@@ -1,15 +1,15 @@
 //! The document against the daemon, by a program that knows nothing but the document: whatever it asks is answered
 //! by a status, headers and a body that are described, and nothing is an error of the daemon's.
 //!
-//! `make fuzz-api` installs the program and asks long. Where it is at hand otherwise, it asks the same little each time.
+//! `make fuzz-api` asks long. Otherwise, where the program is at hand, it asks the same little each time.
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
-use tokio::{process::Command, time::timeout};
+use tokio::time::timeout;
 
 use super::{daemon, found};
 use crate::statements::{end, execute};
-use crate::support;
+use crate::support::{self, judge::judge, server::environment};
 
 /// Requests of each operation where nobody asks for more.
 const LITTLE: &str = "10";
@@ -31,16 +31,9 @@ const SETTINGS: &str = r#"
 expected-statuses = ["2xx", "3xx", "4xx", 503]
 "#;
 
-/// Requests of each operation, where `make fuzz-api` or somebody else says how many.
-#[expect(clippy::disallowed_methods, reason = "a test's own knob, which no daemon reads")]
-fn asked_for() -> Option<String> {
-    std::env::var("LEGWORK_TEST_FUZZ").ok()
-}
-
 #[test]
 fn whatever_is_asked_is_answered_as_the_document_says() {
     support::run(async |db| {
-        let asked_for = asked_for();
         let mut session = db.connect().await;
         execute(
             &mut session,
@@ -54,26 +47,21 @@ fn whatever_is_asked_is_answered_as_the_document_says() {
 
         let place = tempfile::tempdir().expect("a directory");
         std::fs::write(place.path().join("schemathesis.toml"), SETTINGS).expect("written");
-        let mut command = Command::new("schemathesis");
-        command.current_dir(&place).stdin(Stdio::null()).kill_on_drop(true);
+        let Some(mut command) = judge("schemathesis") else { return };
+        command.current_dir(&place);
         command.args(["run", "--no-color", "--continue-on-failure"]);
         command.args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "60"]);
         command.args(["--exclude-path-regex", LEFT_OUT, "--exclude-checks", NOT_HELD]);
-        match &asked_for {
-            Some(requests) => command.args(["--max-examples", requests]),
+        match environment("LEGWORK_TEST_FUZZ") {
+            Some(requests) => command.args(["--max-examples", &requests]),
             None => command.args(["--max-examples", LITTLE, "--generation-deterministic"]),
         };
         command.arg(format!("http://{}/openapi.json", daemon.admin().await));
-        match timeout(LIMIT, command.output()).await.expect("it ends") {
-            Err(absent) if asked_for.is_none() => println!("nothing was fuzzed: {absent}"),
-            Err(absent) => panic!("make fuzz-api installs schemathesis: {absent}"),
-            Ok(ran) => {
-                let said = String::from_utf8_lossy(&ran.stdout);
-                assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
-                println!("{said}");
-                assert!(said.contains("Test cases:"), "something was asked: {said}");
-            }
-        }
+        let ran = timeout(LIMIT, command.output()).await.expect("it ends").expect("it runs");
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
+        println!("{said}");
+        assert!(said.contains("Test cases:"), "something was asked: {said}");
         // Whatever it was asked, it is well.
         found(&daemon, "/api/v1/queues").await;
         daemon.stop().await;

@@ -4,9 +4,17 @@ use super::{Answer, daemon, get, send};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon};
 
+const MAIL: &str = "/api/v1/queues/mail";
+
 async fn with(daemon: &Daemon, request: &str, header: &str) -> Answer {
-    let kind = "Content-Type: application/json\r\nContent-Length: 0";
-    let head = format!("{request} HTTP/1.0\r\nHost: localhost\r\n{header}\r\n{kind}\r\n\r\n");
+    with_body(daemon, request, header, "").await
+}
+
+/// With a body, where a request is of those that have one.
+async fn with_body(daemon: &Daemon, request: &str, header: &str, body: &str) -> Answer {
+    let body = if request.starts_with("PATCH") { body } else { "" };
+    let kind = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
+    let head = format!("{request} HTTP/1.0\r\nHost: localhost\r\n{header}\r\n{kind}\r\n\r\n{body}");
     send(daemon.admin().await, &head).await
 }
 
@@ -123,10 +131,17 @@ fn what_was_seen_is_compared_under_the_rows_lock() {
         )
         .await;
         let daemon = daemon(&db.url(), "").await;
-        for (path, action, change) in [
-            ("/api/v1/jobs/1", "cancel", "SELECT legwork.snooze(1, '1 h')"),
-            ("/api/v1/queues/mail", "resume", "SELECT legwork.pause('mail', 'another')"),
-            ("/api/v1/queues/mail", "drain", "SELECT legwork.pause('mail', 'a third')"),
+        for (path, request, change) in [
+            ("/api/v1/jobs/1", "POST /api/v1/jobs/1/cancel", "SELECT legwork.snooze(1, '1 h')"),
+            (MAIL, "POST /api/v1/queues/mail/resume", "SELECT legwork.pause('mail', 'another')"),
+            (MAIL, "POST /api/v1/queues/mail/drain", "SELECT legwork.pause('mail', 'a third')"),
+            (MAIL, "PATCH /api/v1/queues/mail", "SELECT legwork.override_queue('mail', 5)"),
+            (
+                MAIL,
+                "DELETE /api/v1/queues/mail/overrides",
+                "SELECT legwork.override_queue('mail', 6)",
+            ),
+            (MAIL, "POST /api/v1/queues/mail/pause", "SELECT legwork.reset_queue('mail')"),
         ] {
             let seen = tag(&daemon, path).await;
             execute(&mut first, &format!("BEGIN; {change}")).await;
@@ -138,9 +153,9 @@ fn what_was_seen_is_compared_under_the_rows_lock() {
                 .await;
                 execute(&mut first, "COMMIT").await;
             };
-            let request = format!("POST {path}/{action}");
             let header = format!("If-Match: {seen}");
-            let ((), answer) = tokio::join!(waits, with(&daemon, &request, &header));
+            let answer = with_body(&daemon, request, &header, r#"{"concurrency": 2}"#);
+            let ((), answer) = tokio::join!(waits, answer);
             assert_eq!((answer.status, answer.problem()), (412, "changed".into()), "{path}");
         }
         daemon.stop().await;

@@ -44,6 +44,40 @@ async fn a_command_line_that_cannot_be_meant_is_exit_code_2(#[case] arguments: &
 }
 
 #[tokio::test]
+async fn who_decides_nothing_for_a_queue_is_told_what_can_be_decided() {
+    let set = ["queue", "set", "mail", "--reason", "slow"];
+    let ran = finished(command("postgres://127.0.0.1:1/x", &set), None).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let required = ran.stderr.split("Usage:").next().expect("a text");
+    assert!(required.contains("--concurrency <N>|--rate-limit <LIMIT>"), "{}", ran.stderr);
+    let both = ["queue", "set", "mail", "--concurrency", "1", "--rate-limit", "1/s"];
+    for setting in [&both[..], &both[..5], &[&both[..3], &both[5..]].concat()] {
+        let ran = finished(command("postgres://127.0.0.1:1/x", setting), None).await;
+        assert_eq!(ran.code, 69, "it can be meant: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn whoever_tells_a_daemon_that_is_not_there_is_told_the_command_that_lists_them() {
+    support::run(async |db| {
+        arrange(
+            &db,
+            "INSERT INTO legwork.daemon (id, expires_at, died_at) VALUES (7, now(), now())",
+        )
+        .await;
+        for word in ["quiet", "drain", "shutdown"] {
+            for (id, why) in [("12", "there is no daemon 12"), ("7", "daemon 7 has ended at ")] {
+                let ran = legwork(&db, &["daemon", word, id]).await;
+                assert_eq!(ran.code, 1, "{}", ran.stderr);
+                let told = [why, "help: `legwork daemon list` tells the ids"];
+                assert!(told.iter().all(|told| ran.stderr.contains(told)), "{}", ran.stderr);
+                assert!(!ran.stderr.contains("SELECT"), "{}", ran.stderr);
+            }
+        }
+    });
+}
+
+#[tokio::test]
 async fn more_jobs_than_one_statement_changes_are_exit_code_2() {
     let ids: Vec<String> = (1..=1001).map(|id: u32| id.to_string()).collect();
     for verb in ["cancel", "retry", "discard"] {

@@ -173,6 +173,42 @@ fn a_bundle_is_fetched_and_what_opens_it_is_told() {
     });
 }
 
+/// Nobody answers there: where that isn't told, nobody was asked.
+#[test]
+fn a_file_that_cannot_be_written_is_found_out_before_the_daemon_is_asked() {
+    support::run(async |_db| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = directory.path();
+        fs::write(at.join("kept.pb.gz"), "of yesterday").expect("written");
+        fs::create_dir(at.join("there")).expect("made");
+        std::os::unix::fs::symlink("made-later", at.join("link")).expect("linked");
+        for (file, help) in [
+            ("nowhere/cpu", "there is no nowhere: make it, or name another place with --file"),
+            ("there", "name a file in it with --file"),
+            ("kept.pb.gz/cpu", "name another place with --file"),
+        ] {
+            for what in ["cpu", "heap", "tasks", "trace", "bundle"] {
+                let words = [what, "--file", file, "--url", "http://127.0.0.1:1"];
+                let ran = profile(at, &words).await;
+                assert_eq!(ran.code, 1, "{what} {file}: {}", ran.stderr);
+                let told = [&format!("error: couldn't write {file}\n"), "\n  because: ", help];
+                assert!(told.iter().all(|told| ran.stderr.contains(told)), "{}", ran.stderr);
+            }
+        }
+        for file in ["kept.pb.gz", "fresh.pb.gz", "link", "there/cpu", "/dev/null", "-"] {
+            let ran = profile(at, &["cpu", "--file", file, "--url", "http://127.0.0.1:1"]).await;
+            assert_eq!(ran.code, 3, "{file} can be written: {}", ran.stderr);
+        }
+        assert_eq!(profile(at, &["cpu", "--url", "http://127.0.0.1:1"]).await.code, 3);
+        assert_eq!(fs::read(at.join("kept.pb.gz")).expect("it is there"), b"of yesterday");
+        let mut left: Vec<_> =
+            fs::read_dir(at).expect("readable").flatten().map(|it| it.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["kept.pb.gz", "link", "there"], "nothing was made");
+        assert_eq!(fs::read_dir(at.join("there")).expect("readable").count(), 0);
+    });
+}
+
 #[test]
 fn what_goes_wrong_is_told_with_what_to_do() {
     support::run(async |db| {
@@ -194,13 +230,6 @@ fn what_goes_wrong_is_told_with_what_to_do() {
         let ran = profile(directory.path(), &token).await;
         assert_eq!(ran.code, 2, "{}", ran.stderr);
         assert!(ran.stderr.contains("no token in token"), "{}", ran.stderr);
-
-        let nowhere = ["cpu", "--seconds", "1", "--file", "nowhere/cpu", "--url", &url];
-        let ran = profile(directory.path(), &nowhere).await;
-        assert_eq!(ran.code, 1, "{}", ran.stderr);
-        assert!(ran.stderr.contains("couldn't write nowhere/cpu"), "{}", ran.stderr);
-        let left = fs::read_dir(directory.path()).expect("readable").count();
-        assert_eq!(left, 1, "the token's file, and nothing half written");
 
         // Somebody profiles for a minute; a second one may come later.
         let minute = ["profile", "cpu", "--seconds", "60", "--file", "-", "--url", &url];

@@ -191,7 +191,7 @@ fn everything_that_is_wrong_with_a_daemon_is_said_at_once() {
         "a daemon's name has 1 to 128 bytes, this one 0",
         "grace: 2d isn't 0s to 1d",
         "queue \"no good\": ' ' can't stand in a name: letters, digits and _ . : - can",
-        "queue \"mail\": concurrency: 0 isn't 1 to 10000, \"cpus\" or \"N*cpus\"",
+        "queue \"mail\": concurrency: 0 isn't 1 to 10000",
         "queue \"mail\": rate_limit: \"fast\" isn't a rate limit: write `100/s`, `30/m` or `5/h`, with \
          `burst N` if needed",
         "queue \"mail\": it is named twice",
@@ -233,7 +233,7 @@ fn a_value_of_settings_is_held_to_the_bounds_of_a_file() {
     wrong.kinds.push(kind("empty", legwork::config::HandlerSettings::Command(no_program)));
     let expected = [
         "claim.batch: 0 isn't 1 to 1000",
-        "[[queue]] \"default\".concurrency: 0 isn't 1 to 10000, \"cpus\" or \"N*cpus\"",
+        "[[queue]] \"default\".concurrency: 0 isn't 1 to 10000",
         "[[kind]] \"twin\" is listed twice",
         "[[kind]] \"empty\".command: it is empty: name a program",
     ];

@@ -86,17 +86,23 @@ fn what_can_t_be_meant_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_pause_keeps_what_was_said_of_it_until_more_is_said() {
+fn a_pause_ends_as_the_last_one_says_and_keeps_its_reason_until_another_is_given() {
     const STANDS: &str = "SELECT paused || ' ' || draining || ' ' || coalesce(reason, '-') || ' ' \
         || coalesce(date_part('epoch', paused_until - paused_at)::bigint::text, '-') FROM legwork.queue";
+    const NOTED: [&str; 10] =
+        ["pause", "pause", "pause", "drain", "pause", "drain", "drain", "pause", "resume", "drain"];
     support::run(async |db| {
         let mut session = db.connect().await;
         for (call, changed, stands) in [
             ("pause('mail', 'down', now() + interval '1 h')", "t", "true false down 3600"),
-            ("pause('mail')", "f", "true false down 3600"),
-            ("drain('mail', 'a move')", "t", "true true a move 3600"),
-            ("pause('mail', until => 'infinity')", "f", ""),
-            ("drain('mail')", "f", ""),
+            ("pause('mail')", "t", "true false down -"),
+            ("pause('mail')", "f", "true false down -"),
+            ("pause('mail', 'worse')", "f", "true false worse -"),
+            ("drain('mail', 'a move')", "t", "true true a move -"),
+            ("pause('mail', until => 'infinity')", "t", ""),
+            ("drain('mail')", "t", "true true a move -"),
+            ("drain('mail', until => now() + interval '1 h')", "t", "true true a move 3600"),
+            ("pause('mail')", "t", "true true a move -"),
             ("resume('mail')", "t", "false false - -"),
             ("drain('mail')", "t", "true true - -"),
         ] {
@@ -110,7 +116,7 @@ fn a_pause_keeps_what_was_said_of_it_until_more_is_said() {
             }
         }
         let noted = rows(&mut session, "SELECT action FROM legwork.audit ORDER BY id").await;
-        assert_eq!(noted, ["pause", "drain", "pause", "resume", "drain"]);
+        assert_eq!(noted, NOTED);
         // One that is over is none, also while no daemon is there to end it.
         let over = "UPDATE legwork.queue SET paused_until = now() - interval '1 s'";
         execute(&mut session, over).await;

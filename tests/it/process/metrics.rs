@@ -10,11 +10,10 @@ use legwork::telemetry::metrics::{CATALOGUE, Definition, Shape};
 use nix::sys::signal::Signal;
 use sqlx::postgres::PgPool;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_many};
-use crate::support::{self, Daemon, Proxy, http};
+use crate::support::{self, Daemon, Proxy, http, judge::judge};
 
 /// Those that rightly say nothing in [`every_metric_is_there_and_says_something`], and why.
 const SILENT: [(&str, &str); 17] = [
@@ -160,10 +159,9 @@ fn expected() -> Vec<(&'static str, f64)> {
 /// What Prometheus' own tool says of a page. Where it isn't at hand the catalogue's test of the same rules is
 /// what there is: `telemetry::metrics::tests`.
 async fn complaints(page: &str) -> String {
-    let mut command = Command::new("promtool");
+    let Some(mut command) = judge("promtool") else { return String::new() };
     command.args(["check", "metrics"]).stdin(Stdio::piped());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let Ok(mut promtool) = command.spawn() else { return String::new() };
+    let mut promtool = command.spawn().expect("promtool runs");
     let mut input = promtool.stdin.take().expect("stdin is a pipe");
     input.write_all(page.as_bytes()).await.expect("it reads");
     drop(input);

@@ -1,7 +1,6 @@
 //! `/debug/tasks` and `/debug/pprof/goroutine`: where a running daemon's tasks and jobs wait.
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use legwork::{CancellationToken, Context, HandlerError, Job};
 use serde_json::Value;
@@ -12,7 +11,7 @@ use tokio::net::TcpListener;
 use super::{Configuration, Notebook, becomes, enqueue, enqueue_many};
 use crate::library::builder::{beside, ends, enqueued};
 use crate::statements::{end, value};
-use crate::support::{self, Daemon, Proxy, http::get};
+use crate::support::{self, Daemon, Proxy, http::get, judge::go_pprof};
 
 fn noop() -> [String; 1] {
     ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()]
@@ -267,13 +266,8 @@ fn tasks_that_a_handler_starts_and_forgets_are_the_leak_that_shows() {
     });
 }
 
-/// Skipped, and said so, where Go isn't installed.
 #[test]
 fn go_tool_pprof_reads_the_profile_of_tasks_and_its_tags() {
-    if Command::new("go").arg("version").output().is_err() {
-        println!("go isn't installed: the profile of tasks wasn't read by its tool");
-        return;
-    }
     support::run(async |db| {
         let kinds = [nap()];
         let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
@@ -284,7 +278,8 @@ fn go_tool_pprof_reads_the_profile_of_tasks_and_its_tags() {
             counted.contains("3 @ worker sleep\n")
         })
         .await;
-        let top = pprof(admin, &["-top", "-tagfocus=kind=nap"]).await;
+        let url = format!("http://{admin}/debug/pprof/goroutine");
+        let Some(top) = go_pprof(&["-top", "-tagfocus=kind=nap", &url]).await else { return };
         assert!(top.contains("Type: tasks"), "{top}");
         let line = |name: &str| {
             let line = top.lines().find(|line| line.ends_with(name));
@@ -296,24 +291,9 @@ fn go_tool_pprof_reads_the_profile_of_tasks_and_its_tags() {
             ("3", "0", "3"),
             "{top}"
         );
-        let tags = pprof(admin, &["-tags"]).await;
+        let tags = go_pprof(&["-tags", &url]).await.expect("Go is here");
         assert!(tags.contains("nap") && tags.contains("default"), "{tags}");
         drop(daemon);
         pool.close().await;
     });
-}
-
-/// What the tool says of the profile at that port.
-async fn pprof(admin: SocketAddr, options: &[&str]) -> String {
-    let directory = tempfile::tempdir().expect("a directory can be made");
-    let mut command = Command::new("go");
-    command.args(["tool", "pprof"]).args(options);
-    command.arg(format!("http://{admin}/debug/pprof/goroutine"));
-    command.env("PPROF_TMPDIR", directory.path());
-    let ran =
-        tokio::task::spawn_blocking(move || command.output()).await.expect("it is waited for");
-    let ran = ran.expect("go runs");
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{said}");
-    String::from_utf8_lossy(&ran.stdout).into_owned()
 }

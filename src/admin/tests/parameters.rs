@@ -1,0 +1,56 @@
+//! What the routes of `/debug` refuse of a query, with what they take, and what Go's tools send and have to be answered.
+
+use super::*;
+use rstest::rstest;
+
+async fn asked(method: &str, path: &str) -> String {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    served(state(), async |at| send(at, head.as_bytes()).await).await
+}
+
+/// One that is misspelt and passed over would give something else than what was asked for.
+#[tokio::test]
+async fn every_route_of_debug_refuses_a_parameter_that_it_does_not_have() {
+    let of_debug = routes::routes().iter().filter(|route| route.path.starts_with("/debug/"));
+    let mut refused = 0;
+    for route in of_debug {
+        let path = format!("{}?secnods=5", route.path);
+        let answer = asked(route.method.as_str(), &path).await;
+        assert_eq!(status(&answer), 400, "{path}: {answer}");
+        let takes = ["; there are ", "; this path takes none", "list them as 0x1+0x2"];
+        assert!(takes.iter().any(|takes| body(&answer).contains(takes)), "{path}: {answer}");
+        refused += 1;
+    }
+    assert!(refused > 12, "{refused} routes");
+}
+
+#[rstest]
+#[case::a_third_form("/debug/pprof/goroutine?debug=3", "debug: it has to be 0, 1 or 2")]
+#[case::no_form("/debug/pprof/goroutine?debug=x", "debug: it has to be 0, 1 or 2")]
+#[case::none_of_it("/debug/pprof/goroutine?debug=", "debug: it has to be 0, 1 or 2")]
+#[case::no_address("/debug/pprof/symbol?0x1+main", "\"main\" isn't an address")]
+#[case::another_form("/debug/tasks?format=xml", "format: it has to be json or text")]
+#[tokio::test]
+async fn a_value_that_cannot_be_meant_is_refused(#[case] path: &str, #[case] said: &str) {
+    let answer = asked("GET", path).await;
+    assert_eq!(status(&answer), 400, "{answer}");
+    assert!(body(&answer).replace("\\\"", "\"").contains(said), "{answer}");
+}
+
+/// As `adjustURL` and `symbolz` of Go's pprof have it: a file is asked for with what its user typed and `seconds` at most,
+/// names without a query. What lasts is asked by tests/it/profiling.rs and heap.rs.
+#[rstest]
+#[case::tasks("GET", "/debug/pprof/goroutine")]
+#[case::tasks_of_a_query_that_is_empty("GET", "/debug/pprof/goroutine?")]
+#[case::tasks_as_text("GET", "/debug/pprof/goroutine?debug=2")]
+#[case::the_program("GET", "/debug/pprof/cmdline")]
+#[case::whether_there_are_names("GET", "/debug/pprof/symbol")]
+#[case::names("GET", "/debug/pprof/symbol?0x1+0x2")]
+#[case::names_of_a_list_with_an_end("GET", "/debug/pprof/symbol?0x1+")]
+#[case::names_of_a_body("POST", "/debug/pprof/symbol")]
+#[case::the_page("GET", "/debug/pprof/")]
+#[tokio::test]
+async fn what_gos_tools_ask_is_answered(#[case] method: &str, #[case] path: &str) {
+    let answer = asked(method, path).await;
+    assert_eq!(status(&answer), 200, "{answer}");
+}
