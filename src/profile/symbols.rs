@@ -121,10 +121,9 @@ fn debugged(debug: &Loader, own: u64) -> Option<Vec<Line>> {
 
 /// Line tables have no more than the last part of an inlined function's name. Its file says the rest, as far as
 /// modules are files.
-fn with_path(function: String, file: &str) -> String {
+pub(super) fn with_path(function: String, file: &str) -> String {
     let Some((before, within)) = file.rsplit_once("/src/") else { return function };
-    let is_rust = Path::new(within).extension().is_some_and(|extension| extension == "rs");
-    if !is_rust || function.contains("::") {
+    if !is_rust(file) || has_path(&function) {
         return function;
     }
     let own = before == env!("CARGO_MANIFEST_DIR");
@@ -137,6 +136,21 @@ fn with_path(function: String, file: &str) -> String {
     let within = within.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
     let within = if within == "lib" { String::new() } else { format!("{within}::") };
     format!("{package}::{within}{function}")
+}
+
+/// Whether a function is named with where it is. What its generic arguments are named with says nothing of that.
+pub(super) fn has_path(function: &str) -> bool {
+    function.starts_with('<') || without_arguments(function).contains("::")
+}
+
+/// A function's name without its generic arguments.
+pub(super) fn without_arguments(function: &str) -> &str {
+    function.split_once('<').map_or(function, |(name, _)| name)
+}
+
+/// Whether a file is one of Rust.
+pub(super) fn is_rust(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "rs")
 }
 
 /// All that a library without debug information has are the functions that it offers.
@@ -169,5 +183,31 @@ mod tests {
     fn an_inlined_function_is_named_by_its_file(#[case] file: &str, #[case] expected: &str) {
         assert_eq!(with_path("poll".into(), file), expected);
         assert_eq!(with_path("a::poll".into(), file), "a::poll");
+    }
+
+    /// As a release build has them.
+    #[rstest]
+    #[case::of_a_type(
+        "push_mut<u8, alloc::alloc::Global>",
+        "alloc::vec::push_mut<u8, alloc::alloc::Global>"
+    )]
+    #[case::of_a_closure(
+        "{closure#0}<(), tokio::task::Id>",
+        "alloc::vec::{closure#0}<(), tokio::task::Id>"
+    )]
+    #[case::of_a_trait("call_once<<T as a::B>::C>", "alloc::vec::call_once<<T as a::B>::C>")]
+    #[case::with_the_path_before(
+        "core::ptr::drop_in_place<a::B>",
+        "core::ptr::drop_in_place<a::B>"
+    )]
+    #[case::of_an_implementation("<a::B as c::D>::poll", "<a::B as c::D>::poll")]
+    #[case::of_a_generic_implementation("a::B<T,S>::poll", "a::B<T,S>::poll")]
+    #[case::of_an_array(
+        "<[u8]>::to_vec_in::<alloc::alloc::Global>",
+        "<[u8]>::to_vec_in::<alloc::alloc::Global>"
+    )]
+    fn generic_arguments_are_no_path(#[case] function: &str, #[case] expected: &str) {
+        let file = "/rustc/5980/library/alloc/src/vec/mod.rs";
+        assert_eq!(with_path(function.into(), file), expected);
     }
 }
