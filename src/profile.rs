@@ -20,14 +20,17 @@ mod unwind;
 pub use label::Label;
 pub use symbols::names_of;
 
-use crate::sys::heap::unsampled;
+use crate::sys::heap as memory;
 use modules::Module;
 use std::{collections::HashMap, time::Duration};
 use symbols::Line;
 
-/// Does what takes more memory than most of a daemon's work, and would be all that a heap profile shows: none has it.
+/// Does what takes more memory than most of a daemon's work, and would be all that a heap profile shows: none has it, and the
+/// memory goes back to the system at once.
 fn aside<T>(work: impl FnOnce() -> T) -> T {
-    unsampled(work)
+    let done = memory::unsampled(work);
+    memory::give_back();
+    done
 }
 
 /// What is counted.

@@ -14,7 +14,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 pub(super) const VDSO: &str = "[vdso]";
 
 /// One file's code.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Module {
     /// Its name, as people know it.
     pub(super) name: PathBuf,

@@ -78,7 +78,7 @@ mod tests {
     /// A function, or `function|file`.
     fn line(text: &str) -> Line {
         let (function, file) = text.split_once('|').unwrap_or((text, ""));
-        Line { function: with_path(function.to_owned(), file), file: file.to_owned(), number: 0 }
+        Line { function: with_path(function.to_owned(), file).into(), file: file.into(), number: 0 }
     }
 
     /// A stack of one frame for each list, the innermost first, as it is named afterwards, the outermost first.
