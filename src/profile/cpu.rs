@@ -1,7 +1,7 @@
 //! A CPU profile: on what each thread spent its time, for so many seconds.
 
 use super::{
-    Frame, Label, Profile, Stack, ValueType,
+    Frame, Label, Profile, Stack, ValueType, aside,
     modules::{self, Module},
     symbols,
     unwind::Unwinder,
@@ -63,7 +63,7 @@ pub(super) async fn keeping<T: Send + 'static>(
     let turn = TURN.try_acquire().map_err(|_| Refused::Busy)?;
     let (answer, answered) = oneshot::channel();
     let taking = move || {
-        let done = work(&|| answer.is_closed());
+        let done = aside(|| work(&|| answer.is_closed()));
         // Before the answer: whoever has it may ask again.
         drop(turn);
         // Nobody waits for it any more.

@@ -6,7 +6,7 @@
 mod callers;
 mod dump;
 
-use super::{Frame, Profile, Stack, ValueType, modules, symbols};
+use super::{Frame, Profile, Stack, ValueType, aside, modules, symbols};
 use crate::sys::heap;
 use dump::{Counts, Dump, DumpError};
 use std::{
@@ -115,7 +115,7 @@ async fn keeping<T: Send + 'static>(
     turn: SemaphorePermit<'static>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<(T, SemaphorePermit<'static>), JoinError> {
-    spawn_blocking(move || (work(), turn)).await
+    spawn_blocking(move || (aside(work), turn)).await
 }
 
 fn now() -> Result<Dump, HeapError> {

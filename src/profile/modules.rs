@@ -14,7 +14,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 pub(super) const VDSO: &str = "[vdso]";
 
 /// One file's code.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Module {
     /// Its name, as people know it.
     pub(super) name: PathBuf,
@@ -115,11 +115,16 @@ fn bias<'d>(object: &impl Object<'d>, mapping: &Mapping<'_>) -> Option<u64> {
     })
 }
 
-/// A section's addresses in the file, and its bytes.
-pub(super) fn section<'d>(object: &impl Object<'d>, name: &str) -> Option<(Range<u64>, Vec<u8>)> {
+/// A section's addresses in the file.
+pub(super) fn range<'d>(object: &impl Object<'d>, name: &str) -> Option<Range<u64>> {
     let section = object.section_by_name(name)?;
-    let range = section.address()..section.address() + section.size();
-    Some((range, section.uncompressed_data().ok()?.into_owned()))
+    Some(section.address()..section.address() + section.size())
+}
+
+/// The same, and its bytes.
+pub(super) fn section<'d>(object: &impl Object<'d>, name: &str) -> Option<(Range<u64>, Vec<u8>)> {
+    let bytes = object.section_by_name(name)?.uncompressed_data().ok()?.into_owned();
+    Some((range(object, name)?, bytes))
 }
 
 #[cfg(test)]

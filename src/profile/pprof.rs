@@ -11,6 +11,7 @@ use prost::Message;
 use std::{
     collections::HashMap,
     io::{self, Write},
+    sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -64,7 +65,7 @@ fn began(duration: Duration) -> i64 {
 struct File {
     strings: Strings,
     functions: Vec<proto::Function>,
-    function_ids: HashMap<(String, String), u64>,
+    function_ids: HashMap<(Arc<str>, Arc<str>), u64>,
     locations: Vec<proto::Location>,
     location_ids: HashMap<Frame, u64>,
 }
@@ -123,8 +124,7 @@ impl File {
         if let Some(id) = self.location_ids.get(frame) {
             return *id;
         }
-        let named =
-            |name: &str| vec![Line { function: name.to_owned(), file: String::new(), number: 0 }];
+        let named = |name: &str| vec![Line::of(name)];
         let (address, mapping, lines) = match frame {
             Frame::Named(name) => (0, 0, named(name)),
             Frame::Code(address) => match profile.places.known.get(address) {
@@ -143,7 +143,7 @@ impl File {
     }
 
     fn function(&mut self, line: &Line) -> u64 {
-        let key = (line.function.clone(), line.file.clone());
+        let key = (Arc::clone(&line.function), Arc::clone(&line.file));
         if let Some(id) = self.function_ids.get(&key) {
             return *id;
         }

@@ -1,51 +1,57 @@
 //! What an address is called: function, file and line, with what was inlined there.
 
+mod kept;
+
 use super::{
-    Places,
-    modules::{self, Module, opened},
+    Places, aside,
+    modules::{self, Module},
 };
-use crate::sys::heap::unsampled;
 use addr2line::{Loader, demangle_auto};
-use object::{Object, ObjectSymbol};
+use kept::Kept;
 use std::{
     borrow::Cow,
-    cell::OnceCell,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     path::Path,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
+
+/// What was looked up before. Held for as long as something is: so the tables are in memory once.
+static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
 
 /// One function at an address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Line {
-    pub(super) function: String,
-    pub(super) file: String,
+    pub(super) function: Arc<str>,
+    pub(super) file: Arc<str>,
     pub(super) number: u32,
 }
 
-/// Looks addresses up: those of each module together, since reading its tables is what takes long.
-///
-/// No heap profile has it: it takes more memory than most of a daemon's work, and would be all that is seen.
-pub(super) fn look_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places {
-    unsampled(|| looked_up(modules, addresses))
+impl Line {
+    /// Nothing but a name.
+    pub(super) fn of(function: &str) -> Self {
+        Self { function: function.into(), file: "".into(), number: 0 }
+    }
 }
 
-fn looked_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places {
-    let mut known = HashMap::new();
+/// Looks addresses up: those of each module together, since reading its tables is what takes long, and those alone that
+/// weren't looked up before.
+pub(super) fn look_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.forget_others(&modules);
+    let mut known = HashMap::with_capacity(addresses.len());
     for (number, module) in modules.iter().enumerate() {
-        let mut within = addresses.range(module.range.clone()).peekable();
-        if within.peek().is_none() {
-            continue;
-        }
-        let tables = Tables::of(module);
-        for address in within {
-            known.insert(*address, (Some(number), tables.lines(*address)));
+        let mut tables = None;
+        for address in addresses.range(module.range.clone()) {
+            let lines = kept.lines(*address).unwrap_or_else(|| {
+                let tables = tables.get_or_insert_with(|| Tables::of(module));
+                kept.keep(*address, tables.lines(*address))
+            });
+            known.insert(*address, (Some(number), lines));
         }
     }
+    kept.forget_what_is_too_much();
     for address in addresses {
-        let nowhere = || {
-            let function = format!("{address:#x}");
-            (None, vec![Line { function, file: String::new(), number: 0 }])
-        };
+        let nowhere = || (None, vec![Line::of(&format!("{address:#x}"))]);
         known.entry(*address).or_insert_with(nowhere);
     }
     Places { modules, known }
@@ -53,39 +59,35 @@ fn looked_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places {
 
 /// The functions at addresses of this process, the innermost of each.
 pub fn names_of(addresses: &[u64]) -> Vec<String> {
-    let places = look_up(modules::loaded(), &addresses.iter().copied().collect());
+    let all = addresses.iter().copied().collect();
+    let places = aside(|| look_up(modules::loaded(), &all));
     let name = |address| places.known.get(address).and_then(|(_, lines)| lines.first());
-    let names = addresses.iter().map(|address| name(address).map(|line| line.function.clone()));
+    let names = addresses.iter().map(|address| name(address).map(|line| line.function.to_string()));
     names.map(Option::unwrap_or_default).collect()
 }
 
-/// What one file says of its addresses.
+/// What one file says of its addresses. It is mapped and not read: the pages that are looked at are the file's.
 struct Tables<'m> {
     module: &'m Module,
-    debug: Option<Loader>,
-    symbols: OnceCell<Symbols>,
+    file: Option<Loader>,
 }
-
-/// Functions by where they begin: how far they reach, and their name as it stands.
-type Symbols = BTreeMap<u64, (u64, String)>;
 
 impl<'m> Tables<'m> {
     fn of(module: &'m Module) -> Self {
-        Self { module, debug: Loader::new(&module.file).ok(), symbols: OnceCell::new() }
+        Self { module, file: Loader::new(&module.file).ok() }
     }
 
     fn lines(&self, address: u64) -> Vec<Line> {
         let own = address.wrapping_sub(self.module.bias);
-        let debugged = self.debug.as_ref().and_then(|debug| debugged(debug, own));
+        let debugged = self.file.as_ref().and_then(|file| debugged(file, own));
         let mut lines = debugged.unwrap_or_default();
         let symbol = self.symbol(own);
         match (lines.last_mut(), symbol) {
             // Line tables name functions without their path; the symbol has it.
-            (Some(outermost), Some(symbol)) => outermost.function = symbol,
+            (Some(outermost), Some(symbol)) => outermost.function = symbol.into(),
             (Some(_), None) => {}
             (None, symbol) => {
-                let function = symbol.unwrap_or_else(|| self.nameless(own));
-                lines.push(Line { function, file: String::new(), number: 0 });
+                lines.push(Line::of(&symbol.unwrap_or_else(|| self.nameless(own))));
             }
         }
         lines
@@ -97,10 +99,10 @@ impl<'m> Tables<'m> {
         if file == modules::VDSO { file.into_owned() } else { format!("{file}+{own:#x}") }
     }
 
+    /// All that a library without debug information has are the functions that it offers.
     fn symbol(&self, own: u64) -> Option<String> {
-        let symbols = self.symbols.get_or_init(|| symbols(self.module).unwrap_or_default());
-        let (start, (size, name)) = symbols.range(..=own).next_back()?;
-        (own - start < *size).then(|| demangle_auto(Cow::from(name), None).into_owned())
+        let name = self.file.as_ref()?.find_symbol(own)?;
+        Some(demangle_auto(Cow::from(name), None).into_owned())
     }
 }
 
@@ -114,17 +116,20 @@ fn debugged(debug: &Loader, own: u64) -> Option<Vec<Line>> {
         let (file, line) = place.unwrap_or_default();
         let function = function.demangle().map_or_else(|_| "?".to_owned(), Cow::into_owned);
         let function = with_path(function, &file);
-        lines.push(Line { function, file, number: line.unwrap_or(0) });
+        lines.push(Line {
+            function: function.into(),
+            file: file.into(),
+            number: line.unwrap_or(0),
+        });
     }
     Some(lines)
 }
 
 /// Line tables have no more than the last part of an inlined function's name. Its file says the rest, as far as
 /// modules are files.
-fn with_path(function: String, file: &str) -> String {
+pub(super) fn with_path(function: String, file: &str) -> String {
     let Some((before, within)) = file.rsplit_once("/src/") else { return function };
-    let is_rust = Path::new(within).extension().is_some_and(|extension| extension == "rs");
-    if !is_rust || function.contains("::") {
+    if !is_rust(file) || has_path(&function) {
         return function;
     }
     let own = before == env!("CARGO_MANIFEST_DIR");
@@ -139,16 +144,19 @@ fn with_path(function: String, file: &str) -> String {
     format!("{package}::{within}{function}")
 }
 
-/// All that a library without debug information has are the functions that it offers.
-fn symbols(module: &Module) -> Option<Symbols> {
-    let cache = opened(&module.file)?;
-    let object = object::File::parse(&cache).ok()?;
-    let all = object.symbols().chain(object.dynamic_symbols());
-    let functions = all.filter(|symbol| symbol.is_definition() && symbol.size() > 0);
-    let named = |symbol: object::read::Symbol<'_, '_, _>| {
-        Some((symbol.address(), (symbol.size(), symbol.name().ok()?.to_owned())))
-    };
-    Some(functions.filter_map(named).collect())
+/// Whether a function is named with where it is. What its generic arguments are named with says nothing of that.
+pub(super) fn has_path(function: &str) -> bool {
+    function.starts_with('<') || without_arguments(function).contains("::")
+}
+
+/// A function's name without its generic arguments.
+pub(super) fn without_arguments(function: &str) -> &str {
+    function.split_once('<').map_or(function, |(name, _)| name)
+}
+
+/// Whether a file is one of Rust.
+pub(super) fn is_rust(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "rs")
 }
 
 #[cfg(test)]
@@ -169,5 +177,31 @@ mod tests {
     fn an_inlined_function_is_named_by_its_file(#[case] file: &str, #[case] expected: &str) {
         assert_eq!(with_path("poll".into(), file), expected);
         assert_eq!(with_path("a::poll".into(), file), "a::poll");
+    }
+
+    /// As a release build has them.
+    #[rstest]
+    #[case::of_a_type(
+        "push_mut<u8, alloc::alloc::Global>",
+        "alloc::vec::push_mut<u8, alloc::alloc::Global>"
+    )]
+    #[case::of_a_closure(
+        "{closure#0}<(), tokio::task::Id>",
+        "alloc::vec::{closure#0}<(), tokio::task::Id>"
+    )]
+    #[case::of_a_trait("call_once<<T as a::B>::C>", "alloc::vec::call_once<<T as a::B>::C>")]
+    #[case::with_the_path_before(
+        "core::ptr::drop_in_place<a::B>",
+        "core::ptr::drop_in_place<a::B>"
+    )]
+    #[case::of_an_implementation("<a::B as c::D>::poll", "<a::B as c::D>::poll")]
+    #[case::of_a_generic_implementation("a::B<T,S>::poll", "a::B<T,S>::poll")]
+    #[case::of_an_array(
+        "<[u8]>::to_vec_in::<alloc::alloc::Global>",
+        "<[u8]>::to_vec_in::<alloc::alloc::Global>"
+    )]
+    fn generic_arguments_are_no_path(#[case] function: &str, #[case] expected: &str) {
+        let file = "/rustc/5980/library/alloc/src/vec/mod.rs";
+        assert_eq!(with_path(function.into(), file), expected);
     }
 }

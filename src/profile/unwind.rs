@@ -2,7 +2,7 @@
 //! for panics. They are exact at each instruction, in prologues, in the allocator and in libc, where frame pointers
 //! aren't; and they are there in every build, whatever flags it had.
 
-use super::modules::{Module, opened, section};
+use super::modules::{Module, opened, range, section};
 use crate::sys::sampler::Sample;
 use framehop::{
     CacheNative, ExplicitModuleSectionInfo, MayAllocateDuringUnwind, Module as Tables,
@@ -48,11 +48,10 @@ fn of_module(module: &Module) -> Option<Tables<Vec<u8>>> {
     let object = object::File::parse(&cache).ok()?;
     let (eh_frame_hdr_svma, eh_frame_hdr) = section(&object, ".eh_frame_hdr").unzip();
     let (eh_frame_svma, eh_frame) = section(&object, ".eh_frame").unzip();
-    let (text_svma, _) = section(&object, ".text").unzip();
-    let (got_svma, _) = section(&object, ".got").unzip();
     let sections = ExplicitModuleSectionInfo {
-        text_svma,
-        got_svma,
+        // Of these there are no bytes: the code itself is twenty megabytes.
+        text_svma: range(&object, ".text"),
+        got_svma: range(&object, ".got"),
         eh_frame_svma,
         eh_frame,
         eh_frame_hdr_svma,

@@ -5,7 +5,7 @@
 
 use nix::errno::Errno;
 use std::{
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{CStr, CString, c_char, c_int, c_void},
     fs::File,
     mem::MaybeUninit,
     ptr,
@@ -107,6 +107,16 @@ impl Drop for Again {
     }
 }
 
+/// Gives the system back at once what this thread allocated and is free again. By itself jemalloc does so some seconds later, and
+/// only where somebody goes on allocating there.
+pub fn give_back() {
+    let Ok(arena) = read::<u32>(c"thread.arena") else { return };
+    act(c"thread.tcache.flush").ok();
+    if let Ok(name) = CString::new(format!("arena.{arena}.purge")) {
+        act(&name).ok();
+    }
+}
+
 /// What was sampled, as jemalloc writes it down: a text, in a file that is nowhere but in memory. So there needn't be
 /// a directory that can be written to, and nothing stays behind.
 #[cfg(target_os = "linux")]
@@ -160,6 +170,7 @@ pub fn armed() -> Result<(), Refused> {
 /// What jemalloc has under names, in C's form of it; a pointer is one to a file's name, and `dump` alone gives one.
 trait Plain: Copy {}
 impl Plain for bool {}
+impl Plain for u32 {}
 impl Plain for u64 {}
 impl Plain for usize {}
 impl Plain for *const u8 {}
@@ -187,6 +198,16 @@ fn write<T: Plain>(name: &CStr, mut value: T) -> Result<(), Errno> {
     // string that outlives the call. It refuses a value of another length.
     let code =
         unsafe { mallctl(name.as_ptr(), none, length, (&raw mut value).cast(), size_of::<T>()) };
+    if code == 0 { Ok(()) } else { Err(Errno::from_raw(code)) }
+}
+
+/// Has done what is done by its name alone.
+#[expect(unsafe_code, reason = "a function of C")]
+fn act(name: &CStr) -> Result<(), Errno> {
+    let mallctl = MALLCTL.get().ok_or(Errno::ENOSYS)?;
+    let none = ptr::null_mut();
+    // SAFETY: the name ends with NUL, and nothing is read or written where there are no pointers.
+    let code = unsafe { mallctl(name.as_ptr(), none, ptr::null_mut(), none, 0) };
     if code == 0 { Ok(()) } else { Err(Errno::from_raw(code)) }
 }
 

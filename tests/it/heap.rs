@@ -69,7 +69,27 @@ fn what_a_profile_takes_itself_to_look_up_its_names_is_in_none() {
         works(address).await;
         let allocated = ask(address, "allocs?format=folded").await.text();
         assert!(allocated.contains(WORKER), "{allocated}");
-        assert!(!allocated.contains("profile::symbols"), "{allocated}");
+        for own in
+            ["profile::symbols", "profile::cpu::record", "profile::modules", "profile::unwind"]
+        {
+            assert!(!allocated.contains(own), "{own} in {allocated}");
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn the_memory_in_which_names_were_looked_up_is_given_back_with_the_profile() {
+    support::run(async |db| {
+        let (daemon, address) = activated(&db).await;
+        works(address).await;
+        let resident = async || daemon.metric("legwork_allocator_resident_bytes", &[]).await;
+        let before = resident().await;
+        let allocated = ask(address, "allocs?format=folded").await.text();
+        assert!(allocated.contains(WORKER), "{allocated}");
+        let grown = resident().await - before;
+        // The tables have tens of these; what is kept of them, at most four.
+        assert!(grown < f64::from(12 << 20), "{grown} bytes");
         daemon.stop().await;
     });
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::HeapProfiling,
     profile::heap::{self, HeapError, View},
-    sys::heap::Refused,
+    sys::heap::{Refused, unsampled},
     telemetry::events,
 };
 use axum::{
@@ -121,12 +121,12 @@ async fn taken(
     let taken = heap::take(view, over).await;
     let taken = taken.map_err(|error| refusal(&error, state, headers))?;
     if asked.is_text() {
-        let text = spawn_blocking(move || taken.heap_text()).await;
+        let text = spawn_blocking(move || unsampled(|| taken.heap_text())).await;
         return Ok(text_of(text.map_err(|_| Problem::ProfileFailed)?));
     }
     let name = if over.is_some() { format!("{name}-delta") } else { name.to_owned() };
     let format = asked.format.unwrap_or_default();
-    let written = spawn_blocking(move || written(&taken, &name, format)).await;
+    let written = spawn_blocking(move || unsampled(|| written(&taken, &name, format))).await;
     let written = written.map_err(|_| Problem::ProfileFailed)?;
     written.map_err(|error| {
         Problem::ProfileFailed.because(format!("the profile couldn't be written: {error}"))

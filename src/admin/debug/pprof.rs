@@ -13,7 +13,7 @@ use crate::{
         self, Profile,
         cpu::{self, ProfileError},
     },
-    sys::sampler::Refused,
+    sys::{heap::unsampled, sampler::Refused},
 };
 use axum::{
     extract::{RawQuery, Request},
@@ -123,7 +123,7 @@ pub(in crate::admin) async fn profile(
     let taken = taken.map_err(|error| refusal(&error))?;
     let format = asked.format.unwrap_or_default();
     // Elsewhere than on the task that every connection is served by: a probe mustn't wait for a picture.
-    let written = spawn_blocking(move || written(&taken, "profile", format)).await;
+    let written = spawn_blocking(move || unsampled(|| written(&taken, "profile", format))).await;
     let written = written.map_err(|_| Problem::ProfileFailed)?;
     written.map_err(|error| {
         Problem::ProfileFailed.because(format!("the profile couldn't be written: {error}"))

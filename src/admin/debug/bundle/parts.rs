@@ -7,6 +7,7 @@ use crate::{
         cpu,
         heap::{self, HeapError, View},
     },
+    sys::heap::unsampled,
     telemetry::{causes, logs::Recent},
 };
 use flate2::{Compression, write::GzEncoder};
@@ -137,7 +138,8 @@ async fn traced(state: &AdminState, length: Duration) -> Content {
 
 /// Elsewhere than on the task that every connection is served by.
 async fn aside(work: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static) -> Content {
-    let done = spawn_blocking(work).await.map_err(|_| "the writing broke off".to_owned())?;
+    let done =
+        spawn_blocking(|| unsampled(work)).await.map_err(|_| "the writing broke off".to_owned())?;
     done.map_err(|error| format!("it couldn't be written: {error}"))
 }
 
