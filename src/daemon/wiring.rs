@@ -227,10 +227,11 @@ impl Running {
             self.start_bulk(connector, (&upkeep, &leases));
         }
         let (up, stats, lanes) = (Arc::clone(&upkeep), Arc::new(stats), Arc::clone(&self.lanes));
-        let limit = steps::of_survey(connector);
+        let (limit, controller) = (steps::of_survey(connector), Arc::clone(&self.told.controller));
         self.round(("stats", limit), self.stop_claiming.clone(), move || {
             let (up, stats, served) = (Arc::clone(&up), Arc::clone(&stats), lanes::served(&lanes));
-            async move { stats.round(&up, served).await }
+            let controller = Arc::clone(&controller);
+            async move { stats.round(&up, served, &controller).await }
         });
         if listens {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
