@@ -48,7 +48,7 @@ pub struct DaemonRow {
     pub expires_at: String,
     /// When it ended, or was found dead.
     pub died_at: Option<String>,
-    /// Slots in use at its last heartbeat, over all its queues.
+    /// Slots in use at its last heartbeat, over all its queues; none of one that has gone.
     pub running: i64,
     /// Queues that it serves.
     pub queues: Vec<String>,

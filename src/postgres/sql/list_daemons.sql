@@ -2,7 +2,8 @@
 -- value, those that work first and the newest of each state first, and how many more there are. So a daemon that starts
 -- again and again takes the place of none that works.
 -- Index: none; a row a daemon, which maintenance forgets an hour after its end.
--- Planner: what runs is what each said of its slots at its last heartbeat, so no job is read.
+-- Planner: what runs is what each said of its slots at its last heartbeat, so no job is read; one that has
+-- gone runs none, whatever it said last.
 SELECT json_build_object(
     'now', to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'omitted', greatest((SELECT count(*) FROM legwork.daemon) - $1::bigint, 0),
@@ -13,7 +14,8 @@ SELECT json_build_object(
         'heartbeat_age_seconds', greatest(round(date_part('epoch', clock_timestamp() - d.renewed_at)::numeric, 3), 0),
         'expires_at', to_char(d.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
         'died_at', to_char(d.died_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-        'running', (SELECT coalesce(sum((q.value ->> 'in_use')::bigint), 0) FROM jsonb_each(d.load -> 'queues') q),
+        'running', CASE WHEN d.died_at IS NULL
+            THEN (SELECT coalesce(sum((q.value ->> 'in_use')::bigint), 0) FROM jsonb_each(d.load -> 'queues') q) ELSE 0 END,
         'queues', d.queues, 'kinds', d.kinds) ORDER BY d.place, d.started_at DESC, d.id), '[]'))::text
 FROM (
     SELECT s.*, array_position(ARRAY['live', 'quiet', 'overdue', 'gone'], s.state) AS place

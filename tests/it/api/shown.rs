@@ -111,22 +111,27 @@ fn daemons_and_schedules_are_listed() {
         let mut session = db.connect().await;
         execute(
             &mut session,
-            "INSERT INTO legwork.daemon (id, name, expires_at, died_at, started_at)
-             VALUES (-9223372036854775807, 'gone', now(), now(), now() - interval '1 h')",
+            "INSERT INTO legwork.daemon (id, name, expires_at, died_at, started_at, load)
+             SELECT id, name, now() + interval '1 h', died_at, now() - interval '1 h', '{\"queues\": {\"a\": {\"in_use\": 2}, \"b\": {\"in_use\": 3}}}'
+             FROM (VALUES (-9223372036854775807, 'gone', now()), (8, 'works', null)) d (id, name, died_at)",
         )
         .await;
         let schedule =
             "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'sleep'\ntimezone = 'UTC'\n";
         let daemon = daemon(&db.url(), schedule).await;
         let listed = found(&daemon, "/api/v1/daemons").await;
-        let own = value(&mut session, "SELECT id FROM legwork.daemon WHERE died_at IS NULL").await;
-        let (live, gone) = (&listed["daemons"][0], &listed["daemons"][1]);
+        let own =
+            value(&mut session, "SELECT id FROM legwork.daemon WHERE died_at IS NULL AND id <> 8")
+                .await;
+        let [live, works, gone] = [0, 1, 2].map(|place| &listed["daemons"][place]);
         assert_eq!((&live["id"], &live["state"]), (&json!(own), &json!("live")), "{listed}");
         assert_eq!(live["version"], env!("CARGO_PKG_VERSION"));
         assert_eq!((&live["queues"], &live["kinds"]), (&json!(["default"]), &json!(["sleep"])));
         assert!(live["heartbeat_age_seconds"].as_f64().expect("an age") < 60.0);
         let told = (&gone["id"], &gone["state"], &gone["name"]);
         assert_eq!(told, (&json!("-9223372036854775807"), &json!("gone"), &json!("gone")));
+        // What it said last is history.
+        assert_eq!((&works["running"], &gone["running"]), (&json!(5), &json!(0)), "{listed}");
 
         support::eventually("the daemon has the schedule", async || {
             found(&daemon, "/api/v1/schedules").await["schedules"][0]["active"] == true
