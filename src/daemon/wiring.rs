@@ -236,13 +236,26 @@ impl Running {
         if listens {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
+        self.start_metrics();
+        Ok(())
+    }
+
+    /// Measures how late the event loop comes to a timer.
+    fn start_metrics(&self) {
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop_heartbeat.clone());
         let limit = steps::OF_MEMORY;
         self.supervisor.spawn_watched("metrics", ExitPolicy::Restart, limit, move || {
             let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
-            async move { at(WaitPoint::RoundPause, metrics.run(stop, supervise::step)).await }
+            async move {
+                let mut lag = metrics.lag();
+                while at(WaitPoint::RoundPause, stop.run_until_cancelled(lag.measured()))
+                    .await
+                    .is_some()
+                {
+                    supervise::step();
+                }
+            }
         });
-        Ok(())
     }
 
     /// Waits for a task that the daemon can't go on without.
