@@ -106,6 +106,47 @@ fn a_queue_tells_its_depth_its_age_and_which_settings_hold() {
 }
 
 #[test]
+fn the_attempt_that_runs_is_told_by_the_daemon_that_runs_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        // One that failed once, and one that somebody else runs.
+        let jobs = "INSERT INTO legwork.job (kind, payload, attempt) VALUES ('sleep', '600', 1);
+            INSERT INTO legwork.job (kind, holder, token) VALUES ('sleep', 7, 1);
+            INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h')";
+        execute(&mut session, jobs).await;
+        let daemon = daemon(&db.url(), "").await;
+        let mut job = serde_json::Value::Null;
+        support::eventually("it runs", async || {
+            job = found(&daemon, "/api/v1/jobs/1").await;
+            job["running_attempt"].is_object()
+        })
+        .await;
+        let runs = &job["running_attempt"];
+        assert_eq!((&job["state"], &runs["attempt"]), (&json!("running"), &json!(2)), "{job}");
+        assert!(runs["running_seconds"].as_f64() >= Some(0.0), "{job}");
+        let text = |value: &serde_json::Value| value.as_str().expect("a moment").to_owned();
+        let (begun, now, started) =
+            (text(&job["created_at"]), text(&job["now"]), text(&runs["started_at"]));
+        let between = format!("SELECT '{started}'::timestamptz BETWEEN '{begun}' AND '{now}'");
+        assert_eq!(value(&mut session, &between).await, "true", "{job}");
+        let elsewhere = found(&daemon, "/api/v1/jobs/2").await;
+        assert_eq!(
+            (&elsewhere["state"], elsewhere.get("running_attempt")),
+            (&json!("running"), None)
+        );
+        execute(&mut session, "SELECT legwork.cancel(1)").await;
+        support::eventually("it has ended", async || {
+            job = found(&daemon, "/api/v1/jobs/1").await;
+            job["state"] == "cancelled"
+        })
+        .await;
+        assert_eq!(job.get("running_attempt"), None, "{job}");
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+#[test]
 fn daemons_and_schedules_are_listed() {
     support::run(async |db| {
         let mut session = db.connect().await;
