@@ -17,7 +17,7 @@ mod rounds;
 mod scheduler;
 mod stats;
 
-pub use bulk::go_on;
+pub use bulk::Bulk;
 pub use canary::Canary;
 pub use controller::{Controller, Obey, Told};
 pub use doorbell::Doorbell;

@@ -104,6 +104,11 @@ impl Supervisor {
         Self { leave, ..self.clone() }
     }
 
+    /// For one task of those that it starts: cancelled once they may end, or by that task's own doing before.
+    pub fn leave(&self) -> CancellationToken {
+        self.leave.child_token()
+    }
+
     /// Starts a task. `make` makes its future, anew for each restart.
     pub fn spawn<Make, Task>(&self, name: impl Into<String>, policy: ExitPolicy, make: Make)
     where

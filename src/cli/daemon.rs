@@ -93,6 +93,9 @@ fn table(list: &DaemonList) -> String {
             daemon.running.to_string(),
         ]);
     }
+    if list.omitted > 0 {
+        return format!("{}\nand {} more, which aren't shown\n", table.render(), list.omitted);
+    }
     table.render()
 }
 

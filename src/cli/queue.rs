@@ -5,7 +5,9 @@ mod decide;
 use super::{Context, moment::relative, reason, table::Table};
 use crate::{
     job::QueueName,
-    postgres::operations::{self, DecidedSetting, Limit, QueueList, QueueRow, QueueState},
+    postgres::operations::{
+        self, DecidedSetting, Limit, QUEUES_MAX, QueueList, QueueRow, QueueState,
+    },
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -14,7 +16,11 @@ use serde::Serialize;
 #[derive(Debug, Subcommand)]
 pub(super) enum QueueCommand {
     /// List the queues that jobs, daemons or operators have named, with what was decided for each
-    List,
+    List {
+        /// Continue behind this queue: the last one of the page before
+        #[arg(long, value_name = "QUEUE")]
+        after: Option<QueueName>,
+    },
     /// Stop every daemon from claiming from a queue; what runs goes on
     Pause {
         /// The queue
@@ -51,10 +57,19 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
         QueueCommand::Set(arguments) => decide::set(arguments, context).await?,
         QueueCommand::Unset(arguments) => decide::unset(arguments, context).await?,
         QueueCommand::Drain(arguments) => decide::drain(arguments, context).await?,
-        QueueCommand::List => {
+        QueueCommand::List { after } => {
             let mut session = context.connect(Limit::Statement).await?;
-            let list = session.within(async |c| operations::list_queues(c).await).await?;
-            context.output.show(&list, table)?;
+            let listing = async |c: &mut operations::Connection| {
+                operations::list_queues_after(c, after.as_ref(), QUEUES_MAX).await
+            };
+            let list = session.within(listing).await?;
+            context.output.show_page(&list, list.next.as_ref(), |list| {
+                if after.is_some() && list.queues.is_empty() {
+                    "no more queues".into()
+                } else {
+                    table(list)
+                }
+            })?;
         }
         QueueCommand::Pause { name, held } => {
             let mut session = context.connect(Limit::Statement).await?;

@@ -227,21 +227,35 @@ impl Running {
             self.start_bulk(connector, (&upkeep, &leases));
         }
         let (up, stats, lanes) = (Arc::clone(&upkeep), Arc::new(stats), Arc::clone(&self.lanes));
-        let limit = steps::of_survey(connector);
+        let (limit, controller) = (steps::of_survey(connector), Arc::clone(&self.told.controller));
         self.round(("stats", limit), self.stop_claiming.clone(), move || {
             let (up, stats, served) = (Arc::clone(&up), Arc::clone(&stats), lanes::served(&lanes));
-            async move { stats.round(&up, served).await }
+            let controller = Arc::clone(&controller);
+            async move { stats.round(&up, served, &controller).await }
         });
         if listens {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
+        self.start_metrics();
+        Ok(())
+    }
+
+    /// Measures how late the event loop comes to a timer.
+    fn start_metrics(&self) {
         let (metrics, stop) = (Arc::clone(&self.metrics), self.stop_heartbeat.clone());
         let limit = steps::OF_MEMORY;
         self.supervisor.spawn_watched("metrics", ExitPolicy::Restart, limit, move || {
             let (metrics, stop) = (Arc::clone(&metrics), stop.clone());
-            async move { at(WaitPoint::RoundPause, metrics.run(stop, supervise::step)).await }
+            async move {
+                let mut lag = metrics.lag();
+                while at(WaitPoint::RoundPause, stop.run_until_cancelled(lag.measured()))
+                    .await
+                    .is_some()
+                {
+                    supervise::step();
+                }
+            }
         });
-        Ok(())
     }
 
     /// Waits for a task that the daemon can't go on without.

@@ -1,5 +1,5 @@
-//! What operators decide at run time, brought to this daemon: overrides of queues, the end of pauses, and what the
-//! daemon itself is told to do.
+//! What operators decide at run time, brought to this daemon: overrides of queues, pauses and their end, and what
+//! the daemon itself is told to do.
 //!
 //! It reads what stands in the database once an interval, at once when it is notified, and when the next of it
 //! ends: so whoever decided may be gone, and the database's clock alone says what is past. What the daemon makes of it is
@@ -13,8 +13,12 @@ use crate::{
     job::QueueName,
     postgres::{DbError, Decided, Upkeep, Wanted},
     supervise::{WaitPoint, at},
+    telemetry::{
+        events,
+        feed::{Feed, Occurrence},
+    },
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -31,6 +35,16 @@ pub struct Told {
     pub obey: Obey,
     /// Rung when a queue runs again.
     pub bell: Bell,
+    /// Told what becomes of queues.
+    pub feed: Arc<Feed>,
+}
+
+/// Whether operators let a queue run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Running,
+    Paused,
+    Draining,
 }
 
 /// Brings decisions here.
@@ -39,7 +53,8 @@ pub struct Controller {
     leases: Leases,
     interval: Duration,
     told: Told,
-    paused: Vec<String>,
+    /// The queues as they were told of last; nobody else tells of them.
+    queues: BTreeMap<QueueName, Standing>,
     obeyed: Option<Wanted>,
     /// When it asked last.
     asked: Instant,
@@ -48,8 +63,8 @@ pub struct Controller {
 impl Controller {
     /// Asks at least once an interval.
     pub fn new(upkeep: Arc<Upkeep>, leases: Leases, interval: Duration, told: Told) -> Self {
-        let (paused, obeyed, asked) = (Vec::new(), None, Instant::now());
-        Self { upkeep, leases, interval, told, paused, obeyed, asked }
+        let (queues, obeyed, asked) = (BTreeMap::new(), None, Instant::now());
+        Self { upkeep, leases, interval, told, queues, obeyed, asked }
     }
 
     /// One look, while these queues are served; gives how long the pause after it is.
@@ -63,13 +78,14 @@ impl Controller {
             decided = self.upkeep.decided(self.leases.now(), served).await?;
         }
         let next = decided.next.unwrap_or(self.interval).min(self.interval);
+        self.tell_of_queues(served, &decided);
         self.tell(decided);
         // One whose end another daemon sees to at this moment is looked for again after a rest.
         Ok(next.max(CANCEL_REST))
     }
 
     fn tell(&mut self, decided: Decided) {
-        let Decided { wanted, paused, overrides, .. } = decided;
+        let Decided { wanted, overrides, .. } = decided;
         self.told.overrides.send_if_modified(|held| {
             let differs = *held != overrides;
             if differs {
@@ -77,16 +93,69 @@ impl Controller {
             }
             differs
         });
-        // Its jobs lie before the marks of those who looked while it was paused.
-        if self.paused.iter().any(|queue| !paused.contains(queue)) {
-            self.told.bell.ring_for_sweep();
-        }
-        self.paused = paused;
         if wanted > self.obeyed
             && let Some(wanted) = wanted
         {
             self.obeyed = Some(wanted);
             (self.told.obey)(wanted);
+        }
+    }
+
+    /// Tells each change once. A queue that this daemon didn't serve until now ran, as far as it knows.
+    fn tell_of_queues(&mut self, served: &[QueueName], decided: &Decided) {
+        let before = std::mem::take(&mut self.queues);
+        for queue in served {
+            let now = Standing::of(queue, decided);
+            let before = before.get(queue).copied().unwrap_or(Standing::Running);
+            self.queues.insert(queue.clone(), now);
+            for &name in now.since(before) {
+                self.told.feed.tell(|| Occurrence::Queue { queue: queue.clone(), name });
+                log(name, queue);
+            }
+            if now == Standing::Running && before != now {
+                // Its jobs lie before the marks of those who looked while it was paused.
+                self.told.bell.ring_for_sweep();
+            }
+        }
+    }
+}
+
+impl Standing {
+    fn of(queue: &QueueName, decided: &Decided) -> Self {
+        let among = |names: &[String]| names.iter().any(|name| name == queue.as_str());
+        match (among(&decided.paused), among(&decided.draining)) {
+            (false, _) => Self::Running,
+            (true, false) => Self::Paused,
+            (true, true) => Self::Draining,
+        }
+    }
+
+    /// What there is to tell. A drain is a pause with a word, so whoever hears of pauses alone hears of it.
+    fn since(self, before: Self) -> &'static [&'static str] {
+        match (before, self) {
+            (Self::Running, Self::Paused) => &[events::QUEUE_PAUSED],
+            (Self::Running, Self::Draining) => &[events::QUEUE_PAUSED, events::QUEUE_DRAINING],
+            (Self::Paused, Self::Draining) => &[events::QUEUE_DRAINING],
+            (Self::Paused | Self::Draining, Self::Running) => &[events::QUEUE_RESUMED],
+            // A drain that is a pause again was resumed and paused between two looks.
+            (Self::Draining, Self::Paused) => &[events::QUEUE_RESUMED, events::QUEUE_PAUSED],
+            (Self::Running, Self::Running)
+            | (Self::Paused, Self::Paused)
+            | (Self::Draining, Self::Draining) => &[],
+        }
+    }
+}
+
+fn log(name: &str, queue: &QueueName) {
+    match name {
+        events::QUEUE_PAUSED => {
+            tracing::info!(event = events::QUEUE_PAUSED, job.queue = %queue, "a queue is paused");
+        }
+        events::QUEUE_DRAINING => {
+            tracing::info!(event = events::QUEUE_DRAINING, job.queue = %queue, "a queue is drained");
+        }
+        _ => {
+            tracing::info!(event = events::QUEUE_RESUMED, job.queue = %queue, "a queue is resumed");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Looks at what nobody tells the daemon: how much waits, which queues are paused, and where the
 //! schema stands.
 //!
+//! Of pauses the controller tells, which is notified of them.
+//!
 //! It exists so that neither a scrape nor a probe has to ask the database. What it finds is as old as
 //! `legwork_queue_stats_age_seconds` says. Counting is bounded, and jobs that run aren't counted: to
 //! find them would mean to read the whole table (ADR 0001), and each daemon knows its own.
@@ -10,7 +12,6 @@ use crate::{
     postgres::{DbError, QueueCount, Upkeep, migrate::SchemaCheck},
     telemetry::{
         events,
-        feed::{Feed, Occurrence},
         health::Check,
         metrics::{Metrics, QueueMetrics},
     },
@@ -22,7 +23,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 /// How often it looks.
 const PAUSE: Duration = Duration::from_secs(20);
@@ -74,11 +75,13 @@ impl Stats {
         }
     }
 
-    /// One look at everything, these queues and kinds being served.
+    /// One look at everything, these queues and kinds being served; wakes the controller where a pause shows that it may
+    /// not have heard of.
     pub async fn round(
         &self,
         upkeep: &Upkeep,
         (queues, kinds): (Vec<QueueName>, Vec<String>),
+        controller: &Notify,
     ) -> Result<Duration, DbError> {
         let known = &mut *self.queues.lock().await;
         self.follow(known, queues);
@@ -86,9 +89,13 @@ impl Stats {
         let names: Vec<_> = known.iter().map(|queue| queue.name.to_string()).collect();
         let mut unserved = upkeep.outside(&names).await?;
         let counts = upkeep.count(names, kinds).await?;
+        let mut turned = false;
         for (queue, counted) in known.iter().zip(counts) {
             unserved += counted.unserved;
-            queue.show(counted, &self.metrics.feed);
+            turned |= queue.show(counted);
+        }
+        if turned {
+            controller.notify_one();
         }
         show_waiting(known, upkeep).await?;
         self.metrics.daemon.unserved_jobs.set(count(unserved));
@@ -134,25 +141,14 @@ impl Queue {
         }
     }
 
-    fn show(&self, counted: QueueCount, feed: &Feed) {
+    /// Shows what was counted; gives whether it was paused, or resumed, since the last time.
+    fn show(&self, counted: QueueCount) -> bool {
         if let Some(metrics) = self.metrics.upgrade() {
             metrics.jobs_available.set(count(counted.available));
             metrics.oldest_available_age_seconds.set(counted.oldest_seconds.max(0.0));
             metrics.paused.set(f64::from(u8::from(counted.paused)));
         }
-        let before = self.paused.swap(counted.paused, Relaxed);
-        if before != counted.paused {
-            feed.tell(|| Occurrence::Queue { queue: self.name.clone(), paused: counted.paused });
-        }
-        match (before, counted.paused) {
-            (false, true) => {
-                tracing::info!(event = events::QUEUE_PAUSED, job.queue = %self.name, "a queue is paused");
-            }
-            (true, false) => {
-                tracing::info!(event = events::QUEUE_RESUMED, job.queue = %self.name, "a queue is resumed");
-            }
-            _ => {}
-        }
+        self.paused.swap(counted.paused, Relaxed) != counted.paused
     }
 }
 

@@ -97,8 +97,10 @@ places! {
     RoundPause = "round.pause",
     /// A wake from the heartbeat's thread.
     Pulse = "pulse",
-    /// Ended spans, or the collector's answer.
+    /// Ended spans.
     Exporter = "exporter",
+    /// The collector's answer.
+    ExporterSend = "exporter.send",
     /// Connections to the admin port; requests are answered meanwhile.
     AdminAccept = "admin.accept",
 }

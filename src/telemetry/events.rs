@@ -75,6 +75,7 @@ events! {
     PARTITION_DROPPED = "partition.dropped", "A partition of the history was dropped.", ["partition"];
     PARTITION_KEPT = "partition.kept", "A partition of the history that is past can't be dropped; it is tried again in an hour.", ["partition", "error.message"];
     QUEUE_PAUSED = "queue.paused", "A queue was found to be paused.", ["job.queue"];
+    QUEUE_DRAINING = "queue.draining", "A queue that is paused was found to be one that somebody drains.", ["job.queue"];
     QUEUE_RESUMED = "queue.resumed", "A queue was found to be resumed.", ["job.queue"];
     QUEUE_OVERRIDDEN = "queue.overridden", "Operators decided otherwise for queues, or what they decided has ended: `config.changed` are the keys of these queues that hold otherwise from now on.", ["config.changed"];
     AUDIT_MISSED = "audit.missed", "An operator had this daemon do something (`action`), and the database didn't take the note of it.", ["action"];

@@ -4,6 +4,7 @@
 //! missed. While nobody listens, and for a minute after the last one left so that it can come back and miss nothing,
 //! telling costs a relaxed load. Payloads are never in it. It isn't a record: `legwork.jobs` is.
 
+use super::events;
 use crate::job::{JobId, KindName, QueueName};
 use std::{
     collections::VecDeque,
@@ -41,17 +42,36 @@ pub enum Occurrence {
         /// Which attempt, from 1.
         attempt: u16,
     },
-    /// A queue was found to be paused, or not any more.
+    /// Operators paused a queue, drain it, or let it run again.
     Queue {
         /// Which.
         queue: QueueName,
-        /// Whether it is now.
-        paused: bool,
+        /// A name of [`QUEUE`].
+        name: &'static str,
+    },
+    /// A batch of an operation on many jobs was done here, or the operation has ended.
+    Operation {
+        /// Which.
+        id: i64,
+        /// What it does to each job.
+        action: &'static str,
+        /// How it stands; that of one that goes on is [`RUNNING`].
+        state: &'static str,
+        /// Jobs that have been looked at.
+        looked_at: i64,
+        /// Jobs that have been changed.
+        changed: i64,
     },
     /// The daemon itself: a name of [`DAEMON`].
     Daemon(&'static str),
 }
 
+/// What becomes of a queue.
+pub const QUEUE: [&str; 3] = [events::QUEUE_PAUSED, events::QUEUE_DRAINING, events::QUEUE_RESUMED];
+/// How far an operation on many jobs is, and that it has ended.
+pub const OPERATION: [&str; 2] = ["operation.progress", events::OPERATION_ENDED];
+/// The state of an operation that goes on.
+pub const RUNNING: &str = "running";
 /// What a daemon tells of itself.
 pub const DAEMON: [&str; 4] = ["daemon.ready", "daemon.reloaded", "daemon.lost", "daemon.draining"];
 
@@ -60,9 +80,8 @@ impl Occurrence {
     pub fn name(&self) -> &'static str {
         match self {
             Self::JobFinished { .. } => "job.finished",
-            Self::Queue { paused: true, .. } => "queue.paused",
-            Self::Queue { paused: false, .. } => "queue.resumed",
-            Self::Daemon(name) => name,
+            Self::Operation { state, .. } => OPERATION[usize::from(*state != RUNNING)],
+            Self::Queue { name, .. } | Self::Daemon(name) => name,
         }
     }
 
@@ -70,7 +89,7 @@ impl Occurrence {
     pub fn queue(&self) -> Option<&QueueName> {
         match self {
             Self::JobFinished { queue, .. } | Self::Queue { queue, .. } => Some(queue),
-            Self::Daemon(_) => None,
+            Self::Operation { .. } | Self::Daemon(_) => None,
         }
     }
 
@@ -78,7 +97,7 @@ impl Occurrence {
     pub fn kind(&self) -> Option<&KindName> {
         match self {
             Self::JobFinished { kind, .. } => kind.as_ref(),
-            Self::Queue { .. } | Self::Daemon(_) => None,
+            Self::Queue { .. } | Self::Operation { .. } | Self::Daemon(_) => None,
         }
     }
 }

@@ -49,14 +49,13 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
-use tokio::time::{MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 /// Queues that get a label of their own; the file's queues are far fewer, this is the fence.
 pub const MAX_QUEUES: usize = 200;
 /// The label of whatever found no room of its own.
 pub const OTHER: &str = "other";
-/// How often [`Metrics::run`] measures the event loop's lag.
+/// How often [`Lag`] measures the event loop.
 pub const LAG_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Every metric of one daemon. Shared by `Arc`; see the room's head for how to use it.
@@ -231,18 +230,11 @@ impl Metrics {
         page
     }
 
-    /// Measures the event loop's lag until `cancel`. Calls `went_round` each time.
-    pub async fn run(&self, cancel: CancellationToken, went_round: impl Fn()) {
+    /// What measures the event loop's lag from now on.
+    pub fn lag(&self) -> Lag<'_> {
         let mut timer = interval_at(tokio::time::Instant::now() + LAG_INTERVAL, LAG_INTERVAL);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let due = tokio::select! {
-                () = cancel.cancelled() => return,
-                due = timer.tick() => due,
-            };
-            went_round();
-            self.daemon.event_loop_lag.record(due.elapsed().as_secs_f64());
-        }
+        Lag { timer, metrics: self }
     }
 
     fn kind_label(&self, kind: &KindName) -> String {
@@ -260,6 +252,20 @@ impl Metrics {
 
     fn names(&self) -> std::sync::MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Measures how late the event loop comes to a timer.
+pub struct Lag<'m> {
+    timer: Interval,
+    metrics: &'m Metrics,
+}
+
+impl Lag<'_> {
+    /// Measures once, each [`LAG_INTERVAL`].
+    pub async fn measured(&mut self) {
+        let due = self.timer.tick().await;
+        self.metrics.daemon.event_loop_lag.record(due.elapsed().as_secs_f64());
     }
 }
 

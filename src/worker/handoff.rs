@@ -102,18 +102,24 @@ impl<T> Handoff<T> {
         Self::finish(state)
     }
 
-    /// Takes the next job; `None` once it is closed and empty. A worker that was started by a
-    /// summons says so at its first take.
+    /// Takes the next job; `None` once it is closed and empty, or there is no job and there are too many
+    /// workers: then the worker has to end. One that was started by a summons says so at its first take.
     pub fn take(&self, summoned: bool) -> Take<'_, T> {
         Take { handoff: self, ticket: None, summoned }
     }
 
-    /// From now on this many workers may be started. Those that are there stay: what bounds the jobs
-    /// that run is their slots.
-    pub fn widen(&self, most_workers: u32) -> Summons {
+    /// From now on there are so many workers at most. Those that are too many end once there is no job for
+    /// them: what bounds the jobs that run is their slots.
+    pub fn resize(&self, most_workers: u32) -> Summons {
         let mut state = self.lock();
-        state.most_workers = most_workers.max(state.workers);
-        Self::finish(state)
+        state.most_workers = most_workers;
+        let too_many = state.workers.saturating_sub(most_workers) as usize;
+        // They stay on the list, so that none takes this for a summons. Who has slept longest goes.
+        let woken = state.sleepers.iter().take(too_many).map(|(_, waker)| waker.clone());
+        let woken: Vec<_> = woken.collect();
+        let summons = Self::finish(state);
+        woken.into_iter().for_each(Waker::wake);
+        summons
     }
 
     /// Who and what is there now.
@@ -191,7 +197,7 @@ impl<T> Future for Take<'_, T> {
         if let Some(job) = state.jobs.pop_front() {
             return Poll::Ready(Some((job, Handoff::finish(state))));
         }
-        if state.closed {
+        if state.closed || state.workers > state.most_workers {
             state.workers -= 1;
             return Poll::Ready(None);
         }

@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// What a worker needs to know of a kind.
 pub struct KindRuntime {
@@ -123,10 +124,11 @@ impl Pool {
         *self.0.kinds.write().unwrap_or_else(PoisonError::into_inner) = kinds;
     }
 
-    /// From now on this many jobs at once. It is their slots that bound them; here are the workers.
-    pub fn widen(&self, concurrency: u32) {
+    /// From now on this many jobs at once. It is their slots that bound them; here are the workers, of which
+    /// those that are too many end once they have no job.
+    pub fn resize(&self, concurrency: u32) {
         self.0.metrics.channel_capacity.set(f64::from(concurrency));
-        let summons = self.0.handoff.widen(concurrency);
+        let summons = self.0.handoff.resize(concurrency);
         self.answer(&summons);
     }
 
@@ -177,18 +179,21 @@ impl Pool {
             let name = format!("worker[{}]#{number}", self.0.queue);
             let pool = self.clone();
             let mut summoned = true;
-            self.0.supervisor.spawn(name, ExitPolicy::Restart, move || {
-                pool.clone().work(std::mem::take(&mut summoned))
+            // It ends by itself only where the hand-off has no more work for it, and says so here.
+            let leave = self.0.supervisor.leave();
+            let supervisor = self.0.supervisor.until(leave.clone());
+            supervisor.spawn(name, ExitPolicy::Restart, move || {
+                pool.clone().work(std::mem::take(&mut summoned), leave.clone())
             });
         }
     }
 
     /// A worker's life.
-    async fn work(self, mut summoned: bool) {
+    async fn work(self, mut summoned: bool, leave: CancellationToken) {
         loop {
             let next = self.0.handoff.take(std::mem::take(&mut summoned));
             let taken = at(WaitPoint::WorkerIdle, next).await;
-            let Some((Assignment { job, slot }, summons)) = taken else { return };
+            let Some((Assignment { job, slot }, summons)) = taken else { return leave.cancel() };
             self.answer(&summons);
             if summons != Summons::Nobody {
                 // Whom we called lies where only this thread finds it. It goes before us, lest a handler that

@@ -196,6 +196,12 @@ impl Running {
         }
     }
 
+    /// The attempt of this lease, while it runs here.
+    pub fn find(&self, job: JobId, token: i64) -> Option<Arc<RunningJob>> {
+        let found = self.lock().jobs.get(&job).cloned();
+        found.filter(|found| found.lease.token == token)
+    }
+
     /// Everything that runs, oldest first.
     pub fn list(&self) -> Vec<Arc<RunningJob>> {
         let mut jobs: Vec<_> = self.lock().jobs.values().cloned().collect();

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::AdminTokens,
     job::{KindName, QueueName},
-    telemetry::feed::{DAEMON, Heard, Listener, Occurrence, Place},
+    telemetry::feed::{DAEMON, Heard, Listener, OPERATION, Occurrence, Place, QUEUE},
 };
 use axum::{
     body::{Body, Bytes},
@@ -34,8 +34,8 @@ use utoipa::IntoParams;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a stream lasts; its client comes back with the last id. A connection of the port may live for five minutes.
 const STREAM_MAX: Duration = Duration::from_secs(285);
-/// What happens to jobs and queues.
-const OF_JOBS: [&str; 3] = ["job.finished", "queue.paused", "queue.resumed"];
+/// What happens, but for gaps.
+const NAMES: [&[&str]; 4] = [&["job.finished"], &QUEUE, &OPERATION, &DAEMON];
 /// What says that something isn't there.
 const GAP: &str = "gap";
 
@@ -49,8 +49,8 @@ pub(in crate::admin) struct Wanted {
     /// Of this kind alone.
     #[param(value_type = Option<String>, example = "send_email")]
     kind: Option<KindName>,
-    /// Of this name alone: `job.finished`, `queue.paused`, `queue.resumed`, `daemon.ready`, `daemon.reloaded`, `daemon.lost`
-    /// or `daemon.draining`.
+    /// Of this name alone: `job.finished`, `queue.paused`, `queue.draining`, `queue.resumed`, `operation.progress`,
+    /// `operation.ended`, `daemon.ready`, `daemon.reloaded`, `daemon.lost` or `daemon.draining`.
     #[param(rename = "type", example = "job.finished")]
     name: Option<String>,
 }
@@ -58,9 +58,12 @@ pub(in crate::admin) struct Wanted {
 impl Parameters for Wanted {
     fn read(query: &Query) -> Result<Self, Refusal> {
         let name = query.with("type", |text| {
-            let known = OF_JOBS.iter().chain(&DAEMON).any(|name| *name == text);
-            let names = || [&OF_JOBS[..], &DAEMON[..]].concat().join(", ");
-            if known { Ok(text.to_owned()) } else { Err(format!("there are {}", names())) }
+            let names = NAMES.concat();
+            if names.contains(&text) {
+                Ok(text.to_owned())
+            } else {
+                Err(format!("there are {}", names.join(", ")))
+            }
         })?;
         Ok(Self { queue: query.parsed("queue")?, kind: query.parsed("kind")?, name })
     }
@@ -197,6 +200,9 @@ fn data(occurrence: &Occurrence) -> Value {
             "outcome": outcome, "attempt": attempt,
         }),
         Occurrence::Queue { queue, .. } => json!({ "queue": queue.as_str() }),
+        Occurrence::Operation { id, action, state, looked_at, changed } => json!({
+            "id": id, "action": action, "state": state, "looked_at": looked_at, "changed": changed,
+        }),
         Occurrence::Daemon(_) => json!({}),
     }
 }
@@ -206,6 +212,23 @@ mod tests {
     use super::*;
     use crate::telemetry::feed::Feed;
     use std::sync::Arc;
+
+    #[test]
+    fn every_event_is_in_the_document_and_among_what_can_be_asked_for() {
+        let document = include_str!("../../../docs/api.md");
+        let (_, section) = document.split_once("\n## Events\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        let first = |row: &str| row.split('|').nth(1).unwrap().replace(['`', ' '], "");
+        let told: Vec<_> = rows.iter().map(|row| first(row)).collect();
+        let told: Vec<&str> = told.iter().flat_map(|names| names.split(',')).collect();
+        assert_eq!(told, [NAMES.concat(), vec![GAP]].concat());
+        let asked = Wanted::into_params(|| None).into_iter();
+        let asked = asked.filter(|of| of.name == "type").find_map(|of| of.description).unwrap();
+        for name in NAMES.concat() {
+            assert!(asked.contains(&format!("`{name}`")), "{name} in {asked}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_comment_comes_each_fifteen_seconds_until_the_stream_ends_by_itself() {

@@ -206,6 +206,8 @@ pub(in crate::admin) async fn list(
 
 /// Everything about a job, with its newest failed attempts
 ///
+/// With the attempt that runs, where the daemon that answers is the one (`daemon`) that runs it.
+///
 /// For a viewer without payload, metadata, result and failed attempts, which `hidden` names then.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", operation_id = "show_job", tag = "jobs",
     params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 4711),
@@ -239,7 +241,12 @@ pub(in crate::admin) async fn show(
         // An operation of its own: what was refused may have ended the transaction.
         Seen::Hidden => ask(&state, |c| operations::show_public_job(c, id).boxed()).await?,
     };
-    let found = found.ok_or(Problem::NoSuchJob)?;
+    let mut found = found.ok_or(Problem::NoSuchJob)?;
+    if let Some(runs) = state.attempts.find(id, found.token)
+        && let Some((attempt, _)) = runs.attempt()
+    {
+        found.runs(attempt, runs.since.elapsed());
+    }
     tags::shown(&known, &found.version, &found)
 }
 

@@ -6,33 +6,65 @@ use super::{
         routes::AdminState,
     },
     ask,
-    query::{Asked, Nothing},
+    query::{Asked, Nothing, Parameters, Query},
     queue, shown,
     tags::{self, Known},
 };
-use crate::postgres::operations::{self, QueueDetail, QueueList};
+use crate::{
+    job::QueueName,
+    postgres::operations::{self, QUEUES_MAX, QueueDetail, QueueList},
+};
 use axum::{
     extract::{Path, State},
     response::Response,
 };
 use futures::FutureExt;
+use utoipa::IntoParams;
+
+/// Which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::admin) struct Page {
+    /// Continue behind this queue: `next` of the page before.
+    #[param(value_type = Option<String>, example = "default")]
+    after: Option<QueueName>,
+    /// Most queues on the page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 500, example = 100)]
+    limit: Option<u32>,
+}
+
+impl Parameters for Page {
+    fn read(query: &Query) -> Result<Self, Refusal> {
+        let limit = query.with("limit", |text| {
+            let limit = text.parse().ok().filter(|limit| (1..=QUEUES_MAX).contains(limit));
+            limit.ok_or_else(|| format!("1 to {QUEUES_MAX}"))
+        })?;
+        Ok(Self { after: query.parsed("after")?, limit })
+    }
+}
 
 /// The queues that jobs, daemons or operators have named
 ///
-/// At most 500, by name.
+/// By name, in pages of 500 at most.
 #[utoipa::path(get, path = "/api/v1/queues", operation_id = "list_queues", tag = "queues",
-    responses((status = 200, description = "They.", body = QueueList, example = json!({
+    params(Page),
+    responses((status = 200, description = "A page.", body = QueueList, example = json!({
         "now": "2026-03-01T12:00:00.000000Z",
         "queues": [{ "name": "default", "paused": true, "state": "draining", "paused_at": "2026-03-01T11:00:00.000000Z",
             "paused_until": "2026-03-01T13:00:00.000000Z", "reason": "the mail provider is down",
             "concurrency": { "value": "5", "reason": "the provider is slow", "until": "2026-03-01T13:00:00.000000Z",
                 "set_at": "2026-03-01T11:55:00.000000Z" }, "rate_limit": null, "in_line": 1250, "daemons": 2 }],
+        "next": null,
     }))))]
 pub(in crate::admin) async fn list(
     State(state): State<AdminState>,
-    Asked(Nothing {}): Asked<Nothing>,
+    Asked(Page { after, limit }): Asked<Page>,
 ) -> Result<Response, Refusal> {
-    shown(&ask(&state, |c| operations::list_queues(c).boxed()).await?)
+    let limit = limit.unwrap_or(QUEUES_MAX);
+    let page = ask(&state, move |c| {
+        async move { operations::list_queues_after(c, after.as_ref(), limit).await }.boxed()
+    });
+    shown(&page.await?)
 }
 
 /// How a queue stands: depth, age, pause, and which settings hold

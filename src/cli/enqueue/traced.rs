@@ -64,7 +64,7 @@ impl Traced {
             let at_once = CancellationToken::new();
             at_once.cancel();
             // What isn't taken by then is lost, as a daemon's is.
-            timeout(SEND_MAX, exporter.run(at_once, || ())).await.ok();
+            timeout(SEND_MAX, exporter.run(at_once)).await.ok();
         }
     }
 }

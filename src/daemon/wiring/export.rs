@@ -17,7 +17,13 @@ impl Running {
         let (stop, limit) = (self.stop_exporter.clone(), steps::OF_EXPORTER);
         self.supervisor.spawn_watched("exporter", ExitPolicy::Restart, limit, move || {
             let (exporter, stop) = (Arc::clone(&exporter), stop.clone());
-            async move { at(WaitPoint::Exporter, exporter.run(stop, supervise::step)).await }
+            async move {
+                while let Some(batch) = at(WaitPoint::Exporter, exporter.gathered(&stop)).await {
+                    supervise::step();
+                    at(WaitPoint::ExporterSend, exporter.send(batch)).await;
+                    supervise::step();
+                }
+            }
         });
     }
 

@@ -235,7 +235,7 @@ impl Running {
         lane.queue = queue.clone();
         lane.limiter = self.queue_limiter(lane.limiter.take(), queue);
         lane.slots.resize(queue.concurrency);
-        lane.pool.widen(queue.concurrency);
+        lane.pool.resize(queue.concurrency);
         lane.groups.iter().for_each(|group| group.lane.resize(queue));
         lane.pool.replace_kinds(self.kinds_of(&lanes.registry, &queue.name, &settings.kinds));
         for group in wanted {

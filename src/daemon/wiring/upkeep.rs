@@ -6,7 +6,7 @@ use crate::{
     config::Settings,
     heartbeat::{LeaseTimes, Leases},
     maintenance::{
-        self, Canary, Controller, Doorbell, Ears, Obey, Promoter, Pruner, Rescuer, Scheduler,
+        self, Bulk, Canary, Controller, Doorbell, Ears, Obey, Promoter, Pruner, Rescuer, Scheduler,
     },
     postgres::{Connector, DbError, Upkeep},
     supervise::{self, ExitPolicy, WaitPoint, at},
@@ -129,7 +129,8 @@ impl Running {
         (bell, obey): (&Bell, Obey),
     ) {
         let overrides = self.told.overrides.clone();
-        let told = maintenance::Told { overrides, obey, bell: bell.clone() };
+        let feed = Arc::clone(&self.metrics.feed);
+        let told = maintenance::Told { overrides, obey, bell: bell.clone(), feed };
         let interval = settings.daemon.heartbeat_interval * CONTROL_INTERVALS;
         let controller = Controller::new(Arc::clone(upkeep), leases.clone(), interval, told);
         let (controller, stop) = (Arc::new(Mutex::new(controller)), self.stop_cancelling.clone());
@@ -172,14 +173,15 @@ impl Running {
         connector: &Connector,
         (upkeep, leases): (&Arc<Upkeep>, &Leases),
     ) {
-        let (up, leases) = (Arc::clone(upkeep), leases.clone());
+        let feed = Arc::clone(&self.metrics.feed);
+        let bulk = Arc::new(Mutex::new(Bulk::new(Arc::clone(upkeep), leases.clone(), feed)));
         let (stop, woken) = (self.stop_claiming.clone(), Arc::clone(&self.told.bulk));
         let limit = steps::of_survey(connector);
         self.supervisor.spawn_watched("bulk", ExitPolicy::Restart, limit, move || {
-            let (up, leases) = (Arc::clone(&up), leases.clone());
+            let bulk = Arc::clone(&bulk);
             maintenance::punctually("bulk", stop.clone(), Arc::clone(&woken), move || {
-                let (up, leases) = (Arc::clone(&up), leases.clone());
-                async move { maintenance::go_on(&up, &leases).await }
+                let bulk = Arc::clone(&bulk);
+                async move { bulk.lock().await.round().await }
             })
         });
     }

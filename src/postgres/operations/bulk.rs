@@ -5,6 +5,7 @@
 //! decided by the database's functions, under the row's lock.
 
 use super::{Asker, Connection, JobFilter, OperationError, Since, traced::traced};
+use crate::telemetry::feed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -106,6 +107,18 @@ pub enum OperationState {
     Cancelled,
     /// The database refused a batch, and would again.
     Failed,
+}
+
+impl OperationState {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => feed::RUNNING,
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Counts what it would be about, and changes nothing.

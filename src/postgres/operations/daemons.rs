@@ -7,7 +7,7 @@ use super::{Connection, OperationError, traced::traced};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Most daemons that are listed, those that started last.
+/// Most daemons that are listed, those that work first.
 const DAEMONS_MAX: i64 = 1000;
 
 /// The daemons that have a row.
@@ -16,8 +16,11 @@ pub struct DaemonList {
     /// The database's time, to which ages refer.
     #[schema(format = DateTime)]
     pub now: String,
-    /// The daemons, those that started last first.
+    /// The daemons, at most 1,000: live ones, then quiet, overdue and gone ones, of each those that started last first.
     pub daemons: Vec<DaemonRow>,
+    /// How many more there are, which aren't shown.
+    #[serde(default)]
+    pub omitted: i64,
 }
 
 /// One daemon, from one start to its end.
@@ -45,7 +48,7 @@ pub struct DaemonRow {
     pub expires_at: String,
     /// When it ended, or was found dead.
     pub died_at: Option<String>,
-    /// Slots in use at its last heartbeat, over all its queues.
+    /// Slots in use at its last heartbeat, over all its queues; none of one that has gone.
     pub running: i64,
     /// Queues that it serves.
     pub queues: Vec<String>,

@@ -7,6 +7,8 @@ use super::{Connection, OperationError, traced::traced};
 use crate::job::JobId;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use std::time::Duration;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
 
 /// Failed attempts that `show` returns, the newest ones.
@@ -69,12 +71,44 @@ pub struct JobDetail {
     pub result: Option<Box<RawValue>>,
     /// The newest failed attempts, oldest of them first.
     pub failed_attempts: Vec<Attempt>,
+    /// The attempt that runs; only where the daemon that answers runs it, since nobody else knows when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_attempt: Option<RunningAttempt>,
     /// The keys of this object that the session's role may not read, so that they say nothing here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hidden: Vec<String>,
     /// The version of what can be changed.
     #[serde(skip)]
     pub version: String,
+    /// Of its last claim.
+    #[serde(skip)]
+    pub token: i64,
+}
+
+/// An attempt that runs.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RunningAttempt {
+    /// Its number as the handler sees it, from 1.
+    pub attempt: u16,
+    /// When its handler was called, by the database's clock.
+    #[schema(format = DateTime)]
+    pub started_at: String,
+    /// For how long it has run.
+    pub running_seconds: f64,
+}
+
+impl JobDetail {
+    /// It runs here, in that attempt and for so long.
+    pub fn runs(&mut self, attempt: u16, since: Duration) {
+        let now = OffsetDateTime::parse(&self.now, &Rfc3339).ok();
+        let started = now.and_then(|now| now.checked_sub(since.try_into().ok()?));
+        let started = started.and_then(|at| at.truncate_to_microsecond().format(&Rfc3339).ok());
+        self.running_attempt = started.map(|started_at| RunningAttempt {
+            attempt,
+            started_at,
+            running_seconds: since.as_secs_f64(),
+        });
+    }
 }
 
 /// `null` is a payload like any other; only an absent one is none.
@@ -132,11 +166,13 @@ pub async fn show_public_job(
 }
 
 fn shown(
-    row: Result<Option<(String, String)>, sqlx::Error>,
+    row: Result<Option<(String, String, i64)>, sqlx::Error>,
 ) -> Result<Option<JobDetail>, OperationError> {
-    let Some((json, version)) = row.map_err(OperationError::ShowJob)? else { return Ok(None) };
+    let Some((json, version, token)) = row.map_err(OperationError::ShowJob)? else {
+        return Ok(None);
+    };
     let job: JobDetail = serde_json::from_str(&json).map_err(OperationError::Decode)?;
-    Ok(Some(JobDetail { version, ..job }))
+    Ok(Some(JobDetail { version, token, ..job }))
 }
 
 /// Every gate between a job and its handler, in the order in which they are passed.

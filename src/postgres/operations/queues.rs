@@ -11,19 +11,22 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Most queues that are listed.
-pub const QUEUES_MAX: i64 = 500;
+/// Most queues of a page.
+pub const QUEUES_MAX: u32 = 500;
 
 /// Longest reason of a pause, in bytes; it stands in every listing.
 pub const REASON_MAX_BYTES: usize = 500;
 
-/// Every known queue.
+/// A page of the known queues.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct QueueList {
     /// The database's time, to which ages refer.
     pub now: String,
     /// The queues, by name.
     pub queues: Vec<QueueRow>,
+    /// Where the next page starts (`after`); absent on the last one.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// One queue.
@@ -256,10 +259,21 @@ impl QueueSettingsFrom {
     }
 }
 
-/// Lists every queue that anybody knows, at most [`QUEUES_MAX`].
+/// Lists the queues that anybody knows, the first [`QUEUES_MAX`] by name.
 pub async fn list_queues(connection: &mut Connection) -> Result<QueueList, OperationError> {
+    list_queues_after(connection, None, QUEUES_MAX).await
+}
+
+/// The same, so many at most, behind this one.
+pub async fn list_queues_after(
+    connection: &mut Connection,
+    after: Option<&QueueName>,
+    limit: u32,
+) -> Result<QueueList, OperationError> {
     let list = sqlx::query_scalar(include_str!("../sql/list_queues.sql"));
-    let list = list.persistent(false).bind(QUEUES_MAX).fetch_one(connection);
+    // No queue's name comes before the empty one.
+    let after = after.map_or("", QueueName::as_str);
+    let list = list.persistent(false).bind(i64::from(limit)).bind(after).fetch_one(connection);
     let json: String =
         traced("SELECT legwork.queue", list).await.map_err(OperationError::ListQueues)?;
     serde_json::from_str(&json).map_err(OperationError::Decode)

@@ -1,12 +1,13 @@
 -- Intent: every queue that anybody knows: those with jobs in line, those with a row or an override, those that a live
--- daemon serves; at most $1 of them, as one JSON value, each with what was decided for it.
+-- daemon serves; by name, the $1 behind $2, as one JSON value, each with what was decided for it, and where more of them
+-- begin.
 -- Index: job_ready, once a queue (a skip scan by hand: the next name after the last one); queue_pkey, override_pkey.
 -- Planner: the recursion costs one index descent a queue instead of a scan of all jobs for DISTINCT.
 -- legwork.backlog counts to 10,000 and stops, so the whole is bounded by queues, not by jobs. Overrides are a thousand at
 -- most, and gathered once for all queues. A queue counts as drained as in show_queue.
 WITH RECURSIVE in_line AS (
     (SELECT j.queue::text AS name FROM legwork.job j
-     WHERE j.holder IS NULL AND j.run_at <= j.ready_at ORDER BY j.queue LIMIT 1)
+     WHERE j.holder IS NULL AND j.run_at <= j.ready_at AND j.queue > $2::text ORDER BY j.queue LIMIT 1)
     UNION ALL
     SELECT (SELECT j.queue::text FROM legwork.job j
             WHERE j.holder IS NULL AND j.run_at <= j.ready_at AND j.queue > i.name ORDER BY j.queue LIMIT 1)
@@ -21,19 +22,22 @@ WITH RECURSIVE in_line AS (
     FROM legwork.override o WHERE o.until IS NULL OR o.until > clock_timestamp()
     GROUP BY o.queue
 ), known AS (
-    (SELECT i.name FROM in_line i WHERE i.name IS NOT NULL LIMIT $1::bigint)
+    (SELECT i.name FROM in_line i WHERE i.name IS NOT NULL LIMIT $1::bigint + 1)
     UNION SELECT q.name::text FROM legwork.queue q
     UNION SELECT d.name FROM decided d
     UNION SELECT unnest(l.queues) FROM live l
+), page AS (
+    SELECT k.name FROM known k WHERE k.name > $2::text ORDER BY k.name LIMIT $1::bigint + 1
 ), listed AS (
     SELECT k.name, coalesce(q.paused, false) AS paused, q.draining, q.paused_at, q.paused_until, q.reason, d.settings,
         legwork.backlog(k.name) AS in_line
-    FROM (SELECT k.name FROM known k ORDER BY k.name LIMIT $1::bigint) k
+    FROM (SELECT p.name FROM page p ORDER BY p.name LIMIT $1::bigint) k
     LEFT JOIN legwork.queue q ON q.name = k.name
     LEFT JOIN decided d ON d.name = k.name
 )
 SELECT json_build_object(
     'now', to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'next', CASE WHEN (SELECT count(*) FROM page) > $1::bigint THEN max(l.name) END,
     'queues', coalesce(json_agg(json_build_object(
         'name', l.name, 'paused', l.paused, 'state', CASE
             WHEN NOT l.paused THEN 'running' WHEN NOT l.draining THEN 'paused'

@@ -1,5 +1,5 @@
--- Intent: everything about job $1 as one JSON value, with its newest $2 failed attempts, and its version;
--- no row where there is no such job.
+-- Intent: everything about job $1 as one JSON value, with its newest $2 failed attempts, its version and the
+-- token of its last claim; no row where there is no such job.
 -- Index: job_pkey, or finished_id of each partition; failed_attempt_key of each partition for the
 -- attempts; daemon_pkey for the holder's name.
 -- Planner: equality on the id reaches both arms of the view; the attempts are aggregated in a subquery
@@ -26,7 +26,7 @@ SELECT json_build_object(
             SELECT f.token, f.attempt, f.failed_at, f.duration_ms, f.cause, f.error
             FROM legwork.failed_attempt f WHERE f.job_id = $1::bigint
             ORDER BY f.failed_at DESC, f.token DESC LIMIT $2::bigint
-        ) a))::text, legwork.job_version(j.id)
+        ) a))::text, legwork.job_version(j.id), j.token
 FROM legwork.jobs j
 LEFT JOIN legwork.daemon d ON d.id = j.holder
 WHERE j.id = $1::bigint

@@ -13,7 +13,7 @@ SELECT json_build_object(
     'timeout_seconds', extract(epoch FROM j.timeout), 'cancel_requested', j.cancel_requested,
     'daemon', coalesce(d.name, j.holder::text), 'unique_key', j.unique_key,
     'tags', coalesce(j.tags, '{}'), 'reason', j.reason, 'failed_attempts', '[]'::json,
-    'hidden', json_build_array('payload', 'metadata', 'result', 'failed_attempts'))::text, legwork.job_version(j.id)
+    'hidden', json_build_array('payload', 'metadata', 'result', 'failed_attempts'))::text, legwork.job_version(j.id), j.token
 FROM legwork.jobs_public j
 LEFT JOIN legwork.daemon d ON d.id = j.holder
 WHERE j.id = $1::bigint

@@ -26,6 +26,16 @@ impl Upkeep {
         Ok(serde_json::from_str(&json).ok())
     }
 
+    /// How an operation stands, if there is such a one, in a form that this release knows.
+    pub async fn show_operation(&self, operation: i64) -> Result<Option<BulkOperation>, DbError> {
+        let statement =
+            sqlx::query_scalar(include_str!("../sql/show_operation.sql")).bind(operation);
+        let session = &mut *self.survey().await;
+        let json: Option<String> =
+            session.run("show_operation", |c| statement.fetch_optional(c).boxed()).await?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
     /// Ends an operation whose next batch the database refuses.
     pub async fn fail_operation(&self, operation: i64, why: String) -> Result<(), DbError> {
         let statement = sqlx::query(include_str!("../sql/fail_bulk.sql")).bind(operation).bind(why);

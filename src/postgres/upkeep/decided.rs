@@ -47,20 +47,24 @@ pub struct Decided {
     pub wanted: Option<Wanted>,
     /// Queues of those that were asked for that are paused.
     pub paused: Vec<String>,
+    /// Those of them that somebody drains.
+    pub draining: Vec<String>,
     /// Overrides of queues.
     pub overrides: Overrides,
     /// In what time the next of it ends; zero where it should have.
     pub next: Option<Duration>,
 }
 
-type Row = (Option<String>, Vec<String>, Vec<String>, Vec<String>, Vec<String>, Option<f64>);
+type Names = Vec<String>;
+type Row = (Option<String>, Names, Names, Names, Names, Names, Option<f64>);
 
 impl From<Row> for Decided {
-    fn from((wanted, paused, queues, settings, values, next): Row) -> Self {
+    fn from((wanted, paused, draining, queues, settings, values, next): Row) -> Self {
         let rows = queues.into_iter().zip(settings).zip(values);
         Self {
             wanted: wanted.and_then(|wanted| Wanted::of(&wanted)),
             paused,
+            draining,
             overrides: rows.map(|((queue, setting), value)| (queue, setting, value)).collect(),
             next: next
                 .map(|next| Duration::try_from_secs_f64(next.max(0.0)).unwrap_or(Duration::MAX)),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::telemetry::Origin;
 use std::collections::BTreeMap;
+use tokio_util::sync::CancellationToken;
 
 fn metrics(max_kinds: usize) -> Metrics {
     Metrics::new(&config::Metrics { max_kinds })
@@ -309,7 +310,9 @@ async fn the_lag_of_the_event_loop_is_measured_until_the_end() {
         tokio::time::sleep(LAG_INTERVAL * 25).await;
         cancel.cancel();
     };
-    tokio::join!(metrics.run(cancel.clone(), || {}), stop);
+    let mut lag = metrics.lag();
+    let measure = async { while cancel.run_until_cancelled(lag.measured()).await.is_some() {} };
+    tokio::join!(measure, stop);
     let measured = value(&metrics.render(), "legwork_event_loop_lag_seconds_count ");
     assert!((24.0..=25.0).contains(&measured), "{measured}");
 }

@@ -48,30 +48,32 @@ impl Exporter {
         Self { collector, exported, failed, state }
     }
 
-    /// Sends until `stop`, and then what is there. Calls `went_round` before each batch, each second at
-    /// least.
-    pub async fn run(&self, stop: CancellationToken, went_round: impl Fn()) {
-        let mut state = self.state.lock().await;
+    /// Sends until `stop`, and then what is there.
+    pub async fn run(&self, stop: CancellationToken) {
+        while let Some(batch) = self.gathered(&stop).await {
+            self.send(batch).await;
+        }
+    }
+
+    /// What has ended within a second, perhaps nothing; no batch once it is told to stop and all was given out.
+    pub async fn gathered(&self, stop: &CancellationToken) -> Option<Vec<SpanData>> {
+        let inbox = &mut self.state.lock().await.inbox;
         let mut batch = Vec::new();
-        loop {
-            went_round();
-            let stopped = stop.run_until_cancelled(gather(&mut state.inbox, &mut batch)).await;
-            if !batch.is_empty() {
-                self.export(&mut state, std::mem::take(&mut batch)).await;
-            }
-            if stopped.is_none() {
-                break;
-            }
+        if stop.run_until_cancelled(gather(inbox, &mut batch)).await.is_some() {
+            return Some(batch);
         }
-        while let Ok(span) = state.inbox.try_recv() {
+        while batch.len() < BATCH
+            && let Ok(span) = inbox.try_recv()
+        {
             batch.push(span);
-            if batch.len() >= BATCH {
-                went_round();
-                self.export(&mut state, std::mem::take(&mut batch)).await;
-            }
         }
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Hands a batch to the collector, within [`EXPORT_MAX`].
+    pub async fn send(&self, batch: Vec<SpanData>) {
         if !batch.is_empty() {
-            self.export(&mut state, batch).await;
+            self.export(&mut *self.state.lock().await, batch).await;
         }
     }
 

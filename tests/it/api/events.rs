@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -161,7 +162,6 @@ fn a_queue_that_is_paused_or_resumed_is_heard_of_by_its_name_and_by_who_asked_fo
         let mut of_the_queue = Listener::at(&daemon, "?queue=default", "").await;
         let mut of_the_type = Listener::at(&daemon, "?type=queue.resumed", "").await;
         let mut of_a_kind = Listener::at(&daemon, "?kind=noop", "").await;
-        // The daemon looks each 20 s, and tells of its queues in the order of its file.
         execute(&mut session, "SELECT legwork.pause('default')").await;
         execute(&mut session, "SELECT legwork.resume('second')").await;
         for (name, queue) in [("queue.paused", "default"), ("queue.resumed", "second")] {
@@ -175,6 +175,110 @@ fn a_queue_that_is_paused_or_resumed_is_heard_of_by_its_name_and_by_who_asked_fo
         // Of a kind is a job alone.
         let id = enqueue(&daemon, r#"{"kind": "noop", "queue": "second"}"#).await;
         assert_eq!(of_a_kind.event().await.data["id"], id);
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+/// Told by the notification: what the survey would find it can't, for it waits for a lock.
+#[test]
+fn pauses_drains_and_their_ends_are_heard_of_once_each_however_short_they_are() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), BESIDE).await;
+        daemon.logged("listener.connected").await;
+        let (mut session, mut holds) = (db.connect().await, db.connect().await);
+        execute(&mut holds, "BEGIN; LOCK TABLE legwork.job IN ACCESS EXCLUSIVE MODE").await;
+        let mut listener = Listener::at(&daemon, "?queue=second", "").await;
+        for (call, told) in [
+            ("pause('second')", &["queue.paused"][..]),
+            ("resume('second')", &["queue.resumed"]),
+            ("pause('second')", &["queue.paused"]),
+            ("drain('second')", &["queue.draining"]),
+            ("resume('second')", &["queue.resumed"]),
+            ("drain('second')", &["queue.paused", "queue.draining"]),
+            ("resume('second')", &["queue.resumed"]),
+        ] {
+            execute(&mut session, &format!("SELECT legwork.{call}")).await;
+            for name in told {
+                let heard = listener.event().await;
+                assert_eq!(
+                    (&*heard.name, heard.data),
+                    (*name, json!({ "queue": "second" })),
+                    "{call}"
+                );
+            }
+        }
+        assert_eq!(daemon.logged("queue.draining").await["job.queue"], "second");
+        end(holds).await;
+        daemon.stop().await;
+        assert!(!listener.rest().await.contains("event: queue."), "nothing is told twice");
+        end(session).await;
+    });
+}
+
+/// The survey is the net, each 20 s: nobody listens, and the controller's own look is minutes away.
+#[test]
+fn a_pause_that_nobody_was_notified_of_is_heard_of_all_the_same() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let kinds = [BESIDE.to_owned(), "[claim]\nnotify = false\n".to_owned()];
+        let lease = (Duration::from_mins(3), Duration::from_mins(1));
+        let url = db.url();
+        let configuration = Configuration { lease, ..Configuration::of(&url, &kinds) };
+        let daemon = Daemon::start(&configuration.text()).await;
+        daemon.logged("daemon.started").await;
+        let mut listener = Listener::at(&daemon, "?type=queue.paused", "").await;
+        execute(&mut session, "SELECT legwork.pause('second')").await;
+        assert_eq!(listener.event().await.data, json!({ "queue": "second" }));
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let jobs = "INSERT INTO legwork.job (kind, queue) SELECT 'waits', 'mail' FROM generate_series(1, 1200)";
+        execute(&mut session, jobs).await;
+        let daemon = daemon(&db.url(), "").await;
+        let mut listener = Listener::at(&daemon, "", "").await;
+        let begin = r#"{"action": "discard", "filter": {"queue": "mail"}}"#;
+        let begun = post(&daemon, "/api/v1/jobs/bulk", begin).await.json();
+        let id = &begun["id"];
+        for (name, state, changed) in [
+            ("operation.progress", "running", 500),
+            ("operation.progress", "running", 1000),
+            ("operation.ended", "done", 1200),
+        ] {
+            let heard = listener.event().await;
+            let data = json!({"id": id, "action": "discard", "state": state, "looked_at": changed, "changed": changed});
+            assert_eq!((&*heard.name, heard.data), (name, data));
+        }
+        drop(listener);
+
+        // One whose end comes from elsewhere, between two batches.
+        execute(&mut session, jobs).await;
+        let mut listener = Listener::at(&daemon, "?type=operation.ended", "").await;
+        let mut progress = Listener::at(&daemon, "?type=operation.progress", "").await;
+        let slow = "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                PERFORM pg_sleep(0.001); RETURN OLD; END $$;
+            CREATE TRIGGER slow BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.slow()";
+        execute(&mut session, slow).await;
+        let id = post(&daemon, "/api/v1/jobs/bulk", begin).await.json()["id"].clone();
+        assert_eq!(progress.event().await.data["id"], id);
+        execute(&mut session, &format!("SELECT legwork.cancel_bulk({id})")).await;
+        let heard = listener.event().await;
+        assert_eq!((&heard.data["id"], &heard.data["state"]), (&id, &json!("cancelled")));
+
+        // And one that the database refuses to go on with.
+        let refuses =
+            "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                RAISE 'not this one'; END $$";
+        execute(&mut session, refuses).await;
+        let id = post(&daemon, "/api/v1/jobs/bulk", begin).await.json()["id"].clone();
+        let heard = listener.event().await;
+        assert_eq!((&heard.data["id"], &heard.data["state"]), (&id, &json!("failed")));
         daemon.stop().await;
         end(session).await;
     });

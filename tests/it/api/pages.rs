@@ -57,6 +57,39 @@ fn each_filter_meets_the_jobs_that_it_says() {
 }
 
 #[test]
+fn queues_come_in_pages_by_name_that_lead_from_one_to_the_next() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let queues = "INSERT INTO legwork.queue (name) VALUES ('d'), ('b');
+            INSERT INTO legwork.job (queue, kind) VALUES ('a', 'waits'), ('c', 'waits'), ('e', 'waits')";
+        execute(&mut session, queues).await;
+        let daemon = daemon(&db.url(), "").await;
+        for (query, names, next) in [
+            ("", "a b c d default e", None),
+            ("?limit=2", "a b", Some("b")),
+            ("?limit=2&after=b", "c d", Some("d")),
+            ("?limit=2&after=d", "default e", None),
+            ("?after=cc&limit=1", "d", Some("d")),
+            ("?after=e", "", None),
+        ] {
+            let page = found(&daemon, &format!("/api/v1/queues{query}")).await;
+            let queues = page["queues"].as_array().expect("queues");
+            let shown: Vec<_> = queues.iter().filter_map(|queue| queue["name"].as_str()).collect();
+            assert_eq!((&*shown.join(" "), page["next"].as_str()), (names, next), "{query}");
+        }
+        for wrong in ["limit=0", "limit=501", "limit=x", "after=a+b", "before=a"] {
+            assert_eq!(
+                get(&daemon, &format!("/api/v1/queues?{wrong}")).await.status,
+                400,
+                "{wrong}"
+            );
+        }
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+#[test]
 fn pages_lead_from_one_to_the_next_and_show_each_job_once() {
     support::run(async |db| {
         let mut session = db.connect().await;

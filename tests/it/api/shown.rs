@@ -106,27 +106,73 @@ fn a_queue_tells_its_depth_its_age_and_which_settings_hold() {
 }
 
 #[test]
+fn the_attempt_that_runs_is_told_by_the_daemon_that_runs_it() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        // One that failed once, and one that somebody else runs.
+        let jobs = "INSERT INTO legwork.job (kind, payload, attempt) VALUES ('sleep', '600', 1);
+            INSERT INTO legwork.job (kind, holder, token) VALUES ('sleep', 7, 1);
+            INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h')";
+        execute(&mut session, jobs).await;
+        let daemon = daemon(&db.url(), "").await;
+        let mut job = serde_json::Value::Null;
+        support::eventually("it runs", async || {
+            job = found(&daemon, "/api/v1/jobs/1").await;
+            job["running_attempt"].is_object()
+        })
+        .await;
+        let runs = &job["running_attempt"];
+        assert_eq!((&job["state"], &runs["attempt"]), (&json!("running"), &json!(2)), "{job}");
+        assert!(runs["running_seconds"].as_f64() >= Some(0.0), "{job}");
+        let text = |value: &serde_json::Value| value.as_str().expect("a moment").to_owned();
+        let (begun, now, started) =
+            (text(&job["created_at"]), text(&job["now"]), text(&runs["started_at"]));
+        let between = format!("SELECT '{started}'::timestamptz BETWEEN '{begun}' AND '{now}'");
+        assert_eq!(value(&mut session, &between).await, "true", "{job}");
+        let elsewhere = found(&daemon, "/api/v1/jobs/2").await;
+        assert_eq!(
+            (&elsewhere["state"], elsewhere.get("running_attempt")),
+            (&json!("running"), None)
+        );
+        execute(&mut session, "SELECT legwork.cancel(1)").await;
+        support::eventually("it has ended", async || {
+            job = found(&daemon, "/api/v1/jobs/1").await;
+            job["state"] == "cancelled"
+        })
+        .await;
+        assert_eq!(job.get("running_attempt"), None, "{job}");
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+#[test]
 fn daemons_and_schedules_are_listed() {
     support::run(async |db| {
         let mut session = db.connect().await;
         execute(
             &mut session,
-            "INSERT INTO legwork.daemon (id, name, expires_at, died_at, started_at)
-             VALUES (-9223372036854775807, 'gone', now(), now(), now() - interval '1 h')",
+            "INSERT INTO legwork.daemon (id, name, expires_at, died_at, started_at, load)
+             SELECT id, name, now() + interval '1 h', died_at, now() - interval '1 h', '{\"queues\": {\"a\": {\"in_use\": 2}, \"b\": {\"in_use\": 3}}}'
+             FROM (VALUES (-9223372036854775807, 'gone', now()), (8, 'works', null)) d (id, name, died_at)",
         )
         .await;
         let schedule =
             "[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'sleep'\ntimezone = 'UTC'\n";
         let daemon = daemon(&db.url(), schedule).await;
         let listed = found(&daemon, "/api/v1/daemons").await;
-        let own = value(&mut session, "SELECT id FROM legwork.daemon WHERE died_at IS NULL").await;
-        let (live, gone) = (&listed["daemons"][0], &listed["daemons"][1]);
+        let own =
+            value(&mut session, "SELECT id FROM legwork.daemon WHERE died_at IS NULL AND id <> 8")
+                .await;
+        let [live, works, gone] = [0, 1, 2].map(|place| &listed["daemons"][place]);
         assert_eq!((&live["id"], &live["state"]), (&json!(own), &json!("live")), "{listed}");
         assert_eq!(live["version"], env!("CARGO_PKG_VERSION"));
         assert_eq!((&live["queues"], &live["kinds"]), (&json!(["default"]), &json!(["sleep"])));
         assert!(live["heartbeat_age_seconds"].as_f64().expect("an age") < 60.0);
         let told = (&gone["id"], &gone["state"], &gone["name"]);
         assert_eq!(told, (&json!("-9223372036854775807"), &json!("gone"), &json!("gone")));
+        // What it said last is history.
+        assert_eq!((&works["running"], &gone["running"]), (&json!(5), &json!(0)), "{listed}");
 
         support::eventually("the daemon has the schedule", async || {
             found(&daemon, "/api/v1/schedules").await["schedules"][0]["active"] == true

@@ -57,6 +57,50 @@ fn pages_show_every_job_once() {
     });
 }
 
+#[test]
+fn more_queues_than_a_page_has_are_told_of_and_gone_on_with() {
+    support::run(async |db| {
+        // The last of them has no row, but jobs in line.
+        let many =
+            "INSERT INTO legwork.queue (name) SELECT 'q' || g FROM generate_series(1000, 1499) g;
+            INSERT INTO legwork.job (queue, kind) VALUES ('q1500', 'k')";
+        arrange(&db, many).await;
+        let first = legwork(&db, &["queue", "list"]).await.done();
+        assert_eq!(first.stdout.lines().count(), 501, "a head and 500 queues");
+        assert_eq!(first.stderr, "There may be more: add --after q1499\n");
+        let page = legwork(&db, &["queue", "list", "--output", "json"]).await.done().json();
+        assert_eq!(page["next"], "q1499");
+        let rest = ["queue", "list", "--output", "json", "--after", "q1499"];
+        let rest = legwork(&db, &rest).await.done().json();
+        assert_eq!(rest["queues"].as_array().map(Vec::len), Some(1), "{rest}");
+        assert_eq!((&rest["queues"][0]["name"], &rest["next"]), (&"q1500".into(), &().into()));
+        let none = legwork(&db, &["queue", "list", "--after", "q1500"]).await.done();
+        assert_eq!((&*none.stdout, &*none.stderr), ("no more queues\n", ""));
+    });
+}
+
+#[test]
+fn daemons_that_work_come_before_those_that_start_again_and_again_and_what_is_left_out_is_counted()
+{
+    support::run(async |db| {
+        let fleet = "INSERT INTO legwork.daemon (id, name, load, started_at, expires_at, died_at)
+            SELECT 10000 + g, 'loop', null, now() + g * interval '1 s', now() + interval '1 h', now() FROM generate_series(1, 1200) g
+            UNION ALL SELECT 1, 'old', null, now() - interval '9 days', now() + interval '1 h', null
+            UNION ALL SELECT 2, 'new', null, now(), now() + interval '1 h', null
+            UNION ALL SELECT 3, 'quiet', '{\"quiet\": true}', now() + interval '1 h', now() + interval '1 h', null
+            UNION ALL SELECT 4, 'overdue', null, now() + interval '1 h', now() - interval '1 s', null";
+        arrange(&db, fleet).await;
+        let list = legwork(&db, &["daemon", "list", "--output", "json"]).await.done().json();
+        let daemons = list["daemons"].as_array().expect("a list");
+        let names: Vec<_> = daemons[..5].iter().map(|of| of["name"].as_str()).collect();
+        assert_eq!(names, ["new", "old", "quiet", "overdue", "loop"].map(Some));
+        assert_eq!((daemons.len(), &daemons[4]["id"]), (1000, &"11200".into()));
+        assert_eq!(list["omitted"], 204);
+        let text = legwork(&db, &["daemon", "list"]).await.done().stdout;
+        assert!(text.ends_with("\nand 204 more, which aren't shown\n"), "{text}");
+    });
+}
+
 /// Three jobs in each state, of the kind that is called so.
 const STATES: &str = "
     INSERT INTO legwork.job (kind) SELECT kind

@@ -54,6 +54,45 @@ async fn stop_both(daemons: [Daemon; 2]) {
     }
 }
 
+#[test]
+fn workers_that_an_override_brought_end_with_it() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let url = db.url();
+        let sleep = "[[kind]]\nname = 'sleep'\nhandler = 'sleep'\n[[queue]]\nname = 'second'\nconcurrency = 2\n";
+        let daemon = Daemon::start(&file(&url, RARE, sleep)).await;
+        daemon.logged("listener.connected").await;
+        let workers = async |state: &str| {
+            let state = format!("state=\"{state}\"");
+            daemon.metric("legwork_workers", &["queue=\"second\"", &state]).await
+        };
+        assert_eq!(ask(&pool, "legwork.override_queue('second', 5)").await, "true");
+        let insert = "INSERT INTO legwork.job (queue, kind, payload) SELECT 'second', 'sleep', to_jsonb($1::float8) FROM generate_series(1, $2)";
+        sqlx::query(insert).bind(600.0).bind(5).execute(&pool).await.expect("jobs are enqueued");
+        support::eventually("five run", async || workers("busy").await > 4.5).await;
+        // Three sleep when there are too many of them, and two run on until they are told to end.
+        let cancel = "SELECT legwork.cancel(id) FROM legwork.jobs WHERE state = 'running' ORDER BY id LIMIT $1";
+        sqlx::query(cancel).bind(3).execute(&pool).await.expect("jobs are cancelled");
+        support::eventually("three are idle", async || workers("idle").await > 2.5).await;
+        assert_eq!(ask(&pool, "legwork.reset_queue('second')").await, "true");
+        support::eventually("they are gone", async || workers("idle").await < 0.5).await;
+        assert!((workers("busy").await - 2.0).abs() < f64::EPSILON, "what runs goes on");
+        let tasks = ["component=\"worker\""];
+        support::eventually("so are their tasks", async || {
+            daemon.metric("legwork_supervised_tasks", &tasks).await < 2.5
+        })
+        .await;
+        // Those that are left go on to other jobs, and none was missed by the supervisor.
+        sqlx::query(cancel).bind(2).execute(&pool).await.expect("jobs are cancelled");
+        sqlx::query(insert).bind(0.0).bind(20).execute(&pool).await.expect("jobs are enqueued");
+        let left = "(SELECT count(*) FROM legwork.job)";
+        support::eventually("all have run", async || ask(&pool, left).await == "0").await;
+        assert_eq!((daemon.count("task.restarted"), daemon.count("task.failed")), (0, 0));
+        daemon.stop().await;
+        pool.close().await;
+    });
+}
+
 /// Once by notification, with a heartbeat that is far away; once by heartbeats, with nobody listening.
 #[test]
 fn a_decision_holds_for_the_fleet_and_ends_by_itself() {

@@ -171,7 +171,7 @@ pub(super) const LISTS: &[Statement] = &[
     at_upkeep("fail_bulk").with("bigint, text", "(legwork.begin_bulk('cancel', '{}', everything => true) ->> 'id')::bigint, 'why'").inside(100),
     request("list_daemons").with("bigint", "1000"),
     request("show_queue").by(&["job_ready", "job_waiting"]).reads(JOB_WAITING, "its LIMIT ends the walk after 10,000 entries").with("text", "'default'"),
-    operator("list_queues").by(JOB_READY).reads(JOB_READY, FIRST_IN_LINE).with("bigint", "500").inside(60_000),
+    operator("list_queues").by(JOB_READY).reads(JOB_READY, FIRST_IN_LINE).with("bigint, text", "500, ''").inside(60_000),
     operator("show_job").by(&["job_pkey", "finished_id", "failed_attempt_key"]).with("bigint, bigint", "(public.in_history(1))[1], 100"),
     operator("show_public_job").by(BY_ID).with("bigint", "(public.in_history(1))[1]"),
     operator("explain_job").case("in line").with("bigint", "(public.in_line(3))[3]").inside(21_000),

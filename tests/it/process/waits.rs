@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::{Configuration, Notebook, becomes, enqueue, enqueue_many};
 use crate::library::builder::{beside, ends, enqueued};
 use crate::statements::{end, value};
-use crate::support::{self, Daemon, Proxy, http::get, judge::go_pprof};
+use crate::support::{self, Daemon, Proxy, collector::Collector, http::get, judge::go_pprof};
 
 fn noop() -> [String; 1] {
     ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()]
@@ -218,6 +218,33 @@ fn an_idle_daemon_has_no_task_without_a_place_and_none_that_nobody_registered() 
         assert!(text.ends_with(&(line + "\n")), "{text}");
         daemon.stop().await;
         pool.close().await;
+    });
+}
+
+/// "Since when" is of the wait that goes on, and not of the loop that it is in.
+#[test]
+fn a_loop_that_goes_round_has_not_waited_since_its_beginning() {
+    support::run(async |db| {
+        let collector = Collector::new().await;
+        let tracing = format!("[tracing]\notlp_endpoint = '{}'\n", collector.endpoint());
+        let text = tracing + &Configuration::of(&db.url(), &noop()).text();
+        let daemon = Daemon::start(&text).await;
+        let admin = daemon.admin().await;
+        for component in ["metrics", "pulse", "exporter", "poller", "heartbeat"] {
+            support::eventually(&format!("{component} waits anew"), async || {
+                let tree = tree(admin).await;
+                let components = tree["components"].as_array().expect("a list");
+                let task = components.iter().find(|of| of["name"] == component);
+                task.is_some_and(|of| {
+                    let task = &of["listed"][0];
+                    let (waits, age) = (&task["waits"]["seconds"], &task["age_seconds"]);
+                    // As long as it hasn't gone round, they are the same.
+                    waits.as_f64().is_some_and(|waits| age.as_f64() > Some(waits * 2.0 + 0.1))
+                })
+            })
+            .await;
+        }
+        daemon.stop().await;
     });
 }
 

@@ -164,6 +164,7 @@ pub(in super::super) const FLAGS: &[(&str, &str)] = &[
     ("queue drain --for", "api::decided::the_command_line_decides_the_same_and_notes_who"),
     ("queue drain --reason", "api::decided::the_command_line_decides_the_same_and_notes_who"),
     ("queue drain --until", "api::decided::the_command_line_decides_the_same_and_notes_who"),
+    ("queue list --after", "cli::paging::more_queues_than_a_page_has_are_told_of_and_gone_on_with"),
     ("queue pause --for", "api::decided::the_command_line_decides_the_same_and_notes_who"),
     ("queue pause --until", "api::decided::the_command_line_decides_the_same_and_notes_who"),
     ("queue set --concurrency", "api::decided::the_command_line_decides_the_same_and_notes_who"),
