@@ -209,6 +209,30 @@ fn a_file_that_cannot_be_written_is_found_out_before_the_daemon_is_asked() {
     });
 }
 
+/// What is written to a pipe that nobody reads any more: `legwork profile tasks | head -1`.
+#[test]
+fn a_reader_that_goes_away_early_is_no_error() {
+    support::run(async |db| {
+        let (daemon, url) = daemon(&db).await;
+        for words in [
+            &["tasks"][..],
+            &["tasks", "--format", "pprof"],
+            &["tasks", "--output", "json"],
+            &["cpu", "--seconds", "1", "--file", "-"],
+        ] {
+            let words = [&["profile"][..], words, &["--url", &url]].concat();
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            let mut command = command("", &words);
+            command.stdout(writer);
+            let ran = finished(command, None).await;
+            assert_eq!(ran.code, 0, "{words:?}: {}", ran.stderr);
+            assert!(!ran.stderr.contains("error"), "{words:?}: {}", ran.stderr);
+        }
+        daemon.stop().await;
+    });
+}
+
 #[test]
 fn what_goes_wrong_is_told_with_what_to_do() {
     support::run(async |db| {
