@@ -126,15 +126,28 @@ fn memory_and_what_happened_when_are_fetched_as_well() {
         let heap = ["heap", "--format", "folded", "--file", "-", "--url", &url];
         let ran = profile(directory.path(), &heap).await;
         assert_eq!(ran.code, 1, "{}", ran.stderr);
-        assert!(ran.stderr.contains("heap/activate"), "it says how: {}", ran.stderr);
-        let activate = "POST /debug/pprof/heap/activate HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n";
-        let answer = support::http::ask(daemon.admin().await, activate).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let how = format!("\n    legwork profile heap --activate --url {url}\n");
+        assert!(ran.stderr.contains(&how), "it says how: {}", ran.stderr);
+        let ran = profile(directory.path(), &["heap", "--activate", "--url", &url]).await.done();
+        let next = format!("fetch what it holds with: legwork profile heap --url {url}\n");
+        assert!(ran.stdout.contains(&next), "{}", ran.stdout);
         let grown =
             ["heap", "--seconds", "1", "--format", "speedscope", "--file", "grown", "--url", &url];
         let told = profile(directory.path(), &grown).await.done().stdout;
         assert!(told.contains("wrote grown"), "{told}");
         profile(directory.path(), &heap).await.done();
+        let switch = async |word| {
+            let words = ["heap", word, "--output", "json", "--url", &url];
+            profile(directory.path(), &words).await.done().json()
+        };
+        let told = switch("--deactivate").await;
+        assert_eq!(told, serde_json::json!({ "profile": "heap", "active": false }));
+        assert_eq!(profile(directory.path(), &heap).await.code, 1, "nothing is sampled");
+        assert_eq!(switch("--activate").await["active"], true);
+        for besides in [&["--deactivate"][..], &["--seconds", "1"], &["--file", "-"]] {
+            let words = [&["heap", "--activate"][..], besides].concat();
+            assert_eq!(profile(directory.path(), &words).await.code, 2, "{words:?}");
+        }
 
         let trace = ["trace", "--seconds", "1", "--file", "trace.json", "--url", &url];
         let told = profile(directory.path(), &trace).await.done().stdout;
