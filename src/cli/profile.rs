@@ -99,16 +99,22 @@ pub(super) struct Whom {
     /// Its admin port [default: where `run` listens by the same configuration]
     #[arg(long, value_name = "URL")]
     url: Option<Endpoint>,
-    /// A file with an admin's token, where the daemon has tokens
+    /// A file with an admin's token, where the daemon has tokens [default: admin.token_file of the configuration that
+    /// says where it listens]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
 impl Whom {
-    /// The daemon, and the token that it is asked with.
+    /// The daemon, and the token that it is asked with. One of the configuration goes to that configuration's daemon alone.
     fn found(&self, context: &Context) -> anyhow::Result<(Endpoint, Option<String>)> {
         let endpoint = Endpoint::of(self.url.as_ref(), context)?;
-        Ok((endpoint, self.token_file.as_deref().map(token::of).transpose()?))
+        let token = match (&self.token_file, &self.url) {
+            (Some(file), _) => Some(token::of(file)?),
+            (None, Some(_)) => None,
+            (None, None) => token::configured(context)?,
+        };
+        Ok((endpoint, token))
     }
 }
 

@@ -1,6 +1,7 @@
-//! The token that a daemon's port is asked with.
+//! The token that a daemon's port is asked with: of the file that is named or, where none is, of the configuration.
 
-use super::super::exit::Usage;
+use super::super::{Context, exit::Usage};
+use crate::config;
 use anyhow::Context as _;
 use std::{
     fs,
@@ -10,6 +11,19 @@ use std::{
 
 /// A token is no longer than this, in bytes, with what ends its line.
 const TOKEN_FILE_MAX_BYTES: u64 = 1024;
+
+/// An admin's, where a daemon of this configuration has tokens; of several, the one that is listed first.
+pub(in crate::cli) fn configured(context: &Context) -> anyhow::Result<Option<String>> {
+    let loaded = config::load(&context.source)?;
+    if let Some(file) = loaded.admin_token_file() {
+        return of(file).map(Some);
+    }
+    if loaded.settings.admin.tokens.is_empty() {
+        return Ok(None);
+    }
+    let how = "the configuration has tokens and none of them is an admin's (admin.token_file): name a file with one by --token-file";
+    Err(Usage(how.into()).into())
+}
 
 /// What stands in the file.
 pub(in crate::cli) fn of(file: &Path) -> anyhow::Result<String> {

@@ -117,6 +117,58 @@ fn a_daemon_with_tokens_wants_an_admins() {
     });
 }
 
+/// A file that its owner alone may read.
+fn kept(directory: &Path, name: &str, text: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+
+    let file = directory.join(name);
+    fs::write(&file, text).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    file.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn who_names_the_configuration_needs_no_token_file() {
+    support::run(async |db| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = directory.path();
+        let token =
+            |name: &str| kept(at, name, &format!("{name}-0123456789abcdef0123456789abcdef\n"));
+        let (admin, replaced, operator) = (token("admin"), token("replaced"), token("operator"));
+        let port = |listen: &str, tokens: &str| {
+            format!(
+                "[database]\nurl = {:?}\n[admin]\nlisten = {listen:?}\n{tokens}[log]\nformat = \"json\"\n",
+                db.url()
+            )
+        };
+        let of_operator = format!("operator_token_file = {operator:?}\n");
+        let whole = format!("token_file = [{admin:?}, {replaced:?}]\n{of_operator}");
+        let daemon = Daemon::start(&port("127.0.0.1:0", &whole)).await;
+        let listen = daemon.admin().await.to_string();
+
+        let file = kept(at, "whole.toml", &port(&listen, &whole));
+        let by_file = ["tasks", "--config", &file];
+        let ran = profile(at, &by_file).await.done();
+        assert!(ran.stdout.contains("tasks alive"), "{}", ran.stdout);
+        profile(at, &["heap", "--activate", "--config", &file]).await.done();
+        // Another's port gets no token of ours.
+        let ran = profile(at, &["tasks", "--url", &format!("http://{listen}")]).await;
+        assert!(ran.code == 1 && ran.stderr.contains("answered 401"), "{}", ran.stderr);
+        // What is named goes before what is configured.
+        let ran = profile(at, &[&by_file[..], &["--token-file", &operator]].concat()).await;
+        assert!(ran.code == 1 && ran.stderr.contains("answered 403"), "{}", ran.stderr);
+
+        let file = kept(at, "operator.toml", &port(&listen, &of_operator));
+        let ran = profile(at, &["tasks", "--config", &file]).await;
+        let told = ["none of them is an admin's", "--token-file"];
+        assert!(ran.code == 2 && told.iter().all(|it| ran.stderr.contains(it)), "{}", ran.stderr);
+        let file = kept(at, "none.toml", &port(&listen, ""));
+        let ran = profile(at, &["tasks", "--config", &file]).await;
+        assert!(ran.code == 1 && ran.stderr.contains("answered 401"), "{}", ran.stderr);
+        daemon.stop().await;
+    });
+}
+
 /// Heap and trace, from the shell.
 #[test]
 fn memory_and_what_happened_when_are_fetched_as_well() {
