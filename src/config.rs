@@ -62,7 +62,7 @@ use self::{
     tree::{Layer, Tree},
 };
 use ::config::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a configuration came to.
 #[derive(Debug)]
@@ -74,12 +74,18 @@ pub struct Loaded {
     /// The file, if one was read.
     pub file: Option<PathBuf>,
     shown: Vec<Shown>,
+    admin_token_file: Option<PathBuf>,
 }
 
 impl Loaded {
     /// Each effective value with its source, secrets blotted out.
     pub fn show(&self) -> &[Shown] {
         &self.shown
+    }
+
+    /// The file with the token that may do everything, where there is one; of several, the first.
+    pub fn admin_token_file(&self) -> Option<&Path> {
+        self.admin_token_file.as_deref()
     }
 }
 
@@ -127,7 +133,8 @@ fn examine(source: &Source) -> Result<(Loaded, Mistakes), Mistakes> {
     let shown = showing.all([("queue", queues), ("kind", kinds), ("schedule", schedules)]);
     let Checked { settings, warnings, .. } = checked;
     let file = text.and_then(|text| text.path);
-    Ok((Loaded { settings, warnings, file, shown }, reader.mistakes))
+    let admin_token_file = check::token_file(&reader, environment);
+    Ok((Loaded { settings, warnings, file, shown, admin_token_file }, reader.mistakes))
 }
 
 /// The layers, lowest first, and the lists' entries.

@@ -45,8 +45,14 @@ struct Said {
 pub(super) async fn run(arguments: &HealthcheckArguments, context: &Context) -> anyhow::Result<()> {
     let route = if arguments.ready { "/health/ready" } else { "/health/live" };
     let endpoint = Endpoint::of(arguments.url.as_ref(), context)?;
-    let question =
-        Question { route, token: None, within: ANSWER_TIMEOUT, most_bytes: ANSWER_MAX_BYTES };
+    let question = Question {
+        method: "GET",
+        route,
+        token: None,
+        body: "",
+        within: ANSWER_TIMEOUT,
+        most_bytes: ANSWER_MAX_BYTES,
+    };
     let answer = endpoint.ask(&question).await?;
     let said = Said { route, status: answer.status, body: answer.text() };
     let text = |said: &Said| super::output::plain_lines(said.body.trim_end());

@@ -85,9 +85,18 @@ impl Output {
 /// Writes text that is printed in either form, such as a configuration file.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
+    written([text.as_bytes(), newline.as_bytes()])
+}
+
+/// Writes bytes as they are, such as a profile.
+pub(super) fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    written([bytes])
+}
+
+fn written<const N: usize>(parts: [&[u8]; N]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = write!(stdout, "{text}{newline}").and_then(|()| stdout.flush());
-    match written {
+    let written = parts.iter().try_for_each(|part| stdout.write_all(part));
+    match written.and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
         Err(error) => Err(anyhow::Error::new(error).context("couldn't write to standard output")),
         Ok(()) => Ok(()),

@@ -3,6 +3,8 @@
 //! One request, written by hand: an HTTP client would be the largest part of these commands, and what they
 //! ask is a server of ours on a port of ours. It follows nothing and speaks no TLS.
 
+pub(super) mod token;
+
 use super::{
     Context,
     exit::{NoPort, NotReady},
@@ -79,12 +81,20 @@ impl Endpoint {
         let connected = TcpStream::connect(&self.address).await.context("couldn't connect");
         let mut stream = connected.with_context(unanswered)?;
         let token = question.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        // What changes something has to say that it is no form of a page's.
+        let body = (question.method != "GET").then(|| {
+            let length = question.body.len();
+            format!("Content-Type: application/json\r\nContent-Length: {length}\r\n")
+        });
         // Of HTTP/1.0 no answer is chunked: it ends where the stream does.
         let request = format!(
-            "GET {} HTTP/1.0\r\nHost: {}\r\nAccept: */*\r\n{}\r\n",
+            "{} {} HTTP/1.0\r\nHost: {}\r\nAccept: */*\r\n{}{}\r\n{}",
+            question.method,
             question.route,
             self.host(),
             token.unwrap_or_default(),
+            body.unwrap_or_default(),
+            question.body,
         );
         let sent = stream.write_all(request.as_bytes()).await.context("couldn't send the request");
         sent.with_context(unanswered)?;
@@ -124,10 +134,14 @@ fn reachable(listen: IpAddr) -> IpAddr {
 
 /// What is asked.
 pub(super) struct Question<'a> {
+    /// What is done there.
+    pub(super) method: &'static str,
     /// Path and query.
     pub(super) route: &'a str,
     /// Who asks, where somebody has to say.
     pub(super) token: Option<&'a str>,
+    /// JSON, or nothing; of a GET nothing.
+    pub(super) body: &'a str,
     /// How long it may take, from the connect to the last byte.
     pub(super) within: Duration,
     /// Of the longest answer that is read, head included.

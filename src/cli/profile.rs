@@ -5,11 +5,15 @@
 
 mod fetch;
 mod place;
+mod switch;
 
 pub(super) use fetch::run;
 
 use self::place::Place;
-use super::port::Endpoint;
+use super::{
+    Context,
+    port::{Endpoint, token},
+};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +33,12 @@ pub(super) enum ProfileCommand {
         /// Only what comes to be held within so many seconds, 1 to 120
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=120))]
         seconds: Option<u64>,
+        /// Have the daemon sample what it allocates from now on, in place of a profile
+        #[arg(long, conflicts_with_all = ["seconds", "format", "file", "open"])]
+        activate: bool,
+        /// Have it sample no longer, and forget what was sampled
+        #[arg(long, conflicts_with_all = ["activate", "seconds", "format", "file", "open"])]
+        deactivate: bool,
         #[command(flatten)]
         how: Sampled,
     },
@@ -89,9 +99,23 @@ pub(super) struct Whom {
     /// Its admin port [default: where `run` listens by the same configuration]
     #[arg(long, value_name = "URL")]
     url: Option<Endpoint>,
-    /// A file with an admin's token, where the daemon has tokens
+    /// A file with an admin's token, where the daemon has tokens [default: the one of the configuration that
+    /// says where it listens]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+}
+
+impl Whom {
+    /// The daemon, and the token that it is asked with. One of the configuration goes to that configuration's daemon alone.
+    fn found(&self, context: &Context) -> anyhow::Result<(Endpoint, Option<String>)> {
+        let endpoint = Endpoint::of(self.url.as_ref(), context)?;
+        let token = match (&self.token_file, &self.url) {
+            (Some(file), _) => Some(token::of(file)?),
+            (None, Some(_)) => None,
+            (None, None) => token::configured(context)?,
+        };
+        Ok((endpoint, token))
+    }
 }
 
 /// Forms of a sampled profile.
@@ -153,6 +177,15 @@ impl ProfileCommand {
         self.whom().url.is_none()
     }
 
+    /// Whether heap profiling is to be switched on or off, and nothing fetched.
+    fn switches(&self) -> Option<bool> {
+        match self {
+            Self::Heap { activate: true, .. } => Some(true),
+            Self::Heap { deactivate: true, .. } => Some(false),
+            _ => None,
+        }
+    }
+
     fn whom(&self) -> &Whom {
         match self {
             Self::Cpu { how, .. } | Self::Heap { how, .. } => &how.whom,
@@ -164,7 +197,7 @@ impl ProfileCommand {
     fn wanted(&self, for_programs: bool) -> Wanted<'_> {
         match self {
             Self::Cpu { seconds, how } => how.wanted("cpu", "profile", Some(*seconds)),
-            Self::Heap { seconds, how } => how.wanted("heap", "heap", *seconds),
+            Self::Heap { seconds, how, .. } => how.wanted("heap", "heap", *seconds),
             Self::Tasks { format, file, .. } => {
                 let usual = if for_programs { TaskForm::Json } else { TaskForm::Text };
                 let (route, format) = match format.unwrap_or(usual) {

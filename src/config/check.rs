@@ -18,7 +18,7 @@ mod sql;
 mod tracing;
 mod value;
 
-pub(super) use admin::TOKENS;
+pub(super) use admin::{TOKENS, token_file};
 pub(crate) use authorities::certificates;
 pub(crate) use filter::check as check_filter;
 pub(crate) use tracing::{collector_header, collector_url};

@@ -218,8 +218,7 @@ impl Running {
         let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases.clone(), doorbell));
-        let controlled = (settings, connector);
-        self.start_controller(controlled, (&upkeep, &leases), (&bell, obey));
+        self.start_controller((settings, connector), (&upkeep, &leases), (&bell, obey));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
             self.start_scheduler(connector, (&upkeep, &leases));

@@ -102,9 +102,12 @@ fn where_nothing_is_sampled_the_command_that_changes_that_is_told_and_works() {
             let request = format!("GET /debug/pprof/{path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
             let refused = support::http::ask(address, &request).await;
             assert_eq!((refused.status, refused.header("x-go-pprof")), (412, Some("1")), "{path}");
-            let command =
-                format!("\n    curl -X POST http://{address}/debug/pprof/heap/activate\n");
-            assert!(refused.text().contains(&command), "{}", refused.text());
+            for command in [
+                format!("\n    legwork profile heap --activate --url http://{address}\n"),
+                format!("\n    curl -X POST http://{address}/debug/pprof/heap/activate\n"),
+            ] {
+                assert!(refused.text().contains(&command), "{}", refused.text());
+            }
         }
         assert_eq!(post(address, "heap/activate").await.status, 200);
         let switched = daemon.logged("heap.switched").await;

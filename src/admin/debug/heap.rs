@@ -223,10 +223,14 @@ fn refusal(error: &HeapError, state: &AdminState, headers: &HeaderMap) -> Refusa
 /// The command, as it can be typed by whoever asked.
 fn how_to_activate(state: &AdminState, headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let token =
-        if state.access.needs_token() { " -H \"Authorization: Bearer $TOKEN\"" } else { "" };
+    let (file, token) = if state.access.needs_token() {
+        (" --token-file FILE", " -H \"Authorization: Bearer $TOKEN\"")
+    } else {
+        ("", "")
+    };
     format!(
         "heap profiling isn't active: switch it on, and ask again once the daemon has worked for a while:\n\n    \
+         legwork profile heap --activate --url http://{host}{file}\n\nor, where that isn't at hand:\n\n    \
          curl -X POST{token} http://{host}/debug/pprof/heap/activate\n"
     )
 }

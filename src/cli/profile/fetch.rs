@@ -5,15 +5,15 @@ use super::{
         Context,
         exit::{Refused, Usage},
         output::say,
-        port::{Answer, Endpoint, Question},
+        port::{Answer, Question},
     },
     ProfileCommand, Wanted,
     place::{Done, Place},
+    switch::switch,
 };
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::Deserialize;
 use std::{
-    fs,
     io::{self, IsTerminal as _, Write as _},
     path::Path,
     process::{Command, Stdio},
@@ -25,21 +25,22 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const ANSWER_MARGIN: Duration = Duration::from_mins(1);
 /// The longest answer that is read, in bytes: an execution trace of a busy daemon.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
-/// A token is no longer than this, in bytes, with what ends its line.
-const TOKEN_FILE_MAX_BYTES: u64 = 1024;
 
 pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> anyhow::Result<()> {
+    if let Some(active) = command.switches() {
+        return switch(active, command.whom(), context).await;
+    }
     let wanted = command.wanted(context.output.for_programs());
     if wanted.open && matches!(wanted.place, Place::Stdout) {
         return Err(Usage("--open opens a file, and standard output is none".into()).into());
     }
     wanted.place.check()?;
-    let whom = command.whom();
-    let endpoint = Endpoint::of(whom.url.as_ref(), context)?;
-    let token = whom.token_file.as_deref().map(token).transpose()?;
+    let (endpoint, token) = command.whom().found(context)?;
     let question = Question {
+        method: "GET",
         route: &wanted.route,
         token: token.as_deref(),
+        body: "",
         within: Duration::from_secs(wanted.seconds) + ANSWER_MARGIN,
         most_bytes: ANSWER_MAX_BYTES,
     };
@@ -95,23 +96,6 @@ struct OtherData {
     duration_ms: u64,
 }
 
-/// The first line of the file.
-fn token(file: &Path) -> anyhow::Result<String> {
-    let read = || {
-        let mut text = String::new();
-        let opened = fs::File::open(file)?;
-        io::Read::read_to_string(&mut io::Read::take(opened, TOKEN_FILE_MAX_BYTES), &mut text)?;
-        io::Result::Ok(text)
-    };
-    let text = read().with_context(|| format!("couldn't read {}", file.display()))?;
-    let token = text.trim();
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
-    if token.is_empty() || !token.chars().all(fits) {
-        return Err(Usage(format!("there is no token in {}", file.display())).into());
-    }
-    Ok(token.to_owned())
-}
-
 /// Shows whoever sits there how far it is; a log gets one line.
 async fn watched(
     asked: impl Future<Output = anyhow::Result<Answer>>,
@@ -143,7 +127,7 @@ async fn watched(
 }
 
 /// What the daemon said instead; a problem's detail where it is one.
-fn refused(route: &str, answer: &Answer) -> Refused {
+pub(super) fn refused(route: &str, answer: &Answer) -> Refused {
     let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
     let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
     let said = detail.map_or_else(|| answer.text().trim().to_owned(), str::to_owned);

@@ -1,7 +1,6 @@
 //! Where a profile is written, and what is said of that.
 
-use super::super::exit::Unwritable;
-use anyhow::Context as _;
+use super::super::{exit::Unwritable, output};
 use serde::Serialize;
 use std::{
     fs::{self, OpenOptions},
@@ -44,7 +43,7 @@ impl<'a> Place<'a> {
     pub(super) fn write(&self, bytes: &[u8]) -> anyhow::Result<Option<&Path>> {
         let (file, written) = match self {
             Self::Stdout => {
-                io::stdout().write_all(bytes).context("standard output can't be written to")?;
+                output::write(bytes)?;
                 return Ok(None);
             }
             Self::Given(file) => (*file, fs::write(file, bytes)),

@@ -2,12 +2,14 @@
 
 use super::{Given, Warnings, secrets, section};
 use crate::config::{
+    environment::Environment,
     reader::{At, Reader},
     secret,
     settings::{Admin, AdminToken, AdminTokens},
 };
+use ::config::ValueKind;
 use ::url::Url;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Most names that the port goes by.
 const HOSTS_MAX: usize = 64;
@@ -101,6 +103,25 @@ fn tokens(
             .push("admin.token_file isn't set, so nobody may do what the role admin may".into());
     }
     tokens
+}
+
+/// The file of the first token for everything.
+pub(in crate::config) fn token_file(
+    reader: &Reader<'_>,
+    environment: &Environment,
+) -> Option<PathBuf> {
+    let [(key, credential), ..] = TOKENS;
+    match reader.raw(section("admin"), key).map(|value| &value.kind) {
+        Some(ValueKind::String(file)) => Some(file.into()),
+        Some(ValueKind::Array(files)) => {
+            files.first().and_then(|file| file.clone().into_string().ok()).map(Into::into)
+        }
+        Some(_) => None,
+        None => {
+            let file = environment.credentials_directory()?.join(credential);
+            file.exists().then_some(file)
+        }
+    }
 }
 
 /// Tokens of a role that a higher one has as well, by which the lower one would be all that it isn't to be.

@@ -243,8 +243,8 @@ fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
         execute(&mut session, jobs).await;
         let daemon = daemon(&db.url(), "").await;
         let mut listener = Listener::at(&daemon, "", "").await;
-        let begin = r#"{"action": "discard", "filter": {"queue": "mail"}}"#;
-        let begun = post(&daemon, "/api/v1/jobs/bulk", begin).await.json();
+        let wanted = r#"{"action": "discard", "filter": {"queue": "mail"}}"#;
+        let begun = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json();
         let id = &begun["id"];
         for (name, state, changed) in [
             ("operation.progress", "running", 500),
@@ -265,7 +265,7 @@ fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
                 PERFORM pg_sleep(0.001); RETURN OLD; END $$;
             CREATE TRIGGER slow BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.slow()";
         execute(&mut session, slow).await;
-        let id = post(&daemon, "/api/v1/jobs/bulk", begin).await.json()["id"].clone();
+        let id = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json()["id"].clone();
         assert_eq!(progress.event().await.data["id"], id);
         execute(&mut session, &format!("SELECT legwork.cancel_bulk({id})")).await;
         let heard = listener.event().await;
@@ -276,7 +276,7 @@ fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
             "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 RAISE 'not this one'; END $$";
         execute(&mut session, refuses).await;
-        let id = post(&daemon, "/api/v1/jobs/bulk", begin).await.json()["id"].clone();
+        let id = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json()["id"].clone();
         let heard = listener.event().await;
         assert_eq!((&heard.data["id"], &heard.data["state"]), (&id, &json!("failed")));
         daemon.stop().await;

@@ -117,6 +117,58 @@ fn a_daemon_with_tokens_wants_an_admins() {
     });
 }
 
+/// A file that its owner alone may read.
+fn kept(directory: &Path, name: &str, text: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+
+    let file = directory.join(name);
+    fs::write(&file, text).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    file.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn who_names_the_configuration_needs_no_token_file() {
+    support::run(async |db| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = directory.path();
+        let token =
+            |name: &str| kept(at, name, &format!("{name}-0123456789abcdef0123456789abcdef\n"));
+        let (admin, replaced, operator) = (token("admin"), token("replaced"), token("operator"));
+        let port = |listen: &str, tokens: &str| {
+            format!(
+                "[database]\nurl = {:?}\n[admin]\nlisten = {listen:?}\n{tokens}[log]\nformat = \"json\"\n",
+                db.url()
+            )
+        };
+        let of_operator = format!("operator_token_file = {operator:?}\n");
+        let whole = format!("token_file = [{admin:?}, {replaced:?}]\n{of_operator}");
+        let daemon = Daemon::start(&port("127.0.0.1:0", &whole)).await;
+        let listen = daemon.admin().await.to_string();
+
+        let file = kept(at, "whole.toml", &port(&listen, &whole));
+        let by_file = ["tasks", "--config", &file];
+        let ran = profile(at, &by_file).await.done();
+        assert!(ran.stdout.contains("tasks alive"), "{}", ran.stdout);
+        profile(at, &["heap", "--activate", "--config", &file]).await.done();
+        // Another's port gets no token of ours.
+        let ran = profile(at, &["tasks", "--url", &format!("http://{listen}")]).await;
+        assert!(ran.code == 1 && ran.stderr.contains("answered 401"), "{}", ran.stderr);
+        // What is named goes before what is configured.
+        let ran = profile(at, &[&by_file[..], &["--token-file", &operator]].concat()).await;
+        assert!(ran.code == 1 && ran.stderr.contains("answered 403"), "{}", ran.stderr);
+
+        let file = kept(at, "operator.toml", &port(&listen, &of_operator));
+        let ran = profile(at, &["tasks", "--config", &file]).await;
+        let told = ["none of them is an admin's", "--token-file"];
+        assert!(ran.code == 2 && told.iter().all(|it| ran.stderr.contains(it)), "{}", ran.stderr);
+        let file = kept(at, "none.toml", &port(&listen, ""));
+        let ran = profile(at, &["tasks", "--config", &file]).await;
+        assert!(ran.code == 1 && ran.stderr.contains("answered 401"), "{}", ran.stderr);
+        daemon.stop().await;
+    });
+}
+
 /// Heap and trace, from the shell.
 #[test]
 fn memory_and_what_happened_when_are_fetched_as_well() {
@@ -126,15 +178,28 @@ fn memory_and_what_happened_when_are_fetched_as_well() {
         let heap = ["heap", "--format", "folded", "--file", "-", "--url", &url];
         let ran = profile(directory.path(), &heap).await;
         assert_eq!(ran.code, 1, "{}", ran.stderr);
-        assert!(ran.stderr.contains("heap/activate"), "it says how: {}", ran.stderr);
-        let activate = "POST /debug/pprof/heap/activate HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n";
-        let answer = support::http::ask(daemon.admin().await, activate).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let how = format!("\n    legwork profile heap --activate --url {url}\n");
+        assert!(ran.stderr.contains(&how), "it says how: {}", ran.stderr);
+        let ran = profile(directory.path(), &["heap", "--activate", "--url", &url]).await.done();
+        let next = format!("fetch what it holds with: legwork profile heap --url {url}\n");
+        assert!(ran.stdout.contains(&next), "{}", ran.stdout);
         let grown =
             ["heap", "--seconds", "1", "--format", "speedscope", "--file", "grown", "--url", &url];
         let told = profile(directory.path(), &grown).await.done().stdout;
         assert!(told.contains("wrote grown"), "{told}");
         profile(directory.path(), &heap).await.done();
+        let switch = async |word| {
+            let words = ["heap", word, "--output", "json", "--url", &url];
+            profile(directory.path(), &words).await.done().json()
+        };
+        let told = switch("--deactivate").await;
+        assert_eq!(told, serde_json::json!({ "profile": "heap", "active": false }));
+        assert_eq!(profile(directory.path(), &heap).await.code, 1, "nothing is sampled");
+        assert_eq!(switch("--activate").await["active"], true);
+        for besides in [&["--deactivate"][..], &["--seconds", "1"], &["--file", "-"]] {
+            let words = [&["heap", "--activate"][..], besides].concat();
+            assert_eq!(profile(directory.path(), &words).await.code, 2, "{words:?}");
+        }
 
         let trace = ["trace", "--seconds", "1", "--file", "trace.json", "--url", &url];
         let told = profile(directory.path(), &trace).await.done().stdout;
@@ -206,6 +271,30 @@ fn a_file_that_cannot_be_written_is_found_out_before_the_daemon_is_asked() {
         left.sort();
         assert_eq!(left, ["kept.pb.gz", "link", "there"], "nothing was made");
         assert_eq!(fs::read_dir(at.join("there")).expect("readable").count(), 0);
+    });
+}
+
+/// What is written to a pipe that nobody reads any more: `legwork profile tasks | head -1`.
+#[test]
+fn a_reader_that_goes_away_early_is_no_error() {
+    support::run(async |db| {
+        let (daemon, url) = daemon(&db).await;
+        for words in [
+            &["tasks"][..],
+            &["tasks", "--format", "pprof"],
+            &["tasks", "--output", "json"],
+            &["cpu", "--seconds", "1", "--file", "-"],
+        ] {
+            let words = [&["profile"][..], words, &["--url", &url]].concat();
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            let mut command = command("", &words);
+            command.stdout(writer);
+            let ran = finished(command, None).await;
+            assert_eq!(ran.code, 0, "{words:?}: {}", ran.stderr);
+            assert!(!ran.stderr.contains("error"), "{words:?}: {}", ran.stderr);
+        }
+        daemon.stop().await;
     });
 }
 

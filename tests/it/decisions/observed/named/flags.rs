@@ -181,6 +181,11 @@ pub(in super::super) const FLAGS: &[(&str, &str)] = &[
     ("profile cpu --open", "cli::profiled::what_was_written_is_opened"),
     ("profile cpu --token-file", "cli::profiled::a_daemon_with_tokens_wants_an_admins"),
     ("profile heap --seconds", "cli::profiled::memory_and_what_happened_when_are_fetched_as_well"),
+    ("profile heap --activate", "cli::profiled::memory_and_what_happened_when_are_fetched_as_well"),
+    (
+        "profile heap --deactivate",
+        "cli::profiled::memory_and_what_happened_when_are_fetched_as_well",
+    ),
     ("profile heap --format", "cli::profiled::memory_and_what_happened_when_are_fetched_as_well"),
     ("profile heap --file", "cli::profiled::memory_and_what_happened_when_are_fetched_as_well"),
     ("profile heap --url", "cli::profiled::memory_and_what_happened_when_are_fetched_as_well"),
