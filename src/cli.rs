@@ -22,6 +22,7 @@ mod migrate;
 mod moment;
 mod operation;
 mod output;
+mod place;
 mod port;
 mod profile;
 mod queue;
@@ -33,6 +34,7 @@ use self::{
     args::{Arguments, Command, Global},
     exit::{Code, Silent, WrongSchema},
     output::Output,
+    place::{Place, Placed, Remote},
 };
 use crate::{
     config::{Database, Environment, Source},
@@ -60,7 +62,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
     if let Err(error) = globals::refuse_idle(&global, &command) {
         return exit::report(&error).into();
     }
-    let context = Context::new(global, environment);
+    let context = Context::new(global, environment, command.remote());
     let is_daemon = matches!(command, Command::Run(_));
     match dispatch(command, &context) {
         Ok(()) => Code::Ok,
@@ -82,12 +84,12 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments, context),
         Command::Migrate(command) => finish(migrate::run(command, context)),
         Command::Enqueue(arguments) => finish(enqueue::run(*arguments, context)),
-        Command::Job(command) => finish(job::run(command, context)),
-        Command::Operation(command) => finish(operation::run(command, context)),
-        Command::Queue(command) => finish(queue::run(command, context)),
-        Command::Daemon(command) => finish(daemon::run(command, context)),
-        Command::Schedule(command) => finish(schedule::run(command, context)),
-        Command::Audit(command) => finish(audit::run(command, context)),
+        Command::Job(Placed { command, .. }) => finish(job::run(command, context)),
+        Command::Operation(Placed { command, .. }) => finish(operation::run(command, context)),
+        Command::Queue(Placed { command, .. }) => finish(queue::run(command, context)),
+        Command::Daemon(Placed { command, .. }) => finish(daemon::run(command, context)),
+        Command::Schedule(Placed { command, .. }) => finish(schedule::run(command, context)),
+        Command::Audit(Placed { command, .. }) => finish(audit::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
         Command::Profile(command) => finish(profile::run(&command, context)),
         Command::Config(command) => config::run(command, context),
@@ -112,10 +114,11 @@ fn finish(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<(
 pub(crate) struct Context {
     source: Source,
     output: Output,
+    remote: Remote,
 }
 
 impl Context {
-    fn new(global: Global, environment: Environment) -> Self {
+    fn new(global: Global, environment: Environment, remote: Remote) -> Self {
         let mut source = Source::new(environment);
         if let Some(file) = global.config {
             source = source.with_file(file);
@@ -123,7 +126,8 @@ impl Context {
         if let Some(url) = global.database_url {
             source = source.with_flag("--database-url", "database.url", url);
         }
-        Self { source, output: Output { format: global.output.unwrap_or_default() } }
+        let output = Output { format: global.output.unwrap_or_default() };
+        Self { source, output, remote }
     }
 
     /// Who asks for a change by this command, and why.
@@ -140,6 +144,11 @@ impl Context {
             output::say(&format!("warning: {warning}"));
         }
         Ok(loaded.settings.database)
+    }
+
+    /// The database, or the daemon that is asked in its place.
+    async fn place(&self) -> anyhow::Result<Place> {
+        self.remote.open(self).await
     }
 
     /// A session on a schema that this binary knows.

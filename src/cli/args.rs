@@ -9,8 +9,12 @@
 )]
 
 use super::{
-    audit, bench, completions, config::ConfigCommand, daemon, demo, enqueue, healthcheck, job, man,
-    migrate, operation, output::Format, profile, queue, run, schedule,
+    audit, bench, completions,
+    config::ConfigCommand,
+    daemon, demo, enqueue, healthcheck, job, man, migrate, operation,
+    output::Format,
+    place::{Placed, Remote},
+    profile, queue, run, schedule,
 };
 use crate::telemetry::build;
 use clap::{Parser, Subcommand};
@@ -67,23 +71,17 @@ pub(super) enum Command {
     /// Enqueue one job, or a file of them
     Enqueue(Box<enqueue::EnqueueArguments>),
     /// Look at jobs and change what becomes of them
-    #[command(subcommand)]
-    Job(job::JobCommand),
+    Job(Placed<job::JobCommand>),
     /// Look at a change of many jobs at once, and end it before its time
-    #[command(subcommand)]
-    Operation(operation::OperationCommand),
+    Operation(Placed<operation::OperationCommand>),
     /// Look at queues, pause and resume them, and decide their settings
-    #[command(subcommand)]
-    Queue(queue::QueueCommand),
+    Queue(Placed<queue::QueueCommand>),
     /// Look at the daemons of the database, and tell one to be quiet, to drain or to end
-    #[command(subcommand)]
-    Daemon(daemon::DaemonCommand),
+    Daemon(Placed<daemon::DaemonCommand>),
     /// Look at schedules, and enqueue the job of one now
-    #[command(subcommand)]
-    Schedule(schedule::ScheduleCommand),
+    Schedule(Placed<schedule::ScheduleCommand>),
     /// Look at what people changed, who, and why
-    #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(Placed<audit::AuditCommand>),
     /// Ask a running daemon whether it is well (exit code 0) or not (3)
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Fetch a profile of a running daemon: CPU, heap, tasks, or a trace
@@ -96,4 +94,33 @@ pub(super) enum Command {
     Completions(completions::CompletionsArguments),
     /// Print the manual page, or write one for each command into a directory
     Man(man::ManArguments),
+}
+
+impl Command {
+    /// The daemon that is to be asked in the database's place, where one is named.
+    pub(super) fn remote(&self) -> Remote {
+        let (Self::Job(Placed { remote, .. })
+        | Self::Operation(Placed { remote, .. })
+        | Self::Queue(Placed { remote, .. })
+        | Self::Daemon(Placed { remote, .. })
+        | Self::Schedule(Placed { remote, .. })
+        | Self::Audit(Placed { remote, .. })) = self
+        else {
+            return Remote::default();
+        };
+        remote.clone()
+    }
+
+    /// What the commands that may ask a daemon are called.
+    pub(super) fn group(&self) -> &'static str {
+        match self {
+            Self::Job(_) => "job",
+            Self::Operation(_) => "operation",
+            Self::Queue(_) => "queue",
+            Self::Daemon(_) => "daemon",
+            Self::Schedule(_) => "schedule",
+            Self::Audit(_) => "audit",
+            _ => "",
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `legwork audit`: what people changed, who, and why.
 
 use super::{Context, moment::relative, table::Table};
-use crate::postgres::operations::{self, Limit, NOTES_MAX, NotSince, NoteFilter, NotePage, Since};
+use crate::postgres::operations::{NOTES_MAX, NotSince, NoteFilter, NotePage, Since};
 use clap::{Args, Subcommand};
 
 /// `legwork audit …`
@@ -41,8 +41,7 @@ fn since(text: &str) -> Result<Since, String> {
 pub(super) async fn run(command: AuditCommand, context: &Context) -> anyhow::Result<()> {
     let AuditCommand::List(ListArguments { action, target, actor, since, limit, after }) = command;
     let filter = NoteFilter { action, target, actor, since, after };
-    let mut session = context.connect(Limit::Statement).await?;
-    let page = session.within(async |c| operations::list_notes(c, &filter, limit).await).await?;
+    let page = context.place().await?.list_notes(&filter, limit).await?;
     context.output.show_page(&page, page.next, table)
 }
 

@@ -5,7 +5,7 @@
 use super::{Context, moment::relative, reason, table::Table};
 use crate::postgres::{
     Wanted,
-    operations::{self, Connection, DaemonList, DaemonState, Limit},
+    operations::{DaemonList, DaemonState},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -44,8 +44,7 @@ struct Told {
 pub(super) async fn run(command: DaemonCommand, context: &Context) -> anyhow::Result<()> {
     match command {
         DaemonCommand::List => {
-            let mut session = context.connect(Limit::Statement).await?;
-            let list = session.within(async |c| operations::list_daemons(c).await).await?;
+            let list = context.place().await?.list_daemons().await?;
             context.output.show(&list, table)
         }
         DaemonCommand::Quiet(word) => tell(word, Wanted::Quiet, context).await,
@@ -56,9 +55,7 @@ pub(super) async fn run(command: DaemonCommand, context: &Context) -> anyhow::Re
 
 async fn tell(Word { id, reason }: Word, wanted: Wanted, context: &Context) -> anyhow::Result<()> {
     let asker = Context::asker(&format!("daemon {}", wanted.as_str()), reason);
-    let mut session = context.connect(Limit::Statement).await?;
-    let telling = async |c: &mut Connection| operations::tell_daemon(c, id, wanted, &asker).await;
-    let changed = session.within(telling).await?;
+    let changed = context.place().await?.tell_daemon(id, wanted, &asker).await?;
     let told = Told { id: id.to_string(), wanted: wanted.as_str(), changed };
     context.output.show_done(&told, |Told { id, wanted, changed }| {
         if *changed {

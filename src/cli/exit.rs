@@ -3,7 +3,10 @@
 //! Scripts, systemd and Kubernetes branch on these numbers, so each error is mapped here and nowhere
 //! else. The message goes to standard error: the error, its causes, and what to do about it.
 
-use super::output::{Closed, plain_lines, say, within};
+use super::{
+    output::{Closed, plain_lines, say, within},
+    place::Problem,
+};
 use crate::{
     config::{Log, MissingUrl, Mistake, Mistakes},
     daemon::{Ended, StartError, TrialError},
@@ -267,6 +270,7 @@ impl Described {
             })
             .or_else(|| error.downcast_ref().and_then(access).map(str::to_owned))
             .or_else(|| error.downcast_ref().map(Unwritable::help))
+            .or_else(|| error.downcast_ref().and_then(Problem::help).map(str::to_owned))
             .or_else(|| advice(code(error)).map(str::to_owned));
         for cause in error.chain().skip(1) {
             if let Some(said) = operations::said(cause) {
@@ -348,6 +352,7 @@ fn code(error: &anyhow::Error) -> Code {
         error.downcast_ref::<NotReady>().map(|_| Code::NotReady),
         error.downcast_ref::<NotNow>().map(|_| Code::TryAgain),
         error.downcast_ref().map(of_refusing),
+        error.downcast_ref().map(Problem::code),
         error.downcast_ref::<Silent>().map(|_| Code::Unreachable),
         error.downcast_ref::<OperationError>().map(|error| of_nature(error.nature())),
         error.downcast_ref::<EnqueueError>().map(|error| of_nature(error.nature())),

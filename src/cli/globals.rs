@@ -31,6 +31,11 @@ impl Takes {
 
     /// Of every command; whoever adds one has to say it here.
     fn of(command: &Command) -> Self {
+        if command.remote().is_named() {
+            let command = command.group();
+            let why = "with --url asks a daemon there, whatever the configuration says";
+            return Self { command, why, config: false, database_url: false, ..Self::ALL };
+        }
         match command {
             Command::Run(_) => Self {
                 command: "run",

@@ -16,7 +16,7 @@ use crate::{
     job::{JobId, State},
     postgres::{
         enqueue::line::delay,
-        operations::{self, Action, JobPage, JobSummary, Limit, PAGE_MAX},
+        operations::{Action, JobPage, JobSummary, PAGE_MAX},
     },
 };
 use clap::{Args, Subcommand};
@@ -98,8 +98,7 @@ pub(super) async fn run(command: JobCommand, context: &Context) -> anyhow::Resul
 async fn list(arguments: ListArguments, context: &Context) -> anyhow::Result<()> {
     let ListArguments { filter, limit, after } = arguments;
     let filter = filter.behind(after);
-    let mut session = context.connect(Limit::Statement).await?;
-    let page = session.within(async |c| operations::list_jobs(c, &filter, limit).await).await?;
+    let page = context.place().await?.list_jobs(&filter, limit).await?;
     context.output.show_page(&page, page.next, table)
 }
 

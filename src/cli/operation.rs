@@ -1,7 +1,7 @@
 //! `legwork operation`: changes of many jobs at once, whoever began them: how far one is, and its end.
 
-use super::{Context, exit::NoSuchOperation, job::left_alone, reason, table::sheet};
-use crate::postgres::operations::{self, BulkOperation, Connection, Limit, OperationState};
+use super::{Context, job::left_alone, reason, table::sheet};
+use crate::postgres::operations::{BulkOperation, OperationState};
 use clap::Subcommand;
 
 /// `legwork operation …`
@@ -25,16 +25,15 @@ pub(super) enum OperationCommand {
 }
 
 pub(super) async fn run(command: OperationCommand, context: &Context) -> anyhow::Result<()> {
-    let mut session = context.connect(Limit::Statement).await?;
+    let mut place = context.place().await?;
     match command {
         OperationCommand::Show { id } => {
-            let found = session.within(async |c| operations::show_operation(c, id).await).await?;
-            context.output.show(&found.ok_or(NoSuchOperation(id))?, text)
+            let found = place.show_operation(id).await?;
+            context.output.show(&found, text)
         }
         OperationCommand::Cancel { id, reason } => {
             let asker = Context::asker("operation cancel", reason);
-            let ending = async |c: &mut Connection| operations::cancel_bulk(c, id, &asker).await;
-            let ended = session.within(ending).await?;
+            let ended = place.cancel_bulk(id, &asker).await?;
             context.output.show_done(&ended, text);
             Ok(())
         }

@@ -5,9 +5,7 @@ mod decide;
 use super::{Context, moment::relative, reason, table::Table};
 use crate::{
     job::QueueName,
-    postgres::operations::{
-        self, DecidedSetting, Limit, QUEUES_MAX, QueueList, QueueRow, QueueState,
-    },
+    postgres::operations::{DecidedSetting, QueueList, QueueRow, QueueState},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -58,11 +56,7 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
         QueueCommand::Unset(arguments) => decide::unset(arguments, context).await?,
         QueueCommand::Drain(arguments) => decide::drain(arguments, context).await?,
         QueueCommand::List { after } => {
-            let mut session = context.connect(Limit::Statement).await?;
-            let listing = async |c: &mut operations::Connection| {
-                operations::list_queues_after(c, after.as_ref(), QUEUES_MAX).await
-            };
-            let list = session.within(listing).await?;
+            let list = context.place().await?.list_queues(after.as_ref()).await?;
             context.output.show_page(&list, list.next.as_ref(), |list| {
                 if after.is_some() && list.queues.is_empty() {
                     "no more queues".into()
@@ -72,13 +66,9 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
             })?;
         }
         QueueCommand::Pause { name, held } => {
-            let mut session = context.connect(Limit::Statement).await?;
             let end = held.end();
             let asker = Context::asker("queue pause", held.reason);
-            let pausing = async |c: &mut operations::Connection| {
-                operations::pause_queue(c, &name, end, &asker).await
-            };
-            let changed = session.within(pausing).await?;
+            let changed = context.place().await?.pause_queue(&name, end, &asker).await?;
             let shown = Switched { queue: name.to_string(), paused: true, changed };
             switched(
                 &shown,
@@ -87,12 +77,8 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
             );
         }
         QueueCommand::Resume { name, reason } => {
-            let mut session = context.connect(Limit::Statement).await?;
             let asker = Context::asker("queue resume", reason);
-            let resuming = async |c: &mut operations::Connection| {
-                operations::resume_queue(c, &name, &asker).await
-            };
-            let changed = session.within(resuming).await?;
+            let changed = context.place().await?.resume_queue(&name, &asker).await?;
             switched(&Switched { queue: name.to_string(), paused: false, changed }, "", context);
         }
     }

@@ -1,16 +1,7 @@
 //! `legwork schedule`: when schedules fire next, and the job of one now.
 
-use super::{
-    Context,
-    exit::{NotNow, Usage},
-    moment::relative,
-    reason,
-    table::Table,
-};
-use crate::{
-    config::{self, ScheduleSettings},
-    postgres::operations::{self, Connection, Limit, Ran, ScheduleList},
-};
+use super::{Context, moment::relative, place::schedule, reason, table::Table};
+use crate::postgres::operations::ScheduleList;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -37,21 +28,22 @@ struct Enqueued {
 }
 
 pub(super) async fn run(command: ScheduleCommand, context: &Context) -> anyhow::Result<()> {
-    let schedules = config::load(&context.source)?.settings.schedules;
     match command {
-        ScheduleCommand::List => list(&schedules, context).await,
+        ScheduleCommand::List => {
+            let listed = context.place().await?.list_schedules(context).await?;
+            context.output.show(&listed, table)
+        }
         ScheduleCommand::Run { name, reason } => {
-            let named = schedules.iter().find(|schedule| schedule.name.as_str() == name);
-            let missing = || Usage(format!("the configuration has no [[schedule]] {name:?}"));
-            enqueue(named.ok_or_else(missing)?, reason, context).await
+            if !context.remote.is_named() {
+                schedule(&name, context)?;
+            }
+            let asker = Context::asker("schedule run", reason);
+            let job = context.place().await?.run_schedule(&name, &asker, context).await?;
+            let enqueued = Enqueued { schedule: name, id: job.0 };
+            context.output.show_done(&enqueued, |enqueued| format!("enqueued job {}", enqueued.id));
+            Ok(())
         }
     }
-}
-
-async fn list(schedules: &[ScheduleSettings], context: &Context) -> anyhow::Result<()> {
-    let mut session = context.connect(Limit::Statement).await?;
-    let listed = session.within(async |c| operations::list_schedules(c, schedules).await).await?;
-    context.output.show(&listed, table)
 }
 
 fn table(listed: &ScheduleList) -> String {
@@ -82,33 +74,4 @@ fn table(listed: &ScheduleList) -> String {
         }
     }
     table.render()
-}
-
-async fn enqueue(
-    schedule: &ScheduleSettings,
-    reason: Option<String>,
-    context: &Context,
-) -> anyhow::Result<()> {
-    let asker = Context::asker("schedule run", reason);
-    let mut session = context.connect(Limit::Statement).await?;
-    let metadata = operations::metadata_of(schedule);
-    let run =
-        async |c: &mut Connection| operations::run_schedule(c, schedule, &metadata, &asker).await;
-    let ran = session.within(run).await?;
-    let name = &schedule.name;
-    match ran {
-        Ran::Enqueued(job) => {
-            let enqueued = Enqueued { schedule: name.to_string(), id: job.0 };
-            context.output.show_done(&enqueued, |enqueued| format!("enqueued job {}", enqueued.id));
-            Ok(())
-        }
-        Ran::Overlapped(job) => Err(NotNow(format!(
-            "not enqueued: job {} of schedule {name} is unfinished, and its overlap is \"skip\"",
-            job.0
-        ))
-        .into()),
-        Ran::Busy => {
-            Err(NotNow(format!("not enqueued: schedule {name} fires again and again now")).into())
-        }
-    }
 }

@@ -1,17 +1,16 @@
 //! `legwork job cancel|retry|discard|snooze` of all jobs that meet filters: an operation, as the API begins them, whose
-//! batches this command does itself.
+//! batches this command does itself; over a daemon's API the daemon does them.
 //!
 //! Where it dies, a daemon does the rest; where it is interrupted, it ends the operation.
 
 use super::{
     super::{
-        Context, Session, exit::Usage, interrupt::unless_interrupted, output::say, table::Table,
+        Context, exit::Usage, interrupt::unless_interrupted, output::say, place::Place,
+        table::Table,
     },
     which::Wanted,
 };
-use crate::postgres::operations::{
-    self, Action, Asker, Bulk, BulkOperation, Limit, OperationState, Trial,
-};
+use crate::postgres::operations::{Action, Asker, Bulk, BulkOperation, OperationState, Trial};
 use anyhow::{Context as _, anyhow};
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
@@ -21,6 +20,8 @@ use tokio::time::sleep;
 
 /// The rest between two batches: claims and completions go before people's clearing up.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
+/// The rest between two looks, where a daemon does the batches.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) async fn change(
     (action, delay): (Action, Option<Duration>),
@@ -30,25 +31,22 @@ pub(super) async fn change(
 ) -> anyhow::Result<()> {
     let Wanted { filter, all, dry_run, yes } = wanted;
     let bulk = Bulk { action, filter, delay, everything: all };
-    let mut session = context.connect(Limit::Statement).await?;
+    let mut place = context.place().await?;
     if dry_run {
-        let trial = session.within(async |c| operations::try_bulk(c, &bulk).await).await?;
+        let trial = place.try_bulk(&bulk).await?;
         return context.output.show(&trial, |trial| tried(action, trial));
     }
-    if !yes && !is_meant(&mut session, &bulk).await? {
+    if !yes && !is_meant(&mut place, &bulk).await? {
         say("nothing was changed");
         return Ok(());
     }
-    let holder = fastrand::i64(..);
-    let begun =
-        session.within(async |c| operations::begin_bulk(c, &bulk, Some(holder), asker).await);
-    let begun = begun.await?;
-    let ended = unless_interrupted(step(&mut session, begun.clone(), holder), Interrupted).await;
+    let holder = place.holder();
+    let begun = place.begin_bulk(&bulk, holder, asker).await?;
+    let ended = unless_interrupted(step(&mut place, begun.clone(), holder), Interrupted).await;
     let ended = match ended {
         Err(error) if error.is::<Interrupted>() => {
-            drop(session);
-            let mut session = context.connect(Limit::Statement).await?;
-            session.within(async |c| operations::cancel_bulk(c, begun.id, asker).await).await?
+            drop(place);
+            context.place().await?.cancel_bulk(begun.id, asker).await?
         }
         ended => ended.with_context(|| goes_on(begun.id))?,
     };
@@ -78,21 +76,20 @@ fn goes_on(operation: i64) -> String {
 struct Interrupted;
 
 async fn step(
-    session: &mut Session,
+    place: &mut Place,
     mut operation: BulkOperation,
-    holder: i64,
+    holder: Option<i64>,
 ) -> anyhow::Result<BulkOperation> {
     let watched = io::stderr().is_terminal();
     while operation.state == OperationState::Running {
-        let id = operation.id;
-        operation = session.within(async |c| operations::step_bulk(c, id, holder).await).await?;
+        operation = place.step_bulk(operation.id, holder).await?;
         if watched {
             let BulkOperation { looked_at, changed, .. } = operation;
             // Where nobody can be told, the work goes on.
             write!(io::stderr(), "\r{changed} changed, {looked_at} looked at").ok();
         }
         if operation.state == OperationState::Running {
-            sleep(BATCH_PAUSE).await;
+            sleep(if holder.is_some() { BATCH_PAUSE } else { LOOK_PAUSE }).await;
         }
     }
     if watched {
@@ -102,12 +99,12 @@ async fn step(
 }
 
 /// Asks whoever sits there. Where nobody does, it has to be said.
-async fn is_meant(session: &mut Session, bulk: &Bulk) -> anyhow::Result<bool> {
+async fn is_meant(place: &mut Place, bulk: &Bulk) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         let how = "changing all jobs that meet filters takes --yes where nobody can be asked; --dry-run counts them";
         return Err(Usage(how.into()).into());
     }
-    let trial = session.within(async |c| operations::try_bulk(c, bulk).await).await?;
+    let trial = place.try_bulk(bulk).await?;
     say(tried(bulk.action, &trial).trim_end());
     write!(io::stderr(), "Go on? [y/N] ")?;
     let mut answer = String::new();

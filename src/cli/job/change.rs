@@ -6,7 +6,7 @@ use super::{
     bulk,
     which::{Meant, Which},
 };
-use crate::postgres::operations::{self, Action, Change, Limit};
+use crate::postgres::operations::{Action, Change};
 use std::time::Duration;
 
 pub(super) async fn change(
@@ -22,16 +22,7 @@ pub(super) async fn change(
             return bulk::change((action, delay), *wanted, &asker, context).await;
         }
     };
-    let mut session = context.connect(Limit::Statement).await?;
-    let changing = async |c: &mut operations::Connection| match (action, delay) {
-        (Action::Cancel, _) => operations::cancel_jobs(c, &ids, &asker).await,
-        (Action::Retry, _) => operations::retry_jobs(c, &ids, &asker).await,
-        (Action::Discard, _) => operations::discard_jobs(c, &ids, &asker).await,
-        (Action::Snooze, delay) => {
-            operations::snooze_jobs(c, &ids, delay.unwrap_or_default(), &asker).await
-        }
-    };
-    let changes = session.within(changing).await?;
+    let changes = context.place().await?.change_jobs((action, delay), &ids, &asker).await?;
     say(&changes, context);
     // The others were cancelled; a name that fits nothing is still an error of whoever named it.
     let missing: Vec<i64> =

@@ -9,24 +9,16 @@ use super::super::{
 };
 use crate::{
     job::JobId,
-    postgres::operations::{self, Attempt, Gate, JobDetail, Limit},
+    postgres::operations::{Attempt, Gate, JobDetail},
 };
 
 pub(super) async fn show(id: JobId, context: &Context) -> anyhow::Result<()> {
-    let mut session = context.connect(Limit::Statement).await?;
-    let found = match session.within(async |c| operations::show_job(c, id).await).await {
-        Err(error) if operations::is_forbidden(error.as_ref()) => {
-            session.within(async |c| operations::show_public_job(c, id).await).await
-        }
-        found => found,
-    };
-    let found = found?;
-    context.output.show(&found.ok_or(NoSuchJob(id))?, text)
+    let found = context.place().await?.show_job(id).await?;
+    context.output.show(&found, text)
 }
 
 pub(super) async fn why(id: JobId, context: &Context) -> anyhow::Result<()> {
-    let mut session = context.connect(Limit::Statement).await?;
-    let gates = session.within(async |c| operations::explain_job(c, id).await).await?;
+    let gates = context.place().await?.explain_job(id).await?;
     context.output.show(&gates, |gates| gates.iter().map(line).collect())?;
     let missing = gates.iter().any(|gate| gate.gate == "exists" && gate.blocking);
     if missing { Err(NoSuchJob(id).into()) } else { Ok(()) }

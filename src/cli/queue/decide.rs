@@ -6,7 +6,7 @@ use crate::{
     job::{QueueName, RateLimit},
     postgres::{
         enqueue::line::{delay, moment},
-        operations::{self, Connection, End, Limit},
+        operations::End,
     },
 };
 use clap::ArgGroup;
@@ -87,10 +87,7 @@ pub(super) async fn set(arguments: SetArguments, context: &Context) -> anyhow::R
     let SetArguments { name, concurrency, rate_limit, held } = arguments;
     let (end, decided) = (held.end(), QueueOverride { concurrency, rate_limit });
     let asker = Context::asker("queue set", held.reason);
-    let mut session = context.connect(Limit::Statement).await?;
-    let deciding =
-        async |c: &mut Connection| operations::override_queue(c, &name, decided, end, &asker).await;
-    let changed = session.within(deciding).await?;
+    let changed = context.place().await?.override_queue(&name, decided, end, &asker).await?;
     say(&name, changed, ("is overridden", "was overridden so already"), context);
     Ok(())
 }
@@ -98,11 +95,7 @@ pub(super) async fn set(arguments: SetArguments, context: &Context) -> anyhow::R
 pub(super) async fn unset(arguments: UnsetArguments, context: &Context) -> anyhow::Result<()> {
     let UnsetArguments { name, setting, reason } = arguments;
     let asker = Context::asker("queue unset", reason);
-    let mut session = context.connect(Limit::Statement).await?;
-    let resetting = async |c: &mut Connection| {
-        operations::reset_queue(c, &name, setting.as_deref(), &asker).await
-    };
-    let changed = session.within(resetting).await?;
+    let changed = context.place().await?.reset_queue(&name, setting.as_deref(), &asker).await?;
     say(&name, changed, ("goes by the daemons' files again", "had no override"), context);
     Ok(())
 }
@@ -111,9 +104,7 @@ pub(super) async fn drain(arguments: DrainArguments, context: &Context) -> anyho
     let DrainArguments { name, held } = arguments;
     let end = held.end();
     let asker = Context::asker("queue drain", held.reason);
-    let mut session = context.connect(Limit::Statement).await?;
-    let draining = async |c: &mut Connection| operations::drain_queue(c, &name, end, &asker).await;
-    let changed = session.within(draining).await?;
+    let changed = context.place().await?.drain_queue(&name, end, &asker).await?;
     say(&name, changed, ("drains", "was drained already"), context);
     Ok(())
 }

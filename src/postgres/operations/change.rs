@@ -5,7 +5,7 @@
 
 use super::{Asker, Connection, OperationError, traced::traced};
 use crate::job::JobId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -17,7 +17,7 @@ pub const IDS_MAX: usize = 1000;
 pub const DELAY_MAX: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// What became of one job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     /// The job.
     pub id: i64,

@@ -134,7 +134,7 @@ pub struct Attempt {
 }
 
 /// One gate between a job and its handler.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Gate {
     /// Which.
     pub gate: String,

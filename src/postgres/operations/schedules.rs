@@ -7,7 +7,7 @@ use crate::{
     postgres::{Hold, LEFT_FOR, Looked},
     schedule::{Moment, Overlap},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What became of a schedule's job that was asked for.
@@ -28,7 +28,7 @@ const TRIES: usize = 5;
 const NEXT_SHOWN: usize = 3;
 
 /// The schedules of a configuration.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScheduleList {
     /// The database's time, to which ages refer.
     #[schema(format = DateTime)]
@@ -38,7 +38,7 @@ pub struct ScheduleList {
 }
 
 /// A schedule, and how far it is.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScheduleState {
     /// Its name.
     pub name: String,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 /// Moments become `TIME` and ages `AGE`; runs of spaces, whose width depends on ages, become two. Lines
 /// keep how far they stand in.
-fn blotted(text: &str) -> String {
+pub(super) fn blotted(text: &str) -> String {
     let lines = text.lines().map(|whole| {
         let line = whole.trim_start();
         let words: Vec<String> = line.split(' ').map(word).collect();

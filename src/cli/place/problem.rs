@@ -1,0 +1,108 @@
+//! A problem that the API told of, as the command line tells of errors.
+
+use super::{
+    super::{exit::Code, port::Answer},
+    daemons::TELLING,
+};
+
+/// What failed, and how the daemon called it.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(in crate::cli) struct Problem {
+    what: &'static str,
+    /// The problem's type without what all begin with; empty where the answer was none.
+    pub(super) kind: String,
+    status: u16,
+    #[source]
+    said: Said,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Said(String);
+
+impl Problem {
+    pub(super) fn of(what: &'static str, answer: &Answer) -> Self {
+        let told: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+        let member = |name| told.as_ref().and_then(|told| told[name].as_str());
+        let kind = member("type").and_then(|kind| kind.rsplit(':').next()).unwrap_or_default();
+        let said = member("detail").map_or_else(
+            || format!("the answer was {} {}", answer.status, answer.text().trim()),
+            str::to_owned,
+        );
+        Self { what, kind: kind.to_owned(), status: answer.status, said: Said(said) }
+    }
+
+    /// What the daemon said.
+    pub(super) fn said(&self) -> String {
+        self.said.0.clone()
+    }
+
+    /// 408, 429 and 503 pass by themselves; a 409 of the API is a state and stays.
+    pub(in crate::cli) fn code(&self) -> Code {
+        match self.status {
+            408 | 429 | 503 => Code::TryAgain,
+            _ => Code::Failed,
+        }
+    }
+
+    /// What to do about it.
+    pub(in crate::cli) fn help(&self) -> Option<&'static str> {
+        match self.kind.as_str() {
+            "no-such-daemon" | "wrong-state" if self.what == TELLING => {
+                Some("`legwork daemon list` tells the ids of the daemons, and which of them live")
+            }
+            "no-token" | "wrong-token" => {
+                Some("--token-file names a file with a token of the daemon's")
+            }
+            "role-too-small" => Some("--token-file names a file with a token of that role"),
+            "not-found" => Some(
+                "without tokens a daemon lets its own machine alone ask; where it has tokens, --token-file names a file with one",
+            ),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::state(
+        409,
+        br#"{"type": "urn:legwork:problem:wrong-state", "detail": "it runs"}"#,
+        "wrong-state",
+        "it runs",
+        Code::Failed
+    )]
+    #[case::away(
+        503,
+        br#"{"type": "urn:legwork:problem:database-unavailable", "detail": "away"}"#,
+        "database-unavailable",
+        "away",
+        Code::TryAgain
+    )]
+    #[case::of_another_server(
+        404,
+        b"nothing here\n",
+        "",
+        "the answer was 404 nothing here",
+        Code::Failed
+    )]
+    fn a_problem_is_told_in_the_daemons_words(
+        #[case] status: u16,
+        #[case] body: &[u8],
+        #[case] kind: &str,
+        #[case] said: &str,
+        #[case] code: Code,
+    ) {
+        let answer = Answer { status, body: body.to_owned(), is_cut_short: false };
+        let problem = Problem::of("couldn't", &answer);
+        assert_eq!(
+            (problem.kind.as_str(), problem.said(), problem.code()),
+            (kind, said.to_owned(), code)
+        );
+    }
+}

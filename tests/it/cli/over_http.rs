@@ -1,0 +1,308 @@
+//! Commands that ask a daemon's API in the database's place (`--url`): each is run both ways against the same daemon, and
+//! prints the same.
+
+use super::{Ran, arrange, command, finished, goldens::blotted};
+use crate::statements::{end, value};
+use crate::support::{self, Daemon, TestDb};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use tempfile::TempDir;
+
+/// Forty jobs in each of two queues that no daemon serves; 1 … 40 are the database's to change, 41 … 80 the API's.
+const JOBS: &str = "INSERT INTO legwork.job (kind, queue, tags, payload)
+        SELECT 'k', CASE WHEN n <= 40 THEN 'mail' ELSE 'post' END, '{t}', jsonb_build_object('user', jsonb_build_object('id', n % 2))
+        FROM generate_series(1, 80) n;
+    INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h'), (8, now() + interval '1 h')";
+
+/// A daemon with tokens, and what both ways to it need.
+struct Asked {
+    daemon: Daemon,
+    file: String,
+    url: String,
+    directory: TempDir,
+}
+
+fn kept(directory: &Path, name: &str, text: &str) -> String {
+    let file = directory.join(name);
+    fs::write(&file, text).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    file.to_str().expect("UTF-8").to_owned()
+}
+
+impl Asked {
+    async fn start(db: &TestDb) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let token = |role: &str| {
+            kept(directory.path(), role, &format!("{role}-0123456789abcdef0123456789abcdef\n"))
+        };
+        let configuration = format!(
+            "[database]\nurl = {:?}\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = {:?}\noperator_token_file = {:?}\n\
+             viewer_token_file = {:?}\n[log]\nformat = \"json\"\n[[kind]]\nname = \"report\"\nhandler = \"noop\"\n\
+             [[schedule]]\nname = \"nightly\"\ncron = \"0 0 1 1 *\"\ntimezone = \"UTC\"\nkind = \"report\"\noverlap = \"allow\"\n",
+            db.url(),
+            token("admin"),
+            token("operator"),
+            token("viewer"),
+        );
+        let daemon = Daemon::start(&configuration).await;
+        let url = format!("http://{}", daemon.admin().await);
+        let file = kept(directory.path(), "legwork.toml", &configuration);
+        let asked = Self { daemon, file, url, directory };
+        support::eventually("the daemon has the schedule", async || {
+            asked.database(&["schedule", "list", "--output", "json"]).await.json()["schedules"][0]["active"] == true
+        })
+        .await;
+        asked
+    }
+
+    /// Of the database, by the daemon's configuration.
+    async fn database(&self, words: &[impl AsRef<str>]) -> Ran {
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        finished(command("", &[&words[..], &["--config", &self.file]].concat()), None).await
+    }
+
+    /// What names the daemon and a token for this role.
+    fn named(&self, [url, token_file]: [&str; 2], role: &str) -> Vec<String> {
+        let token = self.directory.path().join(role);
+        let token = token.to_str().expect("UTF-8");
+        [url, &self.url, token_file, token].map(str::to_owned).into()
+    }
+
+    /// Of the daemon that is named so.
+    async fn port(&self, how: &[String], words: &[impl AsRef<str>]) -> Ran {
+        let words = words.iter().map(AsRef::as_ref);
+        let words: Vec<&str> = words.chain(how.iter().map(String::as_str)).collect();
+        finished(command("", &words), None).await
+    }
+
+    async fn stop(self) {
+        self.daemon.stop().await;
+    }
+}
+
+/// What was printed, but for moments, ages, and what the database advises, which the API leaves out.
+fn told(ran: &Ran) -> (i32, String, String) {
+    let json: Option<serde_json::Value> = serde_json::from_str(&ran.stdout).ok();
+    let printed = match json {
+        Some(mut json) => {
+            let daemons = json.get_mut("daemons").and_then(|it| it.as_array_mut());
+            for daemon in daemons.into_iter().flatten() {
+                daemon["heartbeat_age_seconds"].take();
+            }
+            serde_json::to_string_pretty(&json).expect("JSON")
+        }
+        None => ran.stdout.clone(),
+    };
+    let error = ran.stderr.split("\n  help: ").next().unwrap_or_default();
+    (ran.code, blotted(&printed), blotted(error.trim_end()))
+}
+
+const LOOKS: [&[&str]; 22] = [
+    &["queue", "list", "--after", "mail"],
+    &["queue", "list"],
+    &["daemon", "list"],
+    &["job", "list"],
+    &["job", "list", "--limit", "2", "--after", "5"],
+    &["job", "list", "--queue", "post", "--state", "cancelled", "--kind", "k"],
+    &["job", "list", "--tag", "t", "--payload", "user.id=1", "--newer-than", "1h"],
+    &["job", "list", "--older-than", "1h 30m"],
+    &["job", "show", "3"],
+    &["job", "show", "43"],
+    &["job", "show", "999"],
+    &["job", "why", "3"],
+    &["job", "cancel", "--queue", "mail", "--dry-run"],
+    &["job", "retry", "--all", "--state", "cancelled", "--dry-run"],
+    &["schedule", "list"],
+    &["audit", "list"],
+    &["audit", "list", "--action", "pause", "--target", "queue/mail", "--since", "1h"],
+    &["audit", "list", "--limit", "1"],
+    &["audit", "list", "--actor", "nobody"],
+    &["operation", "show", "1"],
+    &["operation", "show", "99"],
+    &["operation", "cancel", "1"],
+];
+
+#[test]
+fn what_is_looked_at_is_the_same_over_either() {
+    support::run(async |db| {
+        let asked = Asked::start(&db).await;
+        let operator = asked.named(["--url", "--token-file"], "operator");
+        arrange(&db, JOBS).await;
+        let pause = ["queue", "pause", "mail", "--reason", "slow", "--for", "1h"];
+        asked.database(&pause).await.done();
+        asked.database(&["job", "cancel", "--queue", "post", "--yes"]).await.done();
+        for words in LOOKS {
+            for words in [words.to_vec(), [words, &["--output", "json"]].concat()] {
+                let of_database = told(&asked.database(&words).await);
+                let of_port = told(&asked.port(&operator, &words).await);
+                assert_eq!(of_port, of_database, "{words:?}");
+            }
+        }
+        asked.stop().await;
+    });
+}
+
+/// Words, with the queue, the job and the daemon that are changed in place of `Q`, `J…` and `D`.
+fn of(words: &[&str], (queue, job, daemon): (&str, u32, &str)) -> Vec<String> {
+    let word = |word: &&str| match *word {
+        "Q" => queue.to_owned(),
+        "D" => daemon.to_owned(),
+        word => match word.strip_prefix('J').and_then(|at| at.parse::<u32>().ok()) {
+            Some(at) => (at + job).to_string(),
+            None => word.to_owned(),
+        },
+    };
+    words.iter().map(word).collect()
+}
+
+/// Each is sent to the database and, of another queue, job and daemon, to the port.
+const CHANGES: [&[&str]; 28] = [
+    &["queue", "pause", "Q", "--reason", "slow", "--for", "1h"],
+    &["queue", "pause", "Q", "--reason", "slower"],
+    &["queue", "drain", "Q", "--until", "2999-01-01T00:00:00Z"],
+    &["queue", "drain", "Q"],
+    &["queue", "resume", "Q", "--reason", "well"],
+    &["queue", "resume", "Q"],
+    &["queue", "set", "Q", "--concurrency", "2", "--rate-limit", "30/m burst 2"],
+    &["queue", "set", "Q", "--concurrency", "2", "--for", "2h", "--reason", "slow"],
+    &["queue", "set", "Q", "--concurrency", "3", "--until", "2001-01-01T00:00:00Z"],
+    &["queue", "unset", "Q", "--setting", "rate_limit"],
+    &["queue", "unset", "Q", "--setting", "rate_limit"],
+    &["queue", "unset", "Q", "--reason", "well"],
+    &["daemon", "quiet", "D", "--reason", "it is odd"],
+    &["daemon", "drain", "D"],
+    &["daemon", "drain", "D"],
+    &["daemon", "shutdown", "D"],
+    &["daemon", "quiet", "9"],
+    &["job", "cancel", "J11", "J12", "--reason", "spam"],
+    &["job", "cancel", "J11", "999"],
+    &["job", "retry", "J11"],
+    &["job", "retry", "J11"],
+    &["job", "discard", "J13"],
+    &["job", "discard", "J13"],
+    &["job", "discard", "999"],
+    &["job", "snooze", "J14", "--for", "2h 30m"],
+    &["job", "snooze", "J13", "--for", "10m"],
+    &["job", "retry", "J14"],
+    &["job", "discard", "--queue", "Q", "--payload", "user.id=1", "--yes", "--reason", "spam"],
+];
+
+#[test]
+fn what_is_changed_is_the_same_over_either() {
+    support::run(async |db| {
+        let asked = Asked::start(&db).await;
+        let admin = asked.named(["--url", "--token-file"], "admin");
+        arrange(&db, JOBS).await;
+        // What holds then, and not only whether anything changed.
+        let stands = async |queue: &str| {
+            let list = asked.database(&["queue", "list", "--output", "json"]).await.json();
+            let queues = list["queues"].as_array().expect("a list");
+            let row = queues.iter().find(|row| row["name"] == queue).expect("it is there");
+            let row = serde_json::to_string_pretty(row).expect("JSON");
+            // Whether nothing of it runs any more is told a second later.
+            blotted(&row).replace("post", "mail").replace("draining", "drained")
+        };
+        for words in CHANGES {
+            for json in [&[][..], &["--output", "json"]] {
+                let words = [words, json].concat();
+                let by_database = asked.database(&of(&words, ("mail", 0, "7"))).await;
+                let by_port = asked.port(&admin, &of(&words, ("post", 40, "8"))).await;
+                assert_eq!(alike(&by_port), alike(&by_database), "{words:?}");
+                if words[0] == "queue" {
+                    assert_eq!(stands("post").await, stands("mail").await, "{words:?}");
+                }
+            }
+        }
+        let mut session = db.connect().await;
+        let noted = "SELECT string_agg(action || ' ' || coalesce(reason, '-'), ',' ORDER BY id) FROM legwork.audit
+            WHERE target IN ('queue/post', 'daemon/8') AND actor LIKE 'admin, token %'";
+        let of_database = noted.replace("queue/post", "queue/mail").replace("daemon/8", "daemon/7");
+        let of_database = of_database.replace("admin, token %", "%, legwork %");
+        let of_database = value(&mut session, &of_database).await;
+        assert_eq!(value(&mut session, noted).await, of_database, "each is noted, with its reason");
+        end(session).await;
+        asked.stop().await;
+    });
+}
+
+/// The same with one name for both queues, and no numbers, which differ by what was changed.
+fn alike(ran: &Ran) -> (i32, String, String) {
+    let (code, printed, error) = told(ran);
+    let plain = |text: String| {
+        let text = text.replace("post", "mail");
+        let bare = text.chars().filter(|c| !c.is_ascii_digit());
+        bare.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    (code, plain(printed), plain(error))
+}
+
+#[test]
+fn a_schedules_job_is_enqueued_over_either() {
+    support::run(async |db| {
+        let asked = Asked::start(&db).await;
+        let operator = asked.named(["--url", "--token-file"], "operator");
+        let run = ["schedule", "run", "nightly", "--reason", "ticket 812"];
+        let of_database = asked.database(&run).await.done();
+        let of_port = asked.port(&operator, &run).await.done();
+        assert_eq!(alike(&of_port), alike(&of_database));
+        let missing = ["schedule", "run", "weekly"];
+        for ran in [asked.database(&missing).await, asked.port(&operator, &missing).await] {
+            assert_eq!(ran.code, 2, "{}", ran.stderr);
+            assert!(ran.stderr.contains("has no [[schedule]] \"weekly\""), "{}", ran.stderr);
+        }
+        asked.stop().await;
+    });
+}
+
+#[test]
+fn what_the_api_does_not_take_is_told_with_what_to_do() {
+    support::run(async |db| {
+        let asked = Asked::start(&db).await;
+        let of = |role| asked.named(["--url", "--token-file"], role);
+        arrange(&db, JOBS).await;
+        for action in [&["retry"][..], &["discard"], &["snooze", "--for", "1h"]] {
+            let words = [&["job"][..], action, &["1", "2"]].concat();
+            let ran = asked.port(&of("operator"), &words).await;
+            assert_eq!(ran.code, 2, "{}", ran.stderr);
+            assert!(ran.stderr.contains("over the API"), "{}", ran.stderr);
+        }
+        // Whoever has too small a token, none, or another's.
+        for (role, words, said) in [
+            ("viewer", &["queue", "resume", "mail"][..], "this needs the role operator"),
+            ("operator", &["daemon", "quiet", "7"], "this needs the role admin"),
+        ] {
+            let ran = asked.port(&of(role), words).await;
+            let told = [said, "\n  help: --token-file"];
+            assert!(
+                ran.code == 1 && told.iter().all(|it| ran.stderr.contains(it)),
+                "{}",
+                ran.stderr
+            );
+        }
+        let ran = asked.port(&of("admin"), &["daemon", "quiet", "9"]).await;
+        assert!(ran.stderr.contains("help: `legwork daemon list` tells the ids"), "{}", ran.stderr);
+        let list = ["queue", "list", "--url", &asked.url];
+        let ran = finished(command("", &list), None).await;
+        assert!(ran.code == 1 && ran.stderr.contains("help: --token-file"), "{}", ran.stderr);
+        let shown = asked.port(&of("viewer"), &["job", "show", "1"]).await.done().stdout;
+        assert!(shown.contains("payload, metadata") || shown.contains("hidden"), "{shown}");
+        asked.stop().await;
+    });
+}
+
+#[tokio::test]
+async fn who_names_a_port_is_told_what_goes_with_it() {
+    let url = ["--url", "http://127.0.0.1:1"];
+    for (words, code, said) in [
+        (&["queue", "list"][..], 3, "no daemon answers on 127.0.0.1:1"),
+        (&["queue", "list", "--config", "/nowhere"], 2, "help: leave out --config"),
+        (&["job", "list", "--database-url", "postgres://x"], 2, "help: leave out --database-url"),
+        (&["job", "list", "--token-file", "/nowhere"], 1, "couldn't read /nowhere"),
+    ] {
+        let ran = finished(command("", &[words, &url[..]].concat()), None).await;
+        assert_eq!(ran.code, code, "{words:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{words:?}: {}", ran.stderr);
+    }
+    let alone = ["queue", "list", "--token-file", "/nowhere"];
+    let ran = finished(command("postgres://127.0.0.1:1/x", &alone), None).await;
+    assert!(ran.code == 2 && ran.stderr.contains("--url"), "{}", ran.stderr);
+}
