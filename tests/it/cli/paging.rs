@@ -84,7 +84,7 @@ fn daemons_that_work_come_before_those_that_start_again_and_again_and_what_is_le
 {
     support::run(async |db| {
         let fleet = "INSERT INTO legwork.daemon (id, name, load, started_at, expires_at, died_at)
-            SELECT 10000 + g, 'loop', null, now() + g * interval '1 s', now() + interval '1 h', now() FROM generate_series(1, 1200) g
+            SELECT 10000 + g, 'loop', null::jsonb, now() + g * interval '1 s', now() + interval '1 h', now() FROM generate_series(1, 1200) g
             UNION ALL SELECT 1, 'old', null, now() - interval '9 days', now() + interval '1 h', null
             UNION ALL SELECT 2, 'new', null, now(), now() + interval '1 h', null
             UNION ALL SELECT 3, 'quiet', '{\"quiet\": true}', now() + interval '1 h', now() + interval '1 h', null
