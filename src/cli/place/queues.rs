@@ -51,14 +51,7 @@ impl Place {
                     async |c: &mut Connection| operations::pause_queue(c, queue, end, asker).await;
                 session.within(pausing).await
             }
-            Self::Port(port) => {
-                let what = "couldn't pause the queue";
-                port.switch(
-                    (what, "POST", &[queue.as_str(), "pause"]),
-                    body(until(end, asker.reason.as_ref())),
-                )
-                .await
-            }
+            Self::Port(port) => port.halt(queue, "pause", end, asker).await,
         }
     }
 
@@ -74,14 +67,7 @@ impl Place {
                     async |c: &mut Connection| operations::drain_queue(c, queue, end, asker).await;
                 session.within(draining).await
             }
-            Self::Port(port) => {
-                let what = "couldn't pause the queue";
-                port.switch(
-                    (what, "POST", &[queue.as_str(), "drain"]),
-                    body(until(end, asker.reason.as_ref())),
-                )
-                .await
-            }
+            Self::Port(port) => port.halt(queue, "drain", end, asker).await,
         }
     }
 
@@ -164,6 +150,18 @@ impl Place {
 }
 
 impl Port {
+    /// Pauses or drains a queue.
+    async fn halt(
+        &self,
+        queue: &QueueName,
+        how: &str,
+        end: End,
+        asker: &Asker,
+    ) -> anyhow::Result<bool> {
+        let said = body(until(end, asker.reason.as_ref()));
+        self.switch(("couldn't pause the queue", "POST", &[queue.as_str(), how]), said).await
+    }
+
     /// Changes a queue.
     async fn switch(
         &self,

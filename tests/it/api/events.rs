@@ -261,6 +261,7 @@ fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
         execute(&mut session, jobs).await;
         let mut listener = Listener::at(&daemon, "?type=operation.ended", "").await;
         let mut progress = Listener::at(&daemon, "?type=operation.progress", "").await;
+        // No wait for a fact: a batch has to last for long enough that its operation can be ended before the next.
         let slow = "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 PERFORM pg_sleep(0.001); RETURN OLD; END $$;
             CREATE TRIGGER slow BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.slow()";

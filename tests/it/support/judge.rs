@@ -51,6 +51,7 @@ pub(crate) async fn go_pprof(arguments: &[&str]) -> Option<String> {
         let slow =
             ["timeout awaiting response headers", "at the moment"].map(|why| said.contains(why));
         assert!(slow.contains(&true) && began.elapsed() < 3 * PATIENCE, "{said}");
+        // Between two tries: Go tells nobody when the daemon is done with the names.
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
