@@ -12,20 +12,20 @@ CREATE VIEW legwork.jobs AS
         END AS state,
         j.queue::text AS queue, j.kind::text AS kind, j.priority::smallint AS priority, j.attempt,
         j.max_attempts::smallint AS max_attempts, j.rescues, j.snoozes, j.run_at::timestamptz AS run_at, j.created_at,
-        NULL::timestamptz AS finished_at, j.expires_at::timestamptz AS expires_at, j.timeout::interval AS timeout,
+        NULL::timestamptz AS finished_at, NULL::integer AS duration_ms, j.expires_at::timestamptz AS expires_at, j.timeout::interval AS timeout,
         j.cancel_requested, j.holder, j.token, j.unique_key::text AS unique_key, j.tags::text[] AS tags,
         j.metadata::jsonb AS metadata, NULL::text AS reason, j.payload::jsonb AS payload, NULL::jsonb AS result
     FROM legwork.job j
 UNION ALL
     SELECT f.id, f.outcome::text, f.queue, f.kind, f.priority, f.attempt, f.max_attempts, f.rescues, f.snoozes,
-        f.run_at, f.created_at, f.finished_at, NULL, f.timeout, false, f.holder, f.token, f.unique_key, f.tags,
+        f.run_at, f.created_at, f.finished_at, f.duration_ms, NULL, f.timeout, false, f.holder, f.token, f.unique_key, f.tags,
         f.metadata, f.reason, f.payload, f.result
     FROM legwork.finished f;
 
 -- The same for those who may not see what jobs are about.
 CREATE VIEW legwork.jobs_public AS
     SELECT id, state, queue, kind, priority, attempt, max_attempts, rescues, snoozes, run_at, created_at,
-        finished_at, expires_at, timeout, cancel_requested, holder, token, unique_key, tags, reason
+        finished_at, duration_ms, expires_at, timeout, cancel_requested, holder, token, unique_key, tags, reason
     FROM legwork.jobs;
 
 -- Each live daemon that could run a job of this queue and kind, with what it last said of itself. `known`

@@ -14,4 +14,4 @@ mod settled;
 use batch::Part;
 pub use batch::{Back, Batch, Failure, Final};
 pub use flush::{Completer, Links, OutcomeSink, SinkError};
-pub use settled::{Settled, Verdicts, verdict_channel};
+pub use settled::{Settled, Verdicts, milliseconds, verdict_channel};

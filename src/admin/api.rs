@@ -237,7 +237,12 @@ fn refusal_of_change(error: &OperationError) -> Refusal {
 fn refusal_of_decision(error: &OperationError) -> Refusal {
     let problem = match error.sqlstate().as_deref() {
         // null_value_not_allowed, invalid_parameter_value
-        Some("22004" | "22023") => Problem::InvalidBody,
+        Some("22004" | "22023") => {
+            return match std::error::Error::source(error).and_then(said) {
+                Some(said) => of_member(&said.message),
+                None => Problem::InvalidBody.into(),
+            };
+        }
         // object_not_in_prerequisite_state
         Some("55000") => Problem::WrongState,
         // no_data_found
@@ -247,6 +252,17 @@ fn refusal_of_decision(error: &OperationError) -> Refusal {
     match std::error::Error::source(error).and_then(said) {
         Some(said) => problem.because(said.message),
         None => problem.into(),
+    }
+}
+
+/// A function of the database begins with the name of the argument that it refuses.
+fn of_member(said: &str) -> Refusal {
+    let refusal = Problem::InvalidBody.because(said.to_owned());
+    match said.split_once(": ") {
+        Some((member, _)) if ["until", "concurrency", "rate_limit", "reason"].contains(&member) => {
+            refusal.about(member, None)
+        }
+        _ => refusal,
     }
 }
 

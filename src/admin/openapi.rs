@@ -34,6 +34,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
         }
         item[route.method.as_str().to_lowercase()] = operation;
     }
+    forms::put_into_parameters(&mut paths);
     let mut schemas = json!(schemas(routes));
     forms::put(&mut schemas);
     json!({

@@ -349,6 +349,8 @@ impl Problem {
                 | Self::NotReloaded
                 | Self::TooManyGuesses { .. }
                 | Self::RequestUnderWay
+                | Self::ProfileUnderWay
+                | Self::TraceUnderWay
                 | Self::UniqueKeyHeld
                 | Self::TooManyStreams
         )

@@ -183,7 +183,7 @@ mod tests {
             failure: None,
             attempt: 1,
             charged: true,
-            took: Duration::ZERO,
+            took: None,
             metrics: None,
             keeps: None,
         };

@@ -220,7 +220,7 @@ mod tests {
             failure: failed.then_some(FailedAttempt { cause: Cause::Failed, error }),
             attempt: 1,
             charged: failed,
-            took: Duration::ZERO,
+            took: None,
             metrics: None,
             keeps: None,
         }

@@ -420,7 +420,7 @@ fn say_ended(settled: &Settled, end: AttemptEnd) {
             tracing::debug!(
                 event = events::JOB_FINISHED,
                 job.outcome = end.as_str(),
-                duration_ms = settled.took.as_secs_f64() * 1e3,
+                duration_ms = settled.fractional_ms(),
                 "an attempt ended"
             );
         });

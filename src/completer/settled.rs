@@ -42,8 +42,8 @@ pub struct Settled {
     pub attempt: u16,
     /// Whether the attempt counts.
     pub charged: bool,
-    /// How long it ran.
-    pub took: Duration,
+    /// How long it ran, where it did.
+    pub took: Option<Duration>,
     /// Where it is counted once it is durable.
     pub metrics: Option<Arc<JobMetrics>>,
     /// Dropped once it is written: a slot that mustn't be free before.
@@ -73,7 +73,7 @@ impl Settled {
             failure: ruling.failure,
             attempt: job.attempt(),
             charged,
-            took,
+            took: Some(took),
             metrics: Some(metrics),
             keeps: None,
         }
@@ -100,7 +100,7 @@ impl Settled {
             failure: None,
             attempt: job.attempt(),
             charged: false,
-            took: Duration::ZERO,
+            took: None,
             metrics,
             keeps: None,
         }
@@ -129,11 +129,26 @@ impl Settled {
         }
     }
 
+    /// How long it ran, for a column.
+    pub fn duration_ms(&self) -> Option<i32> {
+        self.took.map(milliseconds)
+    }
+
+    /// For a line.
+    pub fn fractional_ms(&self) -> Option<f64> {
+        self.took.map(|took| took.as_secs_f64() * 1e3)
+    }
+
     /// How metrics and logs call its end.
     pub fn end(&self) -> AttemptEnd {
         let timed_out = self.failure.as_ref().is_some_and(|f| f.cause == Cause::TimedOut);
         AttemptEnd::of(&self.verdict, timed_out)
     }
+}
+
+/// As history has it: as many as its column holds.
+pub fn milliseconds(took: Duration) -> i32 {
+    i32::try_from(took.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// The workers' end of the channel.
@@ -164,7 +179,7 @@ impl Verdicts {
             failure: None,
             attempt: about.attempt,
             charged: false,
-            took: Duration::ZERO,
+            took: None,
             metrics: None,
             keeps: None,
         };

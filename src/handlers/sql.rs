@@ -13,6 +13,7 @@ use crate::{
     telemetry::{causes, events, spans::CallSpan},
 };
 use std::{error::Error, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// What a function raises to decide about its job. The numbers are the exit codes of `command`.
 const PERMANENT: &str = "LW064";
@@ -44,6 +45,7 @@ impl Sql {
             queue: &job.queue,
             payload: &job.payload,
             told: told(context, span.as_ref()),
+            began: Instant::now(),
             deadline: context.deadline(),
         };
         let called = self.functions.call(&call, context.cancellation()).await;

@@ -60,7 +60,9 @@ pub struct Call<'a> {
     pub payload: &'a str,
     /// Settings for the function to read, by their names.
     pub told: Vec<(&'static str, String)>,
-    /// When the attempt's time is up.
+    /// When the attempt began.
+    pub began: Instant,
+    /// When its time is up.
     pub deadline: Instant,
 }
 

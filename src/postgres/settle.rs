@@ -5,13 +5,13 @@ mod inserted;
 
 use super::{Connector, DbError, Session, held::Held};
 use crate::{
-    completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError},
+    completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError, milliseconds},
     job::{JobId, Lease, Place},
 };
 use ends::Ends;
 use futures::FutureExt;
 use sqlx::{PgConnection, PgExecutor, postgres::PgDatabaseError};
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// SQLSTATE of a row for which no partition exists.
@@ -225,7 +225,7 @@ pub(super) async fn complete(
     connection: &mut PgConnection,
     lease: Lease,
     result: Option<String>,
-    days: Option<i32>,
+    (days, took): (Option<i32>, Duration),
 ) -> Result<bool, sqlx::Error> {
     let fence = Fence {
         ids: vec![lease.job.0],
@@ -233,7 +233,8 @@ pub(super) async fn complete(
         holders: vec![lease.holder],
         places: vec![None],
     };
-    let written = Ends::completed(result, days).write(connection, fence).await?;
+    let written =
+        Ends::completed(result, days, milliseconds(took)).write(connection, fence).await?;
     Ok(!written.is_empty())
 }
 
@@ -266,7 +267,7 @@ pub fn failures_as_text(rows: &[Failure], today: i32) -> String {
         escape(failure.error.as_str(), &mut text);
         let day = time::Date::from_ordinal_date(2000, 1)
             .map(|epoch| epoch.saturating_add(time::Duration::days(i64::from(today + days))));
-        let took = u64::try_from(settled.took.as_millis()).unwrap_or(u64::MAX);
+        let took = settled.duration_ms().map_or("\\N".into(), |ms| ms.to_string());
         let day = day.map(|day| day.to_string()).unwrap_or_default();
         writeln!(text, "\t{took}\t{day}").ok();
     }

@@ -27,8 +27,6 @@ pub const HERTZ: u32 = 99;
 /// Most of them that a profile over the port has: one costs 3 % of a busy daemon's CPU at most, and at twice this that
 /// doesn't hold any more (ADR 0024).
 pub const HERTZ_MAX: u32 = 100;
-/// How often what has come is taken.
-const COLLECT_EVERY: Duration = Duration::from_millis(10);
 
 const SAMPLES: ValueType = ValueType { name: "samples", unit: "count" };
 const CPU: ValueType = ValueType { name: "cpu", unit: "nanoseconds" };
@@ -85,7 +83,7 @@ fn record(
     let mut sampler = Sampler::start(period)?;
     let began = Instant::now();
     while began.elapsed() < length && !is_unwanted() {
-        thread::sleep(COLLECT_EVERY.min(length.saturating_sub(began.elapsed())));
+        thread::sleep(sampler.every().min(length.saturating_sub(began.elapsed())));
         sampler.collect(|sample| recording.add(sample))?;
     }
     let duration = began.elapsed();

@@ -297,7 +297,7 @@ fn tell_of_failure(settled: &Settled) {
     tracing::warn!(
         event = events::JOB_FAILED,
         job.outcome = settled.end().as_str(),
-        duration_ms = settled.took.as_secs_f64() * 1e3,
+        duration_ms = settled.fractional_ms(),
         error.type = failure.cause.as_str(),
         error.message = failure.error.for_logs(),
         "an attempt failed"

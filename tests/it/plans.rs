@@ -282,10 +282,10 @@ fn what_every_job_passes_is_planned_once() {
     const WITHOUT_HISTORY: &str = include_str!("../../src/postgres/sql/finish_without_history.sql");
     #[rustfmt::skip]
     const ENDS: &[(&str, &str, &str)] = &[
-        (FINISH, "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[]",
-            "'{1}', '{1}', '{7}', '{completed}', '{null}', '{null}', '{1}', '{7}', '{null}'"),
-        (ALIKE, "bigint[], bigint[], bigint[], tid[], text, text, smallint, int",
-            "'{1}', '{1}', '{7}', '{null}', 'completed', null, 1::smallint, 7"),
+        (FINISH, "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[], int[]",
+            "'{1}', '{1}', '{7}', '{completed}', '{null}', '{null}', '{1}', '{7}', '{null}', '{3}'"),
+        (ALIKE, "bigint[], bigint[], bigint[], tid[], text, text, smallint, int, int[]",
+            "'{1}', '{1}', '{7}', '{null}', 'completed', null, 1::smallint, 7, '{3}'"),
         (WITHOUT_HISTORY, "bigint[], bigint[], bigint[], tid[]", "'{1}', '{1}', '{7}', '{null}'"),
     ];
     const PLANS: &str = "SELECT format('%s for all, %s for one', generic_plans, custom_plans)

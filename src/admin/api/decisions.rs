@@ -97,6 +97,9 @@ pub(in crate::admin) struct ForAWhile {
     pub(super) reason: Option<String>,
 }
 
+/// What can be decided for a queue.
+pub(in crate::admin) const SETTINGS: [&str; 2] = ["concurrency", "rate_limit"];
+
 /// Which overrides are taken away.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -109,8 +112,8 @@ pub(in crate::admin) struct Which {
 impl Parameters for Which {
     fn read(query: &Query) -> Result<Self, Refusal> {
         let known = |text: &str| match text {
-            "concurrency" | "rate_limit" => Ok(text.to_owned()),
-            _ => Err("concurrency or rate_limit".to_owned()),
+            known if SETTINGS.contains(&known) => Ok(text.to_owned()),
+            _ => Err(SETTINGS.join(" or ")),
         };
         Ok(Self { setting: query.with("setting", known)? })
     }

@@ -34,8 +34,8 @@ use utoipa::IntoParams;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a stream lasts; its client comes back with the last id. A connection of the port may live for five minutes.
 const STREAM_MAX: Duration = Duration::from_secs(285);
-/// What happens, but for gaps.
-const NAMES: [&[&str]; 4] = [&["job.finished"], &QUEUE, &OPERATION, &DAEMON];
+/// What can happen, but for gaps.
+pub(in crate::admin) const NAMES: [&[&str]; 4] = [&["job.finished"], &QUEUE, &OPERATION, &DAEMON];
 /// What says that something isn't there.
 const GAP: &str = "gap";
 

@@ -218,7 +218,7 @@ pub(in crate::admin) async fn list(
         "now": "2026-03-01T12:00:00.000000Z", "id": 4711, "state": "retryable", "queue": "default",
         "kind": "send_email", "priority": 0, "attempt": 1, "max_attempts": null, "rescues": 0, "snoozes": 0,
         "run_at": "2026-03-01T12:01:00.000000Z", "created_at": "2026-03-01T11:58:00.000000Z",
-        "finished_at": null, "expires_at": null, "timeout_seconds": null, "cancel_requested": false,
+        "finished_at": null, "duration_ms": null, "expires_at": null, "timeout_seconds": null, "cancel_requested": false,
         "daemon": null, "unique_key": null, "tags": [], "metadata": { "request_id": "req-1" }, "reason": null,
         "payload": { "to": "ann@example.com" }, "result": null,
         "failed_attempts": [{ "attempt": 1, "failed_at": "2026-03-01T11:59:00.000000Z", "duration_ms": 120,

@@ -18,7 +18,7 @@ use crate::{
 use axum::{
     extract::{RawQuery, Request},
     http::{HeaderMap, HeaderValue, header},
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use std::{error::Error, fmt::Write, io, str::FromStr, time::Duration};
 use tokio::task::spawn_blocking;
@@ -224,9 +224,10 @@ async fn named(list: &str) -> Response {
     ([(header::CONTENT_TYPE, TEXT)], format!("num_symbols: 1\n{named}")).into_response()
 }
 
-/// What there is instead of a profile of Go's that a daemon hasn't.
+/// What there is instead of what is looked for: a profile of Go's that a daemon hasn't, the list by another name.
 pub(in crate::admin) fn instead_of(path: &str) -> Option<&'static str> {
     match path {
+        "/debug/pprof" => Some("the list of profiles is at /debug/pprof/, with a slash at its end"),
         "/debug/pprof/mutex" | "/debug/pprof/block" => Some(
             "waits aren't sampled: /debug/trace shows each one for locks, channels and the pool, and /debug/tasks what waits now",
         ),

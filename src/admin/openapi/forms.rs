@@ -5,10 +5,11 @@
 //! Where it is wider, at "ten years at most" say, the answer tells what is wrong.
 
 use crate::{
+    admin::api::{decisions::SETTINGS, events::NAMES},
     job::{NAME_PATTERN, State},
     postgres::operations::REASON_MAX_BYTES,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A span of time as `humantime` reads it.
 const DURATION: &str = concat!(
@@ -80,6 +81,28 @@ const TABLE: &[(&str, &[(&str, Form)])] = &[
     ("QueueList", &[NOW]),
 ];
 
+/// Parameters that are words, with what there is to say.
+fn words() -> [(&'static str, &'static str, Vec<&'static str>); 2] {
+    [
+        ("/api/v1/events", "type", NAMES.concat()),
+        ("/api/v1/queues/{queue}/overrides", "setting", SETTINGS.to_vec()),
+    ]
+}
+
+/// Puts them into the operations of the document's paths.
+pub(super) fn put_into_parameters(paths: &mut Map<String, Value>) {
+    for (path, name, known) in words() {
+        let operations = paths.get_mut(path).and_then(Value::as_object_mut);
+        for operation in operations.into_iter().flat_map(Map::values_mut) {
+            let parameters = operation["parameters"].as_array_mut();
+            let mut of_name = parameters.into_iter().flatten().filter(|of| of["name"] == name);
+            if let Some(parameter) = of_name.next() {
+                parameter["schema"]["enum"] = json!(known);
+            }
+        }
+    }
+}
+
 /// Puts them into the document's schemas.
 pub(super) fn put(schemas: &mut Value) {
     for (schema, members) in TABLE {
@@ -120,6 +143,18 @@ mod tests {
                 let described = &document["components"]["schemas"][schema]["properties"][member];
                 assert!(!described["type"].is_null(), "{schema}.{member} isn't described");
             }
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_is_a_word_lists_what_there_is() {
+        let document = openapi::document(routes::routes());
+        for (path, name, known) in words() {
+            let operations = document["paths"][path].as_object().expect("a path");
+            let parameters = operations.values().filter_map(|of| of["parameters"].as_array());
+            let found: Vec<_> = parameters.flatten().filter(|of| of["name"] == name).collect();
+            assert!(!found.is_empty(), "{path} has no {name}");
+            assert!(found.iter().all(|of| of["schema"]["enum"] == json!(known)), "{found:?}");
         }
     }
 

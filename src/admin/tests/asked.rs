@@ -337,10 +337,14 @@ async fn what_go_asks_for_is_refused_in_the_form_that_its_tools_show() {
         assert_eq!(answer.headers.contains_key("www-authenticate"), code == 401);
         assert!(answer.headers.contains_key("x-request-id"));
     }
-    for path in ["/debug/pprof/nothing", "/debug/pprof", "/debug/pprof/"] {
+    let list = "the list of profiles is at /debug/pprof/, with a slash at its end\n";
+    let nothing = "there is nothing at this path\n";
+    for (path, said) in
+        [("/debug/pprof/nothing", nothing), ("/debug/pprof", list), ("/debug/pprof/", nothing)]
+    {
         let asked = from(HERE, Method::GET, path).with("Authorization", ADMIN);
         let answer = asked.of(&port).await;
-        assert_eq!((answer.code, &*answer.body), (404, "there is nothing at this path\n"));
+        assert_eq!((answer.code, &*answer.body), (404, said));
     }
     let other = from(HERE, Method::GET, "/debug/pprofessor").with("Authorization", ADMIN);
     assert_eq!(other.of(&port).await.headers["content-type"], "application/problem+json");

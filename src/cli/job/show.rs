@@ -50,6 +50,7 @@ fn text(job: &JobDetail) -> String {
         ("run at", at(&job.run_at)),
         ("expires", at(&job.expires_at)),
         ("finished", at(&job.finished_at)),
+        ("took", job.duration_ms.map(|ms| format!("{ms} ms"))),
         ("reason", job.reason.clone()),
         ("cancel", job.cancel_requested.then(|| "requested".into())),
         ("timeout", job.timeout_seconds.map(|seconds| format!("{seconds} s"))),

@@ -120,7 +120,7 @@ async fn completes(
     let called = called.bind(call.payload).bind(RESULT_MAX_BYTES).persistent(false);
     let result = called.fetch_optional(&mut *connection).await?.flatten();
     connection.execute(sqlx::raw_sql(include_str!("../sql/before_fence.sql"))).await?;
-    settle::complete(connection, call.lease, result, days).await
+    settle::complete(connection, call.lease, result, (days, call.began.elapsed())).await
 }
 
 /// What the transaction knows of the attempt; the role at last, since it may set nothing.

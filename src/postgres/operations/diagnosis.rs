@@ -65,8 +65,16 @@ macro_rules! hot {
 const HOT: [Hot; 9] = [
     hot!("claim", "claim_session", "NULL, NULL, NULL, NULL, NULL, NULL, NULL"),
     hot!("look", "claim_session", "NULL, NULL, NULL, NULL, NULL"),
-    hot!("finish_alike", "completer_session", "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"),
-    hot!("finish", "completer_session", "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"),
+    hot!(
+        "finish_alike",
+        "completer_session",
+        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+    ),
+    hot!(
+        "finish",
+        "completer_session",
+        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+    ),
     hot!("put_back", "completer_session", "NULL, NULL, NULL, NULL, NULL, NULL"),
     hot!("promote", "indexed_session", "NULL"),
     hot!("expired", "indexed_session", "NULL"),

@@ -9,8 +9,8 @@ use sqlx::PgExecutor;
 pub(super) enum Ends {
     /// Nothing of any.
     Untold,
-    /// The same of each.
-    Alike(End),
+    /// The same of each, but for how long it ran.
+    Alike(End, Vec<Option<i32>>),
     /// Something of its own of each.
     Each(History),
 }
@@ -35,23 +35,27 @@ impl Ends {
         }
         let mut ends = rows.iter().map(|row| End::of(row));
         match ends.next().flatten() {
-            Some(first) if ends.all(|end| end.as_ref() == Some(&first)) => Self::Alike(first),
+            Some(first) if ends.all(|end| end.as_ref() == Some(&first)) => {
+                Self::Alike(first, durations(rows))
+            }
             _ => Self::Each(History::of(rows)),
         }
     }
 
     /// Of one job that is completed.
-    pub(super) fn completed(result: Option<String>, days: Option<i32>) -> Self {
+    pub(super) fn completed(result: Option<String>, days: Option<i32>, duration_ms: i32) -> Self {
         let (outcome, reason, charge) = ("completed", None, 1);
+        let durations = vec![Some(duration_ms)];
         match (days, result) {
             (None, _) => Self::Untold,
-            (Some(days), None) => Self::Alike(End { outcome, reason, charge, days }),
+            (Some(days), None) => Self::Alike(End { outcome, reason, charge, days }, durations),
             (Some(days), result) => Self::Each(History {
                 outcomes: vec![outcome],
                 reasons: vec![reason],
                 results: vec![result],
                 charges: vec![charge],
                 days: vec![Some(days)],
+                durations,
             }),
         }
     }
@@ -60,7 +64,7 @@ impl Ends {
     pub(super) fn operation(&self) -> &'static str {
         match self {
             Self::Untold => "finish_without_history",
-            Self::Alike(_) => "finish_alike",
+            Self::Alike(..) => "finish_alike",
             Self::Each(_) => "finish",
         }
     }
@@ -73,7 +77,7 @@ impl Ends {
     ) -> Result<Vec<i64>, sqlx::Error> {
         match self {
             Self::Untold => finish_without_history(connection, fence).await,
-            Self::Alike(end) => finish_alike(connection, fence, end).await,
+            Self::Alike(end, durations) => finish_alike(connection, fence, (end, durations)).await,
             Self::Each(history) => finish(connection, fence, history).await,
         }
     }
@@ -96,6 +100,11 @@ pub(super) struct History {
     results: Vec<Option<String>>,
     charges: Vec<i16>,
     days: Vec<Option<i32>>,
+    durations: Vec<Option<i32>>,
+}
+
+fn durations(rows: &[&Final]) -> Vec<Option<i32>> {
+    rows.iter().map(|row| row.settled.duration_ms()).collect()
 }
 
 impl History {
@@ -106,6 +115,7 @@ impl History {
             results: rows.iter().map(|row| row.result().map(Into::into)).collect(),
             charges: rows.iter().map(|row| i16::from(row.settled.charged)).collect(),
             days: rows.iter().map(|row| row.days).collect(),
+            durations: durations(rows),
         }
     }
 }
@@ -132,6 +142,7 @@ async fn finish<'c>(
         .bind(history.charges)
         .bind(history.days)
         .bind(fence.places)
+        .bind(history.durations)
         .fetch_one(connection)
         .await
 }
@@ -139,7 +150,7 @@ async fn finish<'c>(
 async fn finish_alike<'c>(
     connection: impl PgExecutor<'c>,
     fence: Fence,
-    end: End,
+    (end, durations): (End, Vec<Option<i32>>),
 ) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar(include_str!("../sql/finish_alike.sql"))
         .bind(fence.ids)
@@ -150,6 +161,7 @@ async fn finish_alike<'c>(
         .bind(end.reason)
         .bind(end.charge)
         .bind(end.days)
+        .bind(durations)
         .fetch_one(connection)
         .await
 }

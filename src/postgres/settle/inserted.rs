@@ -33,7 +33,7 @@ struct Columns {
     attempts: Vec<i16>,
     causes: Vec<&'static str>,
     errors: Vec<String>,
-    took: Vec<i64>,
+    took: Vec<Option<i32>>,
     days: Vec<i32>,
 }
 
@@ -48,7 +48,7 @@ impl Columns {
             columns.attempts.push(i16::try_from(settled.attempt).unwrap_or(i16::MAX));
             columns.causes.push(failure.cause.as_str());
             columns.errors.push(failure.error.as_str().to_owned());
-            columns.took.push(i64::try_from(settled.took.as_millis()).unwrap_or(i64::MAX));
+            columns.took.push(settled.duration_ms());
             columns.days.push(*days);
         }
         columns

@@ -11,26 +11,27 @@
 -- beyond its type, or the verdict would be refused. Gives the ids that were ours.
 WITH f AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-        $7::smallint[], $8::int[]) AS f (id, token, holder, outcome, reason, result, charge, days)
+        $7::smallint[], $8::int[], $10::int[])
+        AS f (id, token, holder, outcome, reason, result, charge, days, duration_ms)
 ), there AS (
     DELETE FROM legwork.job j USING f
     WHERE j.ctid = ANY ($9::tid[]) AND j.id + 0 = f.id AND j.token = f.token
         AND j.holder IS NOT DISTINCT FROM f.holder
-    RETURNING j.*, f.outcome, f.reason, f.result, f.charge, f.days
+    RETURNING j.*, f.outcome, f.reason, f.result, f.charge, f.days, f.duration_ms
 ), moved AS (
     DELETE FROM legwork.job j USING f
     WHERE (SELECT count(*) FROM there) < cardinality($1) AND j.id NOT IN (SELECT id FROM there)
         AND j.id = ANY ($1) AND j.id = f.id AND j.token = f.token
         AND j.holder IS NOT DISTINCT FROM f.holder
-    RETURNING j.*, f.outcome, f.reason, f.result, f.charge, f.days
+    RETURNING j.*, f.outcome, f.reason, f.result, f.charge, f.days, f.duration_ms
 ), d AS NOT MATERIALIZED (
     SELECT * FROM there UNION ALL SELECT * FROM moved
 ), h AS (
-    INSERT INTO legwork.finished (id, token, holder, run_at, created_at, drop_after, outcome, priority,
-        attempt, rescues, snoozes, max_attempts, queue, kind, payload, timeout, unique_key, tags,
+    INSERT INTO legwork.finished (id, token, holder, run_at, created_at, drop_after, outcome, duration_ms,
+        priority, attempt, rescues, snoozes, max_attempts, queue, kind, payload, timeout, unique_key, tags,
         metadata, reason, result)
     SELECT id, token, holder, run_at, created_at, (now() AT TIME ZONE 'UTC')::date + days,
-        outcome::legwork.outcome, priority, least(attempt::int + charge, 32767)::smallint, rescues,
+        outcome::legwork.outcome, duration_ms, priority, least(attempt::int + charge, 32767)::smallint, rescues,
         snoozes, max_attempts, queue, kind, payload, timeout, unique_key, tags, metadata, reason,
         result::jsonb
     FROM d WHERE days IS NOT NULL

@@ -4,4 +4,4 @@ INSERT INTO legwork.failed_attempt (job_id, token, holder, attempt, cause, error
 SELECT f.job_id, f.token, f.holder, f.attempt, f.cause, f.error, f.duration_ms,
     (now() AT TIME ZONE 'UTC')::date + f.days
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::text[],
-    $7::bigint[], $8::int[]) AS f (job_id, token, holder, attempt, cause, error, duration_ms, days)
+    $7::int[], $8::int[]) AS f (job_id, token, holder, attempt, cause, error, duration_ms, days)

@@ -12,6 +12,7 @@ SELECT json_build_object(
     'run_at', to_char(j.run_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'created_at', to_char(j.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'finished_at', to_char(j.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'duration_ms', j.duration_ms,
     'expires_at', to_char(j.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'timeout_seconds', extract(epoch FROM j.timeout), 'cancel_requested', j.cancel_requested,
     'daemon', coalesce(d.name, j.holder::text), 'unique_key', j.unique_key,

@@ -15,18 +15,24 @@ use nix::{
 };
 use ring::Ring;
 use std::{
+    num::NonZero,
     sync::{
         Mutex, MutexGuard, OnceLock, TryLockError,
         atomic::{AtomicU32, Ordering},
     },
+    thread::available_parallelism,
     time::Duration,
 };
 use timers::Timers;
 
 /// Most bytes of a stack that a sample holds. Beyond it lie the frames that each stack of a runtime begins with.
 const STACK_MAX_BYTES: usize = 64 * 1024;
-/// Samples between two collections: with one each ten milliseconds of 64 threads, more than there can be.
+/// Most samples between two collections.
 const SLOTS: usize = 64;
+/// Longest time between two collections: threads that begin are found as late as that.
+const COLLECT_AT_LEAST_EVERY: Duration = Duration::from_millis(50);
+/// Shortest: each costs the collector a look at every thread.
+const COLLECT_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 
 /// Where samples lie until they are collected. Made once and kept: a handler may come late.
 static RING: OnceLock<Ring<Sample>> = OnceLock::new();
@@ -51,11 +57,18 @@ fn empty() -> Sample {
     }
 }
 
+/// How long samples may lie, so that the ring is half full at most where every core of up to 32 is busy.
+fn collect_every(period: Duration, cores: NonZero<usize>) -> Duration {
+    let places = u32::try_from(SLOTS / cores).unwrap_or(u32::MAX);
+    (period * places / 2).clamp(COLLECT_AT_MOST_EVERY, COLLECT_AT_LEAST_EVERY)
+}
+
 /// A sampling, until it is dropped.
 #[derive(Debug)]
 pub struct Sampler {
     session: u32,
     timers: Timers,
+    every: Duration,
     _turn: MutexGuard<'static, u32>,
 }
 
@@ -73,9 +86,15 @@ impl Sampler {
         *turn = turn.wrapping_add(1).max(1);
         let session = *turn;
         SESSION.store(session, Ordering::Release);
-        let mut sampler = Self { session, timers: Timers::new(period), _turn: turn };
+        let every = collect_every(period, available_parallelism().unwrap_or(NonZero::<usize>::MIN));
+        let mut sampler = Self { session, timers: Timers::new(period), every, _turn: turn };
         sampler.timers.arm_all()?;
         Ok(sampler)
+    }
+
+    /// How often to collect.
+    pub fn every(&self) -> Duration {
+        self.every
     }
 
     /// Shows what has come since, and finds threads that are new.

@@ -141,6 +141,10 @@ fn the_attempt_that_runs_is_told_by_the_daemon_that_runs_it() {
         })
         .await;
         assert_eq!(job.get("running_attempt"), None, "{job}");
+        let ran = format!("SELECT extract(epoch FROM now() - '{started}'::timestamptz)");
+        let ran: f64 = value(&mut session, &ran).await.parse().expect("seconds");
+        let took = job["duration_ms"].as_f64().expect("how long it ran") / 1e3;
+        assert!((0.0..=ran).contains(&took), "{job}");
         daemon.stop().await;
         end(session).await;
     });

@@ -152,7 +152,7 @@ impl Line {
         let finish = finish.bind(vec!["completed"; n]).bind(vec![None::<&str>; n]);
         let finish = finish.bind(vec![None::<&str>; n]).bind(vec![1i16; n]).bind(vec![1; n]);
         // By id, the dearer way.
-        let finish = finish.bind(Vec::<Place>::new());
+        let finish = finish.bind(Vec::<Place>::new()).bind(vec![None::<i32>; n]);
         finish.execute(&mut self.verdicts).await.expect("Postgres answers");
     }
 
@@ -190,9 +190,9 @@ impl Line {
         self.claim().await;
         let held = self.held().await;
         let types =
-            "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[]";
+            "bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[], int[]";
         let ends = repeated(&["completed", "null", "null", "1", "1"]);
-        let values = format!("{held}, {ends}, '{{}}'");
+        let values = format!("{held}, {ends}, '{{}}', '{{}}'");
         let finish = explain(&mut self.verdicts, FINISH, types, &values).await;
         [
             ("promote", "job_waiting", promote),

@@ -106,7 +106,7 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
         failure: failed.then_some(failure),
         attempt: 1,
         charged: true,
-        took: Duration::ZERO,
+        took: Some(Duration::ZERO),
         metrics: None,
         keeps: None,
     }

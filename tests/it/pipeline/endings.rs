@@ -143,6 +143,9 @@ fn every_ending_leaves_the_history_that_its_rule_says() {
         for (kind, expected) in &expected {
             assert_eq!(history(&pool, found[kind]).await, *expected, "{kind}");
         }
+        let least = "SELECT count(duration_ms) = count(*) AND bool_and(duration_ms >= CASE kind WHEN 'hangs' THEN 50 ELSE 0 END)
+            FROM legwork.finished";
+        assert!(value::<bool>(&pool, least).await, "each says how long its last attempt ran");
         let left: i64 = value(&pool, "SELECT count(*) FROM legwork.job").await;
         assert_eq!(left, 0, "what is in history is no longer in the live table");
         runner.stop().await;

@@ -163,13 +163,17 @@ fn a_job_whose_row_has_moved_is_found_and_what_lies_in_its_place_is_left_alone()
             sqlx::query(r#move).bind(id).execute(&pool).await.unwrap();
             let mut misled = settled(misled, verdict.clone());
             misled.place = other.place;
+            let mut moved = settled(moved, verdict.clone());
+            moved.took = Some(Duration::from_millis(7));
 
-            let batch = vec![settled(there, verdict.clone()), settled(moved, verdict), misled];
+            let batch = vec![settled(there, verdict), moved, misled];
             let ours: Vec<_> = batch.iter().map(|settled| settled.lease.job).collect();
             assert_eq!(finish(&sink, batch.clone(), kept).await, ours);
             let left: Vec<i64> = value(&pool, "SELECT array_agg(id) FROM legwork.job").await;
             assert_eq!(left, [other.lease.job.0]);
             assert_eq!(finish(&sink, batch, kept).await, [], "a second time is too late");
+            let took = "SELECT coalesce(max(duration_ms), 7) FROM legwork.finished";
+            assert_eq!(value::<i32>(&pool, took).await, 7, "how long it ran goes the same way");
 
             sqlx::query("DELETE FROM legwork.job").execute(&pool).await.unwrap();
         }
@@ -181,7 +185,7 @@ fn a_job_whose_row_has_moved_is_found_and_what_lies_in_its_place_is_left_alone()
 #[test]
 fn jobs_that_end_together_leave_each_its_own_end_in_history() {
     const ENDS: &str =
-        "SELECT string_agg(concat_ws(' ', outcome, attempt, reason, result), ', ' ORDER BY id)
+        "SELECT string_agg(concat_ws(' ', outcome, attempt, reason, result, duration_ms || ' ms'), ', ' ORDER BY id)
         FROM legwork.finished";
     support::run(async |db| {
         let pool = db.pool().await;
@@ -191,18 +195,22 @@ fn jobs_that_end_together_leave_each_its_own_end_in_history() {
         let mixed = [completed(None), discard(), completed(Some("7"))];
         let alike = [discard(), discard(), discard()];
         for (verdicts, ends) in [
-            (mixed, "completed 1, discarded 1 permanent_error, completed 1 7"),
+            (mixed, "completed 1, discarded 1 permanent_error 5 ms, completed 1 7 10 ms"),
             (
                 alike,
-                "discarded 1 permanent_error, discarded 1 permanent_error, discarded 1 permanent_error",
+                "discarded 1 permanent_error, discarded 1 permanent_error 5 ms, discarded 1 permanent_error 10 ms",
             ),
         ] {
             for _ in &verdicts {
                 insert(&pool, "fenced").await;
             }
             let jobs = claims.claim(&request()).await.expect("it claims");
-            let settled = jobs.iter().zip(verdicts).map(|(job, verdict)| settled(job, verdict));
-            finish(&sink, settled.collect(), Retentions::default()).await;
+            let mut settled: Vec<_> =
+                jobs.iter().zip(verdicts).map(|(job, verdict)| settled(job, verdict)).collect();
+            // The first was decided while it waited.
+            settled[1].took = Some(Duration::from_micros(5_900));
+            settled[2].took = Some(Duration::from_millis(10));
+            finish(&sink, settled, Retentions::default()).await;
             assert_eq!(value::<String>(&pool, ENDS).await, ends);
             sqlx::query("DELETE FROM legwork.finished").execute(&pool).await.unwrap();
         }

@@ -48,7 +48,7 @@ const FENCE: &str =
 /// The same, and where a row of them lay.
 const FENCE_WITH_PLACES: &str = "public.in_line(1000), public.all_of(1::bigint, 1000), public.all_of(7::bigint, 1000), '{\"(0,1)\"}'";
 /// Types of what jobs that end alike are ended by.
-const ALIKE: &str = "bigint[], bigint[], bigint[], tid[], text, text, smallint, int";
+const ALIKE: &str = "bigint[], bigint[], bigint[], tid[], text, text, smallint, int, int[]";
 
 /// Taking jobs, and what becomes of them.
 #[rustfmt::skip]
@@ -64,22 +64,22 @@ pub(super) const HOT: &[Statement] = &[
     at_claim("claim_these").by(JOB_PKEY).with("bigint, text, bigint[]", "7, 'default', public.in_line(500)"),
     at_claim("release_unknown").reads(WHOLE_LINE, NO_INDEX_ON_HOLDER).with("bigint, bigint[], bigint[]",
         "7, public.in_line(100), public.all_of(1::bigint, 100)"),
-    at_completer("finish").by(JOB_PKEY).with("bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[]",
-        "public.in_line(1000), public.all_of(1::bigint, 1000), public.all_of(7::bigint, 1000), public.all_of('completed'::text, 1000), public.all_of(null::text, 1000), public.all_of(null::text, 1000), public.all_of(1::smallint, 1000), public.all_of(7, 1000), '{\"(0,1)\"}'"),
+    at_completer("finish").by(JOB_PKEY).with("bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[], int[]",
+        "public.in_line(1000), public.all_of(1::bigint, 1000), public.all_of(7::bigint, 1000), public.all_of('completed'::text, 1000), public.all_of(null::text, 1000), public.all_of(null::text, 1000), public.all_of(1::smallint, 1000), public.all_of(7, 1000), '{\"(0,1)\"}', public.all_of(3, 1000)"),
     at_completer("finish_without_history").by(JOB_PKEY).with("bigint[], bigint[], bigint[], tid[]", FENCE_WITH_PLACES),
-    at_completer("finish_alike").by(JOB_PKEY).with(ALIKE, "public.in_line(1000), public.all_of(1::bigint, 1000), public.all_of(7::bigint, 1000), '{\"(0,1)\"}', 'completed', null, 1::smallint, 7"),
+    at_completer("finish_alike").by(JOB_PKEY).with(ALIKE, "public.in_line(1000), public.all_of(1::bigint, 1000), public.all_of(7::bigint, 1000), '{\"(0,1)\"}', 'completed', null, 1::smallint, 7, public.all_of(3, 1000)"),
     Statement::new(Attempt, "finish").case("behind a function").by(JOB_PKEY)
-        .with("bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[]",
-            "public.in_line(1), '{1}', '{7}', '{completed}', '{null}', '{null}', '{1}', '{7}', '{\"(0,1)\"}'"),
+        .with("bigint[], bigint[], bigint[], text[], text[], text[], smallint[], int[], tid[], int[]",
+            "public.in_line(1), '{1}', '{7}', '{completed}', '{null}', '{null}', '{1}', '{7}', '{\"(0,1)\"}', '{3}'"),
     Statement::new(Attempt, "finish_without_history").case("behind a function").by(JOB_PKEY)
         .with("bigint[], bigint[], bigint[], tid[]", "public.in_line(1), '{1}', '{7}', '{null}'"),
     Statement::new(Attempt, "finish_alike").case("behind a function").by(JOB_PKEY)
-        .with(ALIKE, "public.in_line(1), '{1}', '{7}', '{null}', 'completed', null, 1::smallint, 7"),
+        .with(ALIKE, "public.in_line(1), '{1}', '{7}', '{null}', 'completed', null, 1::smallint, 7, '{3}'"),
     at_completer("put_back").by(JOB_PKEY).with("bigint[], bigint[], bigint[], float8[], smallint[], smallint[]",
         "public.in_line(1000), public.all_of(1::bigint, 1000), public.all_of(7::bigint, 1000), public.all_of(1::float8, 1000), public.all_of(1::smallint, 1000), public.all_of(0::smallint, 1000)"),
     at_completer("release").by(JOB_PKEY).with("bigint[], bigint[], bigint[]", FENCE),
     at_completer("locked_jobs").by(JOB_PKEY).with("bigint[]", "public.in_line(1000)"),
-    at_completer("insert_failed_attempts").with("bigint[], bigint[], bigint[], smallint[], text[], text[], bigint[], int[]",
+    at_completer("insert_failed_attempts").with("bigint[], bigint[], bigint[], smallint[], text[], text[], int[], int[]",
         "public.in_line(2), '{1,1}', '{7,7}', '{1,1}', '{failed,failed}', '{no,no}', '{5,5}', '{30,30}'"),
     Statement::new(Aside, "look_at_lease").by(JOB_PKEY).with("bigint", "(public.in_line(1))[1]"),
     Statement::new(Aside, "completed_under").by(&["finished_id"]).with("bigint, bigint", "(public.in_history(1))[1], 3"),

@@ -108,7 +108,7 @@ impl Rooms {
             verdict: verdict.clone(),
             attempt: 1,
             charged: true,
-            took: Duration::ZERO,
+            took: Some(Duration::ZERO),
             metrics: None,
             keeps: None,
         });

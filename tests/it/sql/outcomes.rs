@@ -14,8 +14,9 @@ use crate::support::{self, TestDb};
 #[test]
 fn a_functions_effect_and_its_jobs_completion_are_there_together() {
     support::run(async |db| {
-        let pool = database(&db, "").await;
-        let runner = Runner::start(daemon(with(&db, vec![calls("works", "work", None)])));
+        let sleeps = function("sleeps", "PERFORM pg_sleep(0.05); RETURN app.work(payload);");
+        let pool = database(&db, &sleeps).await;
+        let runner = Runner::start(daemon(with(&db, vec![calls("works", "sleeps", None)])));
         let payload = r#"{"a": [1, "ä\\\"'; --"], "n": 1e400, "deep": {"x": null}}"#;
         let id = enqueue(&pool, "works", payload).await;
         let end = history(&pool, id).await;
@@ -25,6 +26,8 @@ fn a_functions_effect_and_its_jobs_completion_are_there_together() {
             AND f.result = jsonb_build_object('took', f.payload) AND e.xmin = f.xmin
             FROM legwork.finished f JOIN app.effect e ON e.job = f.id";
         assert!(value::<bool>(&pool, same).await, "one transaction wrote both, payload as it was");
+        let took = "SELECT duration_ms FROM legwork.finished";
+        assert!(value::<i32>(&pool, took).await >= 50, "what it took stands there");
         runner.stop().await;
         nothing_works(&pool).await;
         pool.close().await;

@@ -1,9 +1,13 @@
 //! The sampler on threads of this process.
 
-use super::{Sampler, register, timers::clock};
+use super::{
+    COLLECT_AT_LEAST_EVERY, COLLECT_AT_MOST_EVERY, SLOTS, Sampler, collect_every, register,
+    timers::clock,
+};
 use nix::time::clock_gettime;
 use std::{
     hint::black_box,
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +16,19 @@ use std::{
     thread,
     time::Duration,
 };
+
+#[test]
+fn the_ring_is_half_full_at_most_where_every_core_is_busy() {
+    let period = Duration::from_secs(1) / 100;
+    let every = |cores| collect_every(period, NonZero::new(cores).expect("not zero"));
+    assert_eq!(every(2), COLLECT_AT_LEAST_EVERY);
+    for cores in [1, 2, 6, 7, 16, 32] {
+        let come = every(cores).as_millis() / period.as_millis() * cores as u128;
+        assert!(come <= SLOTS as u128 / 2, "{cores} cores: {come}");
+    }
+    // What finds no place then is in the thread's next sample.
+    assert_eq!(every(1_000), COLLECT_AT_MOST_EVERY);
+}
 
 #[test]
 fn samples_stand_for_the_time_that_a_thread_has_used() {

@@ -54,7 +54,7 @@ fn settled(number: i64) -> Settled {
         failure: None,
         attempt: 1,
         charged: false,
-        took: Duration::ZERO,
+        took: Some(Duration::ZERO),
         metrics: None,
         keeps: None,
     }

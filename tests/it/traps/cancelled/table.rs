@@ -117,7 +117,7 @@ fn batch(verdict: &Verdict, kept: Retentions) -> Batch {
         failure: matches!(verdict, Verdict::Retry { .. }).then(failed),
         attempt: 1,
         charged: true,
-        took: Duration::ZERO,
+        took: Some(Duration::ZERO),
         metrics: None,
         keeps: None,
     });
