@@ -19,6 +19,7 @@ pub(super) mod events;
 pub(super) mod jobs;
 mod once;
 mod origin;
+mod path;
 pub(super) mod query;
 pub(super) mod queues;
 pub(super) mod schedules;

@@ -13,6 +13,7 @@ use super::{
     routes::Route,
 };
 use crate::{job::NAME_PATTERN, telemetry::build};
+use axum::http::Method;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use utoipa::{
@@ -150,7 +151,10 @@ fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
     // Whoever says something can do so slowly.
     let slow = route.described.request_body.is_some().then_some(Problem::BodyTooSlow);
-    let all = OF_EVERYTHING.into_iter().chain(slow).chain(of_audience(route.audience));
+    let is_change = route.method != Method::GET;
+    let versions = (is_change && !route.has_versions()).then_some(Problem::Changed);
+    let all = OF_EVERYTHING.into_iter().chain(slow).chain(versions);
+    let all = all.chain(of_audience(route.audience));
     for problem in all.chain(route.problems.iter().copied()) {
         by_status.entry(problem.status().as_u16()).or_default().push(problem);
     }

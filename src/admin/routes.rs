@@ -33,9 +33,9 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, header},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
@@ -46,7 +46,7 @@ use utoipa::{
     ToSchema,
     openapi::{
         RefOr,
-        path::{Operation, Paths},
+        path::{Operation, Parameter, Paths},
         schema::Schema,
     },
 };
@@ -130,7 +130,18 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        Self::described(audience.into(), described, problems)
+        let route = Self::described(audience.into(), described, problems);
+        if route.has_versions() {
+            return route;
+        }
+        let answer = route.answer.route_layer(middleware::from_fn(without_versions));
+        Self { answer, ..route }
+    }
+
+    /// Whether it changes only what is still as somebody has seen it, where that is asked for.
+    pub(super) fn has_versions(&self) -> bool {
+        let is_asked = |of: &RefOr<Parameter>| matches!(of, RefOr::T(of) if of.name == "If-Match");
+        self.described.parameters.iter().flatten().any(is_asked)
     }
 
     fn described(
@@ -252,6 +263,15 @@ async fn missing(uri: Uri) -> Refusal {
 async fn get_alone() -> impl IntoResponse {
     let why = "this path takes GET alone: not even the head of its answer can be had without the work for the whole";
     ([(header::ALLOW, "GET")], Problem::MethodNotAllowed.because(why))
+}
+
+/// Whoever says If-Match takes it that what is changed is what they saw: to pass over it would be to say yes.
+async fn without_versions(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::IF_MATCH) {
+        let why = "nothing here has a version that If-Match could name: leave it out";
+        return Problem::Changed.because(why).into_response();
+    }
+    next.run(request).await
 }
 
 /// These routes, each behind what is done for every request.

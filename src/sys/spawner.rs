@@ -8,6 +8,7 @@
 //! It is process-wide because the fact that it stands for is. It stops no child; that is done by
 //! whoever holds the [`Child`]. It only buries those that were killed and that nobody waits for.
 
+use super::sampler;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Child;
@@ -22,7 +23,26 @@ use tokio::sync::{Semaphore, oneshot};
 const MAX_WAITING: usize = 64;
 
 /// Something to be done on the thread.
-type Errand = Box<dyn FnOnce() + Send>;
+struct Errand {
+    /// Whose work it is, as the caller's thread says.
+    label: u32,
+    work: Box<dyn FnOnce() + Send>,
+}
+
+impl Errand {
+    fn of(work: impl FnOnce() + Send + 'static) -> Self {
+        let label = sampler::label(0);
+        sampler::label(label);
+        Self { label, work: Box::new(work) }
+    }
+
+    /// Does it. One that panics fails alone: the end of the thread would end every child.
+    fn run(self) {
+        sampler::label(self.label);
+        drop(catch_unwind(AssertUnwindSafe(self.work)));
+        sampler::label(0);
+    }
+}
 
 /// The way to the thread, made at the first use.
 static ERRANDS: Mutex<Option<SyncSender<Errand>>> = Mutex::new(None);
@@ -47,7 +67,7 @@ pub async fn spawn(mut command: tokio::process::Command) -> io::Result<tokio::pr
     let runtime = tokio::runtime::Handle::current();
     let place = PLACES.acquire().await.map_err(io::Error::other)?;
     let (reply, answer) = oneshot::channel();
-    send(Box::new(move || {
+    send(Errand::of(move || {
         let (_place, _entered) = (place, runtime.enter());
         // Nobody waits any more if this fails: the child is dropped with the answer.
         reply.send(command.spawn()).ok();
@@ -61,7 +81,7 @@ pub(super) async fn on_the_thread<T: Send + 'static>(
 ) -> io::Result<T> {
     let place = PLACES.acquire().await.map_err(io::Error::other)?;
     let (reply, answer) = oneshot::channel();
-    send(Box::new(move || {
+    send(Errand::of(move || {
         let _place = place;
         reply.send(work()).ok();
     }))?;
@@ -74,14 +94,14 @@ pub(super) fn reap(child: Child) {
     // Wakes the thread if it sleeps; with a full channel it is awake and looks after each errand.
     let errands = ERRANDS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(way) = errands.as_ref() {
-        way.try_send(Box::new(|| {})).ok();
+        way.try_send(Errand::of(|| {})).ok();
     }
 }
 
 /// As [`spawn`], for callers outside a runtime. Blocks until the program runs or couldn't be run.
 pub fn spawn_blocking(mut command: std::process::Command) -> io::Result<std::process::Child> {
     let (reply, answer) = sync_channel(1);
-    send(Box::new(move || {
+    send(Errand::of(move || {
         reply.send(command.spawn()).ok();
     }))?;
     answer.recv().map_err(io::Error::other)?
@@ -106,9 +126,9 @@ fn start() -> io::Result<SyncSender<Errand>> {
     Ok(way)
 }
 
-/// The thread: one errand after the other, for ever. The sender is never dropped, and an errand
-/// that panics fails alone: the end of this thread would end every child.
+/// The thread: one errand after the other, for ever. The sender is never dropped.
 fn serve(errands: &Receiver<Errand>) {
+    sampler::register();
     let mut left = 0;
     loop {
         let errand = match left {
@@ -116,7 +136,7 @@ fn serve(errands: &Receiver<Errand>) {
             _ => errands.recv_timeout(LOOK_AGAIN),
         };
         match errand {
-            Ok(errand) => drop(catch_unwind(AssertUnwindSafe(errand))),
+            Ok(errand) => errand.run(),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -169,7 +189,7 @@ mod tests {
     #[test]
     fn however_many_gave_up_while_the_thread_hung_nobody_who_awaits_is_blocked() {
         let (go, wait) = sync_channel::<()>(0);
-        send(Box::new(move || _ = wait.recv())).expect("the thread takes it");
+        send(Errand::of(move || _ = wait.recv())).expect("the thread takes it");
         let (done, all) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -187,8 +207,24 @@ mod tests {
     }
 
     #[test]
+    fn an_errand_is_the_work_of_whoever_sent_it() {
+        let (tell, told) = sync_channel(2);
+        for mine in [7, 0] {
+            let (before, tell) = (sampler::label(mine), tell.clone());
+            let seen = Errand::of(move || {
+                let label = sampler::label(0);
+                tell.send(label).expect("somebody listens");
+                panic!("and it is nobody's work again");
+            });
+            send(seen).expect("the thread takes it");
+            assert_eq!(sampler::label(before), mine, "the caller's own stays");
+            assert_eq!(told.recv(), Ok(mine));
+        }
+    }
+
+    #[test]
     fn an_errand_that_panics_does_not_end_the_thread() {
-        send(Box::new(|| panic!("an errand that fails"))).expect("the thread takes it");
+        send(Errand::of(|| panic!("an errand that fails"))).expect("the thread takes it");
         let mut child = spawn_blocking(std::process::Command::new("true")).expect("true runs");
         assert!(child.wait().expect("true ends").success());
     }

@@ -7,6 +7,7 @@ use super::super::{
     problem::{Problem, Refusal},
     request::{BODY_MAX_BYTES, too_large},
 };
+use super::query::nearest;
 use axum::{
     body::{Bytes, to_bytes},
     extract::{FromRequest, Request},
@@ -36,7 +37,21 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
         let text = if body.is_empty() { b"{}" } else { &body[..] };
         let mut json = serde_json::Deserializer::from_slice(text);
         let said = object(&mut json).and_then(|said| json.end().map(|()| said));
-        said.map(Self).map_err(|error| Problem::InvalidBody.because(error.to_string()))
+        said.map(Self).map_err(|error| not_so(&error.to_string()))
+    }
+}
+
+/// Why a body can't be read, with the member that it is about where that is unknown or missing.
+pub(super) fn not_so(why: &str) -> Refusal {
+    let refusal = Problem::InvalidBody.because(why.to_owned());
+    let mut names = why.split('`').skip(1).step_by(2).map(str::to_owned);
+    match names.next() {
+        Some(name) if why.starts_with("unknown field") => {
+            let known: Vec<_> = names.collect();
+            refusal.about(&name, nearest(&name, &known))
+        }
+        Some(name) if why.starts_with("missing field") => refusal.about(&name, None),
+        _ => refusal,
     }
 }
 
@@ -108,6 +123,25 @@ mod tests {
         let read = read_up_to(30, slow(pieces)).await;
         let read = read.map(|body| body.len()).map_err(|refusal| refusal.into_response().status());
         (read, began.elapsed())
+    }
+
+    #[tokio::test]
+    async fn a_member_that_is_unknown_or_missing_is_named_and_so_is_the_one_that_may_have_been_meant()
+     {
+        for (why, parameter, near) in [
+            (
+                "unknown field `reson`, expected one of `for`, `reason` at line 1 column 9",
+                "reson",
+                "reason",
+            ),
+            ("missing field `for` at line 1 column 2", "for", ""),
+            ("expected value at line 1 column 1", "", ""),
+        ] {
+            let told = to_bytes(not_so(why).into_response().into_body(), 4096).await.unwrap();
+            let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+            let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+            assert_eq!((&*text("parameter"), &*text("nearest")), (parameter, near), "{told}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

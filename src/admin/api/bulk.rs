@@ -13,6 +13,7 @@ use super::{
     body::{Said, object},
     changes::delay,
     jobs::{PLACES_MAX, sees_payloads, since, state as job_state},
+    path::InPath,
     query::{Asked, Nothing},
     refusal, shown,
 };
@@ -24,7 +25,7 @@ use crate::{
 };
 use axum::{
     Extension,
-    extract::{Path, State},
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -145,12 +146,27 @@ fn read<T>(
     text.map(|text| read(&text).map_err(|why| wrong(member, &why))).transpose()
 }
 
+/// With the member that can't be meant so, where the rule is about one.
+fn of_what_is_meant(told: String) -> Refusal {
+    let member = match &told {
+        told if told.starts_with("an empty filter") => Some("all"),
+        told if told.starts_with("snooze takes") => Some("for"),
+        told if told.contains(" about ") => Some("state"),
+        _ => None,
+    };
+    let refusal = Problem::InvalidBody.because(told);
+    match member {
+        Some(member) => refusal.about(member, None),
+        None => refusal,
+    }
+}
+
 /// What an error means to whoever asked for an operation, or about one.
 fn refusal_of_bulk(error: &OperationError) -> Refusal {
     let told = std::error::Error::source(error).and_then(said).map(|said| said.message);
     match (error.sqlstate().as_deref(), told) {
         // invalid_parameter_value; moments and times that the database can't reckon with
-        (Some("22023" | "22007" | "22008"), Some(told)) => Problem::InvalidBody.because(told),
+        (Some("22023" | "22007" | "22008"), Some(told)) => of_what_is_meant(told),
         // no_data_found
         (Some("P0002"), Some(told)) => Problem::NoSuchOperation.because(told),
         _ => refusal(error),
@@ -211,7 +227,7 @@ pub(in crate::admin) async fn begin(
             "refused": { "unique_key_taken": 3 }, "error": null }))))]
 pub(in crate::admin) async fn show(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Extension(role): Extension<Role>,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Response, Refusal> {
@@ -233,7 +249,7 @@ pub(in crate::admin) async fn show(
             "refused": {}, "error": null }))))]
 pub(in crate::admin) async fn cancel(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     (Extension(role), asking): (Extension<Role>, Asking),
     Asked(Nothing {}): Asked<Nothing>,
     Said(Why { reason }): Said<Why>,

@@ -12,6 +12,7 @@ use super::{
     body::Said,
     decisions::{ForAWhile, end, for_queue},
     job,
+    path::InPath,
     query::{Asked, Nothing},
     refusal_of_change, shown,
 };
@@ -19,10 +20,7 @@ use crate::{
     job::JobId,
     postgres::operations::{self, Change, Connection, DELAY_MAX, OperationError},
 };
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -86,7 +84,7 @@ async fn change(
         example = json!({ "id": 4711, "result": "cancelled" }))))]
 pub(in crate::admin) async fn cancel(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,
@@ -109,7 +107,7 @@ pub(in crate::admin) async fn cancel(
         example = json!({ "id": 4711, "result": "retried" }))))]
 pub(in crate::admin) async fn retry(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,
@@ -132,7 +130,7 @@ pub(in crate::admin) async fn retry(
         example = json!({ "id": 4711, "result": "discarded" }))))]
 pub(in crate::admin) async fn discard(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,
@@ -155,7 +153,7 @@ pub(in crate::admin) async fn discard(
         example = json!({ "id": 4711, "result": "2026-03-01T12:10:00.000000Z" }))))]
 pub(in crate::admin) async fn snooze(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(PutOff { time, reason }): Said<PutOff>,
@@ -189,7 +187,7 @@ pub(super) fn delay(text: &str) -> Result<Duration, Refusal> {
         example = json!({ "queue": "default", "paused": true, "changed": true }))))]
 pub(in crate::admin) async fn pause(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(ForAWhile { time, until, reason }): Said<ForAWhile>,
@@ -211,7 +209,7 @@ pub(in crate::admin) async fn pause(
         example = json!({ "queue": "default", "paused": false, "changed": true }))))]
 pub(in crate::admin) async fn resume(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,

@@ -281,12 +281,15 @@ pub(super) struct LogLevel {
     since: Option<String>,
     /// When it ends by itself.
     until: Option<String>,
+    /// What of it is hardly ever meant.
+    warnings: Vec<String>,
 }
 
 impl From<Level> for LogLevel {
     fn from(level: Level) -> Self {
         let Level { filter, configured, since, until } = level;
-        Self { filter, configured, since, until }
+        let warnings = config::filter_doubts(&filter).collect();
+        Self { filter, configured, since, until, warnings }
     }
 }
 
@@ -309,7 +312,7 @@ pub(in crate::admin) struct Other {
 /// Which lines the log of the daemon that answers has, and until when
 #[utoipa::path(get, path = "/api/v1/log-level", operation_id = "show_log_level", tag = "daemon",
     responses((status = 200, description = "Them.", body = LogLevel, example = json!({
-        "filter": "info", "configured": "info", "since": null, "until": null,
+        "filter": "info", "configured": "info", "since": null, "until": null, "warnings": [],
     }))))]
 pub(in crate::admin) async fn log_level(
     State(state): State<AdminState>,
@@ -329,7 +332,7 @@ fn filter(state: &AdminState) -> Result<&Filter, Refusal> {
     request_body(content = Other, example = json!({ "filter": "info,legwork::claimer=debug", "for": "10m" })),
     responses((status = 200, description = "What holds.", body = LogLevel, example = json!({
         "filter": "info,legwork::claimer=debug", "configured": "info",
-        "since": "2026-03-01T12:00:00Z", "until": "2026-03-01T12:10:00Z",
+        "since": "2026-03-01T12:00:00Z", "until": "2026-03-01T12:10:00Z", "warnings": [],
     }))))]
 pub(in crate::admin) async fn change_log_level(
     State(state): State<AdminState>,

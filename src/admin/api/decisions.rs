@@ -11,6 +11,7 @@ use super::{
     asking::{Asking, Why},
     body::Said,
     changes::delay,
+    path::InPath,
     query::{Asked, Nothing, Parameters, Query},
     queue, refusal_of_decision, shown, wrong,
 };
@@ -22,10 +23,7 @@ use crate::{
         operations::{self, Asker, Connection, End, OperationError},
     },
 };
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -208,7 +206,7 @@ pub(super) async fn for_queue(
         example = json!({ "queue": "default", "changed": true }))))]
 pub(in crate::admin) async fn override_queue(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(said): Said<Decision>,
@@ -232,7 +230,7 @@ pub(in crate::admin) async fn override_queue(
         example = json!({ "queue": "default", "changed": true }))))]
 pub(in crate::admin) async fn reset(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     Asked(Which { setting }): Asked<Which>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,
@@ -257,7 +255,7 @@ pub(in crate::admin) async fn reset(
         example = json!({ "queue": "default", "changed": true }))))]
 pub(in crate::admin) async fn drain(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(ForAWhile { time, until, reason }): Said<ForAWhile>,
@@ -295,7 +293,7 @@ async fn tell(
         example = json!({ "id": "4611686018427387904", "wanted": "quiet", "changed": true }))))]
 pub(in crate::admin) async fn quiet(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,
@@ -311,7 +309,7 @@ pub(in crate::admin) async fn quiet(
         example = json!({ "id": "4611686018427387904", "wanted": "drain", "changed": true }))))]
 pub(in crate::admin) async fn drain_daemon(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,
@@ -327,7 +325,7 @@ pub(in crate::admin) async fn drain_daemon(
         example = json!({ "id": "4611686018427387904", "wanted": "shutdown", "changed": true }))))]
 pub(in crate::admin) async fn shut_down(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,

@@ -8,7 +8,7 @@ use super::{
         problem::{Problem, Refusal},
         routes::AdminState,
     },
-    body::{JSON, is_of, read_up_to},
+    body::{JSON, is_of, not_so, read_up_to},
     once::{Key, Print, before, shown},
     origin::Source,
     query::{Asked, Nothing},
@@ -111,7 +111,7 @@ pub(in crate::admin) async fn enqueue(
         return Err(Problem::NotJson.into());
     }
     let body = read_up_to(BODY_MAX_BYTES, request).await?;
-    let (job, delay) = line::parse(body.trim_ascii()).map_err(|wrong| of_mistakes(&wrong))?;
+    let (job, delay) = line::parse(body.trim_ascii()).map_err(|wrong| of_one(&wrong))?;
     let (queue, has_key) = (job.queue.clone().unwrap_or_default(), job.unique_key.is_some());
     let mut source = Source::of(&queue);
     let job = source.given_to(job);
@@ -169,10 +169,22 @@ fn answer(placed: Placed) -> Answer {
     Answer { status: if enqueued { 201 } else { 200 }, location, body }
 }
 
+/// The same of a body that is one job, and may have several lines.
+fn of_one(wrong: &Mistakes) -> Refusal {
+    let said = wrong.to_string();
+    match said.split_once(line::WHOLE) {
+        Some((before, _)) => {
+            let said = format!("{before}the body has to be a whole JSON object, {{\"kind\": …}}");
+            Problem::InvalidBody.because(said)
+        }
+        None => of_mistakes(wrong),
+    }
+}
+
 /// What is wrong with a job before the database is asked.
 pub(super) fn of_mistakes(wrong: &Mistakes) -> Refusal {
     let Some(member) = wrong.0.iter().find_map(|mistake| mistake.member) else {
-        return Problem::InvalidBody.because(wrong.to_string());
+        return not_so(&wrong.to_string());
     };
     let with_rule = wrong.0.iter().map(|mistake| match mistake.member.and_then(rule_of) {
         Some(rule) => format!("{mistake} ({rule})"),

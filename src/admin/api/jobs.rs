@@ -7,6 +7,7 @@ use super::{
         routes::AdminState,
     },
     ask, job,
+    path::InPath,
     query::{Asked, Nothing, Parameters, Query},
     shown,
     tags::{self, Known},
@@ -19,11 +20,7 @@ use crate::{
         Since,
     },
 };
-use axum::{
-    Extension,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use futures::FutureExt;
 use serde_json::json;
 use utoipa::{
@@ -226,7 +223,7 @@ pub(in crate::admin) async fn list(
     }))))]
 pub(in crate::admin) async fn show(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Extension(role): Extension<Role>,
     Asked(Nothing {}): Asked<Nothing>,
     known: Known,
@@ -279,7 +276,7 @@ async fn whole(c: &mut operations::Connection, id: JobId) -> Result<Seen, Operat
         ]))))]
 pub(in crate::admin) async fn why(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Result<Response, Refusal> {
     let id = job(&id)?;

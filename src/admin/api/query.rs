@@ -106,7 +106,7 @@ fn refused(unknown: &[&str], known: &[String]) -> Refusal {
 }
 
 /// The one that may have been meant.
-fn nearest(name: &str, known: &[String]) -> Option<String> {
+pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
     let likeness = |known: &&String| strsim::jaro_winkler(name, known);
     let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(&best) >= ALIKE).then(|| best.clone())

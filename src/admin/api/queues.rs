@@ -6,6 +6,7 @@ use super::{
         routes::AdminState,
     },
     ask,
+    path::InPath,
     query::{Asked, Nothing, Parameters, Query},
     queue, shown,
     tags::{self, Known},
@@ -14,10 +15,7 @@ use crate::{
     job::QueueName,
     postgres::operations::{self, QUEUES_MAX, QueueDetail, QueueList},
 };
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use futures::FutureExt;
 use utoipa::IntoParams;
 
@@ -91,7 +89,7 @@ pub(in crate::admin) async fn list(
     }))))]
 pub(in crate::admin) async fn show(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     known: Known,
 ) -> Result<Response, Refusal> {

@@ -9,6 +9,7 @@ use super::{
     asking::{Asking, Why},
     body::Said,
     enqueue, once,
+    path::InPath,
     query::{Asked, Nothing},
     refusal, shown,
 };
@@ -16,10 +17,7 @@ use crate::{
     postgres::operations::{self, Answer, OperationError, Ran, ScheduleList},
     telemetry::spans::{self, Sending},
 };
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use futures::FutureExt;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -67,7 +65,7 @@ pub(in crate::admin) async fn list(
         example = json!({ "schedule": "nightly", "id": 4711 }))))]
 pub(in crate::admin) async fn run(
     State(state): State<AdminState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     asking: Asking,
     Said(Why { reason }): Said<Why>,

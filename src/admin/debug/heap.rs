@@ -57,6 +57,10 @@ pub(in crate::admin) struct HeapProfile {
     /// 1 or 2: as text, for people.
     #[param(minimum = 0, maximum = 2, default = 0, example = 1)]
     debug: Option<u8>,
+    /// Taken as Go's programs take it, and of no effect: there is no garbage to collect first.
+    #[param(example = "1")]
+    #[expect(dead_code, reason = "it is taken, and changes nothing")]
+    gc: Option<String>,
 }
 
 impl Parameters for HeapProfile {
@@ -65,6 +69,7 @@ impl Parameters for HeapProfile {
             seconds: query.with("seconds", number(heap::SECONDS_MAX))?,
             format: query.parsed("format")?,
             debug: query.with("debug", level)?,
+            gc: query.text("gc").map(str::to_owned),
         };
         let rest = asked.seconds.is_some() || asked.format.is_some();
         if asked.is_text() && rest {

@@ -18,7 +18,7 @@ use crate::{
 use axum::{
     extract::{RawQuery, Request},
     http::{HeaderMap, HeaderValue, header},
-    response::{Html, IntoResponse, Redirect, Response},
+    response::{Html, IntoResponse, Response},
 };
 use std::{error::Error, fmt::Write, io, str::FromStr, time::Duration};
 use tokio::task::spawn_blocking;

@@ -188,6 +188,11 @@ async fn guess_often(state: &AdminState, peer: [u8; 4]) {
     }
 }
 
+/// Of a read that the client has seen it all, of a change that it has seen something else.
+fn condition(is_read: bool) -> &'static [(&'static str, &'static str)] {
+    if is_read { &[("if-none-match", "*")] } else { &[("if-match", "\"stale\"")] }
+}
+
 /// Without a database the API says that it has none, and what is described of it beyond that is held by a daemon
 /// that has one (tests/it/api).
 #[tokio::test]
@@ -232,7 +237,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                     (if is_read { &text[..] } else { plain }, "", body, HERE),
                     (plain, as_text(path), body, HERE),
                     (if is_read { &open[..] } else { plain }, "", body, HERE),
-                    (if is_read { &[("if-none-match", "*")][..] } else { plain }, "", body, HERE),
+                    (condition(is_read), "", body, HERE),
                     (&large[..], "", body, HERE),
                     (&rebound[..], "", body, HERE),
                     (plain, misspelt, body, HERE),

@@ -24,6 +24,36 @@ async fn every_route_of_debug_refuses_a_parameter_that_it_does_not_have() {
     assert!(refused > 12, "{refused} routes");
 }
 
+/// Bytes that are no text have no name that could be looked for.
+#[tokio::test]
+async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
+    let of_names = routes::routes().iter().filter(|route| {
+        route.path.starts_with("/api/v1/")
+            && route.path.contains('{')
+            && !route.path.contains("token")
+    });
+    let mut refused = 0;
+    for route in of_names {
+        let (before, rest) = route.path.split_once('{').expect("a name");
+        let path = format!("{before}%ff{}", rest.split_once('}').expect("its end").1);
+        let answer = asked(route.method.as_str(), &path).await;
+        assert_eq!(status(&answer), 400, "{path}: {answer}");
+        assert_eq!(header(&answer, "content-type"), Some("application/problem+json"), "{path}");
+        assert!(body(&answer).contains(":invalid-parameter"), "{path}: {answer}");
+        refused += 1;
+    }
+    assert!(refused > 15, "{refused} routes");
+}
+
+#[tokio::test]
+async fn a_heap_profile_may_be_asked_for_as_of_gos_programs() {
+    for path in ["/debug/pprof/heap", "/debug/pprof/allocs"] {
+        let [plain, collected] =
+            [asked("GET", path).await, asked("GET", &format!("{path}?gc=1")).await];
+        assert_eq!(status(&collected), status(&plain), "{path}");
+    }
+}
+
 #[rstest]
 #[case::a_third_form("/debug/pprof/goroutine?debug=3", "debug: it has to be 0, 1 or 2")]
 #[case::no_form("/debug/pprof/goroutine?debug=x", "debug: it has to be 0, 1 or 2")]

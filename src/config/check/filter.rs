@@ -13,6 +13,9 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
     if text.trim().is_empty() || text.len() > MAX_BYTES {
         return Err(format!("write a level ({levels}) or target=level, at most {MAX_BYTES} bytes"));
     }
+    if text.chars().any(char::is_control) {
+        return Err("there is a control character in it".into());
+    }
     for word in targets(text) {
         if let Some(near) = closest(&word.to_ascii_lowercase(), LEVELS.into_iter(), 0.5) {
             return Err(format!("{word:?} isn't a level; did you mean {near:?}?"));
@@ -28,14 +31,30 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
     EnvFilter::builder().parse(text).map(drop).map_err(why)
 }
 
-/// Words that are no level and no target of ours: they may be a library's, so they are only warned of.
-pub(super) fn doubts(text: &str) -> impl Iterator<Item = String> {
-    targets(text).filter(|word| *word != "legwork").map(|word| {
+/// What may be meant and hardly ever is: words that are no level and no target of ours, which may be a library's, and
+/// targets alone, beside which nothing is logged.
+pub(crate) fn doubts(text: &str) -> impl Iterator<Item = String> {
+    let silent = (!is_for_all(text)).then(|| {
+        format!(
+            "log.filter: {text:?} has no level for all else, so that nothing but those targets is logged, no \
+             error either; write info,{text} if that isn't meant"
+        )
+    });
+    let unknown = targets(text).filter(|word| *word != "legwork").map(|word| {
         format!(
             "log.filter: {word:?} is no level ({}), and nothing of Legwork is called so: it lets \
              through the lines of a library of that name alone; write {word}=trace if that is meant",
             LEVELS.join(", ")
         )
+    });
+    unknown.chain(silent)
+}
+
+/// Whether any of it is about every line of Legwork's.
+fn is_for_all(text: &str) -> bool {
+    text.split(',').map(str::trim).any(|part| {
+        let target = part.split_once('=').map_or(part, |(target, _)| target);
+        target == "legwork" || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part))
     })
 }
 
@@ -58,6 +77,7 @@ mod tests {
     #[case::another_level("legwork=loud", "isn't a filter")]
     #[case::misspelt("debgu", "did you mean \"debug\"?")]
     #[case::empty(" ", "write a level")]
+    #[case::nul("info,a\0=debug", "a control character")]
     fn what_cannot_be_meant_is_refused(#[case] text: &str, #[case] said: &str) {
         let why = check(text).expect_err("it can't be meant");
         assert!(why.contains(said), "{why}");
@@ -71,11 +91,15 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case::no_level("ofcourse", 1)]
+    #[case::no_level("ofcourse", 2)]
     #[case::beside_a_level("info,ofcourse", 1)]
     #[case::levels("INFO,legwork=trace,sqlx=off", 0)]
     #[case::ours("legwork", 0)]
-    #[case::a_target_with_its_level("ofcourse=trace", 0)]
+    #[case::a_target_with_its_level("info,ofcourse=trace", 0)]
+    #[case::a_target_alone("ofcourse=trace", 1)]
+    #[case::a_part_of_ours_alone("legwork::clamier=debug", 1)]
+    #[case::ours_with_its_level("legwork=debug,ofcourse=trace", 0)]
+    #[case::a_span_alone("[request]=debug", 1)]
     fn a_word_that_is_no_level_is_doubted(#[case] text: &str, #[case] doubted: usize) {
         check(text).expect("it can be read");
         assert_eq!(doubts(text).count(), doubted);

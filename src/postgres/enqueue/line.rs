@@ -55,7 +55,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
 }
 
 /// What somebody is told who gives a list, or an object over several lines.
-const WHOLE: &str = "each line has to be a whole JSON object";
+pub const WHOLE: &str = "each line has to be a whole JSON object";
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! jobs are looked at for it, since a filter may meet one in a million. So a page may be short, even empty, and
 //! have a next one all the same.
 
-use super::{Connection, OperationError, jobs::present, traced::traced};
+use super::{Connection, DELAY_MAX, OperationError, jobs::present, traced::traced};
 use crate::job::{JobId, KindName, QueueName, State};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -54,7 +54,9 @@ pub enum Since {
 
 /// A text that is neither a moment nor a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a moment such as 2026-03-01T12:00:00Z, or a time such as 90s, 2h30m or 7d")]
+#[error(
+    "a moment such as 2026-03-01T12:00:00Z, or a time of ten years at most such as 90s, 2h30m or 7d"
+)]
 pub struct NotSince;
 
 impl FromStr for Since {
@@ -62,8 +64,11 @@ impl FromStr for Since {
 
     fn from_str(text: &str) -> Result<Self, NotSince> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).map(Self::Moment);
-        let ago = || humantime::parse_duration(text).map(Self::Ago);
-        moment.or_else(|_| ago()).map_err(|_| NotSince)
+        let ago = || {
+            let time = humantime::parse_duration(text).ok();
+            time.filter(|time| *time <= DELAY_MAX).map(Self::Ago)
+        };
+        moment.ok().or_else(ago).ok_or(NotSince)
     }
 }
 

@@ -192,12 +192,23 @@ fn what_can_not_be_meant_is_refused_with_the_member_that_is_wrong() {
             ),
             (r#"{"action": "snooze", "filter": {"queue": "mail"}}"#, "snooze takes a time"),
             (r#"{"action": "snooze", "filter": {"queue": "mail"}, "for": "soon"}"#, "for: "),
+            (r#"{"action": "cancel", "filter": {"created_before": "2000000d"}}"#, "ten years"),
             (r#"{"action": "discard", "filter": {"state": "completed"}}"#, "unfinished jobs"),
             (r#"{"action": "cancel", "all": true, "reason": ""}"#, "from 1 to 500 bytes"),
         ] {
             let answer = post(&daemon, BULK, body).await;
             assert_eq!((answer.status, answer.problem()), (400, "invalid-body".into()), "{body}");
             assert!(answer.body.contains(said), "{body}: {}", answer.body);
+        }
+        for (body, parameter) in [
+            ("{}", "action"),
+            (r#"{"action": "cancel"}"#, "all"),
+            (r#"{"action": "snooze", "filter": {"queue": "mail"}}"#, "for"),
+            (r#"{"action": "retry", "filter": {"state": "running"}}"#, "state"),
+            (r#"{"action": "cancel", "fliter": {"state": "running"}}"#, "fliter"),
+        ] {
+            let refused = post(&daemon, BULK, body).await.json();
+            assert_eq!(refused["parameter"], parameter, "{body}: {refused}");
         }
         daemon.stop().await;
     });

@@ -133,6 +133,7 @@ fn what_changes_something_has_to_be_json_that_says_what_it_means() {
                 "expected an object",
             ),
             (pause, "{\"reasn\": \"x\"}", "unknown field `reasn`"),
+            (pause, "{\"reasn\": \"x\"}", "\"parameter\":\"reasn\",\"nearest\":\"reason\""),
             (pause, "{\"reason\": \"\"}", "from 1 to 500 bytes"),
             ("/api/v1/jobs/1/snooze", "{}", "missing field `for`"),
             ("/api/v1/jobs/1/snooze", "{\"for\": \"soon\"}", "2h30m"),

@@ -49,6 +49,10 @@ fn another_filter_of_the_log_holds_for_its_time_and_ends_by_itself() {
         })
         .await;
         assert_eq!(daemon.count("log.filter_changed"), 2, "it was said at both ends");
+        let misspelt = r#"{"filter": "legwork::clamier=debug", "for": "1s"}"#;
+        let asked = change(&daemon, "PUT", "/api/v1/log-level", misspelt).await.json();
+        let warned = asked["warnings"][0].as_str().expect("a warning");
+        assert!(warned.contains("write info,legwork::clamier=debug"), "{warned}");
         // Ten minutes where nothing is said.
         let asked = change(&daemon, "PUT", "/api/v1/log-level", r#"{"filter": "debug"}"#).await;
         assert_eq!(asked.status, 200, "{}", asked.body);

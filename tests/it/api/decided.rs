@@ -103,7 +103,7 @@ fn what_can_t_be_meant_is_refused_over_http() {
                 MAIL,
                 r#"{"concurrency": 1, "until": "2020-01-01T00:00:00Z"}"#,
                 400,
-                "is past",
+                "is past\",\"parameter\":\"until\"",
             ),
             (
                 "PATCH",

@@ -227,11 +227,15 @@ fn what_is_no_job_at_all_is_refused_before_the_database_is_asked() {
         let mut session = db.connect().await;
         let daemon = daemon(&db.url(), "").await;
         for (body, said) in [
-            ("", "has to be a whole JSON object"),
+            ("", "\"the body has to be a whole JSON object"),
             ("{}", "missing field `kind`"),
             ("{\"kind\": \"waits\"", "ends before its object does"),
-            ("[\"waits\"]", "has to be a whole JSON object"),
+            ("[\"waits\"]", "\"the body has to be a whole JSON object"),
             ("{\"kind\": \"waits\", \"holder\": 1}", "unknown field `holder`"),
+            (
+                "{\"kind\": \"waits\", \"prioriti\": 1}",
+                "\"parameter\":\"prioriti\",\"nearest\":\"priority\"",
+            ),
             ("{\"kind\": \"waits\", \"kind\": \"waits\"}", "duplicate field `kind`"),
         ] {
             let answer = post(&daemon, JOBS, body).await;
