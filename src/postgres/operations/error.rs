@@ -83,8 +83,10 @@ pub enum OperationError {
     #[error("couldn't list the daemons")]
     ListDaemons(#[source] sqlx::Error),
     /// All sessions that there may be were in use for too long.
-    #[error("all {most} sessions of the admin port are in use")]
+    #[error("all {most} {of} of the admin port are in use")]
     Busy {
+        /// Of what.
+        of: &'static str,
         /// How many there may be.
         most: usize,
     },

@@ -100,7 +100,7 @@ impl Sessions {
     pub fn batch_place(&self) -> Result<BatchPlace, OperationError> {
         let place = Arc::clone(&self.batches).try_acquire_owned();
         let place = place.map(|permit| BatchPlace { _permit: permit });
-        place.map_err(|_| OperationError::Busy { most: BATCHES_MAX })
+        place.map_err(|_| OperationError::Busy { of: "places for batches", most: BATCHES_MAX })
     }
 
     /// Begins a batch, on a session of its own.
@@ -148,7 +148,7 @@ impl Sessions {
     async fn lend(&self) -> Result<Lent<'_>, OperationError> {
         let place = timeout(PLACE_TIMEOUT, Arc::clone(&self.places).acquire_owned()).await;
         let Ok(Ok(place)) = place else {
-            return Err(OperationError::Busy { most: SESSIONS_MAX });
+            return Err(OperationError::Busy { of: "sessions", most: SESSIONS_MAX });
         };
         let mut lent = Lent { sessions: self, connection: None, place: Some(place) };
         while let Some(mut connection) = self.newest() {
