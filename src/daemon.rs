@@ -437,6 +437,7 @@ fn stopped(ended: Ended) -> Ended {
     tracing::info!(
         event = events::DAEMON_STOPPED,
         orphans = ended.orphans.len(),
+        cut_short = ended.cut_short,
         clean = ended.is_clean(),
         "the daemon has stopped"
     );

@@ -3,13 +3,17 @@
 //! Scripts, systemd and Kubernetes branch on these numbers, so each error is mapped here and nowhere
 //! else. The message goes to standard error: the error, its causes, and what to do about it.
 
+mod unclean;
+
+pub(super) use unclean::Unclean;
+
 use super::{
     output::{Closed, plain_lines, say, within},
     place::Problem,
 };
 use crate::{
     config::{Log, MissingUrl, Mistake, Mistakes},
-    daemon::{Ended, StartError, TrialError},
+    daemon::{StartError, TrialError},
     job::JobId,
     postgres::{
         DbError,
@@ -115,28 +119,6 @@ pub(super) struct Missing(pub(super) Vec<i64>);
 #[derive(Debug, thiserror::Error)]
 #[error("the database didn't answer within {} s", .0.as_secs())]
 pub(super) struct Silent(pub(super) Duration);
-
-/// A daemon that couldn't go on, or that ended and left something behind.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", how(.0))]
-pub(super) struct Unclean(pub(super) Ended);
-
-fn how(ended: &Ended) -> String {
-    let orphans = ended.orphans.len();
-    match &ended.failed {
-        Some(task) if orphans == 0 => {
-            format!("task {task} failed again and again; the log says how")
-        }
-        Some(task) => format!(
-            "task {task} failed again and again, and {orphans} jobs are left with leases that run out; \
-             the log names them"
-        ),
-        None => format!(
-            "the daemon was forced to stop, or left {orphans} jobs with leases that run out; the log \
-             names them"
-        ),
-    }
-}
 
 /// A daemon that isn't well.
 #[derive(Debug, thiserror::Error)]

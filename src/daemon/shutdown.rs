@@ -28,17 +28,20 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 pub struct Ended {
     /// Jobs whose leases were left to run out.
     pub orphans: Vec<JobId>,
-    /// A second signal, verdicts that weren't written in time, or a claim that had no answer.
-    pub forced: bool,
+    /// How many jobs still ran when it was told to stop at once.
+    pub cut_short: usize,
+    /// Whether a claim had no answer: what it may have taken is rescued.
+    pub in_doubt: bool,
     /// The task without which it couldn't go on, where that is why it ended.
     pub failed: Option<String>,
     last_lines_by: Option<Instant>,
 }
 
 impl Ended {
-    /// Whether it ended because it was to, and nothing was abandoned.
+    /// Whether it ended because it was to, and nothing was cut short or abandoned.
     pub fn is_clean(&self) -> bool {
-        self.orphans.is_empty() && !self.forced && self.failed.is_none()
+        let Self { orphans, cut_short, in_doubt, failed, .. } = self;
+        orphans.is_empty() && *cut_short == 0 && !in_doubt && failed.is_none()
     }
 
     /// What its bound leaves for the last log lines to be written.
@@ -77,12 +80,14 @@ impl Running {
         let until = budget.releasing(Instant::now());
         phase.wait("release unstarted", until, self.release_unstarted()).await;
         phase.wait("wait for running jobs", budget.running(), self.gone("worker[")).await;
+        let cut_short = self.cut_short(signals);
         self.attempts.stop_all(Stop::Shutdown);
         let until = budget.cancelled(Instant::now());
         phase.wait("cancel the rest", until, self.gone("worker[")).await;
+        let cut_short = cut_short.max(self.cut_short(signals));
         let hung = self.end_workers(&phase).await;
         self.lanes().close();
-        let flushed = phase.wait("flush verdicts", budget.flushing(), self.gone("completer")).await;
+        phase.wait("flush verdicts", budget.flushing(), self.gone("completer")).await;
         self.completer_gives_up.cancel();
         let until = budget.settled(Instant::now());
         phase.wait("give up flushing", until, self.gone("completer")).await;
@@ -99,14 +104,19 @@ impl Running {
             );
         }
 
-        let forced = !flushed || in_doubt || signals.is_forced();
         // With hung handlers the row isn't retired: that would let others take their jobs at once,
         // while a handler is still working. It is renewed no more, so their leases run out.
         self.retire_at_end.store(hung.is_empty(), Ordering::Release);
         self.end_the_rest(&phase).await;
         let hung = hung.into_iter().map(|job| job.lease.job);
         let orphans = hung.chain(unwritten.into_iter().map(|(job, _)| job)).collect();
-        Ended { orphans, forced, failed: None, last_lines_by: Some(budget.logged()) }
+        let last_lines_by = Some(budget.logged());
+        Ended { orphans, cut_short, in_doubt, failed: None, last_lines_by }
+    }
+
+    /// Jobs that don't get the time that they would have had, since a second signal has come.
+    fn cut_short(&self, signals: &Signals) -> usize {
+        if signals.is_forced() { self.attempts.list().len() } else { 0 }
     }
 
     /// What no job needs any more.

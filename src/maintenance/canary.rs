@@ -12,6 +12,7 @@ use crate::{
 };
 use metrics::Counter;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How soon it looks again whether the daemon is registered, and so claims.
 const UNREGISTERED_PAUSE: Duration = Duration::from_millis(100);
@@ -21,20 +22,30 @@ pub struct Canary {
     queue: QueueName,
     interval: Duration,
     leases: Leases,
+    /// Cancelled when this daemon claims nothing more.
+    quiet: CancellationToken,
     sent: Counter,
 }
 
 impl Canary {
-    /// Through this queue, so often.
-    pub fn new(queue: QueueName, interval: Duration, leases: Leases, metrics: &Metrics) -> Self {
+    /// Through this queue, so often, until nothing more is claimed here.
+    pub fn new(
+        (queue, interval): (QueueName, Duration),
+        (leases, quiet): (Leases, CancellationToken),
+        metrics: &Metrics,
+    ) -> Self {
         let sent = metrics.canary(&queue);
-        Self { queue, interval, leases, sent }
+        Self { queue, interval, leases, quiet, sent }
     }
 
     /// Sends one, where these are served and none is on its way.
     pub async fn round(&self, upkeep: &Upkeep, served: &[QueueName]) -> Result<Duration, DbError> {
         if self.leases.now().is_none() {
             return Ok(UNREGISTERED_PAUSE);
+        }
+        // Nobody here would claim it, and where no other daemon serves the queue nobody at all.
+        if self.quiet.is_cancelled() {
+            return Ok(self.interval);
         }
         // After a reload the queue may be nobody's.
         if served.contains(&self.queue) && upkeep.send_canary(&self.queue).await? {

@@ -15,7 +15,10 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
 
 /// There is one sampler in a process.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -184,21 +187,24 @@ async fn threads_that_allocate_unwind_and_start_others_are_interrupted_anywhere(
         let other = thread::spawn(|| drop(black_box(vec![1; 1 << 12])));
         other.join().expect("no panic");
     });
-    let turn = TURN.lock().await;
-    for _ in 0..rounds() {
-        let profile = take(Duration::from_secs(1)).await;
+    let (began, mut profiles) = (Instant::now(), 0);
+    while profiles < 2 || began.elapsed() < soak() {
+        profiles += 1;
+        // A turn for each profile: where this goes on for minutes, others are to have theirs in between.
+        let (turn, profile) = taken(1000).await;
         let own = || profile.stacks.iter().filter(|stack| has_label(stack, "thread", "storm"));
         let is_whole = |stack: &&Stack| profile.names(stack).iter().any(|name| name.contains(ROOT));
         let (whole, all) = (cpu_of(own().filter(is_whole)), cpu_of(own()));
         assert!(all > 0.0 && whole / all > 0.9, "{whole} of {all}: {}", profile.folded());
+        drop(turn);
     }
-    drop(turn);
     workers.stop();
 }
 
-/// Seconds of the storm: `make profiler-soak` takes minutes, and tells the compiler.
-fn rounds() -> u64 {
-    option_env!("LEGWORK_PROFILER_SOAK").map_or(2, |text| text.parse().expect("seconds"))
+/// How long the storm lasts, of which the compiler is told: a minute in `.ci/run`, three in `make profiler-soak`.
+fn soak() -> Duration {
+    let seconds = option_env!("LEGWORK_PROFILER_SOAK").map(|text| text.parse().expect("seconds"));
+    Duration::from_secs(seconds.unwrap_or(2))
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ macro_rules! events {
 events! {
     DAEMON_STARTED = "daemon.started", "The daemon is up and claims.", ["database", "daemon.name"];
     DAEMON_DRAINED = "daemon.drained", "`run --once` ends: `paused_jobs` wait in paused queues and `unserved_jobs` for somebody who serves them, counted to 10,000 a queue.", ["paused_jobs", "unserved_jobs"];
-    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; nothing but `log.throttled` follows.", ["orphans", "clean"];
+    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; nothing but `log.throttled` follows. `cut_short` jobs ran when it was told to stop at once, `orphans` are left to their leases.", ["orphans", "cut_short", "clean"];
     DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.", ["error.type", "error.message", "exit_code", "config.place", "help"];
     CONFIG_RELOADED = "config.reloaded", "HUP was sent, and the configuration was read again: `config.changed` are the keys that hold from now on, `config.needs_restart` those that changed and hold with the next start.", ["config.changed", "config.needs_restart"];
     CONFIG_RELOAD_FAILED = "config.reload_failed", "HUP was sent, and the configuration is wrong, or can't be read again: the one before holds. A line for each mistake.", ["error.message", "config.place"];

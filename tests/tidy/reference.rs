@@ -230,17 +230,22 @@ fn base(series: &str) -> &str {
     endings.iter().find_map(|ending| series.strip_suffix(ending)).unwrap_or(series)
 }
 
-/// Metrics that alerts and dashboards ask for and nothing records.
+const RUNBOOK: &str = "runbook.md";
+
+/// Metrics that alerts, dashboards and the runbook ask for and nothing records.
 fn unknown_series(tree: &Tree) -> Vec<Finding> {
     let known = metrics(tree);
     let mut findings = Vec::new();
-    for file in tree.under("deploy/", "").filter(|file| file.text.contains("expr")) {
-        for (number, line) in
-            file.text.lines().enumerate().filter(|(_, line)| line.contains("expr"))
-        {
-            for word in line.split(|c| !is_name(c)).filter(|word| word.starts_with("legwork_")) {
+    // Roles are named so as well, in one word more.
+    let is_role = |word: &str, file: &str| file == RUNBOOK && word.matches('_').count() == 1;
+    for file in tree.under("deploy/", "").chain(tree.under(RUNBOOK, "")) {
+        let asks = |line: &str| file.path == RUNBOOK || line.contains("expr");
+        for (number, line) in file.text.lines().enumerate().filter(|(_, line)| asks(line)) {
+            let words = line.split(|c| !is_name(c)).filter(|word| word.starts_with("legwork_"));
+            for word in words.filter(|word| !is_role(word, &file.path)) {
                 if !known.contains_key(word) && !known.contains_key(base(word)) {
-                    let say = format!("nothing records `{word}`: an alert on it never fires");
+                    let say =
+                        format!("nothing records `{word}`: whoever asks for it learns nothing");
                     findings.push(Finding::new(&file.path, number + 1, say));
                 }
             }
@@ -275,7 +280,7 @@ fn every_wait_point_is_explained_and_somebody_waits_there() {
 }
 
 #[test]
-fn alerts_and_dashboards_ask_only_for_metrics_that_exist() {
+fn alerts_dashboards_and_the_runbook_ask_only_for_metrics_that_exist() {
     clean(&unknown_series(&Tree::of_the_repository()));
 }
 
@@ -370,5 +375,7 @@ mod tests {
         };
         assert_eq!(found("expr: rate(legwork_wait_seconds_bucket[5m]) > 1"), 0);
         assert_eq!(found("expr: legwork_gone_total > 1"), 1);
+        let line = "as `legwork_daemon`: `legwork_wait_seconds`, `legwork_gone_total`";
+        assert_eq!(unknown_series(&Tree::made_of(&[catalogue, ("runbook.md", line)])).len(), 1);
     }
 }

@@ -186,7 +186,8 @@ impl Running {
         });
     }
 
-    /// Sends canaries, where they are asked for. Who takes TSTP sends none: nothing here would claim it.
+    /// Sends canaries, where they are asked for. Its rounds end with those of the others, not with TSTP: a task that ends
+    /// before the daemon does is one that failed.
     pub(super) fn start_canary(
         &self,
         (settings, connector): (&Settings, &Connector),
@@ -194,10 +195,11 @@ impl Running {
     ) {
         let Some(queue) = settings.canary_queue().cloned() else { return };
         let interval = settings.canary.interval;
-        let canary = Arc::new(Canary::new(queue, interval, leases.clone(), &self.metrics));
+        let stops = (leases.clone(), self.quiet.clone());
+        let canary = Arc::new(Canary::new((queue, interval), stops, &self.metrics));
         let (up, lanes) = (Arc::clone(upkeep), Arc::clone(&self.lanes));
         let limit = steps::of_statements(connector);
-        self.round(("canary", limit), self.quiet.clone(), move || {
+        self.round(("canary", limit), self.stop_claiming.clone(), move || {
             let (up, canary) = (Arc::clone(&up), Arc::clone(&canary));
             let (served, _) = lanes::served(&lanes);
             async move { canary.round(&up, &served).await }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::bound::{BOUND, GRACE, SCHEDULING};
 use super::{Configuration, MISSED_TICKS, Notebook, SLACK, becomes, count, ends, enqueue, job};
-use crate::support::{self, Daemon, Proxy};
+use crate::support::{self, Daemon, Proxy, http};
 
 /// A job that runs until it is allowed to end.
 const PATIENT: &str = "echo started $$ >> notes
@@ -35,6 +35,25 @@ fn an_idle_daemon_ends_at_once_with_code_0() {
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         daemon.logged("daemon.stopped").await;
+    });
+}
+
+const NOW: &str = "POST /api/v1/shutdown HTTP/1.0\r\nHost: localhost\r\n\
+    Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"mode\": \"now\"}";
+
+#[test]
+fn an_idle_daemon_that_is_told_to_stop_at_once_leaves_nothing_and_ends_with_code_0() {
+    support::run(async |db| {
+        let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        support::eventually("no claim is on its way", async || {
+            daemon.get("/debug/tasks").await.1.contains("claim.call")
+        })
+        .await;
+        let answer = http::ask(daemon.admin().await, NOW).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.count("daemon.failed"), 0, "{}", daemon.printed());
     });
 }
 
@@ -111,6 +130,8 @@ fn a_second_term_ends_the_daemon_within_3_s_with_code_1() {
         assert_eq!(daemon.exit(Duration::from_secs(3)).await.code(), Some(1));
         ends(&child).await;
         assert_eq!(job(&pool, id).await.attempt, 0, "nothing is charged");
+        let stopped = daemon.logged("daemon.stopped").await;
+        assert_eq!(stopped["cut_short"], 1);
         pool.close().await;
     });
 }

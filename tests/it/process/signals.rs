@@ -1,5 +1,7 @@
 //! TSTP and USR1: what an operator asks of a daemon that goes on.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use super::{Configuration, Notebook, SLACK, becomes, enqueue, job};
@@ -42,6 +44,56 @@ fn a_quiet_daemon_claims_nothing_more_and_finishes_what_it_has() {
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(job(&pool, waiting).await.state, "available");
+        pool.close().await;
+    });
+}
+
+/// Longer than a task that ends again and again is started again: five times, after pauses of 3.1 s in all.
+const RESTARTS: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_quiet_daemon_stays_up_with_every_task_it_has_and_sends_no_canary() {
+    // What else is started where it is asked for: a claim group of its own, and what enqueues by itself.
+    const REST: &str = "[[kind]]\nname = 'limited'\nhandler = 'noop'\nrate_limit = '1/h'\n\
+        [[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\nkind = 'limited'\n\
+        [canary]\nenabled = true\ninterval = '1s'\n";
+    const SEVERAL_INTERVALS: Duration = Duration::from_secs(4);
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("patient", PATIENT, ""), REST.to_owned()];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        support::eventually("canaries arrive", async || {
+            daemon.metric("legwork_canary_roundtrip_seconds_count", &[]).await > 0.0
+        })
+        .await;
+        let running = enqueue(&pool, "patient").await;
+        notebook.says("started").await;
+
+        daemon.signal(Signal::SIGTSTP);
+        daemon.logged("signal.received").await;
+        // A reload begins and ends claim groups also while nothing is claimed.
+        daemon.signal(Signal::SIGHUP);
+        daemon.logged("config.reloaded").await;
+        let breaks = async || {
+            daemon.count("task.restarted") + daemon.count("task.failed") > 0
+                || daemon.get("/health/live").await.0 != 200
+        };
+        assert!(!support::holds_within(RESTARTS, breaks).await, "{}", daemon.printed());
+        // One that was in line when the daemon was told would keep others from being sent.
+        let statement = "DELETE FROM legwork.job WHERE kind = 'legwork.canary'";
+        sqlx::query(statement).execute(&pool).await.expect("the test may");
+        let sent = async || {
+            let there = "SELECT EXISTS (SELECT FROM legwork.jobs WHERE kind = 'legwork.canary')";
+            sqlx::query_scalar::<_, bool>(there).fetch_one(&pool).await.expect("an answer")
+        };
+        assert!(!support::holds_within(SEVERAL_INTERVALS, sent).await, "nobody here claims it");
+
+        assert_eq!(job(&pool, running).await.state, "running");
+        notebook.allow("go");
+        becomes(&pool, running, "completed").await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }
