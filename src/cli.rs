@@ -28,6 +28,7 @@ mod profile;
 mod queue;
 mod run;
 mod schedule;
+mod secrets;
 mod table;
 
 use self::{
@@ -35,6 +36,7 @@ use self::{
     exit::{Code, Silent, WrongSchema},
     output::Output,
     place::{Place, Placed, Remote},
+    secrets::Secrets,
 };
 use crate::{
     config::{Database, Environment, Source},
@@ -51,16 +53,22 @@ use tokio::time::timeout;
 
 /// Does what the command line says.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let secrets = Secrets::of(&arguments);
     let Arguments { global, command } = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help that nobody reads any more (`legwork --help | head -1`) is no failure.
-            error.print().ok();
+            if error.use_stderr() && !secrets.are_none() {
+                output::say(secrets.hidden(&error.render().to_string()).trim_end());
+            } else {
+                // Help that nobody reads any more (`legwork --help | head -1`) is no failure.
+                error.print().ok();
+            }
             return if error.use_stderr() { Code::Usage } else { Code::Ok }.into();
         }
     };
     if let Err(error) = globals::refuse_idle(&global, &command) {
-        return exit::report(&error).into();
+        return exit::report(&error, &secrets).into();
     }
     let context = Context::new(global, environment, command.remote());
     let is_daemon = matches!(command, Command::Run(_));
@@ -70,7 +78,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
             let (log, instance) = crate::config::logging(&context.source);
             exit::report_daemon(&error, &log, &instance)
         }
-        Err(error) => exit::report(&error),
+        Err(error) => exit::report(&error, &secrets),
     }
     .into()
 }

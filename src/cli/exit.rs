@@ -10,11 +10,12 @@ pub(super) use unclean::Unclean;
 use super::{
     output::{Closed, plain_lines, say, within},
     place::Problem,
+    secrets::Secrets,
 };
 use crate::{
     config::{Log, MissingUrl, Mistake, Mistakes},
     daemon::{StartError, TrialError},
-    job::JobId,
+    job::{JobId, QueueName},
     postgres::{
         DbError,
         enqueue::EnqueueError,
@@ -105,6 +106,11 @@ pub(super) struct NoSuchJob(pub(super) JobId);
 #[error("there is no operation {0}; they are kept for 90 days after their end")]
 pub(super) struct NoSuchOperation(pub(super) i64);
 
+/// A queue that was asked for and that nobody knows.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no queue {0}: no job, no daemon and no operator has named it")]
+pub(super) struct NoSuchQueue(pub(super) QueueName);
+
 /// Nothing was enqueued, and later something may be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -181,11 +187,11 @@ impl Unwritable {
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Reports the error, once, and says what it means.
-pub(super) fn report(error: &anyhow::Error) -> Code {
+pub(super) fn report(error: &anyhow::Error, secrets: &Secrets) -> Code {
     if error.is::<Closed>() {
         return Code::Ok;
     }
-    say(&text(error));
+    say(&secrets.hidden(&text(error)));
     code(error)
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Context,
     exit::NotReady,
-    port::{Endpoint, Question},
+    port::{Endpoint, EndpointParser, Question},
 };
 use clap::Args;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(super) struct HealthcheckArguments {
     #[arg(long)]
     ready: bool,
     /// Its admin port [default: where `run` listens by the same configuration]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = EndpointParser)]
     url: Option<Endpoint>,
 }
 
@@ -45,10 +45,12 @@ struct Said {
 pub(super) async fn run(arguments: &HealthcheckArguments, context: &Context) -> anyhow::Result<()> {
     let route = if arguments.ready { "/health/ready" } else { "/health/live" };
     let endpoint = Endpoint::of(arguments.url.as_ref(), context)?;
+    // Everybody may ask; a token that is given is sent, as for any other route.
+    let token = endpoint.token(None)?;
     let question = Question {
         method: "GET",
         route,
-        token: None,
+        token: token.as_deref(),
         body: "",
         within: ANSWER_TIMEOUT,
         most_bytes: ANSWER_MAX_BYTES,

@@ -28,7 +28,7 @@ pub(super) fn rfc3339(at: OffsetDateTime) -> String {
 }
 
 /// The largest unit of which there are two or more, to the nearest.
-fn span(distance: Duration) -> String {
+pub(super) fn span(distance: Duration) -> String {
     let seconds = distance.whole_seconds();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let unit = units.iter().find(|(size, _)| seconds >= 2 * size);

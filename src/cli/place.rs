@@ -18,7 +18,7 @@ use self::port::Port;
 use super::{
     Context, Session,
     exit::Usage,
-    port::{Endpoint, token},
+    port::{Endpoint, EndpointParser},
 };
 use crate::postgres::operations::Limit;
 use clap::{Args, Subcommand};
@@ -36,8 +36,9 @@ pub(super) struct Placed<C: Subcommand> {
 /// A daemon that is asked in the database's place.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Remote {
-    /// Ask the API of the daemon with this admin port, http://HOST:PORT, in place of the database
-    #[arg(long, global = true, value_name = "URL")]
+    /// Ask the API of the daemon with this admin port, http://HOST:PORT, in place of the database; a token may
+    /// stand in it (http://x:TOKEN@HOST:PORT), where every user of this machine can read it (ps shows it)
+    #[arg(long, global = true, value_name = "URL", value_parser = EndpointParser)]
     url: Option<Endpoint>,
     /// A file with the token that it is asked with
     #[arg(long, global = true, value_name = "FILE")]
@@ -54,7 +55,7 @@ impl Remote {
     pub(super) async fn open(&self, context: &Context) -> anyhow::Result<Place> {
         match (&self.url, &self.token_file) {
             (Some(url), file) => {
-                let token = file.as_deref().map(token::of).transpose()?;
+                let token = url.token(file.as_deref())?;
                 Ok(Place::Port(Port { endpoint: url.clone(), token }))
             }
             (None, Some(_)) => {

@@ -5,14 +5,18 @@
 
 pub(super) mod token;
 
+use self::token::Token;
 use super::{
     Context,
-    exit::{NoPort, NotReady},
+    exit::{NoPort, NotReady, Usage},
 };
 use crate::config;
 use anyhow::{Context as _, bail};
+use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 use std::{
+    ffi::OsStr,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     str::FromStr,
     time::Duration,
 };
@@ -22,30 +26,73 @@ use tokio::{
     time::timeout,
 };
 
-/// Where the admin port is: host and port, nothing else.
+/// Where the admin port is, and with which token it is asked where the URL says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) authority: String,
     address: String,
+    token: Option<Token>,
 }
 
 impl FromStr for Endpoint {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let form = || "expected http://HOST:PORT, for example http://127.0.0.1:9464".to_owned();
-        let authority = url.strip_prefix("http://").ok_or_else(form)?.trim_end_matches('/');
-        let forbidden = |c: char| c.is_whitespace() || c.is_control() || "/?#@".contains(c);
-        if authority.is_empty() || authority.contains(forbidden) {
+        let form = || {
+            "expected http://HOST:PORT, for example http://127.0.0.1:9464, or http://x:TOKEN@HOST:PORT with a token in it"
+                .to_owned()
+        };
+        let rest = url.strip_prefix("http://").ok_or_else(form)?.trim_end_matches('/');
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || "/?#".contains(c);
+        if rest.contains(forbidden) {
+            return Err(form());
+        }
+        let (token, authority) = match rest.rsplit_once('@') {
+            // As curl and `go tool pprof` have it: the password, whatever the user.
+            Some((user, authority)) => {
+                let token = user.split_once(':').and_then(|(_, token)| Token::in_url(token));
+                (Some(token.ok_or_else(form)?), authority)
+            }
+            None => (None, rest),
+        };
+        if authority.is_empty() {
             return Err(form());
         }
         let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        let host = port.map_or(authority, |(host, _)| host);
+        // Who forgot the @ has a token there.
+        if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+            return Err(form());
+        }
         let address = match port {
             Some((_, port)) if port.parse::<u16>().is_err() => return Err(form()),
             Some(_) => authority.to_owned(),
             None => format!("{authority}:80"),
         };
-        Ok(Self { authority: authority.to_owned(), address })
+        Ok(Self { authority: authority.to_owned(), address, token })
+    }
+}
+
+/// Reads an endpoint of the command line. What can't be read isn't shown, as the parser itself would: a token may stand in
+/// it, wherever the mistake is.
+#[derive(Debug, Clone)]
+pub(super) struct EndpointParser;
+
+impl TypedValueParser for EndpointParser {
+    type Value = Endpoint;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Endpoint, clap::Error> {
+        let read = value.to_str().unwrap_or_default().parse::<Endpoint>();
+        read.map_err(|why| {
+            let option = argument.map(ToString::to_string).unwrap_or_default();
+            let told = format!("invalid value for '{option}': {why}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, told).with_cmd(command)
+        })
     }
 }
 
@@ -60,7 +107,25 @@ impl Endpoint {
         // With its zone, if it has one.
         let mut at: SocketAddr = listen;
         at.set_ip(reachable(listen.ip()));
-        Ok(Self { address: at.to_string(), authority: at.to_string() })
+        Ok(Self { address: at.to_string(), authority: at.to_string(), token: None })
+    }
+
+    /// The token that the URL has in it, or the one in a file.
+    pub(super) fn token(&self, file: Option<&Path>) -> anyhow::Result<Option<String>> {
+        match (&self.token, file) {
+            (Some(_), Some(_)) => {
+                let how = "there is a token in the URL and one in the file: leave out --token-file, or write --url without it";
+                Err(Usage(how.into()).into())
+            }
+            (Some(token), None) => Ok(Some(token.expose().to_owned())),
+            (None, file) => file.map(token::of).transpose(),
+        }
+    }
+
+    /// What names it in another command, with a place for the token that isn't shown.
+    pub(super) fn url(&self) -> String {
+        let token = if self.token.is_some() { "x:TOKEN@" } else { "" };
+        format!("http://{token}{}", self.authority)
     }
 
     /// Where somebody says it is, or else where the configuration does.
@@ -197,9 +262,39 @@ mod tests {
     #[case::injected("http://a:1\r\nX: y", None)]
     #[case::port("http://a:99999", None)]
     #[case::nothing("http://", None)]
+    #[case::token("http://x:abc@127.0.0.1:9464", Some("127.0.0.1:9464"))]
+    #[case::two_colons("http://x:abc:9464", None)]
+    #[case::user_alone("http://abc@127.0.0.1:9464", None)]
+    #[case::token_alone("http://x:abc@", None)]
+    #[case::token_in_a_path("http://a/x:abc@b", None)]
     fn an_endpoint_is_a_host_and_a_port(#[case] url: &str, #[case] address: Option<&str>) {
         let parsed = url.parse::<Endpoint>();
         assert_eq!(parsed.ok().map(|endpoint| endpoint.address).as_deref(), address);
+    }
+
+    #[rstest]
+    #[case::usual("http://x:a-b.c_d~e@h", Some("a-b.c_d~e"))]
+    #[case::no_user("http://:abc@h", Some("abc"))]
+    #[case::none("http://h", None)]
+    #[case::encoded("http://x:a%2Fb%2b%3D@h", Some("a/b+="))]
+    #[case::as_it_is("http://x:a+b=@h", Some("a+b="))]
+    fn a_token_in_a_url_is_read_as_curl_reads_it(#[case] url: &str, #[case] token: Option<&str>) {
+        let endpoint: Endpoint = url.parse().expect("an endpoint");
+        assert_eq!(endpoint.token(None).expect("no file").as_deref(), token);
+        let shown = format!("{endpoint:?} {}", endpoint.url());
+        assert!(token.is_none_or(|token| !shown.contains(token)), "{shown}");
+        let twice = endpoint.token(Some(Path::new("/nowhere"))).expect_err("no file, or two");
+        assert_eq!(twice.is::<Usage>(), token.is_some(), "{twice}");
+    }
+
+    #[rstest]
+    #[case::empty("http://x:@h")]
+    #[case::a_line("http://x:a%0d%0ab@h")]
+    #[case::cut("http://x:a%2@h")]
+    #[case::no_number("http://x:a%+f@h")]
+    #[case::no_utf8("http://x:%ff@h")]
+    fn what_cannot_be_a_token_is_none(#[case] url: &str) {
+        url.parse::<Endpoint>().expect_err("no token");
     }
 
     #[rstest]

@@ -12,7 +12,7 @@ pub(super) use fetch::run;
 use self::place::Place;
 use super::{
     Context,
-    port::{Endpoint, token},
+    port::{Endpoint, EndpointParser, token},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ pub(super) struct Sampled {
 #[derive(Debug, Args)]
 pub(super) struct Whom {
     /// Its admin port [default: where `run` listens by the same configuration]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = EndpointParser)]
     url: Option<Endpoint>,
     /// A file with an admin's token, where the daemon has tokens [default: the one of the configuration that
     /// says where it listens]
@@ -110,8 +110,8 @@ impl Whom {
     fn found(&self, context: &Context) -> anyhow::Result<(Endpoint, Option<String>)> {
         let endpoint = Endpoint::of(self.url.as_ref(), context)?;
         let token = match (&self.token_file, &self.url) {
-            (Some(file), _) => Some(token::of(file)?),
-            (None, Some(_)) => None,
+            (file, Some(url)) => url.token(file.as_deref())?,
+            (Some(file), None) => Some(token::of(file)?),
             (None, None) => token::configured(context)?,
         };
         Ok((endpoint, token))

@@ -1,11 +1,12 @@
 //! `legwork queue`: look at queues, pause and resume them, and decide their settings.
 
 mod decide;
+mod show;
 
-use super::{Context, moment::relative, reason, table::Table};
+use super::{Context, moment::relative, output::say, place::Place, reason, table::Table};
 use crate::{
     job::QueueName,
-    postgres::operations::{DecidedSetting, QueueList, QueueRow, QueueState},
+    postgres::operations::{DecidedSetting, Depth, QueueDetail, QueueList, QueueRow, QueueState},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -18,6 +19,11 @@ pub(super) enum QueueCommand {
         /// Continue behind this queue: the last one of the page before
         #[arg(long, value_name = "QUEUE")]
         after: Option<QueueName>,
+    },
+    /// Show how a queue stands: its jobs, which settings hold and whence, and who serves it
+    Show {
+        /// The queue
+        name: QueueName,
     },
     /// Stop every daemon from claiming from a queue; what runs goes on
     Pause {
@@ -65,24 +71,45 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
                 }
             })?;
         }
+        QueueCommand::Show { name } => show::show(&name, context).await?,
         QueueCommand::Pause { name, held } => {
             let end = held.end();
             let asker = Context::asker("queue pause", held.reason);
-            let changed = context.place().await?.pause_queue(&name, end, &asker).await?;
+            let mut place = context.place().await?;
+            let changed = place.pause_queue(&name, end, &asker).await?;
             let shown = Switched { queue: name.to_string(), paused: true, changed };
             switched(
                 &shown,
                 if asker.reason.is_some() { "; the reason is replaced" } else { "" },
                 context,
             );
+            look(&mut place, &name).await;
         }
         QueueCommand::Resume { name, reason } => {
             let asker = Context::asker("queue resume", reason);
-            let changed = context.place().await?.resume_queue(&name, &asker).await?;
+            let mut place = context.place().await?;
+            let changed = place.resume_queue(&name, &asker).await?;
             switched(&Switched { queue: name.to_string(), paused: false, changed }, "", context);
+            look(&mut place, &name).await;
         }
     }
     Ok(())
+}
+
+/// How a queue stands that was changed; where nobody has to do with it, its name may be a mistake, which is said. That it
+/// can't be looked at is no failure: the change is done, and whoever may make it need not have the rights to look.
+async fn look(place: &mut Place, queue: &QueueName) -> Option<QueueDetail> {
+    let stands = place.find_queue(queue, None).await.ok()?;
+    let is_idle = |stands: &QueueDetail| {
+        let Depth { available, running, scheduled, retryable } = stands.depth;
+        stands.daemons.is_empty() && [available, running, scheduled, retryable] == [0; 4]
+    };
+    if stands.as_ref().is_none_or(is_idle) {
+        say(&format!(
+            "warning: no daemon serves queue {queue}, and no job of it was found; is the name right?"
+        ));
+    }
+    stands
 }
 
 /// Says how it stands; `besides` is what a call that changed no state did all the same.
@@ -114,7 +141,7 @@ fn table(list: &QueueList) -> String {
     for queue in &list.queues {
         let mut decided = decided(queue, &list.now).into_iter();
         let first = decided.next().unwrap_or_default();
-        let about = [queue.name.clone(), waiting(queue), queue.daemons.to_string()];
+        let about = [queue.name.clone(), counted(queue.in_line), queue.daemons.to_string()];
         table.row(about.into_iter().chain(first));
         for more in decided {
             table.row([const { String::new() }; 3].into_iter().chain(more));
@@ -127,12 +154,7 @@ fn table(list: &QueueList) -> String {
 fn decided(queue: &QueueRow, now: &str) -> Vec<[String; 4]> {
     let at = |moment: Option<&String>| moment.map(|at| relative(at, now)).unwrap_or_default();
     let why = |reason: &Option<String>| reason.clone().unwrap_or_default();
-    let state = match queue.state {
-        QueueState::Running => None,
-        QueueState::Paused => Some("paused"),
-        QueueState::Draining => Some("draining"),
-        QueueState::Drained => Some("drained"),
-    };
+    let state = (queue.state != QueueState::Running).then(|| word(queue.state));
     let (since, until) = (at(queue.paused_at.as_ref()), at(queue.paused_until.as_ref()));
     let state = state.map(|state| [state.to_owned(), since, until, why(&queue.reason)]);
     let settings = [("concurrency", &queue.concurrency), ("rate limit", &queue.rate_limit)];
@@ -143,8 +165,17 @@ fn decided(queue: &QueueRow, now: &str) -> Vec<[String; 4]> {
     state.into_iter().chain(settings).collect()
 }
 
+fn word(state: QueueState) -> &'static str {
+    match state {
+        QueueState::Running => "running",
+        QueueState::Paused => "paused",
+        QueueState::Draining => "draining",
+        QueueState::Drained => "drained",
+    }
+}
+
 /// The count stops at 10,000, and says so.
-fn waiting(queue: &QueueRow) -> String {
+fn counted(jobs: i64) -> String {
     const COUNTED_TO: i64 = 10_000;
-    if queue.in_line >= COUNTED_TO { format!("{COUNTED_TO}+") } else { queue.in_line.to_string() }
+    if jobs >= COUNTED_TO { format!("{COUNTED_TO}+") } else { jobs.to_string() }
 }

@@ -114,19 +114,24 @@ async fn is_meant(place: &mut Place, bulk: &Bulk) -> anyhow::Result<bool> {
 
 fn tried(action: Action, trial: &Trial) -> String {
     let Trial { matched, more, sample } = trial;
-    let count = if *more { format!("{matched} jobs or more") } else { format!("{matched} jobs") };
+    let or_more = if *more { " or more" } else { "" };
     let newest: Vec<_> = sample.iter().map(ToString::to_string).collect();
     let which = match newest.as_slice() {
         [] => String::new(),
+        [one] => format!(": {one}"),
         newest => format!("; the newest are {}", newest.join(", ")),
     };
-    format!("{} would be about {count}{which}\n", action.as_str())
+    format!("{} would be about {}{or_more}{which}\n", action.as_str(), jobs(*matched))
+}
+
+fn jobs(count: i64) -> String {
+    if count == 1 { "1 job".into() } else { format!("{count} jobs") }
 }
 
 fn told(operation: &BulkOperation) -> String {
     let BulkOperation { id, action, changed, .. } = operation;
     let left = left_alone(operation).unwrap_or_default();
-    format!("operation {id}: {} of {changed} jobs\n{left}", action.as_str())
+    format!("operation {id}: {} of {}\n{left}", action.as_str(), jobs(*changed))
 }
 
 /// The jobs that met the filter and weren't changed, by reason; nothing where there are none.

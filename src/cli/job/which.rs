@@ -12,7 +12,7 @@ use std::collections::HashSet;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Which {
     /// The jobs
-    #[arg(value_name = "ID", value_parser = id, conflicts_with_all = ["Filter", "Filters"])]
+    #[arg(value_name = "ID", value_parser = id, conflicts_with = "Filter")]
     ids: Vec<JobId>,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT", value_parser = reason)]
@@ -29,7 +29,7 @@ struct Filters {
     /// Every job there is, where no filter narrows them
     #[arg(long)]
     all: bool,
-    /// Only count the jobs that would be changed
+    /// Only count the jobs that would be changed; of filters, not of ids
     #[arg(long)]
     dry_run: bool,
     /// Don't ask
@@ -60,6 +60,7 @@ impl Which {
         if ids.is_empty() {
             return Ok((Meant::Filtered(Box::new(filters.wanted()?)), reason));
         }
+        filters.refused_beside_ids()?;
         let named = ids.iter().map(|id| id.0).collect::<HashSet<_>>().len();
         if named > IDS_MAX {
             let most = format!("{named} jobs are named, and one command changes {IDS_MAX} at most");
@@ -70,6 +71,24 @@ impl Which {
 }
 
 impl Filters {
+    /// What is about filters and would have no effect on jobs that are named, of which one that promises to change nothing
+    /// would break its promise. `--yes` is true of them: nobody is asked.
+    fn refused_beside_ids(self) -> Result<(), Usage> {
+        // A filter itself is refused by the parser.
+        let Self { filter: _, all, dry_run, yes: _ } = self;
+        let how = match (dry_run, all) {
+            (true, _) => {
+                "--dry-run counts the jobs that meet filters, and no job was changed: leave out the ids, or --dry-run; \
+                 `legwork job show ID` tells how a job stands"
+            }
+            (false, true) => {
+                "--all means every job, and ids name some: no job was changed; leave out --all, or the ids"
+            }
+            (false, false) => return Ok(()),
+        };
+        Err(Usage(how.into()))
+    }
+
     fn wanted(self) -> Result<Wanted, Usage> {
         let Self { filter, all, dry_run, yes } = self;
         if !filter.narrows() && !all {

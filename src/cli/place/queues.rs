@@ -1,13 +1,14 @@
 //! Queues, of either place.
 
 use super::{
-    Place,
+    Place, Problem,
     port::{Asked, Port, because, body, until},
 };
 use crate::{
-    config::QueueOverride,
+    cli::{Context, exit::NoSuchQueue},
+    config::{self, QueueOverride, QueueSettings},
     job::QueueName,
-    postgres::operations::{self, Asker, Connection, End, QUEUES_MAX, QueueList},
+    postgres::operations::{self, Asker, Connection, End, QUEUES_MAX, QueueDetail, QueueList},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,6 +36,46 @@ impl Place {
                 let after = after.map(|after| ("after".to_owned(), after.to_string()));
                 let query: Vec<_> = after.into_iter().chain([limit]).collect();
                 port.look("couldn't list queues", &["queues"], &query).await
+            }
+        }
+    }
+
+    /// How a queue stands, with what the file says of it: the configuration or, over a port, that of the daemon that answers.
+    pub(in crate::cli) async fn show_queue(
+        &mut self,
+        queue: &QueueName,
+        context: &Context,
+    ) -> anyhow::Result<QueueDetail> {
+        let file = match self {
+            Self::Database(_) => {
+                let queues = config::load(&context.source)?.settings.queues;
+                queues.into_iter().find(|of| of.name == *queue)
+            }
+            Self::Port(_) => None,
+        };
+        let found = self.find_queue(queue, file.as_ref()).await?;
+        Ok(found.ok_or_else(|| NoSuchQueue(queue.clone()))?)
+    }
+
+    /// The same of a queue that nobody may know; `file` is what the configuration says of it, where the database is asked.
+    pub(in crate::cli) async fn find_queue(
+        &mut self,
+        queue: &QueueName,
+        file: Option<&QueueSettings>,
+    ) -> anyhow::Result<Option<QueueDetail>> {
+        match self {
+            Self::Database(session) => {
+                session.within(async |c| operations::show_queue(c, queue, file).await).await
+            }
+            Self::Port(port) => {
+                let path = ["queues", queue.as_str()];
+                match port.look("couldn't look at the queue", &path, &[]).await {
+                    Ok(found) => Ok(Some(found)),
+                    Err(error) => match error.downcast_ref() {
+                        Some(Problem { kind, .. }) if kind == "no-such-queue" => Ok(None),
+                        _ => Err(error),
+                    },
+                }
             }
         }
     }

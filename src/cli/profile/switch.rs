@@ -55,7 +55,7 @@ fn told(active: bool, whom: &Whom) -> String {
 fn words(whom: &Whom) -> String {
     let mut words = String::new();
     if let Some(url) = &whom.url {
-        write!(words, " --url http://{}", url.authority).ok();
+        write!(words, " --url {}", url.url()).ok();
     }
     if let Some(file) = &whom.token_file {
         write!(words, " --token-file {}", file.display()).ok();

@@ -1,12 +1,15 @@
 //! `legwork queue set`, `unset` and `drain`: what is decided for a queue, for the whole fleet and for a time.
 
-use super::super::{Context, reason};
+use super::{
+    super::{Context, moment::exact, reason},
+    look,
+};
 use crate::{
     config::QueueOverride,
     job::{QueueName, RateLimit},
     postgres::{
         enqueue::line::{delay, moment},
-        operations::End,
+        operations::{DecidedSetting, End, Override, QueueDetail},
     },
 };
 use clap::ArgGroup;
@@ -87,16 +90,32 @@ pub(super) async fn set(arguments: SetArguments, context: &Context) -> anyhow::R
     let SetArguments { name, concurrency, rate_limit, held } = arguments;
     let (end, decided) = (held.end(), QueueOverride { concurrency, rate_limit });
     let asker = Context::asker("queue set", held.reason);
-    let changed = context.place().await?.override_queue(&name, decided, end, &asker).await?;
-    say(&name, changed, ("is overridden", "was overridden so already"), context);
+    let mut place = context.place().await?;
+    let changed = place.override_queue(&name, decided, end, &asker).await?;
+    let holds = holding(look(&mut place, &name).await);
+    let holds = holds.map(|holds| format!(":{holds}")).unwrap_or_default();
+    let done = if changed { " is overridden" } else { " was overridden so already" };
+    say(&name, changed, &format!("{done}{holds}"), context);
     Ok(())
 }
 
 pub(super) async fn unset(arguments: UnsetArguments, context: &Context) -> anyhow::Result<()> {
     let UnsetArguments { name, setting, reason } = arguments;
     let asker = Context::asker("queue unset", reason);
-    let changed = context.place().await?.reset_queue(&name, setting.as_deref(), &asker).await?;
-    say(&name, changed, ("goes by the daemons' files again", "had no override"), context);
+    let mut place = context.place().await?;
+    let changed = place.reset_queue(&name, setting.as_deref(), &asker).await?;
+    let what = setting.map(|setting| setting.replace('_', " "));
+    let done = match (changed, what) {
+        (true, Some(what)) => format!(": its {what} goes by the daemons' files again"),
+        (true, None) => {
+            ": its concurrency and its rate limit go by the daemons' files again".into()
+        }
+        (false, Some(what)) => format!(" had no override of its {what}"),
+        (false, None) => " had no override".into(),
+    };
+    let left = holding(look(&mut place, &name).await);
+    let left = left.map(|left| format!("; this still holds:{left}")).unwrap_or_default();
+    say(&name, changed, &(done + &left), context);
     Ok(())
 }
 
@@ -104,14 +123,28 @@ pub(super) async fn drain(arguments: DrainArguments, context: &Context) -> anyho
     let DrainArguments { name, held } = arguments;
     let end = held.end();
     let asker = Context::asker("queue drain", held.reason);
-    let changed = context.place().await?.drain_queue(&name, end, &asker).await?;
-    say(&name, changed, ("drains", "was drained already"), context);
+    let mut place = context.place().await?;
+    let changed = place.drain_queue(&name, end, &asker).await?;
+    say(&name, changed, if changed { " drains" } else { " was drained already" }, context);
+    look(&mut place, &name).await;
     Ok(())
 }
 
-fn say(queue: &QueueName, changed: bool, (done, was): (&str, &str), context: &Context) {
-    let decided = Decided { queue: queue.to_string(), changed };
-    context.output.show_done(&decided, |decided| {
-        format!("queue {} {}", decided.queue, if decided.changed { done } else { was })
+/// What is decided for a queue, a line each, with its end where it has one.
+fn holding(stands: Option<QueueDetail>) -> Option<String> {
+    let QueueDetail { now, settings, .. } = stands?;
+    let Override { concurrency, rate_limit, .. } = settings.overridden?;
+    let holds = [("concurrency", concurrency), ("rate limit", rate_limit)];
+    let holds = holds.into_iter().filter_map(|(name, decided)| {
+        let DecidedSetting { value, until, .. } = decided?;
+        let until = until.map(|until| format!(" until {}", exact(&until, &now)));
+        Some(format!("\n  {name} {value}{}", until.unwrap_or_default()))
     });
+    let holds: String = holds.collect();
+    (!holds.is_empty()).then_some(holds)
+}
+
+fn say(queue: &QueueName, changed: bool, text: &str, context: &Context) {
+    let decided = Decided { queue: queue.to_string(), changed };
+    context.output.show_done(&decided, |decided| format!("queue {}{text}", decided.queue));
 }

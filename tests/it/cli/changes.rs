@@ -136,6 +136,28 @@ fn jobs_are_cancelled_retried_snoozed_and_discarded() {
 }
 
 #[test]
+fn a_command_that_changed_no_job_prints_its_error_alone_in_either_form() {
+    support::run(async |db| {
+        arrange(&db, "INSERT INTO legwork.job (kind, holder, token) VALUES ('k', 1, 1)").await;
+        for (command, said) in [
+            (&["cancel", "77"][..], "no such job: 77"),
+            (&["cancel", "77", "78"], "no such job: 77, 78"),
+            (&["retry", "1"], "job 1 is running"),
+            (&["retry", "77"], "77"),
+            (&["discard", "1"], "job 1 is running"),
+            (&["snooze", "77", "--for", "1h"], "77"),
+        ] {
+            for form in ["json", "text"] {
+                let words = [&["job"], command, &["--output", form]].concat();
+                let ran = legwork(&db, &words).await;
+                assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{words:?}");
+                assert!(ran.stderr.contains(said), "{words:?}: {}", ran.stderr);
+            }
+        }
+    });
+}
+
+#[test]
 fn one_job_that_cannot_be_retried_leaves_all_as_they_were() {
     support::run(async |db| {
         arrange(

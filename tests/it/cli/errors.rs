@@ -43,6 +43,50 @@ async fn a_command_line_that_cannot_be_meant_is_exit_code_2(#[case] arguments: &
     assert!(ran.stdout.is_empty() && !ran.stderr.is_empty());
 }
 
+/// A URL that can't be meant where it stands, each with a secret in it.
+const SECRETS: [&str; 9] = [
+    "http://x:hunter2@127.0.0.1:1",
+    "https://x:hunter2@127.0.0.1:1",
+    "x:hunter2@127.0.0.1:1",
+    "http://hunter2@127.0.0.1:1",
+    "http://x:hunter2@127.0.0.1:1/api",
+    "http://x:hunt/hunter2@127.0.0.1:1",
+    "http://x:hunter2@127.0.0.1:none",
+    "http://x:hunter2:127.0.0.1:1",
+    "postgres://u:hunter2@127.0.0.1:1/x?port=none",
+];
+
+#[tokio::test]
+async fn no_secret_of_a_url_is_shown_wherever_it_was_typed() {
+    let url = ["--url", "--ulr", "--database-url"];
+    for secret in SECRETS {
+        for command_line in [&["queue", "list"][..], &["healthcheck"], &["profile", "tasks"]] {
+            let beside = url.iter().map(|option| [command_line, &[*option, secret]].concat());
+            let joined = url.map(|option| format!("{option}={secret}"));
+            let joined = joined.iter().map(|word| [command_line, &[word.as_str()]].concat());
+            for words in beside.chain(joined) {
+                let ran = finished(command("", &words), None).await;
+                let said = format!("{}{}", ran.stdout, ran.stderr);
+                assert!(ran.code != 0 && !said.contains("hunter2"), "{words:?}: {said}");
+            }
+        }
+    }
+    // Where no option stands before it, only an @ tells that there is one.
+    for secret in SECRETS.iter().filter(|secret| secret.contains('@')) {
+        for before in [&[][..], &["job", "list"], &["job", "show"], &["queue", "pause"]] {
+            let ran = finished(command("", &[before, &[secret]].concat()), None).await;
+            assert_eq!(ran.code, 2, "{}", ran.stderr);
+            let told = ran.stderr.contains('…') && !ran.stderr.contains("hunter2");
+            assert!(told, "{before:?} {secret}: {}", ran.stderr);
+        }
+    }
+    let wrong = ["queue", "list", "--url", "https://x:hunter2@127.0.0.1:1"];
+    let ran = finished(command("", &wrong), None).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let told = ["invalid value for '--url <URL>'", "http://x:TOKEN@HOST:PORT"];
+    assert!(told.iter().all(|told| ran.stderr.contains(told)), "{}", ran.stderr);
+}
+
 #[tokio::test]
 async fn who_decides_nothing_for_a_queue_is_told_what_can_be_decided() {
     let set = ["queue", "set", "mail", "--reason", "slow"];

@@ -15,7 +15,7 @@ const OPTIONS: [(&str, &str); 3] = [
 ];
 
 /// What a command can't be called without, so that an option is all there is to refuse.
-const ARGUMENTS: [(&str, &[&str]); 23] = [
+const ARGUMENTS: [(&str, &[&str]); 24] = [
     ("bench drain", &["--jobs", "1"]),
     ("bench enqueue", &["--jobs", "1"]),
     ("bench latency", &["--jobs", "1"]),
@@ -36,6 +36,7 @@ const ARGUMENTS: [(&str, &[&str]); 23] = [
     ("operation show", &["1"]),
     ("queue drain", &["q"]),
     ("queue pause", &["q"]),
+    ("queue show", &["q"]),
     ("queue set", &["q", "--concurrency", "1"]),
     ("queue unset", &["q"]),
     ("schedule run", &["s"]),

@@ -120,11 +120,68 @@ fn jobs_and_queues_read_well() {
             ("queue_drain", &["queue", "drain", "default", "--for", "90d", "--reason", "a move"]),
             ("queue_list", &["queue", "list"]),
             ("queue_list_json", &["queue", "list", "--output", "json"]),
+            ("queue_show", &["queue", "show", "default"]),
+            ("queue_show_paused", &["queue", "show", "reports"]),
+            ("queue_show_missing", &["queue", "show", "report"]),
             ("queue_resume", &["queue", "resume", "reports"]),
             ("queue_resume_again", &["queue", "resume", "reports"]),
+            ("queue_resume_missing", &["queue", "resume", "report"]),
         ] {
             golden(name, &legwork(&db, arguments).await);
         }
+        let json = ["queue", "show", "default", "--output", "json"];
+        let json = legwork(&db, &json).await.done().json();
+        for (place, is) in [
+            ("/state", json!("draining")),
+            ("/depth", json!({"available": 1, "running": 10, "scheduled": 0, "retryable": 1})),
+            ("/settings/file/concurrency", json!(20)),
+            ("/settings/override/concurrency/value", json!("2")),
+            ("/settings/effective/concurrency", json!(2)),
+            ("/settings/effective/rate_limit", json!("30/m burst 2")),
+            ("/daemons/0/name", json!("alpha")),
+        ] {
+            assert_eq!(json.pointer(place), Some(&is), "{place} of {json}");
+        }
+    });
+}
+
+#[test]
+fn what_was_decided_for_a_queue_and_what_still_holds_reads_well() {
+    support::run(async |db| {
+        arrange(&db, JOBS).await;
+        let set = ["queue", "set", "default", "--concurrency", "2", "--rate-limit", "30/m burst 2"];
+        let one = ["queue", "unset", "default", "--setting", "rate_limit"];
+        let concurrency = ["queue", "set", "default", "--concurrency", "2", "--for", "90d"];
+        for (name, arguments) in [
+            ("queue_set_both", &set[..]),
+            ("queue_set_again", &set),
+            ("queue_set_other", &concurrency),
+            ("queue_unset_one", &one),
+            ("queue_unset_one_again", &one),
+            ("queue_unset", &["queue", "unset", "default"]),
+            ("queue_unset_again", &["queue", "unset", "default"]),
+            ("queue_unset_json", &["queue", "unset", "default", "--output", "json"]),
+        ] {
+            golden(name, &legwork(&db, arguments).await);
+        }
+    });
+}
+
+#[test]
+fn what_would_be_changed_reads_well_whether_it_is_one_job_or_none_or_more() {
+    support::run(async |db| {
+        arrange(&db, JOBS).await;
+        for (filter, said) in [
+            (&["--kind", "nothing"][..], "cancel would be about 0 jobs\n"),
+            (&["--kind", "charge"], "cancel would be about 1 job: 4\n"),
+            (&["--queue", "default"], "cancel would be about 3 jobs; the newest are 4, 3, 1\n"),
+        ] {
+            let words = [&["job", "cancel", "--dry-run"][..], filter].concat();
+            assert_eq!(legwork(&db, &words).await.done().stdout, said);
+        }
+        let one = ["job", "cancel", "--kind", "charge", "--yes"];
+        let done = legwork(&db, &one).await.done().stdout;
+        assert_eq!(done, "operation 1: cancel of 1 job\n");
     });
 }
 

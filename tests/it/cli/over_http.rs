@@ -88,6 +88,9 @@ fn told(ran: &Ran) -> (i32, String, String) {
             for daemon in daemons.into_iter().flatten() {
                 daemon["heartbeat_age_seconds"].take();
             }
+            if let Some(age) = json.get_mut("oldest_age_seconds") {
+                age.take();
+            }
             serde_json::to_string_pretty(&json).expect("JSON")
         }
         None => ran.stdout.clone(),
@@ -96,9 +99,13 @@ fn told(ran: &Ran) -> (i32, String, String) {
     (ran.code, blotted(&printed), blotted(error.trim_end()))
 }
 
-const LOOKS: [&[&str]; 22] = [
+const LOOKS: [&[&str]; 26] = [
     &["queue", "list", "--after", "mail"],
     &["queue", "list"],
+    &["queue", "show", "mail"],
+    &["queue", "show", "post"],
+    &["queue", "show", "default"],
+    &["queue", "show", "nowhere"],
     &["daemon", "list"],
     &["job", "list"],
     &["job", "list", "--limit", "2", "--after", "5"],
@@ -129,6 +136,12 @@ fn what_is_looked_at_is_the_same_over_either() {
         arrange(&db, JOBS).await;
         let pause = ["queue", "pause", "mail", "--reason", "slow", "--for", "1h"];
         asked.database(&pause).await.done();
+        for set in [
+            &["mail", "--concurrency", "3", "--reason", "slow"][..],
+            &["default", "--rate-limit", "5/s", "--for", "9h"],
+        ] {
+            asked.database(&[&["queue", "set"], set].concat()).await.done();
+        }
         asked.database(&["job", "cancel", "--queue", "post", "--yes"]).await.done();
         for words in LOOKS {
             for words in [words.to_vec(), [words, &["--output", "json"]].concat()] {
@@ -155,7 +168,7 @@ fn of(words: &[&str], (queue, job, daemon): (&str, u32, &str)) -> Vec<String> {
 }
 
 /// Each is sent to the database and, of another queue, job and daemon, to the port.
-const CHANGES: [&[&str]; 28] = [
+const CHANGES: [&[&str]; 30] = [
     &["queue", "pause", "Q", "--reason", "slow", "--for", "1h"],
     &["queue", "pause", "Q", "--reason", "slower"],
     &["queue", "drain", "Q", "--until", "2999-01-01T00:00:00Z"],
@@ -175,6 +188,8 @@ const CHANGES: [&[&str]; 28] = [
     &["daemon", "quiet", "9"],
     &["job", "cancel", "J11", "J12", "--reason", "spam"],
     &["job", "cancel", "J11", "999"],
+    &["job", "cancel", "999"],
+    &["job", "cancel", "J15", "--yes"],
     &["job", "retry", "J11"],
     &["job", "retry", "J11"],
     &["job", "discard", "J13"],
@@ -220,6 +235,104 @@ fn what_is_changed_is_the_same_over_either() {
         let of_database = value(&mut session, &of_database).await;
         assert_eq!(value(&mut session, noted).await, of_database, "each is noted, with its reason");
         end(session).await;
+        asked.stop().await;
+    });
+}
+
+/// What says which jobs are meant by filters, with what it says where ids are given.
+const OF_FILTERS: [(&[&str], &str); 5] = [
+    (&["--dry-run"], "--dry-run counts the jobs that meet filters"),
+    (&["--dry-run", "--yes"], "leave out the ids, or --dry-run"),
+    (&["--all", "--dry-run", "--yes"], "leave out the ids, or --dry-run"),
+    (&["--all"], "leave out --all, or the ids"),
+    (&["--queue", "mail", "--dry-run"], "cannot be used with"),
+];
+
+#[test]
+fn what_is_about_filters_changes_no_job_that_is_named_over_either() {
+    support::run(async |db| {
+        let asked = Asked::start(&db).await;
+        let operator = asked.named(["--url", "--token-file"], "operator");
+        // Each of the four would change it.
+        arrange(&db, "INSERT INTO legwork.job (kind, run_at) VALUES ('k', now() + interval '1 d')")
+            .await;
+        let mut session = db.connect().await;
+        let stands = "SELECT string_agg(j::text, ',') || (SELECT count(*) FROM legwork.audit) FROM legwork.job j";
+        let before = value(&mut session, stands).await;
+        for action in [&["cancel"][..], &["retry"], &["discard"], &["snooze", "--for", "1h"]] {
+            for (besides, said) in OF_FILTERS {
+                let words = [&["job"], action, &["1"], besides].concat();
+                for ran in [asked.database(&words).await, asked.port(&operator, &words).await] {
+                    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{words:?}");
+                    assert!(ran.stderr.contains(said), "{words:?}: {}", ran.stderr);
+                }
+                assert_eq!(value(&mut session, stands).await, before, "{words:?}");
+            }
+        }
+        end(session).await;
+        asked.stop().await;
+    });
+}
+
+#[test]
+fn a_queue_that_nobody_has_to_do_with_is_warned_of_over_either() {
+    support::run(async |db| {
+        let asked = Asked::start(&db).await;
+        let operator = asked.named(["--url", "--token-file"], "operator");
+        arrange(&db, JOBS).await;
+        let warning = "warning: no daemon serves queue nowhere, and no job of it was found; is the name right?\n";
+        for (words, besides) in [
+            ("resume", &[][..]),
+            ("unset", &[]),
+            ("pause", &[]),
+            ("drain", &["--output", "json"]),
+            ("set", &["--concurrency", "1"]),
+            ("resume", &[]),
+        ] {
+            // One that a daemon serves, one that has jobs, and a mistake.
+            for (queue, said) in [("default", ""), ("mail", ""), ("nowhere", warning)] {
+                let words = [&["queue", words, queue], besides].concat();
+                for ran in [asked.database(&words).await, asked.port(&operator, &words).await] {
+                    let ran = ran.done();
+                    assert_eq!(ran.stderr, said, "{words:?}");
+                }
+            }
+        }
+        asked.stop().await;
+    });
+}
+
+#[test]
+fn a_token_in_the_url_is_asked_with_as_one_in_a_file() {
+    support::run(async |db| {
+        let asked = Asked::start(&db).await;
+        let url = |role: &str| {
+            let token = format!("x:{role}-0123456789abcdef0123456789abcdef@");
+            asked.url.replace("http://", &format!("http://{token}"))
+        };
+        let of = |role| vec!["--url".to_owned(), url(role)];
+        asked.port(&of("viewer"), &["queue", "list"]).await.done();
+        asked.port(&of("viewer"), &["healthcheck"]).await.done();
+        asked.port(&of("admin"), &["profile", "tasks"]).await.done();
+        let resume = ["queue", "resume", "mail"];
+        asked.port(&of("operator"), &resume).await.done();
+        let ran = asked.port(&of("viewer"), &resume).await;
+        assert!(ran.code == 1 && ran.stderr.contains("the role operator"), "{}", ran.stderr);
+        let ran = asked.port(&of("nobody"), &resume).await;
+        assert!(ran.code == 1 && ran.stderr.contains("help: --token-file"), "{}", ran.stderr);
+        let file = asked.named(["--url", "--token-file"], "admin").split_off(2);
+        for words in [&["queue", "list"][..], &["profile", "tasks"]] {
+            let ran = asked.port(&[of("admin"), file.clone()].concat(), words).await;
+            assert!(
+                ran.code == 2 && ran.stderr.contains("leave out --token-file"),
+                "{}",
+                ran.stderr
+            );
+        }
+        let activate = ["profile", "heap", "--activate"];
+        let told = asked.port(&of("admin"), &activate).await.done().stdout;
+        let again = asked.url.replace("http://", "legwork profile heap --url http://x:TOKEN@");
+        assert!(told.contains(&again) && !told.contains("0123456789"), "{told}");
         asked.stop().await;
     });
 }

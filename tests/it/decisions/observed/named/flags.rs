@@ -244,6 +244,8 @@ pub(in super::super) const FLAGS: &[(&str, &str)] = &[
     ("queue resume --token-file", "cli::over_http::what_is_changed_is_the_same_over_either"),
     ("queue set --url", "cli::over_http::what_is_changed_is_the_same_over_either"),
     ("queue set --token-file", "cli::over_http::what_is_changed_is_the_same_over_either"),
+    ("queue show --url", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
+    ("queue show --token-file", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
     ("queue unset --url", "cli::over_http::what_is_changed_is_the_same_over_either"),
     ("queue unset --token-file", "cli::over_http::what_is_changed_is_the_same_over_either"),
     ("schedule list --url", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
