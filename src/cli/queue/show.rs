@@ -25,7 +25,6 @@ fn text(queue: &QueueDetail) -> String {
     let QueueDetail { now, name, state, depth, oldest_age_seconds, settings, daemons, .. } = queue;
     let decided = settings.overridden.as_ref();
     let at = |moment: Option<&String>| moment.map(|at| exact(at, now));
-    let oldest = oldest_age_seconds.filter(|_| depth.available > 0);
     let facts = sheet([
         ("queue", Some(name.clone())),
         ("state", Some(word(*state).to_owned())),
@@ -33,7 +32,7 @@ fn text(queue: &QueueDetail) -> String {
         ("until", at(decided.and_then(|it| it.paused_until.as_ref()))),
         ("reason", decided.and_then(|it| it.reason.clone())),
         ("in line", Some(counted(depth.available))),
-        ("waiting longest", oldest.map(|age| span(Duration::seconds_f64(age)))),
+        ("waiting longest", oldest_age_seconds.map(|age| span(Duration::seconds_f64(age)))),
         ("scheduled", Some(counted(depth.scheduled))),
         ("retryable", Some(counted(depth.retryable))),
         ("running", Some(depth.running.to_string())),

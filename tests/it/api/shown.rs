@@ -95,6 +95,12 @@ fn a_queue_tells_its_depth_its_age_and_which_settings_hold() {
         let names =
             listed["queues"].as_array().expect("queues").iter().map(|queue| queue["name"].clone());
         assert_eq!(names.collect::<Vec<_>>(), ["elsewhere", "mail"]);
+        execute(&mut session, "SELECT legwork.pause('idle')").await;
+        let idle = found(&daemon, "/api/v1/queues/idle").await;
+        assert_eq!(
+            (&idle["depth"]["available"], &idle["oldest_age_seconds"]),
+            (&json!(0), &json!(null))
+        );
         // An autoscaler may be there before the first job.
         let nothing = json!({ "queue": "unheard-of", "available": 0, "oldest_age_seconds": 0.0, "desired_workers": 0 });
         assert_eq!(found(&daemon, "/api/v1/stats/scale?queue=unheard-of").await, nothing);
