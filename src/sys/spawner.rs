@@ -223,6 +223,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_does_after_an_errand_is_nobodys_work_also_after_a_panic() {
+        for work in [|| {}, || panic!("an errand that fails")] {
+            let before = sampler::label(7);
+            let errand = Errand::of(work);
+            assert_eq!(sampler::label(before), 7);
+            errand.run();
+            assert_eq!(sampler::label(before), 0);
+        }
+    }
+
+    #[test]
     fn an_errand_that_panics_does_not_end_the_thread() {
         send(Errand::of(|| panic!("an errand that fails"))).expect("the thread takes it");
         let mut child = spawn_blocking(std::process::Command::new("true")).expect("true runs");

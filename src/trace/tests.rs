@@ -72,14 +72,19 @@ fn one_trace_at_a_time_and_one_that_is_given_up_leaves_nothing() {
 fn events_beyond_the_limit_are_counted_and_told() {
     let recorder = Arc::<Recorder>::default();
     let recording = recorder.start().expect("nobody takes one");
-    for _ in 0..EVENTS_MAX + 7 {
-        recorder.place(1, Some("limiter"), 0);
-    }
+    let tell = || recorder.place(1, Some("limiter"), 0);
+    (0..EVENTS_MAX).for_each(|_| tell());
+    let full = recorder.now();
+    tell();
+    let one_is_lost = recorder.now();
+    (0..6).for_each(|_| tell());
     let taken = recording.end();
+    let first = taken.micros(full)..=taken.micros(one_is_lost);
     assert!(recorder.start().is_err(), "what was taken is held");
     let trace = written(&taken);
     drop(taken);
     let lost = named(&trace, "7 events are lost from here on")[0]["ts"].as_f64().expect("a time");
+    assert!(first.contains(&lost), "{lost} and {first:?}");
     for wait in named(&trace, "limiter") {
         let end = wait["ts"].as_f64().expect("a time") + wait["dur"].as_f64().expect("a length");
         assert!(end <= lost + 0.001, "nobody saw whether it went on: {wait}");
@@ -89,7 +94,10 @@ fn events_beyond_the_limit_are_counted_and_told() {
     assert!((from - lost / 1000.0).abs() < 1e-6, "{from} and {lost}");
     let told = named(&trace, "7 events are lost from here on");
     assert_eq!((told.len(), &told[0]["ph"], &told[0]["s"]), (1, &json!("i"), &json!("g")));
-    let next = written(&recorder.start().expect("it is over").end());
+    let next = recorder.start().expect("it is over");
+    tell();
+    let next = written(&next.end());
+    assert_eq!(named(&next, "limiter").len(), 1, "it doesn't end where the one before did");
     assert_eq!(next["otherData"]["lost_events"], 0);
     assert_eq!(next["otherData"]["lost_from_ms"], serde_json::Value::Null);
 }

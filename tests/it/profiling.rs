@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use legwork::config::DatabaseUrl;
 use legwork::{Context, HandlerError, Job, QueueOptions};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -163,6 +164,21 @@ fn the_program_its_symbols_and_the_list_of_profiles_are_told() {
         assert!(page.text().contains(&command), "{}", page.text());
         let crafted = "GET /debug/pprof/ HTTP/1.0\r\nHost: localhost:1<b>\r\n\r\n";
         assert!(!support::http::ask(address, crafted).await.text().contains("1<b>"));
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn an_address_among_the_arguments_is_told_without_its_password() {
+    support::run(async |db| {
+        // A server in a container has one already.
+        let url = db.url().replace("&user=", "&password=s3cr3t-of-the-address&user=");
+        let arguments = ["run", "--database-url", &url];
+        let daemon = Daemon::start_with(&configuration(&db), &arguments).await;
+        let line = ask(daemon.admin().await, "cmdline").await.text();
+        let told = line.split('\0').next_back().expect("a word");
+        assert_eq!(told, DatabaseUrl::new(&url).redacted());
+        assert_ne!(told, url);
         daemon.stop().await;
     });
 }

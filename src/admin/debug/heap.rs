@@ -7,7 +7,7 @@ use super::{
         problem::{Problem, Refusal},
         routes::AdminState,
     },
-    pprof::{Format, TEXT, level, number, written},
+    pprof::{Format, TEXT, asked_at, level, number, written},
 };
 use crate::{
     config::HeapProfiling,
@@ -227,7 +227,7 @@ fn refusal(error: &HeapError, state: &AdminState, headers: &HeaderMap) -> Refusa
 
 /// The command, as it can be typed by whoever asked.
 fn how_to_activate(state: &AdminState, headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let host = asked_at(headers);
     let (file, token) = if state.access.needs_token() {
         (" --token-file FILE", " -H \"Authorization: Bearer $TOKEN\"")
     } else {

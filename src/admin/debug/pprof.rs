@@ -254,3 +254,19 @@ pub(super) fn asked_at(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     host.chars().filter(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(*c)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_name_that_was_asked_only_what_an_address_has_is_shown() {
+        let shown = |host| {
+            asked_at(&HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]))
+        };
+        assert_eq!(shown("daemon-1.example:9464"), "daemon-1.example:9464");
+        assert_eq!(shown("[::1]:9464"), "[::1]:9464");
+        assert_eq!(shown("localhost:1<b>\"&' "), "localhost:1b");
+        assert_eq!(asked_at(&HeaderMap::new()), "localhost");
+    }
+}

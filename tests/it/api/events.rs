@@ -56,10 +56,16 @@ impl Listener {
 
     /// The next event, behind comments that nothing happened.
     async fn event(&mut self) -> Event {
-        let mut block = self.block().await;
-        while block.first().is_some_and(|line| line.starts_with(':')) {
-            block = self.block().await;
-        }
+        let telling = async {
+            loop {
+                let block = self.block().await;
+                if !block.first().is_some_and(|line| line.starts_with(':')) {
+                    return block;
+                }
+            }
+        };
+        // The comments alone would go on for ever.
+        let block = timeout(2 * PATIENCE, telling).await.expect("an event comes");
         let field = |name: &str| {
             let found = block.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
             found.unwrap_or_else(|| panic!("no {name} in {block:?}")).to_owned()

@@ -7,9 +7,11 @@ use crate::support::{self, Daemon, TestDb};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use tempfile::TempDir;
 
-/// Forty jobs in each of two queues that no daemon serves; 1 … 40 are the database's to change, 41 … 80 the API's.
-const JOBS: &str = "INSERT INTO legwork.job (kind, queue, tags, payload)
-        SELECT 'k', CASE WHEN n <= 40 THEN 'mail' ELSE 'post' END, '{t}', jsonb_build_object('user', jsonb_build_object('id', n % 2))
+/// Forty jobs in each of two queues that no daemon serves; 1 … 40 are the database's to change, 41 … 80 the API's. The last
+/// of each is older than the others.
+const JOBS: &str = "INSERT INTO legwork.job (kind, queue, tags, payload, created_at)
+        SELECT 'k', CASE WHEN n <= 40 THEN 'mail' ELSE 'post' END, '{t}', jsonb_build_object('user', jsonb_build_object('id', n % 2)),
+            now() - CASE WHEN n % 40 = 0 THEN interval '2 h' ELSE interval '0' END
         FROM generate_series(1, 80) n;
     INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h'), (8, now() + interval '1 h')";
 
@@ -99,7 +101,7 @@ fn told(ran: &Ran) -> (i32, String, String) {
     (ran.code, blotted(&printed), blotted(error.trim_end()))
 }
 
-const LOOKS: [&[&str]; 26] = [
+const LOOKS: [&[&str]; 43] = [
     &["queue", "list", "--after", "mail"],
     &["queue", "list"],
     &["queue", "show", "mail"],
@@ -112,17 +114,35 @@ const LOOKS: [&[&str]; 26] = [
     &["job", "list", "--queue", "post", "--state", "cancelled", "--kind", "k"],
     &["job", "list", "--tag", "t", "--payload", "user.id=1", "--newer-than", "1h"],
     &["job", "list", "--older-than", "1h 30m"],
+    // Each alone: beside another it may leave out nothing more.
+    &["job", "list", "--queue", "mail"],
+    &["job", "list", "--kind", "other"],
+    &["job", "list", "--state", "cancelled"],
+    &["job", "list", "--tag", "other"],
+    &["job", "list", "--payload", "user.id=1"],
+    &["job", "list", "--newer-than", "1h"],
     &["job", "show", "3"],
     &["job", "show", "43"],
     &["job", "show", "999"],
     &["job", "why", "3"],
     &["job", "cancel", "--queue", "mail", "--dry-run"],
+    &["job", "cancel", "--queue", "other", "--dry-run"],
+    &["job", "cancel", "--kind", "other", "--dry-run"],
+    &["job", "cancel", "--tag", "other", "--dry-run"],
+    &["job", "cancel", "--payload", "user.id=1", "--dry-run"],
+    &["job", "cancel", "--newer-than", "1h", "--dry-run"],
+    &["job", "cancel", "--older-than", "1h 30m", "--dry-run"],
     &["job", "retry", "--all", "--state", "cancelled", "--dry-run"],
+    &["job", "retry", "--state", "available", "--dry-run"],
     &["schedule", "list"],
     &["audit", "list"],
     &["audit", "list", "--action", "pause", "--target", "queue/mail", "--since", "1h"],
     &["audit", "list", "--limit", "1"],
     &["audit", "list", "--actor", "nobody"],
+    &["audit", "list", "--action", "resume"],
+    &["audit", "list", "--target", "queue/other"],
+    &["audit", "list", "--since", "0s"],
+    &["audit", "list", "--after", "2"],
     &["operation", "show", "1"],
     &["operation", "show", "99"],
     &["operation", "cancel", "1"],
@@ -166,6 +186,15 @@ fn of(words: &[&str], (queue, job, daemon): (&str, u32, &str)) -> Vec<String> {
     };
     words.iter().map(word).collect()
 }
+
+/// What became of the jobs of a queue, and in how many hours each is due.
+const BECAME: &str = "SELECT string_agg(concat_ws(' ', (id - 1) % 40, state, reason,
+        greatest(0, ceil(extract(epoch FROM run_at - now()) / 3600))), ', ' ORDER BY id)
+    FROM legwork.jobs WHERE queue = 'mail'";
+
+/// What is noted of whom these words are of.
+const NOTED: &str = "SELECT string_agg(concat_ws(' ', action, split_part(target, '/', 1), coalesce(reason, '-')), ',' ORDER BY id)
+    FROM legwork.audit WHERE actor LIKE '%, legwork %'";
 
 /// Each is sent to the database and, of another queue, job and daemon, to the port.
 const CHANGES: [&[&str]; 30] = [
@@ -216,6 +245,7 @@ fn what_is_changed_is_the_same_over_either() {
             // Whether nothing of it runs any more is told a second later.
             blotted(&row).replace("post", "mail").replace("draining", "drained")
         };
+        let mut session = db.connect().await;
         for words in CHANGES {
             for json in [&[][..], &["--output", "json"]] {
                 let words = [words, json].concat();
@@ -225,15 +255,14 @@ fn what_is_changed_is_the_same_over_either() {
                 if words[0] == "queue" {
                     assert_eq!(stands("post").await, stands("mail").await, "{words:?}");
                 }
+                let of_database = value(&mut session, BECAME).await;
+                let of_port = value(&mut session, &BECAME.replace("mail", "post")).await;
+                assert_eq!(of_port, of_database, "{words:?}");
             }
         }
-        let mut session = db.connect().await;
-        let noted = "SELECT string_agg(action || ' ' || coalesce(reason, '-'), ',' ORDER BY id) FROM legwork.audit
-            WHERE target IN ('queue/post', 'daemon/8') AND actor LIKE 'admin, token %'";
-        let of_database = noted.replace("queue/post", "queue/mail").replace("daemon/8", "daemon/7");
-        let of_database = of_database.replace("admin, token %", "%, legwork %");
-        let of_database = value(&mut session, &of_database).await;
-        assert_eq!(value(&mut session, noted).await, of_database, "each is noted, with its reason");
+        let of_database = value(&mut session, NOTED).await;
+        let of_port = NOTED.replace("%, legwork %", "admin, token %");
+        assert_eq!(value(&mut session, &of_port).await, of_database, "each with its reason");
         end(session).await;
         asked.stop().await;
     });
@@ -357,6 +386,12 @@ fn a_schedules_job_is_enqueued_over_either() {
         let of_database = asked.database(&run).await.done();
         let of_port = asked.port(&operator, &run).await.done();
         assert_eq!(alike(&of_port), alike(&of_database));
+        let mut session = db.connect().await;
+        let noted =
+            "SELECT string_agg(action || ' ' || target || ' ' || reason, ',') FROM legwork.audit";
+        let twice = ["run schedule/nightly ticket 812"; 2].join(",");
+        assert_eq!(value(&mut session, noted).await, twice);
+        end(session).await;
         let missing = ["schedule", "run", "weekly"];
         for ran in [asked.database(&missing).await, asked.port(&operator, &missing).await] {
             assert_eq!(ran.code, 2, "{}", ran.stderr);

@@ -1,7 +1,7 @@
 //! The canary: a job that goes the whole way now and then, alone, and leaves nothing behind.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use legwork::job::QueueName;
 use legwork::telemetry::metrics::Metrics;
@@ -164,6 +164,7 @@ fn a_canary_costs_an_insert_a_completion_and_a_bounded_number_of_claims() {
     support::run(async |db| {
         let daemon = with_canary(&db, true);
         let metrics = daemon.metrics();
+        let began = Instant::now();
         let runner = Runner::start(daemon.with_handler(name("stays"), Stays::default()));
         // Behind the claims of the start.
         grows(&metrics, ROUNDTRIPS, 1.0).await;
@@ -171,9 +172,12 @@ fn a_canary_costs_an_insert_a_completion_and_a_bounded_number_of_claims() {
         grows(&metrics, ROUNDTRIPS, 5.0).await;
         runner.stop().await;
         let after = statements(&metrics);
+        // From one to the next it's nine tenths of the interval at least.
+        let most = began.elapsed().as_millis() / 900 + 1;
         let asked = |name: &str| after[name] - before.get(name).copied().unwrap_or(0);
         let sent = count(&metrics, SENT) - sent;
         assert!(sent >= 5, "{sent}");
+        assert!(u128::from(after["canary"]) <= most, "{most} intervals: {after:?}");
         assert!(asked("claim") <= CLAIMS_MOST * (sent + 1), "{sent} canaries: {after:?}");
         assert_eq!(after["finish_without_history"], count(&metrics, ROUNDTRIPS), "{after:?}");
         assert_eq!(after.keys().filter(|name| name.starts_with("finish")).count(), 1, "{after:?}");
