@@ -1,11 +1,12 @@
 //! The canary: a job that goes the whole way now and then, alone, and leaves nothing behind.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use legwork::job::QueueName;
 use legwork::telemetry::metrics::Metrics;
 use sqlx::PgPool;
+use tokio::time::Instant;
 
 use super::{Runner, Stays, daemon, insert, kind, name, queue, settings};
 use crate::support::{self, TestDb};
