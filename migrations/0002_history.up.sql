@@ -171,7 +171,7 @@ COMMENT ON COLUMN legwork.finished.created_at IS 'When it was enqueued, for peop
 COMMENT ON COLUMN legwork.finished.finished_at IS 'When its last transaction began, by the database''s clock; for people.';
 COMMENT ON COLUMN legwork.finished.drop_after IS 'Finish day plus retention: its partition may be dropped after this day (UTC). For pruning.';
 COMMENT ON COLUMN legwork.finished.outcome IS 'How it ended, for people: the state that legwork.jobs shows.';
-COMMENT ON COLUMN legwork.finished.duration_ms IS 'How long the attempt that ended it ran, 24 days at most, for people; null when it was finished while waiting.';
+COMMENT ON COLUMN legwork.finished.duration_ms IS 'How many milliseconds the attempt that ended it ran, 24 days at most, for people; null where it ended without having started.';
 COMMENT ON COLUMN legwork.finished.priority IS 'As enqueued, for people and retry().';
 COMMENT ON COLUMN legwork.finished.attempt IS 'Charged executions that ended, the last one included where it was charged; for people.';
 COMMENT ON COLUMN legwork.finished.rescues IS 'How many daemons died with it in hand, for people.';

@@ -153,9 +153,8 @@ fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let slow = route.described.request_body.is_some().then_some(Problem::BodyTooSlow);
     let is_change = route.method != Method::GET;
     let versions = (is_change && !route.has_versions()).then_some(Problem::Changed);
-    let all = OF_EVERYTHING.into_iter().chain(slow).chain(versions);
-    let all = all.chain(of_audience(route.audience));
-    for problem in all.chain(route.problems.iter().copied()) {
+    let all = OF_EVERYTHING.into_iter().chain(slow).chain(of_audience(route.audience));
+    for problem in all.chain(route.problems.iter().copied()).chain(versions) {
         by_status.entry(problem.status().as_u16()).or_default().push(problem);
     }
     let described = |(status, problems): (u16, Vec<_>)| {

@@ -13,12 +13,12 @@ use crate::{
     executor::Stop,
     job::JobId,
     telemetry::{events, feed::Occurrence, health::Phase},
-    worker::RunningJob,
+    worker::{Running as Attempts, RunningJob},
 };
 use std::{
     collections::HashSet,
     future::Future,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -66,7 +66,7 @@ impl Running {
         self.metrics.feed.tell(|| Occurrence::Daemon("daemon.draining"));
         self.metrics.daemon.draining.set(1.0);
         self.supervisor.expect_ends();
-        let phase = Phases { signals, budget };
+        let phase = Phases::new(signals, budget, &self.attempts);
         #[cfg(legwork_seeded_bugs)]
         if crate::seeded::has(crate::seeded::Bug::BufferDroppedOnTerm) {
             self.supervisor.abort("completer");
@@ -80,11 +80,9 @@ impl Running {
         let until = budget.releasing(Instant::now());
         phase.wait("release unstarted", until, self.release_unstarted()).await;
         phase.wait("wait for running jobs", budget.running(), self.gone("worker[")).await;
-        let cut_short = self.cut_short(signals);
         self.attempts.stop_all(Stop::Shutdown);
         let until = budget.cancelled(Instant::now());
         phase.wait("cancel the rest", until, self.gone("worker[")).await;
-        let cut_short = cut_short.max(self.cut_short(signals));
         let hung = self.end_workers(&phase).await;
         self.lanes().close();
         phase.wait("flush verdicts", budget.flushing(), self.gone("completer")).await;
@@ -110,13 +108,9 @@ impl Running {
         self.end_the_rest(&phase).await;
         let hung = hung.into_iter().map(|job| job.lease.job);
         let orphans = hung.chain(unwritten.into_iter().map(|(job, _)| job)).collect();
+        let cut_short = phase.cut_short.get().copied().unwrap_or(0);
         let last_lines_by = Some(budget.logged());
         Ended { orphans, cut_short, in_doubt, failed: None, last_lines_by }
-    }
-
-    /// Jobs that don't get the time that they would have had, since a second signal has come.
-    fn cut_short(&self, signals: &Signals) -> usize {
-        if signals.is_forced() { self.attempts.list().len() } else { 0 }
     }
 
     /// What no job needs any more.
@@ -254,9 +248,17 @@ fn lines_of(jobs: impl Iterator<Item = JobId>) -> Vec<String> {
 struct Phases<'s> {
     signals: &'s Signals,
     budget: Budget,
+    attempts: Arc<Attempts>,
+    /// How many of them there were when a second signal came: none gets the time that it would have had.
+    cut_short: OnceLock<usize>,
 }
 
-impl Phases<'_> {
+impl<'s> Phases<'s> {
+    fn new(signals: &'s Signals, budget: Budget, attempts: &Arc<Attempts>) -> Self {
+        let (attempts, cut_short) = (Arc::clone(attempts), OnceLock::new());
+        Self { signals, budget, attempts, cut_short }
+    }
+
     /// `false` when the deadline or a second signal came first.
     async fn wait(&self, name: &str, until: Instant, work: impl Future<Output = ()>) -> bool {
         let started = Instant::now();
@@ -266,6 +268,7 @@ impl Phases<'_> {
             () = &mut work => true,
             () = sleep_until(until) => false,
             () = self.signals.forced() => {
+                self.cut_short.get_or_init(|| self.attempts.list().len());
                 timeout_at(until.min(Instant::now() + FORCED), work).await.is_ok()
             }
         };

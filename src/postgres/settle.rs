@@ -267,9 +267,13 @@ pub fn failures_as_text(rows: &[Failure], today: i32) -> String {
         escape(failure.error.as_str(), &mut text);
         let day = time::Date::from_ordinal_date(2000, 1)
             .map(|epoch| epoch.saturating_add(time::Duration::days(i64::from(today + days))));
-        let took = settled.duration_ms().map_or("\\N".into(), |ms| ms.to_string());
         let day = day.map(|day| day.to_string()).unwrap_or_default();
-        writeln!(text, "\t{took}\t{day}").ok();
+        match settled.duration_ms() {
+            Some(took) => write!(text, "\t{took}\t{day}"),
+            None => write!(text, "\t\\N\t{day}"),
+        }
+        .ok();
+        text.push('\n');
     }
     text
 }

@@ -9,6 +9,7 @@ use super::{
         routes::AdminState,
     },
     body::Said,
+    path::InPath,
     query::{Asked, Nothing},
     shown,
 };
@@ -16,11 +17,7 @@ use crate::{
     executor::{Decision, Heard, Unheard, Word},
     job::{Action, JobError, JobResult, Lease},
 };
-use axum::{
-    Extension,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -106,7 +103,7 @@ struct Answered {
 pub(in crate::admin) async fn call(
     State(state): State<AdminState>,
     Extension(lease): Extension<Lease>,
-    Path(_): Path<String>,
+    InPath(_): InPath,
     Asked(Nothing {}): Asked<Nothing>,
     Said(spoken): Said<Spoken>,
 ) -> Result<Response, Refusal> {

@@ -1,8 +1,8 @@
 //! What a path names: a job's number, the name of a queue.
 
-use super::super::problem::{Problem, Refusal};
+use super::{super::problem::Refusal, wrong};
 use axum::{
-    extract::{FromRequestParts, Path},
+    extract::{FromRequestParts, MatchedPath, Path},
     http::request::Parts,
 };
 
@@ -13,9 +13,13 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let Path(text) = Path::from_request_parts(parts, state).await.map_err(|_| {
-            Problem::InvalidParameter.because("the path, with its escapes undone, isn't UTF-8")
-        })?;
+        let text = Path::from_request_parts(parts, state).await;
+        let name = parts.extensions.get::<MatchedPath>().and_then(|path| {
+            let (name, _) = path.as_str().split_once('{')?.1.split_once('}')?;
+            Some(name)
+        });
+        let why = "with its escapes undone it isn't UTF-8";
+        let Path(text) = text.map_err(|_| wrong(name.unwrap_or("path"), why))?;
         Ok(Self(text))
     }
 }

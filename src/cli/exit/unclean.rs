@@ -1,7 +1,7 @@
 //! What is said of a daemon that ended otherwise than it should: what failed, what was cut short and what is left.
 //!
-//! Only that is named which happened, and with its number: whoever is on call goes by this line first. Which jobs they are
-//! stands in the log.
+//! Only that is named which happened, and with its number: whoever is on call goes by this line first. Which jobs are left
+//! stands in the log; those that were cut short are back in line.
 
 use crate::daemon::Ended;
 

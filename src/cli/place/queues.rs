@@ -48,8 +48,10 @@ impl Place {
     ) -> anyhow::Result<QueueDetail> {
         let file = match self {
             Self::Database(_) => {
-                let queues = config::load(&context.source)?.settings.queues;
-                queues.into_iter().find(|of| of.name == *queue)
+                let loaded = config::load(&context.source)?;
+                // Without a file there is a queue all the same, of what is built in: no daemon's file need say that.
+                let queues = loaded.file.is_some().then_some(loaded.settings.queues);
+                queues.into_iter().flatten().find(|of| of.name == *queue)
             }
             Self::Port(_) => None,
         };

@@ -45,7 +45,7 @@ pub struct JobDetail {
     pub created_at: Option<String>,
     /// When it ended.
     pub finished_at: Option<String>,
-    /// How long the attempt that ended it ran, in milliseconds; absent where it was ended while it waited.
+    /// How long the attempt that ended it ran, in milliseconds; absent where it ended without having started.
     pub duration_ms: Option<i32>,
     /// Discarded if not started by then.
     pub expires_at: Option<String>,

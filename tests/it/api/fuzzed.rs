@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_mins(15);
 /// What isn't asked: what takes as many seconds as it is asked for or has no end, what ends the daemon, what the
 /// program can't write (NDJSON), and what only a receiver knows the URL of.
 const LEFT_OUT: &str = "^(/debug/pprof/(profile|heap|allocs|trace)|/debug/(trace|bundle)|/api/v1/events|/api/v1/shutdown\
-                        |/api/v1/jobs:batch|/api/v1/callbacks/[{]token[}])$";
+                        |/api/v1/daemons/[{]id[}]/(drain|shutdown)|/api/v1/jobs:batch|/api/v1/callbacks/[{]token[}])$";
 
 /// What isn't held: that whatever fits a schema is taken and what doesn't is refused. Rules such as "`for` or `until`" and
 /// "at most ten years" aren't in schemas, and a member that is null is taken as one that is absent.

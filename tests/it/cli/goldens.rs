@@ -134,7 +134,8 @@ fn jobs_and_queues_read_well() {
         for (place, is) in [
             ("/state", json!("draining")),
             ("/depth", json!({"available": 1, "running": 10, "scheduled": 0, "retryable": 1})),
-            ("/settings/file/concurrency", json!(20)),
+            // Nobody wrote a file.
+            ("/settings/file", json!(null)),
             ("/settings/override/concurrency/value", json!("2")),
             ("/settings/effective/concurrency", json!(2)),
             ("/settings/effective/rate_limit", json!("30/m burst 2")),

@@ -23,7 +23,7 @@ fn the_ring_is_half_full_at_most_where_every_core_is_busy() {
     let every = |cores| collect_every(period, NonZero::new(cores).expect("not zero"));
     assert_eq!(every(2), COLLECT_AT_LEAST_EVERY);
     for cores in [1, 2, 6, 7, 16, 32] {
-        let come = every(cores).as_millis() / period.as_millis() * cores as u128;
+        let come = every(cores).as_millis() * cores as u128 / period.as_millis();
         assert!(come <= SLOTS as u128 / 2, "{cores} cores: {come}");
     }
     // What finds no place then is in the thread's next sample.
