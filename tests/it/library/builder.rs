@@ -50,7 +50,8 @@ pub(crate) async fn beside(daemon: Daemon, rest: impl Future<Output = ()>) -> En
         stop.cancel();
     };
     let running = async { tokio::join!(daemon.run_until(stop.clone()), rest).0 };
-    // The rest may take as long as it likes: what it waits for has bounds of its own.
+    // The rest may take as long as it likes: what it waits for has bounds of its own. The sleep is the bound of the end, and waits
+    // for nothing: the end itself is what is waited for, beside it.
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(2 * support::PATIENCE).await;

@@ -14,6 +14,7 @@ use crate::support::{self, TestDb};
 #[test]
 fn a_functions_effect_and_its_jobs_completion_are_there_together() {
     support::run(async |db| {
+        // The known time that history has to tell at least; nothing waits for it.
         let sleeps = function("sleeps", "PERFORM pg_sleep(0.05); RETURN app.work(payload);");
         let pool = database(&db, &sleeps).await;
         let runner = Runner::start(daemon(with(&db, vec![calls("works", "sleeps", None)])));
