@@ -263,7 +263,7 @@ DECLARE
 BEGIN
     IF halt.until <= clock_timestamp() THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('until: %s is past', halt.until),
+            MESSAGE = format('until: %s is past', halt.until), COLUMN = 'until',
             HINT = 'Give a moment to come, or none.';
     END IF;
     INSERT INTO legwork.queue (name) VALUES (halt.queue) ON CONFLICT (name) DO NOTHING;

@@ -159,32 +159,35 @@ DECLARE
     known constant text[] := '{queue,kind,state,tag,created_after,created_before,created_after_ago,created_before_ago,payload}';
     kept jsonb := coalesce(filter, '{}');
     age text;
-    wrong text;
+    wrong text[]; -- which argument, or member of the filter, and why
 BEGIN
     wrong := CASE
         WHEN action IS NULL OR action NOT IN ('cancel', 'retry', 'discard', 'snooze')
-            THEN 'the actions are cancel, retry, discard and snooze'
+            THEN ARRAY['action', 'the actions are cancel, retry, discard and snooze']
         WHEN jsonb_typeof(kept) <> 'object' OR kept - known <> '{}'
-            THEN 'a filter is an object of ' || array_to_string(known, ', ')
-        WHEN octet_length(kept::text) > 8192 THEN 'a filter has at most 8 KiB'
+            THEN ARRAY['filter', 'a filter is an object of ' || array_to_string(known, ', ')]
+        WHEN octet_length(kept::text) > 8192 THEN ARRAY['filter', 'a filter has at most 8 KiB']
         WHEN EXISTS (SELECT FROM jsonb_each(kept) AS m WHERE m.value = 'null')
-            THEN 'a member of a filter that is null narrows nothing: leave it out'
+            THEN ARRAY['filter', 'a member of a filter that is null narrows nothing: leave it out']
         WHEN kept ? 'payload' AND (jsonb_typeof(kept -> 'payload') <> 'object' OR kept -> 'payload' = '{}')
-            THEN 'payload is an object of places and texts'
+            THEN ARRAY['payload', 'payload is an object of places and texts']
         WHEN kept ->> 'state' NOT IN
                 ('scheduled', 'available', 'running', 'retryable', 'completed', 'cancelled', 'discarded')
-            THEN 'the states are scheduled, available, running, retryable, completed, cancelled and discarded'
-        WHEN kept = '{}' AND everything IS NOT TRUE THEN 'an empty filter is about every job, and all has to be said'
+            THEN ARRAY['state',
+                'the states are scheduled, available, running, retryable, completed, cancelled and discarded']
+        WHEN kept = '{}' AND everything IS NOT TRUE
+            THEN ARRAY['everything', 'an empty filter is about every job, and all has to be said']
         WHEN (action = 'snooze') <> (delay IS NOT NULL) OR delay <= interval '0'
-            THEN 'snooze takes a time above zero, and nothing else takes one'
+            THEN ARRAY['delay', 'snooze takes a time above zero, and nothing else takes one']
         WHEN action <> 'retry' AND kept ->> 'state' IN ('completed', 'cancelled', 'discarded')
-            THEN format('%s is about unfinished jobs, and not about those that are %s', action, kept ->> 'state')
+            THEN ARRAY['state', format('%s is about unfinished jobs, and not about those that are %s',
+                action, kept ->> 'state')]
         WHEN action IN ('discard', 'snooze', 'retry') AND kept ->> 'state' = 'running'
-            THEN format('%s is not about running jobs', action)
+            THEN ARRAY['state', format('%s is not about running jobs', action)]
         END;
     IF wrong IS NOT NULL THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = wrong, HINT = 'Nothing was changed.';
+            MESSAGE = wrong[2], COLUMN = wrong[1], HINT = 'Nothing was changed.';
     END IF;
     -- To compare what is in a payload is to find out what is in it.
     IF kept ? 'payload' AND NOT has_column_privilege(session_user, 'legwork.jobs', 'payload', 'SELECT') THEN

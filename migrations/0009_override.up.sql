@@ -27,12 +27,12 @@ BEGIN
     END IF;
     IF concurrency NOT BETWEEN 1 AND 10000 THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('concurrency: %s isn''t 1 to 10000', concurrency),
+            MESSAGE = format('concurrency: %s isn''t 1 to 10000', concurrency), COLUMN = 'concurrency',
             HINT = 'pause(queue) has nothing claimed at all.';
     END IF;
     IF rate_limit !~ '^[1-9][0-9]{0,8}/[smh]( burst [1-9][0-9]{0,8})?$' THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('rate_limit: %L isn''t a rate limit', rate_limit),
+            MESSAGE = format('rate_limit: %L isn''t a rate limit', rate_limit), COLUMN = 'rate_limit',
             HINT = 'Write 100/s, 30/m or 5/h, with burst N if needed.';
     END IF;
     -- Daemons read so many and no more.
@@ -43,7 +43,7 @@ BEGIN
     END IF;
     IF until <= clock_timestamp() THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('until: %s is past', until),
+            MESSAGE = format('until: %s is past', until), COLUMN = 'until',
             HINT = 'Give a moment to come, or none.';
     END IF;
 END
@@ -99,7 +99,7 @@ DECLARE
 BEGIN
     IF reset_queue.setting NOT IN ('concurrency', 'rate_limit') THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('setting: %L is neither concurrency nor rate_limit', reset_queue.setting),
+            MESSAGE = format('setting: %L is neither concurrency nor rate_limit', reset_queue.setting), COLUMN = 'setting',
             HINT = 'Leave it out to take away both.';
     END IF;
     PERFORM FROM legwork.queue q WHERE q.name = reset_queue.queue FOR UPDATE;

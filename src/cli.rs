@@ -75,8 +75,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
     match dispatch(command, &context) {
         Ok(()) => Code::Ok,
         Err(error) if is_daemon => {
-            let (log, instance) = crate::config::logging(&context.source);
-            exit::report_daemon(&error, &log, &instance)
+            exit::report_daemon(&error, &secrets, crate::config::logging(&context.source))
         }
         Err(error) => exit::report(&error, &secrets),
     }

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     config::{HeapProfiling, QueueSettings, ScheduleSettings},
     job::{JobId, QueueName},
-    postgres::operations::{Connection, Nature, OperationError, is_forbidden, said},
+    postgres::operations::{Connection, Nature, OperationError, Said, is_forbidden, said},
 };
 use axum::{
     http::header,
@@ -240,7 +240,7 @@ fn refusal_of_decision(error: &OperationError) -> Refusal {
         // null_value_not_allowed, invalid_parameter_value
         Some("22004" | "22023") => {
             return match std::error::Error::source(error).and_then(said) {
-                Some(said) => of_member(&said.message),
+                Some(said) => of_member(said),
                 None => Problem::InvalidBody.into(),
             };
         }
@@ -256,14 +256,15 @@ fn refusal_of_decision(error: &OperationError) -> Refusal {
     }
 }
 
-/// A function of the database begins with the name of the argument that it refuses.
-fn of_member(said: &str) -> Refusal {
-    let refusal = Problem::InvalidBody.because(said.to_owned());
-    match said.split_once(": ") {
-        Some((member, _)) if ["until", "concurrency", "rate_limit", "reason"].contains(&member) => {
-            refusal.about(member, None)
-        }
-        _ => refusal,
+/// What a function of the database can't take, with the member of the body that it named.
+fn of_member(said: Said) -> Refusal {
+    let refusal = Problem::InvalidBody.because(said.message);
+    match said.member.as_deref() {
+        // As the functions call what people write otherwise here.
+        Some("delay") => refusal.about("for", None),
+        Some("everything") => refusal.about("all", None),
+        Some(member) => refusal.about(member, None),
+        None => refusal,
     }
 }
 

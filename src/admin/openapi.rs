@@ -152,7 +152,7 @@ fn problems(route: &Route) -> BTreeMap<u16, Value> {
     // Whoever says something can do so slowly.
     let slow = route.described.request_body.is_some().then_some(Problem::BodyTooSlow);
     let is_change = route.method != Method::GET;
-    let versions = (is_change && !route.has_versions()).then_some(Problem::Changed);
+    let versions = (is_change && !route.has_versions()).then_some(Problem::NoVersion);
     let all = OF_EVERYTHING.into_iter().chain(slow).chain(of_audience(route.audience));
     for problem in all.chain(route.problems.iter().copied()).chain(versions) {
         by_status.entry(problem.status().as_u16()).or_default().push(problem);

@@ -79,6 +79,8 @@ pub(super) enum Problem {
     OtherDaemon,
     /// It isn't as the client has seen it.
     Changed,
+    /// What is there has no version that could be named.
+    NoVersion,
     /// There is no such job.
     NoSuchJob,
     /// Nobody knows that queue.
@@ -251,6 +253,11 @@ impl Problem {
                 StatusCode::PRECONDITION_FAILED,
                 "changed",
                 "it isn't what If-Match names any more: look at it again".into(),
+            ),
+            Self::NoVersion => (
+                StatusCode::PRECONDITION_FAILED,
+                "no-version",
+                "nothing here has a version that If-Match could name: leave it out".into(),
             ),
             Self::NoSuchJob => (
                 StatusCode::NOT_FOUND,

@@ -267,9 +267,8 @@ async fn get_alone() -> impl IntoResponse {
 
 /// Whoever says If-Match takes it that what is changed is what they saw: to pass over it would be to say yes.
 async fn without_versions(request: Request, next: Next) -> Response {
-    if request.headers().contains_key(header::IF_MATCH) {
-        let why = "nothing here has a version that If-Match could name: leave it out";
-        return Problem::Changed.because(why).into_response();
+    if tags::names_a_version(request.headers()) {
+        return Problem::NoVersion.into_response();
     }
     next.run(request).await
 }

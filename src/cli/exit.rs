@@ -191,15 +191,18 @@ pub(super) fn report(error: &anyhow::Error, secrets: &Secrets) -> Code {
     if error.is::<Closed>() {
         return Code::Ok;
     }
-    say(&secrets.hidden(&text(error)));
+    say(&text(error, secrets));
     code(error)
 }
 
 /// Reports why a daemon ends, in the form of its log: a supervisor reads both streams as one. People
 /// at a terminal get the text as well.
-pub(super) fn report_daemon(error: &anyhow::Error, log: &Log, instance: &str) -> Code {
-    let (words, text) = (last_words(error), text(error));
-    let (log, instance) = (log.clone(), instance.to_owned());
+pub(super) fn report_daemon(
+    error: &anyhow::Error,
+    secrets: &Secrets,
+    (log, instance): (Log, String),
+) -> Code {
+    let (words, text) = (last_words(error, secrets), text(error, secrets));
     let say_it = move || {
         if !say_last(&words, &log, &instance) || std::io::stderr().is_terminal() {
             say(&text);
@@ -214,17 +217,18 @@ pub(super) fn report_daemon(error: &anyhow::Error, log: &Log, instance: &str) ->
 }
 
 /// Each mistake reads as an error of its own already.
-fn text(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<Mistakes>() {
-        Some(mistakes) => plain_lines(&mistakes.to_string()),
-        None => plain_lines(&Described::of(error).text()),
-    }
+fn text(error: &anyhow::Error, secrets: &Secrets) -> String {
+    let text = match error.downcast_ref::<Mistakes>() {
+        Some(mistakes) => mistakes.to_string(),
+        None => Described::of(error).text(),
+    };
+    plain_lines(&secrets.hidden(&text))
 }
 
-fn last_words(error: &anyhow::Error) -> Vec<LastWords> {
+fn last_words(error: &anyhow::Error, secrets: &Secrets) -> Vec<LastWords> {
     let code = code(error);
-    let words = |error, place, help| {
-        let (sort, exit_code) = (code.sort(), code as u8);
+    let words = |error: String, place, help| {
+        let (error, sort, exit_code) = (secrets.hidden(&error), code.sort(), code as u8);
         LastWords { error, sort, place, help, exit_code }
     };
     if let Some(mistakes) = error.downcast_ref::<Mistakes>() {

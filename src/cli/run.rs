@@ -26,9 +26,7 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     let loaded = config::load(&context.source.clone().without_rust_handlers())?;
     loaded.settings.database_url()?;
     let logs = logs::init(&loaded.settings.log, &loaded.settings.daemon.name)?;
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
+    logs::warn_of(&loaded.warnings);
     #[cfg(legwork_seeded_bugs)]
     crate::seeded::plant(context.source.environment().seeded_bug())?;
     let daemon = Daemon::new(loaded.settings.clone(), context.source.environment().clone())

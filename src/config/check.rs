@@ -20,7 +20,9 @@ mod value;
 
 pub(super) use admin::{TOKENS, token_file};
 pub(crate) use authorities::certificates;
-pub(crate) use filter::{check as check_filter, doubts as filter_doubts};
+pub(crate) use filter::{
+    check as check_filter, doubts as filter_doubts, is_for_all as filter_is_for_all,
+};
 pub(crate) use tracing::{collector_header, collector_url};
 pub(crate) use value::{killed_early, misnamed, mistakes_of};
 

@@ -12,7 +12,7 @@ use crate::{
     telemetry::{
         events,
         feed::Occurrence,
-        logs::{Filter, Logs, Recent},
+        logs::{self, Filter, Logs, Recent},
         systemd::Notifier,
     },
 };
@@ -176,9 +176,7 @@ impl Daemon {
         if let Err(error) = reload.filter.set(&taken.log.filter) {
             return Err(refused([(error.to_string().as_str(), None)]));
         }
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
+        logs::warn_of(warnings);
         running.adopt(holding, &taken, overrides);
         let (changed, needs_restart) = (holding.differences(&taken), taken.differences(settings));
         tell(&changed, &needs_restart);

@@ -61,6 +61,16 @@ pub struct Logs {
 /// trigger, say: as much as those like, and perhaps of payloads. It appears where it is asked for by name.
 const NOTICES: &str = "sqlx::postgres::notice";
 
+/// The target of what the configuration is warned of.
+const WARNINGS: &str = "legwork::config";
+
+/// Says what may be meant otherwise than the configuration has it.
+pub fn warn_of(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!(target: WARNINGS, "{warning}");
+    }
+}
+
 impl Logs {
     /// What was lost so far, for the metrics.
     pub fn losses(&self) -> Arc<Losses> {

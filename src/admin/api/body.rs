@@ -44,14 +44,17 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
 /// Why a body can't be read, with the member that it is about where that is unknown or missing.
 pub(super) fn not_so(why: &str) -> Refusal {
     let refusal = Problem::InvalidBody.because(why.to_owned());
-    let mut names = why.split('`').skip(1).step_by(2).map(str::to_owned);
-    match names.next() {
-        Some(name) if why.starts_with("unknown field") => {
-            let known: Vec<_> = names.collect();
-            refusal.about(&name, nearest(&name, &known))
-        }
-        Some(name) if why.starts_with("missing field") => refusal.about(&name, None),
-        _ => refusal,
+    // What somebody called a member may have any character in it.
+    let unknown = why.strip_prefix("unknown field `").and_then(|rest| {
+        rest.rsplit_once("`, expected ").or_else(|| rest.rsplit_once("`, there are no fields"))
+    });
+    if let Some((name, known)) = unknown {
+        let known: Vec<_> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        return refusal.about(name, nearest(name, &known));
+    }
+    match why.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        Some((name, _)) => refusal.about(name, None),
+        None => refusal,
     }
 }
 
@@ -134,6 +137,8 @@ mod tests {
                 "reson",
                 "reason",
             ),
+            ("unknown field `re`son`, expected `reason` at line 1 column 9", "re`son", "reason"),
+            ("unknown field `x`, there are no fields at line 1 column 4", "x", ""),
             ("missing field `for` at line 1 column 2", "for", ""),
             ("expected value at line 1 column 1", "", ""),
         ] {

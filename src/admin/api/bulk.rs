@@ -13,6 +13,7 @@ use super::{
     body::{Said, object},
     changes::delay,
     jobs::{PLACES_MAX, sees_payloads, since, state as job_state},
+    of_member,
     path::InPath,
     query::{Asked, Nothing},
     refusal, shown,
@@ -146,29 +147,13 @@ fn read<T>(
     text.map(|text| read(&text).map_err(|why| wrong(member, &why))).transpose()
 }
 
-/// With the member that can't be meant so, where the rule is about one.
-fn of_what_is_meant(told: String) -> Refusal {
-    let member = match &told {
-        told if told.starts_with("an empty filter") => Some("all"),
-        told if told.starts_with("snooze takes") => Some("for"),
-        told if told.contains(" about ") => Some("state"),
-        _ => None,
-    };
-    let refusal = Problem::InvalidBody.because(told);
-    match member {
-        Some(member) => refusal.about(member, None),
-        None => refusal,
-    }
-}
-
 /// What an error means to whoever asked for an operation, or about one.
 fn refusal_of_bulk(error: &OperationError) -> Refusal {
-    let told = std::error::Error::source(error).and_then(said).map(|said| said.message);
-    match (error.sqlstate().as_deref(), told) {
+    match (error.sqlstate().as_deref(), std::error::Error::source(error).and_then(said)) {
         // invalid_parameter_value; moments and times that the database can't reckon with
-        (Some("22023" | "22007" | "22008"), Some(told)) => of_what_is_meant(told),
+        (Some("22023" | "22007" | "22008"), Some(said)) => of_member(said),
         // no_data_found
-        (Some("P0002"), Some(told)) => Problem::NoSuchOperation.because(told),
+        (Some("P0002"), Some(said)) => Problem::NoSuchOperation.because(said.message),
         _ => refusal(error),
     }
 }

@@ -35,14 +35,21 @@ impl<S: Sync> FromRequestParts<S> for Expected {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let Some(tags) = tags(&parts.headers, &header::IF_MATCH) else { return Ok(Self(None)) };
-        if tags.iter().any(|tag| tag == "*") {
-            return Ok(Self(None));
-        }
         let version =
-            |tag: &String| tag.strip_prefix('"')?.split_once('.').map(|(of, _)| of.into());
-        Ok(Self(Some(tags.iter().filter_map(version).collect())))
+            |tag: String| tag.strip_prefix('"')?.split_once('.').map(|(of, _)| of.to_owned());
+        let named = named(&parts.headers);
+        Ok(Self(named.map(|tags| tags.into_iter().filter_map(version).collect())))
     }
+}
+
+/// Whether a change is asked for only of what a client has seen, and not of whatever is there.
+pub(in crate::admin) fn names_a_version(headers: &HeaderMap) -> bool {
+    named(headers).is_some()
+}
+
+/// The tags of which one has to be that of what is there; none where any will do.
+fn named(headers: &HeaderMap) -> Option<Vec<String>> {
+    tags(headers, &header::IF_MATCH).filter(|tags| !tags.iter().any(|tag| tag == "*"))
 }
 
 /// The tags of a header, as they are written, where it is there at all. A weak one matches nothing here.
@@ -114,9 +121,11 @@ mod tests {
     fn every_tag_of_every_line_is_read() {
         let mut headers = HeaderMap::new();
         assert_eq!(tags(&headers, &header::IF_MATCH), None);
+        assert!(!names_a_version(&headers));
         headers.append(header::IF_MATCH, "\"a.1\", W/\"b.2\"".parse().unwrap());
         headers.append(header::IF_MATCH, "\"c.3\"".parse().unwrap());
         let read = tags(&headers, &header::IF_MATCH).unwrap();
+        assert!(names_a_version(&headers));
         assert_eq!(read, ["\"a.1\"", "W/\"b.2\"", "\"c.3\""]);
     }
 }

@@ -1,6 +1,7 @@
 //! `log.filter`: `tracing`'s syntax, and the traps in it.
 
 use crate::config::keys::closest;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -51,18 +52,22 @@ pub(crate) fn doubts(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// Whether any of it is about every line of Legwork's.
-fn is_for_all(text: &str) -> bool {
+pub(crate) fn is_for_all(text: &str) -> bool {
     text.split(',').map(str::trim).any(|part| {
         let target = part.split_once('=').map_or(part, |(target, _)| target);
-        target == "legwork" || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part))
+        target == "legwork" || is_level(part)
     })
+}
+
+/// One of the words, or its number, as `tracing` takes them.
+fn is_level(word: &str) -> bool {
+    !word.is_empty() && word.parse::<LevelFilter>().is_ok()
 }
 
 /// Words that stand without a level and aren't one.
 fn targets(text: &str) -> impl Iterator<Item = &str> {
-    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
     let bare = text.split(',').map(str::trim).filter(|part| !part.contains(['=', '[', ':']));
-    bare.filter(move |word| !word.is_empty() && !is_level(word))
+    bare.filter(|word| !word.is_empty() && !is_level(word))
 }
 
 #[cfg(test)]
@@ -94,6 +99,7 @@ mod tests {
     #[case::no_level("ofcourse", 2)]
     #[case::beside_a_level("info,ofcourse", 1)]
     #[case::levels("INFO,legwork=trace,sqlx=off", 0)]
+    #[case::a_level_s_number("3,sqlx=off", 0)]
     #[case::ours("legwork", 0)]
     #[case::a_target_with_its_level("info,ofcourse=trace", 0)]
     #[case::a_target_alone("ofcourse=trace", 1)]

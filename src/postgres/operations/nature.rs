@@ -81,6 +81,8 @@ pub struct Said {
     pub message: String,
     /// What it advises.
     pub hint: Option<String>,
+    /// The argument of a function, or the column of a table, that it is about, where it named one.
+    pub member: Option<String>,
 }
 
 /// What to do about a server that TLS can't be had with.
@@ -93,7 +95,8 @@ const NO_TLS: &str = "what leaves this machine goes by TLS, and the server's nam
 pub fn said(cause: &(dyn Error + 'static)) -> Option<Said> {
     let error = cause.downcast_ref::<sqlx::Error>()?;
     if let sqlx::Error::Tls(why) = error {
-        return Some(Said { message: why.to_string(), hint: Some(NO_TLS.to_owned()) });
+        let hint = Some(NO_TLS.to_owned());
+        return Some(Said { message: why.to_string(), hint, member: None });
     }
     let error = error.as_database_error()?;
     let postgres = error.try_downcast_ref::<PgDatabaseError>();
@@ -105,7 +108,8 @@ pub fn said(cause: &(dyn Error + 'static)) -> Option<Said> {
     let hint = postgres
         .and_then(PgDatabaseError::hint)
         .or_else(|| advice(error.code()?.as_ref(), error.message()));
-    Some(Said { message, hint: hint.map(str::to_owned) })
+    let member = postgres.and_then(PgDatabaseError::column).map(str::to_owned);
+    Some(Said { message, hint: hint.map(str::to_owned), member })
 }
 
 /// What to do where the database doesn't say: the mistakes of the first hour, and of a fail-over.

@@ -4,8 +4,8 @@
 //! incident. So what is asked for ends by itself, and a reload in between changes what it ends in. It starts no
 //! timer: the daemon's beat has it look.
 
-use super::{LogsError, NOTICES};
-use crate::{schedule::Moment, telemetry::events};
+use super::{LogsError, NOTICES, WARNINGS};
+use crate::{config::filter_is_for_all, schedule::Moment, telemetry::events};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -143,7 +143,11 @@ fn moment(at: SystemTime) -> String {
 }
 
 pub(super) fn read(filter: &str) -> Result<EnvFilter, LogsError> {
-    let read = EnvFilter::try_new(filter)?;
+    let mut read = EnvFilter::try_new(filter)?;
+    // Else the warning that nothing else is logged would be the first that isn't.
+    if !filter_is_for_all(filter) {
+        read = read.add_directive(format!("{WARNINGS}=warn").parse()?);
+    }
     if filter.split(',').any(|part| part.trim_start().starts_with(NOTICES)) {
         return Ok(read);
     }

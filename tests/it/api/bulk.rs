@@ -203,6 +203,8 @@ fn what_can_not_be_meant_is_refused_with_the_member_that_is_wrong() {
         for (body, parameter) in [
             ("{}", "action"),
             (r#"{"action": "cancel"}"#, "all"),
+            (r#"{"action": "retry", "filter": {"queue": "mail"}, "for": "1h"}"#, "for"),
+            (r#"{"action": "discard", "filter": {"state": "completed"}}"#, "state"),
             (r#"{"action": "snooze", "filter": {"queue": "mail"}}"#, "for"),
             (r#"{"action": "retry", "filter": {"state": "running"}}"#, "state"),
             (r#"{"action": "cancel", "fliter": {"state": "running"}}"#, "fliter"),

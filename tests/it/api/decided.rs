@@ -93,9 +93,21 @@ fn what_can_t_be_meant_is_refused_over_http() {
         for (method, path, body, status, said) in [
             ("PATCH", MAIL, "{}", 400, "name concurrency, rate_limit, or both"),
             ("PATCH", MAIL, r#"{"for": "1h"}"#, 400, "name concurrency, rate_limit, or both"),
-            ("PATCH", MAIL, r#"{"concurrency": 0}"#, 400, "concurrency: 0 isn't 1 to 10000\""),
+            (
+                "PATCH",
+                MAIL,
+                r#"{"concurrency": 0}"#,
+                400,
+                "to 10000\",\"parameter\":\"concurrency\"",
+            ),
             ("PATCH", MAIL, r#"{"concurrency": 10001}"#, 400, "10001 isn't 1 to 10000\""),
-            ("PATCH", MAIL, r#"{"rate_limit": "fast"}"#, 400, "isn't a rate limit"),
+            (
+                "PATCH",
+                MAIL,
+                r#"{"rate_limit": "fast"}"#,
+                400,
+                "if needed\",\"parameter\":\"rate_limit\"",
+            ),
             ("PATCH", MAIL, r#"{"concurrency": 1, "for": "soon"}"#, 400, "2h30m"),
             ("PATCH", MAIL, r#"{"concurrency": 1, "until": "soon"}"#, 400, "2026-03-01T12:00:00Z"),
             (

@@ -60,7 +60,9 @@ const SECRETS: [&str; 9] = [
 async fn no_secret_of_a_url_is_shown_wherever_it_was_typed() {
     let url = ["--url", "--ulr", "--database-url"];
     for secret in SECRETS {
-        for command_line in [&["queue", "list"][..], &["healthcheck"], &["profile", "tasks"]] {
+        for command_line in
+            [&["queue", "list"][..], &["healthcheck"], &["profile", "tasks"], &["run"]]
+        {
             let beside = url.iter().map(|option| [command_line, &[*option, secret]].concat());
             let joined = url.map(|option| format!("{option}={secret}"));
             let joined = joined.iter().map(|word| [command_line, &[word.as_str()]].concat());

@@ -216,6 +216,36 @@ fn keys_that_need_a_restart_are_named_each_time_and_the_log_filter_holds_at_once
 }
 
 #[test]
+fn a_filter_that_silences_all_else_is_warned_of_all_the_same_at_the_start_and_by_a_reload() {
+    support::run(async |db| {
+        let silent = |filter: &str| {
+            let with = format!("format = 'json'\nfilter = '{filter}'\n");
+            file(&db.url(), "").replace("format = 'json'\n", &with)
+        };
+        let daemon = Daemon::start(&silent("hyper=error")).await;
+        let told = async |filter: &str| {
+            let text = format!("log.filter: {filter:?} has no level for all else");
+            support::eventually("it is warned of", async || {
+                let is_told = |line: &Value| {
+                    line["message"].as_str().is_some_and(|said| said.contains(&text))
+                };
+                daemon.events().iter().any(is_told)
+            })
+            .await;
+        };
+        told("hyper=error").await;
+        let text = support::pooled::file(&silent("hyper=warn"));
+        fs::write(daemon.directory().join("legwork.toml"), text).expect("a file can be written");
+        daemon.signal(Signal::SIGHUP);
+        told("hyper=warn").await;
+        let said = daemon.events();
+        let is_warning = |line: &Value| line["message"].to_string().contains("log.filter: ");
+        assert!(said.iter().all(is_warning), "nothing else is let through: {said:?}");
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn a_secret_that_stands_where_its_path_belongs_is_not_logged() {
     support::run(async |db| {
         let text = file(&db.url(), "");
