@@ -8,12 +8,17 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use tempfile::TempDir;
 
 /// Forty jobs in each of two queues that no daemon serves; 1 … 40 are the database's to change, 41 … 80 the API's. The last
-/// of each is older than the others.
-const JOBS: &str = "INSERT INTO legwork.job (kind, queue, tags, payload, created_at)
+/// of each is older than the others, and the sixteenth runs.
+const JOBS: &str = "INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h'), (8, now() + interval '1 h');
+    INSERT INTO legwork.job (kind, queue, tags, payload, created_at, holder, token)
         SELECT 'k', CASE WHEN n <= 40 THEN 'mail' ELSE 'post' END, '{t}', jsonb_build_object('user', jsonb_build_object('id', n % 2)),
-            now() - CASE WHEN n % 40 = 0 THEN interval '2 h' ELSE interval '0' END
-        FROM generate_series(1, 80) n;
-    INSERT INTO legwork.daemon (id, expires_at) VALUES (7, now() + interval '1 h'), (8, now() + interval '1 h')";
+            now() - CASE WHEN n % 40 = 0 THEN interval '2 h' ELSE interval '0' END,
+            CASE n WHEN 16 THEN 7 WHEN 56 THEN 8 END, CASE WHEN n % 40 = 16 THEN 1 ELSE 0 END
+        FROM generate_series(1, 80) n";
+
+/// More newer jobs than the API looks at for a page.
+const NEWER: &str =
+    "INSERT INTO legwork.job (kind, queue) SELECT 'k', 'mail' FROM generate_series(1, 20100)";
 
 /// A daemon with tokens, and what both ways to it need.
 struct Asked {
@@ -170,6 +175,14 @@ fn what_is_looked_at_is_the_same_over_either() {
                 assert_eq!(of_port, of_database, "{words:?}");
             }
         }
+        arrange(&db, NEWER).await;
+        for words in
+            [&["job", "list", "--tag", "t", "--limit", "50"][..], &["job", "list", "--tag", "t"]]
+        {
+            let of_database = asked.database(words).await;
+            assert!(of_database.stdout.lines().count() > 50, "{}", of_database.stdout);
+            assert_eq!(told(&asked.port(&operator, words).await), told(&of_database));
+        }
         asked.stop().await;
     });
 }
@@ -197,7 +210,7 @@ const NOTED: &str = "SELECT string_agg(concat_ws(' ', action, split_part(target,
     FROM legwork.audit WHERE actor LIKE '%, legwork %'";
 
 /// Each is sent to the database and, of another queue, job and daemon, to the port.
-const CHANGES: [&[&str]; 30] = [
+const CHANGES: [&[&str]; 34] = [
     &["queue", "pause", "Q", "--reason", "slow", "--for", "1h"],
     &["queue", "pause", "Q", "--reason", "slower"],
     &["queue", "drain", "Q", "--until", "2999-01-01T00:00:00Z"],
@@ -227,6 +240,10 @@ const CHANGES: [&[&str]; 30] = [
     &["job", "snooze", "J14", "--for", "2h 30m"],
     &["job", "snooze", "J13", "--for", "10m"],
     &["job", "retry", "J14"],
+    &["job", "discard", "J16"],
+    &["job", "retry", "J16"],
+    &["job", "snooze", "J16", "--for", "10m"],
+    &["job", "cancel", "J16"],
     &["job", "discard", "--queue", "Q", "--payload", "user.id=1", "--yes", "--reason", "spam"],
 ];
 
