@@ -39,8 +39,8 @@ BEGIN
                     'legwork.discard, legwork.pause, legwork.drain, legwork.resume, legwork.why, legwork.backlog, legwork.invariants, '
                     'legwork.make_partitions, legwork.droppable_partitions, legwork.drop_partition, legwork.owns_history']),
             ('legwork_read', 'legwork.job', ARRAY[
-                -- What the list of queues walks job_ready by.
-                'SELECT (queue, holder, run_at, ready_at) ON legwork.job',
+                -- What the list of queues, and the look at one, walk job_ready and job_waiting by.
+                'SELECT (queue, holder, run_at, ready_at, priority, seq, attempt) ON legwork.job',
                 'SELECT ON legwork.jobs_public, legwork.daemon, legwork.queue, legwork.migration',
                 'EXECUTE ON FUNCTION legwork.why, legwork.backlog']),
             ('legwork_operator', 'legwork.job', ARRAY[

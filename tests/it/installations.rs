@@ -180,7 +180,7 @@ fn with_separate_roles_everybody_does_their_own_work_from_insert_to_history() {
         all_become(&mut anna, "sleep", "running").await;
         let shown = "SELECT id FROM legwork.jobs_public WHERE kind = 'noop' ORDER BY id LIMIT 1";
         let id = value(&mut anna, shown).await;
-        let looks: [(&[&str], &str); 5] = [
+        let looks: [(&[&str], &str); 6] = [
             (&["job", "list"], "discarded"),
             (
                 &["job", "show", &id],
@@ -188,6 +188,7 @@ fn with_separate_roles_everybody_does_their_own_work_from_insert_to_history() {
             ),
             (&["job", "why", &id], "completed"),
             (&["queue", "list"], "default"),
+            (&["queue", "show", "default"], "in line"),
             (&["audit", "list"], "no notes"),
         ];
         for (arguments, says) in looks {
@@ -241,7 +242,6 @@ const REFUSED: &[(&str, &[&str], i32, &str)] = &[
     ("anna",           &["queue", "resume", "default"],          1, "legwork_operator"),
     ("anna",           &["operation", "cancel", "1"],            1, "legwork_operator"),
     ("anna",           &["operation", "show", "1"],              1, "legwork_daemon"),
-    ("anna",           &["queue", "show", "default"],            1, "legwork_daemon"),
     ("anna",           &["job", "list", "--payload", "a=b"],     1, "legwork_daemon"),
     ("anna",           &["enqueue", "noop"],                     1, "legwork_enqueue"),
     ("anna",           &["enqueue", "--file", "-"],              1, "legwork_enqueue"),
@@ -259,6 +259,7 @@ const REFUSED: &[(&str, &[&str], i32, &str)] = &[
     ("otto",           &["job", "list"],                         1, "legwork_read"),
     ("otto",           &["job", "show", "1"],                    1, "legwork_read"),
     ("otto",           &["queue", "list"],                       1, "legwork_read"),
+    ("otto",           &["queue", "show", "default"],            1, "legwork_read"),
     ("otto",           &["enqueue", "noop"],                     1, "legwork_enqueue"),
     ("otto",           &["run"],                                78, "legwork_daemon"),
     ("nobody_of_ours", &["job", "list"],                         1, "legwork_read"),

@@ -68,7 +68,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("INSERT INTO legwork.job (seq, kind) OVERRIDING SYSTEM VALUE VALUES (5, 'k')", ""),
     ("SELECT id FROM legwork.job",                                           "enqueue daemon"),
     ("SELECT payload FROM legwork.job",                                      "daemon"),
-    ("SELECT queue, holder, run_at, ready_at FROM legwork.job",              "daemon read"),
+    ("SELECT queue, holder, run_at, ready_at, priority, seq, attempt FROM legwork.job", "daemon read"),
     ("SELECT * FROM legwork.job",                                            "daemon"),
     ("UPDATE legwork.job SET kind = 'k'",                                    ""),
     ("UPDATE legwork.job SET payload = '{}'",                                ""),

@@ -165,13 +165,12 @@ impl OperationError {
             | Self::ShowJob(_)
             | Self::ExplainJob(_)
             | Self::ListQueues(_)
+            | Self::ShowQueue(_)
             | Self::LookIntoServer(_)
             | Self::ListDaemons(_)
             | Self::ListNotes(_)
             | Self::LookAtSchedules(_) => roles::READ,
-            // The order in which its jobs stand in line is no reader's.
             Self::ListPayloads(_)
-            | Self::ShowQueue(_)
             | Self::ShowOperation(_)
             | Self::RunSchedule(_)
             | Self::Note(_) => roles::DAEMON,
