@@ -114,18 +114,25 @@ fn a_job_longer_than_the_grace_is_interrupted_uncharged_and_back_in_line(#[case]
     });
 }
 
-#[test]
-fn a_second_term_ends_the_daemon_within_3_s_with_code_1() {
+#[rstest]
+#[case::while_jobs_have_their_grace("release unstarted", ("30s", "30s"))]
+#[case::while_they_are_told_to_stop("wait for running jobs", ("200ms", "30s"))]
+fn a_second_term_ends_the_daemon_within_3_s_with_code_1(
+    #[case] after: &str,
+    #[case] grace: (&'static str, &'static str),
+) {
     support::run(async |db| {
         let pool = db.pool().await;
         let notebook = Notebook::new();
         let kinds = [notebook.kind("long", STUBBORN, "kill_grace = '30s'")];
-        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let url = db.url();
+        let configuration = Configuration { grace, ..Configuration::of(&url, &kinds) };
+        let mut daemon = Daemon::start(&configuration.text()).await;
         let id = enqueue(&pool, "long").await;
         let child = notebook.says("started").await;
 
         daemon.signal(Signal::SIGTERM);
-        daemon.phase("release unstarted").await;
+        daemon.phase(after).await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(Duration::from_secs(3)).await.code(), Some(1));
         ends(&child).await;
