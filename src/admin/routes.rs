@@ -307,7 +307,7 @@ async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Respons
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::asked_for(&accept.join(","));
     let kind = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
-    (kind, state.metrics.render_as(format)).into_response()
+    (kind, state.metrics.scraped(format).await).into_response()
 }
 
 /// What runs.

@@ -61,7 +61,7 @@ pub const LAG_INTERVAL: Duration = Duration::from_millis(100);
 /// Every metric of one daemon. Shared by `Arc`; see the room's head for how to use it.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    registry: Arc<Registry>,
     /// What exists once a daemon: supervision, rescue, schema, draining.
     pub daemon: DaemonMetrics,
     /// Each claim by itself, once a benchmark has asked.
@@ -73,6 +73,8 @@ pub struct Metrics {
     losses: OnceLock<Arc<crate::telemetry::logs::Losses>>,
     max_kinds: usize,
     names: Mutex<Names>,
+    /// Held while a page is written for a scrape.
+    scrape: tokio::sync::Mutex<()>,
 }
 
 impl Default for Metrics {
@@ -86,7 +88,7 @@ impl Metrics {
     /// An empty set of metrics.
     pub fn new(settings: &config::Metrics) -> Self {
         process::remember_start();
-        let registry = Registry::default();
+        let registry = Arc::<Registry>::default();
         Self {
             daemon: DaemonMetrics::new(&registry),
             claims: Arc::default(),
@@ -96,6 +98,7 @@ impl Metrics {
             losses: OnceLock::new(),
             max_kinds: settings.max_kinds,
             names: Mutex::default(),
+            scrape: tokio::sync::Mutex::default(),
             registry,
         }
     }
@@ -206,6 +209,13 @@ impl Metrics {
     /// Takes the runtime that [`Metrics::render`] shows; call it once, inside that runtime.
     pub fn observe_runtime(&self, handle: &tokio::runtime::Handle) {
         self.runtime.observe(handle);
+    }
+
+    /// A page for a scrape. One is written at a time, so that any number of scrapers take no more than one of the
+    /// runtime's threads from the rest.
+    pub async fn scraped(&self, format: Format) -> String {
+        let _turn = self.scrape.lock().await;
+        self.render_as(format)
     }
 
     /// Everything in Prometheus' text format. Reads memory, the allocator's figures and `/proc`, nothing else.

@@ -277,7 +277,7 @@ async fn attempt(kind: &KindRuntime, context: Context, listed: Listed) -> Settle
     drop(listed);
     kind.metrics.ran(took, origin.as_deref());
     if matches!(ending, Ending::Panicked(_)) {
-        kind.metrics.panics.increment(1);
+        kind.metrics.panicked();
     }
     let ruling = rule(ending, &job, &kind.policy, fastrand::f64());
     let mut settled = Settled::ran(&job, ruling, took, Arc::clone(&kind.metrics));

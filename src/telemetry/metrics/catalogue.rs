@@ -123,7 +123,7 @@ catalogue! {
         "Duration of one statement that writes verdicts.";
     FLUSH_PENDING = "legwork_flush_pending_rows", Gauge, [],
         "Verdicts that aren't yet durable.";
-    FLUSH_ROWS_TOTAL = "legwork_flush_rows_total", Counter, ["op", "result"],
+    FLUSHED_VERDICTS = "legwork_flushed_verdicts_total", Counter, ["op", "result"],
         "Verdicts handed to statements, by how the statement ended.";
     WORKERS = "legwork_workers", Gauge, ["queue", "state"],
         "Workers of the pool, by what they do now.";

@@ -19,7 +19,7 @@ impl FlushMetrics {
         let ended = |result| {
             let labels = [op, result];
             let duration = registry.histogram(&c::FLUSH_DURATION, &labels);
-            (duration, registry.counter(&c::FLUSH_ROWS_TOTAL, &labels))
+            (duration, registry.counter(&c::FLUSHED_VERDICTS, &labels))
         };
         let rows = registry.histogram(&c::FLUSH_ROWS, &[op]);
         let late = |why: LateReason| registry.counter(&c::LATE_RESULTS, &[op, why.as_str()]);

@@ -1,12 +1,19 @@
 //! What is counted once a kind in a queue: how attempts ended and how long they took.
+//!
+//! A pair of them has some forty lines of the page, and a file may have thousands of pairs of which few are ever used. So
+//! beyond the first of them a pair's lines come with its first attempt, and those beyond a bound are counted as `other`.
 
 use super::{
-    InFlight, canary::CanaryMetrics, catalogue as c, registry::Registry, series::Distribution,
+    InFlight, OTHER, canary::CanaryMetrics, catalogue as c, registry::Registry,
+    series::Distribution,
 };
 use crate::{job::Verdict, telemetry::Origin};
 use metrics::{Counter, Gauge, Histogram};
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -77,21 +84,45 @@ impl AttemptEnd {
     }
 }
 
+/// How many pairs of a queue and a kind have lines of their own.
+#[derive(Debug, Default)]
+pub(super) struct Pairs(AtomicUsize);
+
+impl Pairs {
+    /// A page of so many is written well within the 100 ms in which a scrape is to be answered.
+    pub(super) const MOST: usize = 1000;
+    /// So many have them before their first attempt, so that a rate over it begins at 0.
+    const AT_ONCE: usize = 100;
+
+    fn take(&self, most: usize) -> bool {
+        let more = |taken| (taken < most).then_some(taken + 1);
+        self.0.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+}
+
 /// Handles of one kind in one queue.
 #[derive(Debug)]
 pub struct JobMetrics {
-    finished: [Counter; AttemptEnd::ALL.len()],
-    attempts: Histogram,
-    in_flight: Gauge,
-    duration_seconds: Arc<Distribution>,
-    /// Handler panics that were caught.
-    pub panics: Counter,
+    registry: Arc<Registry>,
+    queue: String,
+    kind: String,
+    lines: OnceLock<Lines>,
     /// Of the canary's kind, in the queue through which it goes.
     canary: OnceLock<CanaryMetrics>,
 }
 
-impl JobMetrics {
-    pub(super) fn new(registry: &Registry, queue: &str, kind: &str) -> Self {
+#[derive(Debug)]
+struct Lines {
+    finished: [Counter; AttemptEnd::ALL.len()],
+    attempts: Histogram,
+    in_flight: Gauge,
+    duration_seconds: Arc<Distribution>,
+    panics: Counter,
+    is_own: bool,
+}
+
+impl Lines {
+    fn new(registry: &Registry, queue: &str, (kind, is_own): (&str, bool)) -> Self {
         let finished =
             |end: AttemptEnd| registry.counter(&c::JOBS_FINISHED, &[queue, kind, end.as_str()]);
         Self {
@@ -100,8 +131,39 @@ impl JobMetrics {
             attempts: registry.histogram(&c::JOB_ATTEMPTS, &[queue, kind]),
             duration_seconds: registry.with_exemplars(&c::JOB_DURATION, &[queue, kind]),
             panics: registry.counter(&c::JOB_PANICS, &[queue, kind]),
-            canary: OnceLock::new(),
+            is_own,
         }
+    }
+}
+
+impl Drop for JobMetrics {
+    fn drop(&mut self) {
+        if self.lines.get().is_some_and(|lines| lines.is_own) {
+            self.registry.pairs.0.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl JobMetrics {
+    pub(super) fn new(registry: &Arc<Registry>, queue: &str, kind: &str) -> Self {
+        let (queue, kind) = (queue.to_owned(), kind.to_owned());
+        let (lines, canary) = (OnceLock::new(), OnceLock::new());
+        let made = Self { registry: Arc::clone(registry), queue, kind, lines, canary };
+        if registry.pairs.take(Pairs::AT_ONCE) {
+            made.lines.get_or_init(|| Lines::new(registry, &made.queue, (&made.kind, true)));
+        }
+        made
+    }
+
+    fn lines(&self) -> &Lines {
+        self.lines.get_or_init(|| {
+            let of = if self.registry.pairs.take(Pairs::MOST) {
+                (&*self.kind, true)
+            } else {
+                (OTHER, false)
+            };
+            Lines::new(&self.registry, &self.queue, of)
+        })
     }
 
     /// An attempt at a job that was enqueued so long ago runs until what this gives is dropped.
@@ -109,7 +171,7 @@ impl JobMetrics {
         if let Some(canary) = self.canary.get() {
             canary.began(age());
         }
-        InFlight::enter(&self.in_flight)
+        InFlight::enter(&self.lines().in_flight)
     }
 
     pub(super) fn expect_canaries(&self, registry: &Registry, queue: &str) {
@@ -120,14 +182,20 @@ impl JobMetrics {
     /// there is nothing to be seen.
     pub fn ran(&self, took: Duration, origin: Option<&Origin>) {
         let trace = origin.and_then(|origin| origin.trace).filter(|trace| trace.flags & 1 == 1);
-        self.duration_seconds.observe(took.as_secs_f64(), trace);
+        self.lines().duration_seconds.observe(took.as_secs_f64(), trace);
+    }
+
+    /// A handler panicked, and that was caught.
+    pub fn panicked(&self) {
+        self.lines().panics.increment(1);
     }
 
     /// An attempt ended. Call it once its verdict is committed, or refused.
     pub fn finished(&self, end: AttemptEnd, attempt: u16) {
-        self.finished[end as usize].increment(1);
+        let lines = self.lines();
+        lines.finished[end as usize].increment(1);
         if end.is_final() {
-            self.attempts.record(f64::from(attempt));
+            lines.attempts.record(f64::from(attempt));
         }
         if let Some(canary) = self.canary.get().filter(|_| end == AttemptEnd::Completed) {
             canary.succeeded();

@@ -6,7 +6,7 @@
 
 use super::{
     catalogue::{Definition, Shape},
-    series::{Exemplar, Series},
+    series::{Distribution, Exemplar, Series},
 };
 use std::{
     collections::BTreeMap,
@@ -81,7 +81,7 @@ impl Page {
         self.line(format_args!("# HELP {name} {}", metric.help));
         self.line(format_args!("# TYPE {name} {}", metric.shape.as_str()));
         for (values, series) in series {
-            let labels = Labels { keys: metric.labels, values, bound: None };
+            let labels = Labels { keys: metric.labels, values };
             match series {
                 Series::Count(count) => {
                     self.line(format_args!("{}{labels} {}", metric.name, count.value()));
@@ -89,21 +89,24 @@ impl Page {
                 Series::Level(level) => {
                     self.line(format_args!("{}{labels} {}", metric.name, Number(level.value())));
                 }
-                Series::Distribution(spread) => {
-                    let mut count = 0;
-                    for (bound, below, exemplar) in spread.buckets() {
-                        let labels = Labels { bound: Some(bound), ..labels };
-                        let exemplar = exemplar.filter(|_| self.format == Format::OpenMetrics);
-                        let seen = Seen(exemplar);
-                        self.line(format_args!("{}_bucket{labels} {below}{seen}", metric.name));
-                        count = below;
-                    }
-                    let sum = Number(spread.sum());
-                    self.line(format_args!("{}_sum{labels} {sum}", metric.name));
-                    self.line(format_args!("{}_count{labels} {count}", metric.name));
-                }
+                Series::Distribution(spread) => self.distribution(metric.name, labels, spread),
             }
         }
+    }
+
+    /// Most of a page are buckets, so that what stands in each is written once and copied.
+    fn distribution(&mut self, name: &str, labels: Labels<'_>, spread: &Distribution) {
+        let comma = if labels.keys.is_empty() { "" } else { "," };
+        let start = format!("{name}_bucket{{{}{comma}le=\"", Inner(labels));
+        let mut count = 0;
+        for (bound, below, exemplar) in spread.buckets() {
+            self.text.push_str(&start);
+            let seen = Seen(exemplar.filter(|_| self.format == Format::OpenMetrics));
+            self.line(format_args!("{}\"}} {below}{seen}", Bound(bound)));
+            count = below;
+        }
+        self.line(format_args!("{name}_sum{labels} {}", Number(spread.sum())));
+        self.line(format_args!("{name}_count{labels} {count}"));
     }
 
     pub(super) fn end(mut self) -> String {
@@ -119,26 +122,29 @@ impl Page {
     }
 }
 
-/// `{queue="q",kind="k",le="0.5"}`, or nothing.
+/// `{queue="q",kind="k"}`, or nothing.
 #[derive(Clone, Copy)]
 struct Labels<'a> {
     keys: &'static [&'static str],
     values: &'a [String],
-    bound: Option<f64>,
 }
 
 impl Display for Labels<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mut before = '{';
-        for (key, value) in self.keys.iter().zip(self.values) {
-            write!(f, "{before}{key}=\"{}\"", Quoted(value))?;
-            before = ',';
+        if self.keys.is_empty() { Ok(()) } else { write!(f, "{{{}}}", Inner(*self)) }
+    }
+}
+
+/// The same without the braces.
+struct Inner<'a>(Labels<'a>);
+
+impl Display for Inner<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (at, (key, value)) in self.0.keys.iter().zip(self.0.values).enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{key}=\"{}\"", Quoted(value))?;
         }
-        if let Some(bound) = self.bound {
-            write!(f, "{before}le=\"{}\"", Bound(bound))?;
-            before = ',';
-        }
-        if before == ',' { f.write_char('}') } else { Ok(()) }
+        Ok(())
     }
 }
 
@@ -147,12 +153,16 @@ struct Quoted<'a>(&'a str);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            '\\' => f.write_str("\\\\"),
-            '"' => f.write_str("\\\""),
-            '\n' => f.write_str("\\n"),
-            c => f.write_char(c),
-        })
+        for part in self.0.split_inclusive(['\\', '"', '\n']) {
+            let plain = part.trim_end_matches(['\\', '"', '\n']);
+            f.write_str(plain)?;
+            match &part[plain.len()..] {
+                "\n" => f.write_str("\\n")?,
+                "" => {}
+                sign => write!(f, "\\{sign}")?,
+            }
+        }
+        Ok(())
     }
 }
 

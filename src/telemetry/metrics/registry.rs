@@ -5,6 +5,7 @@
 
 use super::{
     catalogue::{CATALOGUE, Definition, Shape},
+    job::Pairs,
     page::{Format, Page},
     series::{Distribution, Level, Series},
 };
@@ -19,7 +20,11 @@ type Families = HashMap<&'static str, BTreeMap<Vec<String>, Series>>;
 /// Every series by its family's name and the values of its labels. Invariant: a family's series have its
 /// shape and its labels. Locked to make a handle and while a page is written, never to count.
 #[derive(Debug, Default)]
-pub(super) struct Registry(Mutex<Families>);
+pub(super) struct Registry {
+    families: Mutex<Families>,
+    /// Those of a queue and a kind, of which there may be too many.
+    pub(super) pairs: Pairs,
+}
 
 impl Registry {
     pub(super) fn counter(&self, metric: &Definition, labels: &[&str]) -> Counter {
@@ -98,7 +103,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, Families> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -130,17 +130,17 @@ impl Distribution {
     }
 
     /// Each bucket's upper bound, how many values were below it, and its exemplar.
-    pub(super) fn buckets(&self) -> Vec<(f64, u64, Option<Exemplar>)> {
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (f64, u64, Option<Exemplar>)> {
         let exemplars = self.exemplars.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         let mut below = 0;
-        let cumulated = self.counts.iter().map(|count| {
+        let cumulated = self.counts.iter().map(move |count| {
             below += count.load(Relaxed);
             below
         });
+        let exemplar = move |at| exemplars.get(at).copied().flatten();
         let buckets = bounds.zip(cumulated).enumerate();
-        let exemplar = |at| exemplars.get(at).copied().flatten();
-        buckets.map(|(at, (bound, below))| (bound, below, exemplar(at))).collect()
+        buckets.map(move |(at, (bound, below))| (bound, below, exemplar(at)))
     }
 
     pub(super) fn sum(&self) -> f64 {
@@ -169,7 +169,7 @@ mod tests {
         for value in [0.5, 1.0, 1.5, 2.0, 2.5] {
             spread.record(value);
         }
-        let below: Vec<_> = spread.buckets().iter().map(|(bound, n, _)| (*bound, *n)).collect();
+        let below: Vec<_> = spread.buckets().map(|(bound, n, _)| (bound, n)).collect();
         assert_eq!(below, [(1.0, 2), (2.0, 4), (f64::INFINITY, 5)]);
         assert!((spread.sum() - 7.5).abs() < f64::EPSILON);
     }
@@ -181,7 +181,7 @@ mod tests {
         spread.observe(0.3, Some(trace(2)));
         spread.observe(0.4, None);
         spread.observe(9.0, Some(trace(3)));
-        let kept = spread.buckets().into_iter().map(|(_, _, exemplar)| exemplar.unwrap());
+        let kept = spread.buckets().map(|(_, _, exemplar)| exemplar.unwrap());
         let kept: Vec<_> = kept.map(|it| (it.trace.trace_id, it.value)).collect();
         assert_eq!(kept, [(TraceId::from(2), 0.3), (TraceId::from(3), 9.0)]);
     }
@@ -203,7 +203,7 @@ mod tests {
             }
         });
         assert_eq!(count.value(), u64::from(4 * EACH));
-        assert_eq!(spread.buckets()[0].1, u64::from(4 * EACH));
+        assert_eq!(spread.buckets().next().map_or(0, |first| first.1), u64::from(4 * EACH));
         assert!((spread.sum() - f64::from(4 * EACH)).abs() < f64::EPSILON);
     }
 }

@@ -344,6 +344,54 @@ fn what_is_in_flight_is_counted_until_it_is_dropped() {
 }
 
 #[test]
+fn a_pair_of_many_has_lines_from_its_first_attempt_on_and_those_beyond_the_bound_share_them() {
+    let metrics = metrics(10_000);
+    let of = |n: usize| metrics.job(&queue("q"), &kind(&format!("k{n}")));
+    let handles: Vec<_> = (0..job::Pairs::MOST + 50).map(of).collect();
+    let lines_of = |page: &str, kind: &str| {
+        page.lines().filter(|line| line.contains(&format!("queue=\"q\",kind=\"{kind}\""))).count()
+    };
+    let page = metrics.render();
+    let each = lines_of(&page, "k0");
+    assert!(each > 30 && lines_of(&page, "k99") == each, "a rate begins at 0: {each}");
+    assert_eq!((lines_of(&page, "k100"), lines_of(&page, "other")), (0, 0));
+    let kept = handles.last().expect("a pair").begins(|| Duration::ZERO);
+    let page = metrics.render();
+    assert_eq!(lines_of(&page, &format!("k{}", handles.len() - 1)), each, "who runs goes first");
+    handles.iter().for_each(|handle| handle.finished(AttemptEnd::Completed, 1));
+    let page = metrics.render();
+    let others = "legwork_jobs_finished_total{queue=\"q\",kind=\"other\",outcome=\"completed\"}";
+    assert_eq!((shown(&page, others), lines_of(&page, "other")), ("50".to_owned(), each));
+    assert_eq!(page.matches("outcome=\"completed\"} 1\n").count(), job::Pairs::MOST);
+    drop((kept, handles));
+    // Whose configuration is gone makes room.
+    let names: Vec<_> = (0..job::Pairs::MOST + 50).map(|n| kind(&format!("k{n}"))).collect();
+    metrics.serve(&[&queue("q")], &names.iter().collect::<Vec<_>>());
+    metrics.serve(&[&queue("q")], &[]);
+    metrics.render();
+    metrics.job(&queue("q"), &kind("new")).finished(AttemptEnd::Completed, 1);
+    assert_eq!(lines_of(&metrics.render(), "new"), each);
+}
+
+/// A counter's family is its name without `_total`, and what a histogram's lines are called belongs to it as well.
+#[test]
+fn no_two_families_share_a_name_in_either_format() {
+    let mut taken = BTreeMap::new();
+    for metric in CATALOGUE {
+        let family = metric.name.trim_end_matches("_total");
+        let of_lines: &[&str] = match metric.shape {
+            Shape::Counter => &["", "_total", "_created"],
+            Shape::Gauge => &[""],
+            Shape::Histogram(_) => &["", "_bucket", "_sum", "_count", "_created"],
+        };
+        for suffix in of_lines {
+            let before = taken.insert(format!("{family}{suffix}"), metric.name);
+            assert_eq!(before, None, "{} has the name of another", metric.name);
+        }
+    }
+}
+
+#[test]
 fn the_process_shows_itself() {
     let text = metrics(200).render();
     assert!(value(&text, "process_resident_memory_bytes ") > 1e6);
