@@ -314,7 +314,7 @@ fn kinds_beyond_the_configured_number_share_one_label() {
             .map(|i| KindSettings::new(name(&format!("kind-{i}")), HandlerSettings::Noop))
             .collect();
         for kind in &settings.kinds {
-            metrics.job(&settings.queues[0].name, &kind.name).panics.increment(1);
+            metrics.job(&settings.queues[0].name, &kind.name).panicked();
         }
         let text = metrics.render();
         let panics = text.lines().filter(|l| l.contains("panic") && l.contains("kind=\""));
