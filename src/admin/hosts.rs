@@ -36,6 +36,12 @@ impl Hosts {
         if host.contains('@') {
             return false;
         }
+        // What stands behind the name is a port, whatever it is taken for.
+        let behind = host.strip_prefix(authority.host()).unwrap_or_default();
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        if !(behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port)) {
+            return false;
+        }
         let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let is_local = name == "localhost" || name.ends_with(".localhost");
@@ -64,6 +70,7 @@ mod tests {
 
     #[rstest]
     #[case::loopback("127.0.0.1:9464", true)]
+    #[case::a_name_in_the_ports_place("localhost:evil.com", false)]
     #[case::a_pods_address("10.1.2.3:9464", true)]
     #[case::v6("[::1]:9464", true)]
     #[case::localhost("localhost:9464", true)]
