@@ -137,8 +137,11 @@ fn delay(refusal: &Refusal) -> Option<Duration> {
 fn told(context: &Context, span: Option<&CallSpan>) -> Vec<(&'static str, String)> {
     let job = context.job();
     let origin = context.origin();
-    let traceparent = span.map(CallSpan::traceparent);
-    let traceparent = traceparent.or_else(|| origin?.traceparent.clone());
+    let (traceparent, tracestate) = match (span, origin) {
+        (Some(span), _) => (Some(span.traceparent()), span.tracestate()),
+        (None, Some(origin)) => (origin.traceparent.clone(), origin.tracestate.clone()),
+        (None, None) => (None, None),
+    };
     let known = [
         ("legwork.job_id", Some(job.lease.job.to_string())),
         ("legwork.kind", Some(job.kind.to_string())),
@@ -147,6 +150,7 @@ fn told(context: &Context, span: Option<&CallSpan>) -> Vec<(&'static str, String
         ("legwork.max_attempts", Some(context.max_attempts().to_string())),
         ("legwork.lease_token", Some(context.lease_token().to_string())),
         ("legwork.traceparent", traceparent),
+        ("legwork.tracestate", tracestate),
         ("legwork.request_id", origin.and_then(|origin| origin.request_id.clone())),
         ("legwork.user_id", origin.and_then(|origin| origin.user_id.clone())),
     ];
