@@ -59,12 +59,14 @@ CREATE TABLE legwork.job (
     unique_key       legwork.key,
     tags             legwork.tags,
     -- Where the row brings none, the session's trace and request follow the work. Stable, not volatile. Cut to what is
-    -- still too long, so that a session's setting costs no producer its job.
+    -- still too long, so that a session's setting costs no producer its job. A tracestate belongs to its traceparent.
     metadata         legwork.metadata DEFAULT CASE
         WHEN coalesce(current_setting('legwork.traceparent', true), '') <> ''
             OR coalesce(current_setting('legwork.request_id', true), '') <> ''
         THEN jsonb_strip_nulls(jsonb_build_object(
             'traceparent', nullif(left(current_setting('legwork.traceparent', true), 257), ''),
+            'tracestate', CASE WHEN coalesce(current_setting('legwork.traceparent', true), '') <> ''
+                THEN nullif(left(current_setting('legwork.tracestate', true), 513), '') END,
             'request_id', nullif(left(current_setting('legwork.request_id', true), 257), '')))
     END,
     CONSTRAINT job_pkey PRIMARY KEY (id) WITH (fillfactor = 45)
@@ -155,7 +157,7 @@ COMMENT ON COLUMN legwork.job.payload IS 'The handler''s input, any JSON, handed
 COMMENT ON COLUMN legwork.job.timeout IS 'Overrides the kind''s limit on one attempt; null = the kind''s. Set by producers.';
 COMMENT ON COLUMN legwork.job.unique_key IS 'At most one unfinished job per (queue, unique_key). Set by producers.';
 COMMENT ON COLUMN legwork.job.tags IS 'For people to filter by. Set by producers.';
-COMMENT ON COLUMN legwork.job.metadata IS 'traceparent, request_id and user_id follow the work into logs and spans. Set by producers; by default from the session''s legwork.traceparent and legwork.request_id.';
+COMMENT ON COLUMN legwork.job.metadata IS 'traceparent, request_id and user_id follow the work into logs and spans. Set by producers; by default from the session''s legwork.traceparent, legwork.tracestate and legwork.request_id.';
 COMMENT ON INDEX legwork.job_pkey IS 'For completion, cancel, retry, snooze and why, which name a job by id, and for listings, which are pages by id.';
 COMMENT ON INDEX legwork.job_ready IS 'For the claim: equality on queue and priority, then in order of seq; holds only rows in line.';
 COMMENT ON INDEX legwork.job_waiting IS 'For promotion: rows whose run_at is ahead, in order of run_at.';

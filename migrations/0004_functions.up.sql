@@ -22,9 +22,12 @@ AS $function$
         coalesce(enqueue.run_at, pg_catalog.now()), coalesce(enqueue.priority, 0)::pg_catalog.int2,
         enqueue.max_attempts::pg_catalog.int2, enqueue.unique_key, enqueue.timeout, enqueue.expires_at,
         enqueue.tags,
-        -- The session's trace and request, under what the caller gives.
+        -- The session's trace and request, under what the caller gives. A tracestate belongs to its traceparent.
         nullif(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
             'traceparent', nullif(pg_catalog.left(pg_catalog.current_setting('legwork.traceparent', true), 257), ''),
+            'tracestate', CASE WHEN coalesce(pg_catalog.current_setting('legwork.traceparent', true), '') OPERATOR(pg_catalog.<>) ''
+                    AND NOT coalesce(enqueue.metadata OPERATOR(pg_catalog.?) 'traceparent', false)
+                THEN nullif(pg_catalog.left(pg_catalog.current_setting('legwork.tracestate', true), 513), '') END,
             'request_id', nullif(pg_catalog.left(pg_catalog.current_setting('legwork.request_id', true), 257), '')))
             OPERATOR(pg_catalog.||) coalesce(enqueue.metadata, '{}'), '{}'))
     RETURNING id

@@ -5,6 +5,7 @@
 //! checked form that every other room receives; nothing below this room sees a string that could
 //! still be wrong, and nothing else reads the environment or a settings file.
 
+mod arguments;
 mod bounds;
 mod changes;
 mod check;

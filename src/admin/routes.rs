@@ -251,12 +251,16 @@ pub(super) fn router(state: AdminState) -> Router {
     router_of(routes(), state)
 }
 
-/// What isn't there. Of Go's profiles that a daemon hasn't it is said why.
-async fn missing(uri: Uri) -> Refusal {
-    match pprof::instead_of(uri.path()) {
+/// What isn't there. Of Go's profiles that a daemon hasn't it is said why, and their list has a path without a slash.
+async fn missing(method: Method, uri: Uri) -> Response {
+    if let Some(place) = pprof::moved_to(&method, &uri) {
+        return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, place)]).into_response();
+    }
+    let refusal: Refusal = match pprof::instead_of(uri.path()) {
         Some(why) => Problem::NotFound.because(why),
         None => Problem::NotFound.into(),
-    }
+    };
+    refusal.into_response()
 }
 
 /// What is asked by another method of a path that takes GET and not HEAD.

@@ -13,7 +13,7 @@ pub use http::{CallbackSettings, CircuitSettings, HttpSettings, SigningSecret};
 pub use overrides::{Overrides, QueueOverride};
 pub use tracing::{Otlp, Tracing};
 
-use super::{function::FunctionName, url::DatabaseUrl};
+use super::{arguments, function::FunctionName, url::DatabaseUrl};
 use crate::{
     job::{KindName, KindPolicy, QueueName, RateLimit, Retention, ScheduleName},
     schedule::{CatchUp, Overlap, Rule},
@@ -311,12 +311,12 @@ pub struct CommandSettings {
 }
 
 impl fmt::Debug for CommandSettings {
-    /// Without the variables' values, which may be secrets.
+    /// Without the variables' values, which may be secrets, and without arguments that look like some.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { command, env, cwd, kill_grace, max_output } = self;
         let names: Vec<&str> = env.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("CommandSettings")
-            .field("command", command)
+            .field("command", &arguments::shown(command.iter().map(String::as_str)))
             .field("env", &names)
             .field("cwd", cwd)
             .field("kill_grace", kill_grace)

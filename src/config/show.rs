@@ -1,6 +1,7 @@
 //! Each effective value with its source, for `legwork config show`; secrets blotted out.
 
 use super::{
+    arguments,
     check::TOKENS,
     environment::Environment,
     file::Item,
@@ -19,7 +20,8 @@ use serde::Serialize;
 pub struct Shown {
     /// As mistakes name it: `daemon.lease_ttl`, `[[kind]] "resize".timeout`.
     pub key: String,
-    /// As the file would have it; a URL without its password, or without its path.
+    /// As the file would have it; a URL without its password, or without its path, and a command without what
+    /// the names of its arguments call secret.
     pub value: String,
     /// `default`, `legwork.toml:12`, `environment LEGWORK_…`, `flag --…`.
     pub source: String,
@@ -52,6 +54,15 @@ fn without_path(text: &str) -> String {
     let Ok(url) = Url::parse(text) else { return "\"…\"".into() };
     let rest = if url.path() == "/" && url.query().is_none() { "/" } else { "/…" };
     format!("\"{}{rest}\"", url.origin().ascii_serialization())
+}
+
+/// A program and its arguments; texts, as they were checked to be.
+fn command(words: &[Value]) -> String {
+    let words = words.iter().filter_map(|word| match &word.kind {
+        ValueKind::String(word) => Some(word.as_str()),
+        _ => None,
+    });
+    literal(&ValueKind::Array(arguments::shown(words).into_iter().map(Value::from).collect()))
 }
 
 impl Showing<'_> {
@@ -104,7 +115,7 @@ impl Showing<'_> {
             self.reader.tree.get(&[section].into_iter().chain(name.split('.')).collect::<Vec<_>>())
         });
         let (value, source) = match own.or(heir) {
-            Some(value) => (self.value(value, key.form), value.origin().unwrap_or(DEFAULT)),
+            Some(value) => (self.value(value, key), value.origin().unwrap_or(DEFAULT)),
             None => return self.token(key).or_else(|| self.by_default(at, key)),
         };
         Some(Shown { key: at.label(key.name()), value, source: source.to_owned() })
@@ -125,8 +136,11 @@ impl Showing<'_> {
         Some(Shown { key: key.path.into(), value: "\"…\"".into(), source })
     }
 
-    fn value(&self, value: &Value, form: Form) -> String {
-        let text = literal(&value.kind);
+    fn value(&self, value: &Value, key: &Key) -> String {
+        let (text, form) = (literal(&value.kind), key.form);
+        if let ("kind.command", ValueKind::Array(words)) = (key.path, &value.kind) {
+            return command(words);
+        }
         if let (Form::HttpUrl, ValueKind::String(url)) = (form, &value.kind) {
             return without_path(url);
         }

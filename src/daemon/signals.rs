@@ -2,7 +2,7 @@
 //! claim nothing more; USR1, say what runs; HUP, read the configuration again. What the admin port asks for goes
 //! the same way.
 
-use crate::{admin::Reloaded, telemetry::events};
+use crate::{admin::Reloaded, sys::sampler, telemetry::events};
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -48,6 +48,8 @@ pub struct Caught {
 impl Caught {
     /// From now on these signals no longer end or suspend the process by themselves.
     pub fn install() -> io::Result<Self> {
+        // The profiler's. Where that doesn't run, or somebody else has it, it is what it was.
+        sampler::take_signal().ok();
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,

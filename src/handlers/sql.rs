@@ -4,15 +4,17 @@
 //! called, fenced and committed is `postgres::Functions`'s; what is decided here is what becomes of the
 //! job where the function fails, and what the function may say about that by its SQLSTATE.
 
+mod words;
+
 use crate::{
     config::SqlSettings,
     executor::{Context, Handler, HandlerFuture},
     handlers::shortage,
-    job::{DiscardReason, JobError, Outcome},
+    job::{DiscardReason, JobError, JobId, Outcome},
     postgres::{Call, CallError, Functions, Refusal, STOP_GRACE},
     telemetry::{causes, events, spans::CallSpan},
 };
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What a function raises to decide about its job. The numbers are the exit codes of `command`.
@@ -55,22 +57,23 @@ impl Sql {
         }
         match called {
             Ok(written) => Outcome::Written(written),
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error, job.lease.job),
         }
     }
 
-    fn failed(&self, error: &CallError) -> Outcome {
+    fn failed(&self, error: &CallError, job: JobId) -> Outcome {
         match error {
             CallError::Stopped => Outcome::Cancel,
             CallError::NoPlace | CallError::NoConnection(_) => {
-                self.tell(error);
+                self.tell(&causes::told(error));
                 shortage::soon()
             }
             CallError::Refused(refusal) => {
+                let words = words::error(refusal, self.settings.role.as_deref(), job);
                 if lacks_something(refusal) {
-                    self.tell(error);
+                    self.tell(words.for_logs());
                 }
-                decided(refusal)
+                decided(refusal, words)
             }
             CallError::Kept => retry(causes::told(error)),
             CallError::Lost(lost) => {
@@ -82,12 +85,11 @@ impl Sql {
         }
     }
 
-    fn tell(&self, error: &CallError) {
-        let error: &dyn Error = error;
+    fn tell(&self, error: &str) {
         tracing::error!(
             event = events::FUNCTION_FAILED,
             function = %self.settings.function,
-            error,
+            error.message = error,
             "a function can't be called, or lacks a right or something that it names"
         );
     }
@@ -116,8 +118,7 @@ fn lacks_something(refusal: &Refusal) -> bool {
 
 /// What becomes of a job whose function raised this. No error is taken for permanent by its class: a
 /// function is replaced while its jobs wait, and then they are done.
-fn decided(refusal: &Refusal) -> Outcome {
-    let error = JobError::new(in_words(refusal));
+fn decided(refusal: &Refusal, error: JobError) -> Outcome {
     match refusal.sqlstate.as_str() {
         PERMANENT => Outcome::Discard { reason: DiscardReason::PermanentError, error },
         BAD_DATA => Outcome::Discard { reason: DiscardReason::InvalidPayload, error },
@@ -131,22 +132,16 @@ fn delay(refusal: &Refusal) -> Option<Duration> {
     humantime::parse_duration(refusal.detail.as_deref()?.trim()).ok()
 }
 
-/// As psql shows it.
-fn in_words(refusal: &Refusal) -> String {
-    let Refusal { sqlstate, message, detail, hint, context } = refusal;
-    let parts = [("DETAIL", detail), ("HINT", hint), ("CONTEXT", context)];
-    let parts = parts.into_iter().filter_map(|(name, part)| Some((name, part.as_ref()?)));
-    let parts = parts.map(|(name, part)| format!("{name}: {part}"));
-    std::iter::once(format!("{sqlstate}: {message}")).chain(parts).collect::<Vec<_>>().join("\n")
-}
-
 /// Settings by which the function learns of its job, and by which the jobs that it enqueues get its
 /// trace and request: the call's own place in its trace, where spans are made.
 fn told(context: &Context, span: Option<&CallSpan>) -> Vec<(&'static str, String)> {
     let job = context.job();
     let origin = context.origin();
-    let traceparent = span.map(CallSpan::traceparent);
-    let traceparent = traceparent.or_else(|| origin?.traceparent.clone());
+    let (traceparent, tracestate) = match (span, origin) {
+        (Some(span), _) => (Some(span.traceparent()), span.tracestate()),
+        (None, Some(origin)) => (origin.traceparent.clone(), origin.tracestate.clone()),
+        (None, None) => (None, None),
+    };
     let known = [
         ("legwork.job_id", Some(job.lease.job.to_string())),
         ("legwork.kind", Some(job.kind.to_string())),
@@ -155,6 +150,7 @@ fn told(context: &Context, span: Option<&CallSpan>) -> Vec<(&'static str, String
         ("legwork.max_attempts", Some(context.max_attempts().to_string())),
         ("legwork.lease_token", Some(context.lease_token().to_string())),
         ("legwork.traceparent", traceparent),
+        ("legwork.tracestate", tracestate),
         ("legwork.request_id", origin.and_then(|origin| origin.request_id.clone())),
         ("legwork.user_id", origin.and_then(|origin| origin.user_id.clone())),
     ];
@@ -187,7 +183,7 @@ mod tests {
         #[case] detail: Option<&str>,
         #[case] expected: &str,
     ) {
-        let said = match decided(&refusal(sqlstate, detail)) {
+        let said = match decided(&refusal(sqlstate, detail), JobError::new("no")) {
             Outcome::Discard { reason, .. } => format!("discard {}", reason.as_str()),
             Outcome::Snooze { delay } => format!("snooze {delay:?}"),
             Outcome::Retry { .. } => "retry".to_owned(),
@@ -209,21 +205,5 @@ mod tests {
     ) {
         let refusal = Refusal { context: context.map(str::to_owned), ..refusal(sqlstate, None) };
         assert_eq!(lacks_something(&refusal), told);
-    }
-
-    #[test]
-    fn an_error_has_all_that_the_server_says() {
-        let refusal = Refusal {
-            sqlstate: "23505".into(),
-            message: "duplicate key".into(),
-            detail: Some("Key (id)=(1) exists.".into()),
-            hint: None,
-            context: Some("PL/pgSQL function app.f(jsonb) line 3".into()),
-        };
-        assert_eq!(
-            in_words(&refusal),
-            "23505: duplicate key\nDETAIL: Key (id)=(1) exists.\n\
-             CONTEXT: PL/pgSQL function app.f(jsonb) line 3"
-        );
     }
 }

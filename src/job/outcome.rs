@@ -63,8 +63,9 @@ fn escaped(text: &str) -> (u32, &str) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobError {
     text: String,
-    /// From here on the text may quote the payload, which stands beside it in the database and in no log.
-    quotes_from: Option<usize>,
+    /// What log lines tell in its place, where the text may quote the payload, which stands beside it in the
+    /// database and in no log.
+    for_logs: Option<String>,
 }
 
 /// What is kept of each end of a text that is too long; the rest is for the mark between them.
@@ -81,13 +82,17 @@ impl JobError {
             let tail = clean.ceil_char_boundary(clean.len() - HALF);
             format!("{}\n[… cut …]\n{}", &clean[..head], &clean[tail..])
         };
-        Self { text, quotes_from: None }
+        Self { text, for_logs: None }
     }
 
     /// What log lines may tell, and what may quote the payload.
     pub(crate) fn quoting(told: &str, quoted: impl fmt::Display) -> Self {
-        let error = Self::new(format!("{told}: {quoted}"));
-        Self { quotes_from: Some(told.len()), ..error }
+        Self::told_otherwise(format!("{told}: {quoted}"), told.to_owned())
+    }
+
+    /// A text that may quote the payload, and what log lines tell in its place.
+    pub(crate) fn told_otherwise(text: impl AsRef<str>, for_logs: String) -> Self {
+        Self { for_logs: Some(for_logs), ..Self::new(text) }
     }
 
     /// The text.
@@ -97,7 +102,7 @@ impl JobError {
 
     /// The same without what may quote the payload.
     pub(crate) fn for_logs(&self) -> &str {
-        self.quotes_from.and_then(|from| self.text.get(..from)).unwrap_or(&self.text)
+        self.for_logs.as_deref().unwrap_or(&self.text)
     }
 }
 

@@ -35,6 +35,24 @@ const DIRECT: [&str; 5] = [
     "sql-aside", // which ends it
 ];
 
+/// The sessions of a daemon.
+const DAEMONS: [&str; 9] = [
+    "admin",
+    "claim",
+    "completer",
+    "heartbeat",
+    "listener",
+    "maintenance",
+    "sql",
+    "sql-aside",
+    "survey",
+];
+
+/// How daemons' sessions are named in `pg_stat_activity`, but for the application's name behind it.
+pub(super) fn names_of_daemons() -> Vec<String> {
+    DAEMONS.iter().map(|role| session_name(role, None)).collect()
+}
+
 /// Makes connections to one database. Clones are cheap.
 #[derive(Debug, Clone)]
 pub struct Connector {
@@ -408,5 +426,14 @@ mod tests {
     #[test]
     fn an_ipv6_address_is_a_server_s_name_without_its_brackets() {
         assert_eq!(options("postgres://u@[::1]:6000/app").get_host(), "::1");
+    }
+
+    #[test]
+    fn every_session_of_a_daemon_is_known_by_the_name_that_the_documents_have() {
+        let documented = include_str!("../../docs/concurrency.md").lines();
+        let names = documented.filter_map(|line| line.strip_prefix("| `legwork ")?.split_once('`'));
+        let names: Vec<_> = names.map(|(role, _)| format!("legwork {role}")).collect();
+        assert_eq!(names_of_daemons(), names);
+        assert!(DIRECT.iter().all(|role| DAEMONS.contains(role)));
     }
 }

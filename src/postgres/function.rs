@@ -45,6 +45,10 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(COMMIT_GRACE.as_millis() + LOOK_GRACE.as_millis() < STOP_GRACE.as_millis());
 
+/// The server's own routine behind RAISE: no SQLSTATE tells, since RAISE takes any, and no CONTEXT, since what
+/// RAISE is given may itself be refused.
+const RAISING: &str = "exec_stmt_raise";
+
 /// One attempt's call.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -79,6 +83,12 @@ pub struct Refusal {
     pub hint: Option<String>,
     /// CONTEXT: where in the function it was.
     pub context: Option<String>,
+    /// The constraint that it broke.
+    pub constraint: Option<String>,
+    /// The column that it is about.
+    pub column: Option<String>,
+    /// Whether a function said it by RAISE, in words of its own.
+    pub is_raised: bool,
 }
 
 /// Why an attempt has no end of its own. Nothing of it is kept.
@@ -315,5 +325,8 @@ fn said(error: &sqlx::Error) -> Option<Refusal> {
         detail: said.detail().map(str::to_owned),
         hint: said.hint().map(str::to_owned),
         context: said.r#where().map(str::to_owned),
+        constraint: said.constraint().map(str::to_owned),
+        column: said.column().map(str::to_owned),
+        is_raised: said.routine() == Some(RAISING),
     })
 }

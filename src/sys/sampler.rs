@@ -22,7 +22,7 @@ mod here;
 #[path = "sampler/elsewhere.rs"]
 mod here;
 
-pub use here::{Sampler, label, register};
+pub use here::{Sampler, label, register, take_signal};
 
 use std::time::Duration;
 

@@ -180,6 +180,8 @@ fn a_bundle_has_each_part_and_neither_a_secret_nor_a_payload() {
         })
         .await;
         execute(&mut holder, "BEGIN; SELECT FROM legwork.job WHERE kind = 'held' FOR UPDATE").await;
+        // It isn't ours for its name.
+        execute(&mut waiter, "SET application_name = 'legwork producer'").await;
         let change = format!("UPDATE legwork.job SET tags = '{{{PAYLOAD}}}' WHERE kind = 'held'");
         let asking = async {
             let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -268,6 +270,7 @@ fn database_says_what_is_so(unpacked: &Unpacked) {
     assert!(ours.is_some_and(|session| session["query"].is_string()), "{activity}");
     let waiter = sessions.iter().find(|session| session["wait_event_type"] == "Lock");
     let waiter = waiter.unwrap_or_else(|| panic!("nobody waits: {activity}"));
+    assert_eq!(waiter["application"], "legwork producer");
     assert_eq!(waiter["query"], Value::Null, "what others run isn't shown");
     let holder = sessions.iter().find(|session| session["pid"] == waiter["blocked_by"][0]);
     assert_eq!(holder.expect("who is waited for")["state"], "idle in transaction");

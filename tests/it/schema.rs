@@ -260,8 +260,13 @@ fn metadata_that_a_row_does_not_bring_is_taken_from_the_session() {
              INSERT INTO legwork.job (kind) VALUES ('from_session');
              INSERT INTO legwork.job (kind, metadata) VALUES ('own', '{\"user_id\": \"u\"}');
              SELECT legwork.enqueue('merged', metadata => '{\"request_id\": \"mine\"}');
+             SET legwork.tracestate = 'v=1';
+             INSERT INTO legwork.job (kind) VALUES ('with_state');
+             SELECT legwork.enqueue('merged_state', metadata => '{\"user_id\": \"u\"}');
+             SELECT legwork.enqueue('own_trace', metadata => '{\"traceparent\": \"00-cc-dd-01\"}');
              SET legwork.traceparent = '';
-             INSERT INTO legwork.job (kind) VALUES ('half')",
+             INSERT INTO legwork.job (kind) VALUES ('half');
+             SELECT legwork.enqueue('half_by_function')",
         )
         .await;
         execute(&mut session, "RESET ROLE").await;
@@ -271,7 +276,11 @@ fn metadata_that_a_row_does_not_bring_is_taken_from_the_session() {
             r#"from_session|{"request_id": "r-1", "traceparent": "00-aa-bb-01"}"#,
             r#"own|{"user_id": "u"}"#,
             r#"merged|{"request_id": "mine", "traceparent": "00-aa-bb-01"}"#,
+            r#"with_state|{"request_id": "r-1", "tracestate": "v=1", "traceparent": "00-aa-bb-01"}"#,
+            r#"merged_state|{"user_id": "u", "request_id": "r-1", "tracestate": "v=1", "traceparent": "00-aa-bb-01"}"#,
+            r#"own_trace|{"request_id": "r-1", "traceparent": "00-cc-dd-01"}"#,
             r#"half|{"request_id": "r-1"}"#,
+            r#"half_by_function|{"request_id": "r-1"}"#,
         ];
         assert_eq!(found, expected);
         end(session).await;

@@ -22,6 +22,7 @@ use crate::support::{
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PRODUCER: &str = "00f067aa0ba902b7";
+const STATE: &str = "vendor=1,other=x";
 
 /// Writes down what the session tells it, and enqueues a job.
 const FUNCTION: &str = "CREATE SCHEMA app;
@@ -64,12 +65,13 @@ async fn enqueue(pool: &PgPool, in_session: bool) {
     let mut transaction = pool.begin().await.expect("a transaction");
     if in_session {
         let set = format!(
-            "SET LOCAL legwork.traceparent = '{traceparent}'; SET LOCAL legwork.request_id = 'r-17'"
+            "SET LOCAL legwork.traceparent = '{traceparent}'; SET LOCAL legwork.tracestate = '{STATE}';
+            SET LOCAL legwork.request_id = 'r-17'"
         );
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.expect("set");
     }
     let metadata = (!in_session)
-        .then(|| serde_json::json!({ "traceparent": traceparent, "request_id": "r-17", "user_id": "u-3" }));
+        .then(|| serde_json::json!({ "traceparent": traceparent, "tracestate": STATE, "request_id": "r-17", "user_id": "u-3" }));
     for kind in ["hook", "call", "tell"] {
         let insert = match &metadata {
             Some(metadata) => {
@@ -148,6 +150,7 @@ fn one_trace_and_one_request_lead_from_the_insert_to_every_receiver(#[case] in_s
         for span in &spans {
             assert_eq!(hex(&span.trace_id), TRACE);
             assert_eq!(attribute(span, "legwork.request_id"), "r-17");
+            assert_eq!(span.trace_state, STATE, "{span:?}");
             assert!(span.start_time_unix_nano <= span.end_time_unix_nano);
         }
         let user = (!in_session).then_some("u-3");
@@ -473,7 +476,8 @@ fn a_session_with_a_request_of_any_length_enqueues_and_its_job_runs() {
     support::run(async |db| {
         let mut session = db.connect().await;
         let endless = "SELECT set_config('legwork.request_id', repeat('r', 20000), false),
-            set_config('legwork.traceparent', repeat('t', 20000), false)";
+            set_config('legwork.traceparent', repeat('t', 20000), false),
+            set_config('legwork.tracestate', repeat('t', 20000), false)";
         statements::execute(&mut session, endless).await;
         statements::execute(&mut session, "INSERT INTO legwork.job (kind) VALUES ('noop')").await;
         statements::execute(&mut session, "SELECT legwork.enqueue('noop')").await;

@@ -17,7 +17,7 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, Request},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Method, Uri, header},
     response::{Html, IntoResponse, Response},
 };
 use std::{error::Error, fmt::Write, io, str::FromStr, time::Duration};
@@ -222,6 +222,13 @@ async fn named(list: &str) -> Response {
     let named = named.await.unwrap_or_default();
     // Not how many follow: that there are any is what the tool asks.
     ([(header::CONTENT_TYPE, TEXT)], format!("num_symbols: 1\n{named}")).into_response()
+}
+
+/// Where what is looked for is: the list without the slash at its end, as Go's programs have it.
+pub(in crate::admin) fn moved_to(method: &Method, uri: &Uri) -> Option<String> {
+    let is_list = uri.path() == "/debug/pprof" && matches!(*method, Method::GET | Method::HEAD);
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    is_list.then(|| format!("{}/{query}", uri.path()))
 }
 
 /// What there is instead of what is looked for: a profile of Go's that a daemon hasn't, the list by another name.

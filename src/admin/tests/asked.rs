@@ -339,12 +339,24 @@ async fn what_go_asks_for_is_refused_in_the_form_that_its_tools_show() {
     }
     let list = "the list of profiles is at /debug/pprof/, with a slash at its end\n";
     let nothing = "there is nothing at this path\n";
-    for (path, said) in
-        [("/debug/pprof/nothing", nothing), ("/debug/pprof", list), ("/debug/pprof/", nothing)]
-    {
-        let asked = from(HERE, Method::GET, path).with("Authorization", ADMIN);
+    for (method, path, said) in [
+        (Method::GET, "/debug/pprof/nothing", nothing),
+        (Method::POST, "/debug/pprof", list),
+        (Method::GET, "/debug/pprof/", nothing),
+    ] {
+        let asked = from(HERE, method, path).with("Authorization", ADMIN);
         let answer = asked.of(&port).await;
         assert_eq!((answer.code, &*answer.body), (404, said));
+    }
+    for (method, path, place) in [
+        (Method::GET, "/debug/pprof", "/debug/pprof/"),
+        (Method::HEAD, "/debug/pprof?debug=1", "/debug/pprof/?debug=1"),
+    ] {
+        let moved = from(HERE, method.clone(), path).with("Authorization", ADMIN);
+        let moved = moved.of(&port).await;
+        assert_eq!((moved.code, &moved.headers["location"]), (301, &place.parse().unwrap()));
+        let stranger = from(HERE, method, path).of(&port).await;
+        assert_eq!((stranger.code, stranger.headers.contains_key("location")), (401, false));
     }
     let other = from(HERE, Method::GET, "/debug/pprofessor").with("Authorization", ADMIN);
     assert_eq!(other.of(&port).await.headers["content-type"], "application/problem+json");

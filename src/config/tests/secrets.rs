@@ -120,11 +120,15 @@ fn show_leaves_out_paths_of_urls_where_secrets_may_stand() {
 fn show_blots_out_passwords_and_the_environment_of_commands() {
     let text = format!(
         "[database]\nurl = \"postgres://u:{SECRET}@localhost/d?password={SECRET}\"\n[[kind]]\n\
-         name = \"k\"\nhandler = \"command\"\ncommand = [\"/bin/ls\"]\nenv = {{ T = \"{SECRET}\" }}\n"
+         name = \"k\"\nhandler = \"command\"\n\
+         command = [\"/bin/ls\", \"--password={SECRET}\", \"--token\", \"{SECRET}\", \"-l\"]\nenv = {{ T = \"{SECRET}\" }}\n"
     );
     let loaded = load_with(text, &[]).expect("right");
     let shown = format!("{:?}", loaded.show());
     assert!(!shown.contains(SECRET) && shown.contains("u:…@localhost"), "{shown}");
+    let command = loaded.show().iter().find(|it| it.key.ends_with("\"k\".command"));
+    let expected = r#"["/bin/ls", "--password=…", "--token", "…", "-l"]"#;
+    assert_eq!(command.expect("shown").value, expected);
     let settings = format!("{:?}", loaded.settings);
     assert!(!settings.contains(SECRET) && settings.contains("u:…@localhost"), "{settings}");
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     config::Database,
     postgres::enqueue::{Defaults, EnqueueError, EnqueueSink, NewJob},
+    telemetry::spans::{self, CallSpan},
 };
 use sqlx::Connection as _;
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub struct Sending<'b> {
     sink: EnqueueSink<'b>,
     defaults: Defaults,
     behind: i64,
+    span: Option<CallSpan>,
 }
 
 /// Jobs that are there once the batch is committed.
@@ -78,7 +80,10 @@ impl Batch {
         let behind = sqlx::query_scalar(include_str!("../sql/last_job_id.sql")).persistent(false);
         let behind = behind.fetch_one(&mut *connection).await.map_err(OperationError::Enqueue)?;
         let defaults = Defaults::ask(connection).await.map_err(OperationError::Enqueue)?;
-        Ok(Sending { sink: EnqueueSink::begin(connection).await?, defaults, behind })
+        let span = spans::statement("COPY legwork.job");
+        let sink = EnqueueSink::begin(connection).await;
+        told(span.as_ref().filter(|_| sink.is_err()), &sink);
+        Ok(Sending { sink: sink?, defaults, behind, span })
     }
 
     /// Which those are that were sent behind this id.
@@ -118,18 +123,35 @@ impl Batch {
 impl Sending<'_> {
     /// One job; waits while the database takes no more.
     pub async fn push(&mut self, job: NewJob, delay: Option<Duration>) -> Result<(), EnqueueError> {
-        self.sink.push(&self.defaults.given_to(job, delay)).await
+        let pushed = self.sink.push(&self.defaults.given_to(job, delay)).await;
+        told(self.span.as_ref().filter(|_| pushed.is_err()), &pushed);
+        pushed
     }
 
     /// That was the last one: how many there are, and the id behind which they are.
     pub async fn end(self) -> Result<(u64, i64), EnqueueError> {
-        Ok((self.sink.finish().await?, self.behind))
+        let finished = self.sink.finish().await;
+        told(self.span.as_ref(), &finished);
+        Ok((finished?, self.behind))
     }
 
     /// Takes all of them back.
     pub async fn take_back(self) -> Result<(), EnqueueError> {
-        self.sink.abort("a line of the batch can't be a job").await
+        let aborted = self.sink.abort("a line of the batch can't be a job").await;
+        if let Some(span) = &self.span {
+            span.returned(None, Some("taken_back"));
+        }
+        aborted
     }
+}
+
+/// How the COPY ended, to its span.
+fn told<T>(span: Option<&CallSpan>, done: &Result<T, EnqueueError>) {
+    let Some(span) = span else { return };
+    let error = done.as_ref().err();
+    let sqlstate = error.and_then(EnqueueError::sqlstate);
+    let sqlstate = sqlstate.as_deref();
+    span.returned(sqlstate, error.map(|_| sqlstate.unwrap_or("no_answer")));
 }
 
 /// Why a batch wasn't enqueued.

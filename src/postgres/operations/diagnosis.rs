@@ -4,7 +4,7 @@
 //! isn't shown, since there may be payloads in it.
 
 use super::{Connection, OperationError, traced::traced};
-use crate::postgres::link;
+use crate::postgres::{connect, link};
 use sqlx::{AssertSqlSafe, Row as _};
 use std::fmt::Write as _;
 
@@ -15,11 +15,13 @@ const TABLES_SHOWN: i64 = 200;
 /// Most indexes.
 const INDEXES_SHOWN: i64 = 500;
 
-/// The sessions of this database that are Legwork's, wait for a lock, hold one, or have long been in a transaction.
+/// The sessions of this database that are daemons', wait for a lock, hold one, or have long been in a transaction.
 pub async fn server_sessions(connection: &mut Connection) -> Result<String, OperationError> {
     let shown = sqlx::query_scalar(include_str!("../sql/server_sessions.sql"));
-    let shown = shown.persistent(false).bind(SESSIONS_SHOWN).fetch_one(connection);
-    traced("SELECT pg_stat_activity", shown).await.map_err(OperationError::LookIntoServer)
+    let shown = shown.persistent(false).bind(SESSIONS_SHOWN).bind(connect::names_of_daemons());
+    traced("SELECT pg_stat_activity", shown.fetch_one(connection))
+        .await
+        .map_err(OperationError::LookIntoServer)
 }
 
 /// The sizes of tables and indexes, and what is dead in them.

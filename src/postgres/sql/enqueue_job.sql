@@ -13,6 +13,8 @@ VALUES ($1::text, coalesce($2::text, '{}')::jsonb, coalesce($3::text, 'default')
             OR coalesce(current_setting('legwork.request_id', true), '') <> ''
         THEN jsonb_strip_nulls(jsonb_build_object(
             'traceparent', nullif(left(current_setting('legwork.traceparent', true), 257), ''),
+            'tracestate', CASE WHEN coalesce(current_setting('legwork.traceparent', true), '') <> ''
+                THEN nullif(left(current_setting('legwork.tracestate', true), 513), '') END,
             'request_id', nullif(left(current_setting('legwork.request_id', true), 257), '')))
     END))
 ON CONFLICT DO NOTHING

@@ -7,5 +7,7 @@ SELECT now(), CASE
         OR coalesce(current_setting('legwork.request_id', true), '') <> ''
     THEN jsonb_strip_nulls(jsonb_build_object(
         'traceparent', nullif(left(current_setting('legwork.traceparent', true), 257), ''),
+        'tracestate', CASE WHEN coalesce(current_setting('legwork.traceparent', true), '') <> ''
+            THEN nullif(left(current_setting('legwork.tracestate', true), 513), '') END,
         'request_id', nullif(left(current_setting('legwork.request_id', true), 257), '')))::text
 END

@@ -1,11 +1,12 @@
--- Intent: as one JSON value the sessions of this database that a report is about, at most $1: Legwork's own, whoever waits
+-- Intent: as one JSON value the sessions of this database that a report is about, at most $1: daemons' own, known by $2, whoever waits
 -- for a lock or holds one that is waited for, and transactions of more than a minute, which keep dead rows from being
 -- removed. The oldest transactions first.
 -- Index: none; a view of the server's memory, a row a session.
 -- Planner: MATERIALIZED, so that the view is read once and who blocks is asked once for each that waits.
--- What a session of somebody else's runs isn't shown: it may have a payload in it. Ours have theirs as parameters.
+-- What a session of somebody else's runs isn't shown: it may have a payload in it. Ours have theirs as parameters. An
+-- application's name may stand behind ours, in brackets; a producer that calls itself `legwork producer` is none of ours.
 WITH session AS MATERIALIZED (
-    SELECT a.*, a.application_name LIKE 'legwork %' AND a.usename = session_user AS is_ours,
+    SELECT a.*, split_part(a.application_name, ' (', 1) = ANY ($2::text[]) AND a.usename = session_user AS is_ours,
         CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END AS blocked_by
     FROM pg_stat_activity a
     WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()

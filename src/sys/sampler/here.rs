@@ -82,7 +82,7 @@ impl Sampler {
             Err(TryLockError::WouldBlock) => return Err(Refused::Busy),
         };
         RING.get_or_init(|| Ring::new(SLOTS, empty));
-        handle()?;
+        take_signal()?;
         *turn = turn.wrapping_add(1).max(1);
         let session = *turn;
         SESSION.store(session, Ordering::Release);
@@ -118,9 +118,11 @@ impl Drop for Sampler {
     }
 }
 
-/// Takes the signal. It stays ours: one that is on its way when the last timer goes would end the process.
+/// Takes the signal, unless it is somebody else's. It stays ours: one that is on its way when the last timer goes would
+/// end the process, and so would one from outside. Nothing comes of that but a look at a number; programs that are
+/// started have the signal as they always do, which they wouldn't if it were ignored.
 #[expect(unsafe_code, reason = "a signal's handler may do hardly anything")]
-fn handle() -> Result<(), Refused> {
+pub fn take_signal() -> Result<(), Refused> {
     static HANDLED: Mutex<bool> = Mutex::new(false);
     let mut handled = HANDLED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if *handled {

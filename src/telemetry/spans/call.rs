@@ -25,8 +25,11 @@ impl CallSpan {
         tracestate(&self.context)
     }
 
-    /// The request was answered with this status, or not at all, and `error` says why.
+    /// The request was answered with this status, or not at all, and `error` says why. Of an answer that is an
+    /// error the status says why, as OpenTelemetry's conventions have it.
     pub fn answered(&self, status: Option<u16>, error: Option<&str>) {
+        let code = status.filter(|code| (400..600).contains(code)).map(|code| code.to_string());
+        let error = code.as_deref().or(error);
         let status = status.map(|code| KeyValue::new("http.response.status_code", i64::from(code)));
         self.open.end(status, error);
     }

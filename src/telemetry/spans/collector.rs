@@ -11,7 +11,7 @@ use crate::{
 };
 use opentelemetry::KeyValue;
 use opentelemetry_proto::{
-    tonic::collector::trace::v1::ExportTraceServiceRequest,
+    tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
     transform::{
         common::tonic::ResourceAttributesWithSchema,
         trace::tonic::group_spans_by_resource_and_scope,
@@ -20,13 +20,24 @@ use opentelemetry_proto::{
 use opentelemetry_sdk::{Resource, trace::SpanData};
 use prost::Message;
 use reqwest::{
-    Client,
+    Client, Response,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use std::{fmt, time::Duration};
 
 /// How long a connection is kept that nobody uses: longer than spans wait for company.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// Longest answer that is read, in bytes: two numbers and a sentence.
+const ANSWER_MAX: usize = 64 * 1024;
+
+/// What a collector that took a batch didn't take of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rejected {
+    pub(super) spans: u64,
+    /// In its words.
+    pub(super) why: String,
+}
 
 /// Takes spans.
 pub(super) struct Collector {
@@ -60,16 +71,34 @@ impl Collector {
         self.settings.target()
     }
 
-    /// Sends a batch; says why where it wasn't taken.
-    pub(super) async fn take(&self, batch: Vec<SpanData>) -> Result<(), String> {
+    /// Sends a batch; says which part was rejected, or why none was taken.
+    pub(super) async fn take(&self, batch: Vec<SpanData>) -> Result<Option<Rejected>, String> {
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
         let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
         let sent = self.client.post(self.settings.traces.clone()).body(body).send().await;
         let answer = sent.map_err(|error| causes::told(&error.without_url()))?;
         let status = answer.status();
-        // What it says besides, a part that it refused, say, is between it and its operator.
-        if status.is_success() { Ok(()) } else { Err(format!("HTTP {status}")) }
+        if status.is_success() { Ok(rejected(answer).await) } else { Err(format!("HTTP {status}")) }
     }
+}
+
+/// What the answer says of spans that it rejects. One that can't be read says nothing: the status has said
+/// that the batch was taken.
+async fn rejected(mut answer: Response) -> Option<Rejected> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.ok()? {
+        if body.len() + chunk.len() > ANSWER_MAX {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let part = ExportTraceServiceResponse::decode(&*body).ok()?.partial_success?;
+    let spans = u64::try_from(part.rejected_spans).ok().filter(|spans| *spans > 0)?;
+    let why = match part.error_message.as_str() {
+        "" => format!("the collector rejected {spans} spans of a batch and says no reason"),
+        why => format!("the collector rejected {spans} spans of a batch: {why}"),
+    };
+    Some(Rejected { spans, why })
 }
 
 impl fmt::Debug for Collector {

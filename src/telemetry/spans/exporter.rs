@@ -1,6 +1,6 @@
 //! The one task that sends spans: gathers what has ended into batches and hands them to the collector.
 //!
-//! A batch that isn't taken is counted and gone. It isn't tried again: what comes meanwhile matters more,
+//! A batch that isn't taken, or the part of one that the collector rejects, is counted and gone. It isn't tried again: what comes meanwhile matters more,
 //! and a collector that is away for an hour must not cost an hour's memory. That is said once, until a
 //! batch is taken again.
 
@@ -81,29 +81,37 @@ impl Exporter {
         let spans = batch.len() as u64;
         let answer = timeout(EXPORT_MAX, self.collector.take(batch)).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {EXPORT_MAX:?}")));
+        let (lost, why) = match answer {
+            Ok(None) => (0, None),
+            Ok(Some(rejected)) => (rejected.spans.min(spans), Some(rejected.why)),
+            Err(why) => (spans, Some(why)),
+        };
+        self.exported.increment(spans - lost);
+        self.failed.increment(lost);
+        self.tell(state, why);
+    }
+
+    /// Tells once that spans are lost, and once that they no longer are.
+    fn tell(&self, state: &mut State, why: Option<String>) {
+        let was_failing = std::mem::replace(&mut state.failing, why.is_some());
         let to = self.collector.target();
-        match answer {
-            Ok(()) => {
-                self.exported.increment(spans);
-                if std::mem::take(&mut state.failing) {
-                    tracing::info!(
-                        event = events::SPANS_TAKEN,
-                        collector = to,
-                        "spans are taken again"
-                    );
-                }
+        match why {
+            None if was_failing => {
+                tracing::info!(
+                    event = events::SPANS_TAKEN,
+                    collector = to,
+                    "spans are taken again"
+                );
             }
-            Err(why) => {
-                self.failed.increment(spans);
-                if !std::mem::replace(&mut state.failing, true) {
-                    tracing::warn!(
-                        event = events::SPANS_LOST,
-                        collector = to,
-                        error.message = why,
-                        "spans are lost until the collector takes them; jobs run all the same"
-                    );
-                }
+            Some(why) if !was_failing => {
+                tracing::warn!(
+                    event = events::SPANS_LOST,
+                    collector = to,
+                    error.message = why,
+                    "spans are lost until the collector takes them; jobs run all the same"
+                );
             }
+            None | Some(_) => {}
         }
     }
 }

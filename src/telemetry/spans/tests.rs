@@ -108,6 +108,26 @@ fn a_request_hangs_below_its_attempt_and_what_is_dropped_has_ended() {
     assert!(inbox.try_recv().is_err(), "each ends once");
 }
 
+#[rstest]
+#[case::well(Some(200), None, None)]
+#[case::refused(Some(404), Some("4xx"), Some("404"))]
+#[case::failed(Some(500), Some("5xx"), Some("500"))]
+#[case::no_answer_to_use(Some(199), Some("broken"), Some("broken"))]
+#[case::none(None, Some("connect"), Some("connect"))]
+fn the_error_of_a_request_is_its_status_where_it_was_answered(
+    #[case] status: Option<u16>,
+    #[case] error: Option<&str>,
+    #[case] expected: Option<&str>,
+) {
+    let (tracer, mut inbox) = tracer(1.0);
+    let span = tracer.attempt(&job(), None);
+    span.request("https", "app.example.org", Some(443)).answered(status, error);
+    let request = inbox.try_recv().expect("sent");
+    let told = request.attributes.iter().find(|it| it.key.as_str() == "error.type");
+    assert_eq!(told.map(|it| it.value.as_str().into_owned()).as_deref(), expected);
+    assert_eq!(request.status != Status::Unset, expected.is_some());
+}
+
 #[test]
 fn a_full_queue_costs_spans_and_no_time() {
     let metrics = Metrics::default();

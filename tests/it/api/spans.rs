@@ -247,6 +247,15 @@ fn a_batch_has_a_sending_for_each_queue_and_what_is_refused_says_why_or_has_none
         let (spans, _daemon) = spans_of(daemon, &collector).await;
         let (requests, sent) = sent_by(&spans, "POST /api/v1/jobs:batch");
         assert_eq!(requests.len(), 4);
+        // And each has what it asked the database.
+        let copies = spans.iter().filter(|span| span.name == "COPY legwork.job");
+        let copies = copies.map(|span| {
+            assert!(requests.iter().any(|request| request.span_id == span.parent_span_id));
+            assert_eq!(attribute(span, "db.operation.name"), "COPY");
+            value(&span.attributes, "error.type").map(|_| attribute(span, "error.type"))
+        });
+        let ends = [None, Some("23505"), Some("taken_back"), None];
+        assert_eq!(copies.collect::<Vec<_>>(), ends.map(|end| end.map(str::to_owned)));
         let expected =
             [("send a", Some(2), None), ("send a", None, Some("23505")), ("send b", Some(1), None)];
         let said = |span: &&Span| {

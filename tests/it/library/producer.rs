@@ -89,12 +89,15 @@ fn a_job_without_metadata_takes_that_of_the_session_however_it_is_enqueued() {
     support::run(async |db| {
         let mut session = db.connect().await;
         run(&mut session, "SET legwork.request_id = 'req-7f3a'").await;
+        run(&mut session, "SET legwork.traceparent = '00-aa-bb-01'").await;
+        run(&mut session, "SET legwork.tracestate = 'v=1'").await;
         run(&mut session, "INSERT INTO legwork.job (kind) VALUES ('k')").await;
         enqueue(&mut session, &Job::new("k")).await.expect("enqueued");
         let own = Job::new("k").metadata(&json!({"user_id": 7}));
         enqueue_many(&mut session, &[Job::new("k"), own]).await.expect("enqueued");
         let metadata = rows(&mut session, "SELECT metadata FROM legwork.job ORDER BY id").await;
-        let session_s = r#"{"request_id": "req-7f3a"}"#;
+        let session_s =
+            r#"{"request_id": "req-7f3a", "tracestate": "v=1", "traceparent": "00-aa-bb-01"}"#;
         assert_eq!(metadata, [session_s, session_s, session_s, r#"{"user_id": 7}"#]);
         end(session).await;
     });

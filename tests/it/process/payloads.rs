@@ -2,20 +2,51 @@
 //! much is logged.
 
 use nix::sys::signal::Signal;
+use sqlx::PgPool;
 
-use super::{Configuration, Notebook, SLACK};
-use crate::support::{self, Daemon, PATIENCE, collector::Collector};
+use super::{Configuration, Notebook, SLACK, becomes};
+use crate::support::{self, Daemon, PATIENCE, TestDb, collector::Collector};
 
 /// Stands in every payload and nowhere else.
 const SECRET: &str = "s3cr3t-of-a-payload";
 
-/// Functions that succeed, fail, and are refused by the database; none quotes its payload.
+/// Functions that succeed, fail, and are refused by the database, which quotes their payload; they don't.
 const FUNCTIONS: &str = "CREATE SCHEMA app;
     CREATE FUNCTION app.works(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT null::jsonb';
     CREATE FUNCTION app.fails(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+        $$ BEGIN RAISE EXCEPTION 'no' USING DETAIL = payload; END $$;
+    CREATE TABLE app.seen (word text CONSTRAINT seen_once UNIQUE);
+    CREATE FUNCTION app.breaks(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO app.seen SELECT payload->>'seconds' FROM generate_series(1, 2); RETURN NULL; END $$;
+    CREATE FUNCTION app.casts(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN RAISE NOTICE '%', (payload->>'seconds')::int; RETURN NULL; END $$;
+    CREATE FUNCTION app.owns(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'own words' USING ERRCODE = '22023', DETAIL = payload, HINT = 'own hint'; END $$;
+    CREATE FUNCTION app.makes(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN EXECUTE format('SELECT %I', payload->>'seconds'); RETURN NULL; END $$;
     GRANT USAGE ON SCHEMA app TO PUBLIC;
     ALTER TABLE legwork.finished ADD CONSTRAINT never CHECK (kind <> 'unwritten') NOT VALID";
+
+/// A job with the secret as a value and as a name.
+const INSERT: &str = "INSERT INTO legwork.job (kind, payload)
+    VALUES ($1, jsonb_build_object($2::text, $2::text, 'seconds', $2::text)) RETURNING id";
+
+/// A database with these functions.
+async fn made(db: &TestDb) -> PgPool {
+    let pool = db.pool().await;
+    for statement in FUNCTIONS.split(";\n").map(str::trim) {
+        let run = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await;
+        run.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    pool
+}
+
+/// A kind that calls the function of its name once.
+fn refused(name: &str) -> String {
+    format!(
+        "[[kind]]\nname = '{name}'\nhandler = 'sql'\nfunction = 'app.{name}'\nmax_attempts = 1\n"
+    )
+}
 
 /// Each way to run a kind, and each way in which it goes wrong.
 fn kinds(notebook: &Notebook) -> Vec<String> {
@@ -35,7 +66,11 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
         plain("sleeps", "'sleep'"),
         plain("calls", http),
         plain("works", "'sql'\nfunction = 'app.works'"),
-        plain("fails", "'sql'\nfunction = 'app.fails'"),
+        refused("fails"),
+        refused("breaks"),
+        refused("casts"),
+        refused("owns"),
+        refused("makes"),
         plain("absent", "'sql'\nfunction = 'app.absent'"),
         plain("unwritten", "'noop'"),
     ]
@@ -44,11 +79,7 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
 #[test]
 fn no_line_of_any_level_no_label_and_no_span_has_a_payload() {
     support::run(async |db| {
-        let pool = db.pool().await;
-        for statement in FUNCTIONS.split(";\n").map(str::trim) {
-            let run = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&pool).await;
-            run.unwrap_or_else(|error| panic!("{statement}: {error}"));
-        }
+        let pool = made(&db).await;
         let notebook = Notebook::new();
         let kinds = kinds(&notebook);
         let configuration = Configuration::of(&db.url(), &kinds).text();
@@ -58,10 +89,8 @@ fn no_line_of_any_level_no_label_and_no_span_has_a_payload() {
         let mut daemon = Daemon::start(&(tracing + "sample_ratio = 1.0\n" + &loud)).await;
         let names =
             kinds.iter().filter_map(|kind| kind.split("name = '").nth(1)?.split('\'').next());
-        let insert = "INSERT INTO legwork.job (kind, payload)
-            VALUES ($1, jsonb_build_object($2::text, $2::text, 'seconds', $2::text))";
         for name in names.chain(["stranger"]) {
-            sqlx::query(insert).bind(name).bind(SECRET).execute(&pool).await.unwrap();
+            sqlx::query(INSERT).bind(name).bind(SECRET).execute(&pool).await.unwrap();
         }
         // What isn't ended by its failure waits for another try: 'unwritten', and a function that isn't there.
         let mut left = Vec::new();
@@ -110,6 +139,46 @@ fn no_line_of_any_level_no_label_and_no_span_has_a_payload() {
             spans.iter().filter(|span| format!("{span:?}").contains(SECRET)).collect();
         assert!(leaks.is_empty(), "{leaks:#?}");
         assert!(printed.lines().count() > 100, "much is said on this level");
+        pool.close().await;
+    });
+}
+
+/// Fewer than one place may log within ten seconds.
+#[test]
+fn what_postgres_says_of_a_function_is_logged_without_values_and_stands_in_the_record() {
+    support::run(async |db| {
+        let pool = made(&db).await;
+        let kinds = ["breaks", "casts", "makes", "fails", "owns"].map(refused);
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        for (kind, told, kept) in [
+            ("breaks", "CONSTRAINT: seen_once", "DETAIL: Key (word)=("),
+            ("casts", "22P02: ", "invalid input syntax for type integer: \""),
+            ("makes", "42703: ", "column \""),
+            ("fails", "P0001: no\n", "DETAIL: {"),
+            ("owns", "22023: own words\n", "HINT: own hint"),
+        ] {
+            let insert = sqlx::query_scalar(INSERT).bind(kind).bind(SECRET);
+            let id: i64 = insert.fetch_one(&pool).await.expect("a job");
+            becomes(&pool, id, "discarded").await;
+            let failure = "SELECT error FROM legwork.failed_attempt WHERE job_id = $1";
+            let failure = sqlx::query_scalar(failure).bind(id).fetch_one(&pool).await;
+            let record: String = failure.expect("its failure is kept");
+            assert!(record.contains(kept) && record.contains(SECRET), "{kind}: {record}");
+            let lines = daemon.events().into_iter();
+            let mut lines = lines.filter(|it| it["event"] == "job.failed" && it["job.id"] == id);
+            let line = lines.next().expect("its failure is logged");
+            let line = line["error.message"].as_str().expect("words");
+            let shown = format!("`legwork job show {id}`");
+            for part in [told, &shown, "CONTEXT: PL/pgSQL function app."] {
+                assert!(line.contains(part), "{kind}: {line}");
+            }
+            assert_eq!(line.contains("HINT: "), kind == "owns", "{line}");
+        }
+        daemon.signal(Signal::SIGTERM);
+        daemon.exit(SLACK).await;
+        let printed = daemon.printed();
+        assert!(!printed.contains(SECRET), "{printed}");
+        assert_eq!(daemon.count("function.failed"), 1, "{printed}");
         pool.close().await;
     });
 }

@@ -1,4 +1,4 @@
-//! TSTP and USR1: what an operator asks of a daemon that goes on.
+//! TSTP and USR1: what an operator asks of a daemon that goes on. And PROF, which nobody asks anything by.
 
 use std::time::Duration;
 
@@ -126,6 +126,28 @@ fn a_daemon_that_is_asked_lists_its_tasks_and_running_jobs_and_goes_on() {
         becomes(&pool, id, "completed").await;
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.exit(SLACK).await.code(), Some(0));
+        pool.close().await;
+    });
+}
+
+#[test]
+fn the_profilers_signal_from_outside_does_nothing_to_a_daemon_that_was_never_profiled() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        // What a program makes of the signal is its own affair: it isn't started without it.
+        let kinds = [notebook.kind("dies", "kill -PROF $$; sleep 0.1; exit 0", "max_attempts = 1")];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        daemon.logged("daemon.started").await;
+        for _ in 0..3 {
+            daemon.signal(Signal::SIGPROF);
+        }
+        let id = enqueue(&pool, "dies").await;
+        becomes(&pool, id, "discarded").await;
+        daemon.signal(Signal::SIGPROF);
+        assert_eq!(daemon.get("/health/live").await.0, 200);
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
         pool.close().await;
     });
 }

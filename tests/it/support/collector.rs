@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -34,20 +36,33 @@ impl Collector {
 
     /// Reads everything and never answers.
     pub(crate) async fn hanging() -> Self {
-        Self::answering(([127, 0, 0, 1], 0).into(), false, None).await
+        Self::answering(([127, 0, 0, 1], 0).into(), None, None).await
+    }
+
+    /// Takes all but so many spans of each request.
+    pub(crate) async fn rejecting(spans: i64, why: &str) -> Self {
+        let part = ExportTracePartialSuccess { rejected_spans: spans, error_message: why.into() };
+        let answer = ExportTraceServiceResponse { partial_success: Some(part) };
+        Self::answering(([127, 0, 0, 1], 0).into(), Some(answer), None).await
     }
 
     /// Takes everything at this address.
     pub(crate) async fn at(address: SocketAddr) -> Self {
-        Self::answering(address, true, None).await
+        Self::answering(address, Some(ExportTraceServiceResponse::default()), None).await
     }
 
     /// Takes everything over TLS.
     pub(crate) async fn secured(acceptor: TlsAcceptor) -> Self {
-        Self::answering(([127, 0, 0, 1], 0).into(), true, Some(acceptor)).await
+        let answer = Some(ExportTraceServiceResponse::default());
+        Self::answering(([127, 0, 0, 1], 0).into(), answer, Some(acceptor)).await
     }
 
-    async fn answering(address: SocketAddr, answers: bool, tls: Option<TlsAcceptor>) -> Self {
+    async fn answering(
+        address: SocketAddr,
+        answer: Option<ExportTraceServiceResponse>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
+        let answer = answer.map(|answer| answer.encode_to_vec());
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let taken = Arc::<Mutex<Taken>>::default();
@@ -56,14 +71,14 @@ impl Collector {
         task.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (keeps, tls) = (Arc::clone(&keeps), tls.clone());
+                let (keeps, tls, answer) = (Arc::clone(&keeps), tls.clone(), answer.clone());
                 connections.spawn(async move {
                     match tls {
-                        None => serve(stream, keeps, answers).await,
+                        None => serve(stream, keeps, answer).await,
                         Some(tls) => {
                             // Who doesn't trust it ends the handshake.
                             if let Ok(stream) = tls.accept(stream).await {
-                                serve(stream, keeps, answers).await;
+                                serve(stream, keeps, answer).await;
                             }
                         }
                     }
@@ -88,6 +103,14 @@ impl Collector {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).heads.clone()
     }
 
+    /// How many spans each request had so far.
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let resources = |request: &ExportTraceServiceRequest| request.resource_spans.clone();
+        let scopes = |request| resources(request).into_iter().flat_map(|it| it.scope_spans);
+        taken.requests.iter().map(|it| scopes(it).map(|scope| scope.spans.len()).sum()).collect()
+    }
+
     /// The spans so far.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +130,7 @@ impl Collector {
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     taken: Arc<Mutex<Taken>>,
-    answers: bool,
+    answer: Option<Vec<u8>>,
 ) {
     while let Some((head, body)) = request(&mut stream).await {
         let request = ExportTraceServiceRequest::decode(&*body).expect("the body is OTLP");
@@ -116,9 +139,12 @@ async fn serve(
             taken.heads.push(head);
             taken.requests.push(request);
         }
-        let answer =
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
-        if answers && stream.write_all(answer).await.is_err() {
+        let Some(answer) = &answer else { continue };
+        let length = answer.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: {length}\r\n\r\n"
+        );
+        if stream.write_all(&[head.as_bytes(), answer].concat()).await.is_err() {
             return;
         }
     }

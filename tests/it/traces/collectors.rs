@@ -135,3 +135,33 @@ fn the_last_spans_of_a_daemon_are_those_of_the_verdict_that_it_flushes_at_its_en
         pool.close().await;
     });
 }
+
+#[test]
+fn spans_that_a_collector_rejects_of_a_batch_that_it_took_are_lost_and_not_exported() {
+    support::run(async |db| {
+        let (collector, pool) =
+            (Collector::rejecting(2, "too many attributes").await, db.pool().await);
+        let endpoint = format!("otlp_endpoint = '{}'", collector.endpoint());
+        let daemon = Daemon::start(&text(&db.url(), &endpoint)).await;
+        daemon.logged("daemon.started").await;
+        run_one(&pool).await;
+        let lost = daemon.logged("spans.lost").await;
+        let why = "the collector rejected 2 spans of a batch: too many attributes";
+        assert_eq!((&lost["error.message"], &lost["level"]), (&why.into(), &"WARN".into()));
+        run_one(&pool).await;
+        completed(&pool, 2).await;
+        // Of each job its claim's, its attempt's and its verdict's, however many requests they came in.
+        support::eventually("all have come", async || collector.spans().len() == 6).await;
+        let rejected: usize = collector.batches().into_iter().map(|spans| spans.min(2)).sum();
+        let of = async |result: &str| daemon.metric("legwork_spans_total", &[result]).await;
+        support::eventually("all are counted", async || {
+            (of("failed").await + of("exported").await - 6.0).abs() < 0.5
+        })
+        .await;
+        let failed = of("failed").await;
+        assert_eq!(format!("{failed}"), rejected.to_string(), "{:?}", collector.batches());
+        assert_eq!(daemon.count("spans.lost"), 1, "{}", daemon.printed());
+        daemon.stop().await;
+        pool.close().await;
+    });
+}
