@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{daemon, found, post, post_as};
+use super::{daemon, found, get, post, post_as};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon, TestDb};
 
@@ -150,6 +150,33 @@ fn what_changes_something_has_to_be_json_that_says_what_it_means() {
         }
         let answer = post_as(&daemon, pause, "application/json; charset=utf-8", "{}").await;
         assert_eq!(answer.status, 200, "{}", answer.body);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_name_that_a_client_may_take_for_a_place_is_refused() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        for name in ["..", ".", "%2e%2E", "%2e"] {
+            for path in [format!("queues/{name}/pause"), format!("schedules/{name}/run")] {
+                let answer = post(&daemon, &format!("/api/v1/{path}"), "{}").await;
+                assert_eq!(
+                    (answer.status, answer.problem()),
+                    (400, "invalid-parameter".into()),
+                    "{path}"
+                );
+                assert!(answer.body.contains("\"parameter\":\"name\""), "{}", answer.body);
+            }
+            let answer = get(&daemon, &format!("/api/v1/queues/{name}")).await;
+            assert_eq!(
+                (answer.status, answer.problem()),
+                (400, "invalid-parameter".into()),
+                "{name}"
+            );
+        }
+        // Three dots are a name.
+        assert_eq!(post(&daemon, "/api/v1/queues/.../pause", "{}").await.status, 200);
         daemon.stop().await;
     });
 }
