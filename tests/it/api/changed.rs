@@ -139,6 +139,25 @@ fn what_changes_something_has_to_be_json_that_says_what_it_means() {
             ("/api/v1/jobs/1/snooze", "{\"for\": \"soon\"}", "2h30m"),
             ("/api/v1/jobs/1/snooze", "{\"for\": \"11years\"}", "ten years"),
             ("/api/v1/jobs/1/cancel", "{\"all\": true}", "unknown field `all`"),
+            (pause, "{\"extra\": 5}", "\"parameter\":\"extra\"}"),
+            (pause, "{\"reason\": 5}", "\"parameter\":\"reason\""),
+            (pause, "{\"reason\": \"a\", \"reason\": \"b\"}", "\"parameter\":\"reason\""),
+            ("/api/v1/jobs/bulk", "{\"action\": \"nuke\"}", "\"parameter\":\"action\"}"),
+            (
+                "/api/v1/jobs/bulk",
+                "{\"action\": \"cancle\"}",
+                "\"parameter\":\"action\",\"nearest\":\"cancel\"",
+            ),
+            (
+                "/api/v1/jobs/bulk",
+                "{\"action\": \"cancel\", \"filter\": {\"queue\": 5}}",
+                "\"parameter\":\"queue\"",
+            ),
+            (
+                "/api/v1/jobs/bulk",
+                "{\"action\": \"cancel\", \"filter\": {\"queu\": 5}}",
+                "\"parameter\":\"queu\",\"nearest\":\"queue\"",
+            ),
         ] {
             let answer = post(&daemon, path, body).await;
             assert_eq!(
