@@ -17,7 +17,7 @@ use crate::{
 };
 use axum::{extract::State, response::Response};
 use futures::FutureExt;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::IntoParams;
 
 /// Which page.
@@ -118,7 +118,8 @@ impl Tagged for QueueDetail {
 
 fn due_at(now: &str, age_seconds: Option<f64>) -> Option<String> {
     let now = OffsetDateTime::parse(now, &Rfc3339).ok()?;
-    // To the microsecond as Postgres has it, whatever the fraction lost as JSON.
-    let age = time::Duration::seconds_f64((age_seconds? * 1e6).round() / 1e6);
-    now.checked_sub(age)?.truncate_to_millisecond().format(&Rfc3339).ok()
+    let due = now.checked_sub(Duration::seconds_f64(age_seconds?))?;
+    // To the nearest microsecond, as Postgres has both, whatever the age lost as a float.
+    let due = due.checked_add(Duration::nanoseconds(500))?.truncate_to_microsecond();
+    due.format(&Rfc3339).ok()
 }

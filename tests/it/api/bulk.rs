@@ -101,7 +101,8 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
         .await;
         execute(
             &mut session,
-            "UPDATE legwork.operation SET renewed_at = now() - interval '1 min' WHERE id = 1",
+            "UPDATE legwork.operation SET renewed_at = now() - interval '1 min' WHERE id = 1;
+             UPDATE legwork.operation SET renewed_at = now() + interval '1 h' WHERE id = 2",
         )
         .await;
         let daemon = daemon(&db.url(), "").await;
