@@ -281,7 +281,7 @@ BEGIN
         paused_at = CASE WHEN was.paused THEN q.paused_at ELSE clock_timestamp() END,
         paused_until = halt.until,
         reason = CASE WHEN was.paused THEN coalesce(halt.reason, q.reason) ELSE halt.reason END
-    WHERE q.name = halt.queue AND (changed OR halt.reason IS NOT NULL);
+    WHERE q.name = halt.queue AND (changed OR halt.reason <> coalesce(q.reason, ''));
     IF FOUND THEN
         PERFORM pg_notify('legwork_control', '');
         PERFORM legwork.note(CASE WHEN halt.drain THEN 'drain' ELSE 'pause' END, 'queue/' || halt.queue, halt.reason,
@@ -292,7 +292,8 @@ END
 $function$;
 
 -- True when this call paused it, or gave it another end. It ends then, by the database's clock, or where none is given by
--- resume() alone, whatever end a pause before had. A reason that is given replaces the one it has.
+-- resume() alone, whatever end a pause before had. A reason that is given replaces the one it has, which is noted; a call
+-- that changes nothing isn't.
 CREATE FUNCTION legwork.pause(queue text, reason text DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, legwork, pg_temp

@@ -34,7 +34,7 @@ mod url;
 pub(crate) use bounds::{Amount, out_of_bounds};
 pub(crate) use check::{
     certificates, check_filter, collector_header, collector_url, filter_doubts, filter_is_for_all,
-    killed_early, misnamed, mistakes_of,
+    filter_silence, killed_early, misnamed, mistakes_of,
 };
 pub use egress::{Denied, Egress};
 pub use environment::Environment;

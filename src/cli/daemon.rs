@@ -27,6 +27,7 @@ pub(super) enum DaemonCommand {
 #[derive(Debug, clap::Args)]
 pub(super) struct Word {
     /// The daemon, as `legwork daemon list` numbers it
+    #[arg(value_parser = id, allow_negative_numbers = true)]
     id: i64,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT", value_parser = reason)]
@@ -39,6 +40,10 @@ struct Told {
     id: String,
     wanted: &'static str,
     changed: bool,
+}
+
+fn id(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "a daemon's id is a number, as `legwork daemon list` has it".into())
 }
 
 pub(super) async fn run(command: DaemonCommand, context: &Context) -> anyhow::Result<()> {

@@ -142,6 +142,19 @@ impl NotReady {
         Self(format!("the daemon on {authority} didn't answer within {seconds} s"))
     }
 
+    /// The same of what may have been done, though nobody said so.
+    pub(super) fn unsure(self) -> Self {
+        let told = self.0;
+        Self(format!(
+            "{told}; the change may have been made all the same: look before you repeat it"
+        ))
+    }
+
+    /// It took the request of a change and gave no answer.
+    pub(super) fn silent(authority: &str) -> Self {
+        Self(format!("no answer came from {authority}, which took the request")).unsure()
+    }
+
     /// It said so.
     pub(super) fn status(route: &str, status: u16) -> Self {
         Self(format!("{route} answered {status}"))

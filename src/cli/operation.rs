@@ -10,18 +10,23 @@ pub(super) enum OperationCommand {
     /// Show how far an operation is
     Show {
         /// The operation, as whoever began it was told
-        #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(value_parser = id)]
         id: i64,
     },
     /// End an operation after the batch that is under way; what is done stays done
     Cancel {
         /// The operation
-        #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(value_parser = id)]
         id: i64,
         /// Why, for the audit
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: Option<String>,
     },
+}
+
+fn id(text: &str) -> Result<i64, String> {
+    let id = text.parse().ok().filter(|id| *id > 0);
+    id.ok_or_else(|| "an operation's id is a number above 0, as whoever began it was told".into())
 }
 
 pub(super) async fn run(command: OperationCommand, context: &Context) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use super::{
     exit::{NoPort, NotReady, Usage},
 };
 use crate::config;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 use std::{
     ffi::OsStr,
@@ -137,7 +137,10 @@ impl Endpoint {
     pub(super) async fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
         match timeout(question.within, self.exchange(question)).await {
             Ok(answered) => answered,
-            Err(_elapsed) => Err(NotReady::late(&self.authority, question.within.as_secs()).into()),
+            Err(_elapsed) => {
+                let late = NotReady::late(&self.authority, question.within.as_secs());
+                Err(if question.changes() { late.unsure() } else { late }.into())
+            }
         }
     }
 
@@ -147,7 +150,7 @@ impl Endpoint {
         let mut stream = connected.with_context(unanswered)?;
         let token = question.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         // What changes something has to say that it is no form of a page's.
-        let body = (question.method != "GET").then(|| {
+        let body = question.changes().then(|| {
             let length = question.body.len();
             format!("Content-Type: application/json\r\nContent-Length: {length}\r\n")
         });
@@ -163,6 +166,9 @@ impl Endpoint {
         );
         let sent = stream.write_all(request.as_bytes()).await.context("couldn't send the request");
         sent.with_context(unanswered)?;
+        let unanswered = || {
+            if question.changes() { NotReady::silent(&self.authority) } else { unanswered() }
+        };
         let mut bytes = Vec::new();
         let read = stream.take(question.most_bytes + 1).read_to_end(&mut bytes).await;
         read.context("couldn't read the answer").with_context(unanswered)?;
@@ -171,7 +177,8 @@ impl Endpoint {
         }
         let answer = parse(&bytes).with_context(unanswered)?;
         if answer.is_cut_short {
-            bail!("the answer of {} was cut short", self.authority);
+            let told = anyhow!("the answer of {} was cut short", self.authority);
+            return Err(if question.changes() { told.context(unanswered()) } else { told });
         }
         Ok(answer)
     }
@@ -211,6 +218,13 @@ pub(super) struct Question<'a> {
     pub(super) within: Duration,
     /// Of the longest answer that is read, head included.
     pub(super) most_bytes: u64,
+}
+
+impl Question<'_> {
+    /// Whether something may be another after it, also where no answer comes.
+    fn changes(&self) -> bool {
+        self.method != "GET"
+    }
 }
 
 /// What came.

@@ -22,6 +22,7 @@ pub(super) use admin::{TOKENS, token_file};
 pub(crate) use authorities::certificates;
 pub(crate) use filter::{
     check as check_filter, doubts as filter_doubts, is_for_all as filter_is_for_all,
+    silence as filter_silence,
 };
 pub(crate) use tracing::{collector_header, collector_url};
 pub(crate) use value::{killed_early, misnamed, mistakes_of};

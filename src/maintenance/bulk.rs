@@ -1,6 +1,7 @@
 //! Goes on with operations on many jobs: those that were begun here, and those that nobody goes on with.
 //!
-//! A batch at a time, with a rest between: claims and completions go before people's clearing up.
+//! A batch at a time, with a rest between: claims and completions go before people's clearing up. Operations take turns, so that
+//! a small one doesn't wait for the end of a large one.
 
 use crate::{
     heartbeat::Leases,
@@ -13,7 +14,7 @@ use crate::{
         feed::{Feed, Occurrence},
     },
 };
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{collections::VecDeque, error::Error, sync::Arc, time::Duration};
 
 /// How often it is looked for an operation that nobody goes on with.
 const LOOK_PAUSE: Duration = Duration::from_secs(15);
@@ -25,30 +26,24 @@ pub struct Bulk {
     upkeep: Arc<Upkeep>,
     leases: Leases,
     feed: Arc<Feed>,
-    /// The operation whose end is still to be told.
-    at: Option<i64>,
+    /// The operations whose ends are still to be told, the one first that is next.
+    held: VecDeque<i64>,
 }
 
 impl Bulk {
     /// It is at none yet.
     pub fn new(upkeep: Arc<Upkeep>, leases: Leases, feed: Arc<Feed>) -> Self {
-        Self { upkeep, leases, feed, at: None }
+        Self { upkeep, leases, feed, held: VecDeque::new() }
     }
 
     /// Does one batch, where there is an operation.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
         let Some(holder) = self.leases.now() else { return Ok(LOOK_PAUSE) };
         let next = self.upkeep.next_operation(holder).await?;
-        if let Some(left) = self.at.filter(|at| next != Some(*at)) {
-            // It failed, somebody ended it between two batches, or there is one that goes before it.
-            let now = self.upkeep.show_operation(left).await?;
-            if let Some(now) = now.filter(|now| now.state != OperationState::Running) {
-                self.feed.tell(|| news(&now));
-            }
-            self.at = None;
-        }
+        self.pass_over(next).await?;
         let Some(operation) = next else { return Ok(LOOK_PAUSE) };
-        self.at = Some(operation);
+        self.held.retain(|held| *held != operation);
+        self.held.push_back(operation);
         match self.upkeep.step_operation(operation, holder).await {
             Ok(None) => {}
             Ok(Some(now)) => self.is_done(&now),
@@ -59,12 +54,30 @@ impl Bulk {
         Ok(BATCH_PAUSE)
     }
 
+    /// What isn't next though it would be its turn has failed, or somebody ended it, or goes on with it elsewhere; or there is
+    /// a new one, which goes before all.
+    async fn pass_over(&mut self, next: Option<i64>) -> Result<(), DbError> {
+        let is_passed = |held: &&i64| next != Some(**held);
+        let passed: Vec<_> = self.held.iter().take_while(is_passed).copied().collect();
+        for operation in passed {
+            let now = self.upkeep.show_operation(operation).await?;
+            if now.as_ref().is_some_and(|now| now.state == OperationState::Running) {
+                continue;
+            }
+            self.held.retain(|held| *held != operation);
+            if let Some(now) = now {
+                self.feed.tell(|| news(&now));
+            }
+        }
+        Ok(())
+    }
+
     fn is_done(&mut self, now: &BulkOperation) {
         self.feed.tell(|| news(now));
         if now.state == OperationState::Running {
             return;
         }
-        self.at = None;
+        self.held.retain(|held| *held != now.id);
         tracing::info!(
             event = events::OPERATION_ENDED,
             operation.id = now.id,

@@ -42,6 +42,9 @@ pub struct RunningJob {
     pub kind: KindName,
     /// Since when.
     pub since: Instant,
+    /// The same by the database's clock, for people: as it was reckoned when somebody first asked, so that everybody is
+    /// told the same moment, and a job that nobody asks of costs nothing.
+    pub started_at: OnceLock<String>,
     /// Cancelled when it has to stop.
     pub token: CancellationToken,
     /// Why it has to.
@@ -144,6 +147,7 @@ impl Running {
             queue,
             kind,
             since: Instant::now(),
+            started_at: OnceLock::new(),
             token: CancellationToken::new(),
             stop: StopOrder::default(),
             attempt: OnceLock::new(),

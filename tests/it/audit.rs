@@ -71,6 +71,40 @@ fn a_call_that_changes_nothing_leaves_no_note_and_a_change_that_is_undone_neithe
 }
 
 #[test]
+fn a_pause_or_a_drain_is_noted_as_often_as_it_changes_anything() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        for (call, changed, noted) in [
+            ("pause('one', 'down')", "t", "1"),
+            ("pause('one', 'down')", "f", "1"),
+            ("pause('one')", "f", "1"),
+            ("pause('one', 'still down')", "f", "2"),
+            ("pause('one', 'still down')", "f", "2"),
+            ("pause('one', 'still down', '2999-01-01Z')", "t", "3"),
+            ("pause('one', 'still down', '2999-01-01Z')", "f", "3"),
+            ("drain('one', 'still down', '2999-01-01Z')", "t", "4"),
+            ("drain('one', 'still down', '2999-01-01Z')", "f", "4"),
+            ("drain('two')", "t", "5"),
+            ("drain('two')", "f", "5"),
+            ("drain('two', 'a reason after all')", "f", "6"),
+            ("drain('two', 'a reason after all')", "f", "6"),
+        ] {
+            assert_eq!(
+                value(&mut session, &format!("SELECT legwork.{call}")).await,
+                changed,
+                "{call}"
+            );
+            assert_eq!(
+                value(&mut session, "SELECT count(*) FROM legwork.audit").await,
+                noted,
+                "{call}"
+            );
+        }
+        end(session).await;
+    });
+}
+
+#[test]
 fn who_asks_is_what_the_transaction_says_and_the_login_stands_beside_it() {
     support::run(async |db| {
         let mut session = session_as(&db, "legwork_operator").await;

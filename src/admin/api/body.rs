@@ -17,6 +17,7 @@ use serde::{
     Deserializer,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+use serde_path_to_error::{Segment, Track};
 use std::{fmt, marker::PhantomData, time::Duration};
 use tokio::time::timeout;
 
@@ -36,26 +37,45 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
         let body = read(request).await?;
         let text = if body.is_empty() { b"{}" } else { &body[..] };
         let mut json = serde_json::Deserializer::from_slice(text);
-        let said = object(&mut json).and_then(|said| json.end().map(|()| said));
-        said.map(Self).map_err(|error| not_so(&error.to_string()))
+        let mut track = Track::new();
+        let said = object(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+        let said = said.and_then(|said| json.end().map(|()| said));
+        said.map(Self).map_err(|error| not_so(&error.to_string(), member_of(&track.path())))
     }
 }
 
-/// Why a body can't be read, with the member that it is about where that is unknown or missing.
-pub(super) fn not_so(why: &str) -> Refusal {
+/// The innermost member on the way to what couldn't be read.
+fn member_of(path: &serde_path_to_error::Path) -> Option<&str> {
+    let mut innermost_first = path.iter().rev();
+    innermost_first.find_map(|segment| match segment {
+        Segment::Map { key } => Some(key.as_str()),
+        _ => None,
+    })
+}
+
+/// Why a body can't be read, with the member that it is about: what the reason names, or else where the reader was.
+pub(super) fn not_so(why: &str, at: Option<&str>) -> Refusal {
     let refusal = Problem::InvalidBody.because(why.to_owned());
-    // What somebody called a member may have any character in it.
-    let unknown = why.strip_prefix("unknown field `").and_then(|rest| {
-        rest.rsplit_once("`, expected ").or_else(|| rest.rsplit_once("`, there are no fields"))
-    });
-    if let Some((name, known)) = unknown {
-        let known: Vec<_> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    if let Some((name, known)) = unlike(why, "unknown field `") {
         return refusal.about(name, nearest(name, &known));
     }
-    match why.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
-        Some((name, _)) => refusal.about(name, None),
+    let named = |start: &str| Some(why.strip_prefix(start)?.split_once('`')?.0);
+    let named = named("missing field `").or_else(|| named("duplicate field `"));
+    match named.or(at) {
+        Some(name) => {
+            let variant = unlike(why, "unknown variant `");
+            refusal.about(name, variant.and_then(|(word, known)| nearest(word, &known)))
+        }
         None => refusal,
     }
+}
+
+/// What isn't known, and what is. What somebody called it may have any character in it.
+fn unlike<'a>(why: &'a str, start: &str) -> Option<(&'a str, Vec<String>)> {
+    let rest = why.strip_prefix(start)?;
+    let (name, known) =
+        rest.rsplit_once("`, expected ").or_else(|| rest.rsplit_once("`, there are no "))?;
+    Some((name, known.split('`').skip(1).step_by(2).map(str::to_owned).collect()))
 }
 
 /// What has members by name. A list of their values would be read as well, by the order in which the code has them.
@@ -129,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_member_that_is_unknown_or_missing_is_named_and_so_is_the_one_that_may_have_been_meant()
+    async fn a_member_that_is_unknown_missing_or_twice_is_named_and_so_is_the_one_that_may_have_been_meant()
      {
         for (why, parameter, near) in [
             (
@@ -140,9 +160,23 @@ mod tests {
             ("unknown field `re`son`, expected `reason` at line 1 column 9", "re`son", "reason"),
             ("unknown field `x`, there are no fields at line 1 column 4", "x", ""),
             ("missing field `for` at line 1 column 2", "for", ""),
+            ("duplicate field `for` at line 1 column 2", "for", ""),
+            (
+                "unknown variant `cancle`, expected `retry` or `cancel` at line 1 column 9",
+                "at",
+                "cancel",
+            ),
+            ("unknown variant `nuke`, expected `retry` or `cancel` at line 1 column 9", "at", ""),
             ("expected value at line 1 column 1", "", ""),
         ] {
-            let told = to_bytes(not_so(why).into_response().into_body(), 4096).await.unwrap();
+            let told = to_bytes(
+                not_so(why, Some("at").filter(|_| why.starts_with("unknown v")))
+                    .into_response()
+                    .into_body(),
+                4096,
+            )
+            .await
+            .unwrap();
             let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
             let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
             assert_eq!((&*text("parameter"), &*text("nearest")), (parameter, near), "{told}");

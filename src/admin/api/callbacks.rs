@@ -162,8 +162,13 @@ fn word(Spoken { action: asks, result, error, time }: Spoken) -> Result<Word, Re
 }
 
 fn delay(text: &str) -> Result<Duration, Refusal> {
-    let time = humantime::parse_duration(text);
-    time.map(Action::delay).map_err(|_| wrong("for", "write it as 90s, 10m or 2h30m"))
+    let time = humantime::parse_duration(text).map_err(|_| "write it as 90s, 10m or 2h30m");
+    // Of a header a time that can't be is taken for the next that can: nobody reads an answer to it.
+    let time = time.and_then(|time| {
+        let is_taken = Action::delay(time) == time;
+        is_taken.then_some(time).ok_or("a second at least and a day at most")
+    });
+    time.map_err(|why| wrong("for", why))
 }
 
 fn wrong(member: &str, why: &str) -> Refusal {

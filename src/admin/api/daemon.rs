@@ -288,7 +288,8 @@ pub(super) struct LogLevel {
 impl From<Level> for LogLevel {
     fn from(level: Level) -> Self {
         let Level { filter, configured, since, until } = level;
-        let warnings = config::filter_doubts(&filter).collect();
+        let asked_for = since.is_some().then(|| config::filter_silence(&filter)).flatten();
+        let warnings = config::filter_doubts(&filter).chain(asked_for).collect();
         Self { filter, configured, since, until, warnings }
     }
 }

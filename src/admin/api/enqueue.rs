@@ -17,6 +17,7 @@ use super::{
 use crate::{
     postgres::{
         enqueue::{
+            NewJob,
             line::{self, Mistakes},
             lines::LINE_MAX_BYTES,
         },
@@ -38,6 +39,10 @@ pub(in crate::admin) const PATH: &str = "/api/v1/jobs";
 /// SQLSTATE of a statement that waited for a lock for as long as it may. A row that is inserted waits for nothing but
 /// who inserts another with its key, as long as nobody changes the table itself.
 const NO_LOCK: &str = "55P03";
+/// SQLSTATE of a number in JSON that Postgres doesn't hold.
+const NUMBER_TOO_LONG: &str = "22003";
+/// SQLSTATE of JSON that is nested too deep.
+const TOO_DEEP: &str = "54001";
 /// Most bytes of a job: the largest payload written with escapes and spaces, and some.
 pub(in crate::admin) const BODY_MAX_BYTES: u64 = LINE_MAX_BYTES as u64;
 
@@ -112,7 +117,7 @@ pub(in crate::admin) async fn enqueue(
     }
     let body = read_up_to(BODY_MAX_BYTES, request).await?;
     let (job, delay) = line::parse(body.trim_ascii()).map_err(|wrong| of_one(&wrong))?;
-    let (queue, has_key) = (job.queue.clone().unwrap_or_default(), job.unique_key.is_some());
+    let (queue, given) = (job.queue.clone().unwrap_or_default(), Given::of(&job));
     let mut source = Source::of(&queue);
     let job = source.given_to(job);
     let once = match key {
@@ -132,7 +137,7 @@ pub(in crate::admin) async fn enqueue(
         }
     };
     end(source.sending(), &once);
-    match once.map_err(|error| of_database(&error, has_key))? {
+    match once.map_err(|error| of_database(&error, &given))? {
         Once::Now(placed, answer) => {
             if let Placed::New(_) = placed {
                 state.metrics.enqueued_over_http(queue.as_str(), 1);
@@ -184,7 +189,7 @@ fn of_one(wrong: &Mistakes) -> Refusal {
 /// What is wrong with a job before the database is asked.
 pub(super) fn of_mistakes(wrong: &Mistakes) -> Refusal {
     let Some(member) = wrong.0.iter().find_map(|mistake| mistake.member) else {
-        return not_so(&wrong.to_string());
+        return not_so(&wrong.to_string(), None);
     };
     let with_rule = wrong.0.iter().map(|mistake| match mistake.member.and_then(rule_of) {
         Some(rule) => format!("{mistake} ({rule})"),
@@ -196,17 +201,46 @@ pub(super) fn of_mistakes(wrong: &Mistakes) -> Refusal {
 
 /// What the database refuses: by its rule where it is one of a column, or as a value that it can't hold; or because it
 /// would have to wait to know whether the job's unique key is taken.
-fn of_database(error: &OperationError, has_key: bool) -> Refusal {
+fn of_database(error: &OperationError, given: &Given) -> Refusal {
     let is_insert = matches!(error, OperationError::Enqueue(_));
-    if has_key && is_insert && error.sqlstate().is_some_and(|code| code == NO_LOCK) {
+    if given.has_key && is_insert && error.sqlstate().is_some_and(|code| code == NO_LOCK) {
         return Refusal::from(Problem::UniqueKeyHeld).about("unique_key", None);
     }
     if let Some(broken) = error.broken_rule() {
         return Problem::InvalidJob.because(broken.to_string()).about(broken.column, None);
     }
     match error.sqlstate().filter(|code| is_of_value(code)) {
-        Some(_) => Problem::InvalidJob.because(told(error)),
+        Some(code) => {
+            let refusal = Problem::InvalidJob.because(told(error));
+            let is_of_payload = match code.as_str() {
+                TOO_DEEP => given.is_payload_longer,
+                NUMBER_TOO_LONG => given.is_payload_alone,
+                // Somebody's own rule may be about any column.
+                _ => false,
+            };
+            if is_of_payload { refusal.about("payload", None) } else { refusal }
+        }
         None => refusal(error),
+    }
+}
+
+/// What was given, as far as it tells which member the database's words are about where it names none.
+struct Given {
+    has_key: bool,
+    /// There is no other JSON that it might be.
+    is_payload_alone: bool,
+    is_payload_longer: bool,
+}
+
+impl Given {
+    fn of(job: &NewJob) -> Self {
+        let bytes = |json: &Option<String>| json.as_ref().map_or(0, String::len);
+        let (payload, metadata) = (bytes(&job.payload), bytes(&job.metadata));
+        Self {
+            has_key: job.unique_key.is_some(),
+            is_payload_alone: payload > 0 && metadata == 0,
+            is_payload_longer: payload > metadata,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     path::InPath,
     query::{Asked, Nothing, Parameters, Query},
     shown,
-    tags::{self, Known},
+    tags::{self, Known, Tagged},
     wrong,
 };
 use crate::{
@@ -242,9 +242,22 @@ pub(in crate::admin) async fn show(
     if let Some(runs) = state.attempts.find(id, found.token)
         && let Some((attempt, _)) = runs.attempt()
     {
-        found.runs(attempt, runs.since.elapsed());
+        found.runs(attempt, runs.since.elapsed(), &runs.started_at);
     }
-    tags::shown(&known, &found.version, &found)
+    tags::shown(&known, found)
+}
+
+impl Tagged for JobDetail {
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn hold_still(&mut self) {
+        self.now.clear();
+        if let Some(runs) = &mut self.running_attempt {
+            runs.running_seconds = 0.0;
+        }
+    }
 }
 
 /// A viewer looks at what there is, but for payloads and what may quote them.

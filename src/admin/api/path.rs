@@ -19,7 +19,12 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
             Some(name)
         });
         let why = "with its escapes undone it isn't UTF-8";
-        let Path(text) = text.map_err(|_| wrong(name.unwrap_or("path"), why))?;
+        let Path::<String>(text) = text.map_err(|_| wrong(name.unwrap_or("path"), why))?;
+        if matches!(text.as_str(), "." | "..") {
+            let why = "clients and proxies take . and .. for places in the path, so nothing is asked for by such a name here; \
+                       over the database it can be";
+            return Err(wrong(name.unwrap_or("path"), why));
+        }
         Ok(Self(text))
     }
 }

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 /// Longest value of a parameter, in bytes. The whole head has 16 KiB.
 const VALUE_MAX_BYTES: usize = 1024;
 /// How alike a name has to be to be the one that was meant.
-const ALIKE: f64 = 0.6;
+const ALIKE: f64 = 0.5;
 
 /// What a route takes.
 pub(in crate::admin) trait Parameters: IntoParams + Sized {
@@ -107,7 +107,7 @@ fn refused(unknown: &[&str], known: &[String]) -> Refusal {
 
 /// The one that may have been meant.
 pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
-    let likeness = |known: &&String| strsim::jaro_winkler(name, known);
+    let likeness = |known: &&String| strsim::normalized_damerau_levenshtein(name, known);
     let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(&best) >= ALIKE).then(|| best.clone())
 }

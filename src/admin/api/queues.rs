@@ -9,7 +9,7 @@ use super::{
     path::InPath,
     query::{Asked, Nothing, Parameters, Query},
     queue, shown,
-    tags::{self, Known},
+    tags::{self, Known, Tagged},
 };
 use crate::{
     job::QueueName,
@@ -17,6 +17,7 @@ use crate::{
 };
 use axum::{extract::State, response::Response};
 use futures::FutureExt;
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::IntoParams;
 
 /// Which page.
@@ -100,5 +101,25 @@ pub(in crate::admin) async fn show(
     })
     .await?;
     let found = found.ok_or(Problem::NoSuchQueue)?;
-    tags::shown(&known, &found.version, &found)
+    tags::shown(&known, found)
+}
+
+impl Tagged for QueueDetail {
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn hold_still(&mut self) {
+        // When the oldest job was due stays, for how long it has been is more each time.
+        let due = due_at(&self.now, self.oldest_age_seconds.take());
+        self.now = due.unwrap_or_default();
+    }
+}
+
+fn due_at(now: &str, age_seconds: Option<f64>) -> Option<String> {
+    let now = OffsetDateTime::parse(now, &Rfc3339).ok()?;
+    let due = now.checked_sub(Duration::seconds_f64(age_seconds?))?;
+    // To the nearest microsecond, as Postgres has both, whatever the age lost as a float.
+    let due = due.checked_add(Duration::nanoseconds(500))?.truncate_to_microsecond();
+    due.format(&Rfc3339).ok()
 }

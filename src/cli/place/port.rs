@@ -1,7 +1,10 @@
 //! A daemon's API, asked as the command line asks the database.
 
 use super::{
-    super::port::{Endpoint, Question},
+    super::{
+        exit::Usage,
+        port::{Endpoint, Question},
+    },
     Problem,
 };
 use ::url::Url;
@@ -79,6 +82,10 @@ impl Port {
 
 /// The request's path below `/api/v1` and its query, as a URL has them.
 fn route(path: &[&str], query: &[(String, String)]) -> anyhow::Result<String> {
+    if let Some(name) = path.iter().find(|name| matches!(**name, "." | "..")) {
+        let why = "means a place in a URL's path and can't be asked for over the API; leave out --url, and ask over the database";
+        return Err(Usage(format!("{name:?} {why}")).into());
+    }
     let mut url = Url::parse("http://port/api/v1").context("a path can't be made")?;
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.extend(path);

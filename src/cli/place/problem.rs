@@ -28,7 +28,13 @@ impl Problem {
         let kind = member("type").and_then(|kind| kind.rsplit(':').next()).unwrap_or_default();
         let said = member("detail").map_or_else(
             || format!("the answer was {} {}", answer.status, answer.text().trim()),
-            str::to_owned,
+            // Where the daemon begins with what failed as well, once is enough.
+            |said| {
+                said.strip_prefix(what)
+                    .and_then(|rest| rest.strip_prefix(": "))
+                    .unwrap_or(said)
+                    .to_owned()
+            },
         );
         Self { what, kind: kind.to_owned(), status: answer.status, said: Said(said) }
     }
@@ -82,6 +88,13 @@ mod tests {
         br#"{"type": "urn:legwork:problem:database-unavailable", "detail": "away"}"#,
         "database-unavailable",
         "away",
+        Code::TryAgain
+    )]
+    #[case::what_failed_is_said_once(
+        503,
+        br#"{"type": "urn:legwork:problem:database-unavailable", "detail": "couldn't: a lock is held"}"#,
+        "database-unavailable",
+        "a lock is held",
         Code::TryAgain
     )]
     #[case::of_another_server(

@@ -51,6 +51,18 @@ pub(crate) fn doubts(text: &str) -> impl Iterator<Item = String> {
     unknown.chain(silent)
 }
 
+/// That no line at all gets through, which is meant where it is configured, and may be overlooked where somebody asks for it.
+pub(crate) fn silence(text: &str) -> Option<String> {
+    let filter = EnvFilter::builder().parse(text).ok()?;
+    let is_off = filter.max_level_hint() == Some(LevelFilter::OFF);
+    is_off.then(|| {
+        format!(
+            "log.filter: {text:?} lets no line through, so that nothing is logged as long as it holds, no error either; write \
+             error if that isn't meant"
+        )
+    })
+}
+
 /// Whether any of it is about every line of Legwork's.
 pub(crate) fn is_for_all(text: &str) -> bool {
     text.split(',').map(str::trim).any(|part| {
@@ -93,6 +105,16 @@ mod tests {
     #[case::a_field_of_a_span("info,legwork[job{id=1}]=debug")]
     fn what_tracing_has_besides_is_taken(#[case] text: &str) {
         assert_eq!(check(text), Ok(()));
+    }
+
+    #[rstest::rstest]
+    #[case::off("off", true)]
+    #[case::by_its_number("0", true)]
+    #[case::ours_alone("legwork=off", true)]
+    #[case::one_of_two("off,legwork=error", false)]
+    #[case::errors("error", false)]
+    fn what_lets_nothing_through_is_told(#[case] text: &str, #[case] is_told: bool) {
+        assert_eq!(silence(text).is_some(), is_told);
     }
 
     #[rstest::rstest]

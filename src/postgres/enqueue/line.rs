@@ -211,8 +211,7 @@ pub fn moment(text: &str) -> Result<OffsetDateTime, String> {
 
 /// A span of time above 0, as people write it.
 pub fn delay(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}: write it as 90s, 10m or 2h30m"))?;
+    let time = humantime::parse_duration(text).map_err(|_| "write it as 90s, 10m, 2h30m or 7d")?;
     match time {
         Duration::ZERO => Err("it has to be above 0".into()),
         time if time > DELAY_MAX => Err("at most ten years".into()),

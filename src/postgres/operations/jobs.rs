@@ -7,7 +7,7 @@ use super::{Connection, OperationError, traced::traced};
 use crate::job::JobId;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
 
@@ -100,16 +100,21 @@ pub struct RunningAttempt {
 }
 
 impl JobDetail {
-    /// It runs here, in that attempt and for so long.
-    pub fn runs(&mut self, attempt: u16, since: Duration) {
-        let now = OffsetDateTime::parse(&self.now, &Rfc3339).ok();
-        let started = now.and_then(|now| now.checked_sub(since.try_into().ok()?));
-        let started = started.and_then(|at| at.truncate_to_microsecond().format(&Rfc3339).ok());
-        self.running_attempt = started.map(|started_at| RunningAttempt {
-            attempt,
-            started_at,
-            running_seconds: since.as_secs_f64(),
-        });
+    /// It runs here, in that attempt and for so long; since when is said once and for all.
+    pub fn runs(&mut self, attempt: u16, since: Duration, said: &OnceLock<String>) {
+        let Some(reckoned) = self.started(since) else { return };
+        let started_at = said.get_or_init(|| reckoned).clone();
+        let running_seconds = since.as_secs_f64();
+        self.running_attempt = Some(RunningAttempt { attempt, started_at, running_seconds });
+    }
+
+    /// What has run for so long began after it was enqueued, though the answer with the database's time took a while.
+    fn started(&self, since: Duration) -> Option<String> {
+        let moment = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+        let started = moment(&self.now)?.checked_sub(since.try_into().ok()?)?;
+        let enqueued = self.created_at.as_deref().and_then(moment);
+        let started = enqueued.map_or(started, |enqueued| started.max(enqueued));
+        started.truncate_to_microsecond().format(&Rfc3339).ok()
     }
 }
 

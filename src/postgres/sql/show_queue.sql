@@ -46,7 +46,7 @@ SELECT json_build_object(
     'depth', json_build_object('available', least(line.available + waits.available, 10000), 'running', fleet.running,
         'scheduled', waits.scheduled, 'retryable', waits.retryable),
     'oldest_age_seconds', CASE WHEN line.oldest IS NOT NULL
-        THEN greatest(round(date_part('epoch', clock_timestamp() - line.oldest)::numeric, 3), 0) END,
+        THEN greatest(round(date_part('epoch', statement_timestamp() - line.oldest)::numeric, 6), 0) END,
     'settings', json_build_object(
         'override', CASE WHEN q.paused OR decided.settings IS NOT NULL THEN json_build_object(
             'paused', coalesce(q.paused, false), 'reason', q.reason,

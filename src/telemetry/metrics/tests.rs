@@ -358,7 +358,9 @@ fn a_pair_of_many_has_lines_from_its_first_attempt_on_and_those_beyond_the_bound
     let kept = handles.last().expect("a pair").begins(|| Duration::ZERO);
     let page = metrics.render();
     assert_eq!(lines_of(&page, &format!("k{}", handles.len() - 1)), each, "who runs goes first");
-    handles.iter().for_each(|handle| handle.finished(AttemptEnd::Completed, 1));
+    for handle in &handles {
+        handle.finished(AttemptEnd::Completed, 1);
+    }
     let page = metrics.render();
     let others = "legwork_jobs_finished_total{queue=\"q\",kind=\"other\",outcome=\"completed\"}";
     assert_eq!((shown(&page, others), lines_of(&page, "other")), ("50".to_owned(), each));

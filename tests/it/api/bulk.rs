@@ -101,7 +101,8 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
         .await;
         execute(
             &mut session,
-            "UPDATE legwork.operation SET renewed_at = now() - interval '1 min' WHERE id = 1",
+            "UPDATE legwork.operation SET renewed_at = now() - interval '1 min' WHERE id = 1;
+             UPDATE legwork.operation SET renewed_at = now() + interval '1 h' WHERE id = 2",
         )
         .await;
         let daemon = daemon(&db.url(), "").await;
@@ -141,6 +142,28 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
             );
         }
         assert_eq!(get(&daemon, "/api/v1/operations/x").await.status, 400);
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+/// Each has a batch before any has another, so that who clears up in a hurry doesn't wait for the end of what is long.
+#[test]
+fn operations_of_one_daemon_take_turns() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let jobs = "INSERT INTO legwork.job (kind, queue) SELECT 'waits', q FROM (VALUES ('long', 4100), ('short', 700),
+                ('shorter', 3)) AS of (q, jobs), generate_series(1, jobs);
+            SELECT legwork.begin_bulk('discard', jsonb_build_object('queue', q))
+                FROM unnest('{long,short,shorter}'::text[]) WITH ORDINALITY AS of (q, at) ORDER BY at";
+        execute(&mut session, jobs).await;
+        let daemon = daemon(&db.url(), "").await;
+        for operation in 1..=3 {
+            let told = ended(&daemon, &format!("/api/v1/operations/{operation}")).await;
+            assert_eq!(told["state"], "done", "{told}");
+        }
+        let order = "SELECT string_agg(id::text, ' ' ORDER BY ended_at) FROM legwork.operation";
+        assert_eq!(value(&mut session, order).await, "3 2 1");
         daemon.stop().await;
         end(session).await;
     });

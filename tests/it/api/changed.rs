@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{daemon, found, post, post_as};
+use super::{daemon, found, get, post, post_as};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Daemon, TestDb};
 
@@ -139,6 +139,25 @@ fn what_changes_something_has_to_be_json_that_says_what_it_means() {
             ("/api/v1/jobs/1/snooze", "{\"for\": \"soon\"}", "2h30m"),
             ("/api/v1/jobs/1/snooze", "{\"for\": \"11years\"}", "ten years"),
             ("/api/v1/jobs/1/cancel", "{\"all\": true}", "unknown field `all`"),
+            (pause, "{\"extra\": 5}", "\"parameter\":\"extra\"}"),
+            (pause, "{\"reason\": 5}", "\"parameter\":\"reason\""),
+            (pause, "{\"reason\": \"a\", \"reason\": \"b\"}", "\"parameter\":\"reason\""),
+            ("/api/v1/jobs/bulk", "{\"action\": \"nuke\"}", "\"parameter\":\"action\"}"),
+            (
+                "/api/v1/jobs/bulk",
+                "{\"action\": \"cancle\"}",
+                "\"parameter\":\"action\",\"nearest\":\"cancel\"",
+            ),
+            (
+                "/api/v1/jobs/bulk",
+                "{\"action\": \"cancel\", \"filter\": {\"queue\": 5}}",
+                "\"parameter\":\"queue\"",
+            ),
+            (
+                "/api/v1/jobs/bulk",
+                "{\"action\": \"cancel\", \"filter\": {\"queu\": 5}}",
+                "\"parameter\":\"queu\",\"nearest\":\"queue\"",
+            ),
         ] {
             let answer = post(&daemon, path, body).await;
             assert_eq!(
@@ -150,6 +169,33 @@ fn what_changes_something_has_to_be_json_that_says_what_it_means() {
         }
         let answer = post_as(&daemon, pause, "application/json; charset=utf-8", "{}").await;
         assert_eq!(answer.status, 200, "{}", answer.body);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_name_that_a_client_may_take_for_a_place_is_refused() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        for name in ["..", ".", "%2e%2E", "%2e"] {
+            for path in [format!("queues/{name}/pause"), format!("schedules/{name}/run")] {
+                let answer = post(&daemon, &format!("/api/v1/{path}"), "{}").await;
+                assert_eq!(
+                    (answer.status, answer.problem()),
+                    (400, "invalid-parameter".into()),
+                    "{path}"
+                );
+                assert!(answer.body.contains("\"parameter\":"), "{}", answer.body);
+            }
+            let answer = get(&daemon, &format!("/api/v1/queues/{name}")).await;
+            assert_eq!(
+                (answer.status, answer.problem()),
+                (400, "invalid-parameter".into()),
+                "{name}"
+            );
+        }
+        // Three dots are a name.
+        assert_eq!(post(&daemon, "/api/v1/queues/.../pause", "{}").await.status, 200);
         daemon.stop().await;
     });
 }

@@ -53,6 +53,11 @@ fn another_filter_of_the_log_holds_for_its_time_and_ends_by_itself() {
         let asked = change(&daemon, "PUT", "/api/v1/log-level", misspelt).await.json();
         let warned = asked["warnings"][0].as_str().expect("a warning");
         assert!(warned.contains("write info,legwork::clamier=debug"), "{warned}");
+        let asked =
+            change(&daemon, "PUT", "/api/v1/log-level", r#"{"filter": "off", "for": "1s"}"#);
+        let asked = asked.await.json();
+        let warned = asked["warnings"][0].as_str().expect("a warning");
+        assert!(warned.contains("nothing is logged"), "{warned}");
         // Ten minutes where nothing is said.
         let asked = change(&daemon, "PUT", "/api/v1/log-level", r#"{"filter": "debug"}"#).await;
         assert_eq!(asked.status, 200, "{}", asked.body);

@@ -100,6 +100,7 @@ fn what_can_t_be_meant_is_refused_over_http() {
                 400,
                 "to 10000\",\"parameter\":\"concurrency\"",
             ),
+            ("PATCH", MAIL, r#"{"concurrency": "2"}"#, 400, "\"parameter\":\"concurrency\""),
             ("PATCH", MAIL, r#"{"concurrency": 10001}"#, 400, "10001 isn't 1 to 10000\""),
             (
                 "PATCH",

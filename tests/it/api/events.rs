@@ -286,6 +286,27 @@ fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
         let id = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json()["id"].clone();
         let heard = listener.event().await;
         assert_eq!((&heard.data["id"], &heard.data["state"]), (&id, &json!("failed")));
+
+        // And one of two that take turns, while the other goes on.
+        let slow =
+            "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                PERFORM pg_sleep(0.001); RETURN OLD; END $$";
+        execute(&mut session, &format!("{slow}; {jobs}")).await;
+        let one = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json()["id"].clone();
+        let other = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json()["id"].clone();
+        let mut begun = [&one, &other].map(|_| false);
+        while begun != [true, true] {
+            let id = progress.event().await.data["id"].clone();
+            begun = [begun[0] || id == one, begun[1] || id == other];
+        }
+        execute(&mut session, &format!("SELECT legwork.cancel_bulk({one})")).await;
+        let mut ends = [(); 2].map(|()| String::new());
+        for end in &mut ends {
+            let heard = listener.event().await.data;
+            *end = format!("{} {}", heard["id"], heard["state"]);
+        }
+        ends.sort();
+        assert_eq!(ends, [format!("{one} \"cancelled\""), format!("{other} \"done\"")]);
         daemon.stop().await;
         end(session).await;
     });

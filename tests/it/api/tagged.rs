@@ -67,6 +67,37 @@ fn what_a_client_has_seen_is_not_sent_again_until_something_is_new() {
     });
 }
 
+/// For how long a job runs, or how long ago one was due, is more each time, and no news.
+#[test]
+fn what_only_grows_older_is_not_new() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let jobs = "INSERT INTO legwork.job (kind, payload) VALUES ('sleep', '600'); SELECT legwork.pause('mail');
+            INSERT INTO legwork.job (kind, queue, run_at) VALUES ('waits', 'mail', now() - interval '1 h')";
+        execute(&mut session, jobs).await;
+        let daemon = daemon(&db.url(), "").await;
+        let begun = async || get(&daemon, "/api/v1/jobs/1").await.json()["running_attempt"].clone();
+        support::eventually("it runs", async || begun().await.is_object()).await;
+        let (first, second) = (begun().await, begun().await);
+        assert_eq!(first["started_at"], second["started_at"]);
+        assert!(first["running_seconds"].as_f64() < second["running_seconds"].as_f64(), "{second}");
+        for path in ["/api/v1/jobs/1", MAIL] {
+            let seen = tag(&daemon, path).await;
+            let known = format!("If-None-Match: {seen}");
+            let answer = with(&daemon, &format!("GET {path}"), &known).await;
+            assert_eq!((answer.status, answer.header("etag")), (304, Some(&*seen)), "{path}");
+        }
+        // Another job is the oldest now, of as many.
+        let seen = tag(&daemon, MAIL).await;
+        let younger = "UPDATE legwork.job SET run_at = run_at + interval '30 min' WHERE id = 2";
+        execute(&mut session, younger).await;
+        let answer = with(&daemon, &format!("GET {MAIL}"), &format!("If-None-Match: {seen}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
 #[test]
 fn a_change_that_was_meant_for_something_else_is_not_made() {
     support::run(async |db| {

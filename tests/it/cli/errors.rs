@@ -412,6 +412,19 @@ async fn asked(answer: &str, arguments: &[&str]) -> (Ran, String) {
     }
 }
 
+#[rstest]
+#[case::daemon(&["daemon", "quiet", "abc"], "a daemon's id is a number")]
+#[case::daemon_beyond(&["daemon", "quiet", "99999999999999999999"], "a daemon's id is a number")]
+#[case::operation(&["operation", "show", "x"], "an operation's id is a number above 0")]
+#[case::operation_zero(&["operation", "cancel", "0"], "an operation's id is a number above 0")]
+#[case::operation_beyond(&["operation", "show", "99999999999999999999"], "an operation's id is a number above 0")]
+#[case::time(&["job", "list", "--older-than", "1x"], "': write it as 90s, 10m, 2h30m or 7d\n")]
+#[tokio::test]
+async fn what_a_good_one_is_is_said_of_a_bad_one(#[case] arguments: &[&str], #[case] said: &str) {
+    let ran = finished(command("postgres://127.0.0.1:1/x", arguments), None).await;
+    assert!(ran.code == 2 && ran.stderr.contains(said), "{}", ran.stderr);
+}
+
 #[tokio::test]
 async fn healthcheck_asks_the_route_and_means_its_answer() {
     let (well, request) = asked("HTTP/1.1 200 OK\r\n\r\nok\n", &[]).await;

@@ -450,6 +450,17 @@ fn what_the_api_does_not_take_is_told_with_what_to_do() {
         assert!(ran.code == 1 && ran.stderr.contains("help: --token-file"), "{}", ran.stderr);
         let shown = asked.port(&of("viewer"), &["job", "show", "1"]).await.done().stdout;
         assert!(shown.contains("payload, metadata") || shown.contains("hidden"), "{shown}");
+        // A client takes such a name for a place, and would ask of all queues.
+        for words in
+            [&["queue", "show", ".."][..], &["queue", "pause", "."], &["schedule", "run", ".."]]
+        {
+            let ran = asked.port(&of("admin"), words).await;
+            assert!(
+                ran.code == 2 && ran.stderr.contains("over the database"),
+                "{words:?}: {}",
+                ran.stderr
+            );
+        }
         asked.stop().await;
     });
 }

@@ -1,12 +1,16 @@
-//! What a URL asks for has its effect, for commands and daemons.
+//! What a URL asks for has its effect, for commands and daemons, and what is said where nobody answers.
 
 use super::{command, finished};
 use crate::process::{Configuration, SLACK};
 use crate::support::{self, Daemon, TestDb};
 use nix::sys::signal::Signal;
+use rstest::rstest;
 use sqlx::Connection as _;
 use std::process::Stdio;
-use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 /// The database's URL with these parameters besides its own.
 fn with(url: &str, parameters: &str) -> String {
@@ -120,4 +124,27 @@ async fn the_urls_connect_timeout_bounds_the_wait_unless_the_configuration_says_
     ours.env("LEGWORK_DATABASE__CONNECT_TIMEOUT", "150ms");
     let ran = finished(ours, None).await;
     assert!(ran.stderr.contains("didn't answer within 150ms"), "{}", ran.stderr);
+}
+
+#[rstest]
+#[case::nothing("")]
+#[case::half_of_one("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{")]
+#[tokio::test]
+async fn a_change_that_nobody_answered_for_may_have_been_made(#[case] answer: &str) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    for (words, is_unsure) in [(&["queue", "pause", "x"][..], true), (&["queue", "list"], false)] {
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.expect("somebody asks");
+            let length = stream.read(&mut [0; 1024]).await.expect("a request");
+            assert!(length > 0);
+            stream.write_all(answer.as_bytes()).await.expect("it takes the answer");
+        };
+        let arguments = [words, &["--url", &url]].concat();
+        let (ran, ()) = tokio::join!(finished(command("", &arguments), None), serve);
+        assert_ne!(ran.code, 0);
+        let is_told =
+            ran.stderr.contains("may have been made all the same: look before you repeat it");
+        assert_eq!(is_told, is_unsure, "{}", ran.stderr);
+    }
 }

@@ -278,6 +278,9 @@ fn what_cannot_be_meant_is_refused_and_the_attempt_waits_on() {
             json!({ "action": "heartbeat", "for": "1m" }),
             json!({ "action": "cancel", "result": 1 }),
             json!({ "action": "snooze", "for": "soon" }),
+            json!({ "action": "snooze", "for": "0s" }),
+            json!({ "action": "snooze", "for": "3650d" }),
+            json!({ "action": "retry", "for": "25h" }),
         ] {
             assert_eq!(call(&daemon, &path, body.clone()).await, is(400, "invalid-body"), "{body}");
         }
