@@ -2,16 +2,17 @@
 //!
 //! All connections are polled in the future of [`serve`]: whoever owns that task owns them all, and
 //! dropping it closes them. When all places are taken, the next client gets that of the one which
-//! is longest without a complete head. A connection is for one request: of requests that are sent
-//! ahead, hyper would answer several at one go, and a hundred such clients held up everybody else.
+//! is longest without a complete head; none is taken from a request that is being answered. A connection is for one request:
+//! of requests that are sent ahead, hyper would answer several at one go, and a hundred such clients held up everybody else.
 
 use super::{
+    debug::Ends,
     listener::Bound,
     places::{Places, Watched},
     routes::{AdminState, router},
 };
 use crate::{supervise, telemetry::events};
-use axum::{Router, extract::ConnectInfo};
+use axum::{Router, extract::ConnectInfo, http::header, response::Response};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -19,12 +20,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// Connections that are served at once; one that was just accepted waits beside them for a place.
-pub(super) const CONNECTIONS_MAX: usize = 64;
 /// How long a client may take for a request's head, counted from the accept; so it also ends connections
 /// that say nothing.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +36,8 @@ pub(super) const HEAD_MAX_BYTES: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 /// How long a connection may live, whatever it does: a client that stops reading is cut by it.
 const CONNECTION_MAX_AGE: Duration = Duration::from_mins(5);
+/// What has no end of its own.
+const EVENTS: &str = "text/event-stream";
 /// How long open requests may take to end at a shutdown.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the loop rests after the system refused a connection (descriptors are used up).
@@ -58,22 +62,26 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
     let feed = Arc::clone(&state.metrics.feed);
     let mut tending = pin!(sessions.tend());
     let router = router(state);
-    let mut open = FuturesUnordered::new();
-    let mut places = Places::default();
+    let (mut open, places) = (FuturesUnordered::new(), Places::default());
+    let mut newcomer: Option<(TcpStream, SocketAddr)> = None;
     loop {
         supervise::step();
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            () = sleep(ROUND) => {}
-            accepted = bound.listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    if open.len() >= CONNECTIONS_MAX {
-                        one_leaves(&places, &mut open).await;
-                    }
-                    let place = places.take(peer.ip());
-                    let stream = Watched { stream, place };
+        let mut again = ROUND;
+        if let Some((stream, peer)) = newcomer.take() {
+            match places.admit(Instant::now()) {
+                Ok(()) => {
+                    let stream = Watched { stream, place: places.take(peer.ip()) };
                     open.push(connection(stream, peer, &router, &shutdown));
                 }
+                Err(wait) => (newcomer, again) = (Some((stream, peer)), wait),
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = sleep(again) => {}
+            () = places.asked(), if newcomer.is_some() => {}
+            accepted = bound.listener.accept(), if newcomer.is_none() => match accepted {
+                Ok(came) => newcomer = Some(came),
                 Err(error) => refused(&error).await,
             },
             Some(()) = open.next() => {}
@@ -86,22 +94,6 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
     // Whoever isn't done by then is cut off.
     timeout(DRAIN_TIMEOUT, open.for_each(|()| async {})).await.ok();
     sessions.close().await;
-}
-
-/// Serves all that are open until one of them has left, by itself or because it has to.
-async fn one_leaves(places: &Places, open: &mut FuturesUnordered<impl Future<Output = ()>>) {
-    while let Some(place) = places.first_to_leave(Instant::now()) {
-        let due = place.is_due();
-        if due <= Instant::now() {
-            place.leave.cancel();
-            // It ends as soon as it is polled.
-            open.next().await;
-            return;
-        }
-        if timeout_at(due, open.next()).await.is_ok() {
-            return;
-        }
-    }
 }
 
 async fn refused(error: &io::Error) {
@@ -122,13 +114,18 @@ async fn connection(
     shutdown: &CancellationToken,
 ) {
     let [place, asked, answered] = [(); 3].map(|()| Arc::clone(&stream.place));
+    let ends = Ends(shutdown.clone());
     let with_peer = move |mut request: hyper::Request<hyper::body::Incoming>| {
         asked.asked();
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(peer));
+        extensions.insert(Arc::clone(&asked));
+        extensions.insert(ends.clone());
         request
     };
-    let noted = move |response| {
-        answered.answered();
+    let noted = move |response: Response| {
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        answered.answered(kind.is_some_and(|kind| kind == EVENTS));
         response
     };
     let service = router.clone().map_request(with_peer).map_response(noted);

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 /// How the daemon is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// As TERM has it: what runs may finish within `shutdown.grace`.
+    /// As TERM has it: what runs may finish within `shutdown.grace`. It is no signal: told again it changes nothing.
     Drain,
     /// As a second TERM has it: at once.
     Now,

@@ -10,7 +10,7 @@ use super::{
     access::{Audience, Role},
     health,
     problem::{Problem, Shown, is_of_go},
-    routes::Route,
+    routes::{QUIET, Route},
 };
 use crate::{job::NAME_PATTERN, telemetry::build};
 use axum::http::Method;
@@ -153,8 +153,9 @@ fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let slow = route.described.request_body.is_some().then_some(Problem::BodyTooSlow);
     let is_change = route.method != Method::GET;
     let versions = (is_change && !route.has_versions()).then_some(Problem::NoVersion);
+    let crowded = (!QUIET.contains(&&*route.path)).then_some(Problem::Overloaded);
     let all = OF_EVERYTHING.into_iter().chain(slow).chain(of_audience(route.audience));
-    for problem in all.chain(route.problems.iter().copied()).chain(versions) {
+    for problem in all.chain(route.problems.iter().copied()).chain(versions).chain(crowded) {
         by_status.entry(problem.status().as_u16()).or_default().push(problem);
     }
     let described = |(status, problems): (u16, Vec<_>)| {

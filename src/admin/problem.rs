@@ -4,20 +4,20 @@
 //! Each kind of error has a type of its own, which programs go by and which stays; the sentence is for people and
 //! may say more of the case at hand.
 
+mod of_go;
+
+use of_go::Said;
+pub(super) use of_go::{as_read_at, is_of_go};
+
 use super::access::Role;
 use axum::{
-    body::Body,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use std::{borrow::Cow, time::Duration};
 use utoipa::ToSchema;
 
-/// Where Go's tools ask.
-const OF_GO: &str = "/debug/pprof";
-/// Says that an error's text is meant for who reads the tool's output.
-const GO_PPROF: HeaderName = HeaderName::from_static("x-go-pprof");
 /// How a token is sent; a client takes the form that it has.
 const CHALLENGES: [&str; 2] =
     [r#"Bearer realm="legwork""#, r#"Basic realm="legwork", charset="UTF-8""#];
@@ -109,6 +109,10 @@ pub(super) enum Problem {
     OfTheProgram,
     /// The configuration wasn't read again in time.
     NotReloaded,
+    /// As many requests are answered as may be at once, and none was done in time.
+    Overloaded,
+    /// What takes its time is cut short by the end of the daemon.
+    DaemonEnds,
 }
 
 /// What all types of problems begin with.
@@ -116,6 +120,8 @@ const TYPES: &str = "urn:legwork:problem:";
 
 /// How long whoever was told that the database is away should wait.
 const RETRY_AFTER_SECONDS: u16 = 5;
+/// The same of a crowd, which is gone sooner.
+const CROWD_PASSES_SECONDS: u16 = 1;
 
 impl Problem {
     /// Its status, its name and what is said where there is no more to say.
@@ -329,6 +335,16 @@ impl Problem {
                 "not-reloaded",
                 "the configuration wasn't read again within 10 s: the daemon starts, and waits for its database, say".into(),
             ),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "64 requests are being answered, and within a second none was done: nothing of this one was, send it again in a moment".into(),
+            ),
+            Self::DaemonEnds => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "daemon-ends",
+                "the daemon ends, before this was complete: ask for less of it, or once it is started again".into(),
+            ),
         }
     }
 
@@ -360,6 +376,8 @@ impl Problem {
                 | Self::TraceUnderWay
                 | Self::UniqueKeyHeld
                 | Self::TooManyStreams
+                | Self::Overloaded
+                | Self::DaemonEnds
         )
     }
 
@@ -468,31 +486,12 @@ impl IntoResponse for Refusal {
         }
         if let Problem::TooManyGuesses { wait } = problem {
             headers.insert(header::RETRY_AFTER, seconds(wait).into());
+        } else if problem == Problem::Overloaded {
+            headers.insert(header::RETRY_AFTER, CROWD_PASSES_SECONDS.into());
         } else if problem.passes() {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         response.extensions_mut().insert(Said(said));
         response
     }
-}
-
-/// What a problem's answer says for people, for whoever writes it down in another form.
-#[derive(Clone)]
-struct Said(Cow<'static, str>);
-
-/// Whether Go's tools ask there.
-pub(super) fn is_of_go(path: &str) -> bool {
-    path.strip_prefix(OF_GO).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// A problem in the form that is read at this path; any other answer as it is.
-pub(super) fn as_read_at(path: &str, response: Response) -> Response {
-    let said = response.extensions().get::<Said>().filter(|_| is_of_go(path)).cloned();
-    let Some(Said(said)) = said else { return response };
-    let (mut parts, _) = response.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    parts.headers.insert(header::CONTENT_TYPE, text);
-    parts.headers.insert(GO_PPROF, HeaderValue::from_static("1"));
-    Response::from_parts(parts, Body::from(format!("{said}\n")))
 }

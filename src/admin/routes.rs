@@ -15,7 +15,7 @@ use super::{
     debug::{self, heap, pprof},
     health,
     hosts::Hosts,
-    openapi,
+    openapi, places,
     problem::{Problem, Refusal},
     request, tasks,
 };
@@ -120,7 +120,8 @@ impl Route {
         problems: &'static [Problem],
     ) -> Self {
         let route = Self::described(audience.into(), described, problems);
-        let answer = route.answer.head(get_alone).fallback(get_alone);
+        let answer = route.answer.route_layer(middleware::from_fn(debug::until_the_end));
+        let answer = answer.head(get_alone).fallback(get_alone);
         Self { answer, ..route }
     }
 
@@ -286,6 +287,8 @@ pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
         .fold(Router::new(), add)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .fallback(missing)
+        // Inside of who may ask at all: those who may not wait for nobody's answer.
+        .layer(middleware::from_fn(places::in_turn))
         .layer(middleware::from_fn_with_state(guard, access::guard))
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
         .with_state(state);

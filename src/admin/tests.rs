@@ -13,7 +13,8 @@ mod walked;
 
 use self::state::{knowing, of_a_file, state};
 use super::{
-    connection::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT},
+    connection::{DRAIN_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT},
+    places::PLACES_MAX,
     *,
 };
 use crate::{
@@ -153,7 +154,7 @@ async fn a_request_that_is_smuggled_in_anothers_body_is_not_answered() {
 async fn clients_that_never_read_their_answer_leave_the_port_answering() {
     served(state(), async |at| {
         let mut deaf = Vec::new();
-        for _ in 0..2 * CONNECTIONS_MAX {
+        for _ in 0..2 * PLACES_MAX {
             let mut stream = TcpStream::connect(at).await.unwrap();
             stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ok();
             deaf.push(stream);
@@ -239,7 +240,7 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 async fn a_probe_gets_the_place_of_the_longest_of_64_half_sent_heads() {
     served(state(), async |at| {
         let mut slow = Vec::new();
-        for _ in 0..CONNECTIONS_MAX {
+        for _ in 0..PLACES_MAX {
             slow.push(half_sent(at).await);
         }
         assert_eq!(status(&get(at, "/health/live", "").await), 200);
@@ -287,7 +288,7 @@ async fn a_flood_of_a_thousand_connections_leaves_the_port_answering() {
         let connect = || timeout(Duration::from_secs(1), TcpStream::connect(at));
         let flood = futures::future::join_all((0..1000).map(|_| connect())).await;
         let open: Vec<_> = flood.into_iter().flatten().flatten().collect();
-        assert!(open.len() > CONNECTIONS_MAX, "{}", open.len());
+        assert!(open.len() > PLACES_MAX, "{}", open.len());
         drop(open);
         get(at, "/health/live", "").await
     })

@@ -76,7 +76,7 @@ impl Daemon {
         let told = signals.clone();
         let stop = move |stop| {
             let by = "admin port";
-            if stop == Stop::Now { told.told_to_stop_now(by) } else { told.told_to_stop(by) }
+            if stop == Stop::Now { told.told_to_stop_now(by) } else { told.told_to_drain(by) }
         };
         let of_file = |reload: &Reload| {
             let asked = signals.clone();

@@ -1,6 +1,6 @@
 //! What the process is told from outside: TERM and INT, the first drains and the second forces; TSTP,
-//! claim nothing more; USR1, say what runs; HUP, read the configuration again. What the admin port asks for goes
-//! the same way.
+//! claim nothing more; USR1, say what runs; HUP, read the configuration again. What the admin port and the database
+//! ask for goes the same way, but that a drain is no signal: however often it is told, and by whom, it forces nothing.
 
 use crate::{admin::Reloaded, sys::sampler, telemetry::events};
 use std::{
@@ -13,10 +13,23 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// How the process was told to end so far; it goes up and never down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    #[default]
+    Nothing,
+    /// To drain, by no signal: the first one is still to come, and changes nothing else.
+    Drain,
+    /// To drain, by a signal: the next one forces it.
+    Signal,
+    /// At once.
+    Now,
+}
+
 /// What was asked of the process so far. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Signals {
-    stops: watch::Sender<u32>,
+    told: watch::Sender<Told>,
     quiet: CancellationToken,
     list: Arc<Notify>,
     reload: Arc<Notify>,
@@ -30,8 +43,8 @@ pub(super) type Teller = oneshot::Sender<Reloaded>;
 impl Default for Signals {
     /// Listens to nothing; for programs that stop the daemon themselves.
     fn default() -> Self {
-        let (stops, quiet) = (watch::Sender::new(0), CancellationToken::new());
-        Self { stops, quiet, list: Arc::default(), reload: Arc::default(), curious: Arc::default() }
+        let (told, quiet) = (watch::Sender::default(), CancellationToken::new());
+        Self { told, quiet, list: Arc::default(), reload: Arc::default(), curious: Arc::default() }
     }
 }
 
@@ -73,48 +86,70 @@ impl Signals {
     pub async fn follow(self, mut caught: Caught) {
         loop {
             tokio::select! {
-                _ = caught.term.recv() => self.told_to_stop("TERM"),
-                _ = caught.int.recv() => self.told_to_stop("INT"),
+                _ = caught.term.recv() => self.told_by("TERM"),
+                _ = caught.int.recv() => self.told_by("INT"),
                 _ = caught.tstp.recv() => self.quiet("TSTP"),
                 _ = caught.usr1.recv() => self.list(),
                 _ = caught.hup.recv() => {
-                    if caught.hangup_stops { self.told_to_stop("HUP") } else { self.reload("HUP") }
+                    if caught.hangup_stops { self.told_by("HUP") } else { self.reload("HUP") }
                 }
             }
         }
     }
 
-    /// Asks the daemon to stop, and says by whom.
-    pub(super) fn told_to_stop(&self, signal: &'static str) {
-        tracing::info!(
-            event = events::SIGNAL_RECEIVED,
-            signal,
-            "told to stop; told twice, at once"
-        );
-        self.stop();
+    /// Asks the daemon to stop as a signal does, and says by which.
+    fn told_by(&self, signal: &'static str) {
+        let event = events::SIGNAL_RECEIVED;
+        if self.signalled() == Told::Now {
+            tracing::info!(event, signal, "told to stop by a second signal: at once");
+        } else {
+            tracing::info!(
+                event,
+                signal,
+                "told to stop: running jobs may finish, another TERM or INT ends them at once"
+            );
+        }
     }
 
-    /// Asks the daemon to stop, unless somebody has: said beside another, it is no second time. Says by whom.
+    /// Asks the daemon to drain, and says by whom. Where it is to end already that changes nothing.
     pub(super) fn told_to_drain(&self, signal: &'static str) {
-        let is_first = self.stops.send_if_modified(|asked| {
-            let is_first = *asked == 0;
-            *asked = (*asked).max(1);
-            is_first
-        });
-        if is_first {
-            tracing::info!(event = events::SIGNAL_RECEIVED, signal, "told to stop");
+        if self.raise(Told::Drain) {
+            tracing::info!(
+                event = events::SIGNAL_RECEIVED,
+                signal,
+                "told to drain: running jobs may finish"
+            );
         }
     }
 
     /// Asks the daemon to stop at once, however often it was asked to, and says by whom.
     pub(super) fn told_to_stop_now(&self, signal: &'static str) {
         tracing::info!(event = events::SIGNAL_RECEIVED, signal, "told to stop at once");
-        self.stops.send_modify(|asked| *asked = asked.saturating_add(2));
+        self.raise(Told::Now);
     }
 
-    /// Asks the daemon to stop; asked twice, at once.
+    /// Asks the daemon to stop, as TERM does: asked twice, at once.
     pub fn stop(&self) {
-        self.stops.send_modify(|asked| *asked = asked.saturating_add(1));
+        self.signalled();
+    }
+
+    /// What holds after one more signal.
+    fn signalled(&self) -> Told {
+        let mut holds = Told::Now;
+        self.told.send_modify(|told| {
+            holds = if *told < Told::Signal { Told::Signal } else { Told::Now };
+            *told = holds;
+        });
+        holds
+    }
+
+    /// Whether it was told less before.
+    fn raise(&self, to: Told) -> bool {
+        self.told.send_if_modified(|told| {
+            let is_more = to > *told;
+            *told = to.max(*told);
+            is_more
+        })
     }
 
     /// Asks the daemon to claim nothing more. What it has runs on, and it stays up until it is
@@ -176,43 +211,51 @@ impl Signals {
         self.list.notified().await;
     }
 
-    /// Waits until it was asked once.
+    /// Waits until it was asked to stop, in any way.
     pub async fn asked_to_stop(&self) {
-        self.asked(1).await;
+        self.reached(Told::Drain).await;
     }
 
-    /// Waits until it was asked twice.
+    /// Waits until it was told to stop at once, or by a second signal.
     pub async fn forced(&self) {
-        self.asked(2).await;
+        self.reached(Told::Now).await;
     }
 
-    /// Whether it was asked twice.
+    /// Whether it was told to stop at once, or by a second signal.
     pub fn is_forced(&self) -> bool {
-        *self.stops.borrow() >= 2
+        *self.told.borrow() == Told::Now
     }
 
-    async fn asked(&self, times: u32) {
+    async fn reached(&self, what: Told) {
         // The sender lives in `self`, so the wait can't fail.
-        self.stops.subscribe().wait_for(|asked| *asked >= times).await.ok();
+        self.told.subscribe().wait_for(|told| *told >= what).await.ok();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Signals;
+    use super::{Signals, Told};
+    use rstest::rstest;
 
-    #[test]
-    fn what_is_told_to_drain_twice_or_beside_a_signal_is_not_told_to_stop_at_once() {
+    const DRAIN: fn(&Signals) = |signals| signals.told_to_drain("database");
+    const TERM: fn(&Signals) = |signals| signals.told_by("TERM");
+    const NOW: fn(&Signals) = |signals| signals.told_to_stop_now("admin port");
+
+    #[rstest]
+    #[case::drained_twice(&[DRAIN, DRAIN], Told::Drain)]
+    #[case::a_first_signal_after_a_drain(&[DRAIN, DRAIN, TERM], Told::Signal)]
+    #[case::a_drain_after_a_signal(&[TERM, DRAIN, DRAIN], Told::Signal)]
+    #[case::a_second_signal(&[TERM, DRAIN, TERM], Told::Now)]
+    #[case::a_second_signal_after_a_drain(&[DRAIN, TERM, TERM], Told::Now)]
+    #[case::at_once(&[NOW], Told::Now)]
+    #[case::at_once_after_a_drain(&[DRAIN, NOW, DRAIN], Told::Now)]
+    fn a_second_signal_forces_and_a_drain_told_again_does_not(
+        #[case] said: &[fn(&Signals)],
+        #[case] holds: Told,
+    ) {
         let signals = Signals::default();
-        let asked = || *signals.stops.borrow();
-        signals.told_to_drain("database");
-        signals.told_to_drain("database");
-        assert_eq!(asked(), 1);
-        signals.stop();
-        assert_eq!(asked(), 2, "and a second signal is one");
-        let signals = Signals::default();
-        signals.stop();
-        signals.told_to_drain("database");
-        assert_eq!(*signals.stops.borrow(), 1);
+        said.iter().for_each(|say| say(&signals));
+        assert_eq!(*signals.told.borrow(), holds);
+        assert_eq!(signals.is_forced(), holds == Told::Now);
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use legwork::config::DatabaseUrl;
 use legwork::{Context, HandlerError, Job, QueueOptions};
+use nix::sys::signal::Signal;
+use rstest::rstest;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -61,6 +63,33 @@ pub(crate) async fn second(
         () = long => unreachable!("it goes on for ever"),
         told = told => told,
     }
+}
+
+/// Whoever waits for what takes a while is told that the daemon ends, in the form that is read there.
+#[rstest]
+#[case::a_profile("/debug/pprof/profile", true)]
+#[case::a_trace_as_go_has_it("/debug/pprof/trace", true)]
+#[case::a_trace("/debug/trace", false)]
+#[case::a_bundle("/debug/bundle", false)]
+fn what_the_end_of_the_daemon_cuts_short_is_told_so(#[case] path: &str, #[case] is_of_go: bool) {
+    support::run(async |db| {
+        let (mut daemon, address) = daemon(&db).await;
+        let question = format!("GET {path}?seconds=60 HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        let route = format!("path=\"{path}\"");
+        let ends = async {
+            support::eventually("it is under way", async || {
+                daemon.metric("legwork_http_requests_in_flight", &[&route]).await > 0.0
+            })
+            .await;
+            daemon.signal(Signal::SIGTERM);
+        };
+        let (answer, ()) = tokio::join!(support::http::ask(address, &question), ends);
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+        assert_eq!(answer.header("x-go-pprof"), is_of_go.then_some("1"));
+        let told = if is_of_go { "the daemon ends" } else { "urn:legwork:problem:daemon-ends" };
+        assert!(answer.text().contains(told), "{}", answer.text());
+        assert_eq!(daemon.exit(support::PATIENCE).await.code(), Some(0), "{}", daemon.printed());
+    });
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(in crate::admin) const OF_AN_END: &[Problem] =
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::admin) enum Mode {
-    /// What runs may finish within `shutdown.grace`, as after TERM.
+    /// What runs may finish within `shutdown.grace`, as after TERM; asked again, that is all that happens.
     #[default]
     Drain,
     /// At once, as after a second TERM.
@@ -118,7 +118,8 @@ pub(super) struct Stopping {
 
 /// End the daemon that answers
 ///
-/// The answer comes before the end. Asked a second time, it ends at once, as by a second TERM.
+/// The answer comes before the end. `drain`, asked again or beside TERM or `POST /daemons/{id}/drain`, changes nothing
+/// more: only `now`, `POST /daemons/{id}/shutdown` or a second TERM or INT cuts running jobs short.
 #[utoipa::path(post, path = "/api/v1/shutdown", operation_id = "shutdown", tag = "daemon",
     request_body(content = Shutdown, example = json!({ "mode": "drain" })),
     responses((status = 200, description = "It ends.", body = Stopping, example = json!({ "mode": "drain" }))))]

@@ -41,6 +41,7 @@ pub(in crate::admin) const OF_A_BUNDLE: &[Problem] = &[
     Problem::InvalidParameter,
     Problem::ProfileUnderWay,
     Problem::ProfileFailed,
+    Problem::DaemonEnds,
 ];
 
 /// What somebody asks for.

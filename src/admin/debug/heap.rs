@@ -33,6 +33,7 @@ pub(in crate::admin) const OF_A_HEAP_PROFILE: &[Problem] = &[
     Problem::ProfileUnderWay,
     Problem::NoProfiles,
     Problem::ProfileFailed,
+    Problem::DaemonEnds,
 ];
 
 /// What may be wrong with switching it.

@@ -37,6 +37,7 @@ pub(in crate::admin) const OF_A_PROFILE: &[Problem] = &[
     Problem::ProfileUnderWay,
     Problem::NoProfiles,
     Problem::ProfileFailed,
+    Problem::DaemonEnds,
 ];
 
 /// How a profile is written down.

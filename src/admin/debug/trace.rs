@@ -37,8 +37,12 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_MAX: usize = 4;
 
 /// What may be wrong with a trace that is asked for.
-pub(in crate::admin) const OF_A_TRACE: &[Problem] =
-    &[Problem::UnknownParameter, Problem::InvalidParameter, Problem::TraceUnderWay];
+pub(in crate::admin) const OF_A_TRACE: &[Problem] = &[
+    Problem::UnknownParameter,
+    Problem::InvalidParameter,
+    Problem::TraceUnderWay,
+    Problem::DaemonEnds,
+];
 
 /// What somebody asks for.
 #[derive(Debug, IntoParams)]

@@ -1,6 +1,10 @@
 //! The document of the port against the port: the same routes, and answers as they stand there.
 
 use super::{
+    super::{
+        places::{Place, Places},
+        routes::QUIET,
+    },
     asked::{VIEWER, tokens},
     schema::{faults, resolved},
     *,
@@ -24,6 +28,17 @@ struct Exchange {
 
 async fn ask(
     state: &AdminState,
+    asked: (Method, &str, &str, &'static str),
+    headers: &[(&str, &str)],
+    peer: [u8; 4],
+) -> Exchange {
+    ask_by(None, state, asked, headers, peer).await
+}
+
+/// By a connection that has this place.
+async fn ask_by(
+    place: Option<Arc<Place>>,
+    state: &AdminState,
     (method, path, query, body): (Method, &str, &str, &'static str),
     headers: &[(&str, &str)],
     peer: [u8; 4],
@@ -37,6 +52,9 @@ async fn ask(
     }
     let mut request = request.body(Body::from(body)).unwrap();
     request.extensions_mut().insert(ConnectInfo(SocketAddr::from((peer, 4000))));
+    if let Some(place) = place {
+        request.extensions_mut().insert(place);
+    }
     let response = routes::router(state.clone()).oneshot(request).await.unwrap();
     Exchange { path: path.to_owned(), method, response }
 }
@@ -188,6 +206,23 @@ async fn guess_often(state: &AdminState, peer: [u8; 4]) {
     }
 }
 
+/// What each route but probes and scrapes says while no request comes in turn.
+async fn asked_of_a_crowd(document: &Value, state: &AdminState) -> BTreeSet<String> {
+    let place = Places::without_turns().take([127, 0, 0, 1].into());
+    let mut seen = BTreeSet::new();
+    for route in routes::routes().iter().filter(|route| !QUIET.contains(&&*route.path)) {
+        let head = route.takes_head.then_some(Method::HEAD);
+        for method in [route.method.clone()].into_iter().chain(head) {
+            let asked = (method, &*route.path, "", "{}");
+            let exchange =
+                ask_by(Some(Arc::clone(&place)), state, asked, &[], [127, 0, 0, 1]).await;
+            assert_eq!(exchange.response.headers()["retry-after"], "1", "{}", route.path);
+            seen.insert(held(document, exchange).await);
+        }
+    }
+    seen
+}
+
 /// Of a read that the client has seen it all, of a change that it has seen something else.
 fn condition(is_read: bool) -> &'static [(&'static str, &'static str)] {
     if is_read { &[("if-none-match", "*")] } else { &[("if-match", "\"stale\"")] }
@@ -260,6 +295,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
             }
         }
     }
+    seen.extend(asked_of_a_crowd(&document, &well).await);
     let promised = promised(&document);
     let untold = &seen - &promised;
     let unseen: Vec<_> =

@@ -131,6 +131,7 @@ const OPERATION: &[(&str, &str, &str, &str)] = &[
     ("I7", "two profiles at once", "profiling::one_profile_at_a_time_and_none_for_who_has_left", "409"),
     ("I7", "profiles by the dozen", "api::abused::of_many_profiles_at_once_one_is_taken_and_the_others_are_told", "AT_ONCE"),
     ("I7", "a profile of a thousand million seconds is refused", "profiling::a_question_that_makes_no_sense_is_told_what_would", "profile?seconds=1000000000"),
+    ("I7", "a profile, a trace, a bundle, and the daemon ends", "profiling::what_the_end_of_the_daemon_cuts_short_is_told_so", "daemon-ends"),
     ("I7", "two bundles at once", "bundle::one_bundle_at_a_time_and_none_for_who_has_left", "409"),
     ("I7", "a bundle while the database is away and somebody profiles", "bundle::without_a_database_or_a_profiler_the_rest_is_there_and_says_what_is_missing", "blackhole"),
     ("I7", "there is no profile to ask for", "admin::tests::asked::what_go_asks_for_is_refused_in_the_form_that_its_tools_show", "/debug/pprof/nothing"),

@@ -38,6 +38,46 @@ fn an_idle_daemon_ends_at_once_with_code_0() {
     });
 }
 
+const DRAIN: &str = "POST /api/v1/shutdown HTTP/1.0\r\nHost: localhost\r\n\
+    Content-Type: application/json\r\nContent-Length: 17\r\n\r\n{\"mode\": \"drain\"}";
+
+#[test]
+fn a_drain_that_is_told_in_every_way_there_is_cuts_no_job_short() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let kinds = [notebook.kind("patient", PATIENT, "")];
+        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let id = enqueue(&pool, "patient").await;
+        notebook.says("started").await;
+
+        let tell = "SELECT legwork.tell_daemon(id, 'drain') FROM legwork.daemon";
+        sqlx::query(tell).execute(&pool).await.expect("it is told");
+        daemon.logged("shutdown.phase").await;
+        let at = daemon.admin().await;
+        for _ in 0..2 {
+            let answer = http::ask(at, DRAIN).await;
+            assert_eq!((answer.status, answer.text().contains("\"drain\"")), (200, true));
+        }
+        daemon.signal(Signal::SIGTERM);
+        support::eventually("it has the first signal", async || {
+            daemon.events().iter().any(|event| event["signal"] == "TERM")
+        })
+        .await;
+        assert_eq!(http::ask(at, DRAIN).await.status, 200);
+        let waits_no_more =
+            || daemon.events().iter().any(|event| event["phase"] == "wait for running jobs");
+        assert!(!support::holds_within(MISSED_TICKS, async || waits_no_more()).await);
+
+        notebook.allow("go");
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(job(&pool, id).await.state, "completed");
+        assert_eq!(daemon.logged("daemon.stopped").await["cut_short"], 0);
+        assert_eq!(daemon.count("signal.received"), 2, "what changes nothing is no news");
+        pool.close().await;
+    });
+}
+
 const NOW: &str = "POST /api/v1/shutdown HTTP/1.0\r\nHost: localhost\r\n\
     Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"mode\": \"now\"}";
 
