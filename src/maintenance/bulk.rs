@@ -3,6 +3,7 @@
 //! A batch at a time, with a rest between: claims and completions go before people's clearing up. Operations take turns, so that
 //! a small one doesn't wait for the end of a large one.
 
+use super::rounds::UNREGISTERED_PAUSE;
 use crate::{
     heartbeat::Leases,
     postgres::{
@@ -38,7 +39,7 @@ impl Bulk {
 
     /// Does one batch, where there is an operation.
     pub async fn round(&mut self) -> Result<Duration, DbError> {
-        let Some(holder) = self.leases.now() else { return Ok(LOOK_PAUSE) };
+        let Some(holder) = self.leases.now() else { return Ok(UNREGISTERED_PAUSE) };
         let next = self.upkeep.next_operation(holder).await?;
         self.pass_over(next).await?;
         let Some(operation) = next else { return Ok(LOOK_PAUSE) };

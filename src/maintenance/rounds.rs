@@ -16,8 +16,8 @@ const CANCEL_PAUSE: Duration = Duration::from_secs(1);
 pub const CANCEL_REST: Duration = Duration::from_millis(50);
 /// How often jobs are looked for whose time has passed; a claim looks by itself.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(15);
-/// How soon the expirer looks again for a daemon that isn't registered.
-const UNREGISTERED_PAUSE: Duration = Duration::from_secs(1);
+/// How soon it is looked again for a daemon that isn't registered yet.
+pub(super) const UNREGISTERED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Stops running jobs that somebody wants stopped.
 pub async fn cancel_requested(
