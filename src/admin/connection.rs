@@ -22,6 +22,7 @@ use hyper_util::{
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
+    task::consume_budget,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -138,12 +139,20 @@ async fn connection(
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let lived = async {
         let mut served = pin!(served);
-        tokio::select! {
-            ended = served.as_mut() => drop(ended),
-            () = place.leave.cancelled() => {}
-            () = shutdown.cancelled() => {
-                served.as_mut().graceful_shutdown();
-                drop(served.await);
+        loop {
+            let told = async {
+                place.leave().cancelled_owned().await;
+                // What has come is read first, for which this task's share of the runtime may not have sufficed.
+                consume_budget().await;
+            };
+            tokio::select! {
+                biased;
+                ended = served.as_mut() => return drop(ended),
+                () = told => if place.leaves() { return },
+                () = shutdown.cancelled() => {
+                    served.as_mut().graceful_shutdown();
+                    return drop(served.await);
+                }
             }
         }
     };

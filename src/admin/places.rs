@@ -62,8 +62,6 @@ pub(super) struct Place {
     peer: IpAddr,
     state: Mutex<State>,
     places: Places,
-    /// Cancelled when another needs the place.
-    pub(super) leave: CancellationToken,
 }
 
 struct State {
@@ -74,6 +72,8 @@ struct State {
     stalled: Option<Instant>,
     /// The request's turn, until the answer is written.
     turn: Option<OwnedSemaphorePermit>,
+    /// Cancelled when another needs the place.
+    leave: CancellationToken,
 }
 
 #[derive(PartialEq, Eq)]
@@ -108,9 +108,9 @@ impl Places {
 
     /// A place for a connection from there, free again when it is dropped.
     pub(super) fn take(&self, peer: IpAddr) -> Arc<Place> {
-        let state = State { since: Instant::now(), step: Step::Head, stalled: None, turn: None };
-        let (state, leave) = (Mutex::new(state), CancellationToken::new());
-        let place = Arc::new(Place { peer, state, places: self.clone(), leave });
+        let (since, leave) = (Instant::now(), CancellationToken::new());
+        let state = State { since, step: Step::Head, stalled: None, turn: None, leave };
+        let place = Arc::new(Place { peer, state: Mutex::new(state), places: self.clone() });
         let mut taken = self.taken();
         taken.retain(|place| place.strong_count() > 0);
         taken.push(Arc::downgrade(&place));
@@ -136,13 +136,13 @@ impl Places {
     /// Has one of these leave, unless one does already, and says when to look again; nothing where none may have to.
     fn one_leaves(&self, now: Instant, of: impl Fn(&State) -> bool) -> Option<Duration> {
         let there: Vec<_> = self.there().into_iter().filter(|place| of(&place.lock())).collect();
-        if there.iter().any(|place| place.leave.is_cancelled()) {
+        if there.iter().any(|place| place.is_leaving()) {
             return Some(UNDISTURBED);
         }
         let first = first_to_leave(&there, now)?;
         let due = first.lock().since + UNDISTURBED;
         if due <= now {
-            first.leave.cancel();
+            first.lock().leave.cancel();
             return Some(UNDISTURBED);
         }
         Some(due - now)
@@ -178,6 +178,25 @@ impl Place {
     pub(super) fn answered(&self, listens: bool) {
         let step = if listens { Step::Listens } else { Step::Answered(Instant::now()) };
         self.lock().step = step;
+    }
+
+    /// Cancelled when another needs the place.
+    pub(super) fn leave(&self) -> CancellationToken {
+        self.lock().leave.clone()
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.lock().leave.is_cancelled()
+    }
+
+    /// Whether it still is to leave, once all that its client had sent by then is read: a head that has come stays.
+    pub(super) fn leaves(&self) -> bool {
+        let mut state = self.lock();
+        let leaves = state.may_leave(Instant::now());
+        if !leaves {
+            state.leave = CancellationToken::new();
+        }
+        leaves
     }
 
     /// Waits for the request's turn, which lasts until the connection's end; `false` where it didn't come in time.
@@ -352,8 +371,8 @@ mod tests {
         let places = Places::default();
         let mut all = taken(&places, &[SOMEBODY; PLACES_MAX]).await;
         assert_eq!(places.admit(Instant::now()), Err(UNDISTURBED));
-        assert!(all[0].leave.is_cancelled(), "it sends its head since long");
-        assert!(all[1..].iter().all(|place| !place.leave.is_cancelled()));
+        assert!(all[0].is_leaving(), "it sends its head since long");
+        assert!(all[1..].iter().all(|place| !place.is_leaving()));
         drop(all.remove(0));
         all.iter().for_each(|place| place.asked());
         while places.admit(Instant::now()).is_ok() {
@@ -361,7 +380,7 @@ mod tests {
             all.last().unwrap().asked();
         }
         assert_eq!(all.len(), PLACES_MAX + BESIDE_MAX);
-        assert!(all.iter().all(|place| !place.leave.is_cancelled()));
+        assert!(all.iter().all(|place| !place.is_leaving()));
         drop(all.remove(0));
         assert_eq!(places.admit(Instant::now()), Ok(()));
     }
@@ -378,17 +397,17 @@ mod tests {
         next.asked();
         assert!(!next.comes_in_turn().await);
         assert!(began.elapsed() >= TURN_WITHIN);
-        assert!(all.iter().all(|place| !place.leave.is_cancelled()), "routes have them");
+        assert!(all.iter().all(|place| !place.is_leaving()), "routes have them");
 
         all[5].answered(false);
         all[5].lock().stalled = Some(Instant::now() - STALLED_AFTER);
-        let (waiting, leave) = (next.comes_in_turn(), all[5].leave.clone());
+        let (waiting, leave) = (next.comes_in_turn(), all[5].leave());
         let left = async {
             leave.cancelled().await;
             drop(all.remove(5));
         };
         assert!(tokio::join!(waiting, left).0);
-        assert!(all.iter().all(|place| !place.leave.is_cancelled()));
+        assert!(all.iter().all(|place| !place.is_leaving()));
     }
 
     #[tokio::test]
