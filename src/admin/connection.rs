@@ -22,7 +22,6 @@ use hyper_util::{
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
-    task::consume_budget,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -140,12 +139,9 @@ async fn connection(
     let lived = async {
         let mut served = pin!(served);
         loop {
-            let told = async {
-                place.leave().cancelled_owned().await;
-                // What has come is read first, for which this task's share of the runtime may not have sufficed.
-                consume_budget().await;
-            };
+            let told = place.leave().cancelled_owned();
             tokio::select! {
+                // What has come is read before that is looked at.
                 biased;
                 ended = served.as_mut() => return drop(ended),
                 () = told => if place.leaves() { return },

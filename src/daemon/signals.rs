@@ -254,7 +254,9 @@ mod tests {
         #[case] holds: Told,
     ) {
         let signals = Signals::default();
-        said.iter().for_each(|say| say(&signals));
+        for say in said {
+            say(&signals);
+        }
         assert_eq!(*signals.told.borrow(), holds);
         assert_eq!(signals.is_forced(), holds == Told::Now);
     }
