@@ -21,6 +21,7 @@ pub mod heap;
 mod image;
 #[cfg(target_os = "linux")]
 pub mod init;
+mod readable;
 mod report;
 pub mod sampler;
 pub mod spawner;
@@ -29,4 +30,5 @@ mod thread;
 pub use child::ChildSetup;
 pub use clock::coarse_millis;
 pub use group::ProcessGroup;
+pub use readable::is_readable;
 pub use thread::thread_number;

@@ -8,17 +8,16 @@
 //! are let in without anybody's leaving, up to a bound, and their requests wait for a turn: for a second, then they are told to come again.
 
 use super::{problem::Problem, routes::QUIET};
+use crate::sys;
 use axum::{
     extract::{MatchedPath, Request},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
     cmp::Reverse,
     io::{self, IoSlice},
     net::IpAddr,
-    os::fd::AsFd,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
@@ -276,11 +275,6 @@ impl Watched {
     }
 }
 
-fn is_readable(stream: &TcpStream) -> bool {
-    let mut asked = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
-    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-}
-
 impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -290,7 +284,7 @@ impl AsyncRead for Watched {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         // The system is asked, since the runtime knows of what has come only once its driver has had a turn.
         if read.is_pending() && self.place.is_leaving() {
-            self.place.lock().has_more = is_readable(&self.stream);
+            self.place.lock().has_more = sys::is_readable(&self.stream);
         }
         read
     }
