@@ -145,8 +145,8 @@ fn two_demos_at_once_have_a_port_each_and_show_which() {
     support::run(async |_db| {
         let mut demos = Vec::new();
         let mut ports = BTreeSet::new();
-        for _ in 0..2 {
-            let demo = demo().await;
+        // Both are begun before either is waited for: the first ends by itself, and then its port is free again.
+        for demo in [demo().await, demo().await] {
             let mut shown = None;
             support::eventually("the demo shows its port", async || {
                 let printed = demo.printed();
