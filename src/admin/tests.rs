@@ -270,7 +270,7 @@ async fn probes_are_answered_beside_200_slow_clients_that_come_again_and_again()
             }
         };
         let probe = async {
-            // Before all places are taken nobody has to leave.
+            // Before all places are taken nobody has to leave, and nothing tells of the first who does.
             while gave_way.get() == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

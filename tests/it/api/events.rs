@@ -241,6 +241,11 @@ fn a_pause_that_nobody_was_notified_of_is_heard_of_all_the_same() {
     });
 }
 
+/// No wait for a fact: a batch has to last for long enough that its operation can be ended before the next.
+const SLOW: &str =
+    "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM pg_sleep(0.001); RETURN OLD; END $$";
+
 #[test]
 fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
     support::run(async |db| {
@@ -267,11 +272,8 @@ fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
         execute(&mut session, jobs).await;
         let mut listener = Listener::at(&daemon, "?type=operation.ended", "").await;
         let mut progress = Listener::at(&daemon, "?type=operation.progress", "").await;
-        // No wait for a fact: a batch has to last for long enough that its operation can be ended before the next.
-        let slow = "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                PERFORM pg_sleep(0.001); RETURN OLD; END $$;
-            CREATE TRIGGER slow BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.slow()";
-        execute(&mut session, slow).await;
+        let slows = "CREATE TRIGGER slow BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.slow()";
+        execute(&mut session, &format!("{SLOW}; {slows}")).await;
         let id = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json()["id"].clone();
         assert_eq!(progress.event().await.data["id"], id);
         execute(&mut session, &format!("SELECT legwork.cancel_bulk({id})")).await;
@@ -288,10 +290,7 @@ fn an_operation_is_heard_of_with_each_batch_and_at_its_end_whoever_ends_it() {
         assert_eq!((&heard.data["id"], &heard.data["state"]), (&id, &json!("failed")));
 
         // And one of two that take turns, while the other goes on.
-        let slow =
-            "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                PERFORM pg_sleep(0.001); RETURN OLD; END $$";
-        execute(&mut session, &format!("{slow}; {jobs}")).await;
+        execute(&mut session, &format!("{SLOW}; {jobs}")).await;
         let one = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json()["id"].clone();
         let other = post(&daemon, "/api/v1/jobs/bulk", wanted).await.json()["id"].clone();
         let mut begun = [&one, &other].map(|_| false);
