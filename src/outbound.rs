@@ -1,38 +1,99 @@
-//! How requests leave this daemon, whoever sends them: TLS with built-in authorities, and nothing followed,
-//! no redirect and no proxy of the environment.
+//! How requests leave this daemon, whoever sends them: TLS with built-in authorities, HTTP/2 where the other side
+//! offers it, and nothing followed, no redirect and no proxy of the environment.
 //!
-//! Which addresses may be reached, and how long anything may take, is for who sends to say.
+//! A library speaks HTTP and keeps connections. Whoever sends says which addresses may be reached, how long
+//! anything may take, and who starts the task that a connection is.
 
-use reqwest::{Client, ClientBuilder, redirect};
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
-use std::{sync::Arc, time::Duration};
+mod connector;
+mod resolver;
+
+pub(crate) use connector::is_late;
+
+use crate::config::Egress;
+use connector::Connector;
+use hyper::{
+    Request,
+    body::Body,
+    header::{HeaderValue, USER_AGENT},
+};
+use hyper_util::{client::legacy, rt::TokioTimer};
+use rustls::pki_types::CertificateDer;
+use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
+
+pub(crate) use hyper::body::Incoming;
+pub(crate) use legacy::ResponseFuture;
 
 /// An HTTP/2 connection under way from which nothing comes for the first time is asked for a sign of life,
 /// and given up where none comes within the second: requests share it, and nothing else would end it.
 const PING_AFTER: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("legwork/", env!("CARGO_PKG_VERSION")));
 
-/// A client that trusts the public authorities and these; HTTP/2 where the other side offers it.
-pub(crate) fn client(authorities: &[CertificateDer<'static>]) -> ClientBuilder {
-    Client::builder()
-        .tls_backend_preconfigured(tls(authorities))
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .referer(false)
-        .http2_keep_alive_interval(PING_AFTER)
-        .http2_keep_alive_timeout(PING_TIMEOUT)
-        .user_agent(concat!("legwork/", env!("CARGO_PKG_VERSION")))
+/// What goes on for as long as a connection is there: reading, writing, and giving to each request its answer.
+pub(crate) type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Starts the task that a connection is.
+pub(crate) type Start = Arc<dyn Fn(Connection) + Send + Sync>;
+
+/// What one who sends asks of connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms<'a> {
+    /// Who is trusted besides the public authorities.
+    pub(crate) authorities: &'a [CertificateDer<'static>],
+    /// Which addresses may be reached; any, where whoever names the other side may name whatever there is.
+    pub(crate) egress: Option<Egress>,
+    /// Longest for look-up, TCP and TLS together.
+    pub(crate) connect_timeout: Duration,
+    /// How long a connection is kept that nobody uses.
+    pub(crate) idle: Duration,
+    /// Most of those that are kept.
+    pub(crate) idle_max: usize,
+    /// Most that the headers of an HTTP/2 answer may take, in bytes.
+    pub(crate) headers_max_bytes: u32,
 }
 
-/// TLS 1.2 and 1.3.
-fn tls(authorities: &[CertificateDer<'static>]) -> ClientConfig {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    roots.add_parsable_certificates(authorities.iter().cloned());
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring offers what these versions need")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config
+/// Sends requests with such bodies.
+#[derive(Clone)]
+pub(crate) struct Client<Sent>(legacy::Client<Connector, Sent>);
+
+impl<Sent> Client<Sent>
+where
+    Sent: Body + Send + Unpin + 'static,
+    Sent::Data: Send,
+    Sent::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    pub(crate) fn new(terms: &Terms<'_>, start: Start) -> Self {
+        let connector = connector::of(terms);
+        let client = legacy::Client::builder(Starting(start))
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(terms.idle)
+            .pool_max_idle_per_host(terms.idle_max)
+            .http2_max_header_list_size(terms.headers_max_bytes)
+            .http2_keep_alive_interval(PING_AFTER)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .build(connector);
+        Self(client)
+    }
+
+    /// Sends it; what comes is the head of the answer. Dropped, it takes its HTTP/1.1 connection along.
+    pub(crate) fn send(&self, mut request: Request<Sent>) -> ResponseFuture {
+        request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        self.0.request(request)
+    }
+}
+
+impl<Sent> fmt::Debug for Client<Sent> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// The library's way to ask for a task.
+#[derive(Clone)]
+struct Starting(Start);
+
+impl hyper::rt::Executor<Connection> for Starting {
+    fn execute(&self, connection: Connection) {
+        (self.0)(connection);
+    }
 }

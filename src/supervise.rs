@@ -7,6 +7,7 @@
 //!
 //! It doesn't decide when the daemon stops: it says that something failed, and the daemon acts.
 
+mod beside;
 mod census;
 mod info;
 mod recorded;
@@ -15,6 +16,7 @@ mod steps;
 mod wait_point;
 mod whereabouts;
 
+pub use beside::{Work, connections};
 pub use info::{TaskInfo, TaskState};
 pub use recorded::{is_traced, polled_for, traced};
 pub use registry::{Registry, component};

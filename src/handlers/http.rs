@@ -29,6 +29,7 @@ use answer::Answer;
 use circuit::{Circuit, Sign, Ticket};
 use client::Connections;
 use failure::Failure;
+use hyper::Uri;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -39,6 +40,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct Http {
     settings: HttpSettings,
+    uri: Uri,
     connections: Arc<Connections>,
     circuit: Circuit,
     requests: HttpHandlerMetrics,
@@ -52,7 +54,9 @@ impl Http {
         let connections = Arc::new(Connections::new(&settings));
         let circuit = Circuit::new(settings.circuit, settings.target());
         let (requests, callbacks) = (HttpHandlerMetrics::default(), Arc::default());
-        Self { settings, connections, circuit, requests, callbacks }
+        let uri = settings.url.as_str().parse();
+        let uri = uri.expect("that it can be asked for was checked with the configuration");
+        Self { settings, uri, connections, circuit, requests, callbacks }
     }
 
     /// What receivers call back reaches the attempts by these.

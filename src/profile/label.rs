@@ -29,6 +29,13 @@ impl Label {
         Self(u32::try_from(place + 1).unwrap_or(0))
     }
 
+    /// Whose work this thread does now.
+    pub fn current() -> Self {
+        let label = sampler::label(0);
+        sampler::label(label);
+        Self(label)
+    }
+
     /// What is done in the future is theirs, whenever it is polled and on whatever thread.
     pub async fn over<Work: Future>(self, work: Work) -> Work::Output {
         let mut work = pin!(work);
@@ -71,9 +78,7 @@ mod tests {
     }
 
     fn now() -> u32 {
-        let label = sampler::label(0);
-        sampler::label(label);
-        label
+        Label::current().0
     }
 
     #[test]

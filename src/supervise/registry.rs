@@ -81,7 +81,8 @@ impl Registry {
         let mut tasks = self.lock();
         tasks.next += 1;
         let id = tasks.next;
-        let at = Arc::new(Whereabouts::on(Track::of(&self.recorder, id, &name)));
+        let track = Track::of(&self.recorder, id, &name);
+        let at = Arc::new(Whereabouts::on(track, Arc::downgrade(self)));
         let task = Task { id, name, policy, since, restarts, steps, at, abort };
         let task = Arc::new(task);
         tasks.running.insert(id, Arc::clone(&task));

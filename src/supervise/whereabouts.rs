@@ -9,7 +9,7 @@
 //! and decides nothing by it.
 
 use super::{
-    WaitPoint,
+    Registry, WaitPoint,
     recorded::{Polled, Track},
 };
 use crate::{job::JobId, sys::coarse_millis};
@@ -18,7 +18,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -47,6 +47,8 @@ pub struct Whereabouts {
     last_error: Mutex<Option<LastError>>,
     /// Who is told as well, while somebody takes a trace.
     pub(super) track: Track,
+    /// Where its task is listed.
+    pub(super) registry: Weak<Registry>,
 }
 
 /// Where somebody waits.
@@ -86,12 +88,12 @@ fn since(millis: u64) -> Duration {
 
 impl Default for Whereabouts {
     fn default() -> Self {
-        Self::on(Track::default())
+        Self::on(Track::default(), Weak::new())
     }
 }
 
 impl Whereabouts {
-    pub(super) fn on(track: Track) -> Self {
+    pub(super) fn on(track: Track, registry: Weak<Registry>) -> Self {
         Self {
             place: AtomicU64::new(word(WaitPoint::Unnamed, coarse_millis())),
             detail: AtomicU64::new(0),
@@ -99,6 +101,7 @@ impl Whereabouts {
             job: AtomicI64::new(0),
             last_error: Mutex::default(),
             track,
+            registry,
         }
     }
 

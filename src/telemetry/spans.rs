@@ -25,6 +25,7 @@ use super::{Origin, metrics::Metrics};
 use crate::{
     config::{Otlp, Tracing},
     job::ClaimedJob,
+    outbound::Start,
 };
 use collector::Collector;
 use messages::Operation;
@@ -80,16 +81,18 @@ impl Outbox {
     }
 }
 
-/// Makes a tracer and what sends its spans to this collector, for the daemon of this name on this database.
+/// Makes a tracer and what sends its spans to this collector, for the daemon of this name on this database, over
+/// connections that are started so.
 pub fn to(
     collector: &Otlp,
     settings: &Tracing,
     (instance, database): (&str, Option<&str>),
     metrics: &Metrics,
+    start: Start,
 ) -> (Arc<Tracer>, Arc<Exporter>) {
     let (sender, inbox) = mpsc::channel(SPANS_MAX);
     let outbox = Outbox::new(sender, metrics.spans("queue_full"), database);
-    let collector = Collector::new(collector, instance);
+    let collector = Collector::new(collector, instance, start);
     let exporter =
         Exporter::new(collector, inbox, [metrics.spans("exported"), metrics.spans("failed")]);
     let tracer = Tracer {

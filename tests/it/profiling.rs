@@ -1,6 +1,7 @@
 //! Profiles of a running daemon, asked for over its port and read by whoever reads them: `go tool pprof` where it is
 //! at hand.
 
+mod connections;
 mod soak;
 
 use std::hint::black_box;

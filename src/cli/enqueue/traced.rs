@@ -8,6 +8,7 @@ use crate::{
     config::Address,
     job::{JobId, QueueName},
     postgres::operations::OperationError,
+    supervise,
     telemetry::{
         Origin,
         metrics::Metrics,
@@ -38,8 +39,13 @@ impl Traced {
         };
         let address = settings.database.url.as_ref().and_then(|url| url.read().ok());
         let names = (&*settings.daemon.name, address.as_ref().and_then(Address::database_name));
-        let (tracer, exporter) =
-            spans::to(collector, &settings.tracing, names, &Metrics::default());
+        let (tracer, exporter) = spans::to(
+            collector,
+            &settings.tracing,
+            names,
+            &Metrics::default(),
+            supervise::connections(&collector.target()),
+        );
         let sending = tracer.sending(&caller, queue);
         Ok(Self { sending, exporter: Some(exporter) })
     }

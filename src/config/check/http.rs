@@ -147,8 +147,15 @@ fn parsed(text: &str, egress: &Egress) -> Result<Url, String> {
     if url.fragment().is_some() {
         return Err("what stands behind # is never sent: leave it out".into());
     }
+    can_be_asked_for(&url)?;
     egress.judge_address(&url).map_err(|denied| denied.to_string())?;
     Ok(url)
+}
+
+/// A URL may hold what a request can't name, such as `{` in a host.
+pub(super) fn can_be_asked_for(url: &Url) -> Result<(), String> {
+    let uri = url.as_str().parse::<hyper::Uri>();
+    uri.map(drop).map_err(|error| format!("no request can name it ({error})"))
 }
 
 fn egress(reader: &mut Reader<'_>, at: At<'_>) -> Egress {

@@ -84,6 +84,7 @@ pub(crate) fn collector_url(text: &str, is_whole: bool) -> Result<Url, String> {
         let path = format!("{}{PATH}", url.path().trim_end_matches('/'));
         url.set_path(&path);
     }
+    super::http::can_be_asked_for(&url)?;
     Ok(url)
 }
 

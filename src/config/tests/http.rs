@@ -47,6 +47,7 @@ fn with_url(keys: &str) -> Result<(HttpSettings, Vec<String>), String> {
 #[case::password("url = \"https://:x@example.org/\"", "a user or password can't stand in it")]
 #[case::fragment("url = \"https://example.org/#x\"", "what stands behind # is never sent")]
 #[case::port("url = \"https://example.org:99999/\"", "invalid port")]
+#[case::unnameable("url = \"https://{example}/\"", "no request can name it")]
 #[case::port_0("url = \"https://example.org:0/\"", "nobody can be reached at port 0")]
 #[case::line_break("url = \"https://example.org/\\n\"", "control characters can't stand in it")]
 fn a_url_that_is_none_is_refused(#[case] keys: &str, #[case] expected: &str) {

@@ -12,7 +12,13 @@ impl Running {
         let address = settings.database.url.as_ref().and_then(|url| url.read().ok());
         let database = address.as_ref().and_then(Address::database_name);
         let names = (settings.daemon.name.as_str(), database);
-        let (tracer, exporter) = spans::to(collector, tracing, names, &self.metrics);
+        let (tracer, exporter) = spans::to(
+            collector,
+            tracing,
+            names,
+            &self.metrics,
+            supervise::connections(&collector.target()),
+        );
         self.tracer = Some(tracer);
         let (stop, limit) = (self.stop_exporter.clone(), steps::OF_EXPORTER);
         self.supervisor.spawn_watched("exporter", ExitPolicy::Restart, limit, move || {

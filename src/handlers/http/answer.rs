@@ -5,11 +5,13 @@ use crate::{
     config::HttpSettings,
     handlers::wall_clock,
     job::{ACTION_DELAY_MAX, Action, JobError, JobResult, Outcome},
+    outbound::Incoming,
     supervise::{WaitPoint, at},
 };
-use reqwest::{
-    Response, StatusCode,
-    header::{DATE, HeaderMap, RETRY_AFTER},
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    header::{DATE, RETRY_AFTER},
 };
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
@@ -51,7 +53,7 @@ impl Answer {
     /// Reads the head and what is wanted of the body: up to `max_result` bytes of a result, and less of
     /// a failure, where a body that doesn't come is no failure of its own.
     pub(super) async fn read(
-        response: Response,
+        response: Response<Incoming>,
         settings: &HttpSettings,
         deadline: Instant,
     ) -> Result<Self, Failure> {
@@ -72,7 +74,7 @@ impl Answer {
         if limit > 0 {
             let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(LAST);
             let within = if completes { BODY_TIMEOUT } else { BODY_TIMEOUT.min(left) };
-            let read = timeout(within, answer.read_body(response, limit));
+            let read = timeout(within, answer.read_body(response.into_body(), limit));
             let read = at(WaitPoint::HttpBody, read).await;
             let read = read.unwrap_or(Err(Failure::Unfinished(BODY_TIMEOUT)));
             if completes {
@@ -82,8 +84,10 @@ impl Answer {
         Ok(answer)
     }
 
-    async fn read_body(&mut self, mut response: Response, limit: usize) -> Result<(), Failure> {
-        while let Some(chunk) = response.chunk().await.map_err(Failure::of)? {
+    async fn read_body(&mut self, mut body: Incoming, limit: usize) -> Result<(), Failure> {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Failure::of_answer(&error))?;
+            let Ok(chunk) = frame.into_data() else { continue };
             let room = limit - self.body.len();
             self.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if chunk.len() > room {

@@ -14,10 +14,10 @@ use tokio::{
 };
 
 /// A payload on its way, and what tells when it leaves.
-pub(super) fn of(payload: &str) -> (reqwest::Body, Departure) {
+pub(super) fn of(payload: &str) -> (Departing, Departure) {
     let (leaving, left) = oneshot::channel();
     let payload = Some(Bytes::copy_from_slice(payload.as_bytes()));
-    let body = reqwest::Body::wrap(Departing { payload, leaving: Some(leaving) });
+    let body = Departing { payload, leaving: Some(leaving) };
     (body, Departure { left, has_left: false })
 }
 
@@ -51,14 +51,14 @@ impl Departure {
 }
 
 /// The payload in one piece.
-struct Departing {
+pub(super) struct Departing {
     payload: Option<Bytes>,
     leaving: Option<oneshot::Sender<()>>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("given up before it left")]
-struct GivenUp;
+pub(super) struct GivenUp;
 
 impl Body for Departing {
     type Data = Bytes;
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
 
-    async fn asked(body: &mut reqwest::Body) -> Option<Result<Bytes, String>> {
+    async fn asked(body: &mut Departing) -> Option<Result<Bytes, String>> {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
         Some(frame.map(|frame| frame.into_data().expect("data")).map_err(|error| error.to_string()))
     }

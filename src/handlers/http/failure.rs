@@ -5,8 +5,10 @@ use crate::{
     config::Denied,
     handlers::shortage::{self, Shortage},
     job::{DiscardReason, JobError, Outcome},
+    outbound,
     telemetry::{causes, events, metrics::RequestEnd},
 };
+use hyper_util::client::legacy;
 use std::{error::Error, io, time::Duration};
 
 /// Why a request has no answer that could be used.
@@ -49,37 +51,40 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Looks through the causes for what matters.
-    pub(super) fn of(error: reqwest::Error) -> Self {
-        // The URL's path may hold a secret, and whoever reads the error knows the kind.
-        let error = error.without_url();
-        if let Some(denied) = cause::<Denied>(&error) {
-            return Self::Denied(denied.clone());
-        }
-        if let Some((shortage, io)) = shortage_of(&error) {
-            return Self::Shortage(shortage, io);
-        }
-        let text = causes::told(&error);
-        if let Some(tls) = cause::<rustls::Error>(&error) {
-            return Self::Tls(tls.to_string());
-        }
-        match (error.is_connect(), error.is_timeout()) {
-            (true, true) => Self::Slow,
-            (true, false) => Self::Connect(text),
-            _ => Self::Broken(text),
-        }
-    }
-
     /// Of a request that has no answer.
-    pub(super) fn of_request(error: reqwest::Error, has_left: bool) -> Self {
-        let is_refused = cause::<h2::Error>(&error).is_some_and(|error| {
+    pub(super) fn of_request(error: &legacy::Error, has_left: bool) -> Self {
+        let is_refused = cause::<h2::Error>(error).is_some_and(|error| {
             let reason = error.reason().filter(|_| error.is_remote());
             (error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))
                 || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
         });
-        match Self::of(error) {
+        match Self::of(error, error.is_connect()) {
             Self::Broken(text) if is_refused || !has_left => Self::Unsent(text),
             other => other,
+        }
+    }
+
+    /// Of an answer that has begun.
+    pub(super) fn of_answer(error: &hyper::Error) -> Self {
+        Self::of(error, false)
+    }
+
+    /// Looks through the causes for what matters. None of them tells the URL, whose path may hold a secret.
+    fn of(error: &(dyn Error + 'static), is_connect: bool) -> Self {
+        if let Some(denied) = cause::<Denied>(error) {
+            return Self::Denied(denied.clone());
+        }
+        if let Some((shortage, io)) = shortage_of(error) {
+            return Self::Shortage(shortage, io);
+        }
+        let text = causes::told(error);
+        if let Some(tls) = cause::<rustls::Error>(error) {
+            return Self::Tls(tls.to_string());
+        }
+        match is_connect {
+            true if causes::chain(error).any(outbound::is_late) => Self::Slow,
+            true => Self::Connect(text),
+            false => Self::Broken(text),
         }
     }
 
@@ -143,7 +148,7 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     causes::chain(error).find_map(|error| error.downcast_ref())
 }
 
-fn shortage_of(error: &reqwest::Error) -> Option<(Shortage, io::Error)> {
+fn shortage_of(error: &(dyn Error + 'static)) -> Option<(Shortage, io::Error)> {
     let codes =
         causes::chain(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
     let mut errors = codes.map(io::Error::from_raw_os_error);

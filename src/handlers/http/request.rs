@@ -4,7 +4,7 @@ use super::{failure::Failure, signature};
 use crate::{
     config::HttpSettings, executor::Context, handlers::wall_clock, telemetry::spans::CallSpan,
 };
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 /// Every header that is ours to give. The kind's own come first, so that none can stand in for another
 /// attempt's; their names were checked with the configuration.

@@ -9,10 +9,12 @@ use super::{
 };
 use crate::{
     executor::Context,
+    outbound::{Incoming, ResponseFuture},
     supervise::{WaitPoint, at},
 };
 use futures::future::{Either, select};
-use reqwest::{Response, header::HeaderMap};
+use hyper::{HeaderMap, Method, Request, Response};
+use hyper_util::client::legacy;
 use std::{pin::pin, sync::Arc};
 use tokio::time::{Instant, timeout};
 
@@ -22,7 +24,7 @@ impl Http {
         &self,
         context: &Context,
         headers: HeaderMap,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response<Incoming>, Failure> {
         match self.answered_at_once(context, headers.clone()).await {
             Err(Failure::Unsent(_)) => self.answered_at_once(context, headers).await,
             other => other,
@@ -33,29 +35,32 @@ impl Http {
         &self,
         context: &Context,
         headers: HeaderMap,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response<Incoming>, Failure> {
         let generation = self.connections.current();
         let mut waiting = Waiting { http: self, context, generation: &generation, is_over: false };
         let (body, mut departure) = departure::of(&context.job().payload);
-        let url = self.settings.url.clone();
-        let request = generation.client.post(url).headers(headers).body(body);
-        let response = self.head(request, &mut departure, &waiting).await?;
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        let answer = generation.client.send(request);
+        let response = self.head(answer, &mut departure, &waiting).await?;
         waiting.is_over = true;
         let response =
-            response.map_err(|error| Failure::of_request(error, departure.has_left()))?;
+            response.map_err(|error| Failure::of_request(&error, departure.has_left()))?;
         generation.answered(&response);
         Ok(response)
     }
 
     async fn head(
         &self,
-        request: reqwest::RequestBuilder,
+        answer: ResponseFuture,
         departure: &mut Departure,
         waiting: &Waiting<'_>,
-    ) -> Result<reqwest::Result<Response>, Failure> {
+    ) -> Result<Result<Response<Incoming>, legacy::Error>, Failure> {
         let (began, limit) = (Instant::now(), self.settings.response_timeout);
         let leaves = departure.before(waiting.last_departure(began));
-        match at(WaitPoint::HttpSend, select(pin!(request.send()), pin!(leaves))).await {
+        match at(WaitPoint::HttpSend, select(answer, pin!(leaves))).await {
             Either::Left((answered, _)) => Ok(answered),
             // The receiver's time runs from here: it can't help what went before.
             Either::Right((true, answer)) => {

@@ -6,8 +6,14 @@
 use super::exporter::EXPORT_MAX;
 use crate::{
     config::Otlp,
-    outbound,
+    outbound::{Client, Incoming, Start, Terms},
     telemetry::{build, causes},
+};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    HeaderMap, Method, Request, Response, Uri,
+    body::Bytes,
+    header::{CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use opentelemetry::KeyValue;
 use opentelemetry_proto::{
@@ -19,17 +25,17 @@ use opentelemetry_proto::{
 };
 use opentelemetry_sdk::{Resource, trace::SpanData};
 use prost::Message;
-use reqwest::{
-    Client, Response,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
-};
 use std::{fmt, time::Duration};
+use tokio::time::timeout;
 
 /// How long a connection is kept that nobody uses: longer than spans wait for company.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Longest answer that is read, in bytes: two numbers and a sentence.
 const ANSWER_MAX: usize = 64 * 1024;
+
+/// Most that the headers of an HTTP/2 answer may take, in bytes.
+const HEADERS_MAX_BYTES: u32 = 16 * 1024;
 
 /// What a collector that took a batch didn't take of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,21 +47,27 @@ pub(super) struct Rejected {
 
 /// Takes spans.
 pub(super) struct Collector {
-    client: Client,
+    client: Client<Full<Bytes>>,
+    uri: Uri,
+    headers: HeaderMap,
     settings: Otlp,
     resource: ResourceAttributesWithSchema,
 }
 
 impl Collector {
-    /// For spans of the daemon of this name.
-    pub(super) fn new(settings: &Otlp, instance: &str) -> Self {
-        let client = outbound::client(&settings.authorities)
-            .timeout(EXPORT_MAX)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(1)
-            .default_headers(headers(settings))
-            .build()
-            .expect("everything that could be refused was checked with the configuration");
+    /// For spans of the daemon of this name, over connections that are started so.
+    pub(super) fn new(settings: &Otlp, instance: &str, start: Start) -> Self {
+        let terms = Terms {
+            authorities: &settings.authorities,
+            egress: None,
+            connect_timeout: EXPORT_MAX,
+            idle: IDLE,
+            idle_max: 1,
+            headers_max_bytes: HEADERS_MAX_BYTES,
+        };
+        let client = Client::new(&terms, start);
+        let uri = settings.traces.as_str().parse();
+        let uri = uri.expect("that it can be asked for was checked with the configuration");
         let resource = Resource::builder_empty()
             .with_attributes([
                 KeyValue::new("service.name", "legwork"),
@@ -63,7 +75,8 @@ impl Collector {
                 KeyValue::new("service.instance.id", instance.to_owned()),
             ])
             .build();
-        Self { client, settings: settings.clone(), resource: (&resource).into() }
+        let (settings, headers) = (settings.clone(), headers(settings));
+        Self { client, uri, headers, settings, resource: (&resource).into() }
     }
 
     /// What log lines call it.
@@ -75,24 +88,29 @@ impl Collector {
     pub(super) async fn take(&self, batch: Vec<SpanData>) -> Result<Option<Rejected>, String> {
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
         let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-        let sent = self.client.post(self.settings.traces.clone()).body(body).send().await;
-        let answer = sent.map_err(|error| causes::told(&error.without_url()))?;
-        let status = answer.status();
-        if status.is_success() { Ok(rejected(answer).await) } else { Err(format!("HTTP {status}")) }
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let taken = timeout(EXPORT_MAX, async {
+            let answer = self.client.send(request).await;
+            let answer = answer.map_err(|error| causes::told(&error))?;
+            let status = answer.status();
+            if status.is_success() {
+                Ok(rejected(answer).await)
+            } else {
+                Err(format!("HTTP {status}"))
+            }
+        });
+        taken.await.unwrap_or_else(|_| Err(format!("no answer within {EXPORT_MAX:?}")))
     }
 }
 
 /// What the answer says of spans that it rejects. One that can't be read says nothing: the status has said
 /// that the batch was taken.
-async fn rejected(mut answer: Response) -> Option<Rejected> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.ok()? {
-        if body.len() + chunk.len() > ANSWER_MAX {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    let part = ExportTraceServiceResponse::decode(&*body).ok()?.partial_success?;
+async fn rejected(answer: Response<Incoming>) -> Option<Rejected> {
+    let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await.ok()?.to_bytes();
+    let part = ExportTraceServiceResponse::decode(body).ok()?.partial_success?;
     let spans = u64::try_from(part.rejected_spans).ok().filter(|spans| *spans > 0)?;
     let why = match part.error_message.as_str() {
         "" => format!("the collector rejected {spans} spans of a batch and says no reason"),

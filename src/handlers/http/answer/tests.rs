@@ -1,7 +1,7 @@
 //! The answer table, row by row.
 
 use super::*;
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
 use rstest::rstest;
 
 fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
