@@ -63,7 +63,7 @@ plans: ## Look at every plan beside ten million finished jobs, and after a milli
 # Without the bound it takes three minutes, and passed on 2026-11-23: LOOM_MAX_PREEMPTIONS=99 make loom
 loom: export LOOM_MAX_PREEMPTIONS ?= 3
 loom: ## Explore the interleavings of the hand-made synchronisation, to 3 preemptions
-	CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg legwork_loom" $(CARGO) test --lib loom
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/with-loom.sh $(CARGO) test --lib loom
 
 tsan: ## Watch the profiler's ring under ThreadSanitizer
 	@scripts/tsan.sh

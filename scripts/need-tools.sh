@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the cargo subcommands that checks need, of pinned versions, into the directory given.
-# Quick when they are there: keep the directory in a cache. Built from source, cargo-deny takes
-# about two minutes on two cores and cargo-llvm-cov one.
+# Quick when they are there: keep the directory in a cache.
 set -euo pipefail
 
 root=${1:?the directory to install into}
+# They run for seconds: building them takes longer than whatever the optimiser saves.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 need() { # name, version
   if "$root/bin/$1" --version 2>/dev/null | grep -qF "$2" ||
