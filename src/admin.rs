@@ -11,6 +11,7 @@ mod api;
 mod connection;
 mod controls;
 mod credentials;
+mod cuts;
 mod debug;
 mod foreign;
 mod guesses;
@@ -23,6 +24,7 @@ mod problem;
 mod request;
 mod routes;
 mod tasks;
+mod turns;
 
 pub use access::{Access, Role};
 pub use api::Configured;

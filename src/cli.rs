@@ -166,20 +166,17 @@ impl Context {
         let frame = Frame::of(&database, limit)?;
         let mut session = Session { connection, frame, patience };
         let Session { connection, frame, .. } = &mut session;
-        let checking =
-            frame.within(connection, async |c| schema::check(c).await.map_err(CheckError::Schema));
+        let checking = frame.within(connection, async |c| {
+            let may = schema::may_check(c).await?;
+            Ok::<_, CheckError>(if may { Some(schema::check(c).await?) } else { None })
+        });
         let checked = timeout(patience, checking).await.map_err(|_elapsed| Silent(patience))?;
-        let checked = match checked {
-            Err(CheckError::Frame(error)) => return Err(error.into()),
-            Err(CheckError::Schema(error)) => Err(error),
-            Ok(found) => Ok(found),
-        };
         match checked {
-            Ok(SchemaCheck::Current) => Ok(session),
-            Ok(other) => Err(WrongSchema(other).into()),
             // A role that may only enqueue can't look; its statement will say what is wrong.
-            Err(error) if operations::is_forbidden(&error) => Ok(session),
-            Err(error) => Err(error.into()),
+            Ok(None | Some(SchemaCheck::Current)) => Ok(session),
+            Ok(Some(other)) => Err(WrongSchema(other).into()),
+            Err(CheckError::Frame(error)) => Err(error.into()),
+            Err(CheckError::Schema(error)) => Err(error.into()),
         }
     }
 }
@@ -205,6 +202,12 @@ enum CheckError {
 impl From<OperationError> for CheckError {
     fn from(error: OperationError) -> Self {
         Self::Frame(error)
+    }
+}
+
+impl From<MigrateError> for CheckError {
+    fn from(error: MigrateError) -> Self {
+        Self::Schema(error)
     }
 }
 

@@ -6,12 +6,16 @@
 //! of requests that are sent ahead, hyper would answer several at one go, and a hundred such clients held up everybody else.
 
 use super::{
+    cuts::Cuts,
     debug::Ends,
     listener::Bound,
     places::{Places, Watched},
     routes::{AdminState, router},
 };
-use crate::{supervise, telemetry::events};
+use crate::{
+    supervise,
+    telemetry::{events, metrics::Cut},
+};
 use axum::{Router, extract::ConnectInfo, http::header, response::Response};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use hyper::server::conn::http1;
@@ -60,6 +64,7 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
     }
     let sessions = Arc::clone(&state.sessions);
     let feed = Arc::clone(&state.metrics.feed);
+    let cuts = Cuts(state.metrics.admin_cuts());
     let mut tending = pin!(sessions.tend());
     let router = router(state);
     let (mut open, places) = (FuturesUnordered::new(), Places::default());
@@ -71,7 +76,7 @@ pub async fn serve(bound: Bound, state: AdminState, shutdown: CancellationToken)
             match places.admit(Instant::now()) {
                 Ok(()) => {
                     let stream = Watched { stream, place: places.take(peer.ip()) };
-                    open.push(connection(stream, peer, &router, &shutdown));
+                    open.push(cut_if_old(stream, peer, &router, (&cuts, &shutdown)));
                 }
                 Err(wait) => (newcomer, again) = (Some((stream, peer)), wait),
             }
@@ -105,13 +110,26 @@ async fn refused(error: &io::Error) {
     sleep(ACCEPT_PAUSE).await;
 }
 
-/// One connection to its end. What a client does wrong ends its own connection and is no news; a
-/// panic in a route ends the connection too, and is logged by the panic hook.
+/// One connection, for as long as one may last. A panic in a route ends it too, and is logged by the panic hook.
+async fn cut_if_old(
+    stream: Watched,
+    peer: SocketAddr,
+    router: &Router,
+    (cuts, shutdown): (&Cuts, &CancellationToken),
+) {
+    let lived = connection(stream, peer, router, (cuts, shutdown));
+    let lived = AssertUnwindSafe(timeout(CONNECTION_MAX_AGE, lived)).catch_unwind();
+    if let Ok(Err(_)) = lived.await {
+        cuts.cut(Cut::TooOld, peer.ip());
+    }
+}
+
+/// One connection to its end. What a client does wrong ends its own connection.
 async fn connection(
     stream: Watched,
     peer: SocketAddr,
     router: &Router,
-    shutdown: &CancellationToken,
+    (cuts, shutdown): (&Cuts, &CancellationToken),
 ) {
     let [place, asked, answered] = [(); 3].map(|()| Arc::clone(&stream.place));
     let ends = Ends(shutdown.clone());
@@ -136,21 +154,18 @@ async fn connection(
         .max_buf_size(HEAD_MAX_BYTES)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let lived = async {
-        let mut served = pin!(served);
-        loop {
-            let told = place.leave().cancelled_owned();
-            tokio::select! {
-                // What has come is read before that is looked at.
-                biased;
-                ended = served.as_mut() => return drop(ended),
-                () = told => if place.leaves() { return },
-                () = shutdown.cancelled() => {
-                    served.as_mut().graceful_shutdown();
-                    return drop(served.await);
-                }
+    let mut served = pin!(served);
+    loop {
+        let told = place.leave().cancelled_owned();
+        tokio::select! {
+            // What has come is read before that is looked at.
+            biased;
+            ended = served.as_mut() => return cuts.ended(ended, peer.ip()),
+            () = told => if place.leaves() { return cuts.cut(Cut::Displaced, peer.ip()) },
+            () = shutdown.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                return cuts.ended(served.await, peer.ip());
             }
         }
-    };
-    AssertUnwindSafe(timeout(CONNECTION_MAX_AGE, lived)).catch_unwind().await.ok();
+    }
 }

@@ -7,13 +7,7 @@
 //! would never hear of it; how long the client may take for the answer is bounded. Beside such ones newcomers
 //! are let in without anybody's leaving, up to a bound, and their requests wait for a turn: for a second, then they are told to come again.
 
-use super::{problem::Problem, routes::QUIET};
 use crate::sys;
-use axum::{
-    extract::{MatchedPath, Request},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
 use std::{
     cmp::Reverse,
     io::{self, IoSlice},
@@ -37,6 +31,8 @@ pub(super) const PLACES_MAX: usize = 128;
 const BESIDE_MAX: usize = 128;
 /// Requests that routes have at once.
 const TURNS: usize = 64;
+/// Those of them whose body is still to come, so that however many send theirs slowly, who only asks finds a turn.
+const LONG_BODIES: usize = TURNS / 2;
 /// How long each connection has for a head before it may have to leave, or a crowd that comes again
 /// and again would push a probe out before its request arrives. It bounds how fast places change
 /// hands: a full backlog of 1,024 clients is through in 0.8 s.
@@ -56,6 +52,7 @@ pub(super) struct Places(Arc<All>);
 struct All {
     taken: Mutex<Vec<Weak<Place>>>,
     turns: Arc<Semaphore>,
+    long_bodies: Arc<Semaphore>,
     /// A head is complete, so that another may be let in.
     asked: Notify,
 }
@@ -68,13 +65,15 @@ pub(super) struct Place {
 }
 
 struct State {
-    /// The accept, or the last complete head.
+    /// The accept, or when a head was complete last, or a body that was waited for.
     since: Instant,
     step: Step,
     /// Since when the client takes nothing of what is written.
     stalled: Option<Instant>,
     /// The request's turn, until the answer is written.
     turn: Option<OwnedSemaphorePermit>,
+    /// As long, that its body may come meanwhile.
+    long_body: Option<OwnedSemaphorePermit>,
     /// Cancelled when another needs the place.
     leave: CancellationToken,
     /// When it was told so, something had come that wasn't read yet.
@@ -85,6 +84,8 @@ struct State {
 enum Step {
     /// The head isn't complete.
     Head,
+    /// The body is waited for, before anything is done.
+    Body,
     /// The request waits for its turn, or a route has it.
     Asked,
     /// The route has given its answer, which is being written.
@@ -95,27 +96,29 @@ enum Step {
 
 impl Default for Places {
     fn default() -> Self {
-        Self::with(TURNS)
+        Self::with(TURNS, LONG_BODIES)
     }
 }
 
 impl Places {
-    fn with(turns: usize) -> Self {
+    fn with(turns: usize, long_bodies: usize) -> Self {
         let (taken, asked) = (Mutex::default(), Notify::new());
-        Self(Arc::new(All { taken, turns: Arc::new(Semaphore::new(turns)), asked }))
+        let [turns, long_bodies] = [turns, long_bodies].map(|most| Arc::new(Semaphore::new(most)));
+        Self(Arc::new(All { taken, turns, long_bodies, asked }))
     }
 
     /// Where no request ever comes in turn.
     #[cfg(test)]
     pub(super) fn without_turns() -> Self {
-        Self::with(0)
+        Self::with(0, 0)
     }
 
     /// A place for a connection from there, free again when it is dropped.
     pub(super) fn take(&self, peer: IpAddr) -> Arc<Place> {
         let (since, leave) = (Instant::now(), CancellationToken::new());
+        let (turn, long_body, stalled) = (None, None, None);
         let state =
-            State { since, step: Step::Head, stalled: None, turn: None, leave, has_more: false };
+            State { since, step: Step::Head, stalled, turn, long_body, leave, has_more: false };
         let place = Arc::new(Place { peer, state: Mutex::new(state), places: self.clone() });
         let mut taken = self.taken();
         taken.retain(|place| place.strong_count() > 0);
@@ -172,7 +175,7 @@ fn first_to_leave(there: &[Arc<Place>], now: Instant) -> Option<Arc<Place>> {
 }
 
 impl Place {
-    /// A head is complete.
+    /// A request is complete as far as it is waited for.
     pub(super) fn asked(&self) {
         let mut state = self.lock();
         state.since = Instant::now();
@@ -180,10 +183,20 @@ impl Place {
         self.places.0.asked.notify_one();
     }
 
+    /// Its body is waited for, and may be for long.
+    pub(super) fn gathers(&self) {
+        self.lock().step = Step::Body;
+    }
+
     /// The route has its answer, which may have no end.
     pub(super) fn answered(&self, listens: bool) {
         let step = if listens { Step::Listens } else { Step::Answered(Instant::now()) };
         self.lock().step = step;
+    }
+
+    /// Whose it is.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     /// Cancelled when another needs the place.
@@ -206,21 +219,40 @@ impl Place {
         leaves
     }
 
-    /// Waits for the request's turn, which lasts until the connection's end; `false` where it didn't come in time.
-    async fn comes_in_turn(&self) -> bool {
+    /// Waits for the request's turn, which lasts until the connection's end; `false` where it didn't come in time. Of those
+    /// whose body comes meanwhile there are fewer.
+    pub(super) async fn comes_in_turn(&self, is_long: bool) -> bool {
         let until = Instant::now() + TURN_WITHIN;
-        let mut turn = pin!(Arc::clone(&self.places.0.turns).acquire_owned());
+        let All { turns, long_bodies, .. } = &*self.places.0;
+        if is_long {
+            let long_body = self.granted(long_bodies, until, |state| state.long_body.is_some());
+            let Some(long_body) = long_body.await else { return false };
+            self.lock().long_body = Some(long_body);
+        }
+        let turn = self.granted(turns, until, |state| state.turn.is_some()).await;
+        let is_granted = turn.is_some();
+        self.lock().turn = turn;
+        is_granted
+    }
+
+    /// One of so many, for which one that has one already and may leave has to.
+    async fn granted(
+        &self,
+        of: &Arc<Semaphore>,
+        until: Instant,
+        has: impl Fn(&State) -> bool,
+    ) -> Option<OwnedSemaphorePermit> {
+        let mut permit = pin!(Arc::clone(of).acquire_owned());
         loop {
-            if let Ok(turn) = timeout(UNDISTURBED, turn.as_mut()).await {
+            if let Ok(permit) = timeout(UNDISTURBED, permit.as_mut()).await {
                 // It is never closed.
-                self.lock().turn = turn.ok();
-                return true;
+                return permit.ok();
             }
             let now = Instant::now();
             if now >= until {
-                return false;
+                return None;
             }
-            self.places.one_leaves(now, |state| state.turn.is_some());
+            self.places.one_leaves(now, &has);
         }
     }
 
@@ -238,23 +270,12 @@ impl State {
     fn may_leave(&self, now: Instant) -> bool {
         let lasts = |since, most| now.saturating_duration_since(since) >= most;
         match self.step {
-            Step::Head | Step::Listens => true,
+            Step::Head | Step::Body | Step::Listens => true,
             Step::Asked => false,
             Step::Answered(at) => {
                 lasts(at, TAKEN_WITHIN) || self.stalled.is_some_and(|at| lasts(at, STALLED_AFTER))
             }
         }
-    }
-}
-
-/// Lets as many requests at once to their routes as there are places. Probes and scrapes ask nobody and wait for nobody.
-pub(super) async fn in_turn(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>();
-    let is_quiet = route.is_some_and(|route| QUIET.contains(&route.as_str()));
-    let place = request.extensions().get::<Arc<Place>>().filter(|_| !is_quiet).cloned();
-    match place {
-        Some(place) if !place.comes_in_turn().await => Problem::Overloaded.into_response(),
-        _ => next.run(request).await,
     }
 }
 
@@ -321,140 +342,4 @@ impl AsyncWrite for Watched {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-        time::{advance, timeout},
-    };
-
-    const SOMEBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const NEIGHBOUR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
-
-    /// One after the other, a second apart.
-    async fn taken(places: &Places, peers: &[IpAddr]) -> Vec<Arc<Place>> {
-        let mut taken = Vec::new();
-        for peer in peers {
-            taken.push(places.take(*peer));
-            advance(Duration::from_secs(1)).await;
-        }
-        taken
-    }
-
-    /// Which of them leave, from first to last, when all have to that may.
-    fn leaving(mut taken: Vec<(usize, Arc<Place>)>) -> Vec<usize> {
-        let mut order = Vec::new();
-        loop {
-            let there: Vec<_> = taken.iter().map(|(_, place)| Arc::clone(place)).collect();
-            let Some(first) = first_to_leave(&there, Instant::now()) else { return order };
-            let at = taken.iter().position(|(_, place)| Arc::ptr_eq(place, &first)).unwrap();
-            order.push(taken.remove(at).0);
-        }
-    }
-
-    fn numbered(taken: &[Arc<Place>]) -> Vec<(usize, Arc<Place>)> {
-        taken.iter().cloned().enumerate().collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_is_longest_without_a_head_leaves_first_and_who_is_answered_stays() {
-        let places = Places::default();
-        let all = taken(&places, &[SOMEBODY; 5]).await;
-        for place in &all[..3] {
-            place.asked();
-        }
-        all[1].answered(false);
-        all[2].answered(true);
-        assert_eq!(leaving(numbered(&all)), [3, 4, 2], "a route has one, another is written");
-        advance(TAKEN_WITHIN).await;
-        assert_eq!(leaving(numbered(&all)), [3, 4, 1, 2], "it had time to take its answer");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_with_many_places_gives_its_own_up() {
-        let places = Places::default();
-        let all = taken(&places, &[NEIGHBOUR, SOMEBODY, SOMEBODY, SOMEBODY]).await;
-        assert_eq!(leaving(numbered(&all)), [1, 2, 0, 3]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn beside_requests_that_are_answered_others_are_let_in_up_to_a_bound() {
-        let places = Places::default();
-        let mut all = taken(&places, &[SOMEBODY; PLACES_MAX]).await;
-        assert_eq!(places.admit(Instant::now()), Err(UNDISTURBED));
-        assert!(all[0].is_leaving(), "it sends its head since long");
-        assert!(all[1..].iter().all(|place| !place.is_leaving()));
-        drop(all.remove(0));
-        for place in &all {
-            place.asked();
-        }
-        while places.admit(Instant::now()).is_ok() {
-            all.push(places.take(SOMEBODY));
-            all.last().unwrap().asked();
-        }
-        assert_eq!(all.len(), PLACES_MAX + BESIDE_MAX);
-        assert!(all.iter().all(|place| !place.is_leaving()));
-        drop(all.remove(0));
-        assert_eq!(places.admit(Instant::now()), Ok(()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_waits_a_second_for_its_turn_and_who_takes_no_answer_leaves_for_it() {
-        let places = Places::default();
-        let mut all = taken(&places, &[SOMEBODY; TURNS]).await;
-        for place in &all {
-            place.asked();
-            assert!(place.comes_in_turn().await);
-        }
-        let (next, began) = (places.take(NEIGHBOUR), Instant::now());
-        next.asked();
-        assert!(!next.comes_in_turn().await);
-        assert!(began.elapsed() >= TURN_WITHIN);
-        assert!(all.iter().all(|place| !place.is_leaving()), "routes have them");
-
-        all[5].answered(false);
-        all[5].lock().stalled = Some(Instant::now() - STALLED_AFTER);
-        let (waiting, leave) = (next.comes_in_turn(), all[5].leave());
-        let left = async {
-            leave.cancelled().await;
-            drop(all.remove(5));
-        };
-        assert!(tokio::join!(waiting, left).0);
-        assert!(all.iter().all(|place| !place.is_leaving()));
-    }
-
-    #[tokio::test]
-    async fn a_client_that_takes_its_answer_slowly_is_answered_for_a_second() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, peer) = listener.accept().await.unwrap();
-        let place = Places::default().take(peer.ip());
-        let before = Instant::now();
-        place.asked();
-        place.answered(false);
-        let may_leave = |after| place.lock().may_leave(before + after);
-        let mut watched = Watched { stream, place: Arc::clone(&place) };
-        let much = vec![0; 1 << 20];
-        let full = async {
-            while place.lock().stalled.is_none() {
-                tokio::task::yield_now().await;
-            }
-        };
-        let writing = async { while watched.write_all(&much).await.is_ok() {} };
-        let filled = async {
-            tokio::select! { () = writing => {}, () = full => {} }
-        };
-        timeout(Duration::from_secs(20), filled)
-            .await
-            .expect("a client that reads nothing stalls it");
-        assert!(!may_leave(Duration::ZERO));
-        let later = place.lock().stalled.unwrap() + STALLED_AFTER;
-        assert!(place.lock().may_leave(later), "it took nothing for too long");
-        let mut taken = vec![0; 1 << 16];
-        let reading = async { while client.read(&mut taken).await.is_ok() {} };
-        let again = watched.write_all(b"more");
-        tokio::select! { () = reading => {}, written = again => written.unwrap() }
-        assert!(place.lock().stalled.is_none(), "all that was written is on its way");
-    }
-}
+mod tests;

@@ -197,7 +197,7 @@ pub(super) fn peer(request: &Request) -> Option<IpAddr> {
 }
 
 /// Most bytes of a body there, in bytes.
-fn body_max(route: &str) -> u64 {
+pub(super) fn body_max(route: &str) -> u64 {
     match route {
         api::enqueue::PATH => api::enqueue::BODY_MAX_BYTES,
         api::batch::PATH => api::batch::BODY_MAX_BYTES,

@@ -12,12 +12,14 @@ use super::{
         tags::{self, Known},
     },
     controls::Controls,
+    cuts::Cuts,
     debug::{self, heap, pprof},
     health,
     hosts::Hosts,
-    openapi, places,
+    openapi,
     problem::{Problem, Refusal},
     request, tasks,
+    turns::{self, Turns},
 };
 use crate::{
     executor::Callbacks,
@@ -281,6 +283,7 @@ async fn without_versions(request: Request, next: Next) -> Response {
 /// These routes, each behind what is done for every request.
 pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
     let guard = Guard::new(&state, routes);
+    let turns = Turns::of(routes, Cuts(state.metrics.admin_cuts()));
     let add = |router: Router<_>, route: &Route| router.route(&route.path, route.answer.clone());
     let routes = routes
         .iter()
@@ -288,7 +291,7 @@ pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .fallback(missing)
         // Inside of who may ask at all: those who may not wait for nobody's answer.
-        .layer(middleware::from_fn(places::in_turn))
+        .layer(middleware::from_fn_with_state(turns, turns::in_turn))
         .layer(middleware::from_fn_with_state(guard, access::guard))
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
         .with_state(state);

@@ -1,6 +1,7 @@
 //! The port on real sockets, as probes, scrapers and hostile clients meet it.
 
 mod asked;
+mod cut;
 mod described;
 mod examples;
 mod golden;

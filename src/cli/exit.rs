@@ -111,6 +111,14 @@ pub(super) struct NoSuchOperation(pub(super) i64);
 #[error("there is no queue {0}: no job, no daemon and no operator has named it")]
 pub(super) struct NoSuchQueue(pub(super) QueueName);
 
+/// A schedule that was asked for and that a configuration hasn't.
+#[derive(Debug, thiserror::Error)]
+#[error("{of} configuration has no [[schedule]] {name:?}")]
+pub(super) struct NoSuchSchedule {
+    pub(super) of: &'static str,
+    pub(super) name: String,
+}
+
 /// Nothing was enqueued, and later something may be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -99,6 +99,9 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
 /// How a queue stands that was changed; where nobody has to do with it, its name may be a mistake, which is said. That it
 /// can't be looked at is no failure: the change is done, and whoever may make it need not have the rights to look.
 async fn look(place: &mut Place, queue: &QueueName) -> Option<QueueDetail> {
+    if !place.may_look_at_queues().await.ok()? {
+        return None;
+    }
     let stands = place.find_queue(queue, None).await.ok()?;
     let is_idle = |stands: &QueueDetail| {
         let Depth { available, running, scheduled, retryable } = stands.depth;

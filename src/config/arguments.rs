@@ -34,8 +34,25 @@ fn each<'a>(
     })
 }
 
+/// What should have been a name: as far as it may be one, since a value stands behind the sign that no name has.
+pub(super) fn name_in(text: &str) -> String {
+    match text.find(['=', ':', ' ']) {
+        Some(end) => format!("{}{BLOT}", &text[..=end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What should have been a host's name or an address. A URL may have a secret anywhere but in its scheme.
+pub(super) fn host_in(text: &str) -> String {
+    match text.find("://") {
+        Some(end) => format!("{}://{BLOT}", name_in(&text[..end])),
+        None if text.contains('@') => BLOT.to_owned(),
+        None => argument(text),
+    }
+}
+
 /// An argument: a value with its name, a header, or several words, as for a shell.
-fn argument(text: &str) -> String {
+pub(super) fn argument(text: &str) -> String {
     let end = text.find('=').into_iter().chain(text.find(": ")).min();
     if let Some(end) = end
         && is_name_of_a_secret(&text[..end])

@@ -3,6 +3,7 @@
 //! It knows addresses and names, no sockets. Whoever connects asks for every address that a name has
 //! right before it does, so that a name which was public a minute ago doesn't lead inside.
 
+use super::arguments::host_in;
 use ::url::{Host, Url};
 use ipnet::IpNet;
 use std::{
@@ -155,8 +156,9 @@ impl fmt::Debug for Egress {
 fn name(text: &str) -> Result<String, String> {
     if text.contains('*') {
         return Err(format!(
-            "{text:?} would match nothing, since no host has such a name: list each host by its own, or \
-             the network that they are in, \"10.0.0.0/8\""
+            "{:?} would match nothing, since no host has such a name: list each host by its own, or \
+             the network that they are in, \"10.0.0.0/8\"",
+            host_in(text)
         ));
     }
     match Host::parse(text) {
@@ -166,8 +168,9 @@ fn name(text: &str) -> Result<String, String> {
             Ok(name.trim_end_matches('.').to_owned())
         }
         _ => Err(format!(
-            "{text:?} is neither a host's name nor an address nor a network: write \"app\", \
-             \"10.1.2.3\" or \"10.0.0.0/8\""
+            "{:?} is neither a host's name nor an address nor a network: write \"app\", \
+             \"10.1.2.3\" or \"10.0.0.0/8\"",
+            host_in(text)
         )),
     }
 }

@@ -4,7 +4,7 @@
 //! next one. It knows nothing about how values depend on one another; `check` does.
 
 use super::{
-    form, json,
+    arguments, form, json,
     keys::{Form, form_of},
     mistakes::Mistakes,
     tree::{Tree, literal},
@@ -272,9 +272,9 @@ impl<'a> Reader<'a> {
     pub(super) fn words(&mut self, at: At<'_>, key: &str) -> Option<Vec<String>> {
         let parse = |value: &ValueKind, form| {
             let ValueKind::Array(items) = value else { return Err(isnt(value, form)) };
-            let texts = items.iter().map(|item| match &item.kind {
+            let texts = items.iter().enumerate().map(|(index, item)| match &item.kind {
                 ValueKind::String(text) => Ok(text.clone()),
-                other => Err(isnt(other, Form::Text)),
+                _ => Err(format!("its value {} isn't text: write it in quotes", index + 1)),
             });
             texts.collect()
         };
@@ -339,7 +339,7 @@ pub(super) fn isnt(value: &ValueKind, form: Form) -> String {
         Form::Url | Form::HttpUrl | Form::Path | Form::Paths | Form::Pairs | Form::Json => {
             "this".into()
         }
-        _ => literal(value),
+        _ => blotted(value, form),
     };
     let Form::OneOf(words) = form else {
         return format!("{shown} isn't {}: {}", form.noun(), form.how());
@@ -350,6 +350,17 @@ pub(super) fn isnt(value: &ValueKind, form: Form) -> String {
     };
     let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
     format!("{shown} isn't one of {}{near}", form.range())
+}
+
+/// A value as the file would have it. A command may stand where something else belongs, with all its arguments: of what should
+/// have been a list nothing is shown, of a list neither, and of a text what has no name that says that it is secret.
+fn blotted(value: &ValueKind, form: Form) -> String {
+    match value {
+        ValueKind::String(_) if form == Form::Words => "one text".into(),
+        ValueKind::String(text) => literal(&arguments::argument(text).into()),
+        ValueKind::Array(_) => "a list".into(),
+        other => literal(other),
+    }
 }
 
 fn out_of_range(value: &ValueKind, form: Form) -> String {

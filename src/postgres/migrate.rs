@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 pub use catalogue::{Direction, EXPECTED_VERSION, sql};
 pub use error::MigrateError;
-pub use state::{MigrationState, MigrationStatus, SchemaCheck, check};
+pub use state::{MigrationState, MigrationStatus, SchemaCheck, check, may_check};
 pub use vigil::Lost;
 
 use session::{LOCK_ATTEMPTS, LOCK_PAUSE, Session};

@@ -50,7 +50,7 @@ pub use once::{Answer, Once, Request, Turn, enqueue_once, keep_answer, take_turn
 pub use queues::{
     DaemonShare, DecidedSetting, Depth, Effective, FileSettings, Override, QUEUES_MAX, QueueDetail,
     QueueList, QueueRow, QueueSettingsFrom, QueueState, REASON_MAX_BYTES, RetentionSeconds,
-    list_queues, list_queues_after, pause_queue, resume_queue, show_queue,
+    list_queues, list_queues_after, may_look_at_queues, pause_queue, resume_queue, show_queue,
 };
 pub use schedules::{
     Ran, ScheduleList, ScheduleState, list_schedules, look_at_schedules, metadata_of, run_schedule,

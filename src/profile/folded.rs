@@ -18,15 +18,15 @@ impl Profile {
     /// A picture of them.
     pub fn flamegraph(&self, title: &str) -> io::Result<Vec<u8>> {
         let lines = self.lines();
-        let mut options = inferno::flamegraph::Options::default();
-        lines.title(title).clone_into(&mut options.title);
-        self.main().unit.clone_into(&mut options.count_name);
-        let mut lines: Vec<String> =
-            lines.values.into_iter().map(|(stack, value)| format!("{stack} {value}")).collect();
-        if lines.is_empty() {
-            // Of nothing at all there is no picture, and an idle daemon's second is just that.
-            lines.push(format!("{} 1", self.nothing));
+        let title = lines.title(title);
+        if lines.values.is_empty() {
+            return Ok(of_nothing(&title, self.nothing).into_bytes());
         }
+        let mut options = inferno::flamegraph::Options::default();
+        options.title = title;
+        self.main().unit.clone_into(&mut options.count_name);
+        let lines: Vec<String> =
+            lines.values.into_iter().map(|(stack, value)| format!("{stack} {value}")).collect();
         let mut picture = Vec::new();
         inferno::flamegraph::from_lines(
             &mut options,
@@ -45,6 +45,23 @@ impl Profile {
             line.join(";")
         })
     }
+}
+
+/// The same of no samples, as an idle daemon's second may have: a graph of something would name an amount, and there is none.
+fn of_nothing(title: &str, why: &str) -> String {
+    let text = |y, size, text: &str| {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
+        format!(
+            "<text x=\"50%\" y=\"{y}\" font-size=\"{size}\" text-anchor=\"middle\">{text}</text>\n"
+        )
+    };
+    format!(
+        "<svg version=\"1.1\" width=\"1200\" height=\"80\" font-family=\"monospace\" \
+         xmlns=\"http://www.w3.org/2000/svg\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#eeeeee\"/>\n{}{}</svg>\n",
+        text(24, 17, title),
+        text(56, 12, &format!("no samples: {why}"))
+    )
 }
 
 fn kind(stack: &Stack) -> &str {

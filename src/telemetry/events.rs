@@ -89,6 +89,7 @@ events! {
     ADMIN_REQUEST = "admin.request", "The admin port answered a request, to somebody with this `role` where one was needed.", ["client.address", "duration_ms", "http.request.method", "http.route", "http.response.status_code", "role"];
     ADMIN_WITHOUT_TOKEN = "admin.without_token", "The admin port can be reached from other machines and has no token: for them only health and metrics exist.", [];
     ADMIN_REFUSED = "admin.refused", "The admin port refused a request because of who asked; `reason` is that of `legwork_admin_refused_total`.", ["client.address", "http.request.method", "http.route", "http.response.status_code", "reason"];
+    ADMIN_CUT = "admin.cut", "The admin port cut a connection, or waited no longer for its request (debug); `reason` is that of `legwork_admin_connections_cut_total`.", ["client.address", "reason"];
     SPANS_LOST = "spans.lost", "The collector doesn't take spans, or rejects some of a batch; said once until it does. They are counted and gone.", ["collector", "error.message"];
     SPANS_TAKEN = "spans.taken", "The collector takes spans again.", ["collector"];
     LOG_THROTTLED = "log.throttled", "Lines of one place repeated too fast: `log.suppressed` of them were left out, of the event `log.event`.", ["log.suppressed", "log.event"];

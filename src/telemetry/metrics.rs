@@ -23,7 +23,7 @@ mod runtime;
 mod samplers;
 mod series;
 
-pub use admin::{Refusal, RefusalMetrics};
+pub use admin::{Cut, CutMetrics, Refusal, RefusalMetrics};
 pub use catalogue::{CATALOGUE, Definition, Shape};
 pub use claims::{ClaimTime, ClaimTimes};
 pub use daemon::{DaemonMetrics, Freshness, Session};

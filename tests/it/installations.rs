@@ -231,6 +231,30 @@ fn with_separate_roles_everybody_does_their_own_work_from_insert_to_history() {
     });
 }
 
+/// Who changes a queue and may not look at it tries no look.
+#[test]
+fn what_an_operator_does_with_queues_leaves_no_error_in_the_servers_log() {
+    on_an_empty_server(async |cluster| {
+        separate(cluster).await;
+        let up = legwork(cluster, "legwork_migrator", "app", &["migrate", "up"]).await;
+        assert_eq!(up.code, 0, "{}", up.stderr);
+        let mut root = connect(cluster, "postgres", "postgres").await;
+        let failed = "SELECT xact_rollback FROM pg_stat_database WHERE datname = 'app'";
+        // A session tells at its end what it did.
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app' AND backend_type = 'client backend'";
+        let ended = "the sessions have ended";
+        support::eventually(ended, async || value(&mut root, sessions).await == "0").await;
+        let before = value(&mut root, failed).await;
+        for arguments in OF_QUEUES {
+            let ran = legwork(cluster, "otto", "app", arguments).await;
+            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}");
+        }
+        support::eventually(ended, async || value(&mut root, sessions).await == "0").await;
+        assert_eq!(value(&mut root, failed).await, before);
+        end(root).await;
+    });
+}
+
 /// Who tries what, the exit code, and the role that the error names.
 #[rustfmt::skip]
 const REFUSED: &[(&str, &[&str], i32, &str)] = &[

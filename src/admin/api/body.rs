@@ -105,7 +105,7 @@ pub(in crate::admin) async fn read(request: Request) -> Result<Bytes, Refusal> {
 }
 
 /// The whole of a body, of no more than so many bytes and no longer than so many seconds.
-pub(super) async fn read_up_to(most: u64, request: Request) -> Result<Bytes, Refusal> {
+pub(in crate::admin) async fn read_up_to(most: u64, request: Request) -> Result<Bytes, Refusal> {
     let bytes = usize::try_from(most).unwrap_or(usize::MAX);
     let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), bytes)).await;
     let read = read.map_err(|_| Problem::BodyTooSlow)?;

@@ -59,6 +59,14 @@ impl Place {
         Ok(found.ok_or_else(|| NoSuchQueue(queue.clone()))?)
     }
 
+    /// Whether queues may be looked at. A token that may change one may.
+    pub(in crate::cli) async fn may_look_at_queues(&mut self) -> anyhow::Result<bool> {
+        match self {
+            Self::Database(session) => session.within(operations::may_look_at_queues).await,
+            Self::Port(_) => Ok(true),
+        }
+    }
+
     /// The same of a queue that nobody may know; `file` is what the configuration says of it, where the database is asked.
     pub(in crate::cli) async fn find_queue(
         &mut self,

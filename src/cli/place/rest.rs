@@ -7,7 +7,7 @@ use super::{
 use crate::{
     cli::{
         Context,
-        exit::{NotNow, Usage},
+        exit::{NoSuchSchedule, NotNow},
     },
     config::{self, ScheduleSettings},
     job::JobId,
@@ -64,7 +64,7 @@ impl Place {
                     NotNow(format!("not enqueued: {}", problem.said())).into()
                 }
                 Some(problem) if problem.kind == "no-such-schedule" => {
-                    Usage(format!("the daemon's configuration has no [[schedule]] {name:?}")).into()
+                    NoSuchSchedule { of: "the daemon's", name: name.to_owned() }.into()
                 }
                 _ => error,
             }),
@@ -104,7 +104,7 @@ impl Place {
 pub(in crate::cli) fn schedule(name: &str, context: &Context) -> anyhow::Result<ScheduleSettings> {
     let schedules = config::load(&context.source)?.settings.schedules;
     let named = schedules.into_iter().find(|schedule| schedule.name.as_str() == name);
-    Ok(named.ok_or_else(|| Usage(format!("the configuration has no [[schedule]] {name:?}")))?)
+    Ok(named.ok_or_else(|| NoSuchSchedule { of: "the", name: name.to_owned() })?)
 }
 
 fn ran(name: &str, ran: Ran) -> anyhow::Result<JobId> {

@@ -1,7 +1,7 @@
 //! `legwork queue set`, `unset` and `drain`: what is decided for a queue, for the whole fleet and for a time.
 
 use super::{
-    super::{Context, moment::exact, reason},
+    super::{Context, moment::exact, output::print, reason},
     look,
 };
 use crate::{
@@ -92,10 +92,9 @@ pub(super) async fn set(arguments: SetArguments, context: &Context) -> anyhow::R
     let asker = Context::asker("queue set", held.reason);
     let mut place = context.place().await?;
     let changed = place.override_queue(&name, decided, end, &asker).await?;
-    let holds = holding(look(&mut place, &name).await);
-    let holds = holds.map(|holds| format!(":{holds}")).unwrap_or_default();
     let done = if changed { " is overridden" } else { " was overridden so already" };
-    say(&name, changed, &format!("{done}{holds}"), context);
+    say(&name, changed, done, context);
+    tell_holding("", look(&mut place, &name).await, context);
     Ok(())
 }
 
@@ -113,9 +112,8 @@ pub(super) async fn unset(arguments: UnsetArguments, context: &Context) -> anyho
         (false, Some(what)) => format!(" had no override of its {what}"),
         (false, None) => " had no override".into(),
     };
-    let left = holding(look(&mut place, &name).await);
-    let left = left.map(|left| format!("; this still holds:{left}")).unwrap_or_default();
-    say(&name, changed, &(done + &left), context);
+    say(&name, changed, &done, context);
+    tell_holding("this still holds:\n", look(&mut place, &name).await, context);
     Ok(())
 }
 
@@ -130,6 +128,15 @@ pub(super) async fn drain(arguments: DrainArguments, context: &Context) -> anyho
     Ok(())
 }
 
+/// Tells people what is decided for a queue, once what was done is told: the look that this comes from may take its time or fail.
+fn tell_holding(beginning: &str, stands: Option<QueueDetail>, context: &Context) {
+    let holds = holding(stands).filter(|_| !context.output.for_programs());
+    if let Some(holds) = holds {
+        // It only tells more of what was done.
+        print(&format!("{beginning}{holds}")).ok();
+    }
+}
+
 /// What is decided for a queue, a line each, with its end where it has one.
 fn holding(stands: Option<QueueDetail>) -> Option<String> {
     let QueueDetail { now, settings, .. } = stands?;
@@ -138,7 +145,7 @@ fn holding(stands: Option<QueueDetail>) -> Option<String> {
     let holds = holds.into_iter().filter_map(|(name, decided)| {
         let DecidedSetting { value, until, .. } = decided?;
         let until = until.map(|until| format!(" until {}", exact(&until, &now)));
-        Some(format!("\n  {name} {value}{}", until.unwrap_or_default()))
+        Some(format!("  {name} {value}{}\n", until.unwrap_or_default()))
     });
     let holds: String = holds.collect();
     (!holds.is_empty()).then_some(holds)

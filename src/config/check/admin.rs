@@ -2,6 +2,7 @@
 
 use super::{Given, Warnings, secrets, section};
 use crate::config::{
+    arguments::host_in,
     environment::Environment,
     reader::{At, Reader},
     secret,
@@ -83,7 +84,8 @@ fn not_hosts(names: &[String]) -> impl Iterator<Item = String> {
         (1..=253).contains(&name.len()) && name.chars().all(legal)
     };
     let other = names.iter().find(|name| !is_name(name));
-    let other = other.map(|name| format!("{name:?} isn't a host's name, without a port"));
+    let other =
+        other.map(|name| format!("{:?} isn't a host's name, without a port", host_in(name)));
     many.into_iter().chain(other)
 }
 

@@ -6,6 +6,7 @@
 
 use super::Warnings;
 use crate::config::{
+    arguments::{argument, name_in},
     environment::Environment,
     reader::{At, Reader},
     settings::CommandSettings,
@@ -13,13 +14,16 @@ use crate::config::{
 use std::{
     collections::BTreeSet,
     fs::{self, File, Metadata},
-    io::Read,
+    io::{self, Read},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 /// Most arguments and most variables of a command.
 const ITEMS_MAX: usize = 256;
+/// What is said to whoever writes a command line as one text.
+const EACH_BY_ITSELF: &str =
+    ": write each argument as a text of its own, [\"/usr/local/bin/program\", \"argument\"]";
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"];
 /// Legwork's own, the loader's, and systemd's, whose meaning ends with the daemon.
 const RESERVED: [&str; 11] = [
@@ -107,7 +111,10 @@ fn arguments(words: &[String], unsafe_shell: bool) -> Result<&Path, String> {
         return Err("a NUL can't stand in an argument".into());
     }
     if !program.starts_with('/') {
-        return Err(format!("{program:?} isn't an absolute path; PATH isn't searched"));
+        let (word, rest) = program.split_once(char::is_whitespace).unwrap_or((program, ""));
+        let how = if rest.is_empty() { "" } else { EACH_BY_ITSELF };
+        let word = argument(word);
+        return Err(format!("{word:?} isn't an absolute path; PATH isn't searched{how}"));
     }
     if !unsafe_shell && is_shell_script(words) {
         return Err(
@@ -133,7 +140,7 @@ fn runnable(program: &Path) -> Result<Vec<String>, String> {
     const OTHERS_MAY_WRITE: u32 = 0o022;
     const ANY_MAY_EXECUTE: u32 = 0o111;
     let name = program.display();
-    let metadata = fs::metadata(program).map_err(|error| format!("{name}: {error}"))?;
+    let metadata = fs::metadata(program).map_err(|error| missing(program, &error))?;
     let mode = metadata.permissions().mode();
     if !metadata.is_file() {
         Err(format!("{name} isn't a program but a directory or device"))
@@ -154,6 +161,15 @@ fn runnable(program: &Path) -> Result<Vec<String>, String> {
         });
         Ok(replaceable.into_iter().chain(unknown).collect())
     }
+}
+
+/// Of a whole command line nothing is shown: a secret may stand in it.
+fn missing(program: &Path, error: &io::Error) -> String {
+    let name = program.to_string_lossy();
+    if name.contains(char::is_whitespace) {
+        return format!("there is no program of that whole text ({error}){EACH_BY_ITSELF}");
+    }
+    format!("{}: {error}", argument(&name))
 }
 
 /// Neither what every Linux runs nor, elsewhere, anything to tell: a program that may be executed and not
@@ -220,6 +236,7 @@ fn legal(name: &str, value: &str) -> Result<(), String> {
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
     let starts_well = name.starts_with(letter);
     if !starts_well || !name.chars().all(|c| letter(c) || c.is_ascii_digit()) {
+        let name = name_in(name);
         return Err(format!("{name:?} isn't a variable's name: letters, digits and _"));
     }
     let reserved = |word: &str| name == word || (word.ends_with('_') && name.starts_with(word));

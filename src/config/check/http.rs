@@ -5,6 +5,7 @@
 
 use super::{Warnings, admin::callback_base, authorities, secrets, section};
 use crate::config::{
+    arguments::name_in,
     egress::Egress,
     reader::{At, Reader},
     settings::{Admin, CallbackSettings, CircuitSettings, HttpSettings, NEEDS_PORT, SigningSecret},
@@ -194,7 +195,7 @@ fn headers(reader: &mut Reader<'_>, at: At<'_>) -> Vec<(String, String)> {
 fn header(name: &str, value: &str) -> Result<(), String> {
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if name.is_empty() || !name.chars().all(token) {
-        return Err(format!("{name:?} isn't a header's name"));
+        return Err(format!("{:?} isn't a header's name", name_in(name)));
     }
     let lower = name.to_ascii_lowercase();
     if lower == "accept-encoding" {

@@ -100,7 +100,7 @@ fn an_address_that_is_listed_is_right() {
 }
 
 #[rstest]
-#[case::name("\"A B\" = \"x\"", "\"A B\" isn't a header's name")]
+#[case::name("\"A B\" = \"x\"", "\"A …\" isn't a header's name")]
 #[case::injected_name("\"A\\r\\nHost\" = \"x\"", "isn't a header's name")]
 #[case::empty_name("\"\" = \"x\"", "\"\" isn't a header's name")]
 #[case::injected_value("A = \"x\\r\\nHost: y\"", "the value of A isn't printable ASCII")]

@@ -5,6 +5,8 @@ use crate::config::{DatabaseUrl, Environment, Source, load};
 use std::{fs, os::unix::fs::PermissionsExt};
 
 const SECRET: &str = "canary-7f3a";
+/// One that isn't text.
+const NUMBER: &str = "90417355";
 
 #[test]
 fn a_secret_is_read_from_its_file_and_from_the_services_credentials() {
@@ -77,12 +79,35 @@ fn no_mistake_shows_a_secret() {
         of_http(&format!("secret_file = {{ now = \"whsec_{SECRET}\" }}")),
         of_http(&format!("ca_file = \"-----BEGIN PRIVATE KEY-----{SECRET}\"")),
         of_http(&format!("headers = {{ A = \"{SECRET}\", a = \"{SECRET}\" }}")),
+        of_http(&format!("headers = {{ \"Authorization: Bearer {SECRET}\" = \"\" }}")),
+        of_http(&format!("headers = [\"Authorization: Bearer {SECRET}\"]")),
+        of_http(&format!("allow_hosts = \"https://u:{SECRET}@h\"")),
+        of_http(&format!("allow_hosts = [\"https://h/{SECRET}\"]")),
+        of_http(&format!("allow_hosts = [\"https://*.h/{SECRET}\"]")),
+        of_http(&format!("allow_hosts = [\"u:{SECRET}@h\"]")),
+        format!("[admin]\nallow_hosts = [\"https://u:{SECRET}@h\"]\n"),
+        of_command(&format!("\"/bin/ls --password={SECRET}\"")),
+        of_command(&format!("\"/bin/ls -p {SECRET}\"")),
+        of_command(&format!("[\"/bin/ls -p {SECRET}\"]")),
+        of_command(&format!("[\"ls -p {SECRET}\"]")),
+        of_command(&format!("[\"TOKEN={SECRET}\", \"/bin/ls\"]")),
+        of_command(&format!("[\"/bin/ls\", [\"-p\", \"{SECRET}\"]]")),
+        of_command("[\"/bin/ls\", \"-p\", 7]").replace('7', NUMBER),
+        of_command(&format!("[\"/bin/ls\"]\npass_env = [\"T={SECRET}\"]")),
+        of_command(&format!("[\"/bin/ls\"]\npass_env = \"T={SECRET}\"")),
+        of_command(&format!("[\"/bin/ls\"]\nenv = [\"T={SECRET}\"]")),
+        of_command(&format!("[\"/bin/ls\"]\nenv = {{ \"T={SECRET}\" = \"\" }}")),
+        of_handler(&format!("\"/bin/ls --password={SECRET}\"")),
+        of_handler(&format!("[\"/bin/ls\", \"-p\", \"{SECRET}\"]")),
         of_http("").replace("\"https://h/\"", &format!("[\"https://h/{SECRET}\"]")),
     ];
-    for text in wrong {
-        let mistakes = load_with(&text, &[]).expect_err(&text).to_string();
-        assert!(!mistakes.contains(SECRET), "{text}\n{mistakes}");
-    }
+    let shown = wrong.iter().filter_map(|text| {
+        let mistakes = load_with(text, &[]).expect_err(text).to_string();
+        let shows = [SECRET, NUMBER].iter().any(|it| mistakes.contains(it));
+        shows.then(|| format!("{text}\n{mistakes}"))
+    });
+    let shown: Vec<_> = shown.collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
     for variable in [
         "LEGWORK_DATABASE__URL",
         "LEGWORK_DATABASE_URL",
@@ -96,6 +121,40 @@ fn no_mistake_shows_a_secret() {
             assert!(!mistakes.contains(SECRET), "{variable}={value}\n{mistakes}");
         }
     }
+}
+
+#[test]
+fn no_mistake_of_a_variable_shows_a_commands_arguments() {
+    for (variable, value) in [
+        ("LEGWORK_KIND__C__COMMAND", format!("/bin/ls -p {SECRET}")),
+        ("LEGWORK_KIND__C__COMMAND", format!("[\"/bin/ls\", \"-p\", \"{SECRET}\"")),
+        ("LEGWORK_KIND__C__COMMAND", format!("[\"/bin/ls -p {SECRET}\"]")),
+        ("LEGWORK_KIND__C__PASS_ENV", format!("T={SECRET}")),
+        ("LEGWORK_KIND__C__HANDLER", format!("/bin/ls --token {SECRET}")),
+    ] {
+        let file = of_command("[\"/bin/ls\"]");
+        let mistakes = load_with(file, &[(variable, &value)]).expect_err(variable).to_string();
+        let shows = mistakes.contains(SECRET) || !mistakes.contains(variable);
+        assert!(!shows, "{variable}={value}\n{mistakes}");
+    }
+}
+
+#[test]
+fn a_command_line_as_one_text_is_told_how_to_be_written() {
+    for command in ["\"/bin/ls -l\"", "[\"/bin/ls -l\"]", "[\"ls -l\"]"] {
+        let mistakes = load_with(of_command(command), &[]).expect_err(command).to_string();
+        let says = mistakes.contains("of its own, [\"/usr/local/bin/program\", \"argument\"]")
+            || mistakes.contains("one text isn't a list of texts: write [\"one\", \"two\"]");
+        assert!(says, "{mistakes}");
+    }
+}
+
+fn of_command(command: &str) -> String {
+    format!("[[kind]]\nname = \"c\"\nhandler = \"command\"\ncommand = {command}\n")
+}
+
+fn of_handler(handler: &str) -> String {
+    format!("[[kind]]\nname = \"c\"\nhandler = {handler}\n")
 }
 
 /// A file with the kind `h`, which is right without these keys.

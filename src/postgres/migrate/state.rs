@@ -110,9 +110,16 @@ pub enum MigrationState {
     },
 }
 
+/// Whether the session's role may do what [`check`] does. Who only enqueues or steers may not, and to try would leave an error
+/// in the server's log.
+pub async fn may_check(connection: &mut PgConnection) -> Result<bool, MigrateError> {
+    let asked = sqlx::query_scalar(include_str!("../sql/may_check_schema.sql"));
+    asked.persistent(false).fetch_one(connection).await.map_err(MigrateError::Read)
+}
+
 /// Compares the database's schema with what this binary expects.
 ///
-/// Needs no more than SELECT on the table of versions, which every role of ours has.
+/// Needs no more than SELECT on the table of versions.
 pub async fn check(connection: &mut PgConnection) -> Result<SchemaCheck, MigrateError> {
     if !has_versions(connection).await? {
         return Ok(SchemaCheck::Missing);

@@ -226,6 +226,14 @@ pub struct DaemonShare {
     pub waiting: Option<i64>,
 }
 
+/// Whether the session's role may look at queues. Who may change them need not, and to try would leave an error in the
+/// server's log.
+pub async fn may_look_at_queues(connection: &mut Connection) -> Result<bool, OperationError> {
+    let asked = sqlx::query_scalar(include_str!("../sql/may_look_at_queues.sql"));
+    let asked = asked.persistent(false).fetch_one(connection);
+    traced("SELECT legwork.queue", asked).await.map_err(OperationError::ShowQueue)
+}
+
 /// How a queue stands, if anybody knows it; what its file says of it is `file`.
 pub async fn show_queue(
     connection: &mut Connection,

@@ -1,4 +1,4 @@
-//! Handles for whom the admin port refuses.
+//! Handles for whom the admin port refuses and whom it cuts.
 
 use super::{Metrics, catalogue as c};
 use metrics::Counter;
@@ -54,7 +54,67 @@ impl RefusalMetrics {
     }
 }
 
+/// Why a connection is cut, or a request isn't waited for any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// No complete head came in time.
+    HeadSlow,
+    /// The head is larger than one may be, or has too many headers.
+    HeadTooLarge,
+    /// It isn't HTTP.
+    HeadInvalid,
+    /// The body didn't come in time.
+    BodySlow,
+    /// The request's turn didn't come in time.
+    Overloaded,
+    /// Another client needed the place.
+    Displaced,
+    /// It lasted longer than any may.
+    TooOld,
+}
+
+impl Cut {
+    const ALL: [Self; 7] = [
+        Self::HeadSlow,
+        Self::HeadTooLarge,
+        Self::HeadInvalid,
+        Self::BodySlow,
+        Self::Overloaded,
+        Self::Displaced,
+        Self::TooOld,
+    ];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HeadSlow => "head_slow",
+            Self::HeadTooLarge => "head_too_large",
+            Self::HeadInvalid => "head_invalid",
+            Self::BodySlow => "body_slow",
+            Self::Overloaded => "overloaded",
+            Self::Displaced => "displaced",
+            Self::TooOld => "too_old",
+        }
+    }
+}
+
+/// A counter for each reason, there from the start.
+#[derive(Debug, Clone)]
+pub struct CutMetrics([Counter; Cut::ALL.len()]);
+
+impl CutMetrics {
+    /// A connection was cut.
+    pub fn cut(&self, reason: Cut) {
+        self.0[reason as usize].increment(1);
+    }
+}
+
 impl Metrics {
+    /// Whom the admin port cuts.
+    pub fn admin_cuts(&self) -> CutMetrics {
+        CutMetrics(Cut::ALL.map(|reason| self.registry.counter(&c::ADMIN_CUT, &[reason.as_str()])))
+    }
+
     /// Whom the admin port refuses.
     pub fn admin_refusals(&self) -> RefusalMetrics {
         RefusalMetrics(

@@ -162,6 +162,8 @@ catalogue! {
         "Requests that the admin port is answering now.";
     ADMIN_REFUSED = "legwork_admin_refused_total", Counter, ["reason"],
         "Requests that the admin port refused because of who asked: without a token where one is needed, with a wrong one, with one after too many wrong ones, of too small a role, by a page of another origin, or from elsewhere where there is no token.";
+    ADMIN_CUT = "legwork_admin_connections_cut_total", Counter, ["reason"],
+        "Connections of the admin port that it cut, or whose request it waited for no longer.";
     DB_CONNECTIONS = "legwork_db_connections", Gauge, ["role", "state"],
         "The daemon's own database sessions.";
     DB_OPERATION = "legwork_db_operation_duration_seconds", Histogram(STATEMENT_SECONDS),

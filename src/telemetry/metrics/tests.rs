@@ -36,6 +36,7 @@ fn touch_everything(metrics: &Metrics) {
     metrics.flush("final").late(LateReason::LeaseLost);
     metrics.http_answered("GET", "/metrics", 200, Duration::ZERO);
     metrics.admin_refusals().refused(Refusal::Role);
+    metrics.admin_cuts().cut(Cut::Displaced);
     metrics.observe_runtime(&tokio::runtime::Handle::current());
     // This process has another allocator.
     allocator::show(&metrics.registry, Some(sys::heap::Figures::default()));

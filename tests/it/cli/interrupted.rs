@@ -65,3 +65,29 @@ fn a_command_without_standard_output_does_its_work_and_is_exit_code_0(#[case] ar
         assert_eq!(live_jobs(&db).await, 1);
     });
 }
+
+/// What comes after the change is a look at how the queue stands, which may wait or fail.
+#[rstest]
+#[case::set(&["queue", "set", "mail", "--concurrency", "2"], "queue mail is overridden\n")]
+#[case::unset(&["queue", "unset", "mail"], "queue mail had no override\n")]
+fn what_was_decided_for_a_queue_is_said_before_the_queue_is_looked_at(
+    #[case] arguments: &[&str],
+    #[case] says: &str,
+) {
+    support::run(async |db| {
+        let mut other = db.connect().await;
+        sqlx::raw_sql("BEGIN; LOCK TABLE legwork.job").execute(&mut other).await.expect("a lock");
+        let child = command(&db.url(), arguments).stdin(Stdio::null()).spawn().expect("it runs");
+        support::eventually("the look waits", async || {
+            let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'legwork.job'::regclass)";
+            sqlx::query_scalar(waiting).fetch_one(&mut other).await.expect("locks can be read")
+        })
+        .await;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("it runs");
+        kill(Pid::from_raw(pid), Signal::SIGINT).expect("it can be interrupted");
+        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends");
+        let output = output.expect("it can be waited for");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), says);
+        drop(other);
+    });
+}

@@ -268,6 +268,8 @@ pub(super) const WITHOUT: &[(&[&str], &str)] = &[
             "droppable_partitions",
             "drop_partition",
             "may_run_jobs",
+            "may_look_at_queues",
+            "may_check_schema",
         ],
         "the server's catalogue, by a function mostly; no table of jobs",
     ),

@@ -16,7 +16,7 @@ use super::{Configuration, Notebook, SLACK, becomes, count, enqueue, enqueue_man
 use crate::support::{self, Daemon, Proxy, http, judge::judge};
 
 /// Those that rightly say nothing in [`every_metric_is_there_and_says_something`], and why.
-const SILENT: [(&str, &str); 17] = [
+const SILENT: [(&str, &str); 18] = [
     ("legwork_spans_total", "nobody is there to take spans: traces"),
     ("legwork_http_handler_requests_total", "no request is made here: receivers::journey"),
     ("legwork_http_handler_duration_seconds", "no request is made here: receivers::journey"),
@@ -27,6 +27,7 @@ const SILENT: [(&str, &str); 17] = [
     ("legwork_worker_restarts_total", "no task fails here: supervise::tests"),
     ("legwork_unsupervised_tasks", "0 is what should be: supervise::tests"),
     ("legwork_admin_refused_total", "nobody is refused here: tokens, admin::tests::asked"),
+    ("legwork_admin_connections_cut_total", "nobody is cut here: admin::tests::cut, traps::port"),
     ("legwork_allocator_retained_bytes", "may be 0: heap"),
     ("legwork_log_lines_dropped_total", "the output is read here: telemetry::logs::writer::tests"),
     ("legwork_channel_depth", "a moment's, before a worker comes: worker::handoff::tests"),

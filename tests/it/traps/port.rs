@@ -25,7 +25,9 @@ fn tried(attack: impl AsyncFnOnce(SocketAddr, &Daemon)) {
     support::run(async |db| {
         let pool = db.pool().await;
         let kinds = ["[[kind]]\nname = 'noop'\nhandler = 'noop'\n".to_owned()];
-        let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let text = Configuration::of(&db.url(), &kinds).text();
+        let heard = "[log]\nfilter = 'info,legwork::admin=debug'\n";
+        let mut daemon = Daemon::start(&text.replace("[log]\n", heard)).await;
         let address = daemon.admin().await;
         daemon.logged("daemon.started").await;
         attack(address, &daemon).await;
@@ -138,8 +140,19 @@ fn trap_9_beyond_many_half_sent_heads_a_probe_gets_the_place_of_the_first() {
         assert_eq!(closed(&mut slow[0]).await, "");
         let took = began.elapsed();
         assert!(took < HEAD, "it waited until the time of the silent was over: {took:?}");
+        let cut = daemon.logged("admin.cut").await;
+        assert_eq!(
+            (&cut["reason"], &cut["client.address"]),
+            (&"displaced".into(), &"127.0.0.1".into())
+        );
         for stream in &mut slow[1..] {
             assert!(!closed(stream).await.contains("200 OK"));
+        }
+        let (_, page) = daemon.get("/metrics").await;
+        for (reason, count) in [("displaced", 1), ("head_slow", CONNECTIONS - 1)] {
+            let labels = format!("{{reason=\"{reason}\"}} {count}\n");
+            let line = format!("legwork_admin_connections_cut_total{labels}");
+            assert!(page.contains(&line), "{line}\n{page}");
         }
         assert_eq!(daemon.get("/health/live").await.0, 200);
     });
