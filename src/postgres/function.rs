@@ -89,6 +89,8 @@ pub struct Refusal {
     pub column: Option<String>,
     /// Whether a function said it by RAISE, in words of its own.
     pub is_raised: bool,
+    /// Whether it is about a place in the text of a statement, and not about a value.
+    pub is_of_text: bool,
 }
 
 /// Why an attempt has no end of its own. Nothing of it is kept.
@@ -328,5 +330,6 @@ fn said(error: &sqlx::Error) -> Option<Refusal> {
         constraint: said.constraint().map(str::to_owned),
         column: said.column().map(str::to_owned),
         is_raised: said.routine() == Some(RAISING),
+        is_of_text: said.position().is_some(),
     })
 }

@@ -12,6 +12,12 @@ use crate::{
 /// Classes whose sentences quote values: data exceptions, broken constraints, views' check options.
 const QUOTING: [&str; 3] = ["22", "23", "44"];
 
+/// What is missing or no name, which is a value where no text of a statement is spoken of: `($1 ->> 'table')::regclass`.
+const NAMING: [&str; 5] = ["42602", "42704", "42883", "42P01", "3F000"];
+
+/// A syntax error. Those of a function are found when it is made, so that this one is a value's: `($1 ->> 'type')::regtype`.
+const SYNTAX: &str = "42601";
+
 /// Where statements are made while the function runs: what is said of one may quote what it was made of.
 const MADE: [&str; 3] = ["EXECUTE", "RETURN QUERY", "OPEN"];
 
@@ -63,6 +69,10 @@ fn quotes_values(refusal: &Refusal, role: Option<&str>) -> bool {
         return false;
     }
     let is_made = |context: &str| MADE.iter().any(|made| context.contains(made));
+    let sqlstate = &*refusal.sqlstate;
+    if sqlstate == SYNTAX || (NAMING.contains(&sqlstate) && !refusal.is_of_text) {
+        return true;
+    }
     refusal.sqlstate.get(..2).is_some_and(|class| QUOTING.contains(&class))
         || context.is_some_and(is_made)
 }
@@ -143,7 +153,7 @@ mod tests {
     #[case::constraint("23514", "of S3CRET", AT, true)]
     #[case::check_option("44000", "of S3CRET", AT, true)]
     #[case::made_statement("42703", "of S3CRET", "PL/pgSQL function f() line 2 at EXECUTE", true)]
-    #[case::missing("42P01", "of x", AT, false)]
+    #[case::missing("42P01", "of S3CRET", AT, true)]
     #[case::role("22023", "role \"jobs\" does not exist", "", false)]
     #[case::role_of_the_functions_own("22023", "role \"jobs\" does not exist", AT, true)]
     #[case::deadlock("40P01", "deadlock detected", AT, false)]
@@ -156,6 +166,14 @@ mod tests {
         let line = for_logs(&refusal(sqlstate, message, context), Some("jobs"), JobId(7));
         assert_eq!(!line.contains(message), left_out, "{line}");
         assert!(line.starts_with(&format!("{sqlstate}: ")), "{line}");
+    }
+
+    #[test]
+    fn what_a_statements_text_names_and_is_missing_is_told() {
+        let missing = refusal("42P01", "relation \"x\" does not exist", AT);
+        let missing = Refusal { is_of_text: true, ..missing };
+        let line = for_logs(&missing, None, JobId(7));
+        assert!(line.starts_with("42P01: relation \"x\" does not exist"), "{line}");
     }
 
     #[test]
