@@ -282,7 +282,7 @@ impl Daemon {
         let admin = bound.map(|bound| (bound, self.controls(signals)));
         let told = (health, metrics, &self.callbacks);
         let mut running = Running::new(supervisor, told, &self.settings, admin);
-        let stats = self.stats(schema);
+        let stats = Stats::new(Arc::clone(metrics), schema);
 
         let schema = tokio::select! {
             schema = check_schema(connector, &pool, notifier, &self.wait) => schema.map(Some),
@@ -311,11 +311,13 @@ impl Daemon {
 
         self.say_what_a_pooler_costs(connector.reaches_server(), health);
 
-        let why = self.until_the_end(signals, &running, notifier).await;
+        let mut holding = self.settings.clone();
+        let why = self.until_the_end(signals, &running, (&mut holding, notifier)).await;
         let budget = Budget::new(&self.settings.shutdown, Instant::now());
         tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = %why, "stopping");
         notifier.stopping(budget.left(Instant::now()));
-        let mut ended = running.shut_down(budget, signals).await;
+        let held = (holding, running.tokens());
+        let mut ended = self.until_down(running.shut_down(budget, signals), signals, held).await;
         ended.failed = why.failed();
         Ok(stopped(ended))
     }
@@ -325,7 +327,7 @@ impl Daemon {
         &self,
         signals: &Signals,
         running: &Running,
-        notifier: &Notifier,
+        (holding, notifier): (&mut Settings, &Notifier),
     ) -> Why {
         let listing = async {
             loop {
@@ -335,7 +337,7 @@ impl Daemon {
         };
         tokio::select! {
             () = listing => unreachable!("listing has no end"),
-            () = self.reload_when_asked(signals, running, notifier) => {
+            () = self.reload_when_asked(signals, running, (holding, notifier)) => {
                 unreachable!("being asked to reload has no end")
             }
             () = running.quiet_after(signals) => unreachable!("quiet is no end"),
@@ -356,10 +358,6 @@ impl Daemon {
                  found by polling; set direct_url under [database]"
             );
         }
-    }
-
-    fn stats(&self, schema: Check) -> Stats {
-        Stats::new(Arc::clone(&self.metrics), schema)
     }
 
     /// Refuses a configuration with a kind that says `handler = "rust"` and has none here.

@@ -8,8 +8,8 @@ mod connector;
 mod resolver;
 
 pub(crate) use connector::is_late;
+pub(crate) use resolver::Resolver;
 
-use crate::config::Egress;
 use connector::Connector;
 use hyper::{
     Request,
@@ -35,12 +35,12 @@ pub(crate) type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) type Start = Arc<dyn Fn(Connection) + Send + Sync>;
 
 /// What one who sends asks of connections.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Terms<'a> {
     /// Who is trusted besides the public authorities.
     pub(crate) authorities: &'a [CertificateDer<'static>],
-    /// Which addresses may be reached; any, where whoever names the other side may name whatever there is.
-    pub(crate) egress: Option<Egress>,
+    /// Who says what a name stands for, and whether that may be reached.
+    pub(crate) resolver: Resolver,
     /// Longest for look-up, TCP and TLS together.
     pub(crate) connect_timeout: Duration,
     /// How long a connection is kept that nobody uses.

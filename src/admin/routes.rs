@@ -292,6 +292,7 @@ pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
         .fallback(missing)
         // Inside of who may ask at all: those who may not wait for nobody's answer.
         .layer(middleware::from_fn_with_state(turns, turns::in_turn))
+        .layer(middleware::from_fn(debug::until_the_last))
         .layer(middleware::from_fn_with_state(guard, access::guard))
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
         .with_state(state);

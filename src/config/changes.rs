@@ -29,6 +29,13 @@ impl Settings {
         taken.with_canary_kind()
     }
 
+    /// The same, with what counts of others while a daemon ends: who may ask its port, and what it logs.
+    pub fn with_port_of(&self, other: &Self) -> Self {
+        let log = Log { filter: other.log.filter.clone(), ..self.log.clone() };
+        let admin = Admin { tokens: other.admin.tokens.clone(), ..self.admin.clone() };
+        Self { log, admin, ..self.clone() }
+    }
+
     /// The keys in which others differ from these, as mistakes name them.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut keys: Vec<String> = sections(self, other)

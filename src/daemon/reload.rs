@@ -3,10 +3,10 @@
 //! A file that is wrong changes nothing and is told of, mistake by mistake. What holds is kept here, so
 //! that a key that waits for a restart is named at each reload until then.
 
-use super::{Daemon, Signals, wiring::Running};
+use super::{Daemon, Signals, signals::Teller, wiring::Running};
 use crate::{
     admin::{Controls, Held, OfFile, Reloaded, Stop, Wrong},
-    config::{self, Loaded, Overrides, Settings, Shown, Source},
+    config::{self, AdminTokens, Loaded, Overrides, Settings, Shown, Source},
     maintenance::Obey,
     postgres::Wanted,
     telemetry::{
@@ -34,6 +34,36 @@ impl Reload {
         self.filter.clone()
     }
 
+    async fn read(&self) -> Result<Loaded, Vec<Wrong>> {
+        let source = self.source.clone();
+        // A file on a disk that hangs is no reason for the daemon to.
+        match tokio::task::spawn_blocking(move || config::load(&source)).await {
+            Ok(Ok(loaded)) => Ok(loaded),
+            Ok(Err(wrong)) => {
+                let mistakes = wrong.iter().map(|one| (one.message.as_str(), one.place.as_deref()));
+                Err(refused(mistakes))
+            }
+            Err(_panicked) => Err(refused([("it can't be read", None)])),
+        }
+    }
+
+    fn log_as(&self, taken: &Settings) -> Result<(), Vec<Wrong>> {
+        let set = self.filter.set(&taken.log.filter);
+        set.map_err(|error| refused([(error.to_string().as_str(), None)]))
+    }
+
+    /// What the file says holds from now on, as far as it was taken over; tells of it.
+    fn taken(&self, loaded: &Loaded, holding: &mut Settings, taken: Settings) -> Reloaded {
+        logs::warn_of(&loaded.warnings);
+        let changed = holding.differences(&taken);
+        let needs_restart = taken.differences(&loaded.settings);
+        tell(&changed, &needs_restart);
+        self.show(loaded, &needs_restart);
+        *holding = taken;
+        let (warnings, mistakes) = (loaded.warnings.clone(), Vec::new());
+        Reloaded { reloaded: true, changed, needs_restart, warnings, mistakes }
+    }
+
     /// Shows what holds from now on: what was read, but for keys that wait for a restart.
     fn show(&self, read: &Loaded, needs_restart: &[String]) {
         self.held.send_modify(|held| {
@@ -55,6 +85,8 @@ fn file_of(loaded: &Loaded) -> Option<String> {
     loaded.file.as_ref().map(|file| file.display().to_string())
 }
 
+/// Of a program that was told its configuration and no file.
+const NO_FILE: (&str, Option<&str>) = ("this program reads no file again: restart it", None);
 /// Keys that one line names; a file that differs in more is another file.
 const KEYS_NAMED: usize = 100;
 
@@ -98,9 +130,8 @@ impl Daemon {
         &self,
         signals: &Signals,
         running: &Running,
-        notifier: &Notifier,
+        (holding, notifier): (&mut Settings, &Notifier),
     ) {
-        let mut holding = self.settings.clone();
         let (mut overrides, mut decided) = running.overrides();
         loop {
             let curious = tokio::select! {
@@ -108,8 +139,8 @@ impl Daemon {
                 Ok(()) = decided.changed() => {
                     let newest = decided.borrow_and_update().clone();
                     if newest != overrides {
-                        running.adopt(&holding, &holding, &newest);
-                        tell_decided(&holding, (&overrides, &newest));
+                        running.adopt(holding, holding, &newest);
+                        tell_decided(holding, (&overrides, &newest));
                         overrides = newest;
                     }
                     continue;
@@ -117,24 +148,65 @@ impl Daemon {
             };
             notifier.reloading();
             let said = match &self.reload {
-                Some(reload) => self.reload(reload, (&mut holding, &overrides), running).await,
-                None => Err(refused([("this program reads no file again: restart it", None)])),
+                Some(reload) => self.reload(reload, (&mut *holding, &overrides), running).await,
+                None => Err(refused([NO_FILE])),
             };
-            let metrics = &self.metrics.daemon.configuration;
-            if said.is_ok() {
-                metrics.succeeded();
-            } else {
-                metrics.failed();
-            }
             running.health.warn("configuration", said.as_ref().err().map(|_| WRONG.into()));
-            let said = said.unwrap_or_else(Reloaded::refused);
-            for teller in curious {
-                // Who asked may have gone.
-                teller.send(said.clone()).ok();
-            }
+            self.tell_how_it_went(said, curious);
             // Also where it failed: the daemon is as ready as it was, and systemd waits for the word.
             notifier.ready();
         }
+    }
+
+    /// Goes on until the daemon is down, and obeys the file meanwhile in what still counts: who may ask the port, and what is
+    /// logged. A token that was taken away is good for nothing, however long running jobs take.
+    pub(super) async fn until_down<Down: Future>(
+        &self,
+        down: Down,
+        signals: &Signals,
+        (mut holding, tokens): (Settings, watch::Sender<AdminTokens>),
+    ) -> Down::Output {
+        let obeying = async {
+            loop {
+                let curious = signals.asked_to_reload().await;
+                let said = match &self.reload {
+                    Some(reload) => self.reload_port(reload, &mut holding, &tokens).await,
+                    None => Err(refused([NO_FILE])),
+                };
+                self.tell_how_it_went(said, curious);
+            }
+        };
+        tokio::select! {
+            ended = down => ended,
+            () = obeying => unreachable!("being asked to reload has no end"),
+        }
+    }
+
+    fn tell_how_it_went(&self, said: Result<Reloaded, Vec<Wrong>>, curious: Vec<Teller>) {
+        let metrics = &self.metrics.daemon.configuration;
+        if said.is_ok() {
+            metrics.succeeded();
+        } else {
+            metrics.failed();
+        }
+        let said = said.unwrap_or_else(Reloaded::refused);
+        for teller in curious {
+            // Who asked may have gone.
+            teller.send(said.clone()).ok();
+        }
+    }
+
+    async fn reload_port(
+        &self,
+        reload: &Reload,
+        holding: &mut Settings,
+        tokens: &watch::Sender<AdminTokens>,
+    ) -> Result<Reloaded, Vec<Wrong>> {
+        let loaded = reload.read().await?;
+        let taken = holding.with_port_of(&loaded.settings);
+        reload.log_as(&taken)?;
+        tokens.send_replace(taken.admin.tokens.clone());
+        Ok(reload.taken(&loaded, holding, taken))
     }
 
     /// Takes over what it can; or says what is wrong.
@@ -144,18 +216,8 @@ impl Daemon {
         (holding, overrides): (&mut Settings, &Overrides),
         running: &Running,
     ) -> Result<Reloaded, Vec<Wrong>> {
-        let source = reload.source.clone();
-        // A file on a disk that hangs is no reason for the daemon to.
-        let read = tokio::task::spawn_blocking(move || config::load(&source)).await;
-        let loaded = match read {
-            Ok(Ok(loaded)) => loaded,
-            Ok(Err(wrong)) => {
-                let mistakes = wrong.iter().map(|one| (one.message.as_str(), one.place.as_deref()));
-                return Err(refused(mistakes));
-            }
-            Err(_panicked) => return Err(refused([("it can't be read", None)])),
-        };
-        let (settings, warnings) = (&loaded.settings, &loaded.warnings);
+        let loaded = reload.read().await?;
+        let settings = &loaded.settings;
         if let Err(error) = self.no_kind_lacks_a_handler(settings) {
             return Err(refused([(error.to_string().as_str(), None)]));
         }
@@ -173,18 +235,11 @@ impl Daemon {
         if !unable.is_empty() {
             return Err(refused(unable.iter().map(|why| (why.as_str(), None))));
         }
-        if let Err(error) = reload.filter.set(&taken.log.filter) {
-            return Err(refused([(error.to_string().as_str(), None)]));
-        }
-        logs::warn_of(warnings);
+        reload.log_as(&taken)?;
         running.adopt(holding, &taken, overrides);
-        let (changed, needs_restart) = (holding.differences(&taken), taken.differences(settings));
-        tell(&changed, &needs_restart);
-        reload.show(&loaded, &needs_restart);
+        let said = reload.taken(&loaded, holding, taken);
         running.metrics.feed.tell(|| Occurrence::Daemon("daemon.reloaded"));
-        *holding = taken;
-        let (warnings, mistakes) = (warnings.clone(), Vec::new());
-        Ok(Reloaded { reloaded: true, changed, needs_restart, warnings, mistakes })
+        Ok(said)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a connection comes about: the look-up, TCP and TLS, all three within one time.
 
-use super::{Terms, resolver::Resolver};
+use super::Terms;
 use hyper::Uri;
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
@@ -25,7 +25,7 @@ pub(super) type Connector =
     BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
 pub(super) fn of(terms: &Terms<'_>) -> Connector {
-    let mut tcp = HttpConnector::new_with_resolver(Resolver::judging(terms.egress.clone()));
+    let mut tcp = HttpConnector::new_with_resolver(terms.resolver.clone());
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(terms.connect_timeout));

@@ -4,10 +4,11 @@ use crate::{
     job::{KindName, QueueName},
     sys::sampler,
 };
+use pin_project_lite::pin_project;
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
+    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
 };
 
 /// Kinds and queues that have a label, for as long as the process lives: as many as were ever configured.
@@ -36,20 +37,49 @@ impl Label {
         Self(label)
     }
 
-    /// What is done in the future is theirs, whenever it is polled and on whatever thread.
-    pub async fn over<Work: Future>(self, work: Work) -> Work::Output {
-        let mut work = pin!(work);
-        poll_fn(|context| {
-            let _theirs = Theirs(sampler::label(self.0));
-            work.as_mut().poll(context)
-        })
-        .await
+    /// What is done in the future is theirs, its end included, whenever it is polled and on whatever thread.
+    pub fn over<Work: Future>(self, work: Work) -> Labelled<Work> {
+        Labelled { label: self, work: Some(work) }
     }
 
     /// The kind and the queue of a thread's label.
     pub(super) fn names(label: u32) -> Option<(String, String)> {
         let place = usize::try_from(label).ok()?.checked_sub(1)?;
         labels().get(place).map(|(kind, queue)| (kind.to_string(), queue.to_string()))
+    }
+}
+
+pin_project! {
+    /// See [`Label::over`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Labelled<Work> {
+        label: Label,
+        // There until it has ended.
+        #[pin]
+        work: Option<Work>,
+    }
+
+    impl<Work> PinnedDrop for Labelled<Work> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _theirs = Theirs(sampler::label(this.label.0));
+            this.work.set(None);
+        }
+    }
+}
+
+impl<Work: Future> Future for Labelled<Work> {
+    type Output = Work::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Work::Output> {
+        let mut this = self.project();
+        let _theirs = Theirs(sampler::label(this.label.0));
+        let work = this.work.as_mut().as_pin_mut().expect("nobody polls what has ended");
+        let done = work.poll(context);
+        if done.is_ready() {
+            this.work.set(None);
+        }
+        done
     }
 }
 
@@ -70,7 +100,13 @@ fn labels() -> MutexGuard<'static, Vec<(KindName, QueueName)>> {
 mod tests {
     use super::*;
     use futures::FutureExt;
-    use std::panic::AssertUnwindSafe;
+    use std::{
+        panic::AssertUnwindSafe,
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering::Relaxed},
+        },
+    };
 
     fn label(kind: &str) -> Label {
         let kind = KindName::new(kind).expect("a name");
@@ -101,6 +137,32 @@ mod tests {
         assert_eq!(now(), 0);
         let broken = AssertUnwindSafe(outer.over(async { panic!("on purpose") }));
         assert!(broken.catch_unwind().await.is_err());
+        assert_eq!(now(), 0);
+    }
+
+    /// Notes the label under which it is dropped.
+    struct Last(Arc<AtomicU32>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.store(now(), Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_end_of_the_work_takes_is_theirs_too() {
+        let (label, last) = (label("ends"), Arc::new(AtomicU32::new(0)));
+        let held = || Last(Arc::clone(&last));
+        let (done, given_up) = (held(), held());
+        label.over(async move { drop(done) }).await;
+        assert_eq!(last.swap(0, Relaxed), label.0, "at its end");
+        let mut work = Box::pin(label.over(async move {
+            let _held = given_up;
+            std::future::pending::<()>().await;
+        }));
+        assert!(work.as_mut().now_or_never().is_none());
+        drop(work);
+        assert_eq!(last.load(Relaxed), label.0, "and where it is given up");
         assert_eq!(now(), 0);
     }
 }

@@ -1,18 +1,18 @@
 //! Tasks that a library asks for while it works for one of ours: they are shown beside that one.
 //!
-//! Such a task ends by itself, as its connection does: that is no failure, and nobody starts it again.
+//! Such a task ends by itself, as a connection does: that is no failure, and nobody starts it again.
 
-use super::{End, ExitPolicy, WaitPoint, at, here};
+use super::{End, WaitPoint, at, here};
 use futures::FutureExt;
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 /// What a library wants to be run.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Starts the tasks that connections to this target are, each in the list of the task that asks for it. Outside of
-/// every task of ours, as in a command that sends one request, they run all the same and nobody lists them.
-pub fn connections(target: &str) -> Arc<dyn Fn(Work) + Send + Sync> {
-    let name = format!("connection[{target}]");
+/// Starts what a library asks for under this name, each in the list of the task that asks for it. Outside of
+/// every task of ours, as in a command that sends one request, it runs all the same and nobody lists it.
+pub fn beside(name: &str) -> Arc<dyn Fn(Work) + Send + Sync> {
+    let name = name.to_owned();
     Arc::new(move |work| start(&name, work))
 }
 
@@ -26,10 +26,10 @@ fn start(name: &str, work: Work) {
         tokio::spawn(work);
         return;
     };
-    let entry = registry.enter(name.to_owned(), Some(ExitPolicy::Log), None);
+    let entry = registry.enter_unrecorded(name.to_owned());
     let task = Arc::clone(entry.task());
     let spawned = tokio::spawn(Arc::clone(&task.at).over(async move {
-        let work = at(WaitPoint::HttpConnection, work);
+        let work = at(WaitPoint::HttpClient, work);
         if AssertUnwindSafe(work).catch_unwind().await.is_err() {
             End::Panicked
                 .say_failed(&entry.task().name, ", and with it what a library carried on it");

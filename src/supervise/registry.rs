@@ -76,12 +76,25 @@ impl Registry {
         policy: Option<ExitPolicy>,
         steps: Option<Arc<Steps>>,
     ) -> Entry {
+        self.enter_on(&self.recorder, (name, policy, steps))
+    }
+
+    /// Of a task that has no row of its own in a trace: there are several for each request.
+    pub(super) fn enter_unrecorded(self: &Arc<Self>, name: String) -> Entry {
+        self.enter_on(&Arc::default(), (name, Some(ExitPolicy::Log), None))
+    }
+
+    fn enter_on(
+        self: &Arc<Self>,
+        recorder: &Arc<Recorder>,
+        (name, policy, steps): (String, Option<ExitPolicy>, Option<Arc<Steps>>),
+    ) -> Entry {
         let (restarts, abort) = (AtomicU32::new(0), OnceLock::new());
         let since = Instant::now();
         let mut tasks = self.lock();
         tasks.next += 1;
         let id = tasks.next;
-        let track = Track::of(&self.recorder, id, &name);
+        let track = Track::of(recorder, id, &name);
         let at = Arc::new(Whereabouts::on(track, Arc::downgrade(self)));
         let task = Task { id, name, policy, since, restarts, steps, at, abort };
         let task = Arc::new(task);

@@ -63,8 +63,8 @@ places! {
     HttpBody = "http.body",
     /// A call back of the receiver, which has taken the job.
     HttpCallback = "http.callback",
-    /// The other side of a connection, or the next request for it.
-    HttpConnection = "http.connection",
+    /// What the client library waits for: the other side of a connection, its next request, or a request's end.
+    HttpClient = "http.client",
     /// One of `database.sql_connections`.
     SqlPlace = "sql.place",
     /// A function of the database.

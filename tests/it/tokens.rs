@@ -227,6 +227,47 @@ fn a_token_is_replaced_without_a_restart_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn a_token_that_is_taken_away_while_the_daemon_drains_is_good_for_nothing() {
+    support::run(async |db| {
+        let (tokens, pool) = (Tokens::new(), db.pool().await);
+        let nap = ["[[kind]]\nname = 'nap'\nhandler = 'sleep'\n".to_owned()];
+        let of = |names: &[&str], concurrency: u8| {
+            let url = db.url();
+            let configuration = Configuration::of(&url, &nap);
+            let text = configuration.text()
+                + &format!("[[queue]]\nname = 'default'\nconcurrency = {concurrency}\n");
+            text.replace("[admin]\n", &format!("[admin]\n{}", tokens.key("token_file", names)))
+                .replace("grace = '20s'", "grace = '10m'")
+        };
+        let mut daemon = Daemon::start(&of(&["admin"], 2)).await;
+        let here = daemon.admin().await;
+        let nap = "INSERT INTO legwork.job (kind, payload) VALUES ('nap', '600')";
+        sqlx::query(nap).execute(&pool).await.expect("a job");
+        support::eventually("it runs", async || {
+            let running = "SELECT EXISTS (SELECT FROM legwork.jobs WHERE state = 'running')";
+            sqlx::query_scalar::<_, bool>(running).fetch_one(&pool).await.expect("an answer")
+        })
+        .await;
+        daemon.signal(Signal::SIGTERM);
+        daemon.logged("shutdown.phase").await;
+
+        let line = reload(&daemon, &of(&["next"], 3), "config.reloaded").await;
+        assert_eq!(line["config.changed"], "admin.token_file");
+        let waits = line["config.needs_restart"].as_str().expect("keys");
+        assert!(waits.contains("concurrency"), "{waits}");
+        let open = async |token| with(here, "/version", token).await;
+        assert_eq!((open(ADMIN).await, open(NEXT).await), (401, 200));
+        tokens.write("next", "short");
+        reload(&daemon, &of(&["next"], 3), "config.reload_failed").await;
+        assert_eq!((open(ADMIN).await, open(NEXT).await), (401, 200));
+
+        daemon.signal(Signal::SIGTERM);
+        daemon.exit(SLACK).await;
+        pool.close().await;
+    });
+}
+
+#[test]
 fn a_thousand_guesses_from_one_address_keep_it_waiting_and_nobody_else() {
     support::run(async |db| {
         let tokens = Tokens::new();

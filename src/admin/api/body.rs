@@ -8,17 +8,19 @@ use super::super::{
     request::{BODY_MAX_BYTES, too_large},
 };
 use super::query::nearest;
+use crate::telemetry::causes;
 use axum::{
     body::{Bytes, to_bytes},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
+use http_body_util::LengthLimitError;
 use serde::{
     Deserializer,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_path_to_error::{Segment, Track};
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{error::Error, fmt, marker::PhantomData, time::Duration};
 use tokio::time::timeout;
 
 /// How long a client may take for its body.
@@ -109,7 +111,17 @@ pub(in crate::admin) async fn read_up_to(most: u64, request: Request) -> Result<
     let bytes = usize::try_from(most).unwrap_or(usize::MAX);
     let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), bytes)).await;
     let read = read.map_err(|_| Problem::BodyTooSlow)?;
-    read.map_err(|_| too_large(most))
+    read.map_err(|error| if is_over(&error) { too_large(most) } else { broken_off() })
+}
+
+/// Whether it is the bound that ended the reading.
+fn is_over(error: &(dyn Error + 'static)) -> bool {
+    causes::chain(error).any(<dyn Error>::is::<LengthLimitError>)
+}
+
+/// What was announced and didn't come, or came in pieces that are none.
+fn broken_off() -> Refusal {
+    Problem::InvalidBody.because("the body broke off")
 }
 
 /// The type of a body that is one JSON value.
@@ -194,5 +206,15 @@ mod tests {
         let refused = read.map(|_| ()).map_err(|refusal| refusal.into_response().status());
         assert_eq!(refused, Err(StatusCode::REQUEST_TIMEOUT));
         assert_eq!(began.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_not_called_too_large() {
+        let torn = stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("torn"))]);
+        let refusal = read_up_to(30, Request::new(Body::from_stream(torn))).await.err();
+        let answer = refusal.expect("it is refused").into_response();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let told = to_bytes(answer.into_body(), 4096).await.unwrap();
+        assert!(String::from_utf8_lossy(&told).contains("the body broke off"), "{told:?}");
     }
 }

@@ -17,7 +17,7 @@ impl Running {
             tracing,
             names,
             &self.metrics,
-            supervise::connections(&collector.target()),
+            supervise::beside(&format!("http[{}]", collector.target())),
         );
         self.tracer = Some(tracer);
         let (stop, limit) = (self.stop_exporter.clone(), steps::OF_EXPORTER);

@@ -5,7 +5,7 @@
 
 use super::Running;
 use crate::{
-    config::{KindSettings, Overrides, Settings},
+    config::{AdminTokens, KindSettings, Overrides, Settings},
     executor::Registry,
     handlers,
 };
@@ -23,6 +23,11 @@ impl Running {
         let (load, kept) = self.change_lanes(&after.with_overrides(overrides), registry);
         self.told.tell(after, load, kept);
         self.left.notify_one();
+    }
+
+    /// Who may ask the admin port.
+    pub(in crate::daemon) fn tokens(&self) -> watch::Sender<AdminTokens> {
+        self.told.tokens.clone()
     }
 
     /// What operators had decided when the lanes were opened, and what they decide since.

@@ -4,7 +4,7 @@
 use super::departure::Departing;
 use crate::{
     config::HttpSettings,
-    outbound::{Client, Incoming, Terms},
+    outbound::{Client, Incoming, Resolver, Terms},
     profile::Label,
     supervise,
 };
@@ -27,7 +27,10 @@ const HEADERS_MAX_BYTES: u32 = 16 * 1024;
 /// Over HTTP/2 all of them share one, and a request that is given up ends a stream of it and no more. One
 /// that carries nothing any longer would be taken again by each job that follows: it is left behind.
 #[derive(Debug)]
-pub(super) struct Connections(Mutex<Arc<Generation>>);
+pub(super) struct Connections {
+    current: Mutex<Arc<Generation>>,
+    resolver: Resolver,
+}
 
 /// Those of a time: a client, which keeps them.
 #[derive(Debug)]
@@ -39,28 +42,29 @@ pub(super) struct Generation {
 
 impl Connections {
     pub(super) fn new(settings: &HttpSettings) -> Self {
-        Self(Mutex::new(Generation::new(settings)))
+        let resolver = Resolver::judging(Some(settings.egress.clone()));
+        Self { current: Mutex::new(Generation::new(settings, &resolver)), resolver }
     }
 
     pub(super) fn current(&self) -> Arc<Generation> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// After a request that nobody answered: what comes next goes over new connections. What is under way
     /// goes on over the old ones. By HTTP/1.1 a request has taken its own connection with it.
     pub(super) fn leave(&self, unanswered: &Arc<Generation>, settings: &HttpSettings) {
         let spoken = unanswered.spoken();
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let is_current = Arc::ptr_eq(&current, unanswered);
         if is_current && spoken.is_none_or(|version| version == Version::HTTP_2) {
-            *current = Generation::new(settings);
+            *current = Generation::new(settings, &self.resolver);
         }
     }
 }
 
 impl Generation {
-    fn new(settings: &HttpSettings) -> Arc<Self> {
-        Arc::new(Self { client: of(settings), spoken: Mutex::default() })
+    fn new(settings: &HttpSettings, resolver: &Resolver) -> Arc<Self> {
+        Arc::new(Self { client: of(settings, resolver), spoken: Mutex::default() })
     }
 
     /// Notes what the receiver speaks.
@@ -78,17 +82,17 @@ impl Generation {
     }
 }
 
-/// What a connection takes is the work of the kind whose job asked for it, and it is shown beside the workers.
-fn of(settings: &HttpSettings) -> Client<Departing> {
+/// What the library runs for a request is the work of the kind whose job it is of, and is shown beside the workers.
+fn of(settings: &HttpSettings, resolver: &Resolver) -> Client<Departing> {
     let terms = Terms {
         authorities: &settings.authorities,
-        egress: Some(settings.egress.clone()),
+        resolver: resolver.clone(),
         connect_timeout: settings.connect_timeout,
         idle: IDLE,
         idle_max: IDLE_MAX,
         headers_max_bytes: HEADERS_MAX_BYTES,
     };
-    let start = supervise::connections(&settings.target());
-    let start = move |connection| start(Box::pin(Label::current().over(connection)));
+    let start = supervise::beside(&format!("http[{}]", settings.target()));
+    let start = move |work| start(Box::pin(Label::current().over(work)));
     Client::new(&terms, Arc::new(start))
 }

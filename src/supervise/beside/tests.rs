@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    supervise::{Supervisor, TaskInfo},
+    supervise::{ExitPolicy, Supervisor, TaskInfo},
     telemetry::metrics::Metrics,
 };
 use std::future::pending;
@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, task::yield_now};
 
 /// What stands beside a task that had this run.
 async fn beside(supervisor: &Supervisor, work: Work) -> Vec<TaskInfo> {
-    let (mut work, start) = (Some(work), connections("http://r:80"));
+    let (mut work, start) = (Some(work), super::beside("http[http://r:80]"));
     supervisor.spawn("worker[a]#0", ExitPolicy::Log, move || {
         if let Some(work) = work.take() {
             start(work);
@@ -21,7 +21,7 @@ async fn beside(supervisor: &Supervisor, work: Work) -> Vec<TaskInfo> {
     for _ in 0..4 {
         yield_now().await;
     }
-    supervisor.tasks().into_iter().filter(|task| task.name() == "connection[http://r:80]").collect()
+    supervisor.tasks().into_iter().filter(|task| task.name() == "http[http://r:80]").collect()
 }
 
 #[tokio::test]
@@ -31,12 +31,12 @@ async fn a_connection_is_listed_with_the_task_that_asked_for_it_until_it_ends() 
     let (end, ends) = oneshot::channel::<()>();
     let tasks = beside(&supervisor, Box::pin(async { ends.await.unwrap_or_default() })).await;
     assert_eq!(tasks.len(), 1);
-    assert_eq!(tasks[0].stay.map(|stay| stay.place), Some(WaitPoint::HttpConnection));
+    assert_eq!(tasks[0].stay.map(|stay| stay.place), Some(WaitPoint::HttpClient));
     assert_eq!(supervisor.alive().unregistered(), 0, "nobody takes it for a leak");
     let shown = metrics.render();
-    assert!(shown.contains("legwork_supervised_tasks{component=\"connection\"} 1\n"), "{shown}");
+    assert!(shown.contains("legwork_supervised_tasks{component=\"http\"} 1\n"), "{shown}");
     drop(end);
-    supervisor.registry.until_none("connection").await;
+    supervisor.registry.until_none("http[").await;
 }
 
 #[tokio::test]
@@ -50,6 +50,6 @@ async fn one_that_panics_is_off_the_list_and_takes_nobody_along() {
 #[tokio::test]
 async fn without_a_task_of_ours_it_runs_all_the_same() {
     let (ran, runs) = oneshot::channel();
-    connections("http://r:80")(Box::pin(async { ran.send(()).expect("the test waits") }));
+    super::beside("http[http://r:80]")(Box::pin(async { ran.send(()).expect("the test waits") }));
     runs.await.expect("it ran");
 }

@@ -6,7 +6,7 @@
 use super::exporter::EXPORT_MAX;
 use crate::{
     config::Otlp,
-    outbound::{Client, Incoming, Start, Terms},
+    outbound::{Client, Incoming, Resolver, Start, Terms},
     telemetry::{build, causes},
 };
 use http_body_util::{BodyExt, Full, Limited};
@@ -59,7 +59,8 @@ impl Collector {
     pub(super) fn new(settings: &Otlp, instance: &str, start: Start) -> Self {
         let terms = Terms {
             authorities: &settings.authorities,
-            egress: None,
+            // Whoever names the collector may name one inside.
+            resolver: Resolver::judging(None),
             connect_timeout: EXPORT_MAX,
             idle: IDLE,
             idle_max: 1,

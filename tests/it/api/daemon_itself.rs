@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use std::fs;
 
+use nix::sys::signal::Signal;
+
 use super::{change, daemon, found, post};
 use crate::process::{Configuration, SLACK};
 use crate::support::{self, Daemon};
@@ -171,6 +173,34 @@ fn a_daemon_that_is_told_to_drains_and_told_now_ends_at_once() {
             assert_eq!(done, 1, "{mode}: {}", daemon.printed());
             assert_eq!(daemon.count("signal.received"), 1);
         }
+        pool.close().await;
+    });
+}
+
+/// What was sent whole is answered, also where nobody can say any more what became of it.
+#[test]
+fn a_request_under_way_at_the_end_is_told_that_the_daemon_ends() {
+    support::run(async |db| {
+        let mut daemon = daemon(&db.url(), "").await;
+        let pool = db.pool().await;
+        let mut holder = pool.begin().await.expect("a transaction");
+        let lock = "LOCK TABLE legwork.job IN SHARE ROW EXCLUSIVE MODE";
+        sqlx::query(lock).execute(&mut *holder).await.expect("the lock");
+        let under_way = post(&daemon, "/api/v1/jobs", r#"{"kind": "noop"}"#);
+        let end = async {
+            support::eventually("it waits for the lock", async || {
+                let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND \
+                    relation = 'legwork.job'::regclass)";
+                sqlx::query_scalar::<_, bool>(waiting).fetch_one(&pool).await.expect("an answer")
+            })
+            .await;
+            daemon.signal(Signal::SIGTERM);
+        };
+        let (answer, ()) = tokio::join!(under_way, end);
+        assert_eq!((answer.status, answer.problem()), (503, "daemon-ends".into()));
+        assert!(answer.body.contains("whether it was done isn't known"), "{}", answer.body);
+        daemon.exit(SLACK).await;
+        holder.rollback().await.expect("the lock goes");
         pool.close().await;
     });
 }

@@ -116,8 +116,8 @@ fn a_receiver_that_does_not_answer_is_what_its_job_waits_for() {
         let (mut caller, _) = receiver.accept().await.expect("it calls");
         let worker = comes_to(admin, "worker", "http.response").await;
         assert_eq!(worker["job"]["kind"], "hook", "{worker}");
-        let connection = comes_to(admin, "connection", "http.connection").await;
-        assert_eq!(connection["name"], format!("connection[http://{at}]"), "{connection}");
+        let client = comes_to(admin, "http", "http.client").await;
+        assert_eq!(client["name"], format!("http[http://{at}]"), "{client}");
         let tokio = &tree(admin).await["tokio"];
         assert_eq!(tokio["unregistered"], 0, "a connection is no leak: {tokio}");
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n";
