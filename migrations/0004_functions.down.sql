@@ -12,5 +12,6 @@ DROP FUNCTION legwork.retry(bigint, text);
 DROP FUNCTION legwork.retry_one(bigint, text, boolean);
 DROP FUNCTION legwork.cancel(bigint, text);
 DROP FUNCTION legwork.cancel_one(bigint, text, boolean);
+DROP FUNCTION legwork.lock_job(bigint);
 DROP FUNCTION legwork.finish_waiting(bigint, legwork.outcome, text, interval);
 DROP FUNCTION legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb);

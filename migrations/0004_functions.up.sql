@@ -59,6 +59,37 @@ BEGIN
 END
 $function$;
 
+-- Locks the row of an unfinished job. Of one that has ended it says so, without a lock; of none, `finished` is null.
+--
+-- What the lock didn't find is looked for in both tables by one statement, so at one moment: in two, a job that somebody
+-- retries between them is past both looks. Each look after the first takes another's commit right then.
+CREATE FUNCTION legwork.lock_job(
+    id bigint, OUT queue text, OUT kind text, OUT unique_key text, OUT holder bigint, OUT in_line boolean,
+    OUT cancel_requested boolean, OUT finished boolean
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, legwork, pg_temp
+AS $function$
+BEGIN
+    FOR look IN 1 .. 8 LOOP
+        SELECT j.queue, j.kind, j.unique_key, j.holder, j.run_at <= j.ready_at, j.cancel_requested, false
+        INTO queue, kind, unique_key, holder, in_line, cancel_requested, finished
+        FROM legwork.job j WHERE j.id = lock_job.id FOR UPDATE;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+        SELECT j.queue, j.kind, j.unique_key, j.finished_at IS NOT NULL INTO queue, kind, unique_key, finished
+        FROM legwork.jobs j WHERE j.id = lock_job.id;
+        IF finished IS DISTINCT FROM false THEN
+            RETURN;
+        END IF;
+    END LOOP;
+    RAISE lock_not_available USING
+        MESSAGE = format('job %s is cancelled and retried all the time', lock_job.id),
+        HINT = 'Nothing was changed; try again.';
+END
+$function$;
+
 -- cancelled: it was waiting and is in history now. requested: it is running, and its holder has been
 -- asked to stop it; the outcome is the handler's. Never an error, so that it can be called over many.
 CREATE FUNCTION legwork.cancel_one(id bigint, reason text, noted boolean) RETURNS text
@@ -68,10 +99,11 @@ AS $function$
 DECLARE
     job record;
 BEGIN
-    SELECT j.holder, j.queue, j.kind, j.cancel_requested INTO job FROM legwork.job j WHERE j.id = cancel_one.id FOR UPDATE;
-    IF NOT FOUND THEN
-        PERFORM FROM legwork.finished f WHERE f.id = cancel_one.id;
-        RETURN CASE WHEN FOUND THEN 'already_finished' ELSE 'not_found' END;
+    SELECT * INTO job FROM legwork.lock_job(cancel_one.id);
+    IF job.finished IS NULL THEN
+        RETURN 'not_found';
+    ELSIF job.finished THEN
+        RETURN 'already_finished';
     END IF;
     IF job.holder IS NOT NULL THEN
         UPDATE legwork.job j SET cancel_requested = true WHERE j.id = cancel_one.id AND j.holder IS NOT NULL;
@@ -110,26 +142,27 @@ BEGIN
             MESSAGE = 'retry needs the id of a job, and was given null',
             HINT = 'SELECT id FROM legwork.jobs lists them.';
     END IF;
-    -- Twice, because a second retry() at the same moment finds the job live only after the first has
-    -- committed.
-    FOR look IN 1 .. 2 LOOP
-        SELECT j.holder, j.run_at <= j.ready_at AS in_line, j.queue, j.kind INTO job
-        FROM legwork.job j WHERE j.id = retry_one.id FOR UPDATE;
-        IF FOUND AND job.holder IS NOT NULL THEN
+    -- Again, because a second retry() at the same moment finds the job live only after the first has
+    -- committed; and it may have ended anew by then.
+    FOR look IN 1 .. 8 LOOP
+        SELECT * INTO job FROM legwork.lock_job(retry_one.id);
+        IF job.finished IS NULL THEN
+            RAISE no_data_found USING
+                MESSAGE = format('there is no job %s, unfinished or in history', retry_one.id),
+                HINT = 'It may have been dropped when its retention ended.';
+        ELSIF job.holder IS NOT NULL THEN
             RAISE object_not_in_prerequisite_state USING
                 MESSAGE = format('job %s is running and can''t be retried now', retry_one.id),
                 HINT = format('Wait for its end, or SELECT legwork.cancel(%s) first.', retry_one.id);
-        ELSIF FOUND AND job.in_line THEN
+        ELSIF job.in_line THEN
             RETURN 'already_in_line';
-        ELSIF FOUND THEN
+        ELSIF NOT job.finished THEN
             UPDATE legwork.job j SET run_at = now(), ready_at = now(), seq = DEFAULT
             WHERE j.id = retry_one.id AND j.holder IS NULL;
             PERFORM legwork.note_job('retry', retry_one.id, retry_one.reason, 'due_now', job.queue, job.kind) WHERE noted;
             RETURN 'due_now';
         END IF;
 
-        SELECT f.queue, f.kind, f.unique_key INTO job
-        FROM legwork.finished f WHERE f.id = retry_one.id;
         BEGIN
             WITH d AS (DELETE FROM legwork.finished f WHERE f.id = retry_one.id RETURNING f.*)
             INSERT INTO legwork.job (id, token, run_at, ready_at, created_at, priority, max_attempts, queue, kind,
@@ -151,9 +184,9 @@ BEGIN
                 HINT = 'Let that job finish or cancel it, then retry.';
         END;
     END LOOP;
-    RAISE no_data_found USING
-        MESSAGE = format('there is no job %s, unfinished or in history', retry_one.id),
-        HINT = 'It may have been dropped when its retention ended.';
+    RAISE lock_not_available USING
+        MESSAGE = format('job %s is cancelled and retried all the time', retry_one.id),
+        HINT = 'Nothing was changed; try again.';
 END
 $function$;
 CREATE FUNCTION legwork.retry(id bigint, reason text DEFAULT NULL) RETURNS text
@@ -182,17 +215,15 @@ BEGIN
             MESSAGE = format('can''t snooze job %s by %s', snooze_one.id, coalesce(delay::text, 'null')),
             HINT = 'Give an interval above zero; retry(id) makes a waiting job due now.';
     END IF;
-    SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = snooze_one.id FOR UPDATE;
-    IF NOT FOUND THEN
-        PERFORM FROM legwork.finished f WHERE f.id = snooze_one.id;
-        IF FOUND THEN
-            RAISE object_not_in_prerequisite_state USING
-                MESSAGE = format('job %s has finished and can''t be snoozed', snooze_one.id),
-                HINT = format('SELECT legwork.retry(%s) makes it run again.', snooze_one.id);
-        END IF;
+    SELECT * INTO job FROM legwork.lock_job(snooze_one.id);
+    IF job.finished IS NULL THEN
         RAISE no_data_found USING
             MESSAGE = format('there is no job %s, unfinished or in history', snooze_one.id),
             HINT = 'It may have been dropped when its retention ended.';
+    ELSIF job.finished THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('job %s has finished and can''t be snoozed', snooze_one.id),
+            HINT = format('SELECT legwork.retry(%s) makes it run again.', snooze_one.id);
     ELSIF job.holder IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('job %s is running and can''t be snoozed', snooze_one.id),
@@ -226,15 +257,13 @@ BEGIN
             MESSAGE = 'discard needs the id of a job, and was given null',
             HINT = 'SELECT id FROM legwork.jobs lists them.';
     END IF;
-    SELECT j.holder, j.queue, j.kind INTO job FROM legwork.job j WHERE j.id = discard_one.id FOR UPDATE;
-    IF NOT FOUND THEN
-        PERFORM FROM legwork.finished f WHERE f.id = discard_one.id;
-        IF FOUND THEN
-            RETURN 'already_finished';
-        END IF;
+    SELECT * INTO job FROM legwork.lock_job(discard_one.id);
+    IF job.finished IS NULL THEN
         RAISE no_data_found USING
             MESSAGE = format('there is no job %s, unfinished or in history', discard_one.id),
             HINT = 'It may have been dropped when its retention ended.';
+    ELSIF job.finished THEN
+        RETURN 'already_finished';
     ELSIF job.holder IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('job %s is running and can''t be discarded', discard_one.id),
@@ -354,7 +383,7 @@ $function$;
 
 REVOKE ALL ON FUNCTION
     legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb),
-    legwork.finish_waiting(bigint, legwork.outcome, text, interval), legwork.cancel(bigint, text),
+    legwork.finish_waiting(bigint, legwork.outcome, text, interval), legwork.lock_job(bigint), legwork.cancel(bigint, text),
     legwork.retry(bigint, text), legwork.snooze(bigint, interval, text), legwork.discard(bigint, text),
     legwork.cancel_one(bigint, text, boolean), legwork.retry_one(bigint, text, boolean),
     legwork.snooze_one(bigint, interval, text, boolean), legwork.discard_one(bigint, text, boolean),
@@ -365,6 +394,7 @@ FROM PUBLIC;
 COMMENT ON FUNCTION legwork.enqueue(text, jsonb, text, timestamptz, integer, integer, text, interval, timestamptz, text[], jsonb)
     IS 'Inserts one job and returns its id. For producers who prefer named options to an INSERT.';
 COMMENT ON FUNCTION legwork.finish_waiting(bigint, legwork.outcome, text, interval) IS 'Moves a waiting job into history. For cancel() and discard() alone.';
+COMMENT ON FUNCTION legwork.lock_job(bigint) IS 'Locks an unfinished job, or says that it has ended. For cancel(), retry(), snooze() and discard() alone.';
 COMMENT ON FUNCTION legwork.cancel_one(bigint, text, boolean) IS 'What cancel() does, noted or not. For cancel() and operations on many jobs.';
 COMMENT ON FUNCTION legwork.cancel(bigint, text) IS 'Stops a job: at once if it waits, by asking its handler if it runs. For operators.';
 COMMENT ON FUNCTION legwork.retry_one(bigint, text, boolean) IS 'What retry() does, noted or not. For retry() and operations on many jobs.';

@@ -1,6 +1,7 @@
 //! Locks that others hold, and rights that are missing for a while: what waits for them waits alone,
 //! and nothing stays behind.
 
+mod moved;
 mod rows;
 mod tables;
 

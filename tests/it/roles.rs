@@ -121,6 +121,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("SELECT legwork.droppable_partitions()",                                "daemon"),
     ("SELECT legwork.drop_partition('finished_20000101')",                   "daemon"),
     ("SELECT legwork.finish_waiting(1, 'cancelled', 'why', '1 day')",        ""),
+    ("SELECT * FROM legwork.lock_job(1)",                                    ""),
     ("SELECT legwork.note('a', 'b')",                                        "daemon"),
     ("SELECT legwork.note_job('a', 1, 'b', 'c', 'd', 'e')",                  ""),
     ("SELECT legwork.asked_by('a', 'b', 'c')",                               "daemon operator"),
