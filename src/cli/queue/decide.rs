@@ -8,7 +8,8 @@ use crate::{
     config::QueueOverride,
     job::{QueueName, RateLimit},
     postgres::{
-        enqueue::line::{delay, moment},
+        enqueue::line::delay,
+        moment,
         operations::{DecidedSetting, End, Override, QueueDetail},
     },
 };
