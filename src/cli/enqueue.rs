@@ -17,8 +17,9 @@ use crate::{
     postgres::{
         enqueue::{
             NewJob,
-            line::{self, delay, moment},
+            line::{self, delay},
         },
+        moment,
         operations::{self, Limit},
     },
 };

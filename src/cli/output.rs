@@ -61,6 +61,7 @@ impl Output {
     ) -> anyhow::Result<()> {
         self.show(page, text)?;
         if let (Some(next), Format::Text) = (next, self.format) {
+            let next = plain(&next.to_string());
             say(&format!("There may be more: add --after {next}"));
         }
         Ok(())

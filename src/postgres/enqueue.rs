@@ -13,8 +13,8 @@ pub mod line;
 pub mod lines;
 
 pub use defaults::Defaults;
+pub(in crate::postgres) use encode::interval_text;
 pub use encode::row as encode_row;
-pub(in crate::postgres) use encode::{interval_text, timestamp_text};
 
 use super::{
     operations::{Nature, is_forbidden},

@@ -11,6 +11,7 @@ mod described;
 mod enqueued;
 mod events;
 mod fuzzed;
+mod moments;
 mod once;
 mod pages;
 mod roles;

@@ -19,14 +19,13 @@ use crate::{
     config::{Amount, QueueOverride, out_of_bounds},
     job::{QueueName, RateLimit},
     postgres::{
-        Wanted,
+        Wanted, moment,
         operations::{self, Asker, Connection, End, OperationError},
     },
 };
 use axum::{extract::State, response::Response};
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::{IntoParams, ToSchema};
 
 /// What may be wrong with what is decided for a queue. None has to be known: a decision may come before the first job.
@@ -147,8 +146,7 @@ pub(super) fn end(time: Option<&str>, until: Option<&str>) -> Result<End, Refusa
         (Some(_), Some(_)) => Err(wrong("for", "for or until, and not both")),
         (Some(time), None) => delay(time).map(End::In),
         (None, Some(until)) => {
-            let at = OffsetDateTime::parse(until, &Rfc3339);
-            at.map(End::At).map_err(|_| wrong("until", "write it as 2026-03-01T12:00:00Z"))
+            moment(until).map(End::At).map_err(|why| wrong("until", &why.to_string()))
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 use axum::{
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use futures::{Stream, stream};
@@ -91,7 +91,7 @@ pub(in crate::admin) async fn listen(
     Asked(wanted): Asked<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let after = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(place);
+    let after = headers.get("last-event-id").map(place);
     let listener = state.metrics.feed.listen(after).ok_or(Problem::TooManyStreams)?;
     let listening = Listening {
         listener,
@@ -110,8 +110,8 @@ pub(in crate::admin) async fn listen(
 }
 
 /// An id as it was given out. What isn't one is of no life there is, and so a gap.
-fn place(id: &str) -> Place {
-    let parts = id.split_once('-');
+fn place(id: &HeaderValue) -> Place {
+    let parts = id.to_str().ok().and_then(|id| id.split_once('-'));
     let place = parts.and_then(|(life, number)| {
         let life = u64::from_str_radix(life, 16).ok()?;
         Some(Place { life, number: number.parse().ok()? })

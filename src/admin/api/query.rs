@@ -9,6 +9,7 @@ use super::{
     wrong,
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
+use percent_encoding::percent_decode_str;
 use std::{fmt::Display, str::FromStr};
 use utoipa::IntoParams;
 
@@ -92,6 +93,13 @@ impl Query {
     }
 }
 
+/// The first parameter, as far as it can be read, whose name or value is no text with its escapes undone: what is made of such
+/// a one has other characters in the place of those that were meant.
+fn garbled(query: &str) -> Option<String> {
+    let pair = query.split('&').find(|pair| percent_decode_str(pair).decode_utf8().is_err())?;
+    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned())
+}
+
 fn refused(unknown: &[&str], known: &[String]) -> Refusal {
     let each = unknown.iter().map(|name| match nearest(name, known) {
         Some(nearest) => format!("{name:?} (did you mean {nearest:?}?)"),
@@ -122,6 +130,9 @@ impl<S: Sync, T: Parameters> FromRequestParts<S> for Asked<T> {
         let query = Query::of(parts);
         let known: Vec<_> = T::into_params(|| None).into_iter().map(|known| known.name).collect();
         query.check(&known, T::OPEN)?;
+        if let Some(name) = garbled(parts.uri.query().unwrap_or_default()) {
+            return Err(wrong(&name, "with its escapes undone it isn't UTF-8"));
+        }
         T::read(&query).map(Self)
     }
 }

@@ -47,6 +47,54 @@ async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
     assert!(refused > 15, "{refused} routes");
 }
 
+/// The same of a value: made a text of, it would be another one, which nothing has.
+#[tokio::test]
+async fn a_value_that_is_no_text_is_refused_of_every_parameter() {
+    let document = crate::admin::openapi::document(routes::routes());
+    let parts = |path: &str| path.split(['{', '}']).map(str::to_owned).collect::<Vec<_>>();
+    let mut refused = 0;
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        // What stands between braces is a name.
+        let named = parts(path)
+            .iter()
+            .enumerate()
+            .fold(String::new(), |path, (at, part)| path + if at % 2 == 0 { part } else { "1" });
+        let methods = methods.as_object().expect("methods").iter();
+        // The answer to HEAD has no body to look at.
+        for (method, operation) in methods.filter(|(method, _)| *method != "head") {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
+                let name = match parameter["name"].as_str().expect("a name") {
+                    "payload" => "payload.to",
+                    name => name,
+                };
+                let path = format!("{named}?{name}=a%ff");
+                let answer = asked(&method.to_uppercase(), &path).await;
+                assert_eq!(status(&answer), 400, "{path}: {answer}");
+                let said = [
+                    ":invalid-parameter\"".to_owned(),
+                    format!("{name}: with its escapes undone it isn't UTF-8"),
+                    format!("\"parameter\":\"{name}\""),
+                ];
+                assert!(said.iter().all(|said| body(&answer).contains(said)), "{path}: {answer}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 25, "{refused} parameters");
+}
+
+#[rstest]
+#[case::of_a_name("/api/v1/jobs?payload.%ff=x", "payload.\u{fffd}: with its")]
+#[case::cut_off("/api/v1/jobs?tag=%c3", "tag: with its")]
+#[case::beside_a_text("/api/v1/jobs?kind=k&tag=%e4+%F6", "tag: with its")]
+#[tokio::test]
+async fn a_query_that_is_no_text_is_refused(#[case] path: &str, #[case] said: &str) {
+    let answer = asked("GET", path).await;
+    assert_eq!(status(&answer), 400, "{answer}");
+    assert!(body(&answer).contains(said), "{answer}");
+}
+
 #[tokio::test]
 async fn a_heap_profile_may_be_asked_for_as_of_gos_programs() {
     for path in ["/debug/pprof/heap", "/debug/pprof/allocs"] {

@@ -1,14 +1,20 @@
 //! `legwork queue set`, `unset` and `drain`: what is decided for a queue, for the whole fleet and for a time.
 
 use super::{
-    super::{Context, moment::exact, output::print, reason},
+    super::{
+        Context,
+        moment::exact,
+        output::{plain, print},
+        reason,
+    },
     look,
 };
 use crate::{
     config::QueueOverride,
     job::{QueueName, RateLimit},
     postgres::{
-        enqueue::line::{delay, moment},
+        enqueue::line::delay,
+        moment,
         operations::{DecidedSetting, End, Override, QueueDetail},
     },
 };
@@ -145,7 +151,7 @@ fn holding(stands: Option<QueueDetail>) -> Option<String> {
     let holds = holds.into_iter().filter_map(|(name, decided)| {
         let DecidedSetting { value, until, .. } = decided?;
         let until = until.map(|until| format!(" until {}", exact(&until, &now)));
-        Some(format!("  {name} {value}{}\n", until.unwrap_or_default()))
+        Some(plain(&format!("  {name} {value}{}", until.unwrap_or_default())) + "\n")
     });
     let holds: String = holds.collect();
     (!holds.is_empty()).then_some(holds)

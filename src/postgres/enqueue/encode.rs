@@ -5,8 +5,8 @@
 //! in COPY or in an array literal is escaped here; nothing a producer writes can end a field.
 
 use super::NewJob;
-use std::{fmt::Write as _, time::Duration};
-use time::{OffsetDateTime, UtcOffset};
+use crate::postgres::moment::timestamp_text;
+use std::time::Duration;
 
 /// Appends the row, in the order of the columns of `copy_jobs.sql`.
 ///
@@ -46,16 +46,6 @@ fn text(value: &str, out: &mut Vec<u8>) {
             byte => out.push(byte),
         }
     }
-}
-
-/// An instant in a form that every `DateStyle` and `TimeZone` reads alike.
-pub(in crate::postgres) fn timestamp_text(at: OffsetDateTime) -> String {
-    let at = at.to_offset(UtcOffset::UTC);
-    let (date, clock) = (at.date(), at.time());
-    let mut text = format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day());
-    let (hour, minute, second) = (clock.hour(), clock.minute(), clock.second());
-    write!(text, " {hour:02}:{minute:02}:{second:02}.{:06}+00", clock.microsecond()).ok();
-    text
 }
 
 pub(in crate::postgres) fn interval_text(time: Duration) -> String {

@@ -8,7 +8,7 @@
 use super::NewJob;
 use crate::{
     job::{KindName, QueueName, is_storable_json},
-    postgres::operations::DELAY_MAX,
+    postgres::{moment, operations::DELAY_MAX},
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -17,7 +17,6 @@ use std::{
     str::FromStr,
     time::Duration,
 };
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// The producer's columns, and `delay`; a key that isn't one of them is a mistake, not a note.
 #[derive(Deserialize)]
@@ -203,12 +202,6 @@ impl<'a> Wrong<'a> {
     }
 }
 
-/// A moment as RFC 3339 has it.
-pub fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "write it as RFC 3339 has it, such as 2030-01-31T08:00:00Z".into())
-}
-
 /// A span of time above 0, as people write it.
 pub fn delay(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|_| "write it as 90s, 10m, 2h30m or 7d")?;
@@ -305,6 +298,10 @@ mod tests {
     #[case::priority(r#"{"kind":"k","priority":3}"#, "priority: 3 isn't from -2 to 2")]
     #[case::attempts(r#"{"kind":"k","max_attempts":0}"#, "max_attempts: 0 isn't from 1 to 1000")]
     #[case::time(r#"{"kind":"k","run_at":"infinity"}"#, "run_at: write it as RFC 3339")]
+    #[case::beyond(
+        r#"{"kind":"k","expires_at":"9999-12-31T23:59:59-23:59"}"#,
+        "expires_at: in UTC it"
+    )]
     #[case::timeout(r#"{"kind":"k","timeout":"0s"}"#, "timeout: it has to be above 0")]
     #[case::metadata(r#"{"kind":"k","metadata":[]}"#, "metadata: it has to be a JSON object")]
     #[case::nul(r#"{"kind":"k","payload":"\u0000"}"#, "payload: Postgres can't store")]
@@ -321,6 +318,20 @@ mod tests {
     fn a_mistake_is_named(#[case] line: &str, #[case] expected: &str) {
         let error = parse(line.as_bytes()).expect_err("it is wrong").to_string();
         assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn the_manual_names_every_key() {
+        let unknown = parse(br#"{"kind":"k","no_key":1}"#).expect_err("it is wrong").to_string();
+        let (_, known) = unknown.split_once("expected one of ").expect("it names them");
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        assert!(known.contains(&"delay"), "{known:?}");
+        let manual = include_str!("../../../docs/cli.md");
+        let (_, file) = manual.split_once("**The file.**").expect("it has the form of a file");
+        let (keys, _) = file.split_once("An absent or null key").expect("its keys come first");
+        let told: Vec<&str> =
+            keys.split('`').skip(1).step_by(2).filter(|word| !word.starts_with('"')).collect();
+        assert_eq!(told, known);
     }
 
     #[test]

@@ -5,11 +5,10 @@
 //! decided by the database's functions, under the row's lock.
 
 use super::{Asker, Connection, JobFilter, OperationError, Since, traced::traced};
-use crate::telemetry::feed;
+use crate::{postgres::moment::timestamp_text, telemetry::feed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
-use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 /// What is done to each job.
@@ -222,7 +221,7 @@ fn filter(filter: &JobFilter) -> Value {
         match since {
             None => {}
             Some(Since::Moment(at)) => {
-                members.extend(at.format(&Rfc3339).ok().map(|at| (name.to_owned(), at.into())));
+                members.insert(name.to_owned(), timestamp_text(*at).into());
             }
             Some(Since::Ago(time)) => {
                 members.insert(format!("{name}_ago"), json!(time.as_secs_f64()));

@@ -4,10 +4,14 @@
 //! database's to see. What can be meant is decided by the SQL functions.
 
 use super::{Asker, Connection, OperationError, queues::unchanged, traced::traced};
-use crate::{config::QueueOverride, job::QueueName, postgres::Wanted};
+use crate::{
+    config::QueueOverride,
+    job::QueueName,
+    postgres::{Wanted, moment::timestamp_text},
+};
 use serde_json::Value;
 use std::time::Duration;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 /// When something that was decided ends by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,8 +31,7 @@ impl End {
         match self {
             Self::Never => (None, None),
             Self::In(time) => (None, Some(time.as_secs_f64())),
-            // The years that this form can't write are so far away that they are no end.
-            Self::At(at) => (at.format(&Rfc3339).ok(), None),
+            Self::At(at) => (Some(timestamp_text(at)), None),
         }
     }
 }

@@ -6,7 +6,10 @@
 use super::{Connection, OperationError, traced::traced};
 use crate::{
     job::{JobId, QueueName},
-    postgres::enqueue::{NewJob, interval_text, timestamp_text},
+    postgres::{
+        enqueue::{NewJob, interval_text},
+        moment::timestamp_text,
+    },
 };
 use std::time::Duration;
 

@@ -6,11 +6,14 @@
 //! have a next one all the same.
 
 use super::{Connection, DELAY_MAX, OperationError, jobs::present, traced::traced};
-use crate::job::{JobId, KindName, QueueName, State};
+use crate::{
+    job::{JobId, KindName, QueueName, State},
+    postgres::moment::{NoMoment, moment, timestamp_text},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{str::FromStr, time::Duration};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use utoipa::{
     ToSchema,
     openapi::{Object, ObjectBuilder, Type},
@@ -52,23 +55,32 @@ pub enum Since {
     Ago(Duration),
 }
 
-/// A text that is neither a moment nor a time.
+/// A text that is neither a moment nor a time; what is to be written in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a moment such as 2026-03-01T12:00:00Z, or a time of ten years at most such as 90s, 2h30m or 7d"
-)]
-pub struct NotSince;
+pub enum NotSince {
+    /// It isn't written as either.
+    #[error(
+        "a moment such as 2026-03-01T12:00:00Z, or a time of ten years at most such as 90s, 2h30m or 7d"
+    )]
+    Unreadable,
+    /// A moment that couldn't be shown.
+    #[error("a moment that is in the years 0000 to 9999 in UTC")]
+    OutsideYears,
+}
 
 impl FromStr for Since {
     type Err = NotSince;
 
     fn from_str(text: &str) -> Result<Self, NotSince> {
-        let moment = OffsetDateTime::parse(text, &Rfc3339).map(Self::Moment);
-        let ago = || {
-            let time = humantime::parse_duration(text).ok();
-            time.filter(|time| *time <= DELAY_MAX).map(Self::Ago)
-        };
-        moment.ok().or_else(ago).ok_or(NotSince)
+        match moment(text) {
+            Ok(at) => Ok(Self::Moment(at)),
+            Err(NoMoment::OutsideYears) => Err(NotSince::OutsideYears),
+            Err(NoMoment::Unreadable) => {
+                let time = humantime::parse_duration(text).ok();
+                let time = time.filter(|time| *time <= DELAY_MAX);
+                time.map(Self::Ago).ok_or(NotSince::Unreadable)
+            }
+        }
     }
 }
 
@@ -190,8 +202,7 @@ pub async fn list_jobs(
 pub(super) fn parts(since: Option<Since>) -> (Option<String>, Option<f64>) {
     match since {
         None => (None, None),
-        // The years that this form can't write are those that no job has.
-        Some(Since::Moment(at)) => (at.format(&Rfc3339).ok(), None),
+        Some(Since::Moment(at)) => (Some(timestamp_text(at)), None),
         Some(Since::Ago(time)) => (None, Some(time.as_secs_f64())),
     }
 }

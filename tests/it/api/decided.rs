@@ -110,7 +110,7 @@ fn what_can_t_be_meant_is_refused_over_http() {
                 "if needed\",\"parameter\":\"rate_limit\"",
             ),
             ("PATCH", MAIL, r#"{"concurrency": 1, "for": "soon"}"#, 400, "2h30m"),
-            ("PATCH", MAIL, r#"{"concurrency": 1, "until": "soon"}"#, 400, "2026-03-01T12:00:00Z"),
+            ("PATCH", MAIL, r#"{"concurrency": 1, "until": "soon"}"#, 400, "2030-01-31T08:00:00Z"),
             (
                 "PATCH",
                 MAIL,

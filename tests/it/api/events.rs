@@ -114,7 +114,7 @@ fn a_job_that_ends_is_heard_of_without_its_payload_and_a_listener_that_comes_bac
         let heard = back.event().await;
         assert_eq!((&*heard.name, &heard.data["id"]), ("job.finished", &missed));
 
-        for stranger in ["0123456789abcdef-1", "nonsense", "-"] {
+        for stranger in ["0123456789abcdef-1", "nonsense", "-", "", "5f0c7a1e93d2b846-1é"] {
             let last = format!("Last-Event-ID: {stranger}\r\n");
             let mut back = Listener::at(&daemon, "", &last).await;
             assert_eq!(back.event().await.name, "gap", "{stranger}");

@@ -5,6 +5,7 @@ use crate::process::{Configuration, SLACK};
 use crate::support::{self, Daemon, TestDb};
 use nix::sys::signal::Signal;
 use rstest::rstest;
+use serde_json::{Value, json};
 use sqlx::Connection as _;
 use std::process::Stdio;
 use tokio::{
@@ -147,4 +148,41 @@ async fn a_change_that_nobody_answered_for_may_have_been_made(#[case] answer: &s
             ran.stderr.contains("may have been made all the same: look before you repeat it");
         assert_eq!(is_told, is_unsure, "{}", ran.stderr);
     }
+}
+
+/// What a command prints of a server that gives these answers, one a request.
+async fn printed_of(words: &[&str], answers: &[Value]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let serve = async {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.expect("somebody asks");
+            let length = stream.read(&mut [0; 1024]).await.expect("a request");
+            assert!(length > 0);
+            let answer = format!("HTTP/1.1 200 OK\r\n\r\n{answer}");
+            stream.write_all(answer.as_bytes()).await.expect("it takes the answer");
+        }
+    };
+    let arguments = [words, &["--url", &url]].concat();
+    let (ran, ()) = tokio::join!(finished(command("", &arguments), None), serve);
+    let ran = ran.done();
+    ran.stdout + &ran.stderr
+}
+
+#[tokio::test]
+async fn nothing_that_a_server_says_reaches_the_terminal_as_a_command() {
+    let list = json!({ "now": "2026-03-01T12:00:00Z", "queues": [], "next": "q\u{1b}[2J" });
+    let printed = printed_of(&["queue", "list"], &[list]).await;
+    assert!(printed.contains("add --after q\\u{1b}[2J\n"), "{printed:?}");
+
+    let [kept, none] = [json!({}), Value::Null];
+    let decided = json!({ "value": "5\u{1b}[2J", "until": "soon\u{1b}[2J", "set_at": "now" });
+    let detail = json!({ "now": "2026-03-01T12:00:00Z", "name": "q", "paused": false, "state": "running",
+        "depth": { "available": 1, "running": 0, "scheduled": 0, "retryable": 0 }, "daemons": [],
+        "settings": { "override": { "paused": false, "concurrency": decided, "rate_limit": none },
+            "effective": { "paused": false, "retention_seconds": kept } } });
+    let answers = [json!({ "queue": "q", "changed": true }), detail];
+    let printed = printed_of(&["queue", "set", "q", "--concurrency", "5"], &answers).await;
+    assert!(printed.contains("concurrency 5\\u{1b}[2J until soon\\u{1b}[2J"), "{printed:?}");
+    assert!(!printed.contains('\u{1b}'), "{printed:?}");
 }
