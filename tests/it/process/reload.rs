@@ -234,6 +234,14 @@ fn a_filter_that_silences_all_else_is_warned_of_all_the_same_at_the_start_and_by
             .await;
         };
         told("hyper=error").await;
+        // That is before it hears signals, and it says nothing once it does.
+        let pool = db.pool().await;
+        support::eventually("it is registered", async || {
+            let is_there = sqlx::query_scalar::<_, bool>("SELECT EXISTS (TABLE legwork.daemon)");
+            is_there.fetch_one(&pool).await.expect("an answer")
+        })
+        .await;
+        pool.close().await;
         let text = support::pooled::file(&silent("hyper=warn"));
         fs::write(daemon.directory().join("legwork.toml"), text).expect("a file can be written");
         daemon.signal(Signal::SIGHUP);
