@@ -317,7 +317,8 @@ impl Daemon {
         tracing::info!(event = events::SHUTDOWN_PHASE, phase = "begin", reason = %why, "stopping");
         notifier.stopping(budget.left(Instant::now()));
         let held = (holding, running.tokens());
-        let mut ended = self.until_down(running.shut_down(budget, signals), signals, held).await;
+        let down = Box::pin(running.shut_down(budget, signals));
+        let mut ended = self.until_down(down, signals, held).await;
         ended.failed = why.failed();
         Ok(stopped(ended))
     }

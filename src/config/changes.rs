@@ -30,10 +30,11 @@ impl Settings {
     }
 
     /// The same, with what counts of others while a daemon ends: who may ask its port, and what it logs.
+    #[must_use]
     pub fn with_port_of(&self, other: &Self) -> Self {
         let log = Log { filter: other.log.filter.clone(), ..self.log.clone() };
         let admin = Admin { tokens: other.admin.tokens.clone(), ..self.admin.clone() };
-        Self { log, admin, ..self.clone() }
+        Self { admin, log, ..self.clone() }
     }
 
     /// The keys in which others differ from these, as mistakes name them.

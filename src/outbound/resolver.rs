@@ -67,8 +67,9 @@ impl Resolver {
         let (lookup, host, goes_on) =
             (self.lookup, name.as_str().to_owned(), Arc::downgrade(&thread));
         let found = spawn_blocking(move || {
-            let _ends_with_it = thread;
-            lookup(&host)
+            let found = lookup(&host);
+            drop(thread);
+            found
         });
         let found = found.map(|ended| ended.unwrap_or_else(|panic| Err(io::Error::other(panic))));
         let found = found.map(|found| found.map_err(Arc::new)).boxed().shared();
@@ -106,7 +107,7 @@ impl Service<Name> for Resolver {
                 addresses.iter().try_for_each(|address| egress.judge(name.as_str(), address.ip()))
             };
             egress.map_or(Ok(()), judge)?;
-            Ok(addresses.to_vec().into_iter())
+            Ok(addresses.iter().copied().collect::<Vec<_>>().into_iter())
         })
     }
 }

@@ -84,12 +84,13 @@ async fn while_a_look_up_goes_on_nobody_begins_another() {
     // Long enough for whoever would begin one.
     let impatient = timeout(Duration::from_millis(50), join_all((0..50).map(|_| ask())));
     impatient.await.expect_err("nothing answers");
-    let patient = tokio::spawn(join_all((0..50).map(|_| ask())));
-    while BEGUN.load(SeqCst) == 0 {
-        yield_now().await;
-    }
-    ANSWERS.store(true, SeqCst);
-    let found = patient.await.expect("no panic");
+    let answers = async {
+        while BEGUN.load(SeqCst) == 0 {
+            yield_now().await;
+        }
+        ANSWERS.store(true, SeqCst);
+    };
+    let (found, ()) = tokio::join!(join_all((0..50).map(|_| ask())), answers);
     assert!(found.len() == 50 && found.iter().all(Result::is_ok));
     assert_eq!(BEGUN.load(SeqCst), 1);
     // What is over answers nobody who comes later, once its thread has gone.
