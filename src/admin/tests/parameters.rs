@@ -59,6 +59,10 @@ async fn a_value_that_is_no_text_is_refused_of_every_parameter() {
             .iter()
             .enumerate()
             .fold(String::new(), |path, (at, part)| path + if at % 2 == 0 { part } else { "1" });
+        // A probe is answered, whatever it asks with.
+        if !["/api/v1/", "/debug/"].iter().any(|of| path.starts_with(of)) {
+            continue;
+        }
         let methods = methods.as_object().expect("methods").iter();
         // The answer to HEAD has no body to look at.
         for (method, operation) in methods.filter(|(method, _)| *method != "head") {
@@ -71,12 +75,12 @@ async fn a_value_that_is_no_text_is_refused_of_every_parameter() {
                 let path = format!("{named}?{name}=a%ff");
                 let answer = asked(&method.to_uppercase(), &path).await;
                 assert_eq!(status(&answer), 400, "{path}: {answer}");
-                let said = [
-                    ":invalid-parameter\"".to_owned(),
-                    format!("{name}: with its escapes undone it isn't UTF-8"),
-                    format!("\"parameter\":\"{name}\""),
-                ];
-                assert!(said.iter().all(|said| body(&answer).contains(said)), "{path}: {answer}");
+                let said = format!("{name}: with its escapes undone it isn't UTF-8");
+                assert!(body(&answer).contains(&said), "{path}: {answer}");
+                // Go's tools are answered in plain text.
+                let is_problem = body(&answer).contains(":invalid-parameter\"")
+                    && body(&answer).contains(&format!("\"parameter\":\"{name}\""));
+                assert!(is_problem || path.starts_with("/debug/pprof/"), "{path}: {answer}");
                 refused += 1;
             }
         }
