@@ -495,5 +495,5 @@ async fn look(
     let mut connection = connector.connect_limited("start").await?;
     let limit = connector.statement_timeout();
     let look = timeout(limit, may_start(&mut connection)).await;
-    look.map_err(|_| DbError::Deadline(limit))
+    look.map_err(|_| DbError::Deadline(limit)).and_then(may_start::unless_it_broke)
 }

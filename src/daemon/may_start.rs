@@ -4,12 +4,30 @@ use super::StartError;
 use crate::{
     config::Overrides,
     postgres::{
-        self,
+        self, DbError,
         migrate::{self, SchemaCheck},
         operations::Connection,
         roles,
     },
 };
+
+/// Tells a look whose session broke under it from one that was answered: it is made again, as where there was no session.
+pub(super) fn unless_it_broke<T>(
+    looked: Result<T, StartError>,
+) -> Result<Result<T, StartError>, DbError> {
+    match looked {
+        Err(StartError::CheckSchema(error)) => match error.of_the_session() {
+            Ok(broken) => Err(broken),
+            Err(other) => Ok(Err(StartError::CheckSchema(other))),
+        },
+        Err(StartError::CheckRights(error) | StartError::ReadOverrides(error))
+            if error.is_of_the_session() =>
+        {
+            Err(error)
+        }
+        answered => Ok(answered),
+    }
+}
 
 /// Whether this is a schema that the binary works with, and a role that may work on it; and what was decided for
 /// queues meanwhile.
@@ -28,4 +46,21 @@ pub(super) async fn may_start(
     }
     let decided = postgres::decided(connection).await.map_err(StartError::ReadOverrides)?;
     Ok((schema, decided.overrides))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_look_whose_session_broke_is_made_again_and_what_was_answered_is_not() {
+        let late = || DbError::Deadline(Duration::from_secs(1));
+        for broken in [StartError::CheckRights(late()), StartError::ReadOverrides(late())] {
+            assert!(unless_it_broke::<()>(Err(broken)).is_err());
+        }
+        let answered = unless_it_broke::<()>(Err(StartError::Rights));
+        assert!(matches!(answered, Ok(Err(StartError::Rights))));
+        assert!(matches!(unless_it_broke(Ok(7)), Ok(Ok(7))));
+    }
 }

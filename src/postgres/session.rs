@@ -43,6 +43,15 @@ impl DbError {
         matches!(self, Self::Connect(error) if error.leads_astray())
     }
 
+    /// Whether the session broke under the statement, or the server goes or hasn't come yet: it says nothing about what stands in
+    /// the database.
+    pub fn is_of_the_session(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Deadline(_) => true,
+            Self::Statement(error) => broke(error),
+        }
+    }
+
     /// What the metrics call it: SQLSTATE's class, `deadline`, or `io` for a connection that broke or
     /// couldn't be had.
     pub(super) fn class(&self) -> Cow<'static, str> {
@@ -119,6 +128,17 @@ impl DbError {
     /// Whether the server ended it at one of its limits, a lock's or the whole statement's.
     pub(super) fn was_ended(&self) -> bool {
         self.sqlstate().is_some_and(|code| code == NO_LOCK || code == ENDED)
+    }
+}
+
+/// See [`DbError::is_of_the_session`].
+pub(super) fn broke(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57"))
+        }
+        _ => false,
     }
 }
 

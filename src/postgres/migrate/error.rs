@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use crate::postgres::{ConnectError, operations::is_forbidden, roles};
+use crate::postgres::{ConnectError, DbError, operations::is_forbidden, roles, session::broke};
 use std::time::Duration;
 
 use super::session::LOCK_TIMEOUT;
@@ -121,6 +121,14 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
+    /// What a look at the schema was told of a session that broke under it; any other error as it is.
+    pub fn of_the_session(self) -> Result<DbError, Self> {
+        match self {
+            Self::Read(error) if broke(&error) => Ok(DbError::Statement(error)),
+            other => Err(other),
+        }
+    }
+
     /// Whether waiting and trying again may help.
     pub(super) fn is_lock_timeout(&self) -> bool {
         let (Self::Prepare(source)
@@ -179,5 +187,12 @@ mod tests {
     fn what_is_no_lock_is_not_tried_again() {
         assert!(!MigrateError::Finish(sqlx::Error::PoolClosed).is_lock_timeout());
         assert!(!MigrateError::Silent { limit: Duration::ZERO }.is_lock_timeout());
+    }
+
+    #[test]
+    fn a_look_is_of_the_session_where_that_broke() {
+        let broken = sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into());
+        assert!(MigrateError::Read(broken).of_the_session().is_ok());
+        assert!(MigrateError::Read(sqlx::Error::RowNotFound).of_the_session().is_err());
     }
 }
