@@ -2,7 +2,7 @@
 //! offers it, and nothing followed, no redirect and no proxy of the environment.
 //!
 //! A library speaks HTTP and keeps connections. Whoever sends says which addresses may be reached, how long
-//! anything may take, and who starts the task that a connection is.
+//! anything may take, and who starts the tasks that the library asks for.
 
 mod connector;
 mod resolver;
@@ -29,10 +29,10 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("legwork/", env!("CARGO_PKG_VERSION")));
 
-/// What goes on for as long as a connection is there: reading, writing, and giving to each request its answer.
-pub(crate) type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
-/// Starts the task that a connection is.
-pub(crate) type Start = Arc<dyn Fn(Connection) + Send + Sync>;
+/// What the library wants to be run: a connection for as long as it is there, and what a request leaves to it.
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Starts it.
+pub(crate) type Start = Arc<dyn Fn(Work) + Send + Sync>;
 
 /// What one who sends asks of connections.
 #[derive(Clone)]
@@ -92,8 +92,8 @@ impl<Sent> fmt::Debug for Client<Sent> {
 #[derive(Clone)]
 struct Starting(Start);
 
-impl hyper::rt::Executor<Connection> for Starting {
-    fn execute(&self, connection: Connection) {
-        (self.0)(connection);
+impl hyper::rt::Executor<Work> for Starting {
+    fn execute(&self, work: Work) {
+        (self.0)(work);
     }
 }

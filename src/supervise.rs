@@ -16,7 +16,7 @@ mod steps;
 mod wait_point;
 mod whereabouts;
 
-pub use beside::{Work, beside};
+pub use beside::{Work, http_client};
 pub use info::{TaskInfo, TaskState};
 pub use recorded::{is_traced, polled_for, traced};
 pub use registry::{Registry, component};

@@ -9,10 +9,10 @@ use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 /// What a library wants to be run.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Starts what a library asks for under this name, each in the list of the task that asks for it. Outside of
+/// Starts what the HTTP client asks for on the way to this target, each in the list of the task that asks for it. Outside of
 /// every task of ours, as in a command that sends one request, it runs all the same and nobody lists it.
-pub fn beside(name: &str) -> Arc<dyn Fn(Work) + Send + Sync> {
-    let name = name.to_owned();
+pub fn http_client(target: &str) -> Arc<dyn Fn(Work) + Send + Sync> {
+    let name = format!("http[{target}]");
     Arc::new(move |work| start(&name, work))
 }
 

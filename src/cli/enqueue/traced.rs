@@ -44,7 +44,7 @@ impl Traced {
             &settings.tracing,
             names,
             &Metrics::default(),
-            supervise::beside(&format!("http[{}]", collector.target())),
+            supervise::http_client(&collector.target()),
         );
         let sending = tracer.sending(&caller, queue);
         Ok(Self { sending, exporter: Some(exporter) })

@@ -17,7 +17,7 @@ impl Running {
             tracing,
             names,
             &self.metrics,
-            supervise::beside(&format!("http[{}]", collector.target())),
+            supervise::http_client(&collector.target()),
         );
         self.tracer = Some(tracer);
         let (stop, limit) = (self.stop_exporter.clone(), steps::OF_EXPORTER);

@@ -92,7 +92,7 @@ fn of(settings: &HttpSettings, resolver: &Resolver) -> Client<Departing> {
         idle_max: IDLE_MAX,
         headers_max_bytes: HEADERS_MAX_BYTES,
     };
-    let start = supervise::beside(&format!("http[{}]", settings.target()));
+    let start = supervise::http_client(&settings.target());
     let start = move |work| start(Box::pin(Label::current().over(work)));
     Client::new(&terms, Arc::new(start))
 }

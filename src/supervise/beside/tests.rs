@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, task::yield_now};
 
 /// What stands beside a task that had this run.
 async fn beside(supervisor: &Supervisor, work: Work) -> Vec<TaskInfo> {
-    let (mut work, start) = (Some(work), super::beside("http[http://r:80]"));
+    let (mut work, start) = (Some(work), http_client("http://r:80"));
     supervisor.spawn("worker[a]#0", ExitPolicy::Log, move || {
         if let Some(work) = work.take() {
             start(work);
@@ -50,6 +50,6 @@ async fn one_that_panics_is_off_the_list_and_takes_nobody_along() {
 #[tokio::test]
 async fn without_a_task_of_ours_it_runs_all_the_same() {
     let (ran, runs) = oneshot::channel();
-    super::beside("http[http://r:80]")(Box::pin(async { ran.send(()).expect("the test waits") }));
+    http_client("http://r:80")(Box::pin(async { ran.send(()).expect("the test waits") }));
     runs.await.expect("it ran");
 }
