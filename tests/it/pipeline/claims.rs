@@ -140,9 +140,9 @@ fn an_idle_daemon_of_five_queues_and_a_limited_kind_sends_four_statements_a_seco
             });
             counts.sum()
         };
-        // The first windows have the start in them.
+        // The first windows have the start in them, and on a busy machine others what the daemon makes up for.
         let mut sent = Vec::new();
-        let few = support::holds_within(3 * WINDOW, async || {
+        let few = support::holds_within(6 * WINDOW, async || {
             let before = count();
             // Not a wait for a fact: the rate is what is looked for, and a rate takes time.
             tokio::time::sleep(WINDOW).await;
