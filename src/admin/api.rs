@@ -18,6 +18,7 @@ pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod jobs;
 mod once;
+pub(super) mod operations;
 mod origin;
 mod path;
 pub(super) mod query;

@@ -32,8 +32,8 @@ pub use asker::{ACTOR_MAX_BYTES, Asker};
 pub use audit::{NOTES_MAX, Note, NoteFilter, NotePage, list_notes};
 pub use batch::{BATCH_IDS_MAX, BATCHES_MAX, Batch, BatchError, BatchPlace, Sending, Sent};
 pub use bulk::{
-    Action, Bulk, BulkOperation, OperationState, Trial, begin_bulk, cancel_bulk, show_operation,
-    step_bulk, try_bulk,
+    Action, Bulk, BulkOperation, OPERATIONS_MAX, OperationPage, OperationState, Trial, begin_bulk,
+    cancel_bulk, list_operations, show_operation, step_bulk, try_bulk,
 };
 pub use change::{Change, DELAY_MAX, IDS_MAX, cancel_jobs, discard_jobs, retry_jobs, snooze_jobs};
 pub use daemons::{DaemonList, DaemonRow, DaemonState, list_daemons};

@@ -6,13 +6,21 @@ use crate::{
 };
 use pin_project_lite::pin_project;
 use std::{
+    collections::HashMap,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
 /// Kinds and queues that have a label, for as long as the process lives: as many as were ever configured.
-static LABELS: Mutex<Vec<(KindName, QueueName)>> = Mutex::new(Vec::new());
+static LABELS: LazyLock<Mutex<Labels>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Labels {
+    of: Vec<(KindName, QueueName)>,
+    /// Where each stands. A daemon may have a quarter of a million, and asks for all of them at its start.
+    places: HashMap<(KindName, QueueName), u32>,
+}
 
 /// A kind and a queue, as one number that a thread can carry. 0 is nobody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +29,12 @@ pub struct Label(u32);
 impl Label {
     /// That of the jobs of a kind in a queue.
     pub fn of(kind: &KindName, queue: &QueueName) -> Self {
-        let mut labels = labels();
-        let known = labels.iter().position(|(known, of)| known == kind && of == queue);
-        let place = known.unwrap_or_else(|| {
-            labels.push((kind.clone(), queue.clone()));
-            labels.len() - 1
+        let Labels { of, places } = &mut *labels();
+        let label = places.entry((kind.clone(), queue.clone())).or_insert_with_key(|new| {
+            of.push(new.clone());
+            u32::try_from(of.len()).unwrap_or(0)
         });
-        Self(u32::try_from(place + 1).unwrap_or(0))
+        Self(*label)
     }
 
     /// Whose work this thread does now.
@@ -45,7 +52,7 @@ impl Label {
     /// The kind and the queue of a thread's label.
     pub(super) fn names(label: u32) -> Option<(String, String)> {
         let place = usize::try_from(label).ok()?.checked_sub(1)?;
-        labels().get(place).map(|(kind, queue)| (kind.to_string(), queue.to_string()))
+        labels().of.get(place).map(|(kind, queue)| (kind.to_string(), queue.to_string()))
     }
 }
 
@@ -92,7 +99,7 @@ impl Drop for Theirs {
     }
 }
 
-fn labels() -> MutexGuard<'static, Vec<(KindName, QueueName)>> {
+fn labels() -> MutexGuard<'static, Labels> {
     LABELS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -42,20 +42,13 @@ pub(in crate::admin) struct Wanted {
 impl Parameters for Wanted {
     fn read(query: &Query) -> Result<Self, Refusal> {
         let text = |name| query.text(name).map(str::to_owned);
-        let within = |most: i64| {
-            move |text: &str| {
-                let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-                number.ok_or_else(|| format!("a number from 1 to {most}"))
-            }
-        };
-        let limit = query.with("limit", within(i64::from(NOTES_MAX)))?;
         Ok(Self {
             action: text("action"),
             target: text("target"),
             actor: text("actor"),
             since: query.with("since", since)?,
-            after: query.with("after", within(i64::MAX))?,
-            limit: limit.and_then(|limit| limit.try_into().ok()).unwrap_or(PAGE_DEFAULT),
+            after: query.number("after", i64::MAX)?,
+            limit: query.number("limit", NOTES_MAX)?.unwrap_or(PAGE_DEFAULT),
         })
     }
 }

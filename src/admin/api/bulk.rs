@@ -4,35 +4,30 @@
 
 use super::{
     super::{
-        access::Role,
         problem::{Problem, Refusal},
         routes::AdminState,
     },
-    ask,
-    asking::{Asking, Why},
+    asking::Asking,
     body::{Said, object},
     changes::delay,
-    jobs::{PLACES_MAX, sees_payloads, since, state as job_state},
+    jobs::{PLACES_MAX, since, state as job_state},
     of_member,
-    path::InPath,
     query::{Asked, Nothing},
     refusal, shown,
 };
 use crate::{
     job::{KindName, QueueName},
     postgres::operations::{
-        self, Action, Asker, Bulk, BulkOperation, JobFilter, OperationError, Trial, said,
+        self, Action, Bulk, BulkOperation, JobFilter, OperationError, Trial, said,
     },
 };
 use axum::{
-    Extension,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -148,7 +143,7 @@ fn read<T>(
 }
 
 /// What an error means to whoever asked for an operation, or about one.
-fn refusal_of_bulk(error: &OperationError) -> Refusal {
+pub(super) fn refusal_of_bulk(error: &OperationError) -> Refusal {
     match (error.sqlstate().as_deref(), std::error::Error::source(error).and_then(said)) {
         // invalid_parameter_value; moments and times that the database can't reckon with
         (Some("22023" | "22007" | "22008"), Some(said)) => of_member(said),
@@ -198,66 +193,4 @@ pub(in crate::admin) async fn begin(
     state.bulk.notify_one();
     let place = [(header::LOCATION, format!("/api/v1/operations/{}", begun.id))];
     Ok((StatusCode::ACCEPTED, place, shown(&begun)?).into_response())
-}
-
-/// How far an operation is
-///
-/// Kept for 90 days after its end.
-#[utoipa::path(get, path = "/api/v1/operations/{id}", operation_id = "show_operation", tag = "jobs",
-    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 12)),
-    responses((status = 200, description = "It.", body = BulkOperation,
-        example = json!({ "id": 12, "action": "retry", "filter": { "queue": "mail", "state": "discarded" },
-            "for_seconds": null, "state": "done", "begun_at": "2026-03-01T12:00:00.000000Z",
-            "ended_at": "2026-03-01T12:00:09.000000Z", "position": 1, "looked_at": 4711, "changed": 1208,
-            "refused": { "unique_key_taken": 3 }, "error": null }))))]
-pub(in crate::admin) async fn show(
-    State(state): State<AdminState>,
-    InPath(id): InPath,
-    Extension(role): Extension<Role>,
-    Asked(Nothing {}): Asked<Nothing>,
-) -> Result<Response, Refusal> {
-    let id = operation(&id)?;
-    let found = ask(&state, move |c| operations::show_operation(c, id).boxed()).await?;
-    shown_to(role, found.ok_or(Problem::NoSuchOperation)?)
-}
-
-/// End an operation after the batch that is under way
-///
-/// What is done stays done; an operation that has ended stays as it is.
-#[utoipa::path(delete, path = "/api/v1/operations/{id}", operation_id = "cancel_operation", tag = "jobs",
-    params(("id" = i64, Path, description = "Its number.", minimum = 1, example = 12)),
-    request_body(content = Why, example = json!({ "reason": "the wrong queue" })),
-    responses((status = 200, description = "How it stands.", body = BulkOperation,
-        example = json!({ "id": 12, "action": "retry", "filter": { "queue": "mail", "state": "discarded" },
-            "for_seconds": null, "state": "cancelled", "begun_at": "2026-03-01T12:00:00.000000Z",
-            "ended_at": "2026-03-01T12:00:02.000000Z", "position": 2500, "looked_at": 2211, "changed": 500,
-            "refused": {}, "error": null }))))]
-pub(in crate::admin) async fn cancel(
-    State(state): State<AdminState>,
-    InPath(id): InPath,
-    (Extension(role), asking): (Extension<Role>, Asking),
-    Asked(Nothing {}): Asked<Nothing>,
-    Said(Why { reason }): Said<Why>,
-) -> Result<Response, Refusal> {
-    let (id, asker): (i64, Asker) = (operation(&id)?, asking.because(reason)?);
-    let ended = state
-        .sessions
-        .within(move |c| async move { operations::cancel_bulk(c, id, &asker).await }.boxed());
-    shown_to(role, ended.await.map_err(|error| refusal_of_bulk(&error))?)
-}
-
-/// What is compared in payloads is what is in them.
-fn shown_to(role: Role, mut operation: BulkOperation) -> Result<Response, Refusal> {
-    if !sees_payloads(role)
-        && let Some(places) = operation.filter.get_mut("payload").and_then(Value::as_object_mut)
-    {
-        places.values_mut().for_each(|text| *text = Value::Null);
-    }
-    shown(&operation)
-}
-
-/// An operation's number in a path.
-fn operation(text: &str) -> Result<i64, Refusal> {
-    let id = text.parse().ok().filter(|id| *id > 0);
-    id.ok_or_else(|| super::wrong("id", "an operation's id is a number above 0"))
 }

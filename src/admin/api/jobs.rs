@@ -140,7 +140,7 @@ impl Parameters for Wanted {
             after: query.with("after", after)?,
         };
         let extent = Extent {
-            jobs: query.with("limit", limit)?.unwrap_or(PAGE_DEFAULT),
+            jobs: query.number("limit", PAGE_MAX)?.unwrap_or(PAGE_DEFAULT),
             looks: LOOKS_MAX,
             payloads: query.with("include", include)?.is_some(),
         };
@@ -165,11 +165,6 @@ fn include(text: &str) -> Result<(), String> {
 fn after(text: &str) -> Result<JobId, String> {
     let id = text.parse().ok().filter(|id| *id > 0).map(JobId);
     id.ok_or_else(|| "the `next` of the page before, a number above 0".into())
-}
-
-fn limit(text: &str) -> Result<u32, String> {
-    let jobs = text.parse().ok().filter(|jobs| (1..=PAGE_MAX).contains(jobs));
-    jobs.ok_or_else(|| format!("a number from 1 to {PAGE_MAX}"))
 }
 
 /// Jobs, newest first: unfinished ones and those in history

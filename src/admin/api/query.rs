@@ -53,6 +53,18 @@ impl Query {
         self.text(name).map(|text| read(text).map_err(|why| wrong(name, &why))).transpose()
     }
 
+    /// As a number from 1 to this.
+    pub(in crate::admin) fn number<N: FromStr + PartialOrd + From<u8> + Display + Copy>(
+        &self,
+        name: &str,
+        most: N,
+    ) -> Result<Option<N>, Refusal> {
+        self.with(name, |text| {
+            let number = text.parse().ok().filter(|number| (N::from(1)..=most).contains(number));
+            number.ok_or_else(|| format!("a number from 1 to {most}"))
+        })
+    }
+
     /// Those whose names begin with this and a dot, without it.
     pub(super) fn below(&self, start: &str) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(move |(name, value)| {

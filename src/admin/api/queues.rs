@@ -34,11 +34,7 @@ pub(in crate::admin) struct Page {
 
 impl Parameters for Page {
     fn read(query: &Query) -> Result<Self, Refusal> {
-        let limit = query.with("limit", |text| {
-            let limit = text.parse().ok().filter(|limit| (1..=QUEUES_MAX).contains(limit));
-            limit.ok_or_else(|| format!("1 to {QUEUES_MAX}"))
-        })?;
-        Ok(Self { after: query.parsed("after")?, limit })
+        Ok(Self { after: query.parsed("after")?, limit: query.number("limit", QUEUES_MAX)? })
     }
 }
 

@@ -8,13 +8,10 @@ mod archive;
 mod database;
 mod parts;
 
-use super::{
-    super::{
-        api::query::{Asked, Parameters, Query},
-        problem::{Problem, Refusal},
-        routes::AdminState,
-    },
-    pprof::number,
+use super::super::{
+    api::query::{Asked, Parameters, Query},
+    problem::{Problem, Refusal},
+    routes::AdminState,
 };
 use archive::{Subject, packed};
 use axum::{
@@ -55,7 +52,7 @@ pub(in crate::admin) struct OfBundle {
 
 impl Parameters for OfBundle {
     fn read(query: &Query) -> Result<Self, Refusal> {
-        Ok(Self { seconds: query.with("seconds", number(SECONDS_MAX))? })
+        Ok(Self { seconds: query.number("seconds", SECONDS_MAX)? })
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
         problem::{Problem, Refusal},
         routes::AdminState,
     },
-    pprof::{Format, TEXT, asked_at, level, number, written},
+    pprof::{Format, TEXT, asked_at, level, written},
 };
 use crate::{
     config::HeapProfiling,
@@ -67,7 +67,7 @@ pub(in crate::admin) struct HeapProfile {
 impl Parameters for HeapProfile {
     fn read(query: &Query) -> Result<Self, Refusal> {
         let asked = Self {
-            seconds: query.with("seconds", number(heap::SECONDS_MAX))?,
+            seconds: query.number("seconds", heap::SECONDS_MAX)?,
             format: query.parsed("format")?,
             debug: query.with("debug", level)?,
             gc: query.text("gc").map(str::to_owned),

@@ -86,20 +86,11 @@ pub(in crate::admin) struct CpuProfile {
 
 impl Parameters for CpuProfile {
     fn read(query: &Query) -> Result<Self, Refusal> {
-        let hertz = query.with("hz", number(cpu::HERTZ_MAX.into()))?;
         Ok(Self {
-            seconds: query.with("seconds", number(cpu::SECONDS_MAX))?,
-            hz: hertz.and_then(|hertz| u32::try_from(hertz).ok()),
+            seconds: query.number("seconds", cpu::SECONDS_MAX)?,
+            hz: query.number("hz", cpu::HERTZ_MAX)?,
             format: query.parsed("format")?,
         })
-    }
-}
-
-/// Reads a number from 1 to this.
-pub(super) fn number(most: u64) -> impl Fn(&str) -> Result<u64, String> {
-    move |text| {
-        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-        number.ok_or_else(|| format!("it has to be 1 to {most}"))
     }
 }
 

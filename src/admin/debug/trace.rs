@@ -55,11 +55,7 @@ pub(in crate::admin) struct OfTrace {
 
 impl Parameters for OfTrace {
     fn read(query: &Query) -> Result<Self, Refusal> {
-        let seconds = query.with("seconds", |text| {
-            let seconds = text.parse().ok().filter(|seconds| (1..=SECONDS_MAX).contains(seconds));
-            seconds.ok_or_else(|| format!("it has to be 1 to {SECONDS_MAX}"))
-        })?;
-        Ok(Self { seconds })
+        Ok(Self { seconds: query.number("seconds", SECONDS_MAX)? })
     }
 }
 

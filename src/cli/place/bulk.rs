@@ -2,11 +2,14 @@
 
 use super::{
     Place, Problem,
-    port::{Asked, Port, because, body, since, span},
+    port::{Asked, Port, because, body, query, since, span},
 };
 use crate::{
     cli::exit::NoSuchOperation,
-    postgres::operations::{self, Asker, Bulk, BulkOperation, Connection, JobFilter, Trial},
+    postgres::operations::{
+        self, Asker, Bulk, BulkOperation, Connection, JobFilter, OperationPage, OperationState,
+        Trial,
+    },
 };
 use serde_json::{Map, Value, json};
 
@@ -55,6 +58,29 @@ impl Place {
                 session.within(async |c| operations::step_bulk(c, id, holder).await).await
             }
             (place, _) => place.show_operation(id).await,
+        }
+    }
+
+    pub(in crate::cli) async fn list_operations(
+        &mut self,
+        state: Option<OperationState>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> anyhow::Result<OperationPage> {
+        match self {
+            Self::Database(session) => {
+                let listing =
+                    async |c: &mut _| operations::list_operations(c, state, after, limit).await;
+                session.within(listing).await
+            }
+            Self::Port(port) => {
+                let asked = query([
+                    ("state", state.map(|state| state.as_str().to_owned())),
+                    ("after", after.map(|id| id.to_string())),
+                    ("limit", Some(limit.to_string())),
+                ]);
+                port.look("couldn't list the operations", &["operations"], &asked).await
+            }
         }
     }
 

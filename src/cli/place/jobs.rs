@@ -2,7 +2,7 @@
 
 use super::{
     Place, Problem,
-    port::{Asked, Port, because, body, since, span},
+    port::{Asked, Port, because, body, query, since, span},
 };
 use crate::{
     cli::exit::{NoSuchJob, Usage},
@@ -108,7 +108,7 @@ impl Port {
     async fn page(&self, filter: &JobFilter, limit: u32) -> anyhow::Result<JobPage> {
         let JobFilter { queue, kind, state, tag, created_after, created_before, payload, after } =
             filter;
-        let texts = [
+        let mut asked = query([
             ("queue", queue.as_ref().map(ToString::to_string)),
             ("kind", kind.as_ref().map(ToString::to_string)),
             ("state", state.map(|state| state.as_str().to_owned())),
@@ -117,11 +117,9 @@ impl Port {
             ("created_before", created_before.and_then(since)),
             ("after", after.map(|id| id.0.to_string())),
             ("limit", Some(limit.to_string())),
-        ];
-        let texts = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
-        let places = payload.iter().map(|(at, is)| (format!("payload.{at}"), is.clone()));
-        let query: Vec<_> = texts.chain(places).collect();
-        self.look("couldn't list jobs", &["jobs"], &query).await
+        ]);
+        asked.extend(payload.iter().map(|(at, is)| (format!("payload.{at}"), is.clone())));
+        self.look("couldn't list jobs", &["jobs"], &asked).await
     }
 
     /// In the order in which the database does it.

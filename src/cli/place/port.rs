@@ -97,6 +97,12 @@ fn route(path: &[&str], query: &[(String, String)]) -> anyhow::Result<String> {
     Ok(format!("{}{query}", url.path()))
 }
 
+/// A query of what is there.
+pub(super) fn query<const N: usize>(texts: [(&str, Option<String>); N]) -> Vec<(String, String)> {
+    let there = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
+    there.collect()
+}
+
 /// A body of what is there.
 pub(super) fn body<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let there = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

@@ -2,7 +2,7 @@
 
 use super::{
     Place, Problem,
-    port::{Asked, because, since},
+    port::{Asked, because, query, since},
 };
 use crate::{
     cli::{
@@ -82,19 +82,15 @@ impl Place {
             }
             Self::Port(port) => {
                 let NoteFilter { action, target, actor, since: from, after } = filter;
-                let texts = [
+                let asked = query([
                     ("action", action.clone()),
                     ("target", target.clone()),
                     ("actor", actor.clone()),
                     ("since", from.and_then(since)),
                     ("after", after.map(|id| id.to_string())),
                     ("limit", Some(limit.to_string())),
-                ];
-                let query: Vec<_> = texts
-                    .into_iter()
-                    .filter_map(|(name, text)| Some((name.to_owned(), text?)))
-                    .collect();
-                port.look("couldn't list what people changed", &["audit"], &query).await
+                ]);
+                port.look("couldn't list what people changed", &["audit"], &asked).await
             }
         }
     }

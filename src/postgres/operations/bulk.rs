@@ -11,6 +11,11 @@ use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use utoipa::ToSchema;
 
+/// Longest page, in operations.
+pub const OPERATIONS_MAX: u32 = 1000;
+/// Operations that are looked at for a page.
+const LOOKS_MAX: i64 = 20_000;
+
 /// What is done to each job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -94,6 +99,19 @@ pub struct BulkOperation {
     pub error: Option<String>,
 }
 
+/// One page, newest first.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct OperationPage {
+    /// The database's time, to which ages refer.
+    #[schema(format = DateTime)]
+    pub now: String,
+    /// The operations.
+    pub operations: Vec<BulkOperation>,
+    /// Where the next page starts (`after`); absent on the last one.
+    #[serde(default)]
+    pub next: Option<i64>,
+}
+
 /// Whether an operation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -109,6 +127,15 @@ pub enum OperationState {
 }
 
 impl OperationState {
+    /// Every one.
+    const ALL: [Self; 4] = [Self::Running, Self::Done, Self::Cancelled, Self::Failed];
+
+    /// The one that is written so.
+    pub fn named(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        named.ok_or_else(|| format!("one of {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -184,6 +211,26 @@ pub async fn show_operation(
         .await
         .map_err(OperationError::ShowOperation)?;
     json.map(|json| serde_json::from_str(&json)).transpose().map_err(OperationError::Decode)
+}
+
+/// One page of them, of at most so many, newest first, behind this one.
+pub async fn list_operations(
+    connection: &mut Connection,
+    state: Option<OperationState>,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<OperationPage, OperationError> {
+    let statement = sqlx::query_scalar(include_str!("../sql/list_operations.sql"))
+        .persistent(false)
+        .bind(state.map(OperationState::as_str))
+        .bind(after.unwrap_or(i64::MAX))
+        .bind(i64::from(limit.clamp(1, OPERATIONS_MAX)))
+        .bind(LOOKS_MAX)
+        .fetch_one(connection);
+    let json: String = traced("SELECT legwork.operation", statement)
+        .await
+        .map_err(OperationError::ListOperations)?;
+    serde_json::from_str(&json).map_err(OperationError::Decode)
 }
 
 /// Ends one after the batch that is under way. What is done stays done; of one that has ended, nothing.

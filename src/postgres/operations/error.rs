@@ -126,6 +126,9 @@ pub enum OperationError {
     /// An operation couldn't be read.
     #[error("couldn't read the operation")]
     ShowOperation(#[source] sqlx::Error),
+    /// The operations couldn't be listed.
+    #[error("couldn't list the operations")]
+    ListOperations(#[source] sqlx::Error),
     /// The operation wasn't ended.
     #[error("couldn't end the operation")]
     CancelBulk(#[source] sqlx::Error),
@@ -172,6 +175,7 @@ impl OperationError {
             | Self::LookAtSchedules(_) => roles::READ,
             Self::ListPayloads(_)
             | Self::ShowOperation(_)
+            | Self::ListOperations(_)
             | Self::RunSchedule(_)
             | Self::Note(_) => roles::DAEMON,
             _ => roles::OPERATOR,
@@ -213,6 +217,7 @@ impl OperationError {
             | Self::BeginBulk(source)
             | Self::StepBulk(source)
             | Self::ShowOperation(source)
+            | Self::ListOperations(source)
             | Self::CancelBulk(source)
             | Self::PauseQueue(source)
             | Self::ResumeQueue(source)

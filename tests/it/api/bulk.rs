@@ -142,6 +142,19 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
             );
         }
         assert_eq!(get(&daemon, "/api/v1/operations/x").await.status, 400);
+        for (query, ids) in [("", vec![2, 1]), ("?state=done", vec![1]), ("?after=2", vec![1])] {
+            let page = found(&daemon, &format!("/api/v1/operations{query}")).await;
+            let listed = page["operations"].as_array().expect("operations").iter();
+            assert_eq!(listed.map(|one| one["id"].clone()).collect::<Vec<_>>(), ids, "{query}");
+        }
+        for query in ["state=ended", "after=x", "limit=0", "limit=1001", "status=done"] {
+            let answer = get(&daemon, &format!("/api/v1/operations?{query}")).await;
+            assert_eq!(
+                (answer.status, answer.problem()),
+                (400, "invalid-parameter".into()),
+                "{query}"
+            );
+        }
         daemon.stop().await;
         end(session).await;
     });

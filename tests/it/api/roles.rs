@@ -89,6 +89,9 @@ fn a_viewer_sees_no_payload_and_changes_nothing() {
         for (token, shown) in [(VIEWER, "null"), (OPERATOR, r#""7""#)] {
             let seen = as_role(&daemon, token, "GET", "/api/v1/operations/1").await;
             assert_eq!(seen.json()["filter"]["payload"]["secret"].to_string(), shown);
+            let listed = as_role(&daemon, token, "GET", "/api/v1/operations").await.json();
+            let listed = &listed["operations"][0]["filter"]["payload"]["secret"];
+            assert_eq!(listed.to_string(), shown);
         }
         let refused = as_role(&daemon, VIEWER, "DELETE", "/api/v1/operations/1").await;
         assert_eq!(refused.problem(), "role-too-small");

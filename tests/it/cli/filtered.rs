@@ -2,7 +2,7 @@
 
 use super::{arrange, command, legwork, live_jobs};
 use crate::statements::{end, value};
-use crate::support::{self, PATIENCE};
+use crate::support::{self, PATIENCE, TestDb};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -158,5 +158,36 @@ fn an_operation_is_shown_and_ended_for_a_reason_whoever_began_it() {
             assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
             assert!(ran.stderr.contains("there is no operation 9"), "{}", ran.stderr);
         }
+    });
+}
+
+/// The ids of a page, and where the next one starts.
+async fn listed(db: &TestDb, filter: &[&str]) -> (Vec<i64>, Option<i64>) {
+    let words = [&["operation", "list", "--output", "json"], filter].concat();
+    let page = legwork(db, &words).await.done().json();
+    let operations = page["operations"].as_array().expect("operations");
+    let ids = operations.iter().map(|operation| operation["id"].as_i64().expect("an id"));
+    (ids.collect(), page["next"].as_i64())
+}
+
+#[test]
+fn operations_are_listed_by_state_in_pages() {
+    support::run(async |db| {
+        assert_eq!(legwork(&db, &["operation", "list"]).await.done().stdout, "no operations\n");
+        let begin = "SELECT legwork.begin_bulk('cancel', '{\"queue\": \"mail\"}', holder => 5) FROM generate_series(1, 5)";
+        arrange(&db, begin).await;
+        arrange(&db, "SELECT legwork.cancel_bulk(2); SELECT legwork.cancel_bulk(4)").await;
+        assert_eq!(listed(&db, &[]).await, (vec![5, 4, 3, 2, 1], None));
+        assert_eq!(listed(&db, &["--state", "running"]).await, (vec![5, 3, 1], None));
+        assert_eq!(listed(&db, &["--state", "cancelled"]).await, (vec![4, 2], None));
+        assert_eq!(listed(&db, &["--state", "done"]).await, (vec![], None));
+        assert_eq!(listed(&db, &["--limit", "2"]).await, (vec![5, 4], Some(4)));
+        let rest = ["--limit", "2", "--after", "4", "--state", "running"];
+        assert_eq!(listed(&db, &rest).await, (vec![3, 1], Some(1)));
+        let table = legwork(&db, &["operation", "list", "--limit", "1"]).await.done().stdout;
+        assert!(table.contains("cancel") && table.contains(r#"{"queue":"mail"}"#), "{table}");
+        let ran = legwork(&db, &["operation", "list", "--state", "ended"]).await;
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("running, done, cancelled, failed"), "{}", ran.stderr);
     });
 }

@@ -106,7 +106,7 @@ fn told(ran: &Ran) -> (i32, String, String) {
     (ran.code, blotted(&printed), blotted(error.trim_end()))
 }
 
-const LOOKS: [&[&str]; 43] = [
+const LOOKS: [&[&str]; 47] = [
     &["queue", "list", "--after", "mail"],
     &["queue", "list"],
     &["queue", "show", "mail"],
@@ -148,6 +148,10 @@ const LOOKS: [&[&str]; 43] = [
     &["audit", "list", "--target", "queue/other"],
     &["audit", "list", "--since", "0s"],
     &["audit", "list", "--after", "2"],
+    &["operation", "list"],
+    &["operation", "list", "--state", "running"],
+    &["operation", "list", "--state", "failed"],
+    &["operation", "list", "--limit", "1", "--after", "1"],
     &["operation", "show", "1"],
     &["operation", "show", "99"],
     &["operation", "cancel", "1"],

@@ -163,6 +163,8 @@ pub(super) const LISTS: &[Statement] = &[
     request("list_notes").case("of a job").with(NOTES, "'cancel', 'job/4711', null, null, 3600, 9223372036854775807, 50, 20000"),
     request("try_bulk").with("text, text, text, bool", "'cancel', '{\"queue\": \"queue_3\"}', null, false").inside(160_000),
     request("begin_bulk").with("text, text, text, bool, bigint, text, text, text", "'cancel', '{\"queue\": \"queue_3\"}', null, false, 7, 'a', null, null").inside(100),
+    request("list_operations").case("the newest").with("text, bigint, bigint, bigint", "null, 9223372036854775807, 50, 20000").by(&["operation_pkey"]),
+    request("list_operations").case("what runs").with("text, bigint, bigint, bigint", "'running', 9223372036854775807, 50, 20000"),
     request("show_operation").with("bigint", "1"),
     request("cancel_bulk").with("bigint, text, text, text", "(legwork.begin_bulk('cancel', '{}', everything => true) ->> 'id')::bigint, 'a', null, null").inside(100),
     at_upkeep("next_operation").with("bigint", "7"),

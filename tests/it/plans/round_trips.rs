@@ -18,7 +18,8 @@ use legwork::job::{
 };
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
 use legwork::postgres::operations::{
-    self, Action, Asker, Bulk, Extent, JobFilter, NOTES_MAX, NoteFilter, PAGE_MAX, Ran,
+    self, Action, Asker, Bulk, Extent, JobFilter, NOTES_MAX, NoteFilter, OPERATIONS_MAX, PAGE_MAX,
+    Ran,
 };
 use legwork::postgres::{
     Connector, Held, Identity, Load, PostgresClaims, PostgresLease, PostgresOutcomes, RunTime,
@@ -199,6 +200,8 @@ const FAILED: &str = "INSERT INTO legwork.job (kind) VALUES ('noop');
     SELECT 1, i, (now() AT TIME ZONE 'UTC')::date, 1, 'failed' FROM generate_series(1, $n) i";
 const NOTED: &str = "TRUNCATE legwork.audit;
     SELECT legwork.note('test', 'note/' || i) FROM generate_series(1, $n) i";
+const BEGUN: &str = "TRUNCATE legwork.operation;
+    SELECT legwork.begin_bulk('cancel', '{}', holder => 5, everything => true) FROM generate_series(1, $n)";
 const QUEUES: &str =
     "INSERT INTO legwork.job (kind, queue) SELECT 'noop', 'q' || i FROM generate_series(1, $n) i";
 
@@ -340,6 +343,10 @@ const PEOPLE: &[Operation] = &[
         run: |r, _| counted!(r, {
             let filter = NoteFilter::default();
             operations::list_notes(&mut r.operator, &filter, NOTES_MAX).await.given().notes.len()
+        }) },
+    Operation { name: "list operations", arrange: BEGUN, round_trips: 2, rows: ALL,
+        run: |r, _| counted!(r, {
+            operations::list_operations(&mut r.operator, None, None, OPERATIONS_MAX).await.given().operations.len()
         }) },
     Operation { name: "a batch of an operation", arrange: IN_LINE, round_trips: 4, rows: |n| n.min(500),
         run: |r, _| counted!(r, {

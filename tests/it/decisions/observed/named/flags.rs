@@ -157,6 +157,9 @@ pub(in super::super) const FLAGS: &[(&str, &str)] = &[
     ("daemon drain --reason", "api::decided::the_command_line_decides_the_same_and_notes_who"),
     ("daemon quiet --reason", "api::decided::the_command_line_decides_the_same_and_notes_who"),
     ("daemon shutdown --reason", "api::decided::the_command_line_decides_the_same_and_notes_who"),
+    ("operation list --after", "cli::filtered::operations_are_listed_by_state_in_pages"),
+    ("operation list --limit", "cli::filtered::operations_are_listed_by_state_in_pages"),
+    ("operation list --state", "cli::filtered::operations_are_listed_by_state_in_pages"),
     (
         "operation cancel --reason",
         "cli::filtered::an_operation_is_shown_and_ended_for_a_reason_whoever_began_it",
@@ -232,6 +235,8 @@ pub(in super::super) const FLAGS: &[(&str, &str)] = &[
     ("job why --token-file", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
     ("operation cancel --url", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
     ("operation cancel --token-file", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
+    ("operation list --url", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
+    ("operation list --token-file", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
     ("operation show --url", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
     ("operation show --token-file", "cli::over_http::what_is_looked_at_is_the_same_over_either"),
     ("queue drain --url", "cli::over_http::what_is_changed_is_the_same_over_either"),
