@@ -298,7 +298,7 @@ impl Daemon {
         let connector = connector.clone().watched(Watch::new(Arc::clone(metrics), pool));
         // From now on only who runs them holds them: one that a reload replaces is to go.
         let handlers = std::mem::take(&mut self.registry);
-        running.start((self, handlers), &connector, stats, (overrides, obey(signals)))?;
+        running.start((self, handlers), &connector, stats, (overrides, obey(signals))).await?;
         health.enter(Phase::Ready);
         metrics.feed.tell(|| Occurrence::Daemon("daemon.ready"));
         notifier.ready();

@@ -39,28 +39,51 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+/// How a round went that didn't fail.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rested {
+    /// The pause after it.
+    pub pause: Duration,
+    /// Whether it asked nothing of the database: then it doesn't show that rounds succeed again.
+    pub idle: bool,
+}
+
+impl Rested {
+    const fn idle(pause: Duration) -> Self {
+        Self { pause, idle: true }
+    }
+}
+
+impl From<Duration> for Rested {
+    fn from(pause: Duration) -> Self {
+        Self { pause, idle: false }
+    }
+}
+
 /// Longest pause after a failed round.
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs rounds until told to stop, never dropping one in the middle. A round says how long the pause
 /// after it is.
-pub async fn every<Round, Work>(name: &'static str, stop: CancellationToken, round: Round)
+pub async fn every<Round, Work, Done>(name: &'static str, stop: CancellationToken, round: Round)
 where
     Round: FnMut() -> Work,
-    Work: Future<Output = Result<Duration, DbError>>,
+    Work: Future<Output = Result<Done, DbError>>,
+    Done: Into<Rested>,
 {
     rounds((name, &Notify::new()), stop, round, spread).await;
 }
 
 /// The same for rounds that come when they are due and not about then, or at once when they are woken.
-pub async fn punctually<Round, Work>(
+pub async fn punctually<Round, Work, Done>(
     name: &'static str,
     stop: CancellationToken,
     woken: Arc<Notify>,
     round: Round,
 ) where
     Round: FnMut() -> Work,
-    Work: Future<Output = Result<Duration, DbError>>,
+    Work: Future<Output = Result<Done, DbError>>,
+    Done: Into<Rested>,
 {
     rounds((name, &woken), stop, round, |pause| pause).await;
 }
@@ -70,20 +93,22 @@ fn spread(pause: Duration) -> Duration {
     pause.mul_f64(0.9 + fastrand::f64() / 5.0)
 }
 
-async fn rounds<Round, Work>(
+async fn rounds<Round, Work, Done>(
     (name, woken): (&'static str, &Notify),
     stop: CancellationToken,
     mut round: Round,
     paused: impl Fn(Duration) -> Duration,
 ) where
     Round: FnMut() -> Work,
-    Work: Future<Output = Result<Duration, DbError>>,
+    Work: Future<Output = Result<Done, DbError>>,
+    Done: Into<Rested>,
 {
     let mut failing = false;
     while !stop.is_cancelled() {
         let pause = match round().await {
-            Ok(pause) => {
-                if std::mem::take(&mut failing) {
+            Ok(done) => {
+                let Rested { pause, idle } = done.into();
+                if !idle && std::mem::take(&mut failing) {
                     tracing::info!(
                         event = events::MAINTENANCE_RECOVERED,
                         task = name,

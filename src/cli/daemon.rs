@@ -3,10 +3,7 @@
 //! They are told by the database, so that this reaches a daemon wherever it runs, and whether or not its port is open.
 
 use super::{Context, moment::relative, reason, table::Table};
-use crate::postgres::{
-    Wanted,
-    operations::{DaemonList, DaemonState},
-};
+use crate::postgres::{Wanted, operations::DaemonList};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -89,7 +86,7 @@ fn table(list: &DaemonList) -> String {
             daemon.id.clone(),
             daemon.name.clone().unwrap_or_default(),
             daemon.hostname.clone().unwrap_or_default(),
-            state(daemon.state).to_owned(),
+            daemon.state.as_str().to_owned(),
             daemon.wanted.clone().unwrap_or_default(),
             relative(&daemon.started_at, &list.now),
             daemon.running.to_string(),
@@ -99,13 +96,4 @@ fn table(list: &DaemonList) -> String {
         return format!("{}\nand {} more, which aren't shown\n", table.render(), list.omitted);
     }
     table.render()
-}
-
-fn state(state: DaemonState) -> &'static str {
-    match state {
-        DaemonState::Live => "live",
-        DaemonState::Quiet => "quiet",
-        DaemonState::Overdue => "overdue",
-        DaemonState::Gone => "gone",
-    }
 }

@@ -139,7 +139,7 @@ impl Daemon {
                 Ok(()) = decided.changed() => {
                     let newest = decided.borrow_and_update().clone();
                     if newest != overrides {
-                        running.adopt(holding, holding, &newest);
+                        running.adopt(holding, holding, &newest).await;
                         tell_decided(holding, (&overrides, &newest));
                         overrides = newest;
                     }
@@ -236,7 +236,7 @@ impl Daemon {
             return Err(refused(unable.iter().map(|why| (why.as_str(), None))));
         }
         reload.log_as(&taken)?;
-        running.adopt(holding, &taken, overrides);
+        running.adopt(holding, &taken, overrides).await;
         let said = reload.taken(&loaded, holding, taken);
         running.metrics.feed.tell(|| Occurrence::Daemon("daemon.reloaded"));
         Ok(said)

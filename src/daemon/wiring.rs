@@ -165,7 +165,7 @@ impl Running {
     }
 
     /// Starts every room, the last stage first, so that each finds its receiver.
-    pub(super) fn start(
+    pub(super) async fn start(
         &mut self,
         (daemon, registry): (&Daemon, Registry),
         connector: &Connector,
@@ -212,7 +212,7 @@ impl Running {
             verdicts,
             grace_without_lease: LeaseTimes::new(&settings.daemon).margin(),
         };
-        self.open_lanes(lanes, (links, registry), settings);
+        self.open_lanes(lanes, (links, registry), settings).await;
         self.start_lookout(lookout, limit);
         let listens = settings.claim.notify && connector.reaches_server();
         let hints = listens.then(|| Arc::clone(&self.hints));
@@ -225,10 +225,11 @@ impl Running {
             self.start_canary((settings, connector), (&upkeep, &leases));
             self.start_bulk(connector, (&upkeep, &leases));
         }
-        let (up, stats, lanes) = (Arc::clone(&upkeep), Arc::new(stats), Arc::clone(&self.lanes));
+        let (up, stats, serving) = (Arc::clone(&upkeep), Arc::new(stats), self.serving());
         let (limit, controller) = (steps::of_survey(connector), Arc::clone(&self.told.controller));
         self.round(("stats", limit), self.stop_claiming.clone(), move || {
-            let (up, stats, served) = (Arc::clone(&up), Arc::clone(&stats), lanes::served(&lanes));
+            let (up, stats, served) =
+                (Arc::clone(&up), Arc::clone(&stats), lanes::served(&serving));
             let controller = Arc::clone(&controller);
             async move { stats.round(&up, served, &controller).await }
         });
@@ -309,7 +310,7 @@ impl Running {
         let Some(upkeep) = &self.upkeep else { return };
         loop {
             sleep(LOOK).await;
-            let (queues, kinds) = lanes::served(&self.lanes);
+            let (queues, kinds) = lanes::served(&self.serving());
             let mut idle = !self.lanes().in_use();
             for queue in &queues {
                 // A database that is away says nothing about what is left.

@@ -3,7 +3,7 @@
 //! A batch at a time, with a rest between: claims and completions go before people's clearing up. Operations take turns, so that
 //! a small one doesn't wait for the end of a large one.
 
-use super::rounds::UNREGISTERED_PAUSE;
+use super::{Rested, rounds::UNREGISTERED_PAUSE};
 use crate::{
     heartbeat::Leases,
     postgres::{
@@ -38,11 +38,11 @@ impl Bulk {
     }
 
     /// Does one batch, where there is an operation.
-    pub async fn round(&mut self) -> Result<Duration, DbError> {
-        let Some(holder) = self.leases.now() else { return Ok(UNREGISTERED_PAUSE) };
+    pub async fn round(&mut self) -> Result<Rested, DbError> {
+        let Some(holder) = self.leases.now() else { return Ok(Rested::idle(UNREGISTERED_PAUSE)) };
         let next = self.upkeep.next_operation(holder).await?;
         self.pass_over(next).await?;
-        let Some(operation) = next else { return Ok(LOOK_PAUSE) };
+        let Some(operation) = next else { return Ok(LOOK_PAUSE.into()) };
         self.held.retain(|held| *held != operation);
         self.held.push_back(operation);
         match self.upkeep.step_operation(operation, holder).await {
@@ -52,7 +52,7 @@ impl Bulk {
             Err(error) if error.comes_again() => self.fail(operation, &error).await?,
             Err(error) => return Err(error),
         }
-        Ok(BATCH_PAUSE)
+        Ok(BATCH_PAUSE.into())
     }
 
     /// What isn't next though it would be its turn has failed, or somebody ended it, or goes on with it elsewhere; or there is

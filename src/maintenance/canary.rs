@@ -4,6 +4,7 @@
 //! daemon or another, tells when it did and how long it took (`telemetry/metrics/canary`); here it is only enqueued.
 //! Of a queue there is one at a time in all daemons together, so a way that is blocked holds one job and no more.
 
+use super::Rested;
 use crate::{
     heartbeat::Leases,
     job::QueueName,
@@ -39,18 +40,21 @@ impl Canary {
     }
 
     /// Sends one, where these are served and none is on its way.
-    pub async fn round(&self, upkeep: &Upkeep, served: &[QueueName]) -> Result<Duration, DbError> {
+    pub async fn round(&self, upkeep: &Upkeep, served: &[QueueName]) -> Result<Rested, DbError> {
         if self.leases.now().is_none() {
-            return Ok(UNREGISTERED_PAUSE);
+            return Ok(Rested::idle(UNREGISTERED_PAUSE));
         }
         // Nobody here would claim it, and where no other daemon serves the queue nobody at all.
         if self.quiet.is_cancelled() {
-            return Ok(self.interval);
+            return Ok(Rested::idle(self.interval));
         }
         // After a reload the queue may be nobody's.
-        if served.contains(&self.queue) && upkeep.send_canary(&self.queue).await? {
+        if !served.contains(&self.queue) {
+            return Ok(Rested::idle(self.interval));
+        }
+        if upkeep.send_canary(&self.queue).await? {
             self.sent.increment(1);
         }
-        Ok(self.interval)
+        Ok(self.interval.into())
     }
 }

@@ -1,5 +1,6 @@
 //! One round of each maintenance loop that remembers nothing.
 
+use super::Rested;
 use crate::{
     executor::Stop,
     heartbeat::Leases,
@@ -24,20 +25,21 @@ pub async fn cancel_requested(
     upkeep: &Upkeep,
     leases: &Leases,
     running: &Running,
-) -> Result<Duration, DbError> {
-    if let (false, Some(holder)) = (running.is_empty(), leases.now()) {
-        for (job, token) in upkeep.cancel_requests(holder).await? {
-            running.stop(job, token, Stop::Cancelled);
-        }
+) -> Result<Rested, DbError> {
+    let (false, Some(holder)) = (running.is_empty(), leases.now()) else {
+        return Ok(Rested::idle(CANCEL_PAUSE));
+    };
+    for (job, token) in upkeep.cancel_requests(holder).await? {
+        running.stop(job, token, Stop::Cancelled);
     }
-    Ok(CANCEL_PAUSE)
+    Ok(CANCEL_PAUSE.into())
 }
 
 /// Discards waiting jobs whose `expires_at` has passed. Not before this daemon is registered: jobs that
 /// expired while it was away would seem to be of kinds that nobody serves.
-pub async fn expire(upkeep: &Upkeep, leases: &Leases) -> Result<Duration, DbError> {
+pub async fn expire(upkeep: &Upkeep, leases: &Leases) -> Result<Rested, DbError> {
     if leases.now().is_none() {
-        return Ok(UNREGISTERED_PAUSE);
+        return Ok(Rested::idle(UNREGISTERED_PAUSE));
     }
     let expired = upkeep.expire().await?;
     if expired > 0 {
@@ -47,5 +49,5 @@ pub async fn expire(upkeep: &Upkeep, leases: &Leases) -> Result<Duration, DbErro
             "jobs that waited are discarded: their expires_at has passed"
         );
     }
-    Ok(EXPIRE_PAUSE)
+    Ok(EXPIRE_PAUSE.into())
 }

@@ -4,6 +4,7 @@
 //! on first, in the same statement. It goes by the database's clock, which it reads anew in each round;
 //! between rounds it counts by a clock that never jumps. What is due when is decided in `schedule`.
 
+use super::Rested;
 use crate::{
     config::ScheduleSettings,
     heartbeat::Leases,
@@ -120,15 +121,15 @@ impl Scheduler {
     }
 
     /// Enqueues what is due; gives the time until more is.
-    pub async fn round(&mut self) -> Result<Duration, DbError> {
+    pub async fn round(&mut self) -> Result<Rested, DbError> {
         if self.settings.has_changed().unwrap_or(false) {
             self.take_over();
         }
         self.let_go().await?;
         if self.schedules.is_empty() {
-            return Ok(PAUSE_MAX);
+            return Ok(Rested::idle(PAUSE_MAX));
         }
-        let Some(me) = self.leases.now() else { return Ok(UNKNOWN) };
+        let Some(me) = self.leases.now() else { return Ok(Rested::idle(UNKNOWN)) };
         let looked = self.look(me).await?;
         let now = looked.now;
         let since = Instant::now();
@@ -157,11 +158,11 @@ impl Scheduler {
             next = [next, own].into_iter().flatten().min();
         }
         if round.steps_left == 0 {
-            return Ok(Duration::ZERO);
+            return Ok(Duration::ZERO.into());
         }
         let pause = next.map_or(PAUSE_MAX, |next| until(next, now).saturating_sub(since.elapsed()));
         let most = if round.again { AGAIN } else { PAUSE_MAX };
-        Ok(pause.clamp(PAUSE_MIN, most))
+        Ok(pause.clamp(PAUSE_MIN, most).into())
     }
 
     /// How far the schedules are and what time it is, all of them being known.

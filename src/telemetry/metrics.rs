@@ -103,10 +103,15 @@ impl Metrics {
         }
     }
 
-    /// The configuration has these queues and kinds from now on. Others that it had are forgotten at the first scrape
-    /// at which nobody counts under their names.
-    pub fn serve(&self, queues: &[&QueueName], kinds: &[&KindName]) {
-        self.names().serve(queues, kinds);
+    /// The configuration has these queues and kinds from now on, and these values of other labels. Others that it had
+    /// are forgotten at the first scrape at which nobody counts under their names.
+    pub fn serve(
+        &self,
+        queues: &[&QueueName],
+        kinds: &[&KindName],
+        others: Vec<(&'static str, String)>,
+    ) {
+        self.names().serve(queues, kinds, others);
     }
 
     /// The handles of a queue; queues beyond [`MAX_QUEUES`] share those of `other`.

@@ -81,7 +81,7 @@ pub(in crate::admin) async fn list(
             "effective": { "paused": false, "slots": 10, "concurrency": 5, "rate_limit": "100/s burst 20",
                 "retention_seconds": { "completed": 604_800.0, "cancelled": 604_800.0, "discarded": 2_592_000.0 } },
         },
-        "daemons": [{ "id": "-4611686018427387904", "name": "a", "slots": 10, "rate": "100/s", "burst": 20,
+        "daemons": [{ "id": "-4611686018427387904", "name": "a", "state": "live", "slots": 10, "rate": "100/s", "burst": 20,
             "in_use": 10, "waiting": 0 }],
     }))))]
 pub(in crate::admin) async fn show(

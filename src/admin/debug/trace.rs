@@ -24,7 +24,12 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::mpsc, task::spawn_blocking, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{self, error::SendTimeoutError},
+    task::spawn_blocking,
+    time::Instant,
+};
 use utoipa::IntoParams;
 
 /// What is asked for where nobody says; as with Go.
@@ -35,6 +40,8 @@ const SECONDS_MAX: u64 = 60;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Pieces that may wait for it.
 const CHUNKS_MAX: usize = 4;
+/// How long one piece may. Until its end nobody else gets a trace.
+const CHUNK_WAIT: Duration = Duration::from_secs(10);
 
 /// What may be wrong with a trace that is asked for.
 pub(in crate::admin) const OF_A_TRACE: &[Problem] = &[
@@ -134,8 +141,9 @@ fn streamed(
     gzip: bool,
 ) -> Response {
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+    let runtime = Handle::current();
     let writing = spawn_blocking(move || {
-        let mut out = BufWriter::with_capacity(CHUNK_BYTES, Chunks(sender));
+        let mut out = BufWriter::with_capacity(CHUNK_BYTES, Chunks { sender, runtime });
         // It fails once nobody takes the pieces any more.
         if gzip {
             let packed = GzEncoder::new(&mut out, Compression::fast());
@@ -170,13 +178,20 @@ fn streamed(
     response
 }
 
-/// Passes on what is written, and waits while nobody takes it.
-struct Chunks(mpsc::Sender<Bytes>);
+/// Passes on what is written, and waits while nobody takes it, though not for ever.
+struct Chunks {
+    sender: mpsc::Sender<Bytes>,
+    runtime: Handle,
+}
 
 impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Bytes::copy_from_slice(bytes));
-        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let sent = self.sender.send_timeout(Bytes::copy_from_slice(bytes), CHUNK_WAIT);
+        match self.runtime.block_on(sent) {
+            Ok(()) => Ok(bytes.len()),
+            Err(SendTimeoutError::Closed(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(SendTimeoutError::Timeout(_)) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -199,6 +214,33 @@ mod tests {
     ) -> Option<usize> {
         let body = to_bytes(streamed(write, gzip).into_body(), usize::MAX).await;
         body.ok().map(|body| body.len())
+    }
+
+    /// Lets time pass.
+    async fn forever() {
+        loop {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_more_holds_a_trace_for_a_while_only() {
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let write = |out: &mut dyn Write| {
+            let mut written = (0..10).map(|_| out.write_all(&[b' '; CHUNK_BYTES]));
+            let written = written.find(Result::is_err).unwrap_or(Ok(()));
+            done.send(written.as_ref().err().map(io::Error::kind)).expect("somebody waits");
+            written
+        };
+        tokio::time::pause();
+        let response = streamed(write, false);
+        // What blocks a thread keeps the clock from going on by itself.
+        let ended = tokio::select! {
+            ended = ended => ended,
+            () = forever() => unreachable!("it has no end"),
+        };
+        assert_eq!(ended, Ok(Some(io::ErrorKind::TimedOut)));
+        assert!(to_bytes(response.into_body(), usize::MAX).await.is_err(), "half isn't the whole");
     }
 
     #[tokio::test]

@@ -92,18 +92,21 @@ fn serving(daemons: &[DaemonShare]) -> String {
     let mut table = Table::new()
         .text("DAEMON", 32)
         .text("ID", 20)
+        .text("STATE", 5)
         .number("SLOTS")
         .number("IN USE")
         .number("WAITING")
         .text("RATE LIMIT", 24);
     let number = |number: Option<i64>| number.map(|it| it.to_string()).unwrap_or_default();
-    for DaemonShare { id, name, slots, rate, burst, in_use, waiting } in daemons {
+    for DaemonShare { id, name, state, slots, rate, burst, in_use, waiting } in daemons {
         let limit = match (rate, burst) {
             (Some(rate), Some(burst)) => format!("{rate} burst {burst}"),
             (rate, _) => rate.clone().unwrap_or_default(),
         };
         let name = name.clone().unwrap_or_default();
-        table.row([name, id.clone(), number(*slots), number(*in_use), number(*waiting), limit]);
+        let state = state.as_str().to_owned();
+        let [slots, in_use, waiting] = [slots, in_use, waiting].map(|it| number(*it));
+        table.row([name, id.clone(), state, slots, in_use, waiting, limit]);
     }
     table.render()
 }

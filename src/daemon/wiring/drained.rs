@@ -9,7 +9,7 @@ use crate::{postgres::Upkeep, telemetry::events};
 impl Running {
     /// Says how much waits in paused queues, and for somebody who serves it.
     pub(super) async fn tell_what_waits(&self, upkeep: &Upkeep) {
-        let (queues, kinds) = lanes::served(&self.lanes);
+        let (queues, kinds) = lanes::served(&self.serving());
         let queues: Vec<_> = queues.iter().map(ToString::to_string).collect();
         let counted = async {
             let elsewhere = upkeep.outside(&queues).await?;

@@ -9,7 +9,7 @@ use super::{ExitPolicy, Running, Settings, steps};
 use crate::{
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Lookout},
     completer::Verdicts,
-    config::{Kept, KindSettings, QueueSettings},
+    config::{HandlerSettings, Kept, KindSettings, QueueSettings},
     daemon::{
         groups::{Group, groups},
         lanes::{self, GroupLane, Lane, queue_load},
@@ -26,7 +26,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{sync::mpsc, task::yield_now, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// What a lane is connected to.
@@ -53,6 +53,20 @@ pub(in crate::daemon) struct Lanes {
     registry: Registry,
     /// One for each limited kind, however many queues its jobs come from: the limit is the daemon's.
     limiters: HashMap<KindName, Limit>,
+    serving: Arc<Mutex<Serving>>,
+}
+
+/// What others may look at while lanes are opened and changed, which takes its time where there are many: how it
+/// stood before, until all of it is done.
+#[derive(Default)]
+pub(super) struct Serving {
+    pools: Vec<Pool>,
+    queues: Vec<QueueName>,
+    kinds: Vec<String>,
+}
+
+fn now(serving: &Mutex<Serving>) -> MutexGuard<'_, Serving> {
+    serving.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Limit = (RateLimit, Arc<Limiter>);
@@ -128,7 +142,14 @@ impl Lanes {
 
     /// Nothing runs any more, and nothing will.
     pub(in crate::daemon) fn close(&mut self) {
-        *self = Self::default();
+        *self = Self { serving: Arc::clone(&self.serving), ..Self::default() };
+        self.publish();
+    }
+
+    /// Lets others see how it stands now.
+    fn publish(&self) {
+        let queues = self.open.iter().map(|lane| lane.queue.name.clone()).collect();
+        *now(&self.serving) = Serving { pools: self.pools(), queues, kinds: self.kinds.clone() };
     }
 
     /// Whether a job of theirs is claimed or runs.
@@ -136,13 +157,32 @@ impl Lanes {
         self.all().any(|lane| lane.slots.in_use() > 0)
     }
 
-    pub(super) fn show(&self) {
-        self.all().for_each(|lane| lane.pool.show());
-    }
-
     /// What runs which kind.
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The lane of a queue, to be changed: in the order in which lanes are taken they stand afterwards.
+    fn take(&mut self, queue: &QueueName) -> Option<OpenLane> {
+        [&mut self.open, &mut self.leaving].into_iter().find_map(|lanes| {
+            let at = lanes.iter().position(|lane| lane.queue.name == *queue)?;
+            Some(lanes.remove(at))
+        })
+    }
+
+    /// Has the lanes of all other queues leave; gives the queues of those that leave, from before as well.
+    fn leave_all_but(&mut self, queues: &[QueueSettings]) -> Vec<QueueName> {
+        let stays = |lane: &OpenLane| queues.iter().any(|queue| queue.name == lane.queue.name);
+        self.leaving.extend(self.open.extract_if(.., |lane| !stays(lane)));
+        self.leaving.iter_mut().for_each(|lane| lane.keep(&[]));
+        self.leaving.iter().map(|lane| lane.queue.name.clone()).collect()
+    }
+
+    /// What runs the last jobs of a queue that leaves, if it hasn't left meanwhile.
+    fn change_leaving(&mut self, queue: &QueueName, kinds: impl FnOnce(&Registry) -> Kinds) {
+        if let Some(lane) = self.leaving.iter().find(|lane| lane.queue.name == *queue) {
+            lane.pool.replace_kinds(kinds(&self.registry));
+        }
     }
 
     fn limiters_of(&self, group: &GroupLane, of_queue: Option<&Limit>) -> Vec<Arc<Limiter>> {
@@ -155,9 +195,9 @@ impl Lanes {
 }
 
 /// The queues and kinds that are served.
-pub(super) fn served(lanes: &Mutex<Lanes>) -> (Vec<QueueName>, Vec<String>) {
-    let lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
-    (lanes.open.iter().map(|lane| lane.queue.name.clone()).collect(), lanes.kinds.clone())
+pub(super) fn served(serving: &Mutex<Serving>) -> (Vec<QueueName>, Vec<String>) {
+    let serving = now(serving);
+    (serving.queues.clone(), serving.kinds.clone())
 }
 
 impl Running {
@@ -165,50 +205,57 @@ impl Running {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the first lanes.
-    pub(super) fn open_lanes(
+    /// Where others see which lanes there are.
+    pub(super) fn serving(&self) -> Arc<Mutex<Serving>> {
+        Arc::clone(&self.lanes().serving)
+    }
+
+    /// Opens the first lanes. Others have their turn between two of them, a signal that ends the daemon as well.
+    pub(super) async fn open_lanes(
         &self,
         lanes: Vec<Lane>,
         (links, registry): (Links, Registry),
         settings: &Settings,
     ) {
-        let sampled = Arc::downgrade(&self.lanes);
+        let sampled = Arc::downgrade(&self.lanes().serving);
         self.metrics.at_scrape(move |_| {
-            if let Some(lanes) = sampled.upgrade() {
-                lanes.lock().unwrap_or_else(PoisonError::into_inner).show();
+            if let Some(serving) = sampled.upgrade() {
+                let pools = now(&serving).pools.clone();
+                pools.iter().for_each(Pool::show);
             }
         });
         self.name(settings);
-        let open = &mut *self.lanes();
-        (open.links, open.registry) = (Some(links), registry);
-        self.limit_kinds(open, &settings.kinds);
+        self.begin_with(registry, &settings.kinds).links = Some(links);
         for lane in lanes {
-            self.open_lane(open, lane, &settings.kinds);
+            self.open_lane(&mut self.lanes(), lane, &settings.kinds);
+            yield_now().await;
         }
+        self.lanes().publish();
     }
 
     /// Has the lanes be as these settings say; gives what the heartbeat tells of them, and how long their jobs
-    /// are kept. `registry` has a handler for every kind.
-    pub(super) fn change_lanes(&self, settings: &Settings, registry: Registry) -> (Load, Kept) {
+    /// are kept. `registry` has a handler for every kind. Dropped between two lanes, which is where others have their
+    /// turn, each lane is as before or as it is to be.
+    pub(super) async fn change_lanes(
+        &self,
+        settings: &Settings,
+        registry: Registry,
+    ) -> (Load, Kept) {
         self.name(settings);
-        let lanes = &mut *self.lanes();
-        lanes.registry = registry;
-        self.limit_kinds(lanes, &settings.kinds);
-        let mut before = std::mem::take(&mut lanes.open);
-        before.append(&mut lanes.leaving);
+        drop(self.begin_with(registry, &settings.kinds));
         for queue in &settings.queues {
-            // One that leaves and is served again has its slots and its workers still.
-            match before.iter().position(|lane| lane.queue.name == queue.name) {
-                Some(at) => self.change_lane(lanes, before.swap_remove(at), (queue, settings)),
-                None => self.open_lane(lanes, Lane::new(queue, settings), &settings.kinds),
-            }
+            self.serve(&mut self.lanes(), queue, settings);
+            yield_now().await;
         }
-        for lane in &mut before {
-            lane.keep(&[]);
-            let kinds = self.kinds_of(&lanes.registry, &lane.queue.name, &settings.kinds);
-            lane.pool.replace_kinds(kinds);
+        let leaving = self.lanes().leave_all_but(&settings.queues);
+        for queue in leaving {
+            self.lanes().change_leaving(&queue, |registry| {
+                self.kinds_of(registry, &queue, &settings.kinds)
+            });
+            yield_now().await;
         }
-        lanes.leaving = before;
+        let lanes = self.lanes();
+        lanes.publish();
         let load = |lane: &OpenLane| {
             queue_load(&lane.queue, &lane.slots, lane.groups.iter().map(|group| &group.lane))
         };
@@ -217,11 +264,34 @@ impl Running {
         (load, kept.collect())
     }
 
+    /// What lanes that are opened or changed go by from now on.
+    fn begin_with(&self, registry: Registry, kinds: &[KindSettings]) -> MutexGuard<'_, Lanes> {
+        let mut lanes = self.lanes();
+        lanes.registry = registry;
+        self.limit_kinds(&mut lanes, kinds);
+        lanes
+    }
+
+    /// Has a queue be served as these settings say. One that leaves and is served again has its slots and its workers
+    /// still.
+    fn serve(&self, lanes: &mut Lanes, queue: &QueueSettings, settings: &Settings) {
+        match lanes.take(&queue.name) {
+            Some(lane) => self.change_lane(lanes, lane, (queue, settings)),
+            None => self.open_lane(lanes, Lane::new(queue, settings), &settings.kinds),
+        }
+    }
+
     /// Tells the metrics whose names are to stand in labels.
     fn name(&self, settings: &Settings) {
         let queues: Vec<_> = settings.queues.iter().map(|queue| &queue.name).collect();
         let kinds: Vec<_> = settings.kinds.iter().map(|kind| &kind.name).collect();
-        self.metrics.serve(&queues, &kinds);
+        let schedules = settings.schedules.iter().map(|each| ("schedule", each.name.to_string()));
+        let target = |kind: &KindSettings| match &kind.handler {
+            HandlerSettings::Http(http) => Some(("target", http.target())),
+            _ => None,
+        };
+        let targets = settings.kinds.iter().filter_map(target);
+        self.metrics.serve(&queues, &kinds, schedules.chain(targets).collect());
     }
 
     fn change_lane(
@@ -261,9 +331,14 @@ impl Running {
     /// Whether lanes are left that leave.
     fn close_what_is_over(&self) -> bool {
         let lanes = &mut *self.lanes();
+        let mut over = false;
         for lane in lanes.leaving.extract_if(.., |lane| lane.is_over()) {
             lane.leave.cancel();
             lane.pool.close();
+            over = true;
+        }
+        if over {
+            lanes.publish();
         }
         !lanes.leaving.is_empty()
     }

@@ -13,14 +13,14 @@ use tokio::sync::watch;
 
 impl Running {
     /// Goes over from these settings to those; what operators decided goes before what they say of queues.
-    pub(in crate::daemon) fn adopt(
+    pub(in crate::daemon) async fn adopt(
         &self,
         before: &Settings,
         after: &Settings,
         overrides: &Overrides,
     ) {
         let registry = self.handlers_of(before, after);
-        let (load, kept) = self.change_lanes(&after.with_overrides(overrides), registry);
+        let (load, kept) = self.change_lanes(&after.with_overrides(overrides), registry).await;
         self.told.tell(after, load, kept);
         self.left.notify_one();
     }

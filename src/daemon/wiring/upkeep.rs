@@ -6,7 +6,8 @@ use crate::{
     config::Settings,
     heartbeat::{LeaseTimes, Leases},
     maintenance::{
-        self, Bulk, Canary, Controller, Doorbell, Ears, Obey, Promoter, Pruner, Rescuer, Scheduler,
+        self, Bulk, Canary, Controller, Doorbell, Ears, Obey, Promoter, Pruner, Rescuer, Rested,
+        Scheduler,
     },
     postgres::{Connector, DbError, Upkeep},
     supervise::{self, ExitPolicy, WaitPoint, at},
@@ -134,13 +135,13 @@ impl Running {
         let interval = settings.daemon.heartbeat_interval * CONTROL_INTERVALS;
         let controller = Controller::new(Arc::clone(upkeep), leases.clone(), interval, told);
         let (controller, stop) = (Arc::new(Mutex::new(controller)), self.stop_cancelling.clone());
-        let (woken, lanes) = (Arc::clone(&self.told.controller), Arc::clone(&self.lanes));
+        let (woken, serving) = (Arc::clone(&self.told.controller), self.serving());
         let limit = steps::of_statements(connector);
         self.supervisor.spawn_watched("controller", ExitPolicy::Restart, limit, move || {
-            let (controller, lanes) = (Arc::clone(&controller), Arc::clone(&lanes));
+            let (controller, serving) = (Arc::clone(&controller), Arc::clone(&serving));
             maintenance::punctually("controller", stop.clone(), Arc::clone(&woken), move || {
                 let controller = Arc::clone(&controller);
-                let (served, _) = lanes::served(&lanes);
+                let (served, _) = lanes::served(&serving);
                 async move { controller.lock().await.round(&served).await }
             })
         });
@@ -197,11 +198,11 @@ impl Running {
         let interval = settings.canary.interval;
         let stops = (leases.clone(), self.quiet.clone());
         let canary = Arc::new(Canary::new((queue, interval), stops, &self.metrics));
-        let (up, lanes) = (Arc::clone(upkeep), Arc::clone(&self.lanes));
+        let (up, serving) = (Arc::clone(upkeep), self.serving());
         let limit = steps::of_statements(connector);
         self.round(("canary", limit), self.stop_claiming.clone(), move || {
             let (up, canary) = (Arc::clone(&up), Arc::clone(&canary));
-            let (served, _) = lanes::served(&lanes);
+            let (served, _) = lanes::served(&serving);
             async move { canary.round(&up, &served).await }
         });
     }
@@ -217,14 +218,15 @@ impl Running {
     }
 
     /// A maintenance loop as a task, with the limit of its steps.
-    pub(super) fn round<Round, Work>(
+    pub(super) fn round<Round, Work, Done>(
         &self,
         (name, limit): (&'static str, Duration),
         stop: CancellationToken,
         round: Round,
     ) where
         Round: FnMut() -> Work + Send + Clone + 'static,
-        Work: Future<Output = Result<Duration, DbError>> + Send + 'static,
+        Work: Future<Output = Result<Done, DbError>> + Send + 'static,
+        Done: Into<Rested> + Send + 'static,
     {
         self.supervisor.spawn_watched(name, ExitPolicy::Restart, limit, move || {
             maintenance::every(name, stop.clone(), round.clone())

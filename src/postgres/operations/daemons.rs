@@ -71,6 +71,18 @@ pub enum DaemonState {
     Gone,
 }
 
+impl DaemonState {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Quiet => "quiet",
+            Self::Overdue => "overdue",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// Lists the daemons that run, and those that ended within the last hour.
 pub async fn list_daemons(connection: &mut Connection) -> Result<DaemonList, OperationError> {
     let list = sqlx::query_scalar(include_str!("../sql/list_daemons.sql"));

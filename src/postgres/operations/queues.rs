@@ -3,7 +3,7 @@
 //! A queue exists where somebody names it, so the list is gathered from jobs, rows and daemons; a queue
 //! whose jobs nobody serves is the one that people look for.
 
-use super::{Asker, Connection, End, OperationError, traced::traced};
+use super::{Asker, Connection, DaemonState, End, OperationError, traced::traced};
 use crate::{
     config::QueueSettings,
     job::{QueueName, Retention},
@@ -214,6 +214,8 @@ pub struct DaemonShare {
     pub id: String,
     /// Its name.
     pub name: Option<String>,
+    /// Whether it claims jobs of the queue: `live`, or `quiet`.
+    pub state: DaemonState,
     /// Jobs that it runs at once.
     pub slots: Option<i64>,
     /// Starts per time.

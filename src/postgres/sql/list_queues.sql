@@ -4,7 +4,8 @@
 -- Index: job_ready, once a queue (a skip scan by hand: the next name after the last one); queue_pkey, override_pkey.
 -- Planner: the recursion costs one index descent a queue instead of a scan of all jobs for DISTINCT.
 -- legwork.backlog counts to 10,000 and stops, so the whole is bounded by queues, not by jobs. Overrides are a thousand at
--- most, and gathered once for all queues. A queue counts as drained as in show_queue.
+-- most, and gathered once for all queues. A queue counts as drained as in show_queue;
+-- a quiet daemon, which claims nothing more, isn't counted among those that serve it.
 WITH RECURSIVE in_line AS (
     (SELECT j.queue::text AS name FROM legwork.job j
      WHERE j.holder IS NULL AND j.run_at <= j.ready_at AND j.queue > $2::text ORDER BY j.queue LIMIT 1)
@@ -13,7 +14,7 @@ WITH RECURSIVE in_line AS (
             WHERE j.holder IS NULL AND j.run_at <= j.ready_at AND j.queue > i.name ORDER BY j.queue LIMIT 1)
     FROM in_line i WHERE i.name IS NOT NULL
 ), live AS (
-    SELECT d.queues, d.renewed_at, d.load -> 'queues' AS load
+    SELECT d.queues, d.renewed_at, d.load -> 'queues' AS load, d.load -> 'quiet' = 'true' AS quiet
     FROM legwork.daemon d WHERE d.died_at IS NULL AND d.expires_at > clock_timestamp()
 ), decided AS (
     SELECT o.queue::text AS name, json_object_agg(o.setting, json_build_object('value', o.value, 'reason', o.reason,
@@ -49,7 +50,7 @@ SELECT json_build_object(
         'in_line', l.in_line, 'daemons', fleet.daemons) ORDER BY l.name), '[]'))::text
 FROM listed l
 CROSS JOIN LATERAL (
-    SELECT count(*) AS daemons, min(v.renewed_at) AS told_at, coalesce(sum(
+    SELECT count(*) FILTER (WHERE v.quiet IS NOT TRUE) AS daemons, min(v.renewed_at) AS told_at, coalesce(sum(
         coalesce((v.load -> l.name ->> 'in_use')::bigint, 0) + coalesce((v.load -> l.name ->> 'waiting')::bigint, 0)), 0) AS busy
     FROM live v WHERE l.name = ANY (v.queues)
 ) fleet

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// A label and its value.
-type Label = (&'static str, String);
+pub(super) type Label = (&'static str, String);
 
 /// Handles by name. Invariant: at most `MAX_QUEUES` + 1 queues and `max_kinds` + 1 kinds.
 #[derive(Debug, Default)]
@@ -26,15 +26,16 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The configuration has these from now on.
-    pub(super) fn serve(&mut self, queues: &[&QueueName], kinds: &[&KindName]) {
+    /// The configuration has these from now on, and these values of other labels.
+    pub(super) fn serve(&mut self, queues: &[&QueueName], kinds: &[&KindName], others: Vec<Label>) {
         let of = |label: &'static str, names: Vec<&str>| {
             let limiters = names.iter().map(|name| ("limiter", format!("{label}:{name}")));
             let own = names.iter().map(|name| (label, (*name).to_owned()));
             own.chain(limiters).collect::<BTreeSet<Label>>()
         };
         let queues = of("queue", queues.iter().map(|name| name.as_str()).collect());
-        let now = &queues | &of("kind", kinds.iter().map(|name| name.as_str()).collect());
+        let mut now = &queues | &of("kind", kinds.iter().map(|name| name.as_str()).collect());
+        now.extend(others);
         self.left = &(&self.left | &self.served) - &now;
         self.served = now;
     }

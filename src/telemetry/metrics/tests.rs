@@ -369,8 +369,8 @@ fn a_pair_of_many_has_lines_from_its_first_attempt_on_and_those_beyond_the_bound
     drop((kept, handles));
     // Whose configuration is gone makes room.
     let names: Vec<_> = (0..job::Pairs::MOST + 50).map(|n| kind(&format!("k{n}"))).collect();
-    metrics.serve(&[&queue("q")], &names.iter().collect::<Vec<_>>());
-    metrics.serve(&[&queue("q")], &[]);
+    metrics.serve(&[&queue("q")], &names.iter().collect::<Vec<_>>(), Vec::new());
+    metrics.serve(&[&queue("q")], &[], Vec::new());
     metrics.render();
     metrics.job(&queue("q"), &kind("new")).finished(AttemptEnd::Completed, 1);
     assert_eq!(lines_of(&metrics.render(), "new"), each);
@@ -395,6 +395,23 @@ fn no_two_families_share_a_name_in_either_format() {
 }
 
 #[test]
+fn a_schedule_or_a_receiver_that_is_gone_leaves_the_page() {
+    let (metrics, schedule) = (Metrics::default(), ScheduleName::new("nightly").unwrap());
+    let target = "https://a.example";
+    let others = vec![("schedule", "nightly".to_owned()), ("target", target.to_owned())];
+    metrics.serve(&[&queue("q")], &[&kind("k")], others);
+    let held = (metrics.schedule(&schedule, &queue("q")), metrics.http_handler(&kind("k"), target));
+    metrics.serve(&[&queue("q")], &[&kind("k")], Vec::new());
+    metrics.render();
+    let page = metrics.render();
+    assert!(page.contains("{schedule=\"nightly\"") && page.contains(target), "held: {page}");
+    drop(held);
+    metrics.render();
+    let page = metrics.render();
+    assert!(!page.contains("nightly") && !page.contains(target), "{page}");
+}
+
+#[test]
 fn the_process_shows_itself() {
     let text = metrics(200).render();
     assert!(value(&text, "process_resident_memory_bytes ") > 1e6);
@@ -408,11 +425,11 @@ fn what_the_configuration_has_no_more_leaves_the_page_once_nobody_counts_under_i
     let metrics = Metrics::default();
     let [default, mail] = ["default", "mail"].map(|name| QueueName::new(name).unwrap());
     let [old, new] = ["old", "new"].map(|name| KindName::new(name).unwrap());
-    metrics.serve(&[&default, &mail], &[&old]);
+    metrics.serve(&[&default, &mail], &[&old], Vec::new());
     let held = metrics.job(&mail, &old);
     let (limiter, _) = (metrics.limiter("kind:old"), metrics.job(&default, &old));
     held.finished(AttemptEnd::Completed, 1);
-    metrics.serve(&[&default], &[&new]);
+    metrics.serve(&[&default], &[&new], Vec::new());
     metrics.job(&default, &new);
     assert!(
         metrics.render().contains("queue=\"default\",kind=\"old\""),
@@ -430,7 +447,7 @@ fn what_the_configuration_has_no_more_leaves_the_page_once_nobody_counts_under_i
     assert!(!page.contains("mail") && !page.contains("old\""), "{page}");
     assert!(page.contains("queue=\"default\",kind=\"new\""), "{page}");
     // Served again, it begins anew.
-    metrics.serve(&[&default, &mail], &[&old]);
+    metrics.serve(&[&default, &mail], &[&old], Vec::new());
     metrics.job(&mail, &old);
     let page = metrics.render();
     assert!(page.contains("{queue=\"mail\",kind=\"old\",outcome=\"completed\"} 0\n"), "{page}");

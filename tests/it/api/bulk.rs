@@ -142,7 +142,22 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
             );
         }
         assert_eq!(get(&daemon, "/api/v1/operations/x").await.status, 400);
-        for (query, ids) in [("", vec![2, 1]), ("?state=done", vec![1]), ("?after=2", vec![1])] {
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn operations_are_listed_newest_first() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let begin = "SELECT legwork.begin_bulk('discard', '{}', holder => 5, everything => true) FROM generate_series(1, 2);
+            SELECT legwork.cancel_bulk(1)";
+        execute(&mut session, begin).await;
+        end(session).await;
+        let daemon = daemon(&db.url(), "").await;
+        for (query, ids) in [("", vec![2, 1]), ("?state=cancelled", vec![1]), ("?after=2", vec![1])]
+        {
             let page = found(&daemon, &format!("/api/v1/operations{query}")).await;
             let listed = page["operations"].as_array().expect("operations").iter();
             assert_eq!(listed.map(|one| one["id"].clone()).collect::<Vec<_>>(), ids, "{query}");
@@ -156,7 +171,6 @@ fn an_operation_is_gone_on_with_when_its_daemon_is_gone_and_ends_when_it_is_told
             );
         }
         daemon.stop().await;
-        end(session).await;
     });
 }
 

@@ -1,5 +1,6 @@
 //! What one job, the queues, the daemons, the schedules and an autoscaler are told.
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{daemon, found};
@@ -35,6 +36,50 @@ fn a_job_is_shown_with_its_attempts_and_why_it_waits() {
         assert!(pause["detail"].as_str().expect("a sentence").contains("an incident"), "{pause}");
         daemon.stop().await;
         end(session).await;
+    });
+}
+
+/// Jobs of a high priority, and behind them one of a low one that came long before.
+const STARVED: &str = "SELECT legwork.pause('mail');
+    INSERT INTO legwork.job (kind, queue, priority, run_at) VALUES ('waits', 'mail', 2, now() - interval '1 h');
+    INSERT INTO legwork.job (kind, queue, priority) SELECT 'waits', 'mail', -2 FROM generate_series(1, 10001)";
+
+#[test]
+fn the_age_of_a_queue_is_that_of_a_starved_job_too() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(&mut session, STARVED).await;
+        let daemon = daemon(&db.url(), "[[queue]]\nname = 'mail'\n").await;
+        let mail = found(&daemon, "/api/v1/queues/mail").await;
+        assert_eq!(mail["depth"]["available"], 10000, "it is counted so far");
+        let age = mail["oldest_age_seconds"].as_f64().expect("a job waits");
+        assert!(age >= 3600.0, "{age}");
+        let labels = ["queue=\"mail\""];
+        support::eventually("the metric tells it", async || {
+            daemon.metric("legwork_queue_oldest_available_age_seconds", &labels).await >= 3600.0
+        })
+        .await;
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+#[test]
+fn a_quiet_daemon_is_shown_and_does_not_serve() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "[[queue]]\nname = 'mail'\nconcurrency = 3\n").await;
+        let shown = async || {
+            let mail = found(&daemon, "/api/v1/queues/mail").await;
+            let listed = found(&daemon, "/api/v1/queues").await;
+            let slots = mail["settings"]["effective"]["slots"].clone();
+            (mail["daemons"][0]["state"].clone(), slots, listed["queues"][0]["daemons"].clone())
+        };
+        let live = (json!("live"), json!(3), json!(1));
+        support::eventually("it serves", async || shown().await == live).await;
+        daemon.signal(Signal::SIGTSTP);
+        let quiet = (json!("quiet"), json!(null), json!(0));
+        support::eventually("it is quiet", async || shown().await == quiet).await;
+        daemon.stop().await;
     });
 }
 

@@ -140,8 +140,8 @@ fn nothing_expires_before_its_daemon_is_registered() {
         let expired = "INSERT INTO legwork.job (kind, expires_at) VALUES ('noop', '2001-01-01')";
         sqlx::query(expired).execute(&pool).await.unwrap();
         let (_publisher, leases) = legwork::heartbeat::leases();
-        let pause = legwork::maintenance::expire(&upkeep(&db.url()), &leases).await.unwrap();
-        assert!(pause > Duration::ZERO, "it is asked again");
+        let rested = legwork::maintenance::expire(&upkeep(&db.url()), &leases).await.unwrap();
+        assert!(rested.idle && rested.pause > Duration::ZERO, "it is asked again");
         let left: i64 = value(&pool, "SELECT count(*) FROM legwork.job").await;
         assert_eq!(left, 1, "its own kinds would seem to be nobody's");
         let runner = noop(&db);

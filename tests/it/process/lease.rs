@@ -14,6 +14,7 @@ use legwork::executor::{Context, Handler, HandlerFuture};
 use legwork::job::{KindName, Outcome, QueueName};
 use nix::sys::signal::Signal;
 use sqlx::postgres::PgPool;
+use tokio::time::sleep;
 
 use super::{Configuration, HEARTBEAT, Notebook, SLACK, TTL, becomes, count, enqueue};
 use crate::support::{self, Daemon, Proxy};
@@ -44,6 +45,7 @@ fn a_daemon_that_cannot_renew_stops_its_handlers_before_another_starts_their_job
         assert_eq!((taken_over.attempt, taken_over.rescues), (2, 1));
         assert_eq!(notebook.lines(), ["started 1", "stopped 1", "started 2", "ended 2"]);
         cut_off.logged("daemon.lost").await;
+        failed_and_not_recovered(&cut_off, "canceller").await;
 
         other.signal(Signal::SIGTERM);
         assert_eq!(other.exit(SLACK).await.code(), Some(0), "{}", other.printed());
@@ -56,6 +58,18 @@ fn a_daemon_that_cannot_renew_stops_its_handlers_before_another_starts_their_job
         assert_eq!(cut_off.exit(SLACK).await.code(), Some(0), "{}", cut_off.printed());
         pool.close().await;
     });
+}
+
+/// Sees a task's rounds fail, and none be told to have succeeded that had nothing to ask without a lease.
+async fn failed_and_not_recovered(daemon: &Daemon, task: &str) {
+    let told = |event: &str| {
+        let events = daemon.events();
+        events.iter().any(|line| line["event"] == event && line["task"] == task)
+    };
+    support::eventually("its rounds fail", async || told("maintenance.failed")).await;
+    // Long enough for a round after the pause that follows a failed one.
+    sleep(Duration::from_secs(5)).await;
+    assert!(!told("maintenance.recovered"), "{}", daemon.printed());
 }
 
 /// Asks for a job's end, once it runs.

@@ -261,3 +261,28 @@ fn twenty_reloads_under_load_lose_no_job_and_run_none_twice() {
         pool.close().await;
     });
 }
+
+/// As many queues and kinds as a file may have, the queues called so.
+fn all_that_may_be(url: &str, queues: &str) -> String {
+    let queues = (0..256).map(|n| format!("[[queue]]\nname = '{queues}{n}'\nconcurrency = 1\n"));
+    let kinds = (0..1024).map(|n| format!("[[kind]]\nname = 'k{n}'\nhandler = 'noop'\n"));
+    file(url, &queues.chain(kinds).collect::<String>())
+}
+
+#[test]
+fn all_the_queues_and_kinds_that_a_file_may_have_are_served_and_changed() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let daemon = Daemon::start(&all_that_may_be(&db.url(), "old")).await;
+        daemon.logged("daemon.started").await;
+        let job =
+            "INSERT INTO legwork.job (kind, queue) VALUES ('k1023', 'old255'), ('k1023', 'new255')";
+        sqlx::query(job).execute(&pool).await.expect("jobs");
+        let done = async |jobs| count(&pool, "k1023", "completed").await == jobs;
+        support::eventually("the last queue's job is done", async || done(1).await).await;
+        reload(&daemon, &all_that_may_be(&db.url(), "new"), "config.reloaded").await;
+        support::eventually("so is that of the one that is new", async || done(2).await).await;
+        daemon.stop().await;
+        pool.close().await;
+    });
+}
