@@ -17,7 +17,7 @@ pub(super) mod decisions;
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod jobs;
-mod once;
+pub(super) mod once;
 mod origin;
 mod path;
 pub(super) mod query;

@@ -8,7 +8,7 @@ use super::{
         Role::{self, Operator, Viewer},
     },
     api::{
-        self, Configured,
+        self, Configured, once,
         tags::{self, Known},
     },
     controls::Controls,
@@ -133,18 +133,29 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        let route = Self::described(audience.into(), described, problems);
-        if route.has_versions() {
-            return route;
+        let mut route = Self::described(audience.into(), described, problems);
+        if !route.has_versions() {
+            route.answer = route.answer.route_layer(middleware::from_fn(without_versions));
         }
-        let answer = route.answer.route_layer(middleware::from_fn(without_versions));
-        Self { answer, ..route }
+        if !route.has_keys() {
+            route.answer = route.answer.route_layer(middleware::from_fn(without_keys));
+        }
+        route
     }
 
     /// Whether it changes only what is still as somebody has seen it, where that is asked for.
     pub(super) fn has_versions(&self) -> bool {
-        let is_asked = |of: &RefOr<Parameter>| matches!(of, RefOr::T(of) if of.name == "If-Match");
-        self.described.parameters.iter().flatten().any(is_asked)
+        self.takes("If-Match")
+    }
+
+    /// Whether it is done once, as often as it is sent with one key.
+    pub(super) fn has_keys(&self) -> bool {
+        self.takes(once::NAME)
+    }
+
+    fn takes(&self, header: &str) -> bool {
+        let is_it = |of: &RefOr<Parameter>| matches!(of, RefOr::T(of) if of.name == header);
+        self.described.parameters.iter().flatten().any(is_it)
     }
 
     fn described(
@@ -276,6 +287,14 @@ async fn get_alone() -> impl IntoResponse {
 async fn without_versions(request: Request, next: Next) -> Response {
     if tags::names_a_version(request.headers()) {
         return Problem::NoVersion.into_response();
+    }
+    next.run(request).await
+}
+
+/// Whoever says Idempotency-Key sends the request again where its answer gets lost, and takes it that it is done once.
+async fn without_keys(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(once::NAME) {
+        return Refusal::from(Problem::KeyNotTaken).about(once::NAME, None).into_response();
     }
     next.run(request).await
 }

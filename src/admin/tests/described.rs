@@ -237,6 +237,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "900000000")]);
     let text = [("accept", "text/plain")];
+    let keyed = [("idempotency-key", "a-key")];
     let rebound = [("host", "evil.example.com")];
     let open = [("accept", "application/openmetrics-text; version=1.0.0")];
     let foreign = [("origin", "https://evil.example.com")];
@@ -273,6 +274,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                     (plain, as_text(path), body, HERE),
                     (if is_read { &open[..] } else { plain }, "", body, HERE),
                     (condition(is_read), "", body, HERE),
+                    (&keyed[..], "", body, HERE),
                     (&large[..], "", body, HERE),
                     (&rebound[..], "", body, HERE),
                     (plain, misspelt, body, HERE),
