@@ -163,7 +163,7 @@ impl Problem {
             Self::ForeignPage => (
                 StatusCode::FORBIDDEN,
                 "foreign-page",
-                "a page of another origin asks, by its Origin or Sec-Fetch-Site: ask from here, or by a program".into(),
+                "a page of another origin asks, by its Origin or Sec-Fetch-Site, or leads to what is measured: ask from here, or by a program".into(),
             ),
             Self::UnknownParameter => {
                 (StatusCode::BAD_REQUEST, "unknown-parameter", "there is no such parameter".into())

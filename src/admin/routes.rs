@@ -101,6 +101,8 @@ pub(super) struct Route {
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
     /// Whether it answers HEAD.
     pub(super) takes_head: bool,
+    /// Whether it works for its answer, for as long as it is asked to.
+    pub(super) measures: bool,
     answer: MethodRouter<AdminState>,
 }
 
@@ -124,7 +126,7 @@ impl Route {
         let route = Self::described(audience.into(), described, problems);
         let answer = route.answer.route_layer(middleware::from_fn(debug::until_the_end));
         let answer = answer.head(get_alone).fallback(get_alone);
-        Self { answer, ..route }
+        Self { answer, measures: true, ..route }
     }
 
     /// What changes something.
@@ -164,7 +166,8 @@ impl Route {
         problems: &'static [Problem],
     ) -> Self {
         let (method, path, described) = only(paths);
-        Self { method, path, audience, problems, described, schemas, takes_head: false, answer }
+        let (takes_head, measures) = (false, false);
+        Self { method, path, audience, problems, described, schemas, takes_head, measures, answer }
     }
 
     /// One of which nothing is said.
@@ -176,8 +179,8 @@ impl Route {
     ) -> Self {
         let (audience, path) = (audience.into(), path.to_owned());
         let (problems, described, schemas) = (&[][..], Operation::new(), Vec::new());
-        let takes_head = method == Method::GET;
-        Self { method, path, audience, problems, described, schemas, takes_head, answer }
+        let (takes_head, measures) = (method == Method::GET, false);
+        Self { method, path, audience, problems, described, schemas, takes_head, measures, answer }
     }
 }
 
