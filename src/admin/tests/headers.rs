@@ -28,3 +28,28 @@ async fn a_key_is_refused_by_every_change_that_is_not_known_again_by_it() {
     let said = problem::Problem::KeyNotTaken.detail();
     assert!(said.contains(&format!("by {} alone", takes.join(" and "))), "{said}: {takes:?}");
 }
+
+/// What a browser shows of an answer is what it is said to be, and nobody between keeps it: neither a list of jobs, nor
+/// that there is none.
+#[tokio::test]
+async fn every_answer_is_for_who_asked_and_of_the_type_that_it_says() {
+    let of = |path: &str, answer: &str| {
+        assert_eq!(header(answer, "x-content-type-options"), Some("nosniff"), "{path}: {answer}");
+        let kept = if path == "/openapi.json" { "no-cache" } else { "no-store" };
+        assert_eq!(header(answer, "cache-control"), Some(kept), "{path}: {answer}");
+    };
+    // A stream has no end.
+    let all = routes::routes().iter().filter(|route| route.path != "/api/v1/events");
+    for route in all {
+        of(&route.path, &asked(route, "").await);
+        let foreign = asked(route, "Host: evil.example.com\r\n").await;
+        of("a problem", &foreign);
+    }
+    for path in ["/nothing", "/debug/pprof", "/api/v1/events?type=x"] {
+        of(path, &served(state(), async |at| get(at, path, "").await).await);
+    }
+    let known = served(state(), async |at| get(at, "/openapi.json", "If-None-Match: *\r\n").await);
+    let known = known.await;
+    assert_eq!(status(&known), 304);
+    of("/openapi.json", &known);
+}
