@@ -305,6 +305,36 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     assert!(unseen.is_empty() && untold.is_empty(), "never seen: {unseen:?}; not told: {untold:?}");
 }
 
+/// The parts of a schema that have members by name and take others beside them, each with its place.
+fn open_parts(document: &Value, schema: &Value, place: &str) -> Vec<String> {
+    let schema = resolved(document, schema);
+    let is_open = schema["properties"].is_object() && schema["additionalProperties"] != false;
+    let own = is_open.then(|| place.to_owned());
+    let members = schema["properties"].as_object().into_iter().flatten();
+    let members = members.map(|(name, of)| (format!("{place}.{name}"), of));
+    let parts = ["allOf", "oneOf", "anyOf"].into_iter().filter_map(|of| schema[of].as_array());
+    let parts = parts.flatten().chain(schema.get("items")).map(|of| (place.to_owned(), of));
+    let inner = members.chain(parts).flat_map(|(place, of)| open_parts(document, of, &place));
+    own.into_iter().chain(inner).collect()
+}
+
+/// As the code refuses a member that it doesn't know: a document that doesn't say so has clients send misspelt ones.
+#[test]
+fn what_is_asked_in_json_has_no_members_but_those_that_are_described() {
+    let document = openapi::document(routes::routes());
+    let mut looked_at = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for operation in operations.as_object().unwrap().values() {
+            let Some(json) = operation["requestBody"]["content"].get("application/json") else {
+                continue;
+            };
+            assert_eq!(open_parts(&document, &json["schema"], path), Vec::<String>::new());
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 15, "{looked_at} bodies");
+}
+
 #[tokio::test]
 async fn a_method_that_a_path_does_not_take_is_a_problem_and_not_described() {
     let document = openapi::document(routes::routes());
