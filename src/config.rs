@@ -50,7 +50,7 @@ pub use settings::{
 };
 pub(crate) use settings::{NEEDS_PORT, NEEDS_SERVER};
 pub use show::Shown;
-pub use source::{Flag, Source};
+pub use source::{FILE_MAX_BYTES, Flag, Source};
 pub use url::{Address, DatabaseUrl};
 
 use self::{

@@ -7,7 +7,8 @@
 //! since its user may be here or have a token.
 
 use super::{
-    credentials, foreign,
+    credentials,
+    foreign::{self, Work},
     guesses::Guesses,
     problem::Problem,
     request::peer,
@@ -26,7 +27,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
@@ -149,6 +150,8 @@ pub(super) struct Guard {
     refusals: RefusalMetrics,
     callbacks: Arc<Callbacks>,
     audiences: Arc<HashMap<String, Vec<(Method, Audience)>>>,
+    /// The paths at which something is measured.
+    measuring: Arc<HashSet<String>>,
 }
 
 impl Guard {
@@ -160,7 +163,9 @@ impl Guard {
         }
         let (access, refusals) = (state.access.clone(), state.metrics.admin_refusals());
         let callbacks = Arc::clone(&state.callbacks);
-        Self { access, refusals, callbacks, audiences: Arc::new(audiences) }
+        let measuring = routes.iter().filter(|route| route.measures);
+        let measuring = Arc::new(measuring.map(|route| route.path.clone()).collect());
+        Self { access, refusals, callbacks, audiences: Arc::new(audiences), measuring }
     }
 
     /// Who may ask this. A method that a path doesn't take is told to whoever may ask the path anything.
@@ -171,6 +176,11 @@ impl Guard {
         let exactly = of_path.iter().find(|(of, _)| of == method).map(|(_, audience)| *audience);
         let largest = || of_path.iter().map(|(_, audience)| *audience).min();
         exactly.or_else(largest).unwrap_or(Audience::Role(Role::Viewer))
+    }
+
+    fn work(&self, path: Option<&MatchedPath>) -> Work {
+        let measures = path.is_some_and(|path| self.measuring.contains(path.as_str()));
+        if measures { Work::Measure } else { Work::Small }
     }
 
     /// Whose attempt it is. A signature is looked at whatever came from there before: it can't be guessed, and
@@ -199,7 +209,8 @@ impl Guard {
             }
             Audience::Role(needed) => needed,
         };
-        if foreign::is_foreign(request) {
+        let work = self.work(request.extensions().get());
+        if foreign::is_foreign(request, work) {
             return Err(Problem::ForeignPage);
         }
         let (role, actor) = self.access.role(request)?;

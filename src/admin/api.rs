@@ -17,7 +17,7 @@ pub(super) mod decisions;
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod jobs;
-mod once;
+pub(super) mod once;
 pub(super) mod operations;
 mod origin;
 mod path;
@@ -185,7 +185,7 @@ async fn ask<T>(
     state: &AdminState,
     operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
 ) -> Result<T, Refusal> {
-    state.sessions.within(operation).await.map_err(|error| refusal(&error))
+    state.sessions.within(operation).await.map_err(|error| refusal_unchanged(&error))
 }
 
 /// What came, as JSON that nobody keeps.
@@ -196,9 +196,21 @@ fn shown(body: &impl Serialize) -> Result<Response, Refusal> {
     Ok((headers, body).into_response())
 }
 
-/// What an error means to whoever asked. The database's own words are for those who may ask it; where it is and why it
-/// can't be had isn't said here but in the log.
+/// What is said where a change was sent to the database and no answer came.
+const PERHAPS_DONE: &str = "the database didn't answer, and the change may have been made: look before you ask for it again, \
+    or ask with the same Idempotency-Key or If-Match, where the path takes one";
+
+/// What an error means to whoever asked for a change.
 fn refusal(error: &OperationError) -> Refusal {
+    if error.may_be_done() {
+        return Problem::DatabaseUnavailable.because(PERHAPS_DONE);
+    }
+    refusal_unchanged(error)
+}
+
+/// What an error means to whoever asked, where nothing was changed. The database's own words are for those who may ask it; where it is and why it
+/// can't be had isn't said here but in the log.
+fn refusal_unchanged(error: &OperationError) -> Refusal {
     if matches!(error, OperationError::Changed) {
         return Problem::Changed.into();
     }

@@ -2,7 +2,7 @@
 //!
 //! A browser asks what any page tells it to, from the machine that it runs on and with the password that it
 //! remembers. It says so itself, in headers that no page can set; programs say nothing. Following a link
-//! from elsewhere is allowed, as long as that only reads. Which names a page may be loaded by is `hosts`.
+//! from elsewhere is allowed, as long as that only reads and measures nothing. Which names a page may be loaded by is `hosts`.
 
 use axum::{
     extract::Request,
@@ -16,12 +16,23 @@ const DESTINATION: &str = "sec-fetch-dest";
 /// What proxies add. Whoever sends one himself has less by it.
 const HANDED_ON: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// Whether a page of another origin asks.
-pub(super) fn is_foreign(request: &Request) -> bool {
+/// What is done for an answer: by that it shows whether a link to it may be followed from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Something is looked up, or changed.
+    Small,
+    /// Something is measured, for as long as the request says, and nobody else may meanwhile.
+    Measure,
+}
+
+/// Whether a page of another origin asks for what takes this work.
+pub(super) fn is_foreign(request: &Request, work: Work) -> bool {
     let headers = request.headers();
     let is = |name: &str, value: &str| headers.get(name).is_some_and(|it| it == value);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let is_followed = reads && is(MODE, "navigate") && is(DESTINATION, "document");
+    // A page can have a window follow a link that nobody clicked.
+    let may_be_followed = reads && work == Work::Small;
+    let is_followed = may_be_followed && is(MODE, "navigate") && is(DESTINATION, "document");
     let from_elsewhere =
         headers.contains_key(SITE) && !is(SITE, "same-origin") && !is(SITE, "none");
     let of_another_origin = !headers.get_all(header::ORIGIN).iter().all(|origin| {
@@ -56,10 +67,10 @@ mod tests {
     use axum::body::Body;
     use rstest::rstest;
 
-    fn asked(method: &str, headers: &[(&str, &str)]) -> bool {
+    fn asked(method: &str, headers: &[(&str, &str)], work: Work) -> bool {
         let request = Request::builder().method(method).uri("/x").header("host", "localhost:9464");
         let request = headers.iter().fold(request, |it, (name, value)| it.header(*name, *value));
-        is_foreign(&request.body(Body::empty()).unwrap())
+        is_foreign(&request.body(Body::empty()).unwrap(), work)
     }
 
     const LINK: [(&str, &str); 2] =
@@ -90,6 +101,19 @@ mod tests {
         #[case] headers: &[(&str, &str)],
         #[case] foreign: bool,
     ) {
-        assert_eq!(asked(method, headers), foreign, "{method} {headers:?}");
+        assert_eq!(asked(method, headers, Work::Small), foreign, "{method} {headers:?}");
+        // What is foreign stays so.
+        assert!(!foreign || asked(method, headers, Work::Measure), "{method} {headers:?}");
+    }
+
+    #[rstest]
+    #[case::a_program(&[], false)]
+    #[case::typed(&[(SITE, "none"), LINK[0], LINK[1]], false)]
+    #[case::the_list_of_profiles(&[(SITE, "same-origin"), LINK[0], LINK[1]], false)]
+    #[case::a_link(&[(SITE, "cross-site"), LINK[0], LINK[1], ("sec-fetch-user", "?1")], true)]
+    #[case::a_window_that_is_led_there(&[(SITE, "cross-site"), LINK[0], LINK[1]], true)]
+    #[case::another_port(&[(SITE, "same-site"), LINK[0], LINK[1]], true)]
+    fn no_link_from_elsewhere_measures(#[case] headers: &[(&str, &str)], #[case] foreign: bool) {
+        assert_eq!(asked("GET", headers, Work::Measure), foreign, "{headers:?}");
     }
 }

@@ -153,13 +153,15 @@ fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let slow = route.described.request_body.is_some().then_some(Problem::BodyTooSlow);
     let is_change = route.method != Method::GET;
     let versions = (is_change && !route.has_versions()).then_some(Problem::NoVersion);
+    let keys = (is_change && !route.has_keys()).then_some(Problem::KeyNotTaken);
     let waits = !QUIET.contains(&&*route.path);
     let crowded = waits.then_some(Problem::Overloaded);
     let ends = waits && !route.problems.contains(&Problem::DaemonEnds);
     let ends = ends.then_some(Problem::DaemonEnds);
     let all = OF_EVERYTHING.into_iter().chain(slow).chain(of_audience(route.audience));
+    let of_headers = versions.into_iter().chain(keys);
     for problem in
-        all.chain(route.problems.iter().copied()).chain(versions).chain(crowded).chain(ends)
+        all.chain(route.problems.iter().copied()).chain(of_headers).chain(crowded).chain(ends)
     {
         by_status.entry(problem.status().as_u16()).or_default().push(problem);
     }

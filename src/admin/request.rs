@@ -36,6 +36,8 @@ const ID_MAX_BYTES: usize = 128;
 /// The label of requests that no route took.
 const NO_ROUTE: &str = "other";
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A request's id, for whoever writes it down.
 #[derive(Debug, Clone)]
@@ -82,7 +84,11 @@ pub(super) async fn observe(
         Some(refusal) => seen.log_refused(status, refusal),
         None => seen.log(status, took, role.copied()),
     });
-    response.headers_mut().insert(&REQUEST_ID, id);
+    let headers = response.headers_mut();
+    headers.insert(&REQUEST_ID, id);
+    // Whatever it is, a problem too: it is of this moment, and what it is called.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     response
 }
 
@@ -201,6 +207,7 @@ pub(super) fn body_max(route: &str) -> u64 {
     match route {
         api::enqueue::PATH => api::enqueue::BODY_MAX_BYTES,
         api::batch::PATH => api::batch::BODY_MAX_BYTES,
+        api::daemon::VALIDATE => api::daemon::VALIDATE_MAX_BYTES,
         _ => BODY_MAX_BYTES,
     }
 }

@@ -8,7 +8,7 @@ use super::{
         Role::{self, Operator, Viewer},
     },
     api::{
-        self, Configured,
+        self, Configured, once,
         tags::{self, Known},
     },
     controls::Controls,
@@ -101,6 +101,8 @@ pub(super) struct Route {
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
     /// Whether it answers HEAD.
     pub(super) takes_head: bool,
+    /// Whether it works for its answer, for as long as it is asked to.
+    pub(super) measures: bool,
     answer: MethodRouter<AdminState>,
 }
 
@@ -124,7 +126,7 @@ impl Route {
         let route = Self::described(audience.into(), described, problems);
         let answer = route.answer.route_layer(middleware::from_fn(debug::until_the_end));
         let answer = answer.head(get_alone).fallback(get_alone);
-        Self { answer, ..route }
+        Self { answer, measures: true, ..route }
     }
 
     /// What changes something.
@@ -133,18 +135,29 @@ impl Route {
         described: UtoipaMethodRouter<AdminState>,
         problems: &'static [Problem],
     ) -> Self {
-        let route = Self::described(audience.into(), described, problems);
-        if route.has_versions() {
-            return route;
+        let mut route = Self::described(audience.into(), described, problems);
+        if !route.has_versions() {
+            route.answer = route.answer.route_layer(middleware::from_fn(without_versions));
         }
-        let answer = route.answer.route_layer(middleware::from_fn(without_versions));
-        Self { answer, ..route }
+        if !route.has_keys() {
+            route.answer = route.answer.route_layer(middleware::from_fn(without_keys));
+        }
+        route
     }
 
     /// Whether it changes only what is still as somebody has seen it, where that is asked for.
     pub(super) fn has_versions(&self) -> bool {
-        let is_asked = |of: &RefOr<Parameter>| matches!(of, RefOr::T(of) if of.name == "If-Match");
-        self.described.parameters.iter().flatten().any(is_asked)
+        self.takes("If-Match")
+    }
+
+    /// Whether it is done once, as often as it is sent with one key.
+    pub(super) fn has_keys(&self) -> bool {
+        self.takes(once::NAME)
+    }
+
+    fn takes(&self, header: &str) -> bool {
+        let is_it = |of: &RefOr<Parameter>| matches!(of, RefOr::T(of) if of.name == header);
+        self.described.parameters.iter().flatten().any(is_it)
     }
 
     fn described(
@@ -153,7 +166,8 @@ impl Route {
         problems: &'static [Problem],
     ) -> Self {
         let (method, path, described) = only(paths);
-        Self { method, path, audience, problems, described, schemas, takes_head: false, answer }
+        let (takes_head, measures) = (false, false);
+        Self { method, path, audience, problems, described, schemas, takes_head, measures, answer }
     }
 
     /// One of which nothing is said.
@@ -165,8 +179,8 @@ impl Route {
     ) -> Self {
         let (audience, path) = (audience.into(), path.to_owned());
         let (problems, described, schemas) = (&[][..], Operation::new(), Vec::new());
-        let takes_head = method == Method::GET;
-        Self { method, path, audience, problems, described, schemas, takes_head, answer }
+        let (takes_head, measures) = (method == Method::GET, false);
+        Self { method, path, audience, problems, described, schemas, takes_head, measures, answer }
     }
 }
 
@@ -277,6 +291,14 @@ async fn get_alone() -> impl IntoResponse {
 async fn without_versions(request: Request, next: Next) -> Response {
     if tags::names_a_version(request.headers()) {
         return Problem::NoVersion.into_response();
+    }
+    next.run(request).await
+}
+
+/// Whoever says Idempotency-Key sends the request again where its answer gets lost, and takes it that it is done once.
+async fn without_keys(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(once::NAME) {
+        return Refusal::from(Problem::KeyNotTaken).about(once::NAME, None).into_response();
     }
     next.run(request).await
 }

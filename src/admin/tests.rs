@@ -5,6 +5,7 @@ mod cut;
 mod described;
 mod examples;
 mod golden;
+mod headers;
 mod heap;
 mod parameters;
 mod schema;

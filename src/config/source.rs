@@ -5,13 +5,14 @@
 
 use super::{environment::Environment, mistakes::Mistakes};
 use std::{
+    fmt::Display,
     fs::{self, File},
     io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
 /// The largest file that is read, in bytes; hundreds of kinds fit in a tenth of it.
-pub(super) const FILE_MAX_BYTES: u64 = 1024 * 1024;
+pub const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// A value given on the command line.
 #[derive(Debug, Clone)]
@@ -103,6 +104,10 @@ impl Source {
     /// The file's text, if there is a file.
     pub(super) fn read(&self, mistakes: &mut Mistakes) -> Option<Text> {
         if let Some(content) = self.text.clone() {
+            if content.len() as u64 > FILE_MAX_BYTES {
+                mistakes.push(larger("body", FILE_MAX_BYTES), None);
+                return None;
+            }
             // Who may read it is a question of the file that it may become.
             return Some(Text { path: Some("body".into()), content, world_readable: false });
         }
@@ -167,6 +172,10 @@ pub(super) fn absolute(path: &Path) -> Result<(), String> {
     if path.is_absolute() { Ok(()) } else { Err(WHY.into()) }
 }
 
+fn larger(name: impl Display, max_bytes: u64) -> String {
+    format!("{name} is larger than {max_bytes} bytes")
+}
+
 /// A regular file's bytes, and what everybody may do with it.
 pub(super) fn bounded(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, Everybody), String> {
     use std::os::unix::fs::PermissionsExt;
@@ -187,7 +196,7 @@ pub(super) fn bounded(path: &Path, max_bytes: u64) -> Result<(Vec<u8>, Everybody
     let file = File::open(path).map_err(refused)?;
     file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(refused)?;
     if bytes.len() as u64 > max_bytes {
-        return Err(format!("{name} is larger than {max_bytes} bytes"));
+        return Err(larger(name, max_bytes));
     }
     Ok((bytes, Everybody(metadata.permissions().mode())))
 }

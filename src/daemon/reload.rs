@@ -205,7 +205,13 @@ impl Daemon {
         let loaded = reload.read().await?;
         let taken = holding.with_port_of(&loaded.settings);
         reload.log_as(&taken)?;
-        tokens.send_replace(taken.admin.tokens.clone());
+        // As where it isn't ending: who listens is cut off only by other tokens.
+        tokens.send_if_modified(|before| {
+            let now = &taken.admin.tokens;
+            let differ = before != now;
+            before.clone_from(now);
+            differ
+        });
         Ok(reload.taken(&loaded, holding, taken))
     }
 

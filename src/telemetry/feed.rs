@@ -236,6 +236,11 @@ impl Listener {
         }
     }
 
+    /// Whether something is missing before what comes next, which is to be told yet.
+    pub fn misses(&self) -> bool {
+        self.next < self.feed.ring().first()
+    }
+
     /// The place up to which everything was heard.
     pub fn place(&self) -> Place {
         Place { life: self.feed.life, number: self.next.saturating_sub(1) }

@@ -14,7 +14,7 @@ use super::{
     once::{Key, Print, before, shown},
     origin::Sources,
     query::{Asked, Nothing},
-    refusal,
+    refusal, refusal_unchanged,
 };
 use crate::postgres::{
     enqueue::{
@@ -120,7 +120,8 @@ impl Stopped {
 
 impl From<OperationError> for Stopped {
     fn from(error: OperationError) -> Self {
-        Self::by_database(error.sqlstate(), refusal(&error))
+        // Before the commit nothing is done, whatever the server still does.
+        Self::by_database(error.sqlstate(), refusal_unchanged(&error))
     }
 }
 
@@ -168,7 +169,8 @@ async fn all(
     if let Some(key) = key {
         batch.keep(&Keyed { key, fingerprint }, &answer).await?;
     }
-    batch.commit().await?;
+    let committed = batch.commit().await;
+    committed.map_err(|error| Stopped::by_database(error.sqlstate(), refusal(&error)))?;
     jobs.sources.sent();
     for (queue, jobs) in &jobs.queues {
         state.metrics.enqueued_over_http(queue, *jobs);

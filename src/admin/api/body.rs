@@ -1,17 +1,17 @@
-//! The body of a request that changes something: small, JSON, and said to be.
+//! The body of a request that changes something: bounded, JSON, and said to be.
 //!
 //! That it is said keeps a page in somebody's browser from changing anything: without asking first, which the port doesn't
 //! answer, a page may send forms and plain text alone.
 
 use super::super::{
     problem::{Problem, Refusal},
-    request::{BODY_MAX_BYTES, too_large},
+    request::{BODY_MAX_BYTES, body_max, too_large},
 };
 use super::query::nearest;
 use crate::telemetry::causes;
 use axum::{
     body::{Bytes, to_bytes},
-    extract::{FromRequest, Request},
+    extract::{FromRequest, MatchedPath, Request},
     http::{HeaderMap, header},
 };
 use http_body_util::LengthLimitError;
@@ -36,7 +36,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
         if !is_of(JSON, request.headers()) {
             return Err(Problem::NotJson.into());
         }
-        let body = read(request).await?;
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let most = route.map_or(BODY_MAX_BYTES, body_max);
+        let body = read_up_to(most, request).await?;
         let text = if body.is_empty() { b"{}" } else { &body[..] };
         let mut json = serde_json::Deserializer::from_slice(text);
         let mut track = Track::new();

@@ -30,6 +30,10 @@ use std::time::Duration;
 use tokio::{task::spawn_blocking, time::timeout};
 use utoipa::ToSchema;
 
+/// Where a configuration is looked at.
+pub(in crate::admin) const VALIDATE: &str = "/api/v1/config/validate";
+/// Most bytes of a request for that: the longest file, of which each byte may be written as `\u0020`, and what is round it.
+pub(in crate::admin) const VALIDATE_MAX_BYTES: u64 = 6 * config::FILE_MAX_BYTES + 1024;
 /// How long a reload is waited for: reading takes milliseconds, and a daemon that waits for its database at its
 /// start reads once it has it.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
@@ -244,7 +248,8 @@ pub(super) struct Validated {
 
 /// Look at a configuration without taking it
 ///
-/// It is read as the daemon's own file would be, beside the same environment and flags; nothing changes.
+/// It is read as the daemon's own file would be, beside the same environment and flags; nothing changes. Like a file it has
+/// at most 1 MiB.
 #[utoipa::path(post, path = "/api/v1/config/validate", operation_id = "validate_config", tag = "daemon",
     request_body(content = Proposed, example = json!({ "toml": "[claim]\nbatch = 500\n" })),
     responses((status = 200, description = "What it would come to.", body = Validated, example = json!({

@@ -140,7 +140,7 @@ impl Listening {
     async fn next(&mut self) -> Option<String> {
         if !std::mem::replace(&mut self.greeted, true) {
             // The head goes out with it, so that the client knows that it is listened.
-            return Some("retry: 1000\n\n".to_owned());
+            return Some(self.greeting());
         }
         let beat = Instant::now() + HEARTBEAT;
         loop {
@@ -159,6 +159,15 @@ impl Listening {
                 return Some(text);
             }
         }
+    }
+
+    /// With the place from which on it is listened: whoever is cut off before anything happens comes back with it. Where a gap
+    /// is to come there is none, or it would be forgotten by who is cut off before it came.
+    fn greeting(&self) -> String {
+        if self.listener.misses() {
+            return "retry: 1000\n\n".to_owned();
+        }
+        format!("retry: 1000\nid: {}\n\n", shown(self.listener.place()))
     }
 
     fn text(&self, heard: &Heard) -> String {

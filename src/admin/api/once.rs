@@ -15,7 +15,7 @@ use axum::{
 use ring::digest::{Context, SHA256};
 
 /// What the client calls a request by.
-const NAME: &str = "Idempotency-Key";
+pub(in crate::admin) const NAME: &str = "Idempotency-Key";
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Longest key, in bytes.

@@ -88,7 +88,11 @@ fn written(found: &impl Serialize) -> Result<String, Refusal> {
 /// A document that never changes while the daemon runs.
 pub(in crate::admin) fn document(known: &Known, body: String) -> Response {
     let tag = format!("\"{}\"", digest_of(&body));
-    tagged(known, tag, body)
+    let mut response = tagged(known, tag, body);
+    // It may be kept, as long as it is asked for again by its tag: the next daemon may have another.
+    let no_cache = header::HeaderValue::from_static("no-cache");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_cache);
+    response
 }
 
 fn tagged(known: &Known, tag: String, body: String) -> Response {

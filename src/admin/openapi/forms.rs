@@ -105,6 +105,9 @@ pub(super) fn put_into_parameters(paths: &mut Map<String, Value>) {
 
 /// Puts them into the document's schemas.
 pub(super) fn put(schemas: &mut Value) {
+    // Of the others it is said by what reads them; a job is read by the producer's columns, which refuses as well what it
+    // doesn't know.
+    schemas["NewJob"]["additionalProperties"] = false.into();
     for (schema, members) in TABLE {
         for (member, form) in *members {
             let described = &mut schemas[schema]["properties"][member];

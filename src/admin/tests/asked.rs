@@ -103,6 +103,25 @@ async fn who_calls_back_needs_the_token_of_an_attempt_and_nothing_else() {
     }
 }
 
+/// As a browser follows a link of another page, or has it followed by that page.
+#[tokio::test]
+async fn a_link_from_elsewhere_leads_to_what_is_looked_up_and_not_to_what_is_measured() {
+    let port = router(state());
+    let mut measuring = Vec::new();
+    for Route { path, .. } in by_role().filter(|route| route.method == Method::GET) {
+        // A stream has no end.
+        let path = if path == "/api/v1/events" { "/api/v1/events?type=x" } else { path };
+        let link = from(HERE, Method::GET, path).with("Sec-Fetch-Site", "cross-site");
+        let link = link.with("Sec-Fetch-Mode", "navigate").with("Sec-Fetch-Dest", "document");
+        if link.of(&port).await.code == 403 {
+            measuring.push(path);
+        }
+    }
+    let of_pprof = ["profile", "heap", "allocs", "trace"].map(|it| format!("/debug/pprof/{it}"));
+    let all = of_pprof.iter().map(|it| &**it).chain(["/debug/trace", "/debug/bundle"]);
+    assert_eq!(measuring, all.collect::<Vec<_>>());
+}
+
 #[test]
 fn health_and_metrics_are_for_everybody_and_nothing_else_is() {
     let open = routes::routes().iter().filter(|route| route.audience == Audience::Everybody);

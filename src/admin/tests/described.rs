@@ -237,6 +237,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let (well, json, large) =
         (state(), [("accept", "application/json")], [("content-length", "900000000")]);
     let text = [("accept", "text/plain")];
+    let keyed = [("idempotency-key", "a-key")];
     let rebound = [("host", "evil.example.com")];
     let open = [("accept", "application/openmetrics-text; version=1.0.0")];
     let foreign = [("origin", "https://evil.example.com")];
@@ -273,6 +274,7 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
                     (plain, as_text(path), body, HERE),
                     (if is_read { &open[..] } else { plain }, "", body, HERE),
                     (condition(is_read), "", body, HERE),
+                    (&keyed[..], "", body, HERE),
                     (&large[..], "", body, HERE),
                     (&rebound[..], "", body, HERE),
                     (plain, misspelt, body, HERE),
@@ -301,6 +303,36 @@ async fn every_answer_is_described_and_every_description_is_an_answer() {
     let unseen: Vec<_> =
         promised.difference(&seen).filter(|promise| !needs_more(promise)).collect();
     assert!(unseen.is_empty() && untold.is_empty(), "never seen: {unseen:?}; not told: {untold:?}");
+}
+
+/// The parts of a schema that have members by name and take others beside them, each with its place.
+fn open_parts(document: &Value, schema: &Value, place: &str) -> Vec<String> {
+    let schema = resolved(document, schema);
+    let is_open = schema["properties"].is_object() && schema["additionalProperties"] != false;
+    let own = is_open.then(|| place.to_owned());
+    let members = schema["properties"].as_object().into_iter().flatten();
+    let members = members.map(|(name, of)| (format!("{place}.{name}"), of));
+    let parts = ["allOf", "oneOf", "anyOf"].into_iter().filter_map(|of| schema[of].as_array());
+    let parts = parts.flatten().chain(schema.get("items")).map(|of| (place.to_owned(), of));
+    let inner = members.chain(parts).flat_map(|(place, of)| open_parts(document, of, &place));
+    own.into_iter().chain(inner).collect()
+}
+
+/// As the code refuses a member that it doesn't know: a document that doesn't say so has clients send misspelt ones.
+#[test]
+fn what_is_asked_in_json_has_no_members_but_those_that_are_described() {
+    let document = openapi::document(routes::routes());
+    let mut looked_at = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for operation in operations.as_object().unwrap().values() {
+            let Some(json) = operation["requestBody"]["content"].get("application/json") else {
+                continue;
+            };
+            assert_eq!(open_parts(&document, &json["schema"], path), Vec::<String>::new());
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 15, "{looked_at} bodies");
 }
 
 #[tokio::test]

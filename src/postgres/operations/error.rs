@@ -1,6 +1,6 @@
 //! Why an operation failed: which one, and what the database said.
 
-use super::{Nature, is_forbidden};
+use super::{Nature, is_forbidden, nature::is_no_answer};
 use crate::postgres::{
     ConnectError,
     producer::{BrokenRule, broken_in_database},
@@ -23,9 +23,18 @@ pub enum OperationError {
         /// How long was waited (`database.connect_timeout`).
         limit: Duration,
     },
+    /// The server was asked and said nothing: what it was asked for may be done.
+    #[error("the database didn't answer within {limit:?} of being asked")]
+    Unanswered {
+        /// How long was waited.
+        limit: Duration,
+    },
     /// The session's limits couldn't be set.
     #[error("couldn't limit the session's statements")]
     Limit(#[source] sqlx::Error),
+    /// What was done may not be committed.
+    #[error("couldn't commit")]
+    Commit(#[source] sqlx::Error),
     /// The job wasn't enqueued.
     #[error("couldn't enqueue the job")]
     Enqueue(#[source] sqlx::Error),
@@ -152,10 +161,20 @@ impl OperationError {
         match self {
             Self::NoAddress => Nature::Address,
             Self::Connect(error) => Nature::of_connect(error),
-            Self::Silent { .. } => Nature::Unreachable,
+            Self::Silent { .. } | Self::Unanswered { .. } => Nature::Unreachable,
             Self::Busy { .. } | Self::Elusive => Nature::Temporary,
             Self::TooManyJobs { .. } | Self::Changed | Self::Decode(_) => Nature::Refused,
             other => other.database().map_or(Nature::Refused, Nature::of),
+        }
+    }
+
+    /// Whether what was asked for may have been done all the same: it was sent, and whether the server did it isn't known.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Self::Unanswered { .. } => true,
+            // Before anything was sent, or within a transaction that is gone.
+            Self::Limit(_) => false,
+            other => other.database().is_some_and(is_no_answer),
         }
     }
 
@@ -196,6 +215,7 @@ impl OperationError {
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Limit(source)
+            | Self::Commit(source)
             | Self::Enqueue(source)
             | Self::FindUnique(source)
             | Self::Once(source)
@@ -230,6 +250,7 @@ impl OperationError {
             Self::NoAddress
             | Self::Connect(_)
             | Self::Silent { .. }
+            | Self::Unanswered { .. }
             | Self::Busy { .. }
             | Self::Elusive
             | Self::TooManyJobs { .. }

@@ -74,6 +74,18 @@ impl Nature {
     }
 }
 
+/// Whether a session broke, or was ended, before the server said what became of a statement on it.
+pub(super) fn is_no_answer(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            // Of the connection, by a pooler too; statement_completion_unknown; the server stops, or somebody ended the session.
+            let code = error.code().unwrap_or_default();
+            code.starts_with("08") || code.starts_with("57P") || code == "40003"
+        }
+        error => Nature::of(error) == Nature::Unreachable,
+    }
+}
+
 /// What the database itself said of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {

@@ -174,6 +174,8 @@ impl Frame {
         if self.pooled.is_none() {
             return Ok(());
         }
-        transaction::end_as(connection, well).await.map_err(OperationError::Limit)
+        // Of what is rolled back nothing stays, whether or not the server still hears of it.
+        let failed = if well { OperationError::Commit } else { OperationError::Limit };
+        transaction::end_as(connection, well).await.map_err(failed)
     }
 }

@@ -140,7 +140,7 @@ impl Sessions {
             }
             Err(_) => {
                 drop(lent.connection.take());
-                Err(OperationError::Silent { limit })
+                Err(OperationError::Unanswered { limit })
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use super::{change, daemon, found, post};
+use super::{change, daemon, found, post, send};
 use crate::process::{Configuration, SLACK};
 use crate::support::{self, Daemon};
 
@@ -146,6 +146,24 @@ fn a_configuration_is_looked_at_without_being_taken() {
             .collect();
         assert!(places.contains(&&json!("body:2")) && places.contains(&&json!("body:3")), "{said}");
         assert_eq!(found(&daemon, "/api/v1/config").await, held);
+        // As long as a file may be, also where each byte is written in six, and no longer.
+        let mut longest = format!("# {}\n[claim]\nbatch = 7\n", "x".repeat(1024 * 1024 - 21));
+        assert_eq!(longest.len(), 1024 * 1024);
+        let each: Vec<_> = longest.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        let escaped = each.concat();
+        let plain = json!({ "toml": longest }).to_string();
+        for text in [plain, format!("{{\"toml\": \"{escaped}\"}}")] {
+            let said = post(&daemon, "/api/v1/config/validate", &text).await;
+            assert_eq!((said.status, &said.json()["valid"]), (200, &json!(true)), "{}", said.body);
+        }
+        longest.push('\n');
+        let text = json!({ "toml": longest }).to_string();
+        let said = post(&daemon, "/api/v1/config/validate", &text).await.json();
+        assert_eq!(said["mistakes"][0]["message"], "body is larger than 1048576 bytes", "{said}");
+        // Before any of it is sent.
+        let long = "POST /api/v1/config/validate HTTP/1.0\r\nHost: localhost\r\nContent-Length: 7340032\r\n\r\n";
+        let said = send(daemon.admin().await, long).await;
+        assert_eq!((said.status, said.problem()), (413, "body-too-large".into()));
         daemon.stop().await;
     });
 }

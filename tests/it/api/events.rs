@@ -29,6 +29,11 @@ struct Event {
 impl Listener {
     /// Listens, once the daemon has said that it does.
     async fn at(daemon: &Daemon, query: &str, headers: &str) -> Self {
+        Self::greeted(daemon, query, headers).await.0
+    }
+
+    /// The same, with the id of the greeting, where it has one.
+    async fn greeted(daemon: &Daemon, query: &str, headers: &str) -> (Self, Option<String>) {
         let mut stream = TcpStream::connect(daemon.admin().await).await.expect("it listens");
         let head =
             format!("GET /api/v1/events{query} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
@@ -36,8 +41,10 @@ impl Listener {
         let mut listener = Self(BufReader::new(stream));
         let head = listener.block().await.join("\n");
         assert!(head.contains(" 200 OK") && head.contains("text/event-stream"), "{head}");
-        assert_eq!(listener.block().await, ["retry: 1000"]);
-        listener
+        let greeting = listener.block().await;
+        assert_eq!(greeting[0], "retry: 1000");
+        let id = greeting.get(1).map(|line| line.strip_prefix("id: ").expect("an id").to_owned());
+        (listener, id)
     }
 
     /// Lines up to an empty one; none at the end.
@@ -116,9 +123,30 @@ fn a_job_that_ends_is_heard_of_without_its_payload_and_a_listener_that_comes_bac
 
         for stranger in ["0123456789abcdef-1", "nonsense", "-", "", "5f0c7a1e93d2b846-1é"] {
             let last = format!("Last-Event-ID: {stranger}\r\n");
-            let mut back = Listener::at(&daemon, "", &last).await;
+            let (mut back, id) = Listener::greeted(&daemon, "", &last).await;
+            assert_eq!(id, None, "{stranger}: who is cut off before the gap would pass over it");
             assert_eq!(back.event().await.name, "gap", "{stranger}");
         }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_listener_that_is_cut_off_before_anything_happened_misses_nothing_either() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        let (listener, id) = Listener::greeted(&daemon, "", "").await;
+        drop(listener);
+        let missed = enqueue(&daemon, SLEEP).await;
+        support::eventually("it has ended", async || {
+            let job = get(&daemon, &format!("/api/v1/jobs/{missed}")).await;
+            job.json()["state"] == "completed"
+        })
+        .await;
+        let last = format!("Last-Event-ID: {}\r\n", id.expect("the greeting has an id"));
+        let (mut back, same) = Listener::greeted(&daemon, "", &last).await;
+        assert_eq!(format!("Last-Event-ID: {}\r\n", same.expect("an id")), last);
+        assert_eq!(back.event().await.data["id"], missed);
         daemon.stop().await;
     });
 }
@@ -400,6 +428,27 @@ fn a_stream_ends_with_the_daemon_after_the_last_events() {
         assert!(rest.contains("event: daemon.draining\n"), "{rest}");
         assert!(rest.ends_with("\r\n0\r\n\r\n"), "it was cut off: {rest:?}");
         assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
+    });
+}
+
+#[test]
+fn a_reload_while_the_daemon_drains_cuts_nobody_off_whose_token_stays() {
+    support::run(async |db| {
+        let mut daemon = daemon(&db.url(), "").await;
+        let long = enqueue(&daemon, r#"{"kind": "sleep", "payload": {"seconds": 600}}"#).await;
+        support::eventually("it runs", async || {
+            get(&daemon, &format!("/api/v1/jobs/{long}")).await.json()["state"] == "running"
+        })
+        .await;
+        daemon.signal(Signal::SIGTERM);
+        daemon.logged("shutdown.phase").await;
+        let mut listener = Listener::at(&daemon, "?type=job.finished", "").await;
+        daemon.signal(Signal::SIGHUP);
+        daemon.logged("config.reloaded").await;
+        let cancelled = post(&daemon, &format!("/api/v1/jobs/{long}/cancel"), "{}").await;
+        assert_eq!(cancelled.status, 200, "{}", cancelled.body);
+        assert_eq!(listener.event().await.data["id"], long, "it is heard on");
+        daemon.exit(SLACK * 3).await;
     });
 }
 

@@ -9,9 +9,10 @@ use legwork::config::{Database, DatabaseUrl, Settings};
 use legwork::postgres::operations::{self, Connection, OperationError, SESSIONS_MAX, Sessions};
 use tokio::time::{Instant, timeout};
 
-use super::{daemon, found, get};
+use super::{daemon, found, get, post};
+use crate::process::Configuration;
 use crate::statements::{end, execute, value};
-use crate::support::{self, PATIENCE, Proxy, TestDb};
+use crate::support::{self, Daemon, PATIENCE, Proxy, TestDb};
 
 /// Sessions of the admin port on the database, whatever they do.
 async fn open(db: &TestDb) -> usize {
@@ -62,6 +63,59 @@ fn a_database_that_does_not_answer_is_a_503_that_says_when_to_come_again() {
         })
         .await;
         daemon.stop().await;
+    });
+}
+
+/// Makes whoever cancels a job wait until the table has a row, longer than any lock may be waited for.
+const CANCELS_WAIT: &str = "CREATE TABLE public.go (); GRANT SELECT ON public.go TO PUBLIC;
+    CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        WHILE NOT EXISTS (SELECT FROM public.go) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NULL; END $$;
+    CREATE TRIGGER hold AFTER UPDATE OR DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.hold()";
+
+/// Whoever sends such a request again without a look may do it twice; where nothing was sent there is nothing to look at.
+#[test]
+fn a_change_whose_answer_is_lost_is_said_to_be_perhaps_made() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let proxy = Proxy::before(&db.url()).await;
+        let url = proxy.url().to_owned();
+        let text = Configuration { statement_timeout: "30s", ..Configuration::of(&url, &[]) };
+        let daemon = Daemon::start(&text.text()).await;
+        daemon.logged("daemon.started").await;
+        execute(&mut session, "INSERT INTO legwork.job (kind) VALUES ('waits'), ('waits')").await;
+        execute(&mut session, CANCELS_WAIT).await;
+        for (id, lose) in [("1", Proxy::mute as fn(&Proxy)), ("2", Proxy::reset)] {
+            execute(&mut session, "DELETE FROM public.go").await;
+            let path = format!("/api/v1/jobs/{id}/cancel");
+            let lost = async {
+                support::eventually("the change is under way", async || {
+                    let under_way =
+                        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                        AND application_name LIKE 'legwork admin%' AND wait_event = 'PgSleep'";
+                    value(&mut session, under_way).await == "1"
+                })
+                .await;
+                lose(&proxy);
+                execute(&mut session, "INSERT INTO public.go DEFAULT VALUES").await;
+            };
+            let (answer, ()) = futures::join!(post(&daemon, &path, "{}"), lost);
+            assert_eq!((answer.status, answer.problem()), (503, "database-unavailable".into()));
+            assert_eq!(answer.header("retry-after"), Some("5"));
+            let said = answer.json()["detail"].as_str().expect("it says so").to_owned();
+            assert!(said.contains("may have been made: look before you ask"), "{said}");
+            let state = format!("SELECT state FROM legwork.jobs WHERE id = {id}");
+            support::eventually("it is made", async || {
+                value(&mut session, &state).await == "cancelled"
+            })
+            .await;
+        }
+        proxy.blackhole();
+        let answer = post(&daemon, "/api/v1/jobs/1/retry", "{}").await;
+        let said = (answer.status, answer.json()["detail"].clone());
+        assert_eq!(said, (503, "the database doesn't answer".into()));
+        proxy.heal();
+        daemon.stop().await;
+        end(session).await;
     });
 }
 

@@ -84,6 +84,30 @@ fn a_narrower_word_and_a_new_demand_on_who_asks_are_breaks() {
 }
 
 #[test]
+fn a_parameter_that_stands_elsewhere_or_is_written_otherwise_is_a_break() {
+    let parameter = |beside: Value| {
+        let mut parameter = json!({ "in": "query", "name": "a", "schema": form("array") });
+        parameter.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+        json!({ "paths": { "/": { "get": { "parameters": [parameter] } } } })
+    };
+    let old = parameter(json!({}));
+    for (beside, said) in [
+        (json!({ "in": "header" }), "parameter a is gone"),
+        (json!({ "in": "cookie" }), "parameter a is gone"),
+        (json!({ "style": "deepObject" }), "style was"),
+        (json!({ "explode": false }), "style was"),
+    ] {
+        let new = parameter(beside);
+        for (was, is) in [(&old, &new), (&new, &old)] {
+            let broken = Comparison::of(was, is);
+            assert!(matches!(&*broken, [only] if only.contains(said)), "{broken:?}");
+        }
+    }
+    let same = parameter(json!({ "style": "form", "explode": true }));
+    assert_eq!(Comparison::of(&old, &same), Vec::<String>::new());
+}
+
+#[test]
 fn a_body_that_has_to_come_now_is_a_break() {
     let (old, mut new) = (now(), now());
     let body = new.pointer_mut("/paths/~1debug~1pprof~1heap~1activate/post/requestBody").unwrap();

@@ -42,19 +42,24 @@ impl<'d> Comparison<'d> {
 
     fn parameters(&mut self, place: &str, (was, is): Pair<'d>) {
         let (was, is) = (parameters_of(self.old, was), parameters_of(self.new, is));
-        for (name, was) in &was {
-            match is.iter().find(|(other, _)| other == name) {
+        for (at, was) in &was {
+            let name = at.1;
+            match is.iter().find(|(other, _)| other == at) {
                 Some((_, is)) => {
                     let place = format!("{place} ?{name}");
+                    let (before, now) = (written(was), written(is));
+                    if before != now {
+                        self.say(format!("{place}: style was {before:?}, is {now:?}"));
+                    }
                     self.schema(&place, (&was["schema"], &is["schema"]), Side::Asked);
                 }
                 None => self.say(format!("{place}: parameter {name} is gone")),
             }
         }
-        for (name, is) in is.iter().filter(|(_, is)| is["required"] == true) {
-            let was = was.iter().find(|(other, _)| other == name);
-            if was.is_none_or(|(_, was)| was["required"] != true) && is["in"] != "path" {
-                self.say(format!("{place}: parameter {name} is required now"));
+        for (at, _) in is.iter().filter(|(_, is)| is["required"] == true) {
+            let was = was.iter().find(|(other, _)| other == at);
+            if was.is_none_or(|(_, was)| was["required"] != true) && at.0 != "path" {
+                self.say(format!("{place}: parameter {} is required now", at.1));
             }
         }
     }
@@ -92,8 +97,22 @@ impl<'d> Comparison<'d> {
     }
 }
 
-fn parameters_of<'d>(document: &'d Value, operation: &'d Value) -> Vec<(&'d str, &'d Value)> {
+/// Where a parameter stands, and what it is called there: a header and a part of the query may have one name.
+type At<'d> = (&'d str, &'d str);
+
+/// How a parameter's value is written, also where the document leaves that to the rule.
+fn written(parameter: &Value) -> (&str, bool) {
+    let of_place = match parameter["in"].as_str() {
+        Some("query" | "cookie") => "form",
+        _ => "simple",
+    };
+    let style = parameter["style"].as_str().unwrap_or(of_place);
+    (style, parameter["explode"].as_bool().unwrap_or(style == "form"))
+}
+
+fn parameters_of<'d>(document: &'d Value, operation: &'d Value) -> Vec<(At<'d>, &'d Value)> {
     let all = operation["parameters"].as_array().into_iter().flatten();
     let all = all.map(|parameter| resolved(document, parameter));
-    all.map(|parameter| (parameter["name"].as_str().unwrap(), parameter)).collect()
+    let text = |of: &'d Value| of.as_str().unwrap();
+    all.map(|parameter| ((text(&parameter["in"]), text(&parameter["name"])), parameter)).collect()
 }
