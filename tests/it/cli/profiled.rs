@@ -40,7 +40,7 @@ fn a_profile_is_fetched_and_written_where_it_is_wanted() {
         let svg = ["--format", "svg", "--output", "json"];
         let told = profile(directory.path(), &[&cpu[..], &svg].concat()).await.done().json();
         let file = told["file"].as_str().expect("a file");
-        assert!(file.starts_with("legwork-cpu-2") && file.ends_with("Z.svg"), "{file}");
+        assert!(file.starts_with("legwork-cpu-127.0.0.1-") && file.ends_with("Z.svg"), "{file}");
         let written = fs::read_to_string(directory.path().join(file)).expect("it is there");
         assert!(written.ends_with("</svg>\n") || written.ends_with("</svg>"), "{written}");
         assert_eq!(told["bytes"], written.len());
@@ -227,7 +227,10 @@ fn a_bundle_is_fetched_and_what_opens_it_is_told() {
         let json = ["--output", "json"];
         let told = profile(directory.path(), &[&bundle[..], &json].concat()).await.done().json();
         let file = told["file"].as_str().expect("a file");
-        assert!(file.starts_with("legwork-bundle-2") && file.ends_with("Z.tar.gz"), "{file}");
+        assert!(
+            file.starts_with("legwork-bundle-127.0.0.1-") && file.ends_with("Z.tar.gz"),
+            "{file}"
+        );
         assert_eq!((&told["profile"], &told["format"]), (&"bundle".into(), &"tar.gz".into()));
         let written = fs::read(directory.path().join(file)).expect("it is there");
         assert_eq!(told["bytes"], written.len());
