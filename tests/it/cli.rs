@@ -18,6 +18,7 @@ mod plaintext;
 mod printed;
 mod profiled;
 pub(crate) mod reference;
+mod slow;
 mod traced;
 mod urls;
 
