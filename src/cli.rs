@@ -17,6 +17,7 @@ mod globals;
 mod healthcheck;
 mod interrupt;
 mod job;
+mod log_level;
 mod man;
 mod migrate;
 mod moment;
@@ -99,6 +100,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Audit(Placed { command, .. }) => finish(audit::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
         Command::Profile(command) => finish(profile::run(&command, context)),
+        Command::LogLevel(command) => finish(log_level::run(command, context)),
         Command::Config(command) => config::run(command, context),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

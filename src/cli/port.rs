@@ -5,6 +5,9 @@
 
 mod pieces;
 pub(super) mod token;
+mod whom;
+
+pub(super) use whom::Whom;
 
 use self::token::Token;
 use super::{

@@ -10,10 +10,7 @@ mod switch;
 pub(super) use fetch::run;
 
 use self::place::Place;
-use super::{
-    Context,
-    port::{Endpoint, EndpointParser, token},
-};
+use super::port::Whom;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -93,31 +90,6 @@ pub(super) struct Sampled {
     whom: Whom,
 }
 
-/// Which daemon is asked, and as whom.
-#[derive(Debug, Args)]
-pub(super) struct Whom {
-    /// Its admin port [default: where `run` listens by the same configuration]
-    #[arg(long, value_name = "URL", value_parser = EndpointParser)]
-    url: Option<Endpoint>,
-    /// A file with an admin's token, where the daemon has tokens [default: the one of the configuration that
-    /// says where it listens]
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-}
-
-impl Whom {
-    /// The daemon, and the token that it is asked with. One of the configuration goes to that configuration's daemon alone.
-    fn found(&self, context: &Context) -> anyhow::Result<(Endpoint, Option<String>)> {
-        let endpoint = Endpoint::of(self.url.as_ref(), context)?;
-        let token = match (&self.token_file, &self.url) {
-            (file, Some(url)) => url.token(file.as_deref())?,
-            (Some(file), None) => Some(token::of(file)?),
-            (None, None) => token::configured(context)?,
-        };
-        Ok((endpoint, token))
-    }
-}
-
 /// Forms of a sampled profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
@@ -174,7 +146,7 @@ pub(super) enum TaskForm {
 impl ProfileCommand {
     /// Whether it has to look up where to ask.
     pub(super) fn reads_configuration(&self) -> bool {
-        self.whom().url.is_none()
+        self.whom().is_configured()
     }
 
     /// Whether heap profiling is to be switched on or off, and nothing fetched.

@@ -12,6 +12,7 @@ mod globals;
 mod goldens;
 mod healthcheck;
 mod interrupted;
+mod itself;
 mod over_http;
 mod paging;
 mod plaintext;

@@ -1,8 +1,10 @@
 //! `legwork profile heap --activate` and `--deactivate`: whether the daemon samples what it allocates.
 
 use super::{
-    super::{Context, port::Question},
-    Whom,
+    super::{
+        Context,
+        port::{Question, Whom},
+    },
     fetch::refused,
 };
 use serde::Serialize;
