@@ -255,7 +255,24 @@ impl Answer {
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+
+    /// Whether it is for a browser, as none of a daemon's is that commands ask for.
+    pub(super) fn is_page(&self) -> bool {
+        self.body.trim_ascii_start().starts_with(b"<")
+    }
+
+    /// What can be shown of an answer that may be anybody's: no page, and a line at most.
+    pub(super) fn line(&self) -> String {
+        if self.is_page() {
+            return "(a page of markup)".into();
+        }
+        let text = self.text();
+        text.trim().lines().next().unwrap_or_default().chars().take(LINE_MAX).collect()
+    }
 }
+
+/// Characters that are shown of the answer of another server than a daemon.
+const LINE_MAX: usize = 100;
 
 fn parse(mut bytes: Vec<u8>) -> anyhow::Result<Answer> {
     let Head { status, bytes: head, length, .. } =
@@ -378,6 +395,17 @@ mod tests {
         assert!(!parsed.as_ref().is_ok_and(|answer| answer.is_cut_short));
         let answer = parsed.ok().map(|answer| (answer.status, answer.text()));
         assert_eq!(answer, expected.map(|(status, body)| (status, body.to_owned())));
+    }
+
+    #[rstest]
+    #[case::a_page("\n<!doctype html>\n<html>", "(a page of markup)")]
+    #[case::lines("no such page\nat all", "no such page")]
+    #[case::nothing("", "")]
+    fn of_a_strangers_answer_a_line_is_shown(#[case] body: &str, #[case] line: &str) {
+        let answer = Answer { status: 404, body: body.into(), is_cut_short: false };
+        assert_eq!(answer.line(), line);
+        let long = Answer { body: vec![b'x'; 5000], ..answer };
+        assert_eq!(long.line().len(), LINE_MAX);
     }
 
     #[test]

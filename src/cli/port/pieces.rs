@@ -194,7 +194,9 @@ mod tests {
         assert!(large.len() < 100);
         let large = read(&[(0, head), (0, &large)]).await.expect_err("it is too long");
         assert_eq!(large.to_string(), "the answer is longer than 1024 bytes");
-        let no = read(&[(0, head), (0, b"abcd")]).await.expect_err("it isn't packed");
+        let no = read(&[(0, head), (0, b"what isn't packed at all")])
+            .await
+            .expect_err("it isn't packed");
         assert_eq!(no.to_string(), "the answer can't be unpacked");
     }
 }

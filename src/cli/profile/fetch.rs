@@ -11,6 +11,7 @@ use super::{
     place::{Done, Place},
     switch::switch,
 };
+use crate::profile::pprof;
 use anyhow::bail;
 use serde::Deserialize;
 use std::{
@@ -61,10 +62,22 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
     if let Some(lost) = lost {
         say(&lost);
     }
+    if what == "cpu" && is_empty(format, &answer.body) {
+        say("warning: the profile is empty: the daemon used no CPU time while it was taken");
+    }
     if wanted.open {
         open(&file);
     }
     Ok(())
+}
+
+/// Whether there is no sample in a profile, where its form doesn't say so itself, as a flamegraph does.
+fn is_empty(format: &str, profile: &[u8]) -> bool {
+    match format {
+        "folded" => profile.is_empty(),
+        "pprof" => pprof::is_empty(profile),
+        _ => false,
+    }
 }
 
 /// What a trace of a busy daemon hasn't, where it is one.

@@ -150,7 +150,9 @@ fn who_names_the_configuration_needs_no_token_file() {
         let by_file = ["tasks", "--config", &file];
         let ran = profile(at, &by_file).await.done();
         assert!(ran.stdout.contains("tasks alive"), "{}", ran.stdout);
-        profile(at, &["heap", "--activate", "--config", &file]).await.done();
+        let ran = profile(at, &["heap", "--activate", "--config", &file]).await.done();
+        let next = format!(": legwork profile heap --config {file}\n");
+        assert!(ran.stdout.contains(&next), "{}", ran.stdout);
         // Another's port gets no token of ours.
         let ran = profile(at, &["tasks", "--url", &format!("http://{listen}")]).await;
         assert!(ran.code == 1 && ran.stderr.contains("answered 401"), "{}", ran.stderr);
