@@ -2,12 +2,15 @@
 
 /// Calls that hints of the database's name, each with the command that does the same.
 const CALLS: [(&str, &str); 7] = [
+    // Shown, never sent.
     ("SELECT legwork.retry(", "legwork job retry "),
+    // Shown, never sent.
     ("SELECT legwork.cancel(", "legwork job cancel "),
     ("retry(", "legwork job retry "),
     ("resume(", "legwork queue resume "),
     ("pause(", "legwork queue pause "),
     ("reset_queue(", "legwork queue unset "),
+    // Shown, never sent.
     ("SELECT id FROM legwork.jobs", "legwork job list"),
 ];
 

@@ -93,7 +93,8 @@ pub async fn list_schedules(
 fn exact(seconds: f64) -> String {
     let form =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-    let at = OffsetDateTime::UNIX_EPOCH.checked_add(Span::seconds_f64(seconds));
+    let since = Span::checked_seconds_f64(seconds);
+    let at = since.and_then(|since| OffsetDateTime::UNIX_EPOCH.checked_add(since));
     let at = at.and_then(|at| at.format(form).ok());
     at.unwrap_or_else(|| Moment::of(seconds).to_string())
 }
