@@ -17,6 +17,7 @@ mod globals;
 mod healthcheck;
 mod interrupt;
 mod job;
+mod log_level;
 mod man;
 mod migrate;
 mod moment;
@@ -48,7 +49,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use clap::Parser as _;
-use std::{ffi::OsString, process::ExitCode, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 use tokio::time::timeout;
 
 /// Does what the command line says.
@@ -99,6 +100,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Audit(Placed { command, .. }) => finish(audit::run(command, context)),
         Command::Healthcheck(arguments) => finish(healthcheck::run(&arguments, context)),
         Command::Profile(command) => finish(profile::run(&command, context)),
+        Command::LogLevel(command) => finish(log_level::run(command, context)),
         Command::Config(command) => config::run(command, context),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
@@ -120,6 +122,8 @@ fn finish(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<(
 /// What every command is given.
 pub(crate) struct Context {
     source: Source,
+    /// The file that `--config` names.
+    file: Option<PathBuf>,
     output: Output,
     remote: Remote,
 }
@@ -127,14 +131,14 @@ pub(crate) struct Context {
 impl Context {
     fn new(global: Global, environment: Environment, remote: Remote) -> Self {
         let mut source = Source::new(environment);
-        if let Some(file) = global.config {
+        if let Some(file) = &global.config {
             source = source.with_file(file);
         }
         if let Some(url) = global.database_url {
             source = source.with_flag("--database-url", "database.url", url);
         }
         let output = Output { format: global.output.unwrap_or_default() };
-        Self { source, output, remote }
+        Self { source, file: global.config, output, remote }
     }
 
     /// Who asks for a change by this command, and why.

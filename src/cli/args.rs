@@ -11,7 +11,7 @@
 use super::{
     audit, bench, completions,
     config::ConfigCommand,
-    daemon, demo, enqueue, healthcheck, job, man, migrate, operation,
+    daemon, demo, enqueue, healthcheck, job, log_level, man, migrate, operation,
     output::Format,
     place::{Placed, Remote},
     profile, queue, run, schedule,
@@ -87,7 +87,10 @@ pub(super) enum Command {
     /// Fetch a profile of a running daemon: CPU, heap, tasks, or a trace
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
-    /// Check or show the configuration
+    /// Look at which lines a running daemon logs, and have it log others for a while
+    #[command(subcommand)]
+    LogLevel(log_level::LogLevelCommand),
+    /// Check or show the configuration, or have a running daemon read it again
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print a script that has a shell complete legwork's commands and options

@@ -2,8 +2,10 @@
 //!
 //! It exists so that a mistake is found before a daemon is restarted with it. No database is asked.
 
+mod reload;
+
 use super::{
-    Context,
+    Context, finish,
     output::{print, say},
     table::Table,
 };
@@ -19,16 +21,28 @@ use serde::Serialize;
 use std::time::UNIX_EPOCH;
 
 /// `legwork config …`
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Check file, environment and flags; every mistake is listed, and the exit code is 78 if any
     Check,
     /// Show each value that holds and where it comes from; passwords are blotted out
     Show,
+    /// Have a running daemon read its configuration again, as HUP does, and say what came of it
+    Reload(reload::ReloadArguments),
     /// Print a commented legwork.toml with every key and its default
     Default,
     /// Print a JSON Schema of legwork.toml, which has an editor complete and check it
     Schema,
+}
+
+impl ConfigCommand {
+    /// Whether `reload` has to look up where to ask.
+    pub(super) fn reads_configuration(&self) -> bool {
+        match self {
+            Self::Reload(arguments) => arguments.whom.is_configured(),
+            _ => true,
+        }
+    }
 }
 
 /// What `config check` prints where nothing is wrong.
@@ -69,6 +83,7 @@ pub(super) fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<(
     match command {
         ConfigCommand::Check => check(context),
         ConfigCommand::Show => show(context),
+        ConfigCommand::Reload(arguments) => finish(reload::run(&arguments, context)),
         ConfigCommand::Default => print(config::default_file()),
         ConfigCommand::Schema => print(&config::schema()),
     }

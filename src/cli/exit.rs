@@ -3,8 +3,10 @@
 //! Scripts, systemd and Kubernetes branch on these numbers, so each error is mapped here and nowhere
 //! else. The message goes to standard error: the error, its causes, and what to do about it.
 
+mod commanded;
 mod unclean;
 
+pub(super) use commanded::commanded;
 pub(super) use unclean::Unclean;
 
 use super::{
@@ -167,6 +169,12 @@ impl NotReady {
     pub(super) fn status(route: &str, status: u16) -> Self {
         Self(format!("{route} answered {status}"))
     }
+
+    /// Another server than a daemon answered, as it seems.
+    pub(super) fn strange(route: &str, status: u16, line: &str) -> Self {
+        let Self(told) = Self::status(route, status);
+        Self(if line.is_empty() { told } else { format!("{told}: {line}") })
+    }
 }
 
 /// A daemon answered, and not with what was asked for.
@@ -289,7 +297,7 @@ impl Described {
             if let Some(said) = operations::said(cause) {
                 chain.push(said.message);
                 let own = error.downcast_ref().and_then(in_commands).map(str::to_owned);
-                help = own.or(said.hint).or(help);
+                help = own.or(said.hint.map(|hint| commanded(&hint))).or(help);
                 break;
             }
             let cause = cause.to_string();

@@ -29,6 +29,16 @@ impl Takes {
         Self { command, why, ..Self::NONE }
     }
 
+    /// Of one that asks a daemon, which the configuration may say where to find.
+    fn asking(command: &'static str, reads_configuration: bool) -> Self {
+        let why = if reads_configuration {
+            "asks a daemon and no database"
+        } else {
+            "with --url asks there, whatever the configuration says"
+        };
+        Self { command, why, config: reads_configuration, database_url: false, ..Self::ALL }
+    }
+
     /// Of every command; whoever adds one has to say it here.
     fn of(command: &Command) -> Self {
         if command.remote().is_named() {
@@ -49,28 +59,14 @@ impl Takes {
                 why: "has a database and a configuration of its own",
                 ..Self::NONE
             },
-            Command::Healthcheck(arguments) => Self {
-                command: "healthcheck",
-                config: arguments.reads_configuration(),
-                database_url: false,
-                why: if arguments.reads_configuration() {
-                    "asks a daemon and no database"
-                } else {
-                    "with --url asks there, whatever the configuration says"
-                },
-                ..Self::ALL
-            },
-            Command::Profile(command) => Self {
-                command: "profile",
-                config: command.reads_configuration(),
-                database_url: false,
-                why: if command.reads_configuration() {
-                    "asks a daemon and no database"
-                } else {
-                    "with --url asks there, whatever the configuration says"
-                },
-                ..Self::ALL
-            },
+            Command::Healthcheck(arguments) => {
+                Self::asking("healthcheck", arguments.reads_configuration())
+            }
+            Command::Profile(command) => Self::asking("profile", command.reads_configuration()),
+            Command::LogLevel(command) => Self::asking("log-level", command.reads_configuration()),
+            Command::Config(command @ ConfigCommand::Reload(_)) => {
+                Self::asking("config reload", command.reads_configuration())
+            }
             Command::Migrate(MigrateCommand::Sql { .. }) => {
                 Self::nothing("migrate sql", "prints SQL that is always the same")
             }

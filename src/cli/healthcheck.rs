@@ -56,12 +56,17 @@ pub(super) async fn run(arguments: &HealthcheckArguments, context: &Context) -> 
         most_bytes: ANSWER_MAX_BYTES,
     };
     let answer = endpoint.ask(&question).await?;
+    let (line, is_page) = (answer.line(), answer.is_page());
     let said = Said { route, status: answer.status, body: answer.text() };
     let text = |said: &Said| super::output::plain_lines(said.body.trim_end());
-    let shown = context.output.show(&said, text);
     match answer.status {
         // How the daemon is is what the exit code tells, whoever reads the answer.
-        200..=299 => shown,
-        status => Err(NotReady::status(route, status).into()),
+        200..=299 => context.output.show(&said, text),
+        // A daemon that isn't well says why. Any other answer is somebody else's, which people are shown a line of.
+        status if status == 503 && !is_page || context.output.for_programs() => {
+            context.output.show(&said, text).ok();
+            Err(NotReady::status(route, status).into())
+        }
+        status => Err(NotReady::strange(route, status, &line).into()),
     }
 }

@@ -5,16 +5,18 @@
 
 mod bulk;
 mod daemons;
+mod itself;
 mod jobs;
 mod port;
 mod problem;
 mod queues;
 mod rest;
 
+pub(super) use itself::LogLevel;
+pub(super) use port::Port;
 pub(super) use problem::Problem;
 pub(super) use rest::schedule;
 
-use self::port::Port;
 use super::{
     Context, Session,
     exit::Usage,

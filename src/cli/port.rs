@@ -3,7 +3,11 @@
 //! One request, written by hand: an HTTP client would be the largest part of these commands, and what they
 //! ask is a server of ours on a port of ours. It follows nothing and speaks no TLS.
 
+mod pieces;
 pub(super) mod token;
+mod whom;
+
+pub(super) use whom::Whom;
 
 use self::token::Token;
 use super::{
@@ -145,6 +149,30 @@ impl Endpoint {
     }
 
     async fn exchange(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
+        let stream = self.send(question, "").await?;
+        let unanswered = || {
+            if question.changes() {
+                NotReady::silent(&self.authority)
+            } else {
+                NotReady::unanswered(&self.authority)
+            }
+        };
+        let mut bytes = Vec::new();
+        let read = stream.take(question.most_bytes + 1).read_to_end(&mut bytes).await;
+        read.context("couldn't read the answer").with_context(unanswered)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > question.most_bytes) {
+            bail!("the answer is longer than {} bytes", question.most_bytes);
+        }
+        let answer = parse(bytes).with_context(unanswered)?;
+        if answer.is_cut_short {
+            let told = anyhow!("the answer of {} was cut short", self.authority);
+            return Err(if question.changes() { told.context(unanswered()) } else { told });
+        }
+        Ok(answer)
+    }
+
+    /// Connects, and sends the request with this besides in its head.
+    async fn send(&self, question: &Question<'_>, besides: &str) -> anyhow::Result<TcpStream> {
         let unanswered = || NotReady::unanswered(&self.authority);
         let connected = TcpStream::connect(&self.address).await.context("couldn't connect");
         let mut stream = connected.with_context(unanswered)?;
@@ -156,7 +184,7 @@ impl Endpoint {
         });
         // Of HTTP/1.0 no answer is chunked: it ends where the stream does.
         let request = format!(
-            "{} {} HTTP/1.0\r\nHost: {}\r\nAccept: */*\r\n{}{}\r\n{}",
+            "{} {} HTTP/1.0\r\nHost: {}\r\nAccept: */*\r\n{}{}{besides}\r\n{}",
             question.method,
             question.route,
             self.host(),
@@ -166,21 +194,7 @@ impl Endpoint {
         );
         let sent = stream.write_all(request.as_bytes()).await.context("couldn't send the request");
         sent.with_context(unanswered)?;
-        let unanswered = || {
-            if question.changes() { NotReady::silent(&self.authority) } else { unanswered() }
-        };
-        let mut bytes = Vec::new();
-        let read = stream.take(question.most_bytes + 1).read_to_end(&mut bytes).await;
-        read.context("couldn't read the answer").with_context(unanswered)?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > question.most_bytes) {
-            bail!("the answer is longer than {} bytes", question.most_bytes);
-        }
-        let answer = parse(&bytes).with_context(unanswered)?;
-        if answer.is_cut_short {
-            let told = anyhow!("the answer of {} was cut short", self.authority);
-            return Err(if question.changes() { told.context(unanswered()) } else { told });
-        }
-        Ok(answer)
+        Ok(stream)
     }
 
     /// What the daemon is asked as: without the zone of an address, which is this machine's alone.
@@ -241,23 +255,63 @@ impl Answer {
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+
+    /// Whether it is for a browser, as none of a daemon's is that commands ask for.
+    pub(super) fn is_page(&self) -> bool {
+        self.body.trim_ascii_start().starts_with(b"<")
+    }
+
+    /// What can be shown of an answer that may be anybody's: no page, and a line at most.
+    pub(super) fn line(&self) -> String {
+        if self.is_page() {
+            return "(a page of markup)".into();
+        }
+        let text = self.text();
+        text.trim().lines().next().unwrap_or_default().chars().take(LINE_MAX).collect()
+    }
 }
 
-fn parse(bytes: &[u8]) -> anyhow::Result<Answer> {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    let (head, body) = bytes.split_at(end.context("the answer isn't HTTP")? + 4);
-    let head = String::from_utf8_lossy(head);
-    let mut words = head.split(' ');
-    let status = match (words.next(), words.next()) {
-        (Some(version), Some(status)) if version.starts_with("HTTP/1.") => status.parse().ok(),
-        _ => None,
-    };
-    let Some(status) = status else { bail!("the answer isn't HTTP") };
-    let announced = head.lines().filter_map(|line| line.split_once(':'));
-    let mut lengths = announced.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length = lengths.find_map(|(_, length)| length.trim().parse::<usize>().ok());
+/// Characters that are shown of the answer of another server than a daemon.
+const LINE_MAX: usize = 100;
+
+fn parse(mut bytes: Vec<u8>) -> anyhow::Result<Answer> {
+    let Head { status, bytes: head, length, .. } =
+        Head::of(&bytes).context("the answer isn't HTTP")??;
+    let body = bytes.split_off(head);
     let is_cut_short = length.is_some_and(|length| body.len() < length);
-    Ok(Answer { status, body: body.to_owned(), is_cut_short })
+    Ok(Answer { status, body, is_cut_short })
+}
+
+/// What comes before the body.
+struct Head {
+    status: u16,
+    /// How long it is itself.
+    bytes: usize,
+    /// How long the body is to be, where that is announced.
+    length: Option<usize>,
+    is_gzipped: bool,
+}
+
+impl Head {
+    /// The head of what came so far; none where there is more to come of it.
+    fn of(bytes: &[u8]) -> Option<anyhow::Result<Self>> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8_lossy(&bytes[..end]);
+        let mut words = head.split(' ');
+        let status = match (words.next(), words.next()) {
+            (Some(version), Some(status)) if version.starts_with("HTTP/1.") => status.parse().ok(),
+            _ => None,
+        };
+        let said = |wanted: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+            let found = lines.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| value.trim().to_owned())
+        };
+        let length = said("content-length").and_then(|length| length.parse().ok());
+        let is_gzipped = said("content-encoding").is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
+        let head = status.map(|status| Self { status, bytes: end, length, is_gzipped });
+        Some(head.context("the answer isn't HTTP"))
+    }
 }
 
 #[cfg(test)]
@@ -337,15 +391,27 @@ mod tests {
     #[case::cut(b"HTTP/1.1 200", None)]
     #[case::whole(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n", Some((200, "ok\n")))]
     fn an_answer_is_status_and_body(#[case] bytes: &[u8], #[case] expected: Option<(u16, &str)>) {
-        let parsed = parse(bytes);
+        let parsed = parse(bytes.to_owned());
         assert!(!parsed.as_ref().is_ok_and(|answer| answer.is_cut_short));
         let answer = parsed.ok().map(|answer| (answer.status, answer.text()));
         assert_eq!(answer, expected.map(|(status, body)| (status, body.to_owned())));
     }
 
+    #[rstest]
+    #[case::a_page("\n<!doctype html>\n<html>", "(a page of markup)")]
+    #[case::lines("no such page\nat all", "no such page")]
+    #[case::nothing("", "")]
+    fn of_a_strangers_answer_a_line_is_shown(#[case] body: &str, #[case] line: &str) {
+        let answer = Answer { status: 404, body: body.into(), is_cut_short: false };
+        assert_eq!(answer.line(), line);
+        let long = Answer { body: vec![b'x'; 5000], ..answer };
+        assert_eq!(long.line().len(), LINE_MAX);
+    }
+
     #[test]
     fn an_answer_of_which_less_came_than_announced_is_cut_short() {
-        let cut = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok\n").expect("an answer");
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok\n";
+        let cut = parse(bytes.to_vec()).expect("an answer");
         assert!(cut.is_cut_short);
     }
 }

@@ -10,10 +10,7 @@ mod switch;
 pub(super) use fetch::run;
 
 use self::place::Place;
-use super::{
-    Context,
-    port::{Endpoint, EndpointParser, token},
-};
+use super::port::Whom;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -58,7 +55,7 @@ pub(super) enum ProfileCommand {
         /// How long, 1 to 60; the first 262,144 events are kept, which a busy daemon has in less than a second
         #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60))]
         seconds: u64,
-        /// Where to write it; - is standard output [default: a new file here, named by the time]
+        /// Where to write it; - is standard output [default: a new file here, named by the daemon and the time]
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         #[command(flatten)]
@@ -69,7 +66,7 @@ pub(super) enum ProfileCommand {
         /// How long the CPU profile and the trace in it last, 1 to 60
         #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60))]
         seconds: u64,
-        /// Where to write it; - is standard output [default: a new file here, named by the time]
+        /// Where to write it; - is standard output [default: a new file here, named by the daemon and the time]
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         #[command(flatten)]
@@ -83,7 +80,7 @@ pub(super) struct Sampled {
     /// In which form [default: pprof, and svg with --open]
     #[arg(long, value_enum, value_name = "FORM")]
     format: Option<Form>,
-    /// Where to write it; - is standard output [default: a new file here, named by the time]
+    /// Where to write it; - is standard output [default: a new file here, named by the daemon and the time]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Open the file with whatever the desktop opens its kind with: a flamegraph, in a browser
@@ -91,31 +88,6 @@ pub(super) struct Sampled {
     open: bool,
     #[command(flatten)]
     whom: Whom,
-}
-
-/// Which daemon is asked, and as whom.
-#[derive(Debug, Args)]
-pub(super) struct Whom {
-    /// Its admin port [default: where `run` listens by the same configuration]
-    #[arg(long, value_name = "URL", value_parser = EndpointParser)]
-    url: Option<Endpoint>,
-    /// A file with an admin's token, where the daemon has tokens [default: the one of the configuration that
-    /// says where it listens]
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-}
-
-impl Whom {
-    /// The daemon, and the token that it is asked with. One of the configuration goes to that configuration's daemon alone.
-    fn found(&self, context: &Context) -> anyhow::Result<(Endpoint, Option<String>)> {
-        let endpoint = Endpoint::of(self.url.as_ref(), context)?;
-        let token = match (&self.token_file, &self.url) {
-            (file, Some(url)) => url.token(file.as_deref())?,
-            (Some(file), None) => Some(token::of(file)?),
-            (None, None) => token::configured(context)?,
-        };
-        Ok((endpoint, token))
-    }
 }
 
 /// Forms of a sampled profile.
@@ -174,7 +146,7 @@ pub(super) enum TaskForm {
 impl ProfileCommand {
     /// Whether it has to look up where to ask.
     pub(super) fn reads_configuration(&self) -> bool {
-        self.whom().url.is_none()
+        self.whom().is_configured()
     }
 
     /// Whether heap profiling is to be switched on or off, and nothing fetched.
@@ -193,11 +165,11 @@ impl ProfileCommand {
         }
     }
 
-    /// What is to be fetched, for a program where that is said.
-    fn wanted(&self, for_programs: bool) -> Wanted<'_> {
+    /// What is to be fetched of the daemon at this address, for a program where that is said.
+    fn wanted(&self, address: &str, for_programs: bool) -> Wanted<'_> {
         match self {
-            Self::Cpu { seconds, how } => how.wanted("cpu", "profile", Some(*seconds)),
-            Self::Heap { seconds, how, .. } => how.wanted("heap", "heap", *seconds),
+            Self::Cpu { seconds, how } => how.wanted(("cpu", "profile"), Some(*seconds), address),
+            Self::Heap { seconds, how, .. } => how.wanted(("heap", "heap"), *seconds, address),
             Self::Tasks { format, file, .. } => {
                 let usual = if for_programs { TaskForm::Json } else { TaskForm::Text };
                 let (route, format) = match format.unwrap_or(usual) {
@@ -220,7 +192,8 @@ impl ProfileCommand {
                 route: format!("/debug/trace?seconds={seconds}"),
                 seconds: *seconds,
                 format: "json",
-                place: Place::of(file.as_deref()).unwrap_or_else(|| Place::new("trace", "json")),
+                place: Place::of(file.as_deref())
+                    .unwrap_or_else(|| Place::new("trace", address, "json")),
                 open: false,
             },
             Self::Bundle { seconds, file, .. } => Wanted {
@@ -228,7 +201,8 @@ impl ProfileCommand {
                 route: format!("/debug/bundle?seconds={seconds}"),
                 seconds: *seconds,
                 format: "tar.gz",
-                place: Place::of(file.as_deref()).unwrap_or_else(|| Place::new("bundle", "tar.gz")),
+                place: Place::of(file.as_deref())
+                    .unwrap_or_else(|| Place::new("bundle", address, "tar.gz")),
                 open: false,
             },
         }
@@ -236,7 +210,12 @@ impl ProfileCommand {
 }
 
 impl Sampled {
-    fn wanted(&self, what: &'static str, profile: &str, seconds: Option<u64>) -> Wanted<'_> {
+    fn wanted(
+        &self,
+        (what, profile): (&'static str, &str),
+        seconds: Option<u64>,
+        address: &str,
+    ) -> Wanted<'_> {
         let usual = if self.open { Form::Svg } else { Form::Pprof };
         let form = self.format.or_else(|| self.file.as_deref().and_then(Form::of)).unwrap_or(usual);
         let seconds_asked = seconds.map(|seconds| format!("&seconds={seconds}"));
@@ -250,7 +229,7 @@ impl Sampled {
             seconds: seconds.unwrap_or(0),
             format: form.name(),
             place: Place::of(self.file.as_deref())
-                .unwrap_or_else(|| Place::new(what, form.ending())),
+                .unwrap_or_else(|| Place::new(what, address, form.ending())),
             open: self.open,
         }
     }
@@ -315,7 +294,7 @@ mod tests {
     ) {
         let words = ["profile"].into_iter().chain(line.split(' '));
         let command = Line::try_parse_from(words).expect("it can be meant").command;
-        let wanted = command.wanted(false);
+        let wanted = command.wanted("h:1", false);
         assert_eq!((wanted.route.as_str(), wanted.seconds), (route, seconds));
     }
 
@@ -325,6 +304,6 @@ mod tests {
     fn programs_get_tasks_as_json(#[case] line: &str, #[case] route: &str) {
         let words = ["profile"].into_iter().chain(line.split(' '));
         let command = Line::try_parse_from(words).expect("it can be meant").command;
-        assert_eq!(command.wanted(true).route, route);
+        assert_eq!(command.wanted("h:1", true).route, route);
     }
 }

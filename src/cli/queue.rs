@@ -83,7 +83,7 @@ pub(super) async fn run(command: QueueCommand, context: &Context) -> anyhow::Res
                 if asker.reason.is_some() { "; the reason is replaced" } else { "" },
                 context,
             );
-            look(&mut place, &name).await;
+            decide::tell_end(look(&mut place, &name).await, context);
         }
         QueueCommand::Resume { name, reason } => {
             let asker = Context::asker("queue resume", reason);

@@ -6,11 +6,11 @@
 mod proto;
 
 use super::{Frame, Profile, Stack, ValueType, modules::Module, symbols::Line};
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use prost::Message;
 use std::{
     collections::HashMap,
-    io::{self, Write},
+    io::{self, Read, Write},
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -50,6 +50,17 @@ impl Profile {
             default_sample_type: default_type,
         }
     }
+}
+
+/// Most bytes of a file that is looked into.
+const LOOKED_AT_MAX: u64 = 256 * 1024 * 1024;
+
+/// Whether such a file has no sample; what can't be read isn't empty.
+pub fn is_empty(file: &[u8]) -> bool {
+    let mut bytes = Vec::new();
+    let unpacked = GzDecoder::new(file).take(LOOKED_AT_MAX).read_to_end(&mut bytes);
+    let read = unpacked.ok().and_then(|_| proto::Profile::decode(&bytes[..]).ok());
+    read.is_some_and(|profile| profile.sample.is_empty())
 }
 
 /// For people to read; nothing is decided by it.
@@ -163,8 +174,7 @@ mod tests {
         super::{Places, modules, symbols},
         *,
     };
-    use flate2::read::GzDecoder;
-    use std::{collections::BTreeSet, io::Read};
+    use std::collections::BTreeSet;
 
     /// As whoever opens the file reads it.
     fn read(profile: &Profile) -> proto::Profile {
@@ -187,6 +197,17 @@ mod tests {
             stacks,
             places,
         }
+    }
+
+    #[test]
+    fn a_file_without_a_sample_is_empty() {
+        let frames = vec![Frame::Named("daemon".into())];
+        let stack = Stack { frames, labels: Vec::new(), values: vec![7] };
+        for (stacks, empty) in [(Vec::new(), true), (vec![stack], false)] {
+            let places = symbols::look_up(modules::loaded(), &BTreeSet::new());
+            assert_eq!(is_empty(&profile(stacks, places).pprof().unwrap()), empty);
+        }
+        assert!(!is_empty(b"no profile"));
     }
 
     #[test]

@@ -12,12 +12,14 @@ mod globals;
 mod goldens;
 mod healthcheck;
 mod interrupted;
+mod itself;
 mod over_http;
 mod paging;
 mod plaintext;
 mod printed;
 mod profiled;
 pub(crate) mod reference;
+mod slow;
 mod traced;
 mod urls;
 

@@ -2,7 +2,7 @@
 
 use super::super::{
     Context,
-    exit::NoSuchJob,
+    exit::{NoSuchJob, commanded},
     moment::{exact, relative},
     output::plain_lines,
     table::{Table, sheet},
@@ -26,7 +26,11 @@ pub(super) async fn why(id: JobId, context: &Context) -> anyhow::Result<()> {
 
 fn line(gate: &Gate) -> String {
     let mark = if gate.blocking { "blocked" } else { "passes" };
-    format!("{mark:<7}  {:<10}  {}\n", gate.gate, plain_lines(&gate.detail))
+    // What ends it is a call of SQL, behind a reason that is anybody's.
+    let end = ["; retry(", "; resume("].iter().find_map(|call| gate.detail.rfind(call));
+    let (detail, end) = gate.detail.split_at(end.unwrap_or(gate.detail.len()));
+    let end = if matches!(&*gate.gate, "finished" | "pause") { commanded(end) } else { end.into() };
+    format!("{mark:<7}  {:<10}  {}{}\n", gate.gate, plain_lines(detail), plain_lines(&end))
 }
 
 fn text(job: &JobDetail) -> String {

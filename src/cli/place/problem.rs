@@ -27,7 +27,7 @@ impl Problem {
         let member = |name| told.as_ref().and_then(|told| told[name].as_str());
         let kind = member("type").and_then(|kind| kind.rsplit(':').next()).unwrap_or_default();
         let said = member("detail").map_or_else(
-            || format!("the answer was {} {}", answer.status, answer.text().trim()),
+            || format!("the answer was {} {}", answer.status, answer.line()),
             // Where the daemon begins with what failed as well, once is enough.
             |said| {
                 said.strip_prefix(what)

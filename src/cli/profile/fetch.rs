@@ -11,6 +11,7 @@ use super::{
     place::{Done, Place},
     switch::switch,
 };
+use crate::profile::pprof;
 use anyhow::bail;
 use serde::Deserialize;
 use std::{
@@ -21,7 +22,7 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// How much longer than the profile itself its answer may take: names are looked up, and a slow network carries it.
+/// How much longer than the profile itself the beginning of its answer may take: names are looked up.
 const ANSWER_MARGIN: Duration = Duration::from_mins(1);
 /// The longest answer that is read, in bytes: an execution trace of a busy daemon.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -30,12 +31,12 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
     if let Some(active) = command.switches() {
         return switch(active, command.whom(), context).await;
     }
-    let wanted = command.wanted(context.output.for_programs());
+    let (endpoint, token) = command.whom().found(context)?;
+    let wanted = command.wanted(&endpoint.authority, context.output.for_programs());
     if wanted.open && matches!(wanted.place, Place::Stdout) {
         return Err(Usage("--open opens a file, and standard output is none".into()).into());
     }
     wanted.place.check()?;
-    let (endpoint, token) = command.whom().found(context)?;
     let question = Question {
         method: "GET",
         route: &wanted.route,
@@ -44,7 +45,7 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
         within: Duration::from_secs(wanted.seconds) + ANSWER_MARGIN,
         most_bytes: ANSWER_MAX_BYTES,
     };
-    let asked = endpoint.ask(&question);
+    let asked = endpoint.fetch(&question);
     let answer = match wanted.seconds {
         0 => asked.await?,
         seconds => watched(asked, wanted.what, &endpoint.authority, seconds).await?,
@@ -56,15 +57,27 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
     let lost = if wanted.what == "trace" { lost(&answer.body)? } else { None };
     let Some(file) = wanted.place.write(&answer.body)? else { return Ok(()) };
     let Wanted { what, format, .. } = wanted;
-    let done = Done { profile: what, format, file, bytes: answer.body.len() };
+    let done = Done { profile: what, format, file: &file, bytes: answer.body.len() };
     context.output.show_done(&done, Done::text);
     if let Some(lost) = lost {
         say(&lost);
     }
+    if what == "cpu" && is_empty(format, &answer.body) {
+        say("warning: the profile is empty: the daemon used no CPU time while it was taken");
+    }
     if wanted.open {
-        open(file);
+        open(&file);
     }
     Ok(())
+}
+
+/// Whether there is no sample in a profile, where its form doesn't say so itself, as a flamegraph does.
+fn is_empty(format: &str, profile: &[u8]) -> bool {
+    match format {
+        "folded" => profile.is_empty(),
+        "pprof" => pprof::is_empty(profile),
+        _ => false,
+    }
 }
 
 /// What a trace of a busy daemon hasn't, where it is one.

@@ -1,8 +1,10 @@
 //! `legwork profile heap --activate` and `--deactivate`: whether the daemon samples what it allocates.
 
 use super::{
-    super::{Context, port::Question},
-    Whom,
+    super::{
+        Context,
+        port::{Question, Whom},
+    },
     fetch::refused,
 };
 use serde::Serialize;
@@ -36,15 +38,15 @@ pub(super) async fn switch(active: bool, whom: &Whom, context: &Context) -> anyh
         return Err(refused(&route, &answer).into());
     }
     let switched = Switched { profile: "heap", active };
-    context.output.show_done(&switched, |switched| told(switched.active, whom));
+    context.output.show_done(&switched, |switched| told(switched.active, whom, context));
     Ok(())
 }
 
-fn told(active: bool, whom: &Whom) -> String {
+fn told(active: bool, whom: &Whom, context: &Context) -> String {
     if !active {
         return "heap profiling is off: nothing is sampled, and what was is forgotten".into();
     }
-    let whom = words(whom);
+    let whom = words(whom, context);
     format!(
         "heap profiling is active: let the daemon work for a while, then fetch what it holds with: \
          legwork profile heap{whom}\nlegwork profile heap --deactivate{whom} ends it"
@@ -52,8 +54,11 @@ fn told(active: bool, whom: &Whom) -> String {
 }
 
 /// What names the same daemon in another command.
-fn words(whom: &Whom) -> String {
+fn words(whom: &Whom, context: &Context) -> String {
     let mut words = String::new();
+    if let Some(file) = &context.file {
+        write!(words, " --config {}", file.display()).ok();
+    }
     if let Some(url) = &whom.url {
         write!(words, " --url {}", url.url()).ok();
     }

@@ -130,8 +130,20 @@ pub(super) async fn drain(arguments: DrainArguments, context: &Context) -> anyho
     let mut place = context.place().await?;
     let changed = place.drain_queue(&name, end, &asker).await?;
     say(&name, changed, if changed { " drains" } else { " was drained already" }, context);
-    look(&mut place, &name).await;
+    tell_end(look(&mut place, &name).await, context);
     Ok(())
+}
+
+/// Tells people when a pause or a drain ends by itself, where it does.
+pub(super) fn tell_end(stands: Option<QueueDetail>, context: &Context) {
+    let end = stands.and_then(|QueueDetail { now, settings, .. }| {
+        let until = settings.overridden?.paused_until?;
+        Some(format!("  until {}", plain(&exact(&until, &now))))
+    });
+    if let Some(end) = end.filter(|_| !context.output.for_programs()) {
+        // It only tells more of what was done.
+        print(&end).ok();
+    }
 }
 
 /// Tells people what is decided for a queue, once what was done is told: the look that this comes from may take its time or fail.

@@ -8,6 +8,7 @@ use crate::{
     schedule::{Moment, Overlap},
 };
 use serde::{Deserialize, Serialize};
+use time::{Duration as Span, OffsetDateTime, macros::format_description};
 use utoipa::ToSchema;
 
 /// What became of a schedule's job that was asked for.
@@ -85,7 +86,17 @@ pub async fn list_schedules(
             next: schedule.rule.next(from, NEXT_SHOWN).iter().map(Moment::to_string).collect(),
         }
     };
-    Ok(ScheduleList { now: now.to_string(), schedules: schedules.iter().map(state).collect() })
+    Ok(ScheduleList { now: exact(looked.now), schedules: schedules.iter().map(state).collect() })
+}
+
+/// The moment with microseconds, as all other lists have it; instants of schedules are whole seconds.
+fn exact(seconds: f64) -> String {
+    let form =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+    let since = Span::checked_seconds_f64(seconds);
+    let at = since.and_then(|since| OffsetDateTime::UNIX_EPOCH.checked_add(since));
+    let at = at.and_then(|at| at.format(form).ok());
+    at.unwrap_or_else(|| Moment::of(seconds).to_string())
 }
 
 /// How far these schedules are; what no daemon has had yet isn't there.
@@ -144,4 +155,15 @@ pub async fn run_schedule(
         }
     }
     Ok(Ran::Busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_told_with_microseconds() {
+        assert_eq!(exact(1_772_366_400.25), "2026-03-01T12:00:00.250000Z");
+        assert!(exact(f64::INFINITY).starts_with('9'), "the last there is");
+    }
 }

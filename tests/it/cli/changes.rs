@@ -169,7 +169,12 @@ fn one_job_that_cannot_be_retried_leaves_all_as_they_were() {
         let ran = legwork(&db, &["job", "retry", "1", "2"]).await;
         assert_eq!(ran.code, 1);
         assert!(ran.stderr.contains("job 2 is running"), "{}", ran.stderr);
-        assert!(ran.stderr.contains("help: Wait for its end"), "{}", ran.stderr);
+        let help = "help: Wait for its end, or `legwork job cancel 2` first.";
+        assert!(ran.stderr.contains(help), "{}", ran.stderr);
+        let ran = legwork(&db, &["job", "snooze", "1", "--for", "1h"]).await;
+        assert!(ran.stderr.contains("help: `legwork job retry 1` makes it run"), "{}", ran.stderr);
+        let why = legwork(&db, &["job", "why", "1"]).await.done().stdout;
+        assert!(why.contains("; `legwork job retry 1` runs it again\n"), "{why}");
         let shown = legwork(&db, &["job", "show", "1", "--output", "json"]).await.done().json();
         assert_eq!(shown["state"], json!("cancelled"));
     });
@@ -194,5 +199,22 @@ fn nothing_in_a_row_reaches_the_terminal_as_a_command() {
             let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
             assert!(!ran.stdout.contains(acts), "{arguments:?}: {:?}", ran.stdout);
         }
+    });
+}
+
+#[test]
+fn a_pause_that_ends_by_itself_says_when() {
+    support::run(async |db| {
+        for word in ["pause", "drain"] {
+            let words = ["queue", word, "mail", "--for", "1h"];
+            let told = legwork(&db, &words).await.done().stdout;
+            let end = told.lines().nth(1).unwrap_or_default();
+            assert!(end.starts_with("  until 2") && end.contains(" (in "), "{told}");
+            let told = legwork(&db, &words[..3]).await.done().stdout;
+            assert_eq!(told.lines().count(), 1, "{told}");
+        }
+        arrange(&db, "INSERT INTO legwork.job (kind, queue) VALUES ('k', 'mail')").await;
+        let why = legwork(&db, &["job", "why", "1"]).await.done().stdout;
+        assert!(why.contains("; `legwork queue resume mail` lets it run\n"), "{why}");
     });
 }

@@ -435,6 +435,14 @@ async fn healthcheck_asks_the_route_and_means_its_answer() {
     assert_eq!((ill.code, ill.stdout.as_str()), (3, "no heartbeat\\u{1b}[2J\n"));
     assert!(request.starts_with("GET /health/ready "), "{request}");
     assert!(ill.stderr.contains("/health/ready answered 503"), "{}", ill.stderr);
+    for (body, said) in [
+        ("<html>\n<p>not here", "/health/live answered 404: (a page of markup)\n"),
+        ("no such page\nat all\n", "/health/live answered 404: no such page\n"),
+    ] {
+        let (other, _) = asked(&format!("HTTP/1.1 404 Not Found\r\n\r\n{body}"), &[]).await;
+        assert_eq!((other.code, other.stdout.as_str()), (3, ""));
+        assert_eq!(other.stderr, format!("error: {said}"));
+    }
     assert_eq!(asked("SSH-2.0-OpenSSH\r\n", &[]).await.0.code, 3);
     let nobody = finished(command("", &["healthcheck", "--url", "http://127.0.0.1:1"]), None).await;
     assert_eq!(nobody.code, 3, "{}", nobody.stderr);

@@ -15,7 +15,7 @@ const OPTIONS: [(&str, &str); 3] = [
 ];
 
 /// What a command can't be called without, so that an option is all there is to refuse.
-const ARGUMENTS: [(&str, &[&str]); 24] = [
+const ARGUMENTS: [(&str, &[&str]); 25] = [
     ("bench drain", &["--jobs", "1"]),
     ("bench enqueue", &["--jobs", "1"]),
     ("bench latency", &["--jobs", "1"]),
@@ -31,6 +31,7 @@ const ARGUMENTS: [(&str, &[&str]); 24] = [
     ("job show", &["1"]),
     ("job snooze", &["1", "--for", "1m"]),
     ("job why", &["1"]),
+    ("log-level set", &["info"]),
     ("migrate down", &["--to", "0"]),
     ("operation cancel", &["1"]),
     ("operation show", &["1"]),
@@ -112,14 +113,16 @@ fn what_takes_output_prints_json() {
         legwork(&db, &["enqueue", "k"]).await.done();
         let takes = table().into_iter().filter(|(_, takes)| takes[2]).map(|(name, _)| name);
         // These print JSON in `decisions::bench`, `decisions::demo`, `cli::healthcheck`, `cli::profiled`,
-        // `api::decided`, `cli::filtered` and `schedules::commands`; and the schema goes last.
+        // `cli::itself`, `api::decided`, `cli::filtered` and `schedules::commands`; and the schema goes last.
         let apart = [
             "bench ",
+            "config reload",
             "daemon drain",
             "daemon quiet",
             "daemon shutdown",
             "demo",
             "healthcheck",
+            "log-level ",
             "operation ",
             "profile ",
             "schedule run",

@@ -81,7 +81,8 @@ async fn the_manual_page_names_every_command_and_renders() {
     let rendered = rendered.or_else(|| read_by("groff", &["-man", "-Tutf8", "-Wall"], &page));
     for path in helped().await.keys() {
         let first = path.split(' ').next().expect("a word");
-        assert!(page.contains(first), "{first}");
+        // Such a page has its hyphens escaped.
+        assert!(page.replace("\\-", "-").contains(first), "{first}");
         assert!(rendered.as_ref().is_none_or(|text| text.contains(first)), "{first}");
     }
 }

@@ -40,7 +40,7 @@ fn a_profile_is_fetched_and_written_where_it_is_wanted() {
         let svg = ["--format", "svg", "--output", "json"];
         let told = profile(directory.path(), &[&cpu[..], &svg].concat()).await.done().json();
         let file = told["file"].as_str().expect("a file");
-        assert!(file.starts_with("legwork-cpu-2") && file.ends_with("Z.svg"), "{file}");
+        assert!(file.starts_with("legwork-cpu-127.0.0.1-") && file.ends_with("Z.svg"), "{file}");
         let written = fs::read_to_string(directory.path().join(file)).expect("it is there");
         assert!(written.ends_with("</svg>\n") || written.ends_with("</svg>"), "{written}");
         assert_eq!(told["bytes"], written.len());
@@ -150,7 +150,9 @@ fn who_names_the_configuration_needs_no_token_file() {
         let by_file = ["tasks", "--config", &file];
         let ran = profile(at, &by_file).await.done();
         assert!(ran.stdout.contains("tasks alive"), "{}", ran.stdout);
-        profile(at, &["heap", "--activate", "--config", &file]).await.done();
+        let ran = profile(at, &["heap", "--activate", "--config", &file]).await.done();
+        let next = format!(": legwork profile heap --config {file}\n");
+        assert!(ran.stdout.contains(&next), "{}", ran.stdout);
         // Another's port gets no token of ours.
         let ran = profile(at, &["tasks", "--url", &format!("http://{listen}")]).await;
         assert!(ran.code == 1 && ran.stderr.contains("answered 401"), "{}", ran.stderr);
@@ -227,7 +229,10 @@ fn a_bundle_is_fetched_and_what_opens_it_is_told() {
         let json = ["--output", "json"];
         let told = profile(directory.path(), &[&bundle[..], &json].concat()).await.done().json();
         let file = told["file"].as_str().expect("a file");
-        assert!(file.starts_with("legwork-bundle-2") && file.ends_with("Z.tar.gz"), "{file}");
+        assert!(
+            file.starts_with("legwork-bundle-127.0.0.1-") && file.ends_with("Z.tar.gz"),
+            "{file}"
+        );
         assert_eq!((&told["profile"], &told["format"]), (&"bundle".into(), &"tar.gz".into()));
         let written = fs::read(directory.path().join(file)).expect("it is there");
         assert_eq!(told["bytes"], written.len());
