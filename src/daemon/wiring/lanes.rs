@@ -225,7 +225,7 @@ impl Running {
             }
         });
         self.name(settings);
-        self.begin_with(registry, &settings.kinds).links = Some(links);
+        self.go_by(registry, &settings.kinds).links = Some(links);
         for lane in lanes {
             self.open_lane(&mut self.lanes(), lane, &settings.kinds);
             yield_now().await;
@@ -242,7 +242,7 @@ impl Running {
         registry: Registry,
     ) -> (Load, Kept) {
         self.name(settings);
-        drop(self.begin_with(registry, &settings.kinds));
+        drop(self.go_by(registry, &settings.kinds));
         for queue in &settings.queues {
             self.serve(&mut self.lanes(), queue, settings);
             yield_now().await;
@@ -265,7 +265,7 @@ impl Running {
     }
 
     /// What lanes that are opened or changed go by from now on.
-    fn begin_with(&self, registry: Registry, kinds: &[KindSettings]) -> MutexGuard<'_, Lanes> {
+    fn go_by(&self, registry: Registry, kinds: &[KindSettings]) -> MutexGuard<'_, Lanes> {
         let mut lanes = self.lanes();
         lanes.registry = registry;
         self.limit_kinds(&mut lanes, kinds);
