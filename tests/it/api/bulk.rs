@@ -164,11 +164,7 @@ fn operations_are_listed_newest_first() {
         }
         for query in ["state=ended", "after=x", "limit=0", "limit=1001", "status=done"] {
             let answer = get(&daemon, &format!("/api/v1/operations?{query}")).await;
-            assert_eq!(
-                (answer.status, answer.problem()),
-                (400, "invalid-parameter".into()),
-                "{query}"
-            );
+            assert_eq!(answer.status, 400, "{query}: {}", answer.body);
         }
         daemon.stop().await;
     });
