@@ -105,7 +105,7 @@ async fn rounds<Round, Work, Done>(
 {
     let mut failing = false;
     while !stop.is_cancelled() {
-        let pause = match round().await {
+        let (pause, place) = match round().await {
             Ok(done) => {
                 let Rested { pause, idle } = done.into();
                 if !idle && std::mem::take(&mut failing) {
@@ -115,7 +115,7 @@ async fn rounds<Round, Work, Done>(
                         "rounds succeed again"
                     );
                 }
-                paused(pause)
+                (paused(pause), WaitPoint::RoundPause)
             }
             Err(error) => {
                 supervise::failed(&error);
@@ -128,12 +128,11 @@ async fn rounds<Round, Work, Done>(
                         "a round failed and is tried again until it works"
                     );
                 }
-                spread(FAILURE_PAUSE)
+                (spread(FAILURE_PAUSE), WaitPoint::RetryPause)
             }
         };
         // Told to stop or not, the loop looks at the token next.
         let rest = stop.run_until_cancelled(timeout(pause, woken.notified()));
-        let place = if failing { WaitPoint::RetryPause } else { WaitPoint::RoundPause };
         at(place, supervise::waiting(rest)).await;
     }
 }

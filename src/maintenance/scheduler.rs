@@ -111,13 +111,14 @@ impl Scheduler {
         self.dropped.retain(|name| !has(name));
     }
 
-    /// Leaves to others what the configuration has no more.
-    async fn let_go(&mut self) -> Result<(), DbError> {
-        if let Some(me) = self.leases.now().filter(|_| !self.dropped.is_empty()) {
+    /// Leaves to others what the configuration has no more; says whether there was anything.
+    async fn let_go(&mut self) -> Result<bool, DbError> {
+        let me = self.leases.now().filter(|_| !self.dropped.is_empty());
+        if let Some(me) = me {
             self.upkeep.leave_schedules(self.dropped.clone(), me).await?;
             self.dropped.clear();
         }
-        Ok(())
+        Ok(me.is_some())
     }
 
     /// Enqueues what is due; gives the time until more is.
@@ -125,9 +126,9 @@ impl Scheduler {
         if self.settings.has_changed().unwrap_or(false) {
             self.take_over();
         }
-        self.let_go().await?;
+        let asked = self.let_go().await?;
         if self.schedules.is_empty() {
-            return Ok(Rested::idle(PAUSE_MAX));
+            return Ok(Rested { pause: PAUSE_MAX, idle: !asked });
         }
         let Some(me) = self.leases.now() else { return Ok(Rested::idle(UNKNOWN)) };
         let looked = self.look(me).await?;

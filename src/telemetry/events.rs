@@ -70,7 +70,7 @@ events! {
     DATABASE_LOST = "database.lost", "A database session is down, or can't be had; it is tried again.", ["error.message", "session"];
     SCHEMA_CHECKED = "schema.checked", "The schema was compared with what this daemon needs, or another was found.", ["schema.version"];
     MAINTENANCE_FAILED = "maintenance.failed", "A maintenance round failed; the next one comes.", ["task", "error.message"];
-    MAINTENANCE_RECOVERED = "maintenance.recovered", "Maintenance rounds succeed again.", ["task"];
+    MAINTENANCE_RECOVERED = "maintenance.recovered", "Maintenance rounds succeed again: the first that asked the database something since they failed.", ["task"];
     PARTITION_MADE = "partition.made", "Partitions of the history were made.", ["partitions"];
     PARTITION_DROPPED = "partition.dropped", "A partition of the history was dropped.", ["partition"];
     PARTITION_KEPT = "partition.kept", "A partition of the history that is past can't be dropped; it is tried again in an hour.", ["partition", "error.message"];

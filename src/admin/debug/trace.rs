@@ -41,7 +41,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Pieces that may wait for it.
 const CHUNKS_MAX: usize = 4;
 /// How long one piece may. Until its end nobody else gets a trace.
-const CHUNK_WAIT: Duration = Duration::from_secs(10);
+const CHUNK_WAIT: Duration = Duration::from_secs(30);
 
 /// What may be wrong with a trace that is asked for.
 pub(in crate::admin) const OF_A_TRACE: &[Problem] = &[

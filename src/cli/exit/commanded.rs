@@ -1,7 +1,7 @@
 //! What the database advises those who type SQL, said to those who type commands.
 
 /// Calls that hints of the database's name, each with the command that does the same.
-const CALLS: [(&str, &str); 7] = [
+const CALLS: [(&str, &str); 9] = [
     // Shown, never sent.
     ("SELECT legwork.retry(", "legwork job retry "),
     // Shown, never sent.
@@ -12,6 +12,10 @@ const CALLS: [(&str, &str); 7] = [
     ("reset_queue(", "legwork queue unset "),
     // Shown, never sent.
     ("SELECT id FROM legwork.jobs", "legwork job list"),
+    // Shown, never sent.
+    ("SELECT id, name FROM legwork.daemon WHERE died_at IS NULL", "legwork daemon list"),
+    // Shown, never sent.
+    ("SELECT id, name FROM legwork.daemon", "legwork daemon list"),
 ];
 
 /// What the database says for those who type SQL, with the commands in the place of its calls.

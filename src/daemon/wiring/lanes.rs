@@ -210,7 +210,8 @@ impl Running {
         Arc::clone(&self.lanes().serving)
     }
 
-    /// Opens the first lanes. Others have their turn between two of them, a signal that ends the daemon as well.
+    /// Opens the first lanes. Others have their turn between two of them: a signal is noted, and heeded once
+    /// all are open.
     pub(super) async fn open_lanes(
         &self,
         lanes: Vec<Lane>,
@@ -243,11 +244,13 @@ impl Running {
     ) -> (Load, Kept) {
         self.name(settings);
         drop(self.go_by(registry, &settings.kinds));
+        // They claim nothing more before others begin to, and jobs of those are done before all lanes are changed.
+        let leaving = self.lanes().leave_all_but(&settings.queues);
+        self.told.keep_as_well(&settings.queues);
         for queue in &settings.queues {
             self.serve(&mut self.lanes(), queue, settings);
             yield_now().await;
         }
-        let leaving = self.lanes().leave_all_but(&settings.queues);
         for queue in leaving {
             self.lanes().change_leaving(&queue, |registry| {
                 self.kinds_of(registry, &queue, &settings.kinds)
@@ -331,14 +334,11 @@ impl Running {
     /// Whether lanes are left that leave.
     fn close_what_is_over(&self) -> bool {
         let lanes = &mut *self.lanes();
-        let mut over = false;
         for lane in lanes.leaving.extract_if(.., |lane| lane.is_over()) {
             lane.leave.cancel();
             lane.pool.close();
-            over = true;
-        }
-        if over {
-            lanes.publish();
+            // The rest may be amid a change, which is seen at its end.
+            now(&lanes.serving).pools.retain(|pool| *pool.queue() != lane.queue.name);
         }
         !lanes.leaving.is_empty()
     }

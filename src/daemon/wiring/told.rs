@@ -47,6 +47,14 @@ impl Told {
         self.scheduler.notify_one();
     }
 
+    /// How long jobs of these queues are kept, beside those of all that there were before: of a queue that is new they may
+    /// end before the rest holds.
+    pub(super) fn keep_as_well(&self, queues: &[QueueSettings]) {
+        let mut kept = self.kept.borrow().clone();
+        kept.extend(queues.iter().map(|queue| (queue.name.clone(), queue.retention)));
+        change(&self.kept, kept);
+    }
+
     /// What the admin port goes by, which it needs before anything else runs.
     pub(super) fn configure(&self, settings: &Settings) {
         change(&self.tokens, settings.admin.tokens.clone());

@@ -107,7 +107,7 @@ pub struct OperationPage {
     pub now: String,
     /// The operations.
     pub operations: Vec<BulkOperation>,
-    /// Where the next page starts (`after`); absent on the last one.
+    /// Where the next page starts (`after`); null on the last one.
     #[serde(default)]
     pub next: Option<i64>,
 }

@@ -57,11 +57,12 @@ pub struct DaemonRow {
 }
 
 /// How a daemon is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = DaemonState)]
 pub enum DaemonState {
     /// It works.
+    #[default]
     Live,
     /// It claims nothing more, and what runs goes on.
     Quiet,

@@ -215,6 +215,8 @@ pub struct DaemonShare {
     /// Its name.
     pub name: Option<String>,
     /// Whether it claims jobs of the queue: `live`, or `quiet`.
+    #[serde(default)]
+    #[schema(required)]
     pub state: DaemonState,
     /// Jobs that it runs at once.
     pub slots: Option<i64>,
