@@ -227,7 +227,7 @@ mod tests {
     async fn a_client_that_takes_nothing_more_holds_a_trace_for_a_while_only() {
         let (done, ended) = tokio::sync::oneshot::channel();
         let write = |out: &mut dyn Write| {
-            let mut written = (0..10).map(|_| out.write_all(&[b' '; CHUNK_BYTES]));
+            let mut written = (0..10).map(|_| out.write_all(&vec![b' '; CHUNK_BYTES]));
             let written = written.find(Result::is_err).unwrap_or(Ok(()));
             done.send(written.as_ref().err().map(io::Error::kind)).expect("somebody waits");
             written
