@@ -153,7 +153,7 @@ fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let slow = route.described.request_body.is_some().then_some(Problem::BodyTooSlow);
     let is_change = route.method != Method::GET;
     let versions = (is_change && !route.has_versions()).then_some(Problem::NoVersion);
-    let keys = (is_change && !route.has_keys()).then_some(Problem::KeyNotTaken);
+    let keys = (is_change && route.refuses_keys()).then_some(Problem::KeyNotTaken);
     let waits = !QUIET.contains(&&*route.path);
     let crowded = waits.then_some(Problem::Overloaded);
     let ends = waits && !route.problems.contains(&Problem::DaemonEnds);

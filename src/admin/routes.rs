@@ -139,7 +139,7 @@ impl Route {
         if !route.has_versions() {
             route.answer = route.answer.route_layer(middleware::from_fn(without_versions));
         }
-        if !route.has_keys() {
+        if route.refuses_keys() {
             route.answer = route.answer.route_layer(middleware::from_fn(without_keys));
         }
         route
@@ -153,6 +153,12 @@ impl Route {
     /// Whether it is done once, as often as it is sent with one key.
     pub(super) fn has_keys(&self) -> bool {
         self.takes(once::NAME)
+    }
+
+    /// Whether a request with such a key is told that it would be done again. Who calls back isn't ours, and an attempt
+    /// ends once however often it is told to.
+    pub(super) fn refuses_keys(&self) -> bool {
+        !self.has_keys() && self.audience != Caller
     }
 
     fn takes(&self, header: &str) -> bool {

@@ -84,7 +84,7 @@ fn record(
     let began = Instant::now();
     while began.elapsed() < length && !is_unwanted() {
         thread::sleep(sampler.every().min(length.saturating_sub(began.elapsed())));
-        sampler.collect(|sample| recording.add(sample))?;
+        sampler.collect(|sample, cpu| recording.add(sample, cpu))?;
     }
     let duration = began.elapsed();
     drop(sampler);
@@ -116,7 +116,7 @@ impl Recording {
         Self { period, unwinder: Unwinder::of(modules), threads, stacks }
     }
 
-    fn add(&mut self, sample: &Sample) {
+    fn add(&mut self, sample: &Sample, cpu: Duration) {
         let thread = self.threads.entry(sample.thread).or_insert_with(|| name(sample.thread));
         let key = Key {
             frames: self.unwinder.frames(sample),
@@ -124,7 +124,7 @@ impl Recording {
             thread: thread.clone(),
         };
         // A thread's first sample has none before it: it stands for a period.
-        let cpu = if sample.cpu.is_zero() { self.period } else { sample.cpu };
+        let cpu = if cpu.is_zero() { self.period } else { cpu };
         let (count, time) = self.stacks.entry(key).or_default();
         *count += 1;
         *time += cpu;

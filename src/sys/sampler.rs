@@ -38,6 +38,15 @@ pub enum Refused {
     /// Not here.
     #[error("CPU profiles are taken on Linux with glibc, on x86-64 and aarch64")]
     Elsewhere,
+    /// Nothing says which threads there are.
+    #[error("the threads of this process can't be listed")]
+    Unlisted(#[source] std::io::Error),
+    /// Its timers are more than the user may have.
+    #[error(
+        "the system gives no timers for it: each takes a place among the user's waiting signals, of which \
+         RLIMIT_SIGPENDING (`ulimit -i`) allows no more"
+    )]
+    NoRoom(#[source] nix::errno::Errno),
     /// The system says no.
     #[error("the system gives no timers for it")]
     System(#[from] nix::errno::Errno),
@@ -51,7 +60,8 @@ pub struct Sample {
     pub thread: i32,
     /// What [`label`] said last.
     pub label: u32,
-    /// CPU time of the thread since its sample before: what this one stands for.
+    /// CPU time of the thread since its sample before; zero in its first. What of it the sample stands for is said
+    /// beside it ([`Sampler::collect`]).
     pub cpu: Duration,
     /// The instruction that was next.
     pub instruction: u64,

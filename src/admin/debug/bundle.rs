@@ -59,8 +59,8 @@ impl Parameters for OfBundle {
 /// All that a report of a fault is to have with it
 ///
 /// A `.tar.gz` with profiles, a trace, tasks, metrics, the configuration without its secrets, the last lines of the log,
-/// and what the database shows of Legwork. No payload is in it. What can't be had is named in its `README.txt` and
-/// `manifest.json`, with the reason.
+/// and what the database shows of Legwork. Legwork puts no payload into it; errors are in it as handlers tell them. What
+/// can't be had is named in its `README.txt` and `manifest.json`, with the reason.
 #[utoipa::path(get, path = "/debug/bundle", operation_id = "bundle", tag = "debug", params(OfBundle),
     responses((status = 200, description = "It.", body = String, content_type = "application/gzip",
         example = "a gzipped tar")))]

@@ -25,6 +25,9 @@ async fn a_key_is_refused_by_every_change_that_is_not_known_again_by_it() {
         to.push(format!("{} {}", route.method, route.path));
     }
     assert!(refused.len() > 20, "{refused:?}");
+    let call = routes::routes().iter().find(|route| route.path.contains("{token}")).expect("calls");
+    let told = asked(call, "Idempotency-Key: a-key\r\n").await;
+    assert!(!told.contains("leave it out"), "who calls back may send what it always sends: {told}");
     let said = problem::Problem::KeyNotTaken.detail();
     assert!(said.contains(&format!("by {} alone", takes.join(" and "))), "{said}: {takes:?}");
 }

@@ -3,8 +3,8 @@
 use crate::{
     admin::Configured,
     config::{
-        AdminTokens, HandlerSettings, HeapProfiling, Kept, Overrides, ScheduleSettings, Settings,
-        SqlSettings,
+        AdminTokens, HandlerSettings, HeapProfiling, Kept, Overrides, QueueSettings,
+        ScheduleSettings, Settings, SqlSettings,
     },
     postgres::Load,
     profile::heap,

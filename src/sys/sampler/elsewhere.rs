@@ -19,7 +19,7 @@ impl Sampler {
     }
 
     /// Shows nothing.
-    pub fn collect(&mut self, _: impl FnMut(&Sample)) -> Result<(), Refused> {
+    pub fn collect(&mut self, _: impl FnMut(&Sample, Duration)) -> Result<(), Refused> {
         match self.0 {}
     }
 }

@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 use timers::Timers;
+use tokio::time::Instant;
 
 /// Most bytes of a stack that a sample holds. Beyond it lie the frames that each stack of a runtime begins with.
 const STACK_MAX_BYTES: usize = 64 * 1024;
@@ -69,6 +70,7 @@ pub struct Sampler {
     session: u32,
     timers: Timers,
     every: Duration,
+    looks: Looks,
     _turn: MutexGuard<'static, u32>,
 }
 
@@ -87,8 +89,9 @@ impl Sampler {
         let session = *turn;
         SESSION.store(session, Ordering::Release);
         let every = collect_every(period, available_parallelism().unwrap_or(NonZero::<usize>::MIN));
-        let mut sampler = Self { session, timers: Timers::new(period), every, _turn: turn };
-        sampler.timers.arm_all()?;
+        let (timers, looks) = (Timers::new(period), Looks::new(period, every, Instant::now()));
+        let mut sampler = Self { session, timers, every, looks, _turn: turn };
+        sampler.timers.start()?;
         Ok(sampler)
     }
 
@@ -97,17 +100,44 @@ impl Sampler {
         self.every
     }
 
-    /// Shows what has come since, and finds threads that are new.
-    pub fn collect(&mut self, mut show: impl FnMut(&Sample)) -> Result<(), Refused> {
-        self.timers.arm_all()?;
+    /// Shows what has come since, each with the CPU time that it stands for, and finds threads that are new. A thread's
+    /// first sample has none before it, and stands for zero here.
+    pub fn collect(&mut self, mut show: impl FnMut(&Sample, Duration)) -> Result<(), Refused> {
+        self.timers.arm_new()?;
+        let most = self.looks.most(Instant::now());
         if let Some(ring) = RING.get() {
             ring.drain(|sample| {
                 if sample.session == self.session {
-                    show(sample);
+                    show(sample, sample.cpu.min(most));
                 }
             });
         }
         Ok(())
+    }
+}
+
+/// When the collector looked, and so how much one sample can stand for.
+#[derive(Debug)]
+struct Looks {
+    period: Duration,
+    every: Duration,
+    /// The last but one, and the last.
+    before: [Instant; 2],
+}
+
+impl Looks {
+    fn new(period: Duration, every: Duration, now: Instant) -> Self {
+        Self { period, every, before: [now; 2] }
+    }
+
+    /// Looks. A thread that finds no place for its samples finds one after the next look: its next sample stands for
+    /// what it has used since, which is no more than the time since the look before the last, and the kernel may be late by
+    /// some periods. A thread that has used more since its sample before had no timer meanwhile. Nobody knows where it
+    /// was then: what it used is in no sample rather than in the one that comes next.
+    fn most(&mut self, now: Instant) -> Duration {
+        let [before, last] = self.before;
+        self.before = [last, now];
+        now.duration_since(before).max(self.every * 2) + self.period * 2
     }
 }
 

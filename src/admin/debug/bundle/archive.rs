@@ -15,6 +15,14 @@ const ALL_MAX_BYTES: usize = 48 * 1024 * 1024;
 /// Longest that a daemon's name is in that of the archive, in bytes.
 const NAME_MAX_BYTES: usize = 64;
 
+/// What people have to know before they send it on; docs/profiling.md says the same.
+const WHAT_IS_IN_IT: &str = "\
+Legwork puts no payload, no metadata and no result of a job into it, and no secret of the configuration, unless one is\n\
+an argument of a command whose name doesn't sound like a secret's. There are the names of kinds, queues, tasks, hosts\n\
+and database roles, ids of jobs, and what handlers and the database said of errors. A handler that puts a payload into\n\
+its error's text has it in here as well, and so do functions and triggers that say one by RAISE NOTICE or WARNING where\n\
+log.filter has those logged. Look through it before you send it outside.";
+
 /// Whose bundle it is, and when it was taken.
 #[derive(Debug)]
 pub(super) struct Subject {
@@ -121,8 +129,7 @@ fn readme(subject: &Subject, parts: &[Part]) -> String {
     let mut text = format!(
         "A support bundle of the Legwork daemon {daemon}, version {} ({}), taken at {} UTC over {seconds} s.\n\
          It had been up for {uptime_seconds} s; Postgres: {}.\n\n\
-         There is no payload, no metadata and no result of a job in it, and no secret of the configuration. There are the\n\
-         names of kinds, queues, tasks, hosts and database roles, ids of jobs, and what handlers and the database said of errors.\n\n",
+         {WHAT_IS_IN_IT}\n\n",
         build::VERSION,
         build::COMMIT,
         at.format(form).unwrap_or_default(),
@@ -184,6 +191,9 @@ mod tests {
         let names: Vec<_> = archive.iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(names, files.map(|file| format!("{folder}/{file}")));
         assert!(archive[0].1.contains("What is missing, and why:\n\ncpu.pb.gz\n    somebody else"));
+        for told in ["an argument of a command", "puts a payload into", "RAISE NOTICE"] {
+            assert!(archive[0].1.contains(told), "{told}");
+        }
         let manifest: serde_json::Value = serde_json::from_str(&archive[1].1).expect("JSON");
         assert_eq!(manifest["taken_at"], "2026-03-01T12:00:00Z");
         let parts = serde_json::json!([

@@ -1,7 +1,7 @@
 //! The sampler on threads of this process.
 
 use super::{
-    COLLECT_AT_LEAST_EVERY, COLLECT_AT_MOST_EVERY, SLOTS, Sampler, collect_every, register,
+    COLLECT_AT_LEAST_EVERY, COLLECT_AT_MOST_EVERY, Looks, SLOTS, Sampler, collect_every, register,
     timers::clock,
 };
 use nix::time::clock_gettime;
@@ -16,6 +16,7 @@ use std::{
     thread,
     time::Duration,
 };
+use tokio::time::Instant;
 
 #[test]
 fn the_ring_is_half_full_at_most_where_every_core_is_busy() {
@@ -57,8 +58,8 @@ fn samples_stand_for_the_time_that_a_thread_has_used() {
     let mut seen = Duration::ZERO;
     while used().saturating_sub(before) < Duration::from_millis(600) {
         sampler
-            .collect(|sample| {
-                seen += if sample.thread == spinner { sample.cpu } else { Duration::ZERO }
+            .collect(|sample, cpu| {
+                seen += if sample.thread == spinner { cpu } else { Duration::ZERO }
             })
             .expect("timers");
         thread::yield_now();
@@ -70,4 +71,17 @@ fn samples_stand_for_the_time_that_a_thread_has_used() {
     // Its first sample stands for nothing before it, and what follows its last is in none.
     let ratio = seen.as_secs_f64() / used.as_secs_f64();
     assert!((0.85..1.01).contains(&ratio), "{seen:?} of {used:?}");
+}
+
+#[test]
+fn a_sample_stands_for_no_more_than_the_time_between_looks_explains() {
+    let [period, every] = [10, 50].map(Duration::from_millis);
+    let start = Instant::now();
+    let mut looks = Looks::new(period, every, start);
+    let mut most = |millis| looks.most(start + Duration::from_millis(millis)).as_millis();
+    assert_eq!(most(1), 120, "a look that comes early takes nothing away");
+    assert_eq!(most(50), 120);
+    assert_eq!(most(550), 569, "what found no place while nobody looked is in the next");
+    assert_eq!(most(600), 570, "and in the one after it, where that found none either");
+    assert_eq!(most(650), 120, "and no more once it is looked in time");
 }

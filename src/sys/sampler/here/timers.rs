@@ -3,6 +3,7 @@
 //! A timer of the whole process would be served by whichever thread runs when the kernel looks, and a thread that
 //! runs in short bursts would hardly ever be seen.
 
+use super::Refused;
 use nix::{
     errno::Errno,
     sys::{
@@ -12,7 +13,10 @@ use nix::{
     time::ClockId,
     unistd::Pid,
 };
-use std::{collections::HashMap, fmt, fs, time::Duration};
+use std::{collections::HashMap, fmt, fs, io, path::Path, time::Duration};
+
+/// A folder for each thread of this process.
+const THREADS: &str = "/proc/self/task";
 
 /// In a clock's number: that of one thread, counted by the scheduler.
 const SCHEDULED_TIME_OF_THREAD: i32 = 6;
@@ -34,11 +38,24 @@ impl Timers {
         Self { period, armed: HashMap::new() }
     }
 
-    /// Gives a timer to each thread that has none, and forgets those that have ended.
-    pub(super) fn arm_all(&mut self) -> Result<(), Errno> {
-        let threads: Vec<i32> = threads();
+    /// Gives a timer to each thread, at the start of a sampling.
+    pub(super) fn start(&mut self) -> Result<(), Refused> {
+        self.arm(&threads(Path::new(THREADS)).map_err(Refused::Unlisted)?)
+    }
+
+    /// Gives a timer to each thread that has none, and forgets those that have ended. Where nothing says which there are,
+    /// as while the process has no descriptor left, those that have one keep it: the next look finds the others.
+    pub(super) fn arm_new(&mut self) -> Result<(), Refused> {
+        self.arm_listed(threads(Path::new(THREADS)))
+    }
+
+    fn arm_listed(&mut self, listed: io::Result<Vec<i32>>) -> Result<(), Refused> {
+        listed.map_or(Ok(()), |threads| self.arm(&threads))
+    }
+
+    fn arm(&mut self, threads: &[i32]) -> Result<(), Refused> {
         self.armed.retain(|thread, _| threads.contains(thread));
-        for thread in threads {
+        for &thread in threads {
             if self.armed.contains_key(&thread) {
                 continue;
             }
@@ -46,7 +63,7 @@ impl Timers {
                 Ok(timer) => drop(self.armed.insert(thread, timer)),
                 // It has ended since.
                 Err(Errno::EINVAL | Errno::ESRCH) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(refused(error)),
             }
         }
         Ok(())
@@ -57,9 +74,18 @@ impl Timers {
     }
 }
 
-fn threads() -> Vec<i32> {
-    let listed = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+/// All of them or an error: a list that breaks off would take the others' timers away.
+fn threads(folder: &Path) -> io::Result<Vec<i32>> {
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    fs::read_dir(folder)?.filter_map(|entry| entry.map(number).transpose()).collect()
+}
+
+/// A timer takes a place among the signals that may wait for the user, and `EAGAIN` is how the kernel says that there is none.
+fn refused(error: Errno) -> Refused {
+    match error {
+        Errno::EAGAIN => Refused::NoRoom(error),
+        error => Refused::System(error),
+    }
 }
 
 /// That on which a thread's CPU time is read.
@@ -79,4 +105,36 @@ fn arm(thread: i32, period: Duration) -> Result<Timer, Errno> {
     let ticks = Expiration::IntervalDelayed(first.into(), period.into());
     timer.set(ticks, TimerSetTimeFlags::empty())?;
     Ok(timer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn timers_stay_where_nothing_says_which_threads_there_are() {
+        let this = nix::unistd::gettid().as_raw();
+        let mut timers = Timers::new(PERIOD);
+        timers.arm(&[this]).expect("a timer");
+        timers.arm_listed(Err(Errno::EMFILE.into())).expect("it is looked again");
+        assert!(timers.armed.contains_key(&this));
+        timers.arm_listed(Ok(Vec::new())).expect("nothing to arm");
+        assert!(timers.armed.is_empty(), "a thread that ended has none");
+    }
+
+    #[test]
+    fn threads_that_cant_be_listed_are_an_error_and_not_none() {
+        let this = nix::unistd::gettid().as_raw();
+        assert!(threads(Path::new(THREADS)).expect("a list").contains(&this));
+        let gone = threads(Path::new("/proc/self/no-such-folder"));
+        assert_eq!(gone.expect_err("no list").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn who_has_no_room_for_timers_reads_which_limit_it_is() {
+        assert!(refused(Errno::EAGAIN).to_string().contains("RLIMIT_SIGPENDING (`ulimit -i`)"));
+        assert!(matches!(refused(Errno::EPERM), Refused::System(Errno::EPERM)));
+    }
 }
