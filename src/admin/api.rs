@@ -208,8 +208,8 @@ fn refusal(error: &OperationError) -> Refusal {
     refusal_unchanged(error)
 }
 
-/// What an error means to whoever asked, where nothing was changed. The database's own words are for those who may ask it; where it is and why it
-/// can't be had isn't said here but in the log.
+/// What an error means to whoever asked, where nothing was changed. The database's own words are for those who may ask
+/// it; where it is and why it can't be had isn't said here but in the log.
 fn refusal_unchanged(error: &OperationError) -> Refusal {
     if matches!(error, OperationError::Changed) {
         return Problem::Changed.into();

@@ -24,7 +24,7 @@ mod traced;
 mod urls;
 
 use crate::support::{PATIENCE, TestDb, pooled};
-use std::process::Stdio;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
 /// What a command left behind.
@@ -46,6 +46,29 @@ impl Ran {
         assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
         self
     }
+}
+
+/// Writes a file that is the owner's alone; says where it is.
+fn kept(directory: &Path, name: &str, text: &str) -> String {
+    let file = directory.join(name);
+    fs::write(&file, text).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    file.to_str().expect("UTF-8").to_owned()
+}
+
+/// The same of a role's token, in a file of the role's name.
+fn kept_token(directory: &Path, role: &str) -> String {
+    kept(directory, role, &format!("{role}-0123456789abcdef0123456789abcdef\n"))
+}
+
+/// What names a daemon, and the token of a role that is kept there.
+fn named(
+    [option, url]: [&str; 2],
+    token_option: &str,
+    (directory, role): (&Path, &str),
+) -> Vec<String> {
+    let token = directory.join(role);
+    [option, url, token_option, token.to_str().expect("UTF-8")].map(str::to_owned).into()
 }
 
 /// `legwork` on this database, and nothing else in its environment.

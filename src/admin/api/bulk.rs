@@ -13,7 +13,7 @@ use super::{
     jobs::{PLACES_MAX, since, state as job_state},
     of_member,
     query::{Asked, Nothing},
-    refusal, shown,
+    refusal, refusal_unchanged, shown,
 };
 use crate::{
     job::{KindName, QueueName},
@@ -142,15 +142,22 @@ fn read<T>(
     text.map(|text| read(&text).map_err(|why| wrong(member, &why))).transpose()
 }
 
-/// What an error means to whoever asked for an operation, or about one.
+/// What an error means to whoever asked for an operation, or for the end of one.
 pub(super) fn refusal_of_bulk(error: &OperationError) -> Refusal {
-    match (error.sqlstate().as_deref(), std::error::Error::source(error).and_then(said)) {
-        // invalid_parameter_value; moments and times that the database can't reckon with
-        (Some("22023" | "22007" | "22008"), Some(said)) => of_member(said),
-        // no_data_found
-        (Some("P0002"), Some(said)) => Problem::NoSuchOperation.because(said.message),
-        _ => refusal(error),
-    }
+    told_of_bulk(error).unwrap_or_else(|| refusal(error))
+}
+
+/// What the database itself has against an operation.
+fn told_of_bulk(error: &OperationError) -> Option<Refusal> {
+    let refusal =
+        match (error.sqlstate().as_deref(), std::error::Error::source(error).and_then(said)) {
+            // invalid_parameter_value; moments and times that the database can't reckon with
+            (Some("22023" | "22007" | "22008"), Some(said)) => of_member(said),
+            // no_data_found
+            (Some("P0002"), Some(said)) => Problem::NoSuchOperation.because(said.message),
+            _ => return None,
+        };
+    Some(refusal)
 }
 
 /// Cancel, retry, discard or snooze every job that meets a filter
@@ -183,7 +190,9 @@ pub(in crate::admin) async fn begin(
         let trial = state
             .sessions
             .within(move |c| async move { operations::try_bulk(c, &bulk).await }.boxed());
-        let trial = trial.await.map_err(|error| refusal_of_bulk(&error))?;
+        let trial = trial
+            .await
+            .map_err(|error| told_of_bulk(&error).unwrap_or_else(|| refusal_unchanged(&error)))?;
         return shown(&DryRun { dry_run, trial });
     }
     let begun = state.sessions.within(move |c| {

@@ -66,7 +66,8 @@ fn a_database_that_does_not_answer_is_a_503_that_says_when_to_come_again() {
     });
 }
 
-/// Makes whoever cancels a job wait until the table has a row, longer than any lock may be waited for.
+/// Makes whoever cancels a job wait until the table has a row, longer than any lock may be waited for. Within a statement
+/// the server has nothing to wait by but looks.
 const CANCELS_WAIT: &str = "CREATE TABLE public.go (); GRANT SELECT ON public.go TO PUBLIC;
     CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         WHILE NOT EXISTS (SELECT FROM public.go) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NULL; END $$;

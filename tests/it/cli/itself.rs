@@ -1,8 +1,8 @@
 //! What a daemon is told about itself from the command line: by which filter it logs, and to read its file again.
 
-use super::{Ran, command, finished};
+use super::{Ran, command, finished, kept_token, named};
 use crate::support::{self, Daemon, TestDb};
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::fs;
 use tempfile::TempDir;
 
 /// A daemon with tokens, and where its admin's and its viewer's are.
@@ -13,19 +13,10 @@ struct Told {
     directory: TempDir,
 }
 
-fn kept(directory: &Path, name: &str, text: &str) -> String {
-    let file = directory.join(name);
-    fs::write(&file, text).expect("written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
-    file.to_str().expect("UTF-8").to_owned()
-}
-
 impl Told {
     async fn start(db: &TestDb) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let token = |role: &str| {
-            kept(directory.path(), role, &format!("{role}-0123456789abcdef0123456789abcdef\n"))
-        };
+        let token = |role| kept_token(directory.path(), role);
         let text = format!(
             "[database]\nurl = {:?}\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = {:?}\nviewer_token_file = {:?}\n\
              [log]\nformat = \"json\"\n[[queue]]\nname = \"default\"\nconcurrency = 2\n",
@@ -41,8 +32,7 @@ impl Told {
 
     /// What names it and the token of a role.
     fn named(&self, [url, token_file]: [&str; 2], role: &str) -> Vec<String> {
-        let token = self.directory.path().join(role);
-        [url, &self.url, token_file, token.to_str().expect("UTF-8")].map(str::to_owned).into()
+        named([url, &self.url], token_file, (self.directory.path(), role))
     }
 
     /// Asks whom is named so.

@@ -1,10 +1,9 @@
 //! Commands that ask a daemon's API in the database's place (`--url`): each is run both ways against the same daemon, and
 //! prints the same.
 
-use super::{Ran, arrange, command, finished, goldens::blotted};
+use super::{Ran, arrange, command, finished, goldens::blotted, kept, kept_token, named};
 use crate::statements::{end, value};
 use crate::support::{self, Daemon, TestDb};
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use tempfile::TempDir;
 
 /// Forty jobs in each of two queues that no daemon serves; 1 … 40 are the database's to change, 41 … 80 the API's. The last
@@ -28,19 +27,10 @@ struct Asked {
     directory: TempDir,
 }
 
-fn kept(directory: &Path, name: &str, text: &str) -> String {
-    let file = directory.join(name);
-    fs::write(&file, text).expect("written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
-    file.to_str().expect("UTF-8").to_owned()
-}
-
 impl Asked {
     async fn start(db: &TestDb) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let token = |role: &str| {
-            kept(directory.path(), role, &format!("{role}-0123456789abcdef0123456789abcdef\n"))
-        };
+        let token = |role| kept_token(directory.path(), role);
         let configuration = format!(
             "[database]\nurl = {:?}\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = {:?}\noperator_token_file = {:?}\n\
              viewer_token_file = {:?}\n[log]\nformat = \"json\"\n[[kind]]\nname = \"report\"\nhandler = \"noop\"\n\
@@ -69,9 +59,7 @@ impl Asked {
 
     /// What names the daemon and a token for this role.
     fn named(&self, [url, token_file]: [&str; 2], role: &str) -> Vec<String> {
-        let token = self.directory.path().join(role);
-        let token = token.to_str().expect("UTF-8");
-        [url, &self.url, token_file, token].map(str::to_owned).into()
+        named([url, &self.url], token_file, (self.directory.path(), role))
     }
 
     /// Of the daemon that is named so.

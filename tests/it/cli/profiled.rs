@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{Ran, command, finished};
+use super::{Ran, command, finished, kept, kept_token};
 use crate::support::{self, Daemon, TestDb};
 
 /// A daemon with its port, and a directory to write to.
@@ -117,23 +117,12 @@ fn a_daemon_with_tokens_wants_an_admins() {
     });
 }
 
-/// A file that its owner alone may read.
-fn kept(directory: &Path, name: &str, text: &str) -> String {
-    use std::os::unix::fs::PermissionsExt;
-
-    let file = directory.join(name);
-    fs::write(&file, text).expect("written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
-    file.to_str().expect("UTF-8").to_owned()
-}
-
 #[test]
 fn who_names_the_configuration_needs_no_token_file() {
     support::run(async |db| {
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path();
-        let token =
-            |name: &str| kept(at, name, &format!("{name}-0123456789abcdef0123456789abcdef\n"));
+        let token = |role| kept_token(at, role);
         let (admin, replaced, operator) = (token("admin"), token("replaced"), token("operator"));
         let port = |listen: &str, tokens: &str| {
             format!(

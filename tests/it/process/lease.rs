@@ -67,7 +67,8 @@ async fn failed_and_not_recovered(daemon: &Daemon, task: &str) {
         events.iter().any(|line| line["event"] == event && line["task"] == task)
     };
     support::eventually("its rounds fail", async || told("maintenance.failed")).await;
-    // Long enough for a round after the pause that follows a failed one.
+    // No wait for a fact: that nothing is told is what is looked for, for long enough for a round after the pause that
+    // follows a failed one.
     sleep(Duration::from_secs(5)).await;
     assert!(!told("maintenance.recovered"), "{}", daemon.printed());
 }
