@@ -135,7 +135,10 @@ fn a_statement_that_takes_too_long_is_ended() {
         assert!(answer.body.contains("statement timeout"), "{}", answer.body);
         let working = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
             AND application_name LIKE 'legwork admin%' AND state = 'active'";
-        assert_eq!(value(&mut session, working).await, "0", "the server has ended it");
+        support::eventually("the server has ended it", async || {
+            value(&mut session, working).await == "0"
+        })
+        .await;
         found(&daemon, "/api/v1/jobs").await;
         daemon.stop().await;
         end(session).await;

@@ -7,12 +7,20 @@
 //! own on this server; tests that need to stop a server start one of their own.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use legwork::embedded::{Options, Postgres};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::statvfs::statvfs;
 
 use super::container::{self, Container};
+
+/// Where a cluster is quickest: making and dropping a database for each test is a thousand times three hundred files,
+/// which a journaled file system spends a third of the server's time on.
+const IN_MEMORY: &str = "/dev/shm";
+/// What a run may come to there: databases of the tests that run at once, and what the server writes ahead.
+const ROOM: u64 = 8 << 30;
 
 /// Sessions for all the tests that run at once.
 pub(super) const MAX_CONNECTIONS: &str = "400";
@@ -54,7 +62,17 @@ pub(crate) fn private_options() -> Options {
     let path = environment("PATH").unwrap_or_default();
     options.search.splice(0..0, std::env::split_paths(&path));
     options.settings.push(("max_connections".to_owned(), MAX_CONNECTIONS.to_owned()));
+    if has_room(Path::new(IN_MEMORY)) {
+        options.base = PathBuf::from(IN_MEMORY);
+    }
     options
+}
+
+/// Whether a file system is kept in memory and has room for the databases of a whole run.
+fn has_room(place: &Path) -> bool {
+    let is_in_memory = statfs(place).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
+    let room = statvfs(place).map_or(0, |found| found.blocks_available() * found.fragment_size());
+    is_in_memory && room >= ROOM
 }
 
 /// A variable of the test run's environment.
