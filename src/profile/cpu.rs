@@ -43,6 +43,9 @@ pub enum ProfileError {
     /// No thread that could take it.
     #[error("the system gives no thread for it")]
     Thread(#[source] io::Error),
+    /// Nothing says whose code is where.
+    #[error("the code of this process can't be listed")]
+    Unmapped(#[source] io::Error),
     /// It broke.
     #[error("the profiler broke off")]
     Broke,
@@ -78,7 +81,7 @@ fn record(
 ) -> Result<Profile, ProfileError> {
     sampler::register();
     let period = Duration::from_secs(1) / hertz;
-    let modules = modules::loaded();
+    let modules = modules::loaded().map_err(ProfileError::Unmapped)?;
     let mut recording = Recording::new(period, &modules);
     let mut sampler = Sampler::start(period)?;
     let began = Instant::now();
