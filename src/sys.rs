@@ -21,6 +21,8 @@ pub mod heap;
 mod image;
 #[cfg(target_os = "linux")]
 pub mod init;
+#[cfg(all(test, target_os = "linux"))]
+pub mod library;
 mod readable;
 mod report;
 pub mod sampler;

@@ -52,6 +52,11 @@ impl Trace {
         self.threads.iter().flat_map(|(_, thread)| &thread.events)
     }
 
+    /// Whether it is of this trace: what was over before is told late by one who saw the trace before it.
+    fn shows(&self, event: &Event) -> bool {
+        event.ended() >= self.span.0
+    }
+
     /// A moment of the recorder in microseconds from the beginning of the trace, and not beyond its end. In eighths of
     /// one, which a double has exactly: so an inner slice never ends a rounding error after its outer one.
     #[expect(clippy::cast_precision_loss, reason = "a minute is far below 2^52 eighths")]

@@ -43,6 +43,9 @@ pub enum ProfileError {
     /// No thread that could take it.
     #[error("the system gives no thread for it")]
     Thread(#[source] io::Error),
+    /// Nothing says whose code is where.
+    #[error("the code of this process can't be listed")]
+    Unmapped(#[source] io::Error),
     /// It broke.
     #[error("the profiler broke off")]
     Broke,
@@ -78,7 +81,7 @@ fn record(
 ) -> Result<Profile, ProfileError> {
     sampler::register();
     let period = Duration::from_secs(1) / hertz;
-    let modules = modules::loaded();
+    let modules = modules::loaded().map_err(ProfileError::Unmapped)?;
     let mut recording = Recording::new(period, &modules);
     let mut sampler = Sampler::start(period)?;
     let began = Instant::now();
@@ -98,7 +101,7 @@ fn record(
 struct Recording {
     period: Duration,
     unwinder: Unwinder,
-    threads: HashMap<i32, String>,
+    threads: Threads,
     stacks: HashMap<Key, (i64, Duration)>,
 }
 
@@ -112,18 +115,15 @@ struct Key {
 
 impl Recording {
     fn new(period: Duration, modules: &[Module]) -> Self {
-        let (threads, stacks) = (HashMap::new(), HashMap::new());
+        let (threads, stacks) = (Threads::default(), HashMap::new());
         Self { period, unwinder: Unwinder::of(modules), threads, stacks }
     }
 
     fn add(&mut self, sample: &Sample, cpu: Duration) {
-        let thread = self.threads.entry(sample.thread).or_insert_with(|| name(sample.thread));
-        let key = Key {
-            frames: self.unwinder.frames(sample),
-            label: sample.label,
-            thread: thread.clone(),
-        };
-        // A thread's first sample has none before it: it stands for a period.
+        // Its first sample has none before it.
+        let thread = self.threads.named(sample.thread, cpu.is_zero(), name);
+        let key = Key { frames: self.unwinder.frames(sample), label: sample.label, thread };
+        // The first stands for a period.
         let cpu = if cpu.is_zero() { self.period } else { cpu };
         let (count, time) = self.stacks.entry(key).or_default();
         *count += 1;
@@ -155,8 +155,52 @@ impl Recording {
     }
 }
 
+/// What threads are called, by their numbers.
+#[derive(Debug, Default)]
+struct Threads(HashMap<i32, String>);
+
+impl Threads {
+    /// A name that can't be read, as while the process has no descriptor left, is asked for again. A thread's first sample is that
+    /// of a new one: another had its number before, maybe.
+    fn named(
+        &mut self,
+        thread: i32,
+        is_first: bool,
+        name: impl FnOnce(i32) -> io::Result<String>,
+    ) -> String {
+        if let Some(known) = self.0.get(&thread).filter(|_| !is_first) {
+            return known.clone();
+        }
+        let Ok(name) = name(thread) else {
+            self.0.remove(&thread);
+            return String::new();
+        };
+        self.0.insert(thread, name.clone());
+        name
+    }
+}
+
 /// A thread's name, as the kernel has it.
-fn name(thread: i32) -> String {
-    let name = fs::read_to_string(format!("/proc/self/task/{thread}/comm")).unwrap_or_default();
-    name.trim_end().to_owned()
+fn name(thread: i32) -> io::Result<String> {
+    let name = fs::read_to_string(format!("/proc/self/task/{thread}/comm"))?;
+    Ok(name.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn a_name_that_cant_be_read_is_asked_for_again_and_a_new_threads_anew() {
+        let mut threads = Threads::default();
+        let mut named = |is_first, name: Result<&str, Errno>| {
+            threads.named(7, is_first, |_| Ok(name.map_err(io::Error::from)?.to_owned()))
+        };
+        assert_eq!(named(true, Err(Errno::EMFILE)), "");
+        assert_eq!(named(false, Ok("worker")), "worker");
+        assert_eq!(named(false, Err(Errno::EMFILE)), "worker");
+        assert_eq!(named(true, Ok("another")), "another");
+        assert_eq!(named(true, Err(Errno::EMFILE)), "", "nobody knows whose number it is now");
+    }
 }

@@ -11,6 +11,7 @@ use crate::sys::heap;
 use dump::{Counts, Dump, DumpError};
 use std::{
     collections::{BTreeSet, HashMap},
+    io,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -64,6 +65,9 @@ pub enum HeapError {
     /// It can't be read.
     #[error("what jemalloc wrote can't be read")]
     Dump(#[from] DumpError),
+    /// Nothing says whose code is where.
+    #[error("the code of this process can't be listed")]
+    Unmapped(#[source] io::Error),
     /// It broke.
     #[error("the profiler broke off")]
     Broke(#[from] JoinError),
@@ -107,7 +111,7 @@ pub async fn take(view: View, over: Option<Duration>) -> Result<Profile, HeapErr
     let duration = over.map_or(Duration::ZERO, |_| began.elapsed());
     let (profile, _turn) =
         keeping(turn, move || profile(view, before.as_ref(), &after, duration)).await?;
-    Ok(profile)
+    profile
 }
 
 /// Does it elsewhere, and keeps the turn until it is done, also where nobody waits for it any more.
@@ -125,7 +129,12 @@ fn now() -> Result<Dump, HeapError> {
     Ok(dump::read(heap::dump()?)?)
 }
 
-fn profile(view: View, before: Option<&Dump>, after: &Dump, duration: Duration) -> Profile {
+fn profile(
+    view: View,
+    before: Option<&Dump>,
+    after: &Dump,
+    duration: Duration,
+) -> Result<Profile, HeapError> {
     let period = i64::try_from(after.interval).unwrap_or(i64::MAX);
     let mut stacks: HashMap<Vec<u64>, Counts> = after.estimated().collect();
     for (frames, counts) in before.into_iter().flat_map(Dump::estimated) {
@@ -134,7 +143,7 @@ fn profile(view: View, before: Option<&Dump>, after: &Dump, duration: Duration) 
     }
     stacks.retain(|_, counts| *counts != Counts::default());
     let addresses: BTreeSet<u64> = stacks.keys().flatten().copied().collect();
-    let places = symbols::look_up(modules::loaded(), &addresses);
+    let places = symbols::look_up(modules::loaded().map_err(HeapError::Unmapped)?, &addresses);
     let stack = |(frames, counts): (Vec<u64>, Counts)| Stack {
         frames: frames.into_iter().map(Frame::Code).collect(),
         labels: Vec::new(),
@@ -154,7 +163,7 @@ fn profile(view: View, before: Option<&Dump>, after: &Dump, duration: Duration) 
         places,
     };
     callers::leave_out_the_allocator(&mut profile);
-    profile
+    Ok(profile)
 }
 
 /// Of what: all that is known is of the allocations that were sampled.
@@ -179,7 +188,8 @@ mod tests {
             (View::Allocated, None, "[no allocation was sampled]"),
             (View::Allocated, Some(Dump::default()), "[no allocation was sampled]"),
         ] {
-            let profile = profile(view, before.as_ref(), &Dump::default(), over);
+            let profile =
+                profile(view, before.as_ref(), &Dump::default(), over).expect("a profile");
             let picture = profile.flamegraph("heap").expect("a picture");
             let picture = String::from_utf8(picture).expect("text");
             let says = picture.contains(&format!("no samples: {said}<"));

@@ -1,14 +1,31 @@
 //! The files whose code this process runs, and where they lie.
+//!
+//! What is on the disk under a file's name may be another one by now: an upgrade replaces libraries while their old ones run on. So
+//! a file counts only where it is the one that is mapped; where that can't be opened, it is read as it lies in memory (`image`).
 
+mod image;
+mod maps;
+
+use image::Image;
+use maps::Mapping;
 use object::{Object, ObjectSection, ObjectSegment, ReadCache, SegmentFlags, elf};
 use std::{
     fs::File,
+    io,
     ops::Range,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
+
+/// What is mapped.
+const MAPS: &str = "/proc/self/maps";
 
 /// The program itself, also where its file has been replaced since.
 const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// A link to each mapping's file, also where that has been replaced since. A few privileged ones may follow it.
+const MAPPED_FILES: &str = "/proc/self/map_files";
 
 /// The code that the kernel brings along. It has no file, and a name is all that is said of it.
 pub(super) const VDSO: &str = "[vdso]";
@@ -18,92 +35,134 @@ pub(super) const VDSO: &str = "[vdso]";
 pub(super) struct Module {
     /// Its name, as people know it.
     pub(super) name: PathBuf,
-    /// By which it can be opened.
-    pub(super) file: PathBuf,
     /// Where its code lies.
-    pub(super) range: Range<u64>,
-    /// Where in the file that is.
-    pub(super) offset: u64,
+    pub(super) mapping: Mapping,
+    /// Where the beginning of the file lies.
+    base: Option<u64>,
+    /// By which it may be opened, where it is what they lead to.
+    pub(super) files: Vec<PathBuf>,
     /// What is added to an address of the file for that of the process.
     pub(super) bias: u64,
     /// The linker's number of the file; empty where it gave none.
     pub(super) build_id: String,
 }
 
-/// Opens a file of a module, reading only what is asked for.
-pub(super) fn opened(file: &Path) -> Option<ReadCache<File>> {
-    File::open(file).ok().map(ReadCache::new)
+/// A module's file, of which is read only what is asked for.
+pub(super) struct Opened<'m> {
+    /// By which it was opened.
+    pub(super) path: &'m Path,
+    pub(super) cache: ReadCache<File>,
 }
 
-/// All of this process, by address.
-pub(super) fn loaded() -> Vec<Module> {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+/// All of this process, by address. While nothing more can be opened it is what it was when somebody looked before.
+pub(super) fn loaded() -> io::Result<Vec<Module>> {
+    static BEFORE: Mutex<Vec<Module>> = Mutex::new(Vec::new());
+    let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    *before = of(std::fs::read_to_string(MAPS), &before)?;
+    Ok(before.clone())
+}
+
+/// What was known before of a mapping is true for as long as it lies there.
+fn of(maps: io::Result<String>, before: &[Module]) -> io::Result<Vec<Module>> {
+    let maps = match maps {
+        Err(_) if !before.is_empty() => return Ok(before.to_vec()),
+        maps => maps?,
+    };
     let program = std::fs::read_link(THIS_PROGRAM).unwrap_or_default();
-    maps.lines().filter_map(|line| module(&Mapping::of(line)?, &program)).collect()
+    let mappings: Vec<_> = maps.lines().filter_map(Mapping::of).collect();
+    let module = |mapping: &Mapping| {
+        let base = mapping.base(&mappings);
+        let known = before.iter().find(|it| (&it.mapping, it.base) == (mapping, base));
+        known.cloned().or_else(|| Module::of(mapping, base, &program))
+    };
+    Ok(mappings.iter().filter(|mapping| mapping.is_code).filter_map(module).collect())
 }
 
-/// A line of `/proc/self/maps`.
-#[derive(Debug, Clone, PartialEq)]
-struct Mapping<'l> {
-    range: Range<u64>,
-    is_code: bool,
-    offset: u64,
-    path: &'l str,
-}
-
-impl<'l> Mapping<'l> {
-    fn of(line: &'l str) -> Option<Self> {
-        let mut fields = line.splitn(6, ' ');
-        let (start, end) = fields.next()?.split_once('-')?;
-        let (access, offset) = (fields.next()?, fields.next()?);
-        // Device and inode.
-        fields.nth(1)?;
-        let path = fields.next()?.trim_start();
-        let hex = |text| u64::from_str_radix(text, 16).ok();
-        Some(Self {
-            range: hex(start)?..hex(end)?,
-            is_code: access.contains('x'),
-            offset: hex(offset)?,
-            path,
-        })
-    }
-}
-
-/// Nothing for what isn't code, or of no file.
-fn module(mapping: &Mapping<'_>, program: &Path) -> Option<Module> {
-    let name = PathBuf::from(mapping.path);
-    if mapping.is_code && mapping.path == VDSO {
-        let Mapping { range, offset, .. } = mapping.clone();
-        let bias = range.start;
-        return Some(Module {
-            file: name.clone(),
-            name,
-            range,
-            offset,
-            bias,
+impl Module {
+    /// Nothing for what is of no file, or can't be read.
+    fn of(mapping: &Mapping, base: Option<u64>, program: &Path) -> Option<Self> {
+        let (path, is_deleted) = mapping.path_before();
+        let module = Self {
+            name: path.into(),
+            mapping: mapping.clone(),
+            base,
+            files: Vec::new(),
+            bias: mapping.range.start,
             build_id: String::new(),
-        });
+        };
+        if path == VDSO {
+            return Some(module);
+        }
+        if !path.starts_with('/') {
+            return None;
+        }
+        let Range { start, end } = mapping.range;
+        let mut files = vec![mapping.path.clone().into()];
+        if is_deleted {
+            files.extend([path.into(), format!("{MAPPED_FILES}/{start:x}-{end:x}").into()]);
+        }
+        if Path::new(&mapping.path) == program {
+            files = vec![THIS_PROGRAM.into()];
+        }
+        Self { files, ..module }.read()
     }
-    if !mapping.is_code || !mapping.path.starts_with('/') {
-        return None;
+
+    /// With what its file says of it, or else what lies in memory.
+    pub(super) fn read(self) -> Option<Self> {
+        let hex = |bytes: &[u8]| {
+            bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        };
+        let from_file = || {
+            let opened = self.opened()?;
+            let object = object::File::parse(&opened.cache).ok()?;
+            let build_id = object.build_id().ok().flatten().map(hex);
+            Some((bias(&object, &self.mapping)?, build_id))
+        };
+        let from_memory = || {
+            let image = self.image()?;
+            Some((image.bias, image.build_id().as_deref().map(hex)))
+        };
+        let (bias, build_id) = from_file().or_else(from_memory)?;
+        Some(Self { bias, build_id: build_id.unwrap_or_default(), ..self })
     }
-    let file = if name == program { PathBuf::from(THIS_PROGRAM) } else { name.clone() };
-    let cache = opened(&file)?;
-    let object = object::File::parse(&cache).ok()?;
-    let hex =
-        |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    Some(Module {
-        file,
-        range: mapping.range.clone(),
-        offset: mapping.offset,
-        bias: bias(&object, mapping)?,
-        build_id: object.build_id().ok().flatten().map(hex).unwrap_or_default(),
-        name,
-    })
+
+    /// Its file, and no other that is called so by now.
+    pub(super) fn opened(&self) -> Option<Opened<'_>> {
+        let opened = |path: &'_ PathBuf| {
+            let file = File::open(path).ok()?;
+            // The kernel knows what these lead to.
+            let is_it = path.starts_with("/proc/self") || self.is_in(&file);
+            is_it.then(|| ReadCache::new(file))
+        };
+        self.files.iter().find_map(|path| Some(Opened { path, cache: opened(path)? }))
+    }
+
+    /// It as it lies in memory.
+    pub(super) fn image(&self) -> Option<Image> {
+        Image::at(self.base?)
+    }
+
+    /// Whether that is the file that is mapped. On overlays, as containers have them, and some other file systems a file has
+    /// a device and an inode of its own for whoever opens it: what wasn't deleted is also known by the linker's number, or by
+    /// its beginning where it has none.
+    fn is_in(&self, file: &File) -> bool {
+        if file.metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.mapping.file) {
+            return true;
+        }
+        let (_, is_deleted) = self.mapping.path_before();
+        let is_alike = |image: Image| {
+            let mut head = vec![0; image.head.len()];
+            file.read_exact_at(&mut head, 0).ok()?;
+            let cache = ReadCache::new(file.try_clone().ok()?);
+            let object = object::File::parse(&cache).ok()?;
+            Some(head == image.head && object.build_id().ok()? == image.build_id().as_deref())
+        };
+        !is_deleted && self.image().and_then(is_alike).unwrap_or(false)
+    }
 }
 
 /// From the segment whose bytes lie where the mapping begins. Neither need begin at a page.
-fn bias<'d>(object: &impl Object<'d>, mapping: &Mapping<'_>) -> Option<u64> {
+fn bias<'d>(object: &impl Object<'d>, mapping: &Mapping) -> Option<u64> {
     let is_code =
         |flags| matches!(flags, SegmentFlags::Elf { p_flags, .. } if p_flags & elf::PF_X != 0);
     let length = mapping.range.end - mapping.range.start;
@@ -132,26 +191,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_maps_is_read_with_blanks_in_the_path() {
-        let line = "7f00-7f80 r-xp 00001000 fe:00 1234                       /opt/a b/libc.so.6";
-        let expected = Mapping {
-            range: 0x7f00..0x7f80,
-            is_code: true,
-            offset: 0x1000,
-            path: "/opt/a b/libc.so.6",
-        };
-        assert_eq!(Mapping::of(line), Some(expected));
-        assert_eq!(Mapping::of("7f00-7f80 rw-p 00000000 00:00 0 ").map(|map| map.path), Some(""));
-        assert_eq!(Mapping::of("cut off"), None);
+    fn this_very_function_lies_in_this_program() {
+        let here = this_very_function_lies_in_this_program as *const () as u64;
+        let modules = loaded().expect("a list");
+        let program = modules.iter().find(|module| module.mapping.range.contains(&here));
+        let program = program.expect("a module with this function");
+        assert_eq!(program.files, [Path::new(THIS_PROGRAM)]);
+        assert!(modules.iter().any(|module| module.name.to_string_lossy().contains("libc.so")));
     }
 
     #[test]
-    fn this_very_function_lies_in_this_program() {
-        let here = this_very_function_lies_in_this_program as *const () as u64;
-        let modules = loaded();
-        let program = modules.iter().find(|module| module.range.contains(&here));
-        let program = program.expect("a module with this function");
-        assert_eq!(program.file, Path::new(THIS_PROGRAM));
-        assert!(modules.iter().any(|module| module.name.to_string_lossy().contains("libc.so")));
+    fn while_nothing_can_be_opened_it_is_as_it_was_before() {
+        let none = || Err(io::Error::from(nix::errno::Errno::EMFILE));
+        let before = loaded().expect("a list");
+        assert_eq!(of(none(), &before).expect("as before"), before);
+        assert!(of(none(), &[]).is_err(), "nobody looked before");
+        // A module of which nothing can be read any more.
+        let mut known = before.clone();
+        for module in &mut known {
+            module.build_id = "as it was read".into();
+        }
+        let maps = std::fs::read_to_string(MAPS);
+        let again = of(maps, &known).expect("a list");
+        assert!(known.iter().all(|module| again.contains(module)), "{again:?}");
+    }
+
+    /// As it is on an overlay, whose files have other numbers for whoever opens them than for whoever maps them.
+    #[test]
+    fn a_file_with_another_number_is_known_by_what_is_in_it_unless_it_was_deleted() {
+        let modules = loaded().expect("a list");
+        let libc = modules.iter().find(|module| module.name.to_string_lossy().contains("libc.so"));
+        let mut libc = libc.expect("a libc").clone();
+        let (file, other) = (File::open(&libc.name), File::open(THIS_PROGRAM));
+        let (file, other) = (file.expect("libc"), other.expect("this program"));
+        assert!(libc.is_in(&file) && !libc.is_in(&other));
+        libc.mapping.file.1 += 1;
+        assert!(libc.is_in(&file) && !libc.is_in(&other));
+        libc.mapping.path.push_str(" (deleted)");
+        assert!(!libc.is_in(&file));
     }
 }

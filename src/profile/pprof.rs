@@ -109,9 +109,9 @@ impl File {
     fn mapping(&mut self, number: usize, module: &Module) -> proto::Mapping {
         proto::Mapping {
             id: id(number),
-            memory_start: module.range.start,
-            memory_limit: module.range.end,
-            file_offset: module.offset,
+            memory_start: module.mapping.range.start,
+            memory_limit: module.mapping.range.end,
+            file_offset: module.mapping.offset,
             filename: self.strings.number(&module.name.to_string_lossy()),
             build_id: self.strings.number(&module.build_id),
             has_functions: true,
@@ -204,7 +204,7 @@ mod tests {
         let frames = vec![Frame::Named("daemon".into())];
         let stack = Stack { frames, labels: Vec::new(), values: vec![7] };
         for (stacks, empty) in [(Vec::new(), true), (vec![stack], false)] {
-            let places = symbols::look_up(modules::loaded(), &BTreeSet::new());
+            let places = symbols::look_up(modules::loaded().unwrap(), &BTreeSet::new());
             assert_eq!(is_empty(&profile(stacks, places).pprof().unwrap()), empty);
         }
         assert!(!is_empty(b"no profile"));
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_function_is_named_with_its_file_and_the_module_with_its_build_id() {
         let address = read as fn(&Profile) -> proto::Profile as usize as u64;
-        let places = symbols::look_up(modules::loaded(), &BTreeSet::from([address]));
+        let places = symbols::look_up(modules::loaded().unwrap(), &BTreeSet::from([address]));
         let frames = vec![Frame::Code(address), Frame::Named("daemon".into())];
         let labels = vec![("kind", "send_email".into())];
         let file = read(&profile(vec![Stack { frames, labels, values: vec![7] }], places));

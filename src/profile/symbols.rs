@@ -11,6 +11,7 @@ use kept::Kept;
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    ops::Range,
     path::Path,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
@@ -41,7 +42,7 @@ pub(super) fn look_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places
     let mut known = HashMap::with_capacity(addresses.len());
     for (number, module) in modules.iter().enumerate() {
         let mut tables = None;
-        for address in addresses.range(module.range.clone()) {
+        for address in addresses.range(module.mapping.range.clone()) {
             let lines = kept.lines(*address).unwrap_or_else(|| {
                 let tables = tables.get_or_insert_with(|| Tables::of(module));
                 kept.keep(*address, tables.lines(*address))
@@ -60,7 +61,7 @@ pub(super) fn look_up(modules: Vec<Module>, addresses: &BTreeSet<u64>) -> Places
 /// The functions at addresses of this process, the innermost of each.
 pub fn names_of(addresses: &[u64]) -> Vec<String> {
     let all = addresses.iter().copied().collect();
-    let places = aside(|| look_up(modules::loaded(), &all));
+    let places = aside(|| look_up(modules::loaded().unwrap_or_default(), &all));
     let name = |address| places.known.get(address).and_then(|(_, lines)| lines.first());
     let names = addresses.iter().map(|address| name(address).map(|line| line.function.to_string()));
     names.map(Option::unwrap_or_default).collect()
@@ -70,11 +71,16 @@ pub fn names_of(addresses: &[u64]) -> Vec<String> {
 struct Tables<'m> {
     module: &'m Module,
     file: Option<Loader>,
+    /// What it offers to others, where it can't be opened.
+    offered: Vec<(Range<u64>, String)>,
 }
 
 impl<'m> Tables<'m> {
     fn of(module: &'m Module) -> Self {
-        Self { module, file: Loader::new(&module.file).ok() }
+        let file = module.opened().and_then(|opened| Loader::new(opened.path).ok());
+        let in_memory = || module.image()?.functions();
+        let offered = if file.is_none() { in_memory() } else { None };
+        Self { module, file, offered: offered.unwrap_or_default() }
     }
 
     fn lines(&self, address: u64) -> Vec<Line> {
@@ -101,7 +107,11 @@ impl<'m> Tables<'m> {
 
     /// All that a library without debug information has are the functions that it offers.
     fn symbol(&self, own: u64) -> Option<String> {
-        let name = self.file.as_ref()?.find_symbol(own)?;
+        let offered = || self.offered.iter().find(|(range, _)| range.contains(&own));
+        let name = match &self.file {
+            Some(file) => file.find_symbol(own)?,
+            None => &offered()?.1,
+        };
         Some(demangle_auto(Cow::from(name), None).into_owned())
     }
 }

@@ -1,5 +1,8 @@
 //! Profiles of this very process, whose threads do known things.
 
+#[cfg(target_os = "linux")]
+mod replaced;
+
 use super::{Frame, Label, Profile, Stack, cpu};
 use crate::{
     job::{KindName, QueueName},

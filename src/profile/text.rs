@@ -1,5 +1,7 @@
 //! A heap profile for people to read, in the old form of Go's `debug=1`, which `go tool pprof` takes as well.
-//! The figures are what the samples stand for, so that the reader has nothing to make up for (`heapprofile`).
+//!
+//! Go writes what was sampled, `heap/` and twice the rate, and its reader makes up for that. Here the figures are what the samples
+//! stand for, which the same reader leaves as they are for `heapprofile`; a comment says at what rate they were sampled.
 
 use super::{Frame, Profile, Stack};
 use std::{
@@ -13,7 +15,12 @@ impl Profile {
         let mut stacks: Vec<&Stack> = self.stacks.iter().collect();
         stacks.sort_by_key(|stack| Reverse(stack.value(self.main)));
         let sum = |place| stacks.iter().map(|stack| stack.value(place)).sum();
-        let mut text = format!("heap profile: {} @ heapprofile\n", Counts([0, 1, 2, 3].map(sum)));
+        let mut text = format!(
+            "heap profile: {} @ heapprofile\n\
+             # objects: bytes that are kept [objects: bytes that were allocated], estimated from a sample each {} bytes\n",
+            Counts([0, 1, 2, 3].map(sum)),
+            self.period.1
+        );
         for stack in stacks {
             // A String grows.
             self.lines_of(stack, &mut text).ok();
@@ -41,7 +48,7 @@ impl Profile {
     }
 }
 
-/// `inuse objects: bytes [alloc objects: bytes]`, of values in the file's order.
+/// Kept `objects: bytes [allocated objects: bytes]`, of values in the file's order.
 struct Counts([i64; 4]);
 
 impl fmt::Display for Counts {

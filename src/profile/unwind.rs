@@ -2,7 +2,7 @@
 //! for panics. They are exact at each instruction, in prologues, in the allocator and in libc, where frame pointers
 //! aren't; and they are there in every build, whatever flags it had.
 
-use super::modules::{Module, opened, range, section};
+use super::modules::{Module, range, section};
 use crate::sys::sampler::Sample;
 use framehop::{
     CacheNative, ExplicitModuleSectionInfo, MayAllocateDuringUnwind, Module as Tables,
@@ -43,12 +43,20 @@ impl Unwinder {
     }
 }
 
+type Sections = ExplicitModuleSectionInfo<Vec<u8>>;
+
 fn of_module(module: &Module) -> Option<Tables<Vec<u8>>> {
-    let cache = opened(&module.file)?;
-    let object = object::File::parse(&cache).ok()?;
+    let sections = of_file(module).or_else(|| of_image(module))?;
+    let name = module.name.to_string_lossy().into_owned();
+    Some(Tables::new(name, module.mapping.range.clone(), module.bias, sections))
+}
+
+fn of_file(module: &Module) -> Option<Sections> {
+    let opened = module.opened()?;
+    let object = object::File::parse(&opened.cache).ok()?;
     let (eh_frame_hdr_svma, eh_frame_hdr) = section(&object, ".eh_frame_hdr").unzip();
     let (eh_frame_svma, eh_frame) = section(&object, ".eh_frame").unzip();
-    let sections = ExplicitModuleSectionInfo {
+    Some(Sections {
         // Of these there are no bytes: the code itself is twenty megabytes.
         text_svma: range(&object, ".text"),
         got_svma: range(&object, ".got"),
@@ -56,10 +64,22 @@ fn of_module(module: &Module) -> Option<Tables<Vec<u8>>> {
         eh_frame,
         eh_frame_hdr_svma,
         eh_frame_hdr,
-        ..ExplicitModuleSectionInfo::default()
-    };
-    let name = module.name.to_string_lossy().into_owned();
-    Some(Tables::new(name, module.range.clone(), module.bias, sections))
+        ..Sections::default()
+    })
+}
+
+/// Where its file can't be opened.
+fn of_image(module: &Module) -> Option<Sections> {
+    let image = module.image()?;
+    let (tables, index) = image.unwinding()?;
+    Some(Sections {
+        text_svma: image.code(),
+        eh_frame_svma: Some(tables.0),
+        eh_frame: Some(tables.1),
+        eh_frame_hdr_svma: Some(index.0),
+        eh_frame_hdr: Some(index.1),
+        ..Sections::default()
+    })
 }
 
 #[cfg(target_arch = "x86_64")]

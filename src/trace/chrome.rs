@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
     cmp::Reverse,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io::{self, Write},
 };
 
@@ -64,9 +64,10 @@ impl Trace {
         let mut page = Page { trace: self, out, is_first: true };
         page.begin(about)?;
         let (names, waits) = tasks::waits(self);
+        // Of all threads together: who wakes is mostly on another one than who is woken.
+        let arrows = arrows(self);
         for (number, thread) in &self.threads {
             page.name("thread_name", (THREADS, *number), &thread.name)?;
-            let arrows = arrows(self);
             page.thread(*number, &thread.events, (&names, &arrows))?;
         }
         for (task, name) in &names {
@@ -80,14 +81,15 @@ impl Trace {
 
 type Names = std::collections::BTreeMap<u64, std::sync::Arc<str>>;
 
-/// The wake-ups of which both ends were seen.
+/// The wake-ups of which both ends are shown.
 fn arrows(trace: &Trace) -> HashSet<u64> {
-    let wakes = trace.events().filter_map(|event| match event {
+    let shown = || trace.events().filter(|event| trace.shows(event));
+    let wakes = shown().filter_map(|event| match event {
         Event::Wake { flow, began, .. } => Some((*flow, *began)),
         _ => None,
     });
-    let wakes: std::collections::HashMap<u64, u64> = wakes.collect();
-    let seen = trace.events().filter_map(|event| match event {
+    let wakes: HashMap<u64, u64> = wakes.collect();
+    let seen = shown().filter_map(|event| match event {
         // What was woken by the end of a trace before is no arrow of this one.
         Event::Poll { flow, began, .. } => wakes.get(flow).filter(|at| *at <= began).map(|_| *flow),
         _ => None,
@@ -137,14 +139,12 @@ impl<Out: Write> Page<'_, Out> {
             | Event::Wake { began, ended, .. }) => Some(Slice { began, ended, event }),
             _ => None,
         };
-        let mut slices: Vec<_> = events.iter().filter_map(slice).collect();
+        let shown = events.iter().filter(|event| self.trace.shows(event));
+        let mut slices: Vec<_> = shown.filter_map(slice).collect();
         // Of equal ones the outer was over later, so it stands behind.
         slices.reverse();
         slices.sort_by_key(|slice| (slice.began, Reverse(slice.ended)));
         for Slice { began, ended, event } in slices {
-            if ended < self.trace.span.0 {
-                continue;
-            }
             let (ts, until) = (self.trace.micros(began), self.trace.micros(ended));
             let on = Line { ph: "X", pid: THREADS, tid, ts: Some(ts), ..Line::default() };
             let line = Line { dur: Some(until - ts), ..on };

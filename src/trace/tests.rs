@@ -114,3 +114,52 @@ fn an_arrow_of_which_one_end_is_missing_is_left_out() {
     let ends: Vec<_> = named(&trace, "wake").iter().map(|end| (&end["ph"], &end["id"])).collect();
     assert_eq!(ends, [(&json!("s"), &json!("12")), (&json!("f"), &json!("12"))]);
 }
+
+#[test]
+fn an_arrow_leads_from_the_thread_that_wakes_to_the_one_that_polls() {
+    let recorder = Arc::<Recorder>::default();
+    let recording = recorder.start().expect("nobody takes one");
+    let elsewhere = |work: &(dyn Fn() + Sync)| {
+        let tell = || {
+            work();
+            crate::sys::thread_number()
+        };
+        std::thread::scope(|scope| scope.spawn(tell).join().expect("no panic"))
+    };
+    let here = crate::sys::thread_number();
+    let there = elsewhere(&|| recorder.woke(1, 11, recorder.now()));
+    recorder.polled(1, (11, None), recorder.now());
+    recorder.woke(2, 12, recorder.now());
+    let third = elsewhere(&|| recorder.polled(2, (12, None), recorder.now()));
+    let trace = written(&recording.end());
+    let end = |ph: &str, id: &str| {
+        let ends = named(&trace, "wake");
+        let mut ends = ends.into_iter().filter(|end| end["ph"] == ph && end["id"] == id);
+        let (end, other) = (ends.next().expect("an end"), ends.next());
+        assert!(other.is_none(), "{trace}");
+        (end["tid"].as_u64(), end["ts"].as_f64())
+    };
+    for (id, from, to) in [("11", there, here), ("12", here, third)] {
+        let (began, ended) = (end("s", id), end("f", id));
+        assert_eq!((began.0, ended.0), (Some(from), Some(to)), "{trace}");
+        assert!(began.1 <= ended.1, "{trace}");
+    }
+    assert_eq!(named(&trace, "wake").len(), 4, "{trace}");
+}
+
+/// As it is told by one who saw the trace before, once the next has begun.
+#[test]
+fn what_was_over_before_a_trace_is_no_end_of_an_arrow() {
+    let recorder = Arc::<Recorder>::default();
+    let recording = recorder.start().expect("nobody takes one");
+    recorder.polled(1, (11, None), recorder.now());
+    recorder.woke(2, 12, recorder.now());
+    let mut taken = recording.end();
+    let before = taken.span.0 - 1;
+    let [wake, poll] = [
+        Event::Wake { task: 1, flow: 11, began: before, ended: before },
+        Event::Poll { task: 2, job: None, flow: 12, began: before, ended: before },
+    ];
+    taken.threads[0].1.events.extend([wake, poll]);
+    assert_eq!(named(&written(&taken), "wake"), [0_i64; 0]);
+}

@@ -118,6 +118,8 @@ fn where_nothing_is_sampled_the_command_that_changes_that_is_told_and_works() {
         let kept = ask(address, "heap?debug=1").await;
         assert_eq!(kept.status, 200);
         assert!(kept.text().starts_with("heap profile: "), "{}", kept.text());
+        let rate = "\n# objects: bytes that are kept [objects: bytes that were allocated], estimated from a sample each 524288 bytes\n";
+        assert!(kept.text().contains(rate), "{}", kept.text());
         assert_eq!(post(address, "heap/deactivate").await.status, 200);
         support::eventually("that is said as well", async || daemon.count("heap.switched") == 2)
             .await;

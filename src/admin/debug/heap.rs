@@ -220,6 +220,7 @@ fn refusal(error: &HeapError, state: &AdminState, headers: &HeaderMap) -> Refusa
         HeapError::Refused(Refused::Elsewhere | Refused::Unarmed) => Problem::NoProfiles,
         HeapError::Refused(Refused::System(_) | Refused::File(_) | Refused::Unwritten)
         | HeapError::Dump(_)
+        | HeapError::Unmapped(_)
         | HeapError::Broke(_) => Problem::ProfileFailed,
     };
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -55,17 +55,19 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
     }
     // A trace comes in pieces, of which nothing announces how many there are.
     let lost = if wanted.what == "trace" { lost(&answer.body)? } else { None };
-    let Some(file) = wanted.place.write(&answer.body)? else { return Ok(()) };
+    let file = wanted.place.write(&answer.body)?;
     let Wanted { what, format, .. } = wanted;
-    let done = Done { profile: what, format, file: &file, bytes: answer.body.len() };
-    context.output.show_done(&done, Done::text);
+    if let Some(file) = &file {
+        let done = Done { profile: what, format, file, bytes: answer.body.len() };
+        context.output.show_done(&done, Done::text);
+    }
     if let Some(lost) = lost {
         say(&lost);
     }
     if what == "cpu" && is_empty(format, &answer.body) {
         say("warning: the profile is empty: the daemon used no CPU time while it was taken");
     }
-    if wanted.open {
+    if let Some(file) = file.filter(|_| wanted.open) {
         open(&file);
     }
     Ok(())
@@ -76,8 +78,18 @@ fn is_empty(format: &str, profile: &[u8]) -> bool {
     match format {
         "folded" => profile.is_empty(),
         "pprof" => pprof::is_empty(profile),
+        "speedscope" => {
+            let file = serde_json::from_slice::<Speedscope>(profile);
+            file.is_ok_and(|file| file.profiles.is_empty())
+        }
         _ => false,
     }
+}
+
+/// Of speedscope's file: a profile for each thread that has samples.
+#[derive(Deserialize)]
+struct Speedscope {
+    profiles: Vec<serde::de::IgnoredAny>,
 }
 
 /// What a trace of a busy daemon hasn't, where it is one.

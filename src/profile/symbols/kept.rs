@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_was_found_is_known_until_other_files_lie_there() {
-        let mut modules = modules::loaded();
+        let mut modules = modules::loaded().unwrap();
         let mut kept = Kept::default();
         kept.forget_others(&modules);
         assert_eq!(kept.lines(1), None);
@@ -87,7 +87,7 @@ mod tests {
         let (first, second) = (kept.lines(1).unwrap(), kept.lines(2).unwrap());
         assert_eq!(first, [line("inlined"), line("outer")]);
         assert!(Arc::ptr_eq(&first[1].function, &second[0].function), "a text is there once");
-        modules[0].range.end += 4096;
+        modules[0].mapping.range.end += 4096;
         kept.forget_others(&modules);
         assert_eq!(kept.lines(1), None);
     }

@@ -2,8 +2,13 @@
 
 use std::{fs, path::Path};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::{Ran, command, finished, kept, kept_token};
-use crate::support::{self, Daemon, TestDb};
+use crate::support::{
+    self, Daemon, TestDb,
+    receiver::{Receiver, answer},
+};
 
 /// A daemon with its port, and a directory to write to.
 async fn daemon(db: &TestDb) -> (Daemon, String) {
@@ -229,6 +234,48 @@ fn a_bundle_is_fetched_and_what_opens_it_is_told() {
         let ran = profile(directory.path(), &["bundle", "--seconds", "61", "--url", &url]).await;
         assert_eq!(ran.code, 2, "{}", ran.stderr);
         daemon.stop().await;
+    });
+}
+
+/// What answers each request with this, as a daemon would.
+async fn answering(body: &'static str) -> Receiver {
+    Receiver::doing(async |mut stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let Ok(byte) = stream.read_u8().await else { return };
+            head.push(byte);
+        }
+        stream.write_all(answer("200 OK", &[], body).as_bytes()).await.ok();
+    })
+    .await
+}
+
+#[test]
+fn what_a_profile_lacks_is_told_in_each_format_and_wherever_it_goes() {
+    const EMPTY: &str = "warning: the profile is empty";
+    const LOST: &str = "warning: the trace shows the first 812 ms of 5000";
+    const FULL: &str = r#"{"otherData":{"duration_ms":5000,"lost_events":71,"lost_from_ms":812.375},"traceEvents":[]}"#;
+
+    support::run(async |_db| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lacks = async |body, words: &[&str], told: &str| {
+            let daemon = answering(body).await;
+            for file in ["-", "profile"] {
+                let url = daemon.url("");
+                let words = [words, &["--seconds", "1", "--file", file, "--url", &url]].concat();
+                let ran = profile(directory.path(), &words).await.done();
+                assert_eq!(ran.stdout == body, file == "-", "{words:?}: {}", ran.stdout);
+                let is_told = ran.stderr.contains("warning: ");
+                assert_eq!(is_told, !told.is_empty(), "{words:?}: {}", ran.stderr);
+                assert!(ran.stderr.contains(told), "{words:?}: {}", ran.stderr);
+            }
+        };
+        let speedscope = ["cpu", "--format", "speedscope"];
+        lacks(r#"{"profiles":[]}"#, &speedscope, EMPTY).await;
+        lacks(r#"{"profiles":[{"type":"sampled"}]}"#, &speedscope, "").await;
+        lacks("", &["cpu", "--format", "folded"], EMPTY).await;
+        lacks("main 1\n", &["cpu", "--format", "folded"], "").await;
+        lacks(FULL, &["trace"], LOST).await;
     });
 }
 

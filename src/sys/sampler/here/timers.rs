@@ -54,7 +54,7 @@ impl Timers {
     }
 
     fn arm(&mut self, threads: &[i32]) -> Result<(), Refused> {
-        self.armed.retain(|thread, _| threads.contains(thread));
+        self.armed.retain(|thread, timer| threads.contains(thread) && is_of_the_living(timer));
         for &thread in threads {
             if self.armed.contains_key(&thread) {
                 continue;
@@ -86,6 +86,12 @@ fn refused(error: Errno) -> Refused {
         Errno::EAGAIN => Refused::NoRoom(error),
         error => Refused::System(error),
     }
+}
+
+/// Whether a timer's thread is still there. Its number may be a new thread's by now, and the timer stays the old one's: of
+/// that the kernel says that it is set to nothing, where those that go on have a period.
+fn is_of_the_living(timer: &Timer) -> bool {
+    matches!(timer.get(), Ok(Some(_)))
 }
 
 /// That on which a thread's CPU time is read.
@@ -122,6 +128,31 @@ mod tests {
         assert!(timers.armed.contains_key(&this));
         timers.arm_listed(Ok(Vec::new())).expect("nothing to arm");
         assert!(timers.armed.is_empty(), "a thread that ended has none");
+    }
+
+    /// Whose number a new thread has at once, where the kernel gives it.
+    #[test]
+    fn the_timer_of_a_thread_that_ended_is_not_the_next_ones_that_has_its_number() {
+        let mut timers = Timers::new(PERIOD);
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let ended = std::thread::spawn(move || {
+            tell.send(nix::unistd::gettid().as_raw()).expect("somebody listens");
+            ends.recv().ok();
+        });
+        let thread = told.recv().expect("a thread");
+        timers.arm(&[thread]).expect("a timer");
+        timers.arm(&[thread]).expect("it has one");
+        assert!(timers.armed.contains_key(&thread), "who lives keeps it");
+        drop(end);
+        ended.join().expect("no panic");
+        // Its end is told some moments before it is gone.
+        while threads(Path::new(THREADS)).expect("a list").contains(&thread) {
+            std::thread::yield_now();
+        }
+        // As the list is where a new one has the number: here it can have no timer, for there is none.
+        timers.arm(&[thread]).expect("none is needed");
+        assert!(timers.armed.is_empty(), "it would have the timer of the dead");
     }
 
     #[test]
