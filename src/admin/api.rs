@@ -17,6 +17,7 @@ pub(super) mod decisions;
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod jobs;
+mod noted;
 pub(super) mod once;
 pub(super) mod operations;
 mod origin;

@@ -42,7 +42,7 @@ use crate::{
 use lanes::{Lanes, Links};
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicI64},
     },
     thread::JoinHandle,
@@ -84,6 +84,8 @@ pub(super) struct Running {
     pub(super) heartbeat: Option<JoinHandle<()>>,
     /// Attempts that are called back.
     callbacks: Arc<Callbacks>,
+    /// Who this daemon is for the database, for notes of what is done to it.
+    registered: Arc<OnceLock<Leases>>,
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
     upkeep: Option<Arc<Upkeep>>,
@@ -117,6 +119,7 @@ impl Running {
             stop_admin: CancellationToken::new(),
             stop_exporter: CancellationToken::new(),
             callbacks: Arc::clone(callbacks),
+            registered: Arc::default(),
             tracer: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
@@ -146,6 +149,7 @@ impl Running {
                 attempts: Arc::clone(&running.attempts),
                 controls,
                 callbacks: Arc::clone(callbacks),
+                leases: Arc::clone(&running.registered),
                 tracer: running.tracer.clone(),
             };
             let mut bound = Some(bound);
@@ -366,6 +370,7 @@ impl Running {
             retire: Arc::clone(&self.retire_at_end),
         };
         let (publisher, leases) = heartbeat::leases();
+        self.registered.set(leases.clone()).ok();
         let notes = self.supervisor.thread("heartbeat");
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
             sampler::register();
