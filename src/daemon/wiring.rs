@@ -12,6 +12,7 @@ mod upkeep;
 use super::{
     Daemon, Signals, StartError,
     lanes::{Lane, lanes, load},
+    reload::obey,
     shutdown,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     executor::{Callbacks, Registry},
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{Doorbell, Obey, Stats},
+    maintenance::{Doorbell, Stats},
     postgres::{
         Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
         Upkeep,
@@ -168,14 +169,15 @@ impl Running {
         running
     }
 
-    /// Starts every room, the last stage first, so that each finds its receiver.
+    /// Starts every room, the last stage first, so that each finds its receiver; `false` where the daemon was told to end
+    /// before all lanes were open. Nothing more is begun then.
     pub(super) async fn start(
         &mut self,
         (daemon, registry): (&Daemon, Registry),
         connector: &Connector,
         stats: Stats,
-        (overrides, obey): (Overrides, Obey),
-    ) -> Result<(), StartError> {
+        (overrides, signals): (Overrides, &Signals),
+    ) -> Result<bool, StartError> {
         let settings = &daemon.settings;
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
@@ -216,13 +218,15 @@ impl Running {
             verdicts,
             grace_without_lease: LeaseTimes::new(&settings.daemon).margin(),
         };
-        self.open_lanes(lanes, (links, registry), settings).await;
+        if !self.open_lanes(lanes, (links, registry), (settings, signals)).await {
+            return Ok(false);
+        }
         self.start_lookout(lookout, limit);
         let listens = settings.claim.notify && connector.reaches_server();
         let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases.clone(), doorbell));
-        self.start_controller((settings, connector), (&upkeep, &leases), (&bell, obey));
+        self.start_controller((settings, connector), (&upkeep, &leases), (&bell, obey(signals)));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
             self.start_scheduler(connector, (&upkeep, &leases));
@@ -241,7 +245,7 @@ impl Running {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
         self.start_metrics();
-        Ok(())
+        Ok(true)
     }
 
     /// Measures how late the event loop comes to a timer.
