@@ -21,9 +21,7 @@ pub use trial::TrialError;
 
 use crate::{
     admin::{self, AdminError, Bound},
-    config::{
-        Environment, HandlerSettings, KindSettings, MissingUrl, Overrides, Settings, Shutdown,
-    },
+    config::{Environment, HandlerSettings, KindSettings, MissingUrl, Settings, Shutdown},
     executor::{Callbacks, Handler, Registry, TypedHandler},
     handlers,
     job::KindName,
@@ -37,17 +35,16 @@ use crate::{
     telemetry::{
         events,
         feed::Occurrence,
-        health::{Check, Health, Phase},
+        health::{Health, Phase},
         logs::Losses,
         metrics::Metrics,
         systemd::{Notifier, NotifierError},
     },
 };
-use may_start::may_start;
-use reload::obey;
+use may_start::check_schema;
 use shutdown::Budget;
 use std::{net::TcpListener, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use wait::Wait;
 use wiring::Running;
@@ -124,8 +121,6 @@ pub struct Daemon {
 
 /// How often the main loop ticks, for liveness and the watchdog.
 const TICK: Duration = Duration::from_secs(1);
-/// Longest pause between two tries to reach the database at start.
-const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// A daemon with these settings and the built-in handlers that they name.
@@ -298,19 +293,10 @@ impl Daemon {
         let connector = connector.clone().watched(Watch::new(Arc::clone(metrics), pool));
         // From now on only who runs them holds them: one that a reload replaces is to go.
         let handlers = std::mem::take(&mut self.registry);
-        running.start((self, handlers), &connector, stats, (overrides, obey(signals))).await?;
-        health.enter(Phase::Ready);
-        metrics.feed.tell(|| Occurrence::Daemon("daemon.ready"));
-        notifier.ready();
-        tracing::info!(
-            event = events::DAEMON_STARTED,
-            database = connector.place(),
-            daemon.name = self.settings.daemon.name,
-            "the daemon is up"
-        );
-
-        self.say_what_a_pooler_costs(connector.reaches_server(), health);
-
+        // Who is told to end meanwhile is never ready, and ends as any other.
+        if running.start((self, handlers), &connector, stats, (overrides, signals)).await? {
+            self.say_that_it_is_up(&connector, notifier, health);
+        }
         let mut holding = self.settings.clone();
         let why = self.until_the_end(signals, &running, (&mut holding, notifier)).await;
         let budget = Budget::new(&self.settings.shutdown, Instant::now());
@@ -347,6 +333,19 @@ impl Daemon {
             task = running.failure() => Why::Failure(task),
             () = running.idle(), if self.once => Why::Drained,
         }
+    }
+
+    fn say_that_it_is_up(&self, connector: &Connector, notifier: &Notifier, health: &Health) {
+        health.enter(Phase::Ready);
+        self.metrics.feed.tell(|| Occurrence::Daemon("daemon.ready"));
+        notifier.ready();
+        tracing::info!(
+            event = events::DAEMON_STARTED,
+            database = connector.place(),
+            daemon.name = self.settings.daemon.name,
+            "the daemon is up"
+        );
+        self.say_what_a_pooler_costs(connector.reaches_server(), health);
     }
 
     fn say_what_a_pooler_costs(&self, reaches_server: bool, health: &Health) {
@@ -441,59 +440,4 @@ fn stopped(ended: Ended) -> Ended {
         "the daemon has stopped"
     );
     ended
-}
-
-/// Waits for a database that is away, and says so once; then looks whether work can begin there.
-async fn check_schema(
-    connector: &Connector,
-    pool: &Check,
-    notifier: &Notifier,
-    wait: &Wait,
-) -> Result<(SchemaCheck, Overrides), StartError> {
-    // What a look may take, connecting and asking, the pause after it, and some more.
-    let within = 2 * (connector.step_max() + CONNECT_PAUSE_MAX);
-    let mut pause = Duration::from_millis(200);
-    let mut said = false;
-    loop {
-        notifier.starting(within);
-        let error = match look(connector).await {
-            Ok(answer) => {
-                pool.ok();
-                wait.over();
-                return answer;
-            }
-            // It is there and has answered: no waiting turns TLS on, or a pooler into a server.
-            Err(DbError::Connect(
-                error @ (ConnectError::NoTls { .. }
-                | ConnectError::Pooler { .. }
-                | ConnectError::Elsewhere { .. }
-                | ConnectError::Startup { .. }),
-            )) => return Err(error.into()),
-            Err(error) => error,
-        };
-        pool.failing("the database can't be reached");
-        if !std::mem::replace(&mut said, true) {
-            let cause: &dyn std::error::Error = &error;
-            tracing::warn!(
-                event = events::DATABASE_LOST,
-                error = cause,
-                "the database can't be reached; trying until it can"
-            );
-        }
-        wait.because(error);
-        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(CONNECT_PAUSE_MAX);
-    }
-}
-
-/// One look on a connection of its own, which ends with the look: a network that falls silent after
-/// the connect must not keep the daemon from ever starting.
-async fn look(
-    connector: &Connector,
-) -> Result<Result<(SchemaCheck, Overrides), StartError>, DbError> {
-    connector.refuse_pooler().await?;
-    let mut connection = connector.connect_limited("start").await?;
-    let limit = connector.statement_timeout();
-    let look = timeout(limit, may_start(&mut connection)).await;
-    look.map_err(|_| DbError::Deadline(limit)).and_then(may_start::unless_it_broke)
 }

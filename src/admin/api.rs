@@ -17,6 +17,7 @@ pub(super) mod decisions;
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod jobs;
+mod noted;
 pub(super) mod once;
 pub(super) mod operations;
 mod origin;
@@ -216,11 +217,24 @@ fn refusal_unchanged(error: &OperationError) -> Refusal {
     }
     match error.nature() {
         Nature::Unreachable | Nature::Address => Problem::DatabaseUnavailable.into(),
-        Nature::Temporary => Problem::DatabaseUnavailable.because(told(error)),
-        Nature::Refused if is_forbidden(error) => {
-            Problem::DatabaseRefused.because(told(error) + "; the daemon's role lacks that right")
-        }
-        Nature::Refused => Problem::DatabaseRefused.because(told(error)),
+        Nature::Temporary => Problem::DatabaseUnavailable.because(told(error)).advised(hint(error)),
+        Nature::Refused if is_forbidden(error) => Problem::DatabaseRefused
+            .because(told(error) + "; the daemon's role lacks that right")
+            .advised(hint(error)),
+        Nature::Refused => Problem::DatabaseRefused.because(told(error)).advised(hint(error)),
+    }
+}
+
+/// What the database advises.
+pub(super) fn hint(error: &OperationError) -> Option<String> {
+    std::error::Error::source(error).and_then(said)?.hint
+}
+
+/// A problem in the database's words.
+fn in_its_words(problem: Problem, error: &OperationError) -> Refusal {
+    match std::error::Error::source(error).and_then(said) {
+        Some(Said { message, hint, .. }) => problem.because(message).advised(hint),
+        None => problem.into(),
     }
 }
 
@@ -241,10 +255,7 @@ fn refusal_of_change(error: &OperationError) -> Refusal {
         Some("P0002") => Problem::NoSuchJob,
         _ => return refusal(error),
     };
-    match std::error::Error::source(error).and_then(said) {
-        Some(said) => problem.because(said.message),
-        None => problem.into(),
-    }
+    in_its_words(problem, error)
 }
 
 /// The same of a decision: the functions of the database say by SQLSTATE what can't be meant.
@@ -263,15 +274,12 @@ fn refusal_of_decision(error: &OperationError) -> Refusal {
         Some("P0002") => Problem::NoSuchDaemon,
         _ => return refusal(error),
     };
-    match std::error::Error::source(error).and_then(said) {
-        Some(said) => problem.because(said.message),
-        None => problem.into(),
-    }
+    in_its_words(problem, error)
 }
 
 /// What a function of the database can't take, with the member of the body that it named.
 fn of_member(said: Said) -> Refusal {
-    let refusal = Problem::InvalidBody.because(said.message);
+    let refusal = Problem::InvalidBody.because(said.message).advised(said.hint);
     match said.member.as_deref() {
         // As the functions call what people write otherwise here.
         Some("delay") => refusal.about("for", None),

@@ -327,7 +327,7 @@ impl Problem {
             Self::NotReloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not-reloaded",
-                "the configuration wasn't read again within 10 s: the daemon starts, and waits for its database, say".into(),
+                "the configuration wasn't read again within 60 s, and will be: the daemon starts, and waits for its database, say; what comes of it stands in the audit as reload, in the log, and in GET /api/v1/config".into(),
             ),
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     executor::Callbacks,
+    heartbeat::Leases,
     postgres::operations::Sessions,
     supervise::Supervisor,
     telemetry::{
@@ -42,7 +43,7 @@ use axum::{
     routing::MethodRouter,
 };
 use serde::Serialize;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use tokio::sync::{Notify, watch};
 use utoipa::{
     ToSchema,
@@ -77,6 +78,8 @@ pub struct AdminState {
     pub attempts: Arc<Running>,
     /// Those of them that are called back.
     pub callbacks: Arc<Callbacks>,
+    /// Who this daemon is for the database, once it began to register.
+    pub leases: Arc<OnceLock<Leases>>,
     /// What makes spans of requests, where they go anywhere.
     pub tracer: Option<Arc<Tracer>>,
     /// What it can have the daemon do.
@@ -254,6 +257,7 @@ fn table() -> Vec<Route> {
         Route::changing(Role::Admin, routes!(api::daemon::validate), api::daemon::OF_A_COMMAND),
         Route::reading(Role::Admin, routes!(api::daemon::log_level), api::daemon::OF_THE_DAEMON),
         Route::changing(Role::Admin, routes!(api::daemon::change_log_level), api::daemon::OF_A_COMMAND),
+        Route::changing(Role::Admin, routes!(api::daemon::reset_log_level), api::daemon::OF_A_COMMAND),
         Route::reading(Role::Admin, routes!(pprof::index), api::OF_A_QUERY),
         Route::measuring(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
         Route::measuring(Role::Admin, routes!(heap::heap), heap::OF_A_HEAP_PROFILE),

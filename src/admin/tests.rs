@@ -8,6 +8,7 @@ mod golden;
 mod headers;
 mod heap;
 mod parameters;
+mod reloaded;
 mod schema;
 mod state;
 mod tasks;

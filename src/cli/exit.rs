@@ -292,6 +292,7 @@ impl Described {
             .or_else(|| error.downcast_ref().and_then(access).map(str::to_owned))
             .or_else(|| error.downcast_ref().map(Unwritable::help))
             .or_else(|| error.downcast_ref().and_then(Problem::help).map(str::to_owned))
+            .or_else(|| error.downcast_ref().and_then(Problem::hint).map(commanded))
             .or_else(|| advice(code(error)).map(str::to_owned));
         for cause in error.chain().skip(1) {
             if let Some(said) = operations::said(cause) {

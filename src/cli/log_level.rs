@@ -33,12 +33,20 @@ pub(super) enum LogLevelCommand {
         #[command(flatten)]
         whom: Whom,
     },
+    /// Have a daemon log by log.filter again, before the time of another filter is over
+    Reset {
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: Option<String>,
+        #[command(flatten)]
+        whom: Whom,
+    },
 }
 
 impl LogLevelCommand {
     /// Whether it has to look up where to ask.
     pub(super) fn reads_configuration(&self) -> bool {
-        let (Self::Show { whom } | Self::Set { whom, .. }) = self;
+        let (Self::Show { whom } | Self::Set { whom, .. } | Self::Reset { whom, .. }) = self;
         whom.is_configured()
     }
 }
@@ -53,6 +61,12 @@ pub(super) async fn run(command: LogLevelCommand, context: &Context) -> anyhow::
         LogLevelCommand::Set { filter, time, reason, whom } => {
             let port = Port::of(&whom, context)?;
             let level = port.change_log_level(&filter, time, reason.as_ref()).await?;
+            warn(&level);
+            context.output.show_done(&level, shown);
+            Ok(())
+        }
+        LogLevelCommand::Reset { reason, whom } => {
+            let level = Port::of(&whom, context)?.reset_log_level(reason.as_ref()).await?;
             warn(&level);
             context.output.show_done(&level, shown);
             Ok(())

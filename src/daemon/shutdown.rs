@@ -121,6 +121,8 @@ impl Running {
         let ended = async {
             self.gone("ender").await;
             self.heartbeat_ended().await;
+            // Notes a reload that was cut short.
+            self.gone("reload").await;
         };
         phase.wait("retire", until, ended).await;
         if self.makes_spans() {

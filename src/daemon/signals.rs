@@ -216,6 +216,11 @@ impl Signals {
         self.reached(Told::Drain).await;
     }
 
+    /// Whether it was asked to stop, in any way.
+    pub(super) fn is_asked_to_stop(&self) -> bool {
+        *self.told.borrow() >= Told::Drain
+    }
+
     /// Waits until it was told to stop at once, or by a second signal.
     pub async fn forced(&self) {
         self.reached(Told::Now).await;

@@ -12,6 +12,7 @@ mod upkeep;
 use super::{
     Daemon, Signals, StartError,
     lanes::{Lane, lanes, load},
+    reload::obey,
     shutdown,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     executor::{Callbacks, Registry},
     handlers,
     heartbeat::{self, LeaseTimes, Leases, Reports},
-    maintenance::{Doorbell, Obey, Stats},
+    maintenance::{Doorbell, Stats},
     postgres::{
         Connector, Functions, Held, Identity, PostgresClaims, PostgresLease, PostgresOutcomes,
         Upkeep,
@@ -42,7 +43,7 @@ use crate::{
 use lanes::{Lanes, Links};
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicI64},
     },
     thread::JoinHandle,
@@ -84,6 +85,8 @@ pub(super) struct Running {
     pub(super) heartbeat: Option<JoinHandle<()>>,
     /// Attempts that are called back.
     callbacks: Arc<Callbacks>,
+    /// Who this daemon is for the database, for notes of what is done to it.
+    registered: Arc<OnceLock<Leases>>,
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
     upkeep: Option<Arc<Upkeep>>,
@@ -117,6 +120,7 @@ impl Running {
             stop_admin: CancellationToken::new(),
             stop_exporter: CancellationToken::new(),
             callbacks: Arc::clone(callbacks),
+            registered: Arc::default(),
             tracer: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
@@ -146,6 +150,7 @@ impl Running {
                 attempts: Arc::clone(&running.attempts),
                 controls,
                 callbacks: Arc::clone(callbacks),
+                leases: Arc::clone(&running.registered),
                 tracer: running.tracer.clone(),
             };
             let mut bound = Some(bound);
@@ -164,14 +169,15 @@ impl Running {
         running
     }
 
-    /// Starts every room, the last stage first, so that each finds its receiver.
+    /// Starts every room, the last stage first, so that each finds its receiver; `false` where the daemon was told to end
+    /// before all lanes were open. Nothing more is begun then.
     pub(super) async fn start(
         &mut self,
         (daemon, registry): (&Daemon, Registry),
         connector: &Connector,
         stats: Stats,
-        (overrides, obey): (Overrides, Obey),
-    ) -> Result<(), StartError> {
+        (overrides, signals): (Overrides, &Signals),
+    ) -> Result<bool, StartError> {
         let settings = &daemon.settings;
         let bell = Bell::default();
         let upkeep = Arc::new(Upkeep::new(connector.clone()));
@@ -212,13 +218,15 @@ impl Running {
             verdicts,
             grace_without_lease: LeaseTimes::new(&settings.daemon).margin(),
         };
-        self.open_lanes(lanes, (links, registry), settings).await;
+        if !self.open_lanes(lanes, (links, registry), (settings, signals)).await {
+            return Ok(false);
+        }
         self.start_lookout(lookout, limit);
         let listens = settings.claim.notify && connector.reaches_server();
         let hints = listens.then(|| Arc::clone(&self.hints));
         let doorbell = Doorbell::new(Arc::clone(&upkeep), horizon, hints);
         self.start_maintenance(settings, connector, (&upkeep, &bell), (leases.clone(), doorbell));
-        self.start_controller((settings, connector), (&upkeep, &leases), (&bell, obey));
+        self.start_controller((settings, connector), (&upkeep, &leases), (&bell, obey(signals)));
         // Who ends once nothing is left to do begins nothing anew.
         if !daemon.once {
             self.start_scheduler(connector, (&upkeep, &leases));
@@ -237,7 +245,7 @@ impl Running {
             self.start_listener(connector, &upkeep, &bell, &shared.leases);
         }
         self.start_metrics();
-        Ok(())
+        Ok(true)
     }
 
     /// Measures how late the event loop comes to a timer.
@@ -366,6 +374,7 @@ impl Running {
             retire: Arc::clone(&self.retire_at_end),
         };
         let (publisher, leases) = heartbeat::leases();
+        self.registered.set(leases.clone()).ok();
         let notes = self.supervisor.thread("heartbeat");
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
             sampler::register();

@@ -105,6 +105,8 @@ places! {
     ExporterSend = "exporter.send",
     /// Connections to the admin port; requests are answered meanwhile.
     AdminAccept = "admin.accept",
+    /// What comes of a reload that somebody asked the admin port for.
+    Reload = "reload",
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(in crate::admin) struct Wanted {
     /// Only what was done so: `cancel`, `retry`, `discard`, `snooze`, `pause`, `resume`, `run`, and others.
     #[param(example = "discard")]
     action: Option<String>,
-    /// Only what was done to this: `job/4711`, `queue/default`, `schedule/nightly`, `operation/12`.
+    /// Only what was done to this: `job/4711`, `queue/default`, `schedule/nightly`, `operation/12`, `daemon/4711`.
     #[param(example = "job/4711")]
     target: Option<String>,
     /// Only what this one did.

@@ -314,7 +314,10 @@ fn too_much() -> Refusal {
 /// What the database refuses, by the line; or why nothing could be sent.
 fn of_rows(error: &EnqueueError) -> Refusal {
     let cause = error.source();
-    let told = cause.and_then(said).map_or_else(|| error.to_string(), |said| said.message);
+    let (told, hint) = match cause.and_then(said) {
+        Some(said) => (said.message, said.hint),
+        None => (error.to_string(), None),
+    };
     let line = match error {
         EnqueueError::Refused { row, .. } => Some(*row),
         _ => None,
@@ -322,12 +325,12 @@ fn of_rows(error: &EnqueueError) -> Refusal {
     let refused = match error.broken_rule() {
         Some(broken) => Problem::InvalidJob.because(broken.to_string()).about(broken.column, None),
         None if error.sqlstate().is_some_and(|code| is_of_value(&code)) => {
-            Problem::InvalidJob.because(told)
+            Problem::InvalidJob.because(told).advised(hint)
         }
         None => match error.nature() {
             Nature::Unreachable | Nature::Address => Problem::DatabaseUnavailable.into(),
-            Nature::Temporary => Problem::DatabaseUnavailable.because(told),
-            Nature::Refused => Problem::DatabaseRefused.because(told),
+            Nature::Temporary => Problem::DatabaseUnavailable.because(told).advised(hint),
+            Nature::Refused => Problem::DatabaseRefused.because(told).advised(hint),
         },
     };
     match line {

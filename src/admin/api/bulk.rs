@@ -154,7 +154,9 @@ fn told_of_bulk(error: &OperationError) -> Option<Refusal> {
             // invalid_parameter_value; moments and times that the database can't reckon with
             (Some("22023" | "22007" | "22008"), Some(said)) => of_member(said),
             // no_data_found
-            (Some("P0002"), Some(said)) => Problem::NoSuchOperation.because(said.message),
+            (Some("P0002"), Some(said)) => {
+                Problem::NoSuchOperation.because(said.message).advised(said.hint)
+            }
             _ => return None,
         };
     Some(refusal)

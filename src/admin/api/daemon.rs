@@ -11,21 +11,17 @@ use super::{
     },
     asking::{Asking, Why},
     body::Said,
+    noted::{noted, reload_noted},
     query::{Asked, Nothing},
     shown,
 };
 use crate::{
     config::{self, Shown},
-    postgres::operations::{self, Asker},
-    telemetry::{
-        events,
-        logs::{Filter, Level},
-    },
+    telemetry::logs::{Filter, Level},
 };
 use axum::{extract::State, response::Response};
-use futures::FutureExt;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use std::time::Duration;
 use tokio::{task::spawn_blocking, time::timeout};
 use utoipa::ToSchema;
@@ -34,33 +30,16 @@ use utoipa::ToSchema;
 pub(in crate::admin) const VALIDATE: &str = "/api/v1/config/validate";
 /// Most bytes of a request for that: the longest file, of which each byte may be written as `\u0020`, and what is round it.
 pub(in crate::admin) const VALIDATE_MAX_BYTES: u64 = 6 * config::FILE_MAX_BYTES + 1024;
-/// How long a reload is waited for: reading takes milliseconds, and a daemon that waits for its database at its
-/// start reads once it has it.
-const RELOAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a reload is waited for: it takes milliseconds, of as many queues and kinds as there may be a while, and a
+/// daemon that waits for its database at its start reads once it has it. It goes on beyond that, and is noted.
+const RELOAD_WITHIN: Duration = Duration::from_mins(1);
 /// How long another filter of the log holds where nothing is said.
 const ASKED_FOR: Duration = Duration::from_mins(10);
 /// How long it may hold.
 const ASKED_MAX: Duration = Duration::from_hours(24);
 
-/// How long a note may take: what is done to a daemon mustn't wait for a database that is away.
-const NOTED_WITHIN: Duration = Duration::from_secs(1);
-/// Keys that a note of a reload names.
-const KEYS_NOTED: usize = 100;
-
-/// Notes what is done to this process, as far as the database takes it; a line in the log says where it doesn't.
-async fn noted(state: &AdminState, action: &'static str, detail: Json, asker: Asker) {
-    let target = format!("daemon/{}", state.controls.name);
-    let noting = state.sessions.within(move |c| {
-        async move { operations::note(c, action, &target, &detail, &asker).await }.boxed()
-    });
-    if !matches!(timeout(NOTED_WITHIN, noting).await, Ok(Ok(()))) {
-        tracing::warn!(
-            event = events::AUDIT_MISSED,
-            action,
-            "what was asked of the daemon isn't noted in the database"
-        );
-    }
-}
+/// What is said of a reload that the end of the daemon cuts short.
+const CUT_SHORT: &str = "the daemon ends, before it was done with reading its configuration again: it reads it at its next start";
 
 /// What may be wrong with whatever is asked of the daemon itself.
 pub(in crate::admin) const OF_THE_DAEMON: &[Problem] =
@@ -198,8 +177,9 @@ fn of_file(state: &AdminState) -> Result<&OfFile, Problem> {
 
 /// Read the configuration again, as HUP has it
 ///
-/// Waits until that is done and says what came of it. Where anything is wrong, everything stays as it was,
-/// `reloaded` is false, and `mistakes` are all that there are.
+/// Waits until that is done, for a minute at most, and says what came of it; the audit says so as well, whether or not
+/// anybody waits still. Where anything is wrong, everything stays as it was, `reloaded` is false, and `mistakes` are all
+/// that there are.
 #[utoipa::path(post, path = "/api/v1/config/reload", operation_id = "reload_config", tag = "daemon",
     request_body(content = Why, example = json!({ "reason": "ticket 812" })),
     responses((status = 200, description = "What came of it.", body = Reloaded, example = json!({
@@ -214,15 +194,10 @@ pub(in crate::admin) async fn reload(
 ) -> Result<Response, Refusal> {
     let asker = asking.because(reason)?;
     let told = (of_file(&state)?.reload)();
-    match timeout(RELOAD_WITHIN, told).await {
-        Ok(Ok(reloaded)) => {
-            let changed: Vec<_> = reloaded.changed.iter().take(KEYS_NOTED).collect();
-            let detail = json!({ "reloaded": reloaded.reloaded, "changed": changed });
-            noted(&state, "reload", detail, asker).await;
-            shown(&reloaded)
-        }
+    match timeout(RELOAD_WITHIN, reload_noted(&state, told, asker)).await {
+        Ok(Ok(reloaded)) => shown(&reloaded),
         // Nobody will say any more.
-        Ok(Err(_)) => Err(Problem::NotReloaded.because("the daemon ends, and reads nothing again")),
+        Ok(Err(_)) => Err(Problem::DaemonEnds.because(CUT_SHORT)),
         Err(_) => Err(Problem::NotReloaded.into()),
     }
 }
@@ -358,6 +333,30 @@ pub(in crate::admin) async fn change_log_level(
     let detail = json!({ "filter": level.filter, "until": level.until });
     noted(&state, "log_level", detail, asker).await;
     shown(&LogLevel::from(level))
+}
+
+/// Have the daemon that answers log by `log.filter` again, before its time
+///
+/// Where that holds already nothing changes, and nothing is noted.
+#[utoipa::path(delete, path = "/api/v1/log-level", operation_id = "reset_log_level", tag = "daemon",
+    request_body(content = Why, example = json!({ "reason": "it is found" })),
+    responses((status = 200, description = "What holds.", body = LogLevel, example = json!({
+        "filter": "info", "configured": "info", "since": null, "until": null, "warnings": [],
+    }))))]
+pub(in crate::admin) async fn reset_log_level(
+    State(state): State<AdminState>,
+    Asked(Nothing {}): Asked<Nothing>,
+    asking: Asking,
+    Said(Why { reason }): Said<Why>,
+) -> Result<Response, Refusal> {
+    let asker = asking.because(reason)?;
+    let was = filter(&state)?.level();
+    // What is configured was read before.
+    let taken = filter(&state)?.take_back();
+    if taken.map_err(|error| Problem::InvalidBody.because(error.to_string()))? {
+        noted(&state, "log_level_reset", json!({ "was": was.filter }), asker).await;
+    }
+    shown(&LogLevel::from(filter(&state)?.level()))
 }
 
 fn time_of(text: &str) -> Result<Duration, Refusal> {

@@ -9,6 +9,7 @@ use super::{
         routes::AdminState,
     },
     body::{JSON, is_of, not_so, read_up_to},
+    hint,
     once::{Key, Print, before, shown},
     origin::Source,
     query::{Asked, Nothing},
@@ -211,7 +212,7 @@ fn of_database(error: &OperationError, given: &Given) -> Refusal {
     }
     match error.sqlstate().filter(|code| is_of_value(code)) {
         Some(code) => {
-            let refusal = Problem::InvalidJob.because(told(error));
+            let refusal = Problem::InvalidJob.because(told(error)).advised(hint(error));
             let is_of_payload = match code.as_str() {
                 TOO_DEEP => given.is_payload_longer,
                 NUMBER_TOO_LONG => given.is_payload_alone,

@@ -30,23 +30,25 @@ impl Problem {
 pub(in crate::admin) struct Refusal {
     problem: Problem,
     detail: Cow<'static, str>,
-    parameter: Option<String>,
-    nearest: Option<String>,
+    parameter: Option<Box<str>>,
+    nearest: Option<Box<str>>,
     line: Option<u64>,
     column: Option<usize>,
+    hint: Option<Box<str>>,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         let detail = problem.detail();
-        Self { problem, detail, parameter: None, nearest: None, line: None, column: None }
+        let (parameter, nearest, line, column, hint) = (None, None, None, None, None);
+        Self { problem, detail, parameter, nearest, line, column, hint }
     }
 }
 
 impl Refusal {
     /// With the parameter that it is about, and the one that may have been meant.
     pub(in crate::admin) fn about(self, parameter: &str, nearest: Option<String>) -> Self {
-        Self { parameter: Some(parameter.to_owned()), nearest, ..self }
+        Self { parameter: Some(parameter.into()), nearest: nearest.map(String::into), ..self }
     }
 
     /// With the line of the body that it is about.
@@ -58,6 +60,11 @@ impl Refusal {
     /// With the place in that line, in bytes from 1.
     pub(in crate::admin) fn in_column(self, column: Option<usize>) -> Self {
         Self { column, ..self }
+    }
+
+    /// With what the database advises.
+    pub(in crate::admin) fn advised(self, hint: Option<String>) -> Self {
+        Self { hint: hint.map(String::into), ..self }
     }
 }
 
@@ -91,6 +98,10 @@ pub(in crate::admin) struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     column: Option<usize>,
+    /// What to do about it, where the database said so: for people, in words of SQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    hint: Option<String>,
 }
 
 impl IntoResponse for Problem {
@@ -101,12 +112,14 @@ impl IntoResponse for Problem {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self { problem, detail, parameter, nearest, line, column } = self;
+        let Self { problem, detail, parameter, nearest, line, column, hint } = self;
         let status = problem.status();
         let title = status.canonical_reason().unwrap_or_default();
         let (kind, code) = (problem.uri(), status.as_u16());
         let said = detail.clone();
-        let body = Shown { kind, title, status: code, detail, parameter, nearest, line, column };
+        let [parameter, nearest, hint] = [parameter, nearest, hint].map(|it| it.map(String::from));
+        let body =
+            Shown { kind, title, status: code, detail, parameter, nearest, line, column, hint };
         // A struct of texts and numbers has a form in JSON.
         let body = serde_json::to_string(&body).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];

@@ -57,6 +57,7 @@ pub(super) fn state() -> AdminState {
             recent: None,
         },
         callbacks: Arc::default(),
+        leases: Arc::default(),
         tracer: None,
     }
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 
+/// How long a reload may take to be answered: longer than the daemon waits for it.
+const RELOADED_WITHIN: Duration = Duration::from_secs(70);
+
 /// By what its log goes.
 #[derive(Serialize, Deserialize)]
 pub(in crate::cli) struct LogLevel {
@@ -60,9 +63,17 @@ impl Port {
         self.change(&Asked { what, method: "PUT", path: &["log-level"] }, said).await
     }
 
+    pub(in crate::cli) async fn reset_log_level(
+        &self,
+        reason: Option<&String>,
+    ) -> anyhow::Result<LogLevel> {
+        let what = "couldn't take back the filter of the log";
+        self.change(&Asked { what, method: "DELETE", path: &["log-level"] }, because(reason)).await
+    }
+
     pub(in crate::cli) async fn reload(&self, reason: Option<&String>) -> anyhow::Result<Reloaded> {
         let what = "couldn't have the configuration read again";
         let asked = Asked { what, method: "POST", path: &["config", "reload"] };
-        self.change(&asked, because(reason)).await
+        self.change_within(&asked, because(reason), RELOADED_WITHIN).await
     }
 }

@@ -54,6 +54,16 @@ impl Port {
         self.ask(asked, &[], &body.to_string()).await
     }
 
+    /// Changes something that may take longer than a statement.
+    pub(super) async fn change_within<T: DeserializeOwned>(
+        &self,
+        asked: &Asked<'_>,
+        body: Value,
+        within: Duration,
+    ) -> anyhow::Result<T> {
+        self.answered(asked, &[], (&body.to_string(), within)).await
+    }
+
     /// Asks, and reads the answer or the problem.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
@@ -61,13 +71,22 @@ impl Port {
         query: &[(String, String)],
         body: &str,
     ) -> anyhow::Result<T> {
+        self.answered(asked, query, (body, ANSWER_TIMEOUT)).await
+    }
+
+    async fn answered<T: DeserializeOwned>(
+        &self,
+        asked: &Asked<'_>,
+        query: &[(String, String)],
+        (body, within): (&str, Duration),
+    ) -> anyhow::Result<T> {
         let route = route(asked.path, query)?;
         let question = Question {
             method: asked.method,
             route: &route,
             token: self.token.as_deref(),
             body,
-            within: ANSWER_TIMEOUT,
+            within,
             most_bytes: ANSWER_MAX_BYTES,
         };
         let answer = self.endpoint.ask(&question).await?;

@@ -13,6 +13,8 @@ pub(in crate::cli) struct Problem {
     /// The problem's type without what all begin with; empty where the answer was none.
     pub(super) kind: String,
     status: u16,
+    /// What the database advises there.
+    hint: Option<String>,
     #[source]
     said: Said,
 }
@@ -36,7 +38,8 @@ impl Problem {
                     .to_owned()
             },
         );
-        Self { what, kind: kind.to_owned(), status: answer.status, said: Said(said) }
+        let hint = member("hint").map(str::to_owned);
+        Self { what, kind: kind.to_owned(), status: answer.status, hint, said: Said(said) }
     }
 
     /// What the daemon said.
@@ -50,6 +53,11 @@ impl Problem {
             408 | 429 | 503 => Code::TryAgain,
             _ => Code::Failed,
         }
+    }
+
+    /// What the database advises, in words of SQL.
+    pub(in crate::cli) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// What to do about it.
@@ -74,6 +82,16 @@ impl Problem {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn what_the_database_advises_is_kept() {
+        let body =
+            br#"{"type": "urn:legwork:problem:wrong-state", "detail": "it runs", "hint": "Wait."}"#;
+        let answer = Answer { status: 409, body: body.to_vec(), is_cut_short: false };
+        assert_eq!(Problem::of("couldn't", &answer).hint(), Some("Wait."));
+        let answer = Answer { status: 409, body: b"{}".to_vec(), is_cut_short: false };
+        assert_eq!(Problem::of("couldn't", &answer).hint(), None);
+    }
 
     #[rstest]
     #[case::state(

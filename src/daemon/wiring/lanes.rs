@@ -5,7 +5,7 @@
 //! it; slots, hand-off and workers are the queue's and stay. What the old one has claimed goes its way: what
 //! has a slot is run, what waits for a limit goes back to its place in line.
 
-use super::{ExitPolicy, Running, Settings, steps};
+use super::{ExitPolicy, Running, Settings, Signals, steps};
 use crate::{
     claimer::{Bell, ClaimGroup, Claimer, ClaimerShared, Lookout},
     completer::Verdicts,
@@ -48,7 +48,7 @@ pub(in crate::daemon) struct Lanes {
     open: Vec<OpenLane>,
     /// Of queues that are no longer served, until their last job has ended.
     leaving: Vec<OpenLane>,
-    kinds: Vec<String>,
+    kinds: Arc<[String]>,
     /// What runs which kind.
     registry: Registry,
     /// One for each limited kind, however many queues its jobs come from: the limit is the daemon's.
@@ -56,13 +56,13 @@ pub(in crate::daemon) struct Lanes {
     serving: Arc<Mutex<Serving>>,
 }
 
-/// What others may look at while lanes are opened and changed, which takes its time where there are many: how it
-/// stood before, until all of it is done.
+/// What others may look at while lanes are opened and changed, which takes its time where there are many: each queue is
+/// in it from its first job on.
 #[derive(Default)]
 pub(super) struct Serving {
     pools: Vec<Pool>,
     queues: Vec<QueueName>,
-    kinds: Vec<String>,
+    kinds: Arc<[String]>,
 }
 
 fn now(serving: &Mutex<Serving>) -> MutexGuard<'_, Serving> {
@@ -149,7 +149,8 @@ impl Lanes {
     /// Lets others see how it stands now.
     fn publish(&self) {
         let queues = self.open.iter().map(|lane| lane.queue.name.clone()).collect();
-        *now(&self.serving) = Serving { pools: self.pools(), queues, kinds: self.kinds.clone() };
+        *now(&self.serving) =
+            Serving { pools: self.pools(), queues, kinds: Arc::clone(&self.kinds) };
     }
 
     /// Whether a job of theirs is claimed or runs.
@@ -174,6 +175,7 @@ impl Lanes {
     fn leave_all_but(&mut self, queues: &[QueueSettings]) -> Vec<QueueName> {
         let stays = |lane: &OpenLane| queues.iter().any(|queue| queue.name == lane.queue.name);
         self.leaving.extend(self.open.extract_if(.., |lane| !stays(lane)));
+        self.publish();
         self.leaving.iter_mut().for_each(|lane| lane.keep(&[]));
         self.leaving.iter().map(|lane| lane.queue.name.clone()).collect()
     }
@@ -197,7 +199,7 @@ impl Lanes {
 /// The queues and kinds that are served.
 pub(super) fn served(serving: &Mutex<Serving>) -> (Vec<QueueName>, Vec<String>) {
     let serving = now(serving);
-    (serving.queues.clone(), serving.kinds.clone())
+    (serving.queues.clone(), serving.kinds.to_vec())
 }
 
 impl Running {
@@ -210,14 +212,14 @@ impl Running {
         Arc::clone(&self.lanes().serving)
     }
 
-    /// Opens the first lanes. Others have their turn between two of them: a signal is noted, and heeded once
-    /// all are open.
+    /// Opens the first lanes. Others have their turn between two of them, and a signal that tells the daemon to end is
+    /// heeded there: `false` where it came before all were open.
     pub(super) async fn open_lanes(
         &self,
         lanes: Vec<Lane>,
         (links, registry): (Links, Registry),
-        settings: &Settings,
-    ) {
+        (settings, signals): (&Settings, &Signals),
+    ) -> bool {
         let sampled = Arc::downgrade(&self.lanes().serving);
         self.metrics.at_scrape(move |_| {
             if let Some(serving) = sampled.upgrade() {
@@ -228,10 +230,13 @@ impl Running {
         self.name(settings);
         self.go_by(registry, &settings.kinds).links = Some(links);
         for lane in lanes {
+            if signals.is_asked_to_stop() {
+                return false;
+            }
             self.open_lane(&mut self.lanes(), lane, &settings.kinds);
             yield_now().await;
         }
-        self.lanes().publish();
+        !signals.is_asked_to_stop()
     }
 
     /// Has the lanes be as these settings say; gives what the heartbeat tells of them, and how long their jobs
@@ -258,7 +263,6 @@ impl Running {
             yield_now().await;
         }
         let lanes = self.lanes();
-        lanes.publish();
         let load = |lane: &OpenLane| {
             queue_load(&lane.queue, &lane.slots, lane.groups.iter().map(|group| &group.lane))
         };
@@ -318,6 +322,7 @@ impl Running {
             }
         }
         lanes.open.push(lane);
+        lanes.publish();
     }
 
     /// Closes lanes that leave once their last job has ended; never returns.
@@ -337,7 +342,6 @@ impl Running {
         for lane in lanes.leaving.extract_if(.., |lane| lane.is_over()) {
             lane.leave.cancel();
             lane.pool.close();
-            // The rest may be amid a change, which is seen at its end.
             now(&lanes.serving).pools.retain(|pool| *pool.queue() != lane.queue.name);
         }
         !lanes.leaving.is_empty()
@@ -366,6 +370,7 @@ impl Running {
             open.groups.extend(begun);
         }
         lanes.open.push(open);
+        lanes.publish();
     }
 
     /// Starts a claim group's dispatcher and claimer.
@@ -441,3 +446,6 @@ impl Running {
         Some(before.filter(|(limit, _)| *limit == now).unwrap_or_else(new))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,7 @@ pub struct Note {
     pub login: String,
     /// What was done.
     pub action: String,
-    /// To what: `job/4711`, `queue/default`, `schedule/nightly`, `operation/12`.
+    /// To what: `job/4711`, `queue/default`, `schedule/nightly`, `operation/12`, `daemon/4711`.
     pub target: String,
     /// Why.
     pub reason: Option<String>,

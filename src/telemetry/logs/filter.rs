@@ -94,6 +94,26 @@ impl Filter {
         Ok(self.level())
     }
 
+    /// Goes back to what is configured, before the time of what was asked for is over; says whether anything was.
+    pub fn take_back(&self) -> Result<bool, LogsError> {
+        let is_heard = tracing::enabled!(tracing::Level::WARN);
+        let mut levels = self.levels();
+        if levels.asked.is_none() {
+            return Ok(false);
+        }
+        if is_heard {
+            say_back(&levels.configured, "somebody took back what was asked for");
+        }
+        self.handle.reload(read(&levels.configured)?)?;
+        levels.asked = None;
+        let configured = levels.configured.clone();
+        drop(levels);
+        if !is_heard {
+            say_back(&configured, "somebody took back what was asked for");
+        }
+        Ok(true)
+    }
+
     /// Goes back to what is configured once the time of what was asked for is over.
     pub fn revert_when_due(&self) {
         let mut levels = self.levels();
@@ -108,11 +128,7 @@ impl Filter {
         levels.asked = None;
         let configured = levels.configured.clone();
         drop(levels);
-        tracing::warn!(
-            event = events::LOG_FILTER_CHANGED,
-            log.filter = configured,
-            "the log goes by log.filter again: the time of what was asked for is over"
-        );
+        say_back(&configured, "the time of what was asked for is over");
     }
 
     /// What holds at the moment.
@@ -133,6 +149,14 @@ fn say(asked: &Asked) {
         log.filter = filter,
         until,
         "the log goes by another filter for a while"
+    );
+}
+
+fn say_back(configured: &str, why: &str) {
+    tracing::warn!(
+        event = events::LOG_FILTER_CHANGED,
+        log.filter = configured,
+        "the log goes by log.filter again: {why}"
     );
 }
 
@@ -197,5 +221,22 @@ mod tests {
         assert_eq!(filter.level(), level);
         filter.set("debug").expect("a filter");
         assert_eq!(lets_through(&filter), LevelFilter::DEBUG, "a reload changes it again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_for_is_taken_back_before_its_time_and_once() {
+        let (filter, subscriber) = filter();
+        let _hearing = tracing::subscriber::set_default(subscriber);
+        let before = filter.level();
+        assert!(!filter.take_back().expect("a filter"), "nothing was asked for");
+        filter.ask("off", Duration::from_mins(1)).expect("a filter");
+        assert!(filter.take_back().expect("a filter"));
+        assert_eq!((filter.level(), lets_through(&filter)), (before, LevelFilter::INFO));
+        assert!(!filter.take_back().expect("a filter"), "it was taken back before");
+        // Its time doesn't end what is asked for next.
+        filter.ask("debug", Duration::from_hours(1)).expect("a filter");
+        tokio::time::advance(Duration::from_mins(2)).await;
+        filter.revert_when_due();
+        assert_eq!(lets_through(&filter), LevelFilter::DEBUG);
     }
 }

@@ -64,7 +64,12 @@ fn what_a_job_s_state_forbids_is_a_conflict_and_no_job_is_not_found() {
     support::run(async |db| {
         let (mut session, daemon) = with_jobs(&db).await;
         for (change, status, problem, said) in [
-            ("5/retry", 409, "wrong-state", "is running"),
+            (
+                "5/retry",
+                409,
+                "wrong-state",
+                "\"hint\":\"Wait for its end, or SELECT legwork.cancel(5) first.\"",
+            ),
             ("5/discard", 409, "wrong-state", "is running"),
             ("5/snooze", 409, "wrong-state", "is running"),
             ("6/cancel", 409, "wrong-state", "finished already"),

@@ -4,10 +4,13 @@ use serde_json::{Value, json};
 use std::fs;
 
 use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use super::{change, daemon, found, post, send};
+use super::{Answer, change, daemon, found, post, send};
 use crate::process::{Configuration, SLACK};
-use crate::support::{self, Daemon};
+use crate::support::{self, Daemon, PATIENCE};
 
 #[test]
 fn another_filter_of_the_log_holds_for_its_time_and_ends_by_itself() {
@@ -219,6 +222,122 @@ fn a_request_under_way_at_the_end_is_told_that_the_daemon_ends() {
         assert!(answer.body.contains("whether it was done isn't known"), "{}", answer.body);
         daemon.exit(SLACK).await;
         holder.rollback().await.expect("the lock goes");
+        pool.close().await;
+    });
+}
+
+/// Notes of an action, newest first.
+async fn notes(daemon: &Daemon, action: &str) -> Vec<Value> {
+    let page = found(daemon, &format!("/api/v1/audit?action={action}")).await;
+    page["notes"].as_array().expect("a page has notes").clone()
+}
+
+#[test]
+fn what_a_daemon_does_to_itself_is_noted_by_its_id_as_what_it_is_told_by_the_database() {
+    support::run(async |db| {
+        let daemon = daemon(&db.url(), "").await;
+        let listed = found(&daemon, "/api/v1/daemons").await;
+        let (id, name) = (&listed["daemons"][0]["id"], &listed["daemons"][0]["name"]);
+        let id = id.as_str().expect("an id");
+        let target = json!(format!("daemon/{id}"));
+        let quiet = post(&daemon, &format!("/api/v1/daemons/{id}/quiet"), "{}").await;
+        assert_eq!(quiet.status, 200, "{}", quiet.body);
+        let quiet = notes(&daemon, "quiet").await;
+        assert_eq!((quiet.len(), &quiet[0]["target"]), (1, &target), "{quiet:?}");
+        let debug = r#"{"filter": "debug", "reason": "loud"}"#;
+        for (method, path, body) in [
+            ("POST", "config/reload", r#"{"reason": "ticket 812"}"#),
+            ("PUT", "log-level", debug),
+            ("DELETE", "log-level", r#"{"reason": "found"}"#),
+            // Changes nothing.
+            ("DELETE", "log-level", r#"{"reason": "twice"}"#),
+        ] {
+            let answer = change(&daemon, method, &format!("/api/v1/{path}"), body).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        }
+        for (action, reason) in
+            [("reload", "ticket 812"), ("log_level", "loud"), ("log_level_reset", "found")]
+        {
+            let notes = notes(&daemon, action).await;
+            let said = (&notes[0]["target"], &notes[0]["reason"], &notes[0]["detail"]["name"]);
+            assert_eq!((notes.len(), said), (1, (&target, &json!(reason), name)), "{notes:?}");
+        }
+        let pool = db.pool().await;
+        let mut daemon = daemon;
+        assert_eq!(post(&daemon, "/api/v1/shutdown", "{}").await.status, 200);
+        daemon.exit(SLACK).await;
+        let noted = "SELECT target FROM legwork.audit WHERE action = 'shutdown'";
+        let noted: String = sqlx::query_scalar(noted).fetch_one(&pool).await.expect("a note");
+        assert_eq!(json!(noted), target);
+        pool.close().await;
+    });
+}
+
+/// As many queues as there may be, with so many jobs at once each.
+fn many(url: &str, concurrency: u32) -> String {
+    let queue = |number| format!("[[queue]]\nname = 'q{number}'\nconcurrency = {concurrency}\n");
+    let limited = |number| {
+        format!("[[kind]]\nname = 'k{number}'\nhandler = 'noop'\nrate_limit = '{concurrency}/s'\n")
+    };
+    let sections: String = (0..100).map(queue).chain((0..20).map(limited)).collect();
+    Configuration::of(url, &[sections]).text()
+}
+
+/// Asks for a reload, and gives what the answer is read from.
+async fn asks_for_a_reload(daemon: &Daemon) -> TcpStream {
+    let mut stream = TcpStream::connect(daemon.admin().await).await.expect("it listens");
+    let request = "POST /api/v1/config/reload HTTP/1.0\r\nHost: localhost\r\n\
+        Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    daemon.logged("signal.received").await;
+    stream
+}
+
+#[test]
+fn a_reload_whose_client_goes_away_is_noted_all_the_same() {
+    support::run(async |db| {
+        let daemon = Daemon::start(&many(&db.url(), 1)).await;
+        daemon.logged("daemon.started").await;
+        write(&daemon, &many(&db.url(), 2));
+        drop(asks_for_a_reload(&daemon).await);
+        support::eventually("it is noted", async || !notes(&daemon, "reload").await.is_empty())
+            .await;
+        let notes = notes(&daemon, "reload").await;
+        let detail = &notes[0]["detail"];
+        assert_eq!((notes.len(), &detail["reloaded"]), (1, &json!(true)), "{notes:?}");
+        assert_eq!(detail["changed"].as_array().map(Vec::len), Some(100), "{detail}");
+        daemon.stop().await;
+    });
+}
+
+/// It ends amid the change or, where that was quicker than the signal, after it; and says which.
+#[test]
+fn a_reload_amid_which_the_daemon_is_told_to_end_says_so_and_the_end_is_in_order() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let mut daemon = Daemon::start(&many(&db.url(), 1)).await;
+        daemon.logged("daemon.started").await;
+        write(&daemon, &many(&db.url(), 2));
+        let mut stream = asks_for_a_reload(&daemon).await;
+        daemon.signal(Signal::SIGTERM);
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("in time").expect("all");
+        let answer = Answer::of(&answer);
+        assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.logged("daemon.stopped").await["clean"], true);
+        let noted = "SELECT detail::text FROM legwork.audit WHERE action = 'reload'";
+        let noted: String = sqlx::query_scalar(noted).fetch_one(&pool).await.expect("one note");
+        let noted: Value = serde_json::from_str(&noted).expect("JSON");
+        if answer.status == 200 {
+            assert_eq!(
+                (&answer.json()["reloaded"], &noted["reloaded"]),
+                (&json!(true), &json!(true))
+            );
+        } else {
+            assert_eq!((answer.status, answer.problem()), (503, "daemon-ends".into()));
+            let expected = json!({ "reloaded": false, "changed": [], "cut_short": true, "name": noted["name"] });
+            assert_eq!(noted, expected, "{}", answer.body);
+        }
         pool.close().await;
     });
 }

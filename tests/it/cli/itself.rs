@@ -71,6 +71,17 @@ fn a_daemon_is_told_to_log_otherwise_for_a_while() {
         let noted = told.asked(&admin, &list).await.done().json();
         assert_eq!(noted["notes"][0]["reason"], "loud", "{noted}");
 
+        let reset = ["log-level", "reset", "--reason", "found"];
+        let text = told.asked(&admin, &reset).await.done().stdout;
+        assert!(text.starts_with("filter  ") && text.lines().count() == 1, "{text}");
+        let json = [&reset[..], &json].concat();
+        assert_eq!(told.asked(&admin, &json).await.done().json(), before, "twice is once");
+        let list = ["audit", "list", "--action", "log_level_reset", "--output", "json"];
+        let noted = told.asked(&admin, &list).await.done().json();
+        let was = (&noted["notes"][0]["reason"], &noted["notes"][0]["detail"]["was"]);
+        assert_eq!(was, (&"found".into(), &"error".into()), "{noted}");
+        assert_eq!(noted["notes"].as_array().map(Vec::len), Some(1), "{noted}");
+
         let off = ["log-level", "set", "off", "--output", "json"];
         let ran = told.asked(&admin, &off).await.done();
         assert!(
@@ -86,7 +97,7 @@ fn a_daemon_is_told_to_log_otherwise_for_a_while() {
             assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);
             assert!(ran.stderr.contains(said), "{}", ran.stderr);
         }
-        for words in [&show[..], &set, &["config", "reload"]] {
+        for words in [&show[..], &set, &reset, &["config", "reload"]] {
             let ran = told.asked(&viewer, words).await;
             let said = ["this needs the role admin", "help: --token-file"];
             assert!(said.iter().all(|it| ran.stderr.contains(it)), "{words:?}: {}", ran.stderr);

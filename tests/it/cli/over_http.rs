@@ -74,7 +74,7 @@ impl Asked {
     }
 }
 
-/// What was printed, but for moments, ages, and what the database advises, which the API leaves out.
+/// What was printed, but for moments and ages.
 fn told(ran: &Ran) -> (i32, String, String) {
     let json: Option<serde_json::Value> = serde_json::from_str(&ran.stdout).ok();
     let printed = match json {
@@ -90,8 +90,7 @@ fn told(ran: &Ran) -> (i32, String, String) {
         }
         None => ran.stdout.clone(),
     };
-    let error = ran.stderr.split("\n  help: ").next().unwrap_or_default();
-    (ran.code, blotted(&printed), blotted(error.trim_end()))
+    (ran.code, blotted(&printed), blotted(ran.stderr.trim_end()))
 }
 
 const LOOKS: [&[&str]; 47] = [
