@@ -18,7 +18,7 @@ mod sending;
 pub use attempt::AttemptSpan;
 pub use call::CallSpan;
 pub use exporter::{EXPORT_MAX, Exporter};
-pub use request::{Asked, RequestSpan, sending, sending_untraced, statement};
+pub use request::{Asked, RequestSpan, sending, sending_untraced, session, statement};
 pub use sending::Sending;
 
 use super::{Origin, metrics::Metrics};
