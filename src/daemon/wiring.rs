@@ -35,7 +35,7 @@ use crate::{
         feed::Occurrence,
         health::Health,
         metrics::Metrics,
-        spans::{self, Tracer},
+        spans::{self, Exporter, Tracer},
     },
     worker,
 };
@@ -86,6 +86,8 @@ pub(super) struct Running {
     callbacks: Arc<Callbacks>,
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
+    /// What sends them.
+    exporter: Option<Arc<Exporter>>,
     upkeep: Option<Arc<Upkeep>>,
     /// What calls functions of the database.
     functions: Option<Arc<Functions>>,
@@ -118,6 +120,7 @@ impl Running {
             stop_exporter: CancellationToken::new(),
             callbacks: Arc::clone(callbacks),
             tracer: None,
+            exporter: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
             lanes: Arc::default(),

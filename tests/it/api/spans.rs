@@ -148,6 +148,9 @@ fn a_change_that_is_refused_says_so_strangers_leave_no_span_and_lines_name_the_t
         let lines = daemon.events();
         let mut lines = lines.iter().filter(|line| line["event"] == "admin.request");
         let line = lines.next().expect("an access line");
+        let stranger = lines.find(|line| line["http.response.status_code"] == 421);
+        let stranger = stranger.expect("one of whoever was refused");
+        assert_eq!((&stranger["trace_id"], &stranger["span_id"]), (&TRACE.into(), &CALLER.into()));
         assert_eq!((&line["trace_id"], &line["request_id"]), (&TRACE.into(), &"r-17".into()));
         assert_eq!(line["span_id"], hex(&request.span_id));
         assert_eq!(line["trace_flags"], "01");
