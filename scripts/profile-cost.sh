@@ -9,21 +9,23 @@
 set -euo pipefail
 
 [ $# -ge 4 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 64; }
-turns=$1 server=$2 legwork=$3
+# shellcheck source=scripts/lib-measured.sh
+. "$(dirname "$0")/lib-measured.sh"
+turns=$1
+measure profile_cost "$3" "$2"
 shift 3
 jobs=${JOBS:-600000} port=${PORT:-9469}
-database=legwork_profile_cost_$$
-url=${server%/*}/$database
-settings=$(mktemp --suffix .toml)
-log=$(mktemp)
 lines=$(mktemp)
-daemon='' profile=''
+profile=''
 stop() {
   [ -z "$profile" ] || kill "$profile" 2>/dev/null || true
-  [ -z "$daemon" ] || { kill "$daemon" && wait "$daemon"; } 2>/dev/null || true
+  [ -z "$daemon" ] || stop_daemon 2>/dev/null || true
   daemon='' profile=''
 }
-trap 'stop; rm -f "$settings" "$log" "$lines"; psql -qX "$server" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)"' EXIT
+also_end() {
+  stop
+  rm -f "$lines"
+}
 
 cat >"$settings" <<TOML
 claim.batch = 1000
@@ -52,16 +54,11 @@ cpu() {
 
 drain() { # rate, or none
   local began own ended own_then
-  psql -qX "$server" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" -c "CREATE DATABASE $database" 2>/dev/null
-  "$legwork" migrate up --database-url "$url" >/dev/null
+  make_database
   psql -qX "$url" -c "INSERT INTO legwork.job (kind) SELECT 'noop' FROM generate_series(1, $jobs)" \
     -c "VACUUM ANALYZE legwork.job" -c "SELECT legwork.pause('default')" -c CHECKPOINT >/dev/null
-  "$legwork" --config "$settings" run --database-url "$url" >"$log" 2>&1 &
-  daemon=$!
-  until curl -fsS "http://127.0.0.1:$port/health/ready" >/dev/null 2>&1; do
-    kill -0 "$daemon" || { tail -5 "$log" >&2; exit 1; }
-    sleep 0.1
-  done
+  start_daemon
+  await_daemon "$port"
   if [ "$1" != none ]; then
     curl -fsS -o /dev/null "http://127.0.0.1:$port/debug/pprof/profile?seconds=120&hz=$1" &
     profile=$!
@@ -69,7 +66,7 @@ drain() { # rate, or none
   fi
   read -r began own < <(cpu)
   psql -qX "$url" -c "SELECT legwork.resume('default')" >/dev/null
-  while [ "$(psql -qAtX "$url" -c 'SELECT EXISTS (SELECT FROM legwork.job)')" = t ]; do sleep 0.2; done
+  while has_jobs; do sleep 0.2; done
   [ "$1" = none ] || kill -0 "$profile" || { echo "the profile was over before the jobs were" >&2; exit 1; }
   read -r ended own_then < <(cpu)
   echo "$1 $((ended - began)) $((own_then - own))" | tee -a "$lines" >&2

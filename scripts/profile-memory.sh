@@ -9,17 +9,12 @@
 set -euo pipefail
 
 [ $# -eq 2 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 64; }
-legwork=$1 server=$2
+# shellcheck source=scripts/lib-measured.sh
+. "$(dirname "$0")/lib-measured.sh"
+measure profile_memory "$1" "$2"
 port=${PORT:-9469} length=${SECONDS_EACH:-10}
-database=legwork_profile_memory_$$
-url=${server%/*}/$database
-settings=$(mktemp --suffix .toml)
-log=$(mktemp)
-daemon=''
-trap 'rm -f "$settings" "$log"; [ -z "$daemon" ] || kill "$daemon" 2>/dev/null || true; psql -qX "$server" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)"' EXIT
 
-psql -qX "$server" -c "CREATE DATABASE $database"
-"$legwork" migrate up --database-url "$url" >/dev/null
+make_database
 cat >"$settings" <<TOML
 admin.listen = "127.0.0.1:$port"
 [[queue]]
@@ -28,14 +23,9 @@ name = "default"
 name = "noop"
 handler = "noop"
 TOML
-"$legwork" --config "$settings" run --database-url "$url" >"$log" 2>&1 &
-daemon=$!
-until curl -fsS "http://127.0.0.1:$port/health/ready" >/dev/null 2>&1; do
-  kill -0 "$daemon" || { tail -5 "$log" >&2; exit 1; }
-  sleep 0.1
-done
+start_daemon
+await_daemon "$port"
 
-field() { awk -v field="$1:" '$1 == field { printf "%.0f", $2 / 1024 }' /proc/"$daemon"/status; }
 said() { echo "$1: $(field VmRSS) MiB resident, $(field RssAnon) own, $(field RssFile) of files"; }
 # As much work as gives a profile its functions, at a rate that leaves the machine air.
 work() {
@@ -69,6 +59,4 @@ for which in first second; do
   sleep 15
   said "15 s later"
 done
-kill "$daemon"
-wait "$daemon"
-daemon=''
+stop_daemon

@@ -28,7 +28,7 @@ mod turns;
 
 pub use access::{Access, Role};
 pub use api::Configured;
-pub use connection::serve;
+pub use connection::{CONNECTION_MAX_AGE, serve};
 pub use controls::{Controls, Held, OfFile, Reloaded, Stop, Wrong};
 pub use hosts::Hosts;
 pub use listener::{AdminError, Bound, adopt, bind};

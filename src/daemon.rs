@@ -437,6 +437,7 @@ fn stopped(ended: Ended) -> Ended {
         orphans = ended.orphans.len(),
         cut_short = ended.cut_short,
         clean = ended.is_clean(),
+        spans_lost = ended.spans_lost,
         "the daemon has stopped"
     );
     ended

@@ -39,7 +39,7 @@ pub(super) const HEAD_MAX_BYTES: usize = 16 * 1024;
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// How long a connection may live, whatever it does: a client that stops reading is cut by it.
-const CONNECTION_MAX_AGE: Duration = Duration::from_mins(5);
+pub const CONNECTION_MAX_AGE: Duration = Duration::from_mins(5);
 /// What has no end of its own.
 const EVENTS: &str = "text/event-stream";
 /// How long open requests may take to end at a shutdown.
@@ -111,7 +111,7 @@ async fn refused(error: &io::Error) {
 }
 
 /// One connection, for as long as one may last. A panic in a route ends it too, and is logged by the panic hook.
-async fn cut_if_old(
+pub(super) async fn cut_if_old(
     stream: Watched,
     peer: SocketAddr,
     router: &Router,

@@ -56,7 +56,8 @@ pub(super) async fn observe(
     let text = id.to_str().unwrap_or_default().to_owned();
     request.extensions_mut().insert(RequestId(text));
     let body_max = body_max(&seen.route);
-    let of = Arc::new(seen.span(&request, &id, tracer.as_deref()));
+    let caller = caller(request.headers(), &id);
+    let of = Arc::new(seen.span(&request, &caller, tracer.as_deref()));
     let span = seen.scope(of.origin());
     let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
     // Receivers call by whatever name leads here; no page knows the token that the path has.
@@ -75,12 +76,15 @@ pub(super) async fn observe(
     let (status, took) = (response.status().as_u16(), started.elapsed());
     metrics.http_answered(&seen.method, &seen.route, status, took);
     let (role, refusal) = (response.extensions().get(), response.extensions().get().copied());
-    if let_in && refusal.is_none() {
+    let told = if let_in && refusal.is_none() {
         of.answered(status);
+        span
     } else {
         of.refused();
-    }
-    span.in_scope(|| match refusal {
+        // Its own span is nowhere to be found: the line names its caller's.
+        seen.scope(&caller)
+    };
+    told.in_scope(|| match refusal {
         Some(refusal) => seen.log_refused(status, refusal),
         None => seen.log(status, took, role.copied()),
     });
@@ -112,10 +116,9 @@ impl Seen {
     }
 
     /// Its place in its caller's trace, if it has one, and its span, where spans are made.
-    fn span(&self, request: &Request, id: &HeaderValue, tracer: Option<&Tracer>) -> RequestSpan {
-        let caller = caller(request.headers(), id);
+    fn span(&self, request: &Request, caller: &Origin, tracer: Option<&Tracer>) -> RequestSpan {
         let Some(tracer) = tracer.filter(|_| !self.is_quiet()) else {
-            return RequestSpan::none(caller);
+            return RequestSpan::none(caller.clone());
         };
         let in_header = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
         let authority: Option<Authority> = request.uri().authority().cloned().or_else(in_header);
@@ -128,7 +131,7 @@ impl Seen {
             client: self.peer,
             version: if request.version() == Version::HTTP_10 { "1.0" } else { "1.1" },
         };
-        tracer.request(&asked, &caller)
+        tracer.request(&asked, caller)
     }
 
     /// What every line that is logged meanwhile says.

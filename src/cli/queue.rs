@@ -14,7 +14,7 @@ use serde::Serialize;
 /// `legwork queue …`
 #[derive(Debug, Subcommand)]
 pub(super) enum QueueCommand {
-    /// List the queues that jobs, daemons or operators have named, with what was decided for each
+    /// List the queues that have jobs in line, are paused or overridden, or are served by a live daemon
     List {
         /// Continue behind this queue: the last one of the page before
         #[arg(long, value_name = "QUEUE")]

@@ -34,6 +34,8 @@ pub struct Ended {
     pub in_doubt: bool,
     /// The task without which it couldn't go on, where that is why it ended.
     pub failed: Option<String>,
+    /// Spans that the collector didn't take since it was told to end. That is no uncleanness: nothing depends on them.
+    pub spans_lost: u64,
     last_lines_by: Option<Instant>,
 }
 
@@ -63,6 +65,7 @@ impl Running {
     /// Goes through the list.
     pub(super) async fn shut_down(mut self, budget: Budget, signals: &Signals) -> Ended {
         self.health.enter(Phase::Draining);
+        let lost_before = self.lost_spans();
         self.metrics.feed.tell(|| Occurrence::Daemon("daemon.draining"));
         self.metrics.daemon.draining.set(1.0);
         self.supervisor.expect_ends();
@@ -109,8 +112,9 @@ impl Running {
         let hung = hung.into_iter().map(|job| job.lease.job);
         let orphans = hung.chain(unwritten.into_iter().map(|(job, _)| job)).collect();
         let cut_short = phase.cut_short.get().copied().unwrap_or(0);
+        let spans_lost = self.lost_spans() - lost_before;
         let last_lines_by = Some(budget.logged());
-        Ended { orphans, cut_short, in_doubt, failed: None, last_lines_by }
+        Ended { orphans, cut_short, in_doubt, failed: None, spans_lost, last_lines_by }
     }
 
     /// What no job needs any more.
@@ -128,7 +132,7 @@ impl Running {
         if self.makes_spans() {
             let until = phase.budget.retired(Instant::now());
             phase.wait("send spans", until, self.gone("exporter")).await;
-            self.supervisor.abort("exporter");
+            self.give_spans_up().await;
         }
         self.health.enter(Phase::Stopped);
         self.stop_admin.cancel();

@@ -36,7 +36,7 @@ use crate::{
         feed::Occurrence,
         health::Health,
         metrics::Metrics,
-        spans::{self, Tracer},
+        spans::{self, Exporter, Tracer},
     },
     worker,
 };
@@ -89,6 +89,8 @@ pub(super) struct Running {
     registered: Arc<OnceLock<Leases>>,
     /// What makes spans, where they go anywhere.
     tracer: Option<Arc<Tracer>>,
+    /// What sends them.
+    exporter: Option<Arc<Exporter>>,
     upkeep: Option<Arc<Upkeep>>,
     /// What calls functions of the database.
     functions: Option<Arc<Functions>>,
@@ -122,6 +124,7 @@ impl Running {
             callbacks: Arc::clone(callbacks),
             registered: Arc::default(),
             tracer: None,
+            exporter: None,
             completer_gives_up: CancellationToken::new(),
             attempts: Arc::default(),
             lanes: Arc::default(),

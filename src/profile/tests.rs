@@ -1,5 +1,6 @@
 //! Profiles of this very process, whose threads do known things.
 
+mod falls;
 #[cfg(target_os = "linux")]
 mod replaced;
 
@@ -10,7 +11,6 @@ use crate::{
 };
 use std::{
     hint::black_box,
-    panic::{catch_unwind, resume_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -181,24 +181,13 @@ async fn cpu_time_is_told_apart_by_kind() {
     assert!((2.0..8.0).contains(&(more / less)), "{more} and {less}");
 }
 
-/// Ends as deep down as it was told, by a panic that unwinds all of it.
-#[inline(never)]
-fn falls(depth: u32) -> u64 {
-    let held = black_box(vec![u64::from(depth); 8]);
-    if depth == 0 {
-        resume_unwind(Box::new("on purpose"));
-    }
-    falls(depth - 1) + held[0]
-}
-
 #[tokio::test]
 async fn threads_that_allocate_unwind_and_start_others_are_interrupted_anywhere() {
     let workers = Workers::start(&["storm", "storm", "storm"], || {
         for size in 1..64 {
             drop(black_box(vec![1_u8; size * 97]));
         }
-        let fallen = catch_unwind(|| falls(black_box(40)));
-        assert!(fallen.is_err());
+        falls::falls_and_is_caught();
         let other = thread::spawn(|| drop(black_box(vec![1; 1 << 12])));
         other.join().expect("no panic");
     });

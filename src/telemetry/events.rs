@@ -29,8 +29,9 @@ macro_rules! events {
 events! {
     DAEMON_STARTED = "daemon.started", "The daemon is up and claims.", ["database", "daemon.name"];
     DAEMON_DRAINED = "daemon.drained", "`run --once` ends: `paused_jobs` wait in paused queues and `unserved_jobs` for somebody who serves them, counted to 10,000 a queue.", ["paused_jobs", "unserved_jobs"];
-    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped; nothing but `log.throttled` follows. `cut_short` jobs ran when it was told to stop at once, `orphans` are left to their leases.", ["orphans", "cut_short", "clean"];
+    DAEMON_STOPPED = "daemon.stopped", "The daemon has stopped. `cut_short` jobs ran when it was told to stop at once, `orphans` are left to their leases, `spans_lost` spans had no collector since it was told to stop. What follows are `log.throttled`, `daemon.failed` where it ends with an error, and what handlers and requests say that weren't done in time.", ["orphans", "cut_short", "clean", "spans_lost"];
     DAEMON_FAILED = "daemon.failed", "`legwork run` ends with an error, before it has started or at its end: `exit_code` tells which sort, `error.message` what, `config.place` where.", ["error.type", "error.message", "exit_code", "config.place", "help"];
+    CONFIG_WARNED = "config.warned", "The configuration may be meant otherwise than it stands, at the start or where it was read again: the message says how.", [];
     CONFIG_RELOADED = "config.reloaded", "HUP was sent, and the configuration was read again: `config.changed` are the keys that hold from now on, `config.needs_restart` those that changed and hold with the next start.", ["config.changed", "config.needs_restart"];
     CONFIG_RELOAD_FAILED = "config.reload_failed", "HUP was sent, and the configuration is wrong, or can't be read again: the one before holds. A line for each mistake.", ["error.message", "config.place"];
     LOG_FILTER_CHANGED = "log.filter_changed", "An operator asked for another filter of the log, `until` when it ends by itself; or it has ended.", ["log.filter", "until"];
@@ -46,6 +47,7 @@ events! {
     JOB_STARTED = "job.started", "An attempt started.", [];
     JOB_FINISHED = "job.finished", "An attempt ended and its verdict is committed.", ["job.outcome", "duration_ms"];
     JOB_FAILED = "job.failed", "An attempt failed.", ["job.outcome", "duration_ms", "error.type", "error.message"];
+    JOB_RESULT_LEFT_OUT = "job.result_left_out", "An answer is longer than `max_result` of its kind: the job is completed without a result.", [];
     JOB_DISCARDED = "job.discarded", "A job was discarded: it will not run again.", ["job.outcome", "reason"];
     JOB_LISTED = "job.listed", "USR1 was sent: one running job, since when, its progress, and where it waits.", ["running_seconds", "progress", "running_jobs", "waits_at", "waits_seconds", "pid"];
     JOB_EXPIRED = "job.expired", "Jobs that waited were discarded: their time had passed.", ["jobs"];

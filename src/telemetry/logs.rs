@@ -20,6 +20,7 @@ pub use recent::Recent;
 pub use scope::JobScope;
 pub use writer::{Losses, Writer};
 
+use super::events;
 use crate::config::{Log, LogFormat};
 use filter::read;
 use layer::{Lines, Voice};
@@ -67,7 +68,7 @@ const WARNINGS: &str = "legwork::config";
 /// Says what may be meant otherwise than the configuration has it.
 pub fn warn_of(warnings: &[String]) {
     for warning in warnings {
-        tracing::warn!(target: WARNINGS, "{warning}");
+        tracing::warn!(target: WARNINGS, event = events::CONFIG_WARNED, "{warning}");
     }
 }
 

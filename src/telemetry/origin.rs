@@ -24,7 +24,7 @@ const ID_MAX_BYTES: usize = 256;
 const TRACE_STATE_MAX_BYTES: usize = 512;
 
 /// What a job's metadata says of its origin.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The ids of `traceparent`, for log lines.
     pub trace: Option<Trace>,

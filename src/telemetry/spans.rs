@@ -18,7 +18,7 @@ mod sending;
 pub use attempt::AttemptSpan;
 pub use call::CallSpan;
 pub use exporter::{EXPORT_MAX, Exporter};
-pub use request::{Asked, RequestSpan, sending, sending_untraced, statement};
+pub use request::{Asked, RequestSpan, sending, sending_untraced, session, statement};
 pub use sending::Sending;
 
 use super::{Origin, metrics::Metrics};
@@ -38,7 +38,14 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{
     IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample, SpanData,
 };
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// Spans that may wait for the exporter: a second of 4,000 sampled attempts, a few megabytes.
@@ -59,20 +66,44 @@ pub(super) struct Outbox(Arc<Sink>);
 #[derive(Debug)]
 struct Sink {
     sender: mpsc::Sender<SpanData>,
-    full: Counter,
+    full: Losses,
     /// `db.namespace`: the database and our schema, where the address names the first.
     namespace: Option<String>,
 }
 
+/// Counts spans that nobody gets: by why, and all of them for the daemon's last line.
+#[derive(Debug)]
+struct Losses {
+    why: Counter,
+    all: Arc<AtomicU64>,
+}
+
+impl Losses {
+    fn add(&self, spans: u64) {
+        self.why.increment(spans);
+        self.all.fetch_add(spans, Ordering::Relaxed);
+    }
+}
+
+impl From<Counter> for Losses {
+    fn from(why: Counter) -> Self {
+        Self { why, all: Arc::default() }
+    }
+}
+
 impl Outbox {
-    fn new(sender: mpsc::Sender<SpanData>, full: Counter, database: Option<&str>) -> Self {
+    fn new(
+        sender: mpsc::Sender<SpanData>,
+        full: impl Into<Losses>,
+        database: Option<&str>,
+    ) -> Self {
         let namespace = database.map(|name| format!("{name}|legwork"));
-        Self(Arc::new(Sink { sender, full, namespace }))
+        Self(Arc::new(Sink { sender, full: full.into(), namespace }))
     }
 
     fn put(&self, span: SpanData) {
         if self.0.sender.try_send(span).is_err() {
-            self.0.full.increment(1);
+            self.0.full.add(1);
         }
     }
 
@@ -91,10 +122,11 @@ pub fn to(
     start: Start,
 ) -> (Arc<Tracer>, Arc<Exporter>) {
     let (sender, inbox) = mpsc::channel(SPANS_MAX);
-    let outbox = Outbox::new(sender, metrics.spans("queue_full"), database);
+    let all = Arc::<AtomicU64>::default();
+    let lost = |why| Losses { why: metrics.spans(why), all: Arc::clone(&all) };
+    let outbox = Outbox::new(sender, lost("queue_full"), database);
     let collector = Collector::new(collector, instance, start);
-    let exporter =
-        Exporter::new(collector, inbox, [metrics.spans("exported"), metrics.spans("failed")]);
+    let exporter = Exporter::new(collector, inbox, metrics.spans("exported"), lost("failed"));
     let tracer = Tracer {
         sampler: Sampler::TraceIdRatioBased(settings.sample_ratio),
         parent_max_delay: settings.parent_max_delay,

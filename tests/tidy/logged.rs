@@ -94,7 +94,8 @@ fn logged(code: &str) -> Vec<Logged<'_>> {
         let given = given.into_iter().take_while(|argument| !argument.starts_with('"'));
         let mut event = None;
         let mut fields = BTreeSet::new();
-        for argument in given.filter(|argument| !argument.is_empty()) {
+        let is_field = |argument: &&str| !argument.is_empty() && !argument.starts_with("target:");
+        for argument in given.filter(is_field) {
             if field(argument) == "event" {
                 let end = argument.as_ptr().addr() - code.as_ptr().addr() + argument.len();
                 event = event_of(&code[..end]);

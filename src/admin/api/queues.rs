@@ -38,7 +38,7 @@ impl Parameters for Page {
     }
 }
 
-/// The queues that jobs, daemons or operators have named
+/// The queues that have jobs in line, are paused or overridden, or are served by a live daemon
 ///
 /// By name, in pages of 500 at most.
 #[utoipa::path(get, path = "/api/v1/queues", operation_id = "list_queues", tag = "queues",

@@ -184,14 +184,20 @@ struct Chunks {
     runtime: Handle,
 }
 
+impl Chunks {
+    async fn pass_on(&self, piece: Bytes) -> io::Result<()> {
+        let sent = self.sender.send_timeout(piece, CHUNK_WAIT).await;
+        sent.map_err(|error| match error {
+            SendTimeoutError::Closed(_) => io::ErrorKind::BrokenPipe.into(),
+            SendTimeoutError::Timeout(_) => io::ErrorKind::TimedOut.into(),
+        })
+    }
+}
+
 impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.sender.send_timeout(Bytes::copy_from_slice(bytes), CHUNK_WAIT);
-        match self.runtime.block_on(sent) {
-            Ok(()) => Ok(bytes.len()),
-            Err(SendTimeoutError::Closed(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(SendTimeoutError::Timeout(_)) => Err(io::ErrorKind::TimedOut.into()),
-        }
+        let piece = Bytes::copy_from_slice(bytes);
+        self.runtime.block_on(self.pass_on(piece)).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -242,6 +248,33 @@ mod tests {
         };
         assert_eq!(ended, Ok(Some(io::ErrorKind::TimedOut)));
         assert!(to_bytes(response.into_body(), usize::MAX).await.is_err(), "half isn't the whole");
+    }
+
+    /// The document says how long: neither less, nor more.
+    #[tokio::test(start_paused = true)]
+    async fn each_piece_waits_for_as_long_as_the_one_before_it_and_no_longer() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let chunks = Chunks { sender, runtime: Handle::current() };
+        let piece = || Bytes::from_static(b" ");
+        chunks.pass_on(piece()).await.expect("there is room");
+        let takes = async {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_secs(29)).await;
+                receiver.recv().await.expect("a piece");
+            }
+        };
+        let passes = async {
+            for _ in 0..20 {
+                chunks.pass_on(piece()).await.expect("somebody takes one all the time");
+            }
+        };
+        tokio::join!(passes, takes);
+        let began = Instant::now();
+        let stuck = chunks.pass_on(piece()).await.expect_err("nobody takes it");
+        assert_eq!(
+            (stuck.kind(), began.elapsed()),
+            (io::ErrorKind::TimedOut, Duration::from_secs(30))
+        );
     }
 
     #[tokio::test]

@@ -2,7 +2,9 @@
 
 use super::{
     super::{
-        places::{PLACES_MAX, Place, Places},
+        connection::cut_if_old,
+        cuts::Cuts,
+        places::{PLACES_MAX, Place, Places, Watched},
         routes,
     },
     get, send, served,
@@ -11,14 +13,21 @@ use super::{
 };
 use crate::admin::{AdminState, connection::HEAD_MAX_BYTES};
 use axum::{
+    Router,
     body::{Body, Bytes},
     extract::ConnectInfo,
     http::{Request, Response, StatusCode},
+    routing,
 };
 use futures::stream;
 use rstest::rstest;
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 const CANCEL: &str = "/api/v1/jobs/{id}/cancel";
@@ -142,4 +151,49 @@ async fn a_request_whose_turn_does_not_come_is_counted() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     let page = state.metrics.render();
     assert!(page.contains(&cut("overloaded", 1)), "{page}");
+}
+
+/// A download of so many pieces, of which one comes each second.
+fn slow(pieces: u64) -> Router {
+    let piece = async |_| {
+        sleep(Duration::from_secs(1)).await;
+        Ok::<_, Infallible>(Bytes::from_static(b"piece"))
+    };
+    let body = move || Body::from_stream(stream::StreamExt::then(stream::iter(0..pieces), piece));
+    Router::new().route("/slow", routing::get(async move || body()))
+}
+
+/// A profile of a minute and four minutes of its way to a slow client are there to the end; what isn't by then is cut,
+/// however well it goes on.
+#[rstest]
+#[case::within_its_age(295, true)]
+#[case::beyond_it(305, false)]
+#[tokio::test(start_paused = true)]
+async fn a_download_that_goes_on_is_cut_by_the_age_of_its_connection_alone(
+    #[case] pieces: u64,
+    #[case] whole: bool,
+) {
+    let state = state();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let client = async {
+        let mut client = TcpStream::connect(at).await.unwrap();
+        client.write_all(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.ok();
+        String::from_utf8(answer).unwrap()
+    };
+    let server = async {
+        let (stream, peer) = listener.accept().await.unwrap();
+        let stream = Watched { stream, place: Places::default().take(peer.ip()) };
+        let cuts = Cuts(state.metrics.admin_cuts());
+        let router = slow(pieces);
+        cut_if_old(stream, peer, &router, (&cuts, &CancellationToken::new())).await;
+    };
+    let (answer, ()) = tokio::join!(client, server);
+    let came = u64::try_from(answer.matches("piece").count()).unwrap();
+    assert_eq!((came == pieces, answer.ends_with("\r\n0\r\n\r\n")), (whole, whole), "{came}");
+    assert!((290..=300).contains(&came), "{came}");
+    let page = state.metrics.render();
+    assert!(page.contains(&cut("too_old", u64::from(!whole))), "{page}");
 }

@@ -5,6 +5,7 @@ use super::{
     super::exit::NotReady,
     {Answer, Endpoint, Head, Question},
 };
+use crate::admin::CONNECTION_MAX_AGE;
 use anyhow::{Context as _, anyhow, bail};
 use flate2::read::GzDecoder;
 use std::{
@@ -25,11 +26,13 @@ impl Endpoint {
     /// Asks, and takes an answer that may be large. The question's time is that to the answer's head; the body may take
     /// as long as its pieces come, and may come packed.
     pub(in crate::cli) async fn fetch(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
-        let until = Instant::now() + question.within;
+        let began = Instant::now();
+        let until = began + question.within;
         let opened = timeout_at(until, self.send(question, "Accept-Encoding: gzip\r\n")).await;
         let late = || NotReady::late(&self.authority, question.within.as_secs());
         let stream = opened.map_err(|_elapsed| late())??;
-        let pieces = Pieces { authority: &self.authority, most_bytes: question.most_bytes };
+        let (authority, most_bytes) = (self.authority.as_str(), question.most_bytes);
+        let pieces = Pieces { authority, most_bytes, began };
         pieces.read(stream, until).await?.with_context(late)
     }
 }
@@ -38,6 +41,8 @@ impl Endpoint {
 struct Pieces<'a> {
     authority: &'a str,
     most_bytes: u64,
+    /// When it was asked for, which was before the daemon took the connection.
+    began: Instant,
 }
 
 impl Pieces<'_> {
@@ -102,7 +107,15 @@ impl Pieces<'_> {
 
     /// What is said of an answer that began and didn't end.
     fn stopped(&self, received: usize) -> String {
-        format!("the daemon on {} stopped sending after {received} bytes", self.authority)
+        let stopped =
+            format!("the daemon on {} stopped sending after {received} bytes", self.authority);
+        if self.began.elapsed() < CONNECTION_MAX_AGE {
+            return stopped;
+        }
+        let minutes = CONNECTION_MAX_AGE.as_secs() / 60;
+        format!(
+            "{stopped}: it ends every connection after {minutes} minutes. Ask for fewer seconds, or from nearer"
+        )
     }
 
     fn unpacked(&self, packed: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -140,8 +153,9 @@ mod tests {
                 server.write_all(piece).await.ok();
             }
         };
-        let whose = Pieces { authority: "h:1", most_bytes: MOST_BYTES };
-        tokio::join!(sends, whose.read(client, Instant::now() + WITHIN)).1
+        let began = Instant::now();
+        let whose = Pieces { authority: "h:1", most_bytes: MOST_BYTES, began };
+        tokio::join!(sends, whose.read(client, began + WITHIN)).1
     }
 
     const HEAD: &[u8] = b"HTTP/1.0 200 OK\r\n\r\n";
@@ -173,6 +187,20 @@ mod tests {
         let error = read(pieces).await.expect_err("the rest is missing");
         assert_eq!(error.to_string(), "the daemon on h:1 stopped sending after 3 bytes");
         assert_eq!(error.root_cause().to_string(), why);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_at_the_age_that_a_connection_may_have_says_so() {
+        let head: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 100\r\n\r\n";
+        let mut pieces = vec![(60, head)];
+        pieces.extend([(25, &b"a"[..]); 9]);
+        pieces.push((14, b"b"));
+        let early = read(&pieces).await.expect_err("the rest is missing").to_string();
+        assert!(early.ends_with(" stopped sending after 10 bytes"), "{early}");
+        pieces.push((1, b"c"));
+        let late = read(&pieces).await.expect_err("the rest is missing").to_string();
+        let told = " stopped sending after 11 bytes: it ends every connection after 5 minutes. ";
+        assert!(late.contains(told), "{late}");
     }
 
     fn gzipped(text: &[u8]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! The task that sends spans, where the configuration names a collector.
 
-use super::{ExitPolicy, Running, Settings, WaitPoint, at, spans, steps, supervise};
+use super::{ExitPolicy, Running, Settings, WaitPoint, at, shutdown, spans, steps, supervise};
 use crate::config::Address;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ impl Running {
             supervise::http_client(&collector.target()),
         );
         self.tracer = Some(tracer);
+        self.exporter = Some(Arc::clone(&exporter));
         let (stop, limit) = (self.stop_exporter.clone(), steps::OF_EXPORTER);
         self.supervisor.spawn_watched("exporter", ExitPolicy::Restart, limit, move || {
             let (exporter, stop) = (Arc::clone(&exporter), stop.clone());
@@ -31,6 +32,19 @@ impl Running {
                 }
             }
         });
+    }
+
+    /// How many spans nobody got so far.
+    pub(in crate::daemon) fn lost_spans(&self) -> u64 {
+        self.exporter.as_ref().map_or(0, |exporter| exporter.lost())
+    }
+
+    /// Ends who sends, and counts what wasn't sent.
+    pub(in crate::daemon) async fn give_spans_up(&self) {
+        let Some(exporter) = &self.exporter else { return };
+        self.supervisor.abort("exporter");
+        self.supervisor.ended("exporter", shutdown::soon()).await;
+        exporter.give_up();
     }
 
     /// Whether there is something to be sent at the end.

@@ -7,6 +7,7 @@ use crate::{
     job::{ACTION_DELAY_MAX, Action, JobError, JobResult, Outcome},
     outbound::Incoming,
     supervise::{WaitPoint, at},
+    telemetry::events,
 };
 use http_body_util::BodyExt;
 use hyper::{
@@ -149,7 +150,10 @@ impl Answer {
     /// Done; the body is the result if it is JSON and all there.
     fn complete(self) -> Outcome {
         if self.is_cut {
-            tracing::warn!("the answer is longer than max_result: the job has no result");
+            tracing::warn!(
+                event = events::JOB_RESULT_LEFT_OUT,
+                "the answer is longer than max_result: the job has no result"
+            );
             return Outcome::Complete { result: None };
         }
         let text = String::from_utf8(self.body).ok();

@@ -5,7 +5,7 @@
 
 use super::{
     Answer, Connection, Frame, Limit, OperationError, Request, Turn, keep_answer, once, open,
-    take_turn,
+    take_turn, traced::Getting,
 };
 use crate::{
     config::Database,
@@ -64,8 +64,14 @@ impl Batch {
         place: BatchPlace,
     ) -> Result<Self, OperationError> {
         let frame = Frame::whole(once::PROTECTS, database, Limit::Batch)?;
-        let mut connection = open(database, Limit::Batch).await?;
-        frame.begin(&mut connection).await?;
+        let mut getting = Getting::begin();
+        getting.takes_time();
+        let opened = async {
+            let mut connection = open(database, Limit::Batch).await?;
+            frame.begin(&mut connection).await?;
+            Ok(connection)
+        };
+        let connection = getting.got(opened.await)?;
         Ok(Self { connection, frame, _place: place })
     }
 

@@ -8,7 +8,7 @@
 
 use super::{
     BATCHES_MAX, Batch, BatchPlace, Connection, Frame, Limit, OperationError, once, open,
-    session::REQUEST_LIMIT,
+    session::REQUEST_LIMIT, traced::Getting,
 };
 use crate::config::Database;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -100,7 +100,8 @@ impl Sessions {
     pub fn batch_place(&self) -> Result<BatchPlace, OperationError> {
         let place = Arc::clone(&self.batches).try_acquire_owned();
         let place = place.map(|permit| BatchPlace { _permit: permit });
-        place.map_err(|_| OperationError::Busy { of: "places for batches", most: BATCHES_MAX })
+        let busy = |_| OperationError::Busy { of: "places for batches", most: BATCHES_MAX };
+        Getting::begin().got(place.map_err(busy))
     }
 
     /// Begins a batch, on a session of its own.
@@ -113,13 +114,16 @@ impl Sessions {
         frame: &Frame,
         operation: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, OperationError>>,
     ) -> Result<T, OperationError> {
-        let mut lent = self.lend().await?;
+        let mut getting = Getting::begin();
+        let lent = self.lend(&mut getting).await;
+        let mut lent = lent.or_else(|error| getting.got(Err(error)))?;
         let limit = REQUEST_LIMIT + ANSWER_MARGIN;
         let Some(connection) = lent.connection.as_mut() else {
             return Err(OperationError::Silent { limit });
         };
         let framed = async {
-            frame.begin(connection).await?;
+            // Behind a pooler it waits here for a session of the server.
+            getting.got(frame.begin(connection).await)?;
             let done = operation(connection).await;
             frame.end(connection, done.is_ok()).await?;
             done
@@ -140,15 +144,18 @@ impl Sessions {
             }
             Err(_) => {
                 drop(lent.connection.take());
-                Err(OperationError::Unanswered { limit })
+                getting.got(Err(OperationError::Unanswered { limit }))
             }
         }
     }
 
-    async fn lend(&self) -> Result<Lent<'_>, OperationError> {
-        let place = timeout(PLACE_TIMEOUT, Arc::clone(&self.places).acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
-            return Err(OperationError::Busy { of: "sessions", most: SESSIONS_MAX });
+    async fn lend(&self, getting: &mut Getting) -> Result<Lent<'_>, OperationError> {
+        let at_once = Arc::clone(&self.places).try_acquire_owned().ok();
+        let place = if let Some(place) = at_once {
+            place
+        } else {
+            getting.takes_time();
+            self.awaited_place().await?
         };
         let mut lent = Lent { sessions: self, connection: None, place: Some(place) };
         while let Some(mut connection) = self.newest() {
@@ -158,8 +165,15 @@ impl Sessions {
                 return Ok(lent);
             }
         }
+        getting.takes_time();
         lent.connection = Some(open(&self.database, Limit::Request).await?);
         Ok(lent)
+    }
+
+    async fn awaited_place(&self) -> Result<OwnedSemaphorePermit, OperationError> {
+        let place = timeout(PLACE_TIMEOUT, Arc::clone(&self.places).acquire_owned()).await;
+        let busy = OperationError::Busy { of: "sessions", most: SESSIONS_MAX };
+        place.ok().and_then(Result::ok).ok_or(busy)
     }
 
     fn newest(&self) -> Option<Connection> {

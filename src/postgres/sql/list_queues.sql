@@ -1,6 +1,6 @@
--- Intent: every queue that anybody knows: those with jobs in line, those with a row or an override, those that a live
--- daemon serves; by name, the $1 behind $2, as one JSON value, each with what was decided for it, and where more of them
--- begin.
+-- Intent: every queue of which something holds: those with jobs in line, those that are paused or overridden, those that a
+-- live daemon serves; by name, the $1 behind $2, as one JSON value, each with what was decided for it, and where more of
+-- them begin. A row alone is none of it: it stays behind a queue that nobody serves any more, for cancel() and discard().
 -- Index: job_ready, once a queue (a skip scan by hand: the next name after the last one); queue_pkey, override_pkey.
 -- Planner: the recursion costs one index descent a queue instead of a scan of all jobs for DISTINCT.
 -- legwork.backlog counts to 10,000 and stops, so the whole is bounded by queues, not by jobs. Overrides are a thousand at
@@ -24,7 +24,7 @@ WITH RECURSIVE in_line AS (
     GROUP BY o.queue
 ), known AS (
     (SELECT i.name FROM in_line i WHERE i.name IS NOT NULL LIMIT $1::bigint + 1)
-    UNION SELECT q.name::text FROM legwork.queue q
+    UNION SELECT q.name::text FROM legwork.queue q WHERE q.paused
     UNION SELECT d.name FROM decided d
     UNION SELECT unnest(l.queues) FROM live l
 ), page AS (

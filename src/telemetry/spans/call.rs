@@ -46,6 +46,11 @@ impl CallSpan {
         self.open.end(code, error);
     }
 
+    /// It took no time that anybody asks after: nobody is told of it.
+    pub fn forget(&self) {
+        self.open.forget();
+    }
+
     /// The verdict was written by this sort of statement, or wasn't, and `error` says why.
     pub fn settled(&self, op: &'static str, error: Option<&str>) {
         self.open.end([KeyValue::new("legwork.flush.op", op)], error);

@@ -4,11 +4,11 @@
 //! and a collector that is away for an hour must not cost an hour's memory. That is said once, until a
 //! batch is taken again.
 
-use super::collector::Collector;
+use super::{Losses, collector::Collector};
 use crate::telemetry::events;
 use metrics::Counter;
 use opentelemetry_sdk::trace::SpanData;
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 use tokio::{
     sync::{Mutex, mpsc},
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -27,7 +27,7 @@ pub const EXPORT_MAX: Duration = Duration::from_secs(5);
 pub struct Exporter {
     collector: Collector,
     exported: Counter,
-    failed: Counter,
+    failed: Losses,
     state: Mutex<State>,
 }
 
@@ -42,7 +42,8 @@ impl Exporter {
     pub(super) fn new(
         collector: Collector,
         inbox: mpsc::Receiver<SpanData>,
-        [exported, failed]: [Counter; 2],
+        exported: Counter,
+        failed: Losses,
     ) -> Self {
         let state = Mutex::new(State { inbox, failing: false });
         Self { collector, exported, failed, state }
@@ -79,6 +80,7 @@ impl Exporter {
 
     async fn export(&self, state: &mut State, batch: Vec<SpanData>) {
         let spans = batch.len() as u64;
+        let mut unsent = Unsent { spans, failed: &self.failed };
         let answer = timeout(EXPORT_MAX, self.collector.take(batch)).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {EXPORT_MAX:?}")));
         let (lost, why) = match answer {
@@ -87,8 +89,22 @@ impl Exporter {
             Err(why) => (spans, Some(why)),
         };
         self.exported.increment(spans - lost);
-        self.failed.increment(lost);
+        unsent.spans = lost;
         self.tell(state, why);
+    }
+
+    /// How many spans nobody got so far, for whatever reason.
+    pub fn lost(&self) -> u64 {
+        self.failed.all.load(Ordering::Relaxed)
+    }
+
+    /// Counts what wasn't sent as lost, and whatever ends from now on. The task that sends is over.
+    pub fn give_up(&self) {
+        let Ok(mut state) = self.state.try_lock() else { return };
+        state.inbox.close();
+        while state.inbox.try_recv().is_ok() {
+            self.failed.add(1);
+        }
     }
 
     /// Tells once that spans are lost, and once that they no longer are.
@@ -113,6 +129,18 @@ impl Exporter {
             }
             None | Some(_) => {}
         }
+    }
+}
+
+/// Spans of a batch that aren't known to be taken. They are lost with it, also where the task is ended while it sends.
+struct Unsent<'e> {
+    spans: u64,
+    failed: &'e Losses,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.failed.add(self.spans);
     }
 }
 

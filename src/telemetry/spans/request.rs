@@ -138,18 +138,25 @@ impl Tracer {
 /// The span of a statement of the request under way, if that is sampled; called as the summary says, which begins
 /// with the statement's verb.
 pub fn statement(summary: &'static str) -> Option<CallSpan> {
+    let verb = summary.split(' ').next().unwrap_or_default();
+    let about = [("db.operation.name", verb), ("db.query.summary", summary)];
+    of_database(summary, &about)
+}
+
+/// The span of what the request under way does for a session, if that is sampled: it waits for a place, and connects.
+pub fn session() -> Option<CallSpan> {
+    of_database("connect", &[])
+}
+
+fn of_database(name: &'static str, more: &[(&'static str, &'static str)]) -> Option<CallSpan> {
     let begin = |request: &Arc<RequestSpan>| {
         let above = request.above.as_ref()?;
         let outbox = above.outbox()?;
         Some(above.call(SpanKind::Client, || {
-            let verb = summary.split(' ').next().unwrap_or_default();
-            let mut about = vec![
-                KeyValue::new("db.system.name", "postgresql"),
-                KeyValue::new("db.operation.name", verb),
-                KeyValue::new("db.query.summary", summary),
-            ];
+            let mut about = vec![KeyValue::new("db.system.name", "postgresql")];
+            about.extend(more.iter().map(|(key, value)| KeyValue::new(*key, *value)));
             about.extend(outbox.namespace());
-            (summary.into(), about)
+            (name.into(), about)
         }))
     };
     REQUEST.try_with(begin).ok().flatten()

@@ -171,6 +171,34 @@ fn operations_are_listed_newest_first() {
 }
 
 /// Each has a batch before any has another, so that who clears up in a hurry doesn't wait for the end of what is long.
+/// Where so many were looked at that the page is short, it says behind which of them the next one begins.
+#[test]
+fn a_page_of_operations_of_which_few_are_met_ends_early_and_leads_on() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        // More than are looked at for a page, which are 20,000; what is sought stands below them.
+        let many = "INSERT INTO legwork.operation (action, filter, state, below, note)
+            SELECT 'cancel', '{}', CASE WHEN g < 4 THEN 'failed' ELSE 'done' END, 0, 0
+            FROM generate_series(1, 20010) g";
+        execute(&mut session, many).await;
+        end(session).await;
+        let daemon = daemon(&db.url(), "").await;
+        for (query, ids, next) in [
+            ("?state=failed", &[][..], json!(11)),
+            ("?state=failed&after=11", &[3, 2, 1], json!(null)),
+            ("?state=failed&after=11&limit=2", &[3, 2], json!(2)),
+            // Full before the last one that is looked at.
+            ("?state=done&limit=1", &[20_010], json!(20_010)),
+        ] {
+            let page = found(&daemon, &format!("/api/v1/operations{query}")).await;
+            let listed = page["operations"].as_array().expect("operations").iter();
+            assert_eq!(listed.map(|one| one["id"].clone()).collect::<Vec<_>>(), ids, "{query}");
+            assert_eq!(page["next"], next, "{query}");
+        }
+        daemon.stop().await;
+    });
+}
+
 #[test]
 fn operations_of_one_daemon_take_turns() {
     support::run(async |db| {

@@ -57,10 +57,48 @@ fn each_filter_meets_the_jobs_that_it_says() {
 }
 
 #[test]
+fn a_queue_goes_from_the_list_once_nothing_of_it_holds_any_more() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        // Of a daemon that served it, and of an operator who let it run again.
+        let rows =
+            "INSERT INTO legwork.queue (name, retention_discarded) VALUES ('former', '3 days');
+            SELECT legwork.pause('resumed'), legwork.resume('resumed')";
+        execute(&mut session, rows).await;
+        let daemon = daemon(&db.url(), "").await;
+        let listed = async || {
+            let page = found(&daemon, "/api/v1/queues").await;
+            let queues = page["queues"].as_array().expect("queues");
+            let names = queues.iter().filter_map(|queue| queue["name"].as_str());
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(listed().await, "default");
+        for (begins, ends) in [
+            ("SELECT legwork.pause('former')", "SELECT legwork.resume('former')"),
+            (
+                "SELECT legwork.override_queue('former', 2)",
+                "SELECT legwork.reset_queue('former', 'concurrency')",
+            ),
+            (
+                "SELECT legwork.enqueue('waits', queue => 'former')",
+                "SELECT legwork.cancel(id) FROM legwork.jobs WHERE queue = 'former'",
+            ),
+        ] {
+            execute(&mut session, begins).await;
+            assert_eq!(listed().await, "default former", "{begins}");
+            execute(&mut session, ends).await;
+            assert_eq!(listed().await, "default", "{ends}");
+        }
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+#[test]
 fn queues_come_in_pages_by_name_that_lead_from_one_to_the_next() {
     support::run(async |db| {
         let mut session = db.connect().await;
-        let queues = "INSERT INTO legwork.queue (name) VALUES ('d'), ('b');
+        let queues = "INSERT INTO legwork.queue (name, paused) VALUES ('d', true), ('b', true);
             INSERT INTO legwork.job (queue, kind) VALUES ('a', 'waits'), ('c', 'waits'), ('e', 'waits')";
         execute(&mut session, queues).await;
         let daemon = daemon(&db.url(), "").await;

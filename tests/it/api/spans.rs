@@ -1,5 +1,7 @@
 //! Requests in their caller's trace, and their statements below them, at a collector.
 
+mod sessions;
+
 use std::net::SocketAddr;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -100,7 +102,9 @@ fn every_reading_operation_has_a_span_below_its_caller_and_its_statements_below_
                 (hex(&span.trace_id), hex(&span.parent_span_id)),
                 (TRACE.into(), CALLER.into())
             );
-            let statements = below(&spans, span);
+            let mut statements = below(&spans, span);
+            // Of the first one to ask, and of whoever asks while the session is in use.
+            statements.retain(|statement| statement.name != "connect");
             assert_eq!(!statements.is_empty(), asks_the_database, "{name}: {statements:?}");
             for statement in statements {
                 assert_eq!(statement.kind(), SpanKind::Client, "{name}");
@@ -131,11 +135,12 @@ fn a_change_that_is_refused_says_so_strangers_leave_no_span_and_lines_name_the_t
             assert_eq!(traced(at, "GET", path, host).await.status, status, "{path}");
         }
         let (spans, daemon) = spans_of(daemon, &collector).await;
-        let [statement, request] = spans.as_slice() else { panic!("{spans:#?}") };
+        let [session, statement, request] = spans.as_slice() else { panic!("{spans:#?}") };
         assert_eq!(request.name, "POST /api/v1/jobs/{id}/discard");
         assert_eq!(attribute(request, "url.path"), "/api/v1/jobs/424242/discard");
         assert_eq!(attribute(request, "client.address"), "127.0.0.1");
         assert_eq!(value(&request.attributes, "error.type"), None, "it is the client's");
+        assert_eq!((&*session.name, &session.parent_span_id), ("connect", &request.span_id));
         assert_eq!(statement.parent_span_id, request.span_id);
         assert_eq!(statement.name, "SELECT legwork.discard");
         assert_eq!(attribute(statement, "db.response.status_code"), "P0002");
@@ -143,6 +148,9 @@ fn a_change_that_is_refused_says_so_strangers_leave_no_span_and_lines_name_the_t
         let lines = daemon.events();
         let mut lines = lines.iter().filter(|line| line["event"] == "admin.request");
         let line = lines.next().expect("an access line");
+        let stranger = lines.find(|line| line["http.response.status_code"] == 421);
+        let stranger = stranger.expect("one of whoever was refused");
+        assert_eq!((&stranger["trace_id"], &stranger["span_id"]), (&TRACE.into(), &CALLER.into()));
         assert_eq!((&line["trace_id"], &line["request_id"]), (&TRACE.into(), &"r-17".into()));
         assert_eq!(line["span_id"], hex(&request.span_id));
         assert_eq!(line["trace_flags"], "01");

@@ -60,9 +60,9 @@ fn pages_show_every_job_once() {
 #[test]
 fn more_queues_than_a_page_has_are_told_of_and_gone_on_with() {
     support::run(async |db| {
-        // The last of them has no row, but jobs in line.
+        // The last of them isn't paused, but has jobs in line.
         let many =
-            "INSERT INTO legwork.queue (name) SELECT 'q' || g FROM generate_series(1000, 1499) g;
+            "INSERT INTO legwork.queue (name, paused) SELECT 'q' || g, true FROM generate_series(1000, 1499) g;
             INSERT INTO legwork.job (queue, kind) VALUES ('q1500', 'k')";
         arrange(&db, many).await;
         let first = legwork(&db, &["queue", "list"]).await.done();
@@ -163,7 +163,7 @@ fn an_operation_is_one_statement_whatever_the_number_of_rows() {
             &db,
             "INSERT INTO legwork.failed_attempt (job_id, token, drop_after, attempt, cause)
              SELECT 1, g, (statement_timestamp() AT TIME ZONE 'UTC')::date, g, 'failed' FROM generate_series(1, 500) g;
-             INSERT INTO legwork.queue (name) SELECT 'q' || g FROM generate_series(1, 100) g",
+             INSERT INTO legwork.queue (name, paused) SELECT 'q' || g, true FROM generate_series(1, 100) g",
         )
         .await;
         let mut connection = db.connect().await;

@@ -14,7 +14,6 @@ use legwork::executor::{Context, Handler, HandlerFuture};
 use legwork::job::{KindName, Outcome, QueueName};
 use nix::sys::signal::Signal;
 use sqlx::postgres::PgPool;
-use tokio::time::sleep;
 
 use super::{Configuration, HEARTBEAT, Notebook, SLACK, TTL, becomes, count, enqueue};
 use crate::support::{self, Daemon, Proxy};
@@ -62,15 +61,21 @@ fn a_daemon_that_cannot_renew_stops_its_handlers_before_another_starts_their_job
 
 /// Sees a task's rounds fail, and none be told to have succeeded that had nothing to ask without a lease.
 async fn failed_and_not_recovered(daemon: &Daemon, task: &str) {
-    let told = |event: &str| {
-        let events = daemon.events();
-        events.iter().any(|line| line["event"] == event && line["task"] == task)
-    };
-    support::eventually("its rounds fail", async || told("maintenance.failed")).await;
-    // No wait for a fact: that nothing is told is what is looked for, for long enough for a round after the pause that
-    // follows a failed one.
-    sleep(Duration::from_secs(5)).await;
-    assert!(!told("maintenance.recovered"), "{}", daemon.printed());
+    let of_task =
+        |line: &serde_json::Value, event: &str| line["event"] == event && line["task"] == task;
+    support::eventually("its rounds fail, and then one has nothing to ask", async || {
+        // Its own list of tasks stands in the same log: what a round told before its pause stands above that.
+        let from = daemon.lines();
+        daemon.signal(Signal::SIGUSR1);
+        daemon.logged_since(from, "task.listed").await;
+        let lines = daemon.events();
+        let mut since = lines.iter().skip_while(|line| !of_task(line, "maintenance.failed"));
+        since.any(|line| of_task(line, "task.listed") && line["waits_at"] == "round.pause")
+    })
+    .await;
+    let lines = daemon.events();
+    let recovered = lines.iter().any(|line| of_task(line, "maintenance.recovered"));
+    assert!(!recovered, "{}", daemon.printed());
 }
 
 /// Asks for a job's end, once it runs.

@@ -1,4 +1,5 @@
-//! TSTP and USR1: what an operator asks of a daemon that goes on. And PROF, which nobody asks anything by.
+//! What each signal does. TSTP and USR1: what an operator asks of a daemon that goes on. And PROF, which nobody asks
+//! anything by.
 
 use std::time::Duration;
 
@@ -11,6 +12,61 @@ use crate::support::{self, Daemon};
 const PATIENT: &str = "echo '{\"progress\": \"half way\"}' >&3
 echo started >> notes
 while [ ! -e go ]; do sleep 0.02; done";
+
+/// The signals that the table of the document has a row for, in its order.
+fn documented() -> Vec<&'static str> {
+    let document = include_str!("../../../docs/cli.md");
+    let (_, table) = document.split_once("| signal | effect |\n|---|---|\n").expect("it has one");
+    let rows = table.lines().map_while(|line| line.strip_prefix("| "));
+    rows.flat_map(|row| row.split(" |").next().unwrap_or_default().split(", ")).collect()
+}
+
+#[test]
+fn each_signal_of_the_documents_table_does_what_stands_there_and_nothing_else() {
+    assert_eq!(documented(), ["TERM", "INT", "TSTP", "USR1", "PROF", "HUP"]);
+    for (first, second) in [(Signal::SIGTERM, Signal::SIGINT), (Signal::SIGINT, Signal::SIGTERM)] {
+        support::run(async |db| {
+            let pool = db.pool().await;
+            let notebook = Notebook::new();
+            let kinds = [notebook.kind("patient", PATIENT, "")];
+            let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+            daemon.logged("daemon.started").await;
+            let id = enqueue(&pool, "patient").await;
+            notebook.says("started").await;
+            for (signal, event) in [
+                (Signal::SIGPROF, None),
+                (Signal::SIGUSR1, Some("job.listed")),
+                (Signal::SIGHUP, Some("config.reloaded")),
+                (Signal::SIGTSTP, Some("signal.received")),
+                (first, Some("shutdown.phase")),
+                (second, None),
+            ] {
+                let from = daemon.lines();
+                daemon.signal(signal);
+                if let Some(event) = event {
+                    daemon.logged_since(from, event).await;
+                }
+            }
+            assert_eq!(daemon.exit(SLACK + SLACK).await.code(), Some(1), "{}", daemon.printed());
+            let lines = daemon.events();
+            let marks = ["task.listed", "config.reloaded", "signal.received", "daemon.stopped"];
+            let told = lines.iter().filter_map(|line| {
+                let event = line["event"].as_str().filter(|event| marks.contains(event))?;
+                Some(line["signal"].as_str().unwrap_or(event))
+            });
+            let mut told: Vec<_> = told.collect();
+            told.dedup();
+            let [first, second] = [first, second].map(|signal| &signal.as_str()["SIG".len()..]);
+            let expected =
+                ["task.listed", "HUP", "config.reloaded", "TSTP", first, second, "daemon.stopped"];
+            assert_eq!(told, expected, "{}", daemon.printed());
+            let stopped = daemon.logged("daemon.stopped").await;
+            assert_eq!(stopped["cut_short"], 1, "the second one cuts the job short: {stopped}");
+            assert_eq!(job(&pool, id).await.state, "available");
+            pool.close().await;
+        });
+    }
+}
 
 #[test]
 fn a_quiet_daemon_claims_nothing_more_and_finishes_what_it_has() {

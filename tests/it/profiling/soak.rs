@@ -1,9 +1,11 @@
 //! Profile after profile of a daemon whose handlers do what an interrupt likes least: allocate, panic, unwind, and
 //! start tasks and threads. No job may be lost by it, and what runs is seen.
 
+#[path = "../../../src/profile/tests/falls.rs"]
+mod falls;
+
 use std::hint::black_box;
 use std::net::TcpListener;
-use std::panic::{catch_unwind, resume_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
+use self::falls::{falls, falls_and_is_caught};
 use super::{TURN, ask};
 use crate::library::builder::beside;
 use crate::statements::{end, value};
@@ -30,21 +33,11 @@ async fn allocates(_: Value, _: Context) -> Result<(), HandlerError> {
     Ok(())
 }
 
-/// Ends as deep down as it was told, by a panic that unwinds all of it.
-#[inline(never)]
-fn falls(depth: u32) -> u64 {
-    let held = black_box(vec![u64::from(depth); 8]);
-    if depth == 0 {
-        resume_unwind(Box::new("on purpose"));
-    }
-    falls(depth - 1) + held[0]
-}
-
 async fn panics(_: Value, _: Context) -> Result<(), HandlerError> {
     for _ in 0..200 {
-        assert!(catch_unwind(|| falls(black_box(40))).is_err());
+        falls_and_is_caught();
     }
-    falls(black_box(40));
+    falls();
     Ok(())
 }
 

@@ -133,6 +133,7 @@ fn a_request_is_sent_as_its_keys_say() {
             let is_right = if is_whole { ending == expected } else { ending.contains(expected) };
             assert!(is_right, "{kind}: {ending}");
         }
+        assert_eq!(daemon.logged("job.result_left_out").await["job.kind"], "cut");
         let requests = setting.plain.requests();
         let signed = requests.iter().filter(|it| !it.all("webhook-signature").is_empty());
         assert_eq!((requests.len(), signed.count()), (3, 1), "the denied one isn't among them");

@@ -23,9 +23,15 @@ fn headers_of_the_standard_variables_go_with_each_request_to_the_collector() {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.endpoint()),
             ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Basic%20YTpi,x-tenant=all"),
             ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=traces,content-type=text/plain"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ];
         let daemon = Daemon::start_under(&text(&db.url(), ""), &["run"], &variables).await;
         daemon.logged("daemon.started").await;
+        let warned = daemon.logged("config.warned").await;
+        assert_eq!(
+            (&warned["level"], &warned["target"]),
+            (&"WARN".into(), &"legwork::config".into())
+        );
         for batch in 1..=2 {
             run_one(&pool).await;
             support::eventually("a batch has come", async || collector.heads().len() >= batch)
@@ -132,6 +138,7 @@ fn the_last_spans_of_a_daemon_are_those_of_the_verdict_that_it_flushes_at_its_en
         let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
         assert_eq!(names, ["receive default", "exec sh", "process default", "settle default"]);
         assert_eq!(attribute(&spans[3], "legwork.flush.op"), "finish");
+        assert_eq!(daemon.logged("daemon.stopped").await["spans_lost"], 0);
         pool.close().await;
     });
 }
@@ -162,6 +169,31 @@ fn spans_that_a_collector_rejects_of_a_batch_that_it_took_are_lost_and_not_expor
         assert_eq!(format!("{failed}"), rejected.to_string(), "{:?}", collector.batches());
         assert_eq!(daemon.count("spans.lost"), 1, "{}", daemon.printed());
         daemon.stop().await;
+        pool.close().await;
+    });
+}
+
+#[test]
+fn spans_that_nobody_takes_before_the_end_are_counted_in_the_last_line() {
+    support::run(async |db| {
+        let (collector, notebook) = (Collector::hanging().await, Notebook::new());
+        let pool = db.pool().await;
+        let script = "echo begun >> notes; until [ -e go ]; do sleep 0.05; done";
+        let (url, kinds) = (db.url(), [notebook.kind("waits", script, "")]);
+        let tracing = to(&collector, "sample_ratio = 1.0\n");
+        let mut daemon = Daemon::start(&(tracing + &Configuration::of(&url, &kinds).text())).await;
+        daemon.logged("daemon.started").await;
+        enqueue_one(&pool, "waits").await;
+        notebook.says("begun").await;
+        daemon.signal(Signal::SIGTERM);
+        daemon.phase("release unstarted").await;
+        notebook.allow("go");
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        let stopped = daemon.logged("daemon.stopped").await;
+        // Those of the program, its attempt and its verdict; that of the claim may have been lost before.
+        assert!([3, 4].map(Into::into).contains(&stopped["spans_lost"]), "{stopped}");
+        let last = daemon.events().into_iter().next_back().expect("a line");
+        assert_eq!(last["event"], "daemon.stopped", "{}", daemon.printed());
         pool.close().await;
     });
 }
