@@ -7,6 +7,7 @@
 
 mod aside;
 mod batch;
+mod doubt;
 mod flush;
 mod parts;
 mod settled;

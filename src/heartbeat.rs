@@ -77,6 +77,8 @@ impl LeaseTimes {
 pub struct Reports {
     /// Called with the boot id whose leases are lost; runs on the heartbeat's own thread.
     pub lost: Arc<dyn Fn(i64) + Send + Sync>,
+    /// Called once it is registered anew after that.
+    pub back: Arc<dyn Fn() + Send + Sync>,
     /// Called after each registration and renewal.
     pub renewed: Arc<dyn Fn() + Send + Sync>,
     /// Notified several times a second, for a task of the daemon's runtime to wait on.
@@ -146,8 +148,18 @@ impl<K: LeaseKeeper> Heartbeat<K> {
     /// One boot id after another, until told to stop.
     async fn beat(mut self) {
         let stop = self.reports.stop.clone();
+        let mut lost = false;
         while !stop.is_cancelled() {
             let Some((boot, sent)) = self.register().await else { return };
+            // Before anything is claimed by it, so that who listens hears it first.
+            if lost {
+                tracing::info!(
+                    event = events::DAEMON_REGISTERED,
+                    daemon.id = boot,
+                    "this daemon has a lease again"
+                );
+                (self.reports.back)();
+            }
             self.publisher.publish(Some(boot));
             (self.reports.renewed)();
             let kept = self.keep(boot, sent).await;
@@ -164,6 +176,7 @@ impl<K: LeaseKeeper> Heartbeat<K> {
                 "this daemon's leases could not be renewed in time; its handlers are stopped and it registers anew"
             );
             (self.reports.lost)(boot);
+            lost = true;
         }
     }
 

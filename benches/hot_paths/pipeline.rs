@@ -91,6 +91,7 @@ fn beat(publisher: Publisher) -> DropGuard {
     let stop = CancellationToken::new();
     let reports = Reports {
         lost: Arc::new(|_| {}),
+        back: Arc::new(|| {}),
         renewed: Arc::new(|| {}),
         pulse: Arc::default(),
         runtime: None,

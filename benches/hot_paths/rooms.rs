@@ -109,6 +109,7 @@ impl Rooms {
             check: self.health.check("completer"),
             came_back: Arc::new(|| {}),
             is_ours: Arc::new(|_| true),
+            late: Arc::new(|_| {}),
         };
         let settings = (self.settings.complete.clone(), kept);
         let completer = Arc::new(Completer::new(written, inbox, settings, links));

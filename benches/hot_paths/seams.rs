@@ -9,7 +9,7 @@ use legwork::{
     claimer::{ClaimError, ClaimRequest, ClaimSource, Look, Seen},
     completer::{Back, Failure, Final, OutcomeSink, Settled, SinkError},
     heartbeat::{KeeperError, LeaseKeeper},
-    job::{ClaimedJob, JobId},
+    job::{ClaimedJob, JobId, Lease},
     postgres::{decode_claimed_row, failures_as_text},
 };
 use sqlx::postgres::PgRow;
@@ -100,6 +100,10 @@ impl OutcomeSink for Written {
     }
 
     async fn locked(&self, _jobs: &[JobId]) -> Result<Vec<JobId>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    async fn taken(&self, _leases: &[Lease]) -> Result<Vec<JobId>, SinkError> {
         Ok(Vec::new())
     }
 }

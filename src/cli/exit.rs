@@ -10,6 +10,7 @@ pub(super) use commanded::commanded;
 pub(super) use unclean::Unclean;
 
 use super::{
+    job::GoesOn,
     output::{Closed, plain_lines, say, within},
     place::Problem,
     secrets::Secrets,
@@ -289,6 +290,7 @@ impl Described {
             .or_else(|| {
                 error.downcast_ref().map(|Idle { option, .. }| format!("leave out {option}"))
             })
+            .or_else(|| error.downcast_ref().map(GoesOn::help))
             .or_else(|| error.downcast_ref().and_then(access).map(str::to_owned))
             .or_else(|| error.downcast_ref().map(Unwritable::help))
             .or_else(|| error.downcast_ref().and_then(Problem::help).map(str::to_owned))
@@ -365,6 +367,8 @@ fn advice(code: Code) -> Option<&'static str> {
 
 fn code(error: &anyhow::Error) -> Code {
     let codes = [
+        // Whatever the look met: what was asked for is under way, and isn't to be asked for again.
+        error.downcast_ref::<GoesOn>().map(|_| Code::Failed),
         error.downcast_ref::<Mistakes>().map(|_| Code::Configuration),
         error.downcast_ref::<MissingUrl>().map(|_| Code::Configuration),
         error.downcast_ref::<NoPort>().map(|_| Code::Configuration),

@@ -31,7 +31,12 @@ pub enum SinkError {
     /// Nothing is wrong with the rows: the database is away, busy or restarting. The same rows can
     /// be written again; if they were written after all, the fence makes that a no-op.
     #[error("the database can't take verdicts now")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable {
+        /// They may be written: the statement was sent, and nothing says that it came to nothing.
+        sent: bool,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It may be one of the rows or the moment: something took too long or waited for a lock, or lacks a
     /// right or a table. Nothing was written.
     #[error("these verdicts can't be written now")]
@@ -57,6 +62,9 @@ pub trait OutcomeSink: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
     /// Which of these jobs somebody holds a lock on, without waiting for it.
     fn locked(&self, jobs: &[JobId]) -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
+    /// Whose jobs somebody else has, or has ended: these leases can't have ended them.
+    fn taken(&self, leases: &[Lease])
+    -> impl Future<Output = Result<Vec<JobId>, SinkError>> + Send;
 }
 
 /// How long a job waits whose end history refuses: time for somebody to read the error line.
@@ -104,6 +112,8 @@ pub struct Links {
     pub came_back: Arc<dyn Fn() + Send + Sync>,
     /// Whether this boot id is still the daemon's.
     pub is_ours: Arc<dyn Fn(i64) -> bool + Send + Sync>,
+    /// Called with each lease whose verdict came too late and counts for nothing.
+    pub late: Arc<dyn Fn(Lease) + Send + Sync>,
 }
 
 struct Handles {
@@ -261,8 +271,9 @@ impl<S: OutcomeSink> Completer<S> {
             gathered.retain(|settled| !waits.contains(&settled.lease));
         }
         let m = &self.metrics;
-        let written =
+        let mut written =
             self.write(("finish", &m.finish), &finals, before, |rows| self.sink.finish(rows)).await;
+        self.clear_up(&finals, &mut written).await;
         self.report(("finish", &m.finish), finals.iter().map(|f| &f.settled), &written);
         self.settle_refused(&written.refused, aside, before).await;
         aside.add(written.stuck());
@@ -316,8 +327,9 @@ impl<S: OutcomeSink> Completer<S> {
             refused.iter().partition(|row| row.result().is_some());
         let bare: Vec<_> = with.into_iter().map(Final::without_result).collect();
         let m = &self.metrics;
-        let written =
+        let mut written =
             self.write(("finish", &m.finish), &bare, before, |rows| self.sink.finish(rows)).await;
+        self.clear_up(&bare, &mut written).await;
         self.report(("finish", &m.finish), bare.iter().map(|f| &f.settled), &written);
         let mut stuck = written.stuck();
         let backs = without.into_iter().chain(written.refused);
@@ -369,7 +381,7 @@ impl<S: OutcomeSink> Completer<S> {
         });
         for settled in settled {
             let id = settled.lease.job;
-            let durable = written.jobs.contains(&id) || written.uncertain;
+            let durable = written.is_durable(id);
             let end = if durable { settled.end() } else { AttemptEnd::Lost };
             if let Some(job) = &settled.metrics {
                 job.finished(end, settled.attempt);
@@ -400,6 +412,7 @@ impl<S: OutcomeSink> Completer<S> {
     }
 
     fn tell_late(&self, op: &'static str, settled: &Settled) -> LateReason {
+        (self.links.late)(settled.lease);
         let ours = (self.links.is_ours)(settled.lease.holder);
         let reason = if ours { LateReason::LeaseLost } else { LateReason::DaemonLost };
         settled.scope().say(|| {

@@ -84,12 +84,10 @@ impl<S: OutcomeSink> Completer<S> {
                     }
                     error
                 }
-                Err(SinkError::Unavailable(error)) => {
-                    // What was written without our learning of it can't be told from what another
-                    // daemon took: it is reported as late only when the first answer said so.
-                    written.uncertain = true;
+                Err(SinkError::Unavailable { sent, source }) => {
+                    written.uncertain |= sent;
                     parts.push_front(part);
-                    error
+                    source
                 }
             };
             supervise::failed(&*error);
@@ -204,6 +202,8 @@ pub(super) struct Receipt<'r, R> {
     pub(super) aside: Vec<(&'r R, Why)>,
     /// Some may be written without our learning of it.
     pub(super) uncertain: bool,
+    /// What somebody else had by then, of those.
+    pub(super) lost: FxHashSet<JobId>,
     /// What the other fields don't tell of was given up.
     pub(super) gave_up: bool,
 }
@@ -218,8 +218,13 @@ impl<'r, R: Row> Receipt<'r, R> {
     }
 
     fn new(before: Before) -> Self {
-        let (jobs, refused, aside) = Default::default();
-        Self { jobs, refused, aside, uncertain: before.uncertain, gave_up: false }
+        let (jobs, refused, aside, lost) = Default::default();
+        Self { jobs, refused, aside, uncertain: before.uncertain, lost, gave_up: false }
+    }
+
+    /// Whether the verdict on a job is committed.
+    pub(super) fn is_durable(&self, job: JobId) -> bool {
+        self.jobs.contains(&job) || (self.uncertain && !self.lost.contains(&job))
     }
 
     /// Takes out of `gathered` what the database has answered for.

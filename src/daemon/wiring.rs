@@ -34,7 +34,7 @@ use crate::{
     telemetry::{
         events,
         feed::Occurrence,
-        health::Health,
+        health::{Health, Phase},
         metrics::Metrics,
         spans::{self, Exporter, Tracer},
     },
@@ -357,7 +357,8 @@ impl Running {
             PostgresLease::new(connector.clone(), identity, self.told.load.subscribe(), times.ttl);
         let running = Arc::clone(&self.attempts);
         let metrics = Arc::clone(&self.metrics);
-        let feed = Arc::clone(&self.metrics.feed);
+        let [feed, back_feed] = [&self.metrics.feed; 2].map(Arc::clone);
+        let health = Arc::clone(&self.health);
         let check = self.health.fresh_check("heartbeat", times.ttl);
         check.ok();
         let pulse = Arc::new(Notify::new());
@@ -366,6 +367,12 @@ impl Running {
             lost: Arc::new(move |boot| {
                 feed.tell(|| Occurrence::Daemon("daemon.lost"));
                 running.lease_lost(boot);
+            }),
+            back: Arc::new(move || {
+                // Who ends by then serves nothing any more, and who hasn't begun yet says so at its start.
+                if health.phase() == Phase::Ready {
+                    back_feed.tell(|| Occurrence::Daemon("daemon.ready"));
+                }
             }),
             renewed: Arc::new(move || {
                 metrics.daemon.heartbeat.refreshed();
@@ -416,7 +423,7 @@ impl Running {
         let (verdicts, inbox) = verdict_channel();
         let kept = self.told.kept.subscribe();
         let (ring, leases) = (bell.clone(), leases.clone());
-        let check = self.health.check("flush");
+        let (check, callbacks) = (self.health.check("flush"), Arc::clone(&self.callbacks));
         check.ok();
         let completer = Arc::new(Completer::new(
             outcomes,
@@ -427,6 +434,7 @@ impl Running {
                 check,
                 came_back: Arc::new(move || ring.ring_for_sweep()),
                 is_ours: Arc::new(move |boot| leases.now() == Some(boot)),
+                late: Arc::new(move |lease| callbacks.lost(lease)),
             },
         ));
         self.completer_gives_up = completer.give_up();

@@ -211,6 +211,11 @@ impl Callbacks {
         }
     }
 
+    /// What was taken for the attempt came too late to be written: whoever says it again hears that it is over.
+    pub fn lost(&self, lease: Lease) {
+        self.lock().ended.retain(|(of, _)| *of != lease);
+    }
+
     /// By what a verdict is known again; its result isn't kept for that.
     fn verdict(&self, word: &Word) -> Option<u64> {
         let Word::Decides(decision) = word else { return None };

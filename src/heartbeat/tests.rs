@@ -1,7 +1,7 @@
 //! The heartbeat against a keeper that answers as told, in paused time.
 
 use super::*;
-use std::sync::Mutex;
+use std::sync::{Mutex, atomic::AtomicUsize};
 
 #[derive(Clone, Copy)]
 enum Answer {
@@ -45,9 +45,14 @@ async fn minute(answers: Vec<Answer>) -> (Vec<Duration>, usize) {
     let registered = Arc::new(Mutex::new(Vec::new()));
     let lost = Arc::new(Mutex::new(Vec::new()));
     let (start, losses) = (Instant::now(), Arc::clone(&lost));
+    let back = Arc::new(AtomicUsize::new(0));
+    let returns = Arc::clone(&back);
     let stop = CancellationToken::new();
     let reports = Reports {
         lost: Arc::new(move |_| losses.lock().unwrap().push(start.elapsed())),
+        back: Arc::new(move || {
+            returns.fetch_add(1, Ordering::SeqCst);
+        }),
         renewed: Arc::new(|| {}),
         pulse: Arc::default(),
         runtime: None,
@@ -64,6 +69,11 @@ async fn minute(answers: Vec<Answer>) -> (Vec<Duration>, usize) {
     drop(leases);
     let lost = lost.lock().unwrap().clone();
     let registered = registered.lock().unwrap().len();
+    assert_eq!(
+        back.load(Ordering::SeqCst),
+        registered - 1,
+        "told after each loss, and not at the start"
+    );
     (lost, registered)
 }
 

@@ -67,8 +67,9 @@ impl PostgresOutcomes {
                 {
                     SinkError::Stuck(why.into())
                 }
-                Err(why) => SinkError::Unavailable(why.into()),
-                Ok(()) => SinkError::Unavailable(error.into()),
+                // The rows came to nothing, whatever becomes of the days.
+                Err(why) => SinkError::Unavailable { sent: false, source: why.into() },
+                Ok(()) => SinkError::Unavailable { sent: false, source: error.into() },
             };
         }
         if error.blames_the_rows() {
@@ -76,7 +77,8 @@ impl PostgresOutcomes {
         } else if error.may_be_a_row_or_the_moment() {
             SinkError::Stuck(error.into())
         } else {
-            SinkError::Unavailable(error.into())
+            let sent = !matches!(error, DbError::Connect(_));
+            SinkError::Unavailable { sent, source: error.into() }
         }
     }
 
@@ -199,6 +201,19 @@ impl OutcomeSink for PostgresOutcomes {
         let statement = statement.bind(jobs);
         match session.run("locked_jobs", |c| statement.fetch_all(c).boxed()).await {
             Ok(locked) => Ok(locked.into_iter().map(JobId).collect()),
+            Err(error) => Err(self.judge(session, error, Vec::new()).await),
+        }
+    }
+
+    async fn taken(&self, leases: &[Lease]) -> Result<Vec<JobId>, SinkError> {
+        let session = &mut *self.session.lock().await;
+        let column = |of: fn(&Lease) -> i64| leases.iter().map(of).collect::<Vec<_>>();
+        let statement = sqlx::query_scalar::<_, i64>(include_str!("sql/taken.sql"))
+            .bind(column(|lease| lease.job.0))
+            .bind(column(|lease| lease.token))
+            .bind(column(|lease| lease.holder));
+        match session.run("taken", |c| statement.fetch_all(c).boxed()).await {
+            Ok(taken) => Ok(taken.into_iter().map(JobId).collect()),
             Err(error) => Err(self.judge(session, error, Vec::new()).await),
         }
     }

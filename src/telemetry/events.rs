@@ -37,6 +37,7 @@ events! {
     LOG_FILTER_CHANGED = "log.filter_changed", "An operator asked for another filter of the log, `until` when it ends by itself; or it has ended.", ["log.filter", "until"];
     HEAP_SWITCHED = "heap.switched", "Somebody (`actor`) switched heap profiling on (`heap.active`) or off over the admin port.", ["actor", "heap.active"];
     DAEMON_LOST = "daemon.lost", "The leases could not be renewed in time and were given up.", ["daemon.id"];
+    DAEMON_REGISTERED = "daemon.registered", "The daemon is back after `daemon.lost`: it has a lease, under another id, and claims again.", ["daemon.id"];
     SHUTDOWN_PHASE = "shutdown.phase", "A phase of the shutdown began or ended.", ["phase", "reason", "done", "duration_ms"];
     SHUTDOWN_ORPHANS = "shutdown.orphans", "Handlers didn't stop: `job.ids` names all their jobs, and a line of its own tells of each of the first 1,000.", ["lease.token", "running_seconds", "jobs", "job.ids"];
     SIGNAL_RECEIVED = "signal.received", "The process got a signal.", ["signal"];

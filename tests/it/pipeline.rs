@@ -9,6 +9,7 @@ mod canary;
 mod claims;
 mod counts;
 mod deaths;
+mod doubt;
 mod endings;
 pub(crate) mod faults;
 mod fences;

@@ -48,7 +48,7 @@ pub(super) async fn change(
             drop(place);
             context.place().await?.cancel_bulk(begun.id, asker).await?
         }
-        ended => ended.with_context(|| goes_on(begun.id))?,
+        ended => ended.context(GoesOn(begun.id))?,
     };
     context.output.show_done(&ended, told);
     match ended.state {
@@ -63,11 +63,21 @@ pub(super) async fn change(
     }
 }
 
-/// What whoever sees an error has to know: that there is an error stops nothing.
-fn goes_on(operation: i64) -> String {
-    format!(
-        "operation {operation} goes on without this command, a daemon does the rest; legwork operation cancel {operation} ends it"
-    )
+/// What whoever sees an error has to know: that there is an error stops nothing, and that the same command again would
+/// begin another operation.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "operation {0} goes on without this command, a daemon does the rest; legwork operation cancel {0} ends it"
+)]
+pub(in crate::cli) struct GoesOn(i64);
+
+impl GoesOn {
+    pub(in crate::cli) fn help(&self) -> String {
+        let Self(operation) = self;
+        format!(
+            "`legwork operation show {operation}` tells how far it is; the same command again would begin another operation"
+        )
+    }
 }
 
 /// A signal came while batches were done.

@@ -357,6 +357,7 @@ fn a_daemon_without_its_database_is_heard_when_its_work_begins_and_when_its_leas
         proxy.blackhole();
         assert_eq!(listener.event().await.name, "daemon.lost");
         proxy.heal();
+        assert_eq!(listener.event().await.name, "daemon.ready", "it serves again");
         let mut session = db.connect().await;
         execute(&mut session, "INSERT INTO legwork.job (kind) VALUES ('noop')").await;
         assert_eq!(listener.event().await.name, "job.finished");

@@ -78,6 +78,10 @@ impl OutcomeSink for Ear {
     async fn locked(&self, jobs: &[JobId]) -> Result<Vec<JobId>, SinkError> {
         self.sink.locked(jobs).await
     }
+
+    async fn taken(&self, leases: &[Lease]) -> Result<Vec<JobId>, SinkError> {
+        self.sink.taken(leases).await
+    }
 }
 
 /// Jobs that the daemon holds, two flushes of them.
@@ -132,6 +136,7 @@ async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
         check: Health::new(Duration::from_secs(1)).check("flush"),
         came_back: Arc::new(|| {}),
         is_ours: Arc::new(|_| true),
+        late: Arc::new(|_| {}),
     };
     // A flush is full before its time is up.
     let limits = Complete { flush_interval: Duration::from_mins(1), flush_max_rows: FLUSH };

@@ -216,6 +216,7 @@ fn a_completer_that_is_ended_within_a_flush_loses_no_verdict_and_takes_none_for_
             check: watched.health.check("flush"),
             came_back: Arc::new(|| {}),
             is_ours: Arc::new(|_| true),
+            late: Arc::new(|_| {}),
         };
         let settings =
             (Settings::default().complete, tokio::sync::watch::Sender::default().subscribe());

@@ -78,6 +78,7 @@ pub(super) const HOT: &[Statement] = &[
     at_completer("put_back").by(JOB_PKEY).with("bigint[], bigint[], bigint[], float8[], smallint[], smallint[]",
         "public.in_line(1000), public.all_of(1::bigint, 1000), public.all_of(7::bigint, 1000), public.all_of(1::float8, 1000), public.all_of(1::smallint, 1000), public.all_of(0::smallint, 1000)"),
     at_completer("release").by(JOB_PKEY).with("bigint[], bigint[], bigint[]", FENCE),
+    at_completer("taken").by(&["job_pkey", "finished_id"]).with("bigint[], bigint[], bigint[]", FENCE),
     at_completer("locked_jobs").by(JOB_PKEY).with("bigint[]", "public.in_line(1000)"),
     at_completer("insert_failed_attempts").with("bigint[], bigint[], bigint[], smallint[], text[], text[], int[], int[]",
         "public.in_line(2), '{1,1}', '{7,7}', '{1,1}', '{failed,failed}', '{no,no}', '{5,5}', '{30,30}'"),

@@ -14,7 +14,8 @@ use legwork::completer::{Batch, OutcomeSink, Settled};
 use legwork::config::{Database, DatabaseUrl, Retentions, ScheduleSettings, Settings};
 use legwork::heartbeat::LeaseKeeper;
 use legwork::job::{
-    Cause, ClaimedJob, FailedAttempt, JobError, JobId, QueueName, Retention, ScheduleName, Verdict,
+    Cause, ClaimedJob, FailedAttempt, JobError, JobId, Lease, QueueName, Retention, ScheduleName,
+    Verdict,
 };
 use legwork::postgres::enqueue::{EnqueueSink, NewJob};
 use legwork::postgres::operations::{
@@ -135,6 +136,10 @@ fn default_queue() -> QueueName {
 
 fn probe() -> Probe {
     Probe { levels: LEVELS.to_vec(), marks: vec![0; LEVELS.len()], is_sweep: true }
+}
+
+fn leases(n: usize) -> Vec<Lease> {
+    ids(n).into_iter().map(|job| Lease { job, token: 1, holder: HOLDER }).collect()
 }
 
 fn ids(n: usize) -> Vec<JobId> {
@@ -264,6 +269,8 @@ const DAEMON: &[Operation] = &[
         }.boxed() },
     Operation { name: "which are locked", arrange: HELD, round_trips: 1, rows: NONE,
         run: |r, n| counted!(r, r.outcomes.locked(&ids(n)).await.given().len()) },
+    Operation { name: "whose jobs were taken", arrange: HELD, round_trips: 1, rows: NONE,
+        run: |r, n| counted!(r, r.outcomes.taken(&leases(n)).await.given().len()) },
     Operation { name: "heartbeat", arrange: HELD, round_trips: 1, rows: ONE,
         run: |r, _| counted!(r, usize::from(r.lease.renew(HOLDER).await.given())) },
     Operation { name: "promote", arrange: DUE, round_trips: 1, rows: ALL,

@@ -137,6 +137,7 @@ fn trap_7_leases_are_counted_from_when_the_renewal_was_sent_while_every_other_th
     let stop = CancellationToken::new();
     let reports = Reports {
         lost: Arc::new(move |_| lost.send(Instant::now()).expect("the test listens")),
+        back: Arc::new(|| {}),
         renewed: Arc::new(|| {}),
         pulse: Arc::default(),
         runtime: None,

@@ -40,6 +40,10 @@ impl OutcomeSink for Sizes {
     async fn locked(&self, _jobs: &[JobId]) -> Result<Vec<JobId>, SinkError> {
         Ok(Vec::new())
     }
+
+    async fn taken(&self, _leases: &[Lease]) -> Result<Vec<JobId>, SinkError> {
+        Ok(Vec::new())
+    }
 }
 
 fn settled(number: i64) -> Settled {
@@ -68,6 +72,7 @@ async fn flushed(limits: Complete, pauses: &[u64]) -> Vec<usize> {
         check: Health::new(Duration::from_secs(1)).check("flush"),
         came_back: Arc::new(|| {}),
         is_ours: Arc::new(|_| true),
+        late: Arc::new(|_| {}),
     };
     let sizes = Sizes::default();
     let completer =

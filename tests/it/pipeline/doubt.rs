@@ -1,0 +1,150 @@
+//! Ends of jobs whose statement gets no answer: whoever follows the daemon hears that a job is done exactly if it is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use legwork::completer::{Completer, Links, Verdicts, verdict_channel};
+use legwork::config::{Database, DatabaseUrl, Settings};
+use legwork::job::{JobId, Lease, Verdict};
+use legwork::postgres::{Connector, Held, PostgresClaims, PostgresOutcomes};
+use legwork::supervise::{ExitPolicy, Supervisor};
+use legwork::telemetry::health::Health;
+use legwork::telemetry::metrics::Metrics;
+use rstest::rstest;
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use super::fences::{claim, connector, register, settled};
+use super::{history, insert};
+use crate::support::{self, PATIENCE, Proxy};
+
+/// A completer on a network that can be cut, and whose verdicts it found to be too late.
+struct Behind {
+    proxy: Proxy,
+    supervisor: Supervisor,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    late: Arc<Mutex<Vec<Lease>>>,
+    verdicts: Verdicts,
+}
+
+impl Behind {
+    async fn start(url: &str, held: Arc<Held>) -> Self {
+        let proxy = Proxy::before(url).await;
+        let (metrics, health) = (Arc::new(Metrics::default()), Health::new(PATIENCE));
+        let supervisor = Supervisor::shown_in(&metrics);
+        let late = Arc::<Mutex<Vec<Lease>>>::default();
+        let told = Arc::clone(&late);
+        let links = Links {
+            metrics: Arc::clone(&metrics),
+            check: health.check("flush"),
+            came_back: Arc::new(|| {}),
+            is_ours: Arc::new(|_| true),
+            late: Arc::new(move |lease| {
+                told.lock().unwrap_or_else(PoisonError::into_inner).push(lease);
+            }),
+        };
+        let (verdicts, inbox) = verdict_channel();
+        let settings =
+            (Settings::default().complete, tokio::sync::watch::Sender::default().subscribe());
+        let sink = PostgresOutcomes::new(impatient(proxy.url()), held);
+        let completer = Arc::new(Completer::new(sink, inbox, settings, links));
+        supervisor.spawn("completer", ExitPolicy::Restart, move || Arc::clone(&completer).run());
+        Self { proxy, supervisor, health, metrics, late, verdicts }
+    }
+
+    async fn fails(&self) {
+        support::eventually("a verdict can't be written", async || {
+            self.health.checks().iter().any(|check| check.failing.is_some())
+        })
+        .await;
+    }
+
+    /// Ends it, once all that it got is written; gives what was too late.
+    async fn end(self) -> Vec<JobId> {
+        drop(self.verdicts);
+        let until = Instant::now() + PATIENCE;
+        assert!(self.supervisor.ended("completer", until).await, "it is done");
+        let text = self.metrics.render();
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counted = format!(
+            "legwork_late_results_total{{op=\"finish\",reason=\"lease_lost\"}} {}",
+            late.len()
+        );
+        assert!(text.contains(&counted), "{text}");
+        late.iter().map(|lease| lease.job).collect()
+    }
+}
+
+/// Gives a statement up soon.
+fn impatient(url: &str) -> Connector {
+    let database = Database {
+        url: Some(DatabaseUrl::new(url)),
+        statement_timeout: Duration::from_secs(1),
+        ..Settings::default().database
+    };
+    let url = database.url.clone().expect("it was just given");
+    Connector::new(&url, &database).expect("the address can be read")
+}
+
+/// Another daemon takes the job, as after this one's lease was lost.
+async fn taken(session: &mut PgConnection, job: JobId) {
+    let take = "UPDATE legwork.job SET holder = 1, token = token + 1 WHERE id = $1";
+    sqlx::query(take).bind(job.0).execute(session).await.expect("Postgres answers");
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cut {
+    /// There is no session yet.
+    Connect,
+    /// The statement doesn't arrive.
+    Statement,
+    /// The statement is done, and its answer is lost.
+    Answer,
+}
+
+#[rstest]
+#[case::for_want_of_a_session(Cut::Connect)]
+#[case::on_its_way(Cut::Statement)]
+#[case::on_its_way_back(Cut::Answer)]
+fn an_end_without_an_answer_is_told_as_late_exactly_if_somebody_else_has_the_job(#[case] cut: Cut) {
+    support::run(async move |db| {
+        let pool = db.pool().await;
+        register(&pool).await;
+        let held = Arc::new(Held::default());
+        let claims = PostgresClaims::new(connector(&db), Arc::clone(&held));
+        let behind = Behind::start(&db.url(), held).await;
+        let complete = async |id| {
+            let job = claim(&claims).await;
+            assert_eq!(job.lease.job.0, id);
+            behind.verdicts.settle(settled(&job, Verdict::Complete { result: None }), ()).await;
+            job.lease.job
+        };
+        if cut == Cut::Answer {
+            let before = insert(&pool, "fenced").await;
+            complete(before).await;
+            assert_eq!(history(&pool, before).await.outcome, "completed");
+        }
+        match cut {
+            Cut::Connect => behind.proxy.blackhole(),
+            Cut::Statement => behind.proxy.swallow("INSERT INTO legwork.finished"),
+            Cut::Answer => behind.proxy.mute(),
+        }
+        let id = insert(&pool, "fenced").await;
+        let job = complete(id).await;
+        if cut == Cut::Answer {
+            assert_eq!(history(&pool, id).await.outcome, "completed");
+            assert_eq!(behind.end().await, [], "it counts, though nobody was told so");
+        } else {
+            // Taken before the verdict can be tried again, and seen to be taken once it can't be written.
+            let mut taking = pool.begin().await.expect("Postgres answers");
+            taken(&mut taking, job).await;
+            behind.fails().await;
+            taking.commit().await.expect("Postgres answers");
+            behind.proxy.heal();
+            assert_eq!(behind.end().await, [job], "another daemon has it");
+        }
+        drop(claims);
+        pool.close().await;
+    });
+}
