@@ -83,7 +83,7 @@ fn allocates(seed: u32) -> Duration {
         let place = random.usize(..KEPT);
         kept[place] = black_box(Vec::with_capacity(random.usize(32..=2048)));
     }
-    now() - began
+    now().saturating_sub(began)
 }
 
 /// Medians, with the least and the most of the turns, and what that is of a job's.
