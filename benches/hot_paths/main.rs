@@ -24,6 +24,7 @@ mod rate_limit;
 mod rooms;
 mod seams;
 mod times;
+mod unwatched;
 mod verdict;
 
 use allocations::{Allocations, Counted};

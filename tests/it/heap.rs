@@ -9,12 +9,16 @@ use legwork::profile::heap::{self, HeapError, View};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::allocator;
 use crate::profiling::{ask, configuration, daemon, second};
 use crate::support::judge::go_pprof;
 use crate::support::{self, Answer, Daemon, TestDb};
+
+/// Whether this process samples what it allocates: whoever switches it on has the turn until it is off again.
+pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
 
 async fn post(address: SocketAddr, path: &str) -> Answer {
     let head = format!(
@@ -345,6 +349,7 @@ fn a_function_that_keeps_memory_is_seen_by_its_name_until_it_is_freed() {
     allocator::tell();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
+        let _turn = TURN.lock().await;
         let inactive = heap::take(View::Kept, None).await.expect_err("nothing is sampled");
         assert!(matches!(inactive, HeapError::Inactive), "{inactive}");
         heap::activate().expect("it is armed");

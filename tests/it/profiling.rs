@@ -2,6 +2,10 @@
 //! at hand.
 
 mod connections;
+// Of the kernel's own list, and with the allocator of the daemon.
+#[cfg(target_os = "linux")]
+mod quiet;
+#[cfg(target_os = "linux")]
 mod soak;
 
 use std::hint::black_box;

@@ -192,6 +192,40 @@ fn a_function_of_the_database_is_what_its_job_waits_for_by_the_servers_process()
     });
 }
 
+/// A flush that isn't answered: what the completer has room for fills up, and then workers wait with what they have done.
+#[test]
+fn a_completer_that_is_held_up_is_what_workers_wait_for_once_its_channel_is_full() {
+    // More than a channel, what may lie aside and one flush hold together.
+    const JOBS: i32 = 10_000;
+    support::run(async |db| {
+        let (pool, url, kinds) = (db.pool().await, db.url(), noop());
+        let configuration =
+            Configuration { statement_timeout: "20s", ..Configuration::of(&url, &kinds) };
+        let daemon = Daemon::start(&configuration.text()).await;
+        let admin = daemon.admin().await;
+        let mut lock = pool.begin().await.expect("a transaction");
+        let locking = sqlx::query("LOCK TABLE legwork.finished IN EXCLUSIVE MODE");
+        locking.execute(&mut *lock).await.expect("a lock");
+        enqueue_many(&pool, "noop", JOBS).await;
+        let worker = comes_to(admin, "worker", "channel.send").await;
+        let name = worker["name"].as_str().expect("a name");
+        assert_eq!((&worker["state"], name.starts_with("worker[")), (&"waiting".into(), true));
+        let (_, text) = get(admin, "/debug/tasks?format=text").await;
+        let of_a_worker =
+            |line: &&str| line.starts_with("  worker[") && line.contains(" channel.send ");
+        assert!(text.lines().any(|line| of_a_worker(&line)), "{text}");
+        comes_to(admin, "completer", "flush.query").await;
+        lock.rollback().await.expect("the lock can be given back");
+        let left = async || -> i64 {
+            let count = sqlx::query_scalar("SELECT count(*) FROM legwork.job");
+            count.fetch_one(&pool).await.expect("a count")
+        };
+        support::eventually("they go on", async || left().await < i64::from(JOBS) / 2).await;
+        drop(daemon);
+        pool.close().await;
+    });
+}
+
 /// Every task of a daemon that has nothing to do has told where it waits, and they are all that live.
 #[test]
 fn an_idle_daemon_has_no_task_without_a_place_and_none_that_nobody_registered() {
