@@ -258,6 +258,7 @@ fn table() -> Vec<Route> {
         Route::reading(Role::Admin, routes!(api::daemon::log_level), api::daemon::OF_THE_DAEMON),
         Route::changing(Role::Admin, routes!(api::daemon::change_log_level), api::daemon::OF_A_COMMAND),
         Route::changing(Role::Admin, routes!(api::daemon::reset_log_level), api::daemon::OF_A_COMMAND),
+        Route::reading(Role::Admin, routes!(pprof::moved), &[]),
         Route::reading(Role::Admin, routes!(pprof::index), api::OF_A_QUERY),
         Route::measuring(Role::Admin, routes!(pprof::profile), pprof::OF_A_PROFILE),
         Route::measuring(Role::Admin, routes!(heap::heap), heap::OF_A_HEAP_PROFILE),
@@ -279,11 +280,8 @@ pub(super) fn router(state: AdminState) -> Router {
     router_of(routes(), state)
 }
 
-/// What isn't there. Of Go's profiles that a daemon hasn't it is said why, and their list has a path without a slash.
-async fn missing(method: Method, uri: Uri) -> Response {
-    if let Some(place) = pprof::moved_to(&method, &uri) {
-        return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, place)]).into_response();
-    }
+/// What isn't there. Of Go's profiles that a daemon hasn't it is said why.
+async fn missing(uri: Uri) -> Response {
     let refusal: Refusal = match pprof::instead_of(uri.path()) {
         Some(why) => Problem::NotFound.because(why),
         None => Problem::NotFound.into(),

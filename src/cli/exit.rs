@@ -124,8 +124,18 @@ pub(super) struct NoSuchSchedule {
 
 /// Nothing was enqueued, and later something may be.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct NotNow(pub(super) String);
+#[error("{said}")]
+pub(super) struct NotNow {
+    pub(super) said: String,
+    /// What the database advises, where a daemon passed it on.
+    pub(super) hint: Option<String>,
+}
+
+impl NotNow {
+    fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
 
 /// Some of the jobs that were named aren't there.
 #[derive(Debug, thiserror::Error)]
@@ -295,6 +305,7 @@ impl Described {
             .or_else(|| error.downcast_ref().map(Unwritable::help))
             .or_else(|| error.downcast_ref().and_then(Problem::help).map(str::to_owned))
             .or_else(|| error.downcast_ref().and_then(Problem::hint).map(commanded))
+            .or_else(|| error.downcast_ref().and_then(NotNow::hint).map(commanded))
             .or_else(|| advice(code(error)).map(str::to_owned));
         for cause in error.chain().skip(1) {
             if let Some(said) = operations::said(cause) {

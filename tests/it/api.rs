@@ -10,6 +10,7 @@ mod decided;
 mod described;
 mod enqueued;
 mod events;
+mod every;
 mod fuzzed;
 mod moments;
 mod once;

@@ -17,7 +17,7 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, Request},
-    http::{HeaderMap, HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{Html, IntoResponse, Response},
 };
 use std::{error::Error, fmt::Write, io, str::FromStr, time::Duration};
@@ -216,17 +216,9 @@ async fn named(list: &str) -> Response {
     ([(header::CONTENT_TYPE, TEXT)], format!("num_symbols: 1\n{named}")).into_response()
 }
 
-/// Where what is looked for is: the list without the slash at its end, as Go's programs have it.
-pub(in crate::admin) fn moved_to(method: &Method, uri: &Uri) -> Option<String> {
-    let is_list = uri.path() == "/debug/pprof" && matches!(*method, Method::GET | Method::HEAD);
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    is_list.then(|| format!("{}/{query}", uri.path()))
-}
-
-/// What there is instead of what is looked for: a profile of Go's that a daemon hasn't, the list by another name.
+/// What there is instead of what is looked for: a profile of Go's that a daemon hasn't.
 pub(in crate::admin) fn instead_of(path: &str) -> Option<&'static str> {
     match path {
-        "/debug/pprof" => Some("the list of profiles is at /debug/pprof/, with a slash at its end"),
         "/debug/pprof/mutex" | "/debug/pprof/block" => Some(
             "waits aren't sampled: /debug/trace shows each one for locks, channels and the pool, and /debug/tasks what waits now",
         ),
@@ -246,6 +238,18 @@ pub(in crate::admin) async fn index(
 ) -> Html<String> {
     // Its commands can be copied: they ask where the page came from.
     Html(include_str!("index.html").replace("HOST", &asked_at(&headers)))
+}
+
+/// Where the list of profiles is
+///
+/// At this path with a slash at its end, as Go's programs have it.
+#[utoipa::path(get, path = "/debug/pprof", operation_id = "pprof_moved", tag = "debug",
+    responses((status = 301, description = "It is there.",
+        headers(("Location" = String, description = "Where, with the query that was asked.")))))]
+pub(in crate::admin) async fn moved(uri: Uri) -> Response {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let place = format!("{}/{query}", uri.path());
+    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, place)]).into_response()
 }
 
 /// By which name and port this one was asked, of which nothing can be but a part of an address.

@@ -11,7 +11,10 @@ async fn asked(method: &str, path: &str) -> String {
 /// One that is misspelt and passed over would give something else than what was asked for.
 #[tokio::test]
 async fn every_route_of_debug_refuses_a_parameter_that_it_does_not_have() {
+    // Which leads to another path, with what is asked.
+    let moved = "/debug/pprof";
     let of_debug = routes::routes().iter().filter(|route| route.path.starts_with("/debug/"));
+    let of_debug = of_debug.filter(|route| route.path != moved);
     let mut refused = 0;
     for route in of_debug {
         let path = format!("{}?secnods=5", route.path);

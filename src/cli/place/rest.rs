@@ -59,15 +59,7 @@ impl Place {
         let question = Asked { what, method: "POST", path: &["schedules", name, "run"] };
         match port.change::<Enqueued>(&question, because(asker.reason.as_ref())).await {
             Ok(enqueued) => Ok(JobId(enqueued.id)),
-            Err(error) => Err(match error.downcast_ref::<Problem>() {
-                Some(problem) if problem.kind == "wrong-state" => {
-                    NotNow(format!("not enqueued: {}", problem.said())).into()
-                }
-                Some(problem) if problem.kind == "no-such-schedule" => {
-                    NoSuchSchedule { of: "the daemon's", name: name.to_owned() }.into()
-                }
-                _ => error,
-            }),
+            Err(error) => Err(not_run(name, error)),
         }
     }
 
@@ -103,16 +95,47 @@ pub(in crate::cli) fn schedule(name: &str, context: &Context) -> anyhow::Result<
     Ok(named.ok_or_else(|| NoSuchSchedule { of: "the", name: name.to_owned() })?)
 }
 
+/// What a daemon's refusal means to whoever named the schedule.
+fn not_run(name: &str, error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Problem>() {
+        Some(problem) if problem.kind == "wrong-state" => {
+            let hint = problem.hint().map(str::to_owned);
+            NotNow { said: format!("not enqueued: {}", problem.said()), hint }.into()
+        }
+        Some(problem) if problem.kind == "no-such-schedule" => {
+            NoSuchSchedule { of: "the daemon's", name: name.to_owned() }.into()
+        }
+        _ => error,
+    }
+}
+
+fn not_now(said: String) -> anyhow::Result<JobId> {
+    Err(NotNow { said, hint: None }.into())
+}
+
 fn ran(name: &str, ran: Ran) -> anyhow::Result<JobId> {
     match ran {
         Ran::Enqueued(job) => Ok(job),
-        Ran::Overlapped(job) => Err(NotNow(format!(
+        Ran::Overlapped(job) => not_now(format!(
             "not enqueued: job {} of schedule {name} is unfinished, and its overlap is \"skip\"",
             job.0
-        ))
-        .into()),
-        Ran::Busy => {
-            Err(NotNow(format!("not enqueued: schedule {name} fires again and again now")).into())
-        }
+        )),
+        Ran::Busy => not_now(format!("not enqueued: schedule {name} fires again and again now")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::port::Answer;
+
+    #[test]
+    fn what_the_database_advises_of_a_schedule_s_job_is_kept() {
+        let body =
+            br#"{"type": "urn:legwork:problem:wrong-state", "detail": "it runs", "hint": "Wait."}"#;
+        let answer = Answer { status: 409, body: body.to_vec(), is_cut_short: false };
+        let refused = not_run("nightly", Problem::of("couldn't", &answer).into());
+        let NotNow { said, hint } = refused.downcast().expect("it is one of these");
+        assert_eq!((&*said, hint.as_deref()), ("not enqueued: it runs", Some("Wait.")));
     }
 }

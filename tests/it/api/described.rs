@@ -8,7 +8,7 @@ use crate::statements::{end, execute};
 use crate::support;
 
 #[path = "../../../src/admin/tests/schema.rs"]
-mod schema;
+pub(super) mod schema;
 use schema::faults;
 
 /// The path of an operation with the examples of its parameters.

@@ -23,6 +23,10 @@ use super::server::environment;
 /// begins with, and why.
 pub(crate) const DIRECT: &[(&str, &str)] = &[
     (
+        "api::every::a_request_",
+        "it counts what is sent to a server by sessions of a name, and a pooler's are of whoever used them last",
+    ),
+    (
         "cli::errors::a_database_that_is_not_there_is_exit_code_69_and_its_password_is_not_shown",
         "it is about the address of a server that isn't there, and a pooler would be there",
     ),

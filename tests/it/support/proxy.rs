@@ -10,6 +10,7 @@
 //!
 //! [`wire`]: super::wire
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -31,6 +32,7 @@ pub(crate) struct Proxy {
     state: watch::Sender<State>,
     stranded: Arc<AtomicUsize>,
     round_trips: Arc<AtomicUsize>,
+    statements: Arc<Mutex<BTreeMap<String, usize>>>,
     accepting: JoinHandle<()>,
 }
 
@@ -87,15 +89,17 @@ impl Proxy {
     pub(crate) fn on(listener: TcpListener, url: &str) -> Self {
         let at = listener.local_addr().expect("the port is open");
         let state = watch::Sender::new(State::default());
-        let (stranded, round_trips) = (Arc::default(), Arc::default());
+        let (stranded, round_trips, statements) =
+            (Arc::default(), Arc::default(), Arc::<Mutex<BTreeMap<_, _>>>::default());
         let network = Network {
             state: state.clone(),
             stranded: Arc::clone(&stranded),
             round_trips: Arc::clone(&round_trips),
+            statements: Arc::clone(&statements),
         };
         let target = Arc::new(Mutex::new(target(url)));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&target), network));
-        Self { url: through(url, at), target, state, stranded, round_trips, accepting }
+        Self { url: through(url, at), target, state, stranded, round_trips, statements, accepting }
     }
 
     /// The address of the same database, through the proxy.
@@ -149,6 +153,12 @@ impl Proxy {
         self.round_trips.load(Ordering::Acquire)
     }
 
+    /// How many statements were run on all sessions of this name together.
+    pub(crate) fn statements_of(&self, session: &str) -> usize {
+        let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+        statements.get(session).copied().unwrap_or_default()
+    }
+
     /// How many stranded connections their clients haven't closed.
     pub(crate) fn stranded(&self) -> usize {
         self.stranded.load(Ordering::Acquire)
@@ -161,6 +171,19 @@ struct Network {
     state: watch::Sender<State>,
     stranded: Arc<AtomicUsize>,
     round_trips: Arc<AtomicUsize>,
+    statements: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Network {
+    /// Counts what a client sends.
+    fn count(&self, requests: &mut Requests, bytes: &[u8]) {
+        self.round_trips.fetch_add(requests.take(bytes), Ordering::AcqRel);
+        let run = requests.statements();
+        if run > 0 {
+            let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+            *statements.entry(requests.session()).or_default() += run;
+        }
+    }
 }
 
 impl Drop for Proxy {
@@ -275,7 +298,7 @@ async fn pump(
             return true;
         }
         if asks {
-            network.round_trips.fetch_add(requests.take(&buffer[..read]), Ordering::AcqRel);
+            network.count(&mut requests, &buffer[..read]);
         }
         if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
             // The other side may be gone already.
