@@ -348,6 +348,12 @@ fn a_scrape_asks_the_database_nothing_and_is_answered_within_100_ms_while_that_s
         support::eventually("the port asks", async || daemon.get("/api/v1/queues").await.0 == 200)
             .await;
         assert_eq!(sessions_of_the_port(&pool).await, 1);
+        let before = proxy.round_trips();
+        for _ in 0..SCRAPES {
+            assert_eq!(daemon.get("/api/v1/jobs").await.0, 200);
+        }
+        let asked = proxy.round_trips() - before;
+        assert!(asked >= SCRAPES, "what {SCRAPES} requests ask is counted: {asked}");
         pool.close().await;
     });
 }
