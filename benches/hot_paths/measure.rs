@@ -20,6 +20,17 @@ static COUNTS: Mutex<Counts> = Mutex::new(Counts::new());
 pub(crate) fn measure<Given, Made>(
     bencher: Bencher<'_, '_>,
     (path, jobs): (&'static str, u32),
+    input: impl FnMut() -> Given,
+    work: impl FnMut(Given) -> Made,
+) {
+    measure_roughly(bencher, (path, jobs, 1), input, work);
+}
+
+/// The same of what allocates a little more or less from one process to the next: counted up to the next multiple
+/// of `grain`.
+pub(crate) fn measure_roughly<Given, Made>(
+    bencher: Bencher<'_, '_>,
+    (path, jobs, grain): (&'static str, u32, u64),
     mut input: impl FnMut() -> Given,
     mut work: impl FnMut(Given) -> Made,
 ) {
@@ -27,8 +38,9 @@ pub(crate) fn measure<Given, Made>(
         drop(work(input()));
     }
     let given = input();
-    let (made, allocations) = Allocations::of(|| work(given));
+    let (made, mut allocations) = Allocations::of(|| work(given));
     drop(made);
+    allocations.count = allocations.count.next_multiple_of(grain);
     let before = counts().insert(path, (jobs, allocations));
     assert!(before.is_none(), "two benchmarks are called {path}");
     bencher.with_inputs(input).bench_local_values(work);

@@ -112,9 +112,7 @@ impl Http {
     }
 
     fn span(&self, context: &Context) -> Option<CallSpan> {
-        let (span, url) = (context.span()?, &self.settings.url);
-        let host = url.host_str().unwrap_or_default();
-        Some(span.request(url.scheme(), host, url.port_or_known_default()))
+        Some(context.span()?.request(&self.settings.url))
     }
 
     async fn exchange(

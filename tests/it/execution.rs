@@ -1,5 +1,6 @@
 //! Execution traces of a running daemon, held to the rules of Chrome's format: what Perfetto opens.
 
+mod places;
 mod rules;
 
 use std::io::Read;

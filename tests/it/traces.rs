@@ -1,6 +1,7 @@
 //! One trace and one request from the INSERT to whatever the job's handler calls, and its spans at a
 //! collector.
 
+mod attributes;
 mod collectors;
 
 use std::time::Duration;

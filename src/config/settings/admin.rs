@@ -39,8 +39,15 @@ impl AdminTokens {
 
 /// A token, as far as it has to be remembered: its SHA-256. What a memory dump or a bug shows of it is of no
 /// use.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Eq)]
 pub struct AdminToken([u8; SHA256_OUTPUT_LEN]);
+
+/// In a time that says nothing about how much is alike, so that no comparison of tokens does.
+impl PartialEq for AdminToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
 
 impl AdminToken {
     /// How many bytes a token has: 32 can't be guessed, and more than 512 are no token.
@@ -62,7 +69,7 @@ impl AdminToken {
 
     /// Whether this is it, in a time that says nothing about how much of it is.
     pub fn is(&self, presented: &str) -> bool {
-        self.0.ct_eq(&hashed(presented)).into()
+        *self == Self(hashed(presented))
     }
 }
 
@@ -75,5 +82,40 @@ fn hashed(text: &str) -> [u8; SHA256_OUTPUT_LEN] {
 impl fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AdminToken(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A comparison of another sort would go unnoticed: it gives the same answers.
+    #[test]
+    fn tokens_are_compared_in_constant_time_and_in_no_other_way() {
+        let (code, _) = include_str!("admin.rs").split_once("#[cfg(test)]").unwrap_or_default();
+        let token = code.split("pub struct AdminToken(").nth(1).expect("what a token does");
+        let derived = code.split("pub struct AdminToken(").next().and_then(|it| it.lines().last());
+        assert_eq!(derived, Some("#[derive(Clone, Eq)]"));
+        let compares: Vec<_> = token
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.contains("==") || line.contains("eq("))
+            .collect();
+        assert_eq!(
+            compares,
+            [
+                "fn eq(&self, other: &Self) -> bool {",
+                "self.0.ct_eq(&other.0).into()",
+                "*self == Self(hashed(presented))",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_token_is_itself_and_no_other() {
+        let of = |text: &str| AdminToken::parse(&text.repeat(32)).expect("a token");
+        assert_eq!(of("a"), of("a"));
+        assert_ne!(of("a"), of("b"));
+        assert!(of("a").is(&"a".repeat(32)) && !of("a").is(&"b".repeat(32)));
     }
 }

@@ -89,6 +89,11 @@ async fn a_verdict_ends_the_attempt_and_is_answered_the_same_again_and_no_other_
     assert_eq!(callbacks.say(LEASE, Word::Heartbeat).await, Err(Unheard::Gone));
     let next = Lease { token: LEASE.token + 1, ..LEASE };
     assert_eq!(callbacks.say(next, verdict(Action::Retry, "e")).await, Err(Unheard::Gone));
+    // Another's verdict that is too late changes nothing for this one.
+    callbacks.lost(next);
+    assert_eq!(callbacks.say(LEASE, verdict(Action::Retry, "e")).await, Ok(Heard::Taken));
+    callbacks.lost(LEASE);
+    assert_eq!(callbacks.say(LEASE, verdict(Action::Retry, "e")).await, Err(Unheard::Gone));
 }
 
 #[tokio::test]

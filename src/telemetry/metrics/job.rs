@@ -89,7 +89,7 @@ impl AttemptEnd {
 pub(super) struct Pairs(AtomicUsize);
 
 impl Pairs {
-    /// A page of so many is written well within the 100 ms in which a scrape is to be answered.
+    /// How long a page of so many takes is measured: `metrics::page` of the benchmarks.
     pub(super) const MOST: usize = 1000;
     /// So many have them before their first attempt, so that a rate over it begins at 0.
     const AT_ONCE: usize = 100;

@@ -80,6 +80,7 @@ impl Page {
         };
         self.line(format_args!("# HELP {name} {}", metric.help));
         self.line(format_args!("# TYPE {name} {}", metric.shape.as_str()));
+        let bounds = bounds(metric.shape);
         for (values, series) in series {
             let labels = Labels { keys: metric.labels, values };
             match series {
@@ -89,22 +90,34 @@ impl Page {
                 Series::Level(level) => {
                     self.line(format_args!("{}{labels} {}", metric.name, Number(level.value())));
                 }
-                Series::Distribution(spread) => self.distribution(metric.name, labels, spread),
+                Series::Distribution(spread) => {
+                    self.distribution((metric.name, &bounds), labels, spread);
+                }
             }
         }
     }
 
-    /// Most of a page are buckets, so that what stands in each is written once and copied.
-    fn distribution(&mut self, name: &str, labels: Labels<'_>, spread: &Distribution) {
+    /// Most of a page are buckets, so that what stands in each is written once and copied: of a series its labels, of a
+    /// family its bounds.
+    fn distribution(
+        &mut self,
+        (name, bounds): (&str, &[String]),
+        labels: Labels<'_>,
+        spread: &Distribution,
+    ) {
         let comma = if labels.keys.is_empty() { "" } else { "," };
         let start = format!("{name}_bucket{{{}{comma}le=\"", Inner(labels));
         let mut count = 0;
-        for (bound, below, exemplar) in spread.buckets() {
+        for ((_, below, exemplar), bound) in spread.buckets().zip(bounds) {
             self.text.push_str(&start);
-            let seen = Seen(exemplar.filter(|_| self.format == Format::OpenMetrics));
-            self.line(format_args!("{}\"}} {below}{seen}", Bound(bound)));
+            self.text.push_str(bound);
+            match exemplar.filter(|_| self.format == Format::OpenMetrics) {
+                None => self.line(format_args!("{below}")),
+                seen => self.line(format_args!("{below}{}", Seen(seen))),
+            }
             count = below;
         }
+        let labels = labels.to_string();
         self.line(format_args!("{name}_sum{labels} {}", Number(spread.sum())));
         self.line(format_args!("{name}_count{labels} {count}"));
     }
@@ -120,6 +133,13 @@ impl Page {
         let written = writeln!(self.text, "{line}");
         debug_assert!(written.is_ok(), "writing to a String can't fail");
     }
+}
+
+/// What stands in each bucket behind the labels of its series, the last one's included.
+fn bounds(shape: Shape) -> Vec<String> {
+    let Shape::Histogram(bounds) = shape else { return Vec::new() };
+    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+    bounds.map(|bound| format!("{}\"}} ", Bound(bound))).collect()
 }
 
 /// `{queue="q",kind="k"}`, or nothing.

@@ -16,6 +16,15 @@ use opentelemetry::{
     trace::{SpanContext, SpanKind},
 };
 use std::sync::Arc;
+use url::Url;
+
+/// A URL as far as everybody may see it: people put secrets into all that stands behind the host, and before it.
+fn shown(url: &Url) -> String {
+    let mut shown = url.origin().ascii_serialization();
+    shown.push_str(if url.path() == "/" { "/" } else { "/REDACTED" });
+    shown.push_str(url.query().map_or("", |_| "?REDACTED"));
+    shown
+}
 
 /// The span of one attempt.
 #[derive(Debug)]
@@ -40,12 +49,15 @@ impl AttemptSpan {
         self.open.end([KeyValue::new("legwork.job.outcome", outcome)], error);
     }
 
-    /// A request to this host begins.
-    pub fn request(&self, scheme: &str, host: &str, port: Option<u16>) -> CallSpan {
+    /// A request to this URL begins.
+    pub fn request(&self, url: &Url) -> CallSpan {
         self.above.call(SpanKind::Client, || {
+            let host = url.host_str().unwrap_or_default();
+            let port = url.port_or_known_default();
             let mut about = vec![
                 KeyValue::new("http.request.method", "POST"),
-                KeyValue::new("url.scheme", scheme.to_owned()),
+                KeyValue::new("url.full", shown(url)),
+                KeyValue::new("url.scheme", url.scheme().to_owned()),
                 KeyValue::new("server.address", host.to_owned()),
             ];
             about.extend(port.map(|port| KeyValue::new("server.port", i64::from(port))));

@@ -76,7 +76,7 @@ fn a_trace_is_sampled_where_its_producer_or_the_ratio_says_so(
     let (tracer, mut inbox) = tracer(ratio);
     let producer = flags.map(origin);
     let span = tracer.attempt(&job(), producer.as_ref());
-    let request = span.request("https", "app.example.org", Some(443));
+    let request = span.request(&url());
     let told = [span.origin().traceparent.clone().expect("told"), request.traceparent()];
     request.answered(Some(200), None);
     span.ended("completed", None);
@@ -86,11 +86,29 @@ fn a_trace_is_sampled_where_its_producer_or_the_ratio_says_so(
     assert_eq!(inbox.try_recv().is_ok(), sampled);
 }
 
+/// With secrets wherever people put them.
+fn url() -> url::Url {
+    "https://me:s3cret@app.example.org/hooks/s3cret?key=s3cret#s3cret".parse().expect("a URL")
+}
+
+#[rstest]
+#[case::all_of_it(url(), "https://app.example.org/REDACTED?REDACTED")]
+#[case::a_port("http://10.1.2.3:8080/a".parse().expect("a URL"), "http://10.1.2.3:8080/REDACTED")]
+#[case::no_path("http://[::1]:9/".parse().expect("a URL"), "http://[::1]:9/")]
+fn of_a_requests_url_only_its_receiver_is_told(#[case] url: url::Url, #[case] told: &str) {
+    let (tracer, mut inbox) = tracer(1.0);
+    drop(tracer.attempt(&job(), None).request(&url));
+    let request = inbox.try_recv().expect("sent");
+    let full = request.attributes.iter().find(|it| it.key.as_str() == "url.full");
+    assert_eq!(full.map(|it| it.value.as_str().into_owned()).as_deref(), Some(told));
+    assert!(!format!("{request:?}").contains("s3cret"), "{request:?}");
+}
+
 #[test]
 fn a_request_hangs_below_its_attempt_and_what_is_dropped_has_ended() {
     let (tracer, mut inbox) = tracer(1.0);
     let span = tracer.attempt(&job(), None);
-    let request = span.request("https", "app.example.org", Some(443));
+    let request = span.request(&url());
     request.answered(None, Some("timeout"));
     request.answered(Some(200), None);
     drop(span);
@@ -121,7 +139,7 @@ fn the_error_of_a_request_is_its_status_where_it_was_answered(
 ) {
     let (tracer, mut inbox) = tracer(1.0);
     let span = tracer.attempt(&job(), None);
-    span.request("https", "app.example.org", Some(443)).answered(status, error);
+    span.request(&url()).answered(status, error);
     let request = inbox.try_recv().expect("sent");
     let told = request.attributes.iter().find(|it| it.key.as_str() == "error.type");
     assert_eq!(told.map(|it| it.value.as_str().into_owned()).as_deref(), expected);

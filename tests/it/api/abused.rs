@@ -87,6 +87,10 @@ fn of_many_changes_of_one_job_at_once_one_happens() {
             assert!(results.contains_key(others), "{results:?}");
         }
         assert_eq!(value(&mut session, "SELECT count(*) FROM legwork.jobs").await, "1");
+        let noted = "SELECT string_agg(action || ' ' || target || ' ' || (detail ->> 'result'), ', ' ORDER BY id)
+            FROM legwork.audit";
+        let changes = "cancel job/1 cancelled, retry job/1 retried, discard job/1 discarded";
+        assert_eq!(value(&mut session, noted).await, changes, "one change, one note");
         daemon.stop().await;
         end(session).await;
     });

@@ -1,6 +1,8 @@
 //! Payloads stay out of logs, metrics and spans, whatever becomes of their jobs, whoever asks for them, and however
 //! much is logged.
 
+mod bodies;
+
 use nix::sys::signal::Signal;
 use sqlx::PgPool;
 

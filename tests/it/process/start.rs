@@ -182,6 +182,25 @@ fn a_port_in_use_ends_the_start_with_code_78_and_is_named() {
     });
 }
 
+/// By what a service manager hands over, at a machine of nobody, of this protocol or the other.
+#[test]
+fn a_port_that_cannot_be_had_ends_the_start_with_code_78_and_names_the_key() {
+    support::run(async |db| {
+        let (url, kinds) = (db.url(), noop());
+        for (listen, said) in [
+            ("fd:3", "admin.listen: \"fd:3\""),
+            ("203.0.113.1:9464", "admin.listen: can't listen on 203.0.113.1:9464"),
+            ("[2001:db8::1]:9464", "admin.listen: can't listen on [2001:db8::1]:9464"),
+        ] {
+            let configuration = Configuration { listen, ..Configuration::of(&url, &kinds) };
+            let mut daemon = Daemon::start(&configuration.text()).await;
+            assert_eq!(daemon.exit(REFUSAL).await.code(), Some(78), "{}", daemon.printed());
+            let printed = daemon.printed().replace("\\\"", "\"");
+            assert!(printed.contains(said), "{listen}: {printed}");
+        }
+    });
+}
+
 #[test]
 fn a_daemon_that_runs_once_drains_what_it_can_and_ends_with_code_0() {
     support::run(async |db| {

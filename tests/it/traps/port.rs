@@ -114,6 +114,29 @@ fn trap_9_a_body_is_refused_by_what_it_announces_and_not_read_by_what_it_sends()
     });
 }
 
+#[test]
+fn trap_9_a_thousand_half_sent_heads_take_little_memory_and_leave_the_port_answering() {
+    tried(async |address, daemon| {
+        let before = resident_mib(daemon);
+        // Beyond the places and the kernel's backlog a connect isn't even answered.
+        let half_sent = async || {
+            let connected = timeout(Duration::from_secs(1), TcpStream::connect(address)).await;
+            let mut stream = connected.ok()?.ok()?;
+            // It may have had to leave already.
+            stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: ").await.ok();
+            Some(stream)
+        };
+        let flood = futures::future::join_all((0..1000).map(|_| half_sent())).await;
+        let open: Vec<_> = flood.into_iter().flatten().collect();
+        assert!(open.len() > CONNECTIONS, "{}", open.len());
+        let (status, _) = daemon.get("/health/live").await;
+        let grown = resident_mib(daemon).saturating_sub(before);
+        drop(open);
+        assert_eq!(status, 200);
+        assert!(grown < 32, "the daemon grew by {grown} MiB");
+    });
+}
+
 /// What the process has in memory.
 fn resident_mib(daemon: &Daemon) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid()));
