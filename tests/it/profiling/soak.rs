@@ -181,7 +181,7 @@ fn handlers_that_allocate_panic_and_start_others_are_profiled_and_no_job_is_lost
         let address = open.local_addr().expect("it has an address");
         let daemon = daemon(&db.url());
         let mut session = db.connect().await;
-        beside(daemon.with_admin_port(open), async {
+        let rounds = async {
             let ready = async || support::http::get(address, "/readyz").await.0 == 200;
             support::eventually("the daemon is up", ready).await;
             let (began, mut rounds, mut seen) = (Instant::now(), 0, Seen::default());
@@ -209,8 +209,8 @@ fn handlers_that_allocate_panic_and_start_others_are_profiled_and_no_job_is_lost
             }
             let share = seen.whole / seen.all;
             assert!(share > WHOLE_AT_LEAST, "{share} of {} s are whole", seen.all);
-        })
-        .await;
+        };
+        Box::pin(beside(daemon.with_admin_port(open), rounds)).await;
         end(session).await;
     });
 }
