@@ -9,7 +9,7 @@ use super::{
         problem::{Problem, Refusal},
         routes::AdminState,
     },
-    body::is_of,
+    body::{is_of, plain},
     enqueue::{is_of_value, of_mistakes},
     once::{Key, Print, before, shown},
     origin::Sources,
@@ -84,6 +84,7 @@ pub(in crate::admin) async fn enqueue(
     Key(key): Key,
     request: Request,
 ) -> Result<Response, Refusal> {
+    plain(request.headers())?;
     if !is_of(NDJSON, request.headers()) {
         return Err(
             Problem::NotJson.because("many jobs are sent with Content-Type: application/x-ndjson")

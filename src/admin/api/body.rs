@@ -33,6 +33,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        plain(request.headers())?;
         if !is_of(JSON, request.headers()) {
             return Err(Problem::NotJson.into());
         }
@@ -124,6 +125,16 @@ fn is_over(error: &(dyn Error + 'static)) -> bool {
 /// What was announced and didn't come, or came in pieces that are none.
 fn broken_off() -> Refusal {
     Problem::InvalidBody.because("the body broke off")
+}
+
+/// Refuses a body that says of itself to be packed: nothing here unpacks one, which may be of any length.
+pub(super) fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.into_iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(Problem::NotJson
+        .because("a body is read as it is sent: send it without Content-Encoding, and not packed"))
 }
 
 /// The type of a body that is one JSON value.

@@ -8,7 +8,7 @@ use super::{
         problem::{Problem, Refusal},
         routes::AdminState,
     },
-    body::{JSON, is_of, not_so, read_up_to},
+    body::{JSON, is_of, not_so, plain, read_up_to},
     hint,
     once::{Key, Print, before, shown},
     origin::Source,
@@ -113,6 +113,7 @@ pub(in crate::admin) async fn enqueue(
     Key(key): Key,
     request: Request,
 ) -> Result<Response, Refusal> {
+    plain(request.headers())?;
     if !is_of(JSON, request.headers()) {
         return Err(Problem::NotJson.into());
     }

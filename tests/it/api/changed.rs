@@ -123,7 +123,10 @@ fn what_changes_something_has_to_be_json_that_says_what_it_means() {
     support::run(async |db| {
         let daemon = daemon(&db.url(), "").await;
         let pause = "/api/v1/queues/mail/pause";
-        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
+        let packed = "application/json\r\nContent-Encoding: gzip";
+        for kind in
+            ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", packed]
+        {
             let answer = post_as(&daemon, pause, kind, "{}").await;
             assert_eq!((answer.status, answer.problem()), (415, "not-json".to_owned()), "{kind}");
         }
