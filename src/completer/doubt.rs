@@ -23,9 +23,14 @@ impl<S: OutcomeSink> Completer<S> {
         while !doubtful.is_empty() {
             supervise::step();
             let error = match self.sink.taken(&doubtful).await {
-                Ok(jobs) => return written.lost.extend(jobs),
+                Ok(jobs) => {
+                    self.links.check.ok();
+                    return written.lost.extend(jobs);
+                }
                 Err(SinkError::Unavailable { source, .. }) => source,
+                // It answers, and won't say.
                 Err(SinkError::Stuck(error) | SinkError::Refused(error)) => {
+                    self.links.check.ok();
                     return supervise::failed(&*error);
                 }
             };

@@ -183,7 +183,7 @@ impl Signals {
     pub(super) fn reload_and_tell(&self) -> oneshot::Receiver<Reloaded> {
         let (teller, told) = oneshot::channel();
         let mut curious = self.curious();
-        // Who has gone needs no word; those who are left are requests of the port, which are few.
+        // Who has gone needs no word. Those who are left are counted where they ask.
         curious.retain(|teller| !teller.is_closed());
         curious.push(teller);
         drop(curious);

@@ -77,7 +77,8 @@ impl PostgresOutcomes {
         } else if error.may_be_a_row_or_the_moment() {
             SinkError::Stuck(error.into())
         } else {
-            let sent = !matches!(error, DbError::Connect(_));
+            // A server that refuses a statement hasn't done it. One that goes may have.
+            let sent = error.is_of_the_session() && !matches!(error, DbError::Connect(_));
             SinkError::Unavailable { sent, source: error.into() }
         }
     }

@@ -47,13 +47,6 @@ pub(super) struct Module {
     pub(super) build_id: String,
 }
 
-/// A module's file, of which is read only what is asked for.
-pub(super) struct Opened<'m> {
-    /// By which it was opened.
-    pub(super) path: &'m Path,
-    pub(super) cache: ReadCache<File>,
-}
-
 /// All of this process, by address. While nothing more can be opened it is what it was when somebody looked before.
 pub(super) fn loaded() -> io::Result<Vec<Module>> {
     static BEFORE: Mutex<Vec<Module>> = Mutex::new(Vec::new());
@@ -113,8 +106,8 @@ impl Module {
             bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
         };
         let from_file = || {
-            let opened = self.opened()?;
-            let object = object::File::parse(&opened.cache).ok()?;
+            let cache = ReadCache::new(self.opened()?);
+            let object = object::File::parse(&cache).ok()?;
             let build_id = object.build_id().ok().flatten().map(hex);
             Some((bias(&object, &self.mapping)?, build_id))
         };
@@ -127,14 +120,13 @@ impl Module {
     }
 
     /// Its file, and no other that is called so by now.
-    pub(super) fn opened(&self) -> Option<Opened<'_>> {
-        let opened = |path: &'_ PathBuf| {
+    pub(super) fn opened(&self) -> Option<File> {
+        self.files.iter().find_map(|path| {
             let file = File::open(path).ok()?;
             // The kernel knows what these lead to.
             let is_it = path.starts_with("/proc/self") || self.is_in(&file);
-            is_it.then(|| ReadCache::new(file))
-        };
-        self.files.iter().find_map(|path| Some(Opened { path, cache: opened(path)? }))
+            is_it.then_some(file)
+        })
     }
 
     /// It as it lies in memory.

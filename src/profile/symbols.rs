@@ -11,7 +11,9 @@ use kept::Kept;
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    fs::File,
     ops::Range,
+    os::fd::AsRawFd,
     path::Path,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
@@ -77,7 +79,9 @@ struct Tables<'m> {
 
 impl<'m> Tables<'m> {
     fn of(module: &'m Module) -> Self {
-        let file = module.opened().and_then(|opened| Loader::new(opened.path).ok());
+        // By the file that was looked at: another may be called so by now.
+        let loaded = |file: File| Loader::new(format!("/proc/self/fd/{}", file.as_raw_fd())).ok();
+        let file = module.opened().and_then(loaded);
         let in_memory = || module.image()?.functions();
         let offered = if file.is_none() { in_memory() } else { None };
         Self { module, file, offered: offered.unwrap_or_default() }

@@ -52,8 +52,8 @@ fn of_module(module: &Module) -> Option<Tables<Vec<u8>>> {
 }
 
 fn of_file(module: &Module) -> Option<Sections> {
-    let opened = module.opened()?;
-    let object = object::File::parse(&opened.cache).ok()?;
+    let cache = object::ReadCache::new(module.opened()?);
+    let object = object::File::parse(&cache).ok()?;
     let (eh_frame_hdr_svma, eh_frame_hdr) = section(&object, ".eh_frame_hdr").unzip();
     let (eh_frame_svma, eh_frame) = section(&object, ".eh_frame").unzip();
     Some(Sections {

@@ -11,7 +11,7 @@ use super::{
     },
     asking::{Asking, Why},
     body::Said,
-    noted::{noted, reload_noted},
+    noted::{noted, reload_noted, reloads_are_many},
     query::{Asked, Nothing},
     shown,
 };
@@ -38,6 +38,8 @@ const ASKED_FOR: Duration = Duration::from_mins(10);
 /// How long it may hold.
 const ASKED_MAX: Duration = Duration::from_hours(24);
 
+/// What is said where others wait for one already.
+const CROWDED: &str = "others wait for the daemon to read its configuration again, which it does once for all of them: it isn't asked once more";
 /// What is said of a reload that the end of the daemon cuts short.
 const CUT_SHORT: &str = "the daemon ends, before it was done with reading its configuration again: it reads it at its next start";
 
@@ -193,7 +195,11 @@ pub(in crate::admin) async fn reload(
     Said(Why { reason }): Said<Why>,
 ) -> Result<Response, Refusal> {
     let asker = asking.because(reason)?;
-    let told = (of_file(&state)?.reload)();
+    let reload = &of_file(&state)?.reload;
+    if reloads_are_many(&state) {
+        return Err(Problem::NotReloaded.because(CROWDED));
+    }
+    let told = reload();
     match timeout(RELOAD_WITHIN, reload_noted(&state, told, asker)).await {
         Ok(Ok(reloaded)) => shown(&reloaded),
         // Nobody will say any more.

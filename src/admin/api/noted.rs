@@ -17,6 +17,8 @@ use tokio::{
 
 /// How long a note may take: what is done to a daemon mustn't wait for a database that is away.
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
+/// Reloads whose outcome is waited for at once: while a daemon waits for its database there is none for any.
+const RELOADS_MAX: usize = 8;
 /// Keys that a note of a reload names.
 const KEYS_NOTED: usize = 100;
 
@@ -47,6 +49,12 @@ fn target(state: &AdminState) -> String {
         Some(id) => format!("daemon/{id}"),
         None => format!("daemon/{}", state.controls.name),
     }
+}
+
+/// Whether no more may wait for what comes of a reload; they wait on when their clients have left.
+pub(super) fn reloads_are_many(state: &AdminState) -> bool {
+    let tasks = state.supervisor.tasks();
+    tasks.iter().filter(|task| task.name() == "reload").count() >= RELOADS_MAX
 }
 
 /// Waits for what comes of a reload, and notes it before anybody hears of it, whether or not anybody does: a client may
@@ -85,4 +93,19 @@ fn detail(reloaded: Option<&Reloaded>) -> Json {
     };
     let changed: Vec<_> = reloaded.changed.iter().take(KEYS_NOTED).collect();
     json!({ "reloaded": reloaded.reloaded, "changed": changed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_that_was_cut_short_is_noted_as_that_and_another_by_what_it_changed() {
+        let expected = json!({ "reloaded": false, "changed": [], "cut_short": true });
+        assert_eq!(detail(None), expected);
+        let changed = vec!["a.key".to_owned(); KEYS_NOTED + 1];
+        let noted = detail(Some(&Reloaded { reloaded: true, changed, ..Reloaded::default() }));
+        assert_eq!(noted["changed"].as_array().map(Vec::len), Some(KEYS_NOTED));
+        assert_eq!((&noted["reloaded"], &noted["cut_short"]), (&json!(true), &Json::Null));
+    }
 }

@@ -80,6 +80,23 @@ async fn a_reload_whose_client_goes_away_is_heard_of() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn few_wait_for_a_reload_at_once_whether_or_not_their_clients_do() {
+    let asked = Asked::new();
+    for _ in 0..8 {
+        assert!(timeout(Duration::from_secs(1), asked.answer()).await.is_err());
+    }
+    let (status, body) = asked.answer().await;
+    assert_eq!((status, asked.waits()), (503, 8), "{body}");
+    assert!(body.contains("others wait"), "{body}");
+    for _ in 0..8 {
+        asked.teller().send(Reloaded::default()).expect("somebody hears it");
+    }
+    assert!(asked.state.supervisor.ended("reload", Instant::now() + PATIENCE).await, "all noted");
+    let next = timeout(Duration::from_secs(1), asked.answer());
+    assert!(next.await.is_err() && asked.waits() == 1, "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reload_that_the_end_cuts_short_is_told_to_whoever_asked() {
     let asked = Asked::new();
     let ends = async {

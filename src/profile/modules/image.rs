@@ -215,7 +215,7 @@ mod tests {
         let libc = modules.iter().find(|module| module.name.to_string_lossy().contains("libc.so"));
         let libc = libc.expect("a libc");
         let image = libc.image().expect("it lies in memory");
-        let file = libc.opened().expect("it is there").cache;
+        let file = object::ReadCache::new(libc.opened().expect("it is there"));
         let file = object::File::parse(&file).expect("a library");
         assert_eq!(image.bias, libc.bias);
         let id = object::Object::build_id(&file).expect("a library").expect("a number");

@@ -145,7 +145,7 @@ fn sampled(unwinder: &mut Unwinder) -> Vec<Vec<u64>> {
     let began = Instant::now();
     let mut sampler = loop {
         match Sampler::start(Duration::from_secs(1) / HERTZ) {
-            Err(Refused::Busy) => thread::yield_now(),
+            Err(Refused::Busy) if began.elapsed() < PATIENCE => thread::yield_now(),
             started => break started.expect("a sampler"),
         }
     };

@@ -170,7 +170,6 @@ fn operations_are_listed_newest_first() {
     });
 }
 
-/// Each has a batch before any has another, so that who clears up in a hurry doesn't wait for the end of what is long.
 /// Where so many were looked at that the page is short, it says behind which of them the next one begins.
 #[test]
 fn a_page_of_operations_of_which_few_are_met_ends_early_and_leads_on() {
@@ -199,6 +198,7 @@ fn a_page_of_operations_of_which_few_are_met_ends_early_and_leads_on() {
     });
 }
 
+/// Each has a batch before any has another, so that who clears up in a hurry doesn't wait for the end of what is long.
 #[test]
 fn operations_of_one_daemon_take_turns() {
     support::run(async |db| {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use legwork::completer::{Completer, Links, Verdicts, verdict_channel};
+use legwork::completer::{Completer, Links, OutcomeSink, Verdicts, verdict_channel};
 use legwork::config::{Database, DatabaseUrl, Settings};
 use legwork::job::{JobId, Lease, Verdict};
 use legwork::postgres::{Connector, Held, PostgresClaims, PostgresOutcomes};
@@ -11,10 +11,10 @@ use legwork::supervise::{ExitPolicy, Supervisor};
 use legwork::telemetry::health::Health;
 use legwork::telemetry::metrics::Metrics;
 use rstest::rstest;
-use sqlx::PgConnection;
+use sqlx::{Executor, PgConnection};
 use tokio::time::Instant;
 
-use super::fences::{claim, connector, register, settled};
+use super::fences::{HOLDER, claim, connector, register, settled};
 use super::{history, insert};
 use crate::support::{self, PATIENCE, Proxy};
 
@@ -145,6 +145,78 @@ fn an_end_without_an_answer_is_told_as_late_exactly_if_somebody_else_has_the_job
             assert_eq!(behind.end().await, [job], "another daemon has it");
         }
         drop(claims);
+        pool.close().await;
+    });
+}
+
+/// Where a job can stand by then, whose lease was (id, 2, 4711): how, a row, and whether somebody else must have had it.
+const STANDS: [(&str, &str, bool); 8] = [
+    (
+        "ours still",
+        "INSERT INTO legwork.job (id, kind, token, holder) OVERRIDING SYSTEM VALUE VALUES (1, 'k', 2, 4711)",
+        false,
+    ),
+    (
+        "another's",
+        "INSERT INTO legwork.job (id, kind, token, holder) OVERRIDING SYSTEM VALUE VALUES (2, 'k', 3, 1)",
+        true,
+    ),
+    (
+        "rescued",
+        "INSERT INTO legwork.job (id, kind, token, rescues) OVERRIDING SYSTEM VALUE VALUES (3, 'k', 2, 1)",
+        true,
+    ),
+    (
+        "retried from history",
+        "INSERT INTO legwork.job (id, kind, token) OVERRIDING SYSTEM VALUE VALUES (4, 'k', 2)",
+        false,
+    ),
+    (
+        "rescued and failed",
+        "INSERT INTO legwork.job (id, kind, token, attempt) OVERRIDING SYSTEM VALUE VALUES (5, 'k', 3, 1)",
+        true,
+    ),
+    (
+        "ended by us",
+        "INSERT INTO legwork.finished SELECT (f).* FROM public.ended(6, 2, 4711) f",
+        false,
+    ),
+    (
+        "ended by another",
+        "INSERT INTO legwork.finished SELECT (f).* FROM public.ended(7, 3, 1) f",
+        true,
+    ),
+    ("nowhere, since nothing is kept", "SELECT 8", false),
+];
+
+/// A row of history.
+const ENDED: &str = "SELECT legwork.make_partitions(current_date, current_date);
+    CREATE FUNCTION public.ended(id bigint, token bigint, holder bigint) RETURNS legwork.finished LANGUAGE sql
+    AS $$ SELECT jsonb_populate_record(NULL::legwork.finished, jsonb_build_object('id', id, 'token', token,
+        'holder', holder, 'run_at', now(), 'created_at', now(), 'finished_at', now(), 'drop_after', current_date,
+        'outcome', 'completed', 'priority', 0, 'attempt', 1, 'rescues', 0, 'snoozes', 0, 'queue', 'default',
+        'kind', 'k', 'payload', '{}'::jsonb)) $$";
+
+#[test]
+fn whose_job_somebody_else_had_is_told_by_where_it_stands() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        register(&pool).await;
+        let other =
+            "INSERT INTO legwork.daemon (id, expires_at) VALUES (1, now() + interval '1 h')";
+        pool.execute(other).await.expect("Postgres answers");
+        pool.execute(sqlx::raw_sql(ENDED)).await.expect("Postgres answers");
+        for (stands, row, _) in STANDS {
+            pool.execute(row).await.unwrap_or_else(|error| panic!("{stands}: {error}"));
+        }
+        let lease = |job| Lease { job: JobId(job), token: 2, holder: HOLDER };
+        let leases: Vec<_> = (1..=8).map(lease).collect();
+        let sink = PostgresOutcomes::new(connector(&db), Arc::default());
+        let mut taken = sink.taken(&leases).await.expect("it is answered");
+        taken.sort();
+        let told: Vec<_> = (1..).zip(STANDS).filter(|(_, (_, _, taken))| *taken).collect();
+        let expected: Vec<_> = told.iter().map(|(job, _)| JobId(*job)).collect();
+        assert_eq!(taken, expected, "{told:?}");
         pool.close().await;
     });
 }

@@ -287,6 +287,7 @@ impl Scraped {
             let (begun, before) = (Instant::now(), proxy.round_trips());
             let (status, page) = daemon.get("/metrics").await;
             let (elapsed, during) = (begun.elapsed(), proxy.round_trips());
+            // As long as the scrape took, in which nobody scrapes.
             tokio::time::sleep(elapsed).await;
             asked += during - before;
             asked_unasked += proxy.round_trips() - during;

@@ -3,8 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{ask, daemon};
-use crate::support::{self, Daemon};
+use crate::support::{self, Daemon, PATIENCE};
 
 /// Timers of a process that send SIGPROF, as the kernel lists them: the sampler's, a line of this kind each.
 fn timers(daemon: &Daemon) -> usize {
@@ -32,8 +34,9 @@ fn there_are_timers_while_a_profile_is_taken_and_none_before_after_and_once_its_
         assert_eq!(timers(&daemon), 0, "nobody has asked");
 
         // On a busy machine one may be over before anybody looks.
-        let mut looked = false;
+        let (began, mut looked) = (Instant::now(), false);
         while !looked {
+            assert!(began.elapsed() < PATIENCE, "no profile had a timer");
             let profile = ask(address, "profile?seconds=5");
             let looks = support::holds_within(A_WHILE, async || timers(&daemon) > 0);
             let (profile, saw) = tokio::join!(profile, looks);
