@@ -79,16 +79,21 @@ impl Problem {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use rstest::rstest;
 
-    #[test]
-    fn what_the_database_advises_is_kept() {
+    /// What is refused with the database's advice.
+    pub(in crate::cli::place) fn advised() -> Problem {
         let body =
             br#"{"type": "urn:legwork:problem:wrong-state", "detail": "it runs", "hint": "Wait."}"#;
         let answer = Answer { status: 409, body: body.to_vec(), is_cut_short: false };
-        assert_eq!(Problem::of("couldn't", &answer).hint(), Some("Wait."));
+        Problem::of("couldn't", &answer)
+    }
+
+    #[test]
+    fn what_the_database_advises_is_kept() {
+        assert_eq!(advised().hint(), Some("Wait."));
         let answer = Answer { status: 409, body: b"{}".to_vec(), is_cut_short: false };
         assert_eq!(Problem::of("couldn't", &answer).hint(), None);
     }

@@ -126,15 +126,11 @@ fn ran(name: &str, ran: Ran) -> anyhow::Result<JobId> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cli::port::Answer;
+    use super::{super::problem::tests::advised, *};
 
     #[test]
     fn what_the_database_advises_of_a_schedule_s_job_is_kept() {
-        let body =
-            br#"{"type": "urn:legwork:problem:wrong-state", "detail": "it runs", "hint": "Wait."}"#;
-        let answer = Answer { status: 409, body: body.to_vec(), is_cut_short: false };
-        let refused = not_run("nightly", Problem::of("couldn't", &answer).into());
+        let refused = not_run("nightly", advised().into());
         let NotNow { said, hint } = refused.downcast().expect("it is one of these");
         assert_eq!((&*said, hint.as_deref()), ("not enqueued: it runs", Some("Wait.")));
     }

@@ -122,7 +122,7 @@ impl Sessions {
             return Err(OperationError::Silent { limit });
         };
         let framed = async {
-            // Behind a pooler it waits here for a session of the server.
+            // Behind a pooler it waits here for a session of the server, which is told where it gets none.
             getting.got(frame.begin(connection).await)?;
             let done = operation(connection).await;
             frame.end(connection, done.is_ok()).await?;

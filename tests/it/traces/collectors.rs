@@ -1,7 +1,7 @@
 //! How spans reach a collector: the headers that it asks for, and TLS.
 
 use super::*;
-use crate::support::authority::Authority;
+use crate::support::{TestDb, authority::Authority};
 
 /// One kind that does nothing, and every span.
 fn text(url: &str, endpoint: &str) -> String {
@@ -113,18 +113,29 @@ fn a_collector_that_nobody_vouches_for_gets_no_span_and_jobs_run_all_the_same() 
     });
 }
 
+/// A daemon that traces every job, amid one that waits until it may `go`.
+async fn at_work(
+    collector: &Collector,
+    notebook: &Notebook,
+    (db, pool): (&TestDb, &PgPool),
+) -> Daemon {
+    let script = "echo begun >> notes; until [ -e go ]; do sleep 0.05; done";
+    let kinds = [notebook.kind("waits", script, "")];
+    let tracing = to(collector, "sample_ratio = 1.0\n");
+    let text = tracing + &Configuration::of(&db.url(), &kinds).text();
+    let daemon = Daemon::start(&text).await;
+    daemon.logged("daemon.started").await;
+    enqueue_one(pool, "waits").await;
+    notebook.says("begun").await;
+    daemon
+}
+
 #[test]
 fn the_last_spans_of_a_daemon_are_those_of_the_verdict_that_it_flushes_at_its_end() {
     support::run(async |db| {
         let (collector, notebook) = (Collector::new().await, Notebook::new());
         let pool = db.pool().await;
-        let script = "echo begun >> notes; until [ -e go ]; do sleep 0.05; done";
-        let (url, kinds) = (db.url(), [notebook.kind("waits", script, "")]);
-        let tracing = to(&collector, "sample_ratio = 1.0\n");
-        let mut daemon = Daemon::start(&(tracing + &Configuration::of(&url, &kinds).text())).await;
-        daemon.logged("daemon.started").await;
-        enqueue_one(&pool, "waits").await;
-        notebook.says("begun").await;
+        let mut daemon = at_work(&collector, &notebook, (&db, &pool)).await;
         daemon.signal(Signal::SIGUSR1);
         // Lines about a running job that others speak know where it comes from.
         let listed = daemon.logged("job.listed").await;
@@ -178,13 +189,7 @@ fn spans_that_nobody_takes_before_the_end_are_counted_in_the_last_line() {
     support::run(async |db| {
         let (collector, notebook) = (Collector::hanging().await, Notebook::new());
         let pool = db.pool().await;
-        let script = "echo begun >> notes; until [ -e go ]; do sleep 0.05; done";
-        let (url, kinds) = (db.url(), [notebook.kind("waits", script, "")]);
-        let tracing = to(&collector, "sample_ratio = 1.0\n");
-        let mut daemon = Daemon::start(&(tracing + &Configuration::of(&url, &kinds).text())).await;
-        daemon.logged("daemon.started").await;
-        enqueue_one(&pool, "waits").await;
-        notebook.says("begun").await;
+        let mut daemon = at_work(&collector, &notebook, (&db, &pool)).await;
         daemon.signal(Signal::SIGTERM);
         daemon.phase("release unstarted").await;
         notebook.allow("go");

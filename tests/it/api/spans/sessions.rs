@@ -61,7 +61,8 @@ fn a_request_that_gets_no_session_says_in_its_trace_that_it_waited_for_one() {
 
 #[test]
 fn a_request_for_which_no_place_is_free_in_time_says_so_in_its_trace() {
-    // As long as a request's statement may take, which is longer than anybody waits for a place.
+    // What is in the way for as long as a request's statement may take, which is longer than anybody waits for a place.
+    // Nothing waits for its sleep, by which it is known.
     const SLOW: &str = "CREATE OR REPLACE FUNCTION legwork.backlog(queue text) RETURNS bigint
         LANGUAGE sql AS 'SELECT 1::bigint FROM pg_sleep(60)'";
     const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity
