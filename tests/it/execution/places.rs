@@ -65,12 +65,20 @@ fn a_trace_shows_who_waits_for_a_connection_a_slot_or_a_turn_at_a_session() {
         assert_eq!(waits(&full, "sql.place"), BTreeSet::from(["worker".to_owned()]));
         assert!(waits(&full, "slot").contains("claimer"), "{full}");
 
-        // Whoever claims waits for the table, and whoever else claims for the session.
+        // A claimer whose slots are taken would wait for those and for nothing else.
         execute(&mut session, "SELECT pg_advisory_unlock(4711)").await;
+        support::eventually("the jobs are done", async || {
+            value(&mut session, "SELECT count(*) FROM legwork.job").await == "0"
+        })
+        .await;
+        // Whoever claims waits for the table, and whoever else claims for the session.
         execute(&mut other, "BEGIN; LOCK TABLE legwork.job IN ACCESS EXCLUSIVE MODE").await;
         support::eventually("a claimer waits for another's turn", async || {
             execute(&mut session, "SELECT pg_notify('legwork', '')").await;
-            tasks().await.contains("session.turn")
+            tasks()
+                .await
+                .lines()
+                .any(|line| line.contains("claimer[") && line.contains("session.turn"))
         })
         .await;
         let held = trace(at).await;
