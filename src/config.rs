@@ -39,6 +39,7 @@ pub(crate) use check::{
 pub use egress::{Denied, Egress};
 pub use environment::Environment;
 pub use function::FunctionName;
+pub(crate) use keys::closest;
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub use settings::{

@@ -284,10 +284,10 @@ impl Daemon {
             () = signals.asked_to_stop() => Ok(None),
         };
         let Ok(Some((found, overrides))) = schema else {
-            running.end_admin().await;
+            // It held no job yet, so it leaves none.
+            let ended = Ended::before_any_job(running.end_the_port(signals).await);
             schema?;
-            // It held nothing yet, so it leaves nothing.
-            return Ok(stopped(Ended::default()));
+            return Ok(stopped(ended));
         };
         stats.saw_schema(found);
         let connector = connector.clone().watched(Watch::new(Arc::clone(metrics), pool));

@@ -273,7 +273,7 @@ pub(super) fn nearest_section(name: &str) -> Option<&'static str> {
 }
 
 /// The likest of these words, if it is alike at all (0 = nothing, 1 = the same).
-pub(super) fn closest<'a>(
+pub(crate) fn closest<'a>(
     word: &str,
     words: impl Iterator<Item = &'a str>,
     alike: f64,

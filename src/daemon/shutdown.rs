@@ -40,6 +40,11 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Of a daemon that ended before it held any job.
+    pub(super) fn before_any_job(spans_lost: u64) -> Self {
+        Self { spans_lost, ..Self::default() }
+    }
+
     /// Whether it ended because it was to, and nothing was cut short or abandoned.
     pub fn is_clean(&self) -> bool {
         let Self { orphans, cut_short, in_doubt, failed, .. } = self;

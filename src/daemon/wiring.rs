@@ -333,13 +333,18 @@ impl Running {
         }
     }
 
-    /// Ends the admin port of a daemon that didn't start.
-    pub(super) async fn end_admin(self) {
+    /// Ends the admin port of a daemon that didn't start; says how many spans that cost.
+    pub(super) async fn end_the_port(self, signals: &Signals) -> u64 {
+        let lost_before = self.lost_spans();
         self.supervisor.expect_ends();
+        signals.reload_for_nobody();
+        self.supervisor.ended("reload", shutdown::soon()).await;
         self.stop_admin.cancel();
         self.supervisor.ended("admin", shutdown::soon()).await;
         self.stop_exporter.cancel();
         self.supervisor.ended("exporter", shutdown::soon()).await;
+        self.give_spans_up().await;
+        self.lost_spans() - lost_before
     }
 
     fn start_heartbeat(

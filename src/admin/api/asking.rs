@@ -52,6 +52,5 @@ impl<S: Sync> FromRequestParts<S> for Asking {
 #[schema(as = Reason)]
 pub(in crate::admin) struct Why {
     /// For the next person, and for the audit; at most 500 bytes.
-    #[schema(nullable = false)]
     pub(super) reason: Option<String>,
 }

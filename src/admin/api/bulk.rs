@@ -40,22 +40,16 @@ const TEXT_MAX_BYTES: usize = 1024;
 #[schema(as = JobFilter)]
 pub(in crate::admin) struct Filter {
     /// Only jobs of this queue.
-    #[schema(nullable = false)]
     queue: Option<String>,
     /// Only jobs of this kind.
-    #[schema(nullable = false)]
     kind: Option<String>,
     /// Only jobs in this state.
-    #[schema(nullable = false)]
     state: Option<String>,
     /// Only jobs with this tag.
-    #[schema(nullable = false)]
     tag: Option<String>,
     /// Only jobs that were enqueued after this moment, or less than this time ago: `90s`, `2h30m`, `7d`.
-    #[schema(nullable = false)]
     created_after: Option<String>,
     /// Only jobs that were enqueued before this moment, or longer ago than this time.
-    #[schema(nullable = false)]
     created_before: Option<String>,
     /// Only jobs whose payload has these texts at these places: `{"user.id": "42"}`; at most 8.
     #[serde(default)]
@@ -75,10 +69,8 @@ pub(in crate::admin) struct Wanted {
     filter: Filter,
     /// How long jobs are put off, for snooze: `90s`, `10m`, `2h30m`; at most ten years.
     #[serde(rename = "for")]
-    #[schema(nullable = false)]
     time: Option<String>,
     /// Why, for the next person, and for the audit; at most 500 bytes.
-    #[schema(nullable = false)]
     reason: Option<String>,
     /// Only count which jobs it would be about.
     #[serde(default)]

@@ -67,12 +67,10 @@ pub(in crate::admin) struct Spoken {
     #[schema(value_type = Option<serde_json::Value>)]
     result: Option<Box<RawValue>>,
     /// Of `fail`, `retry` and `discard`: why, for people.
-    #[schema(nullable = false)]
     error: Option<String>,
     /// Of `fail`, `retry` and `snooze`: after how long to run it again, `90s`, `10m`, `2h30m`; a second at least and a
     /// day at most, else as the kind's backoff says.
     #[serde(rename = "for")]
-    #[schema(nullable = false)]
     time: Option<String>,
 }
 

@@ -35,7 +35,6 @@ pub(in crate::admin) struct PutOff {
     #[serde(rename = "for")]
     time: String,
     /// Why, for the next person, and for the audit; at most 500 bytes.
-    #[schema(nullable = false)]
     reason: Option<String>,
 }
 

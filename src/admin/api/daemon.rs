@@ -90,7 +90,6 @@ pub(in crate::admin) struct Shutdown {
     #[schema(nullable = false)]
     mode: Mode,
     /// Why, for the audit; at most 500 bytes.
-    #[schema(nullable = false)]
     reason: Option<String>,
 }
 
@@ -290,10 +289,8 @@ pub(in crate::admin) struct Other {
     filter: String,
     /// For how long: `90s`, `1h`; from 1 s to 24 h, 10 minutes where nothing is said.
     #[serde(rename = "for")]
-    #[schema(nullable = false)]
     time: Option<String>,
     /// Why, for the audit; at most 500 bytes.
-    #[schema(nullable = false)]
     reason: Option<String>,
 }
 

@@ -61,20 +61,16 @@ const NOTHING: &str =
 #[schema(as = QueueDecision)]
 pub(in crate::admin) struct Decision {
     /// Jobs that each daemon runs at once, 1 to 10000.
-    #[schema(nullable = false, minimum = 1, maximum = 10_000)]
+    #[schema(minimum = 1, maximum = 10_000)]
     concurrency: Option<u32>,
     /// Starts per time, of each daemon: `30/m burst 2`.
-    #[schema(nullable = false)]
     rate_limit: Option<String>,
     /// For how long: `90s`, `2h`; until somebody takes it away where neither this nor `until` is said.
     #[serde(rename = "for")]
-    #[schema(nullable = false)]
     time: Option<String>,
     /// Until this moment (RFC 3339), by the database's clock.
-    #[schema(nullable = false)]
     until: Option<String>,
     /// Why, for the next person; at most 500 bytes.
-    #[schema(nullable = false)]
     reason: Option<String>,
 }
 
@@ -84,13 +80,10 @@ pub(in crate::admin) struct Decision {
 pub(in crate::admin) struct ForAWhile {
     /// For how long: `90s`, `2h`; until somebody resumes it where neither this nor `until` is said.
     #[serde(rename = "for")]
-    #[schema(nullable = false)]
     pub(super) time: Option<String>,
     /// Until this moment (RFC 3339), by the database's clock.
-    #[schema(nullable = false)]
     pub(super) until: Option<String>,
     /// Why, for the next person; at most 500 bytes.
-    #[schema(nullable = false)]
     pub(super) reason: Option<String>,
 }
 

@@ -8,6 +8,7 @@ use super::{
     super::problem::{Problem, Refusal},
     wrong,
 };
+use crate::config::closest;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use percent_encoding::percent_decode_str;
 use std::{fmt::Display, str::FromStr};
@@ -16,7 +17,7 @@ use utoipa::IntoParams;
 /// Longest value of a parameter, in bytes. The whole head has 16 KiB.
 const VALUE_MAX_BYTES: usize = 1024;
 /// How alike a name has to be to be the one that was meant.
-const ALIKE: f64 = 0.5;
+const ALIKE: f64 = 0.6;
 
 /// What a route takes.
 pub(in crate::admin) trait Parameters: IntoParams + Sized {
@@ -127,9 +128,7 @@ fn refused(unknown: &[&str], known: &[String]) -> Refusal {
 
 /// The one that may have been meant.
 pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
-    let likeness = |known: &&String| strsim::normalized_damerau_levenshtein(name, known);
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&best) >= ALIKE).then(|| best.clone())
+    closest(name, known.iter().map(String::as_str), ALIKE).map(str::to_owned)
 }
 
 /// A request's query, read.

@@ -180,7 +180,7 @@ pub(in crate::admin) async fn symbol(RawQuery(query): RawQuery) -> Result<Respon
 
 /// The names of addresses that the body lists, 0x1+0x2
 #[utoipa::path(post, path = "/debug/pprof/symbol", operation_id = "pprof_symbols", tag = "debug",
-    request_body(content = String, content_type = "text/plain", example = "0x1+0x2"),
+    request_body(content = Option<String>, content_type = "text/plain", example = "0x1+0x2"),
     responses((status = 200, description = "A line for each.", body = String, content_type = "text/plain",
         example = "num_symbols: 1\n0x1 0x1\n")))]
 pub(in crate::admin) async fn symbols(

@@ -116,7 +116,11 @@ pub(super) fn put(schemas: &mut Value) {
                 Form::Duration => described["pattern"] = DURATION.into(),
                 Form::RateLimit => described["pattern"] = RATE_LIMIT.into(),
                 Form::Moment => described["format"] = "date-time".into(),
-                Form::State => described["enum"] = json!(State::ALL.map(State::as_str)),
+                // Null is no state, and as good as nothing.
+                Form::State => {
+                    let states = State::ALL.map(|state| json!(state.as_str()));
+                    described["enum"] = states.into_iter().chain([Value::Null]).collect();
+                }
                 Form::Text(least, most) => {
                     if *least > 0 {
                         described["minLength"] = json!(least);

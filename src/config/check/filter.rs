@@ -1,10 +1,40 @@
 //! `log.filter`: `tracing`'s syntax, and the traps in it.
 
 use crate::config::keys::closest;
+use std::iter;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// The root of our targets.
+const OURS: &str = "legwork";
+/// What stands behind it.
+const ROOMS: [&str; 24] = [
+    "admin",
+    "bench",
+    "claimer",
+    "cli",
+    "completer",
+    "config",
+    "daemon",
+    "demo",
+    "dispatcher",
+    "embedded",
+    "executor",
+    "handlers",
+    "heartbeat",
+    "job",
+    "maintenance",
+    "outbound",
+    "postgres",
+    "profile",
+    "schedule",
+    "supervise",
+    "sys",
+    "telemetry",
+    "trace",
+    "worker",
+];
 
 /// Refuses what `tracing` can't read, and a misspelt level, which it would take for a target whose
 /// every line is wanted.
@@ -41,14 +71,31 @@ pub(crate) fn doubts(text: &str) -> impl Iterator<Item = String> {
              error either; write info,{text} if that isn't meant"
         )
     });
-    let unknown = targets(text).filter(|word| *word != "legwork").map(|word| {
+    let unknown = targets(text).filter(|word| *word != OURS).map(|word| {
         format!(
             "log.filter: {word:?} is no level ({}), and nothing of Legwork is called so: it lets \
              through the lines of a library of that name alone; write {word}=trace if that is meant",
             LEVELS.join(", ")
         )
     });
-    unknown.chain(silent)
+    unknown.chain(silent).chain(text.split(',').filter_map(misspelt))
+}
+
+/// A target that is like ours and lets none of our lines through. `tracing` takes a target for all that begin so.
+fn misspelt(part: &str) -> Option<String> {
+    let target = part.trim().split(['=', '[']).next()?;
+    let (crate_name, within) = target.split_once("::").unwrap_or((target, ""));
+    let meant = if OURS.starts_with(crate_name) {
+        let room = within.split("::").next()?;
+        if ROOMS.iter().any(|known| known.starts_with(room)) {
+            return None;
+        }
+        closest(room, ROOMS.into_iter(), 0.6).map(|near| format!("{OURS}::{near}"))
+    } else {
+        Some(closest(crate_name, iter::once(OURS), 0.7)?.to_owned())
+    };
+    let meant = meant.map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default();
+    Some(format!("log.filter: nothing of Legwork is called {target:?}{meant}"))
 }
 
 /// That no line at all gets through, which is meant where it is configured, and may be overlooked where somebody asks for it.
@@ -67,7 +114,7 @@ pub(crate) fn silence(text: &str) -> Option<String> {
 pub(crate) fn is_for_all(text: &str) -> bool {
     text.split(',').map(str::trim).any(|part| {
         let target = part.split_once('=').map_or(part, |(target, _)| target);
-        target == "legwork" || is_level(part)
+        target == OURS || is_level(part)
     })
 }
 
@@ -125,11 +172,41 @@ mod tests {
     #[case::ours("legwork", 0)]
     #[case::a_target_with_its_level("info,ofcourse=trace", 0)]
     #[case::a_target_alone("ofcourse=trace", 1)]
-    #[case::a_part_of_ours_alone("legwork::clamier=debug", 1)]
+    #[case::a_part_of_ours_alone("legwork::claimer=debug", 1)]
+    #[case::a_misspelt_part_alone("legwork::clamier=debug", 2)]
+    #[case::a_part_that_begins_so("info,legwork::claim=debug,legwork::admin::request=trace", 0)]
+    #[case::misspelt_ours("info,legwrok=debug", 1)]
+    #[case::a_part_of_misspelt_ours("info,legwrok::claimer[job{id=1}]=debug", 1)]
     #[case::ours_with_its_level("legwork=debug,ofcourse=trace", 0)]
     #[case::a_span_alone("[request]=debug", 1)]
     fn a_word_that_is_no_level_is_doubted(#[case] text: &str, #[case] doubted: usize) {
         check(text).expect("it can be read");
         assert_eq!(doubts(text).count(), doubted);
+    }
+
+    #[rstest::rstest]
+    #[case::the_root(
+        "info,legwrok::claimer=debug",
+        "\"legwrok::claimer\"; did you mean \"legwork\"?"
+    )]
+    #[case::a_room("info,legwork::clamier=debug", "did you mean \"legwork::claimer\"?")]
+    #[case::like_nothing("info,legwork::qqq=debug", "is called \"legwork::qqq\"")]
+    fn what_may_have_been_meant_is_said(#[case] text: &str, #[case] said: &str) {
+        let doubts: Vec<_> = doubts(text).collect();
+        assert!(doubts.len() == 1 && doubts[0].contains(said), "{doubts:?}");
+    }
+
+    #[test]
+    fn the_rooms_are_those_that_there_are() {
+        let files =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).expect("it is there");
+        let names =
+            files.map(|file| file.expect("an entry").file_name().into_string().expect("a name"));
+        let rooms = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
+        let without_lines = ["lib", "main", "seeded", "testing"];
+        let mut rooms: Vec<_> =
+            rooms.filter(|room| !without_lines.contains(&room.as_str())).collect();
+        rooms.sort_unstable();
+        assert_eq!(rooms, ROOMS);
     }
 }

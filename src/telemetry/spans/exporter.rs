@@ -8,7 +8,7 @@ use super::{Losses, collector::Collector};
 use crate::telemetry::events;
 use metrics::Counter;
 use opentelemetry_sdk::trace::SpanData;
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{mem, sync::atomic::Ordering, time::Duration};
 use tokio::{
     sync::{Mutex, mpsc},
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -57,31 +57,32 @@ impl Exporter {
     }
 
     /// What has ended within a second, perhaps nothing; no batch once it is told to stop and all was given out.
-    pub async fn gathered(&self, stop: &CancellationToken) -> Option<Vec<SpanData>> {
+    pub async fn gathered(&self, stop: &CancellationToken) -> Option<Batch<'_>> {
         let inbox = &mut self.state.lock().await.inbox;
-        let mut batch = Vec::new();
-        if stop.run_until_cancelled(gather(inbox, &mut batch)).await.is_some() {
+        let mut batch = Batch { here: Vec::new(), sent: 0, failed: &self.failed };
+        let spans = &mut batch.here;
+        if stop.run_until_cancelled(gather(inbox, spans)).await.is_some() {
             return Some(batch);
         }
-        while batch.len() < BATCH
+        while spans.len() < BATCH
             && let Ok(span) = inbox.try_recv()
         {
-            batch.push(span);
+            spans.push(span);
         }
-        (!batch.is_empty()).then_some(batch)
+        (!spans.is_empty()).then_some(batch)
     }
 
     /// Hands a batch to the collector, within [`EXPORT_MAX`].
-    pub async fn send(&self, batch: Vec<SpanData>) {
-        if !batch.is_empty() {
+    pub async fn send(&self, batch: Batch<'_>) {
+        if !batch.here.is_empty() {
             self.export(&mut *self.state.lock().await, batch).await;
         }
     }
 
-    async fn export(&self, state: &mut State, batch: Vec<SpanData>) {
-        let spans = batch.len() as u64;
-        let mut unsent = Unsent { spans, failed: &self.failed };
-        let answer = timeout(EXPORT_MAX, self.collector.take(batch)).await;
+    async fn export(&self, state: &mut State, mut batch: Batch<'_>) {
+        let spans = batch.here.len() as u64;
+        batch.sent = spans;
+        let answer = timeout(EXPORT_MAX, self.collector.take(mem::take(&mut batch.here))).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {EXPORT_MAX:?}")));
         let (lost, why) = match answer {
             Ok(None) => (0, None),
@@ -89,7 +90,7 @@ impl Exporter {
             Err(why) => (spans, Some(why)),
         };
         self.exported.increment(spans - lost);
-        unsent.spans = lost;
+        batch.sent = lost;
         self.tell(state, why);
     }
 
@@ -132,15 +133,17 @@ impl Exporter {
     }
 }
 
-/// Spans of a batch that aren't known to be taken. They are lost with it, also where the task is ended while it sends.
-struct Unsent<'e> {
-    spans: u64,
+/// Spans that aren't known to be taken. They are lost with it, also where the task is ended while it gathers or sends them.
+pub struct Batch<'e> {
+    here: Vec<SpanData>,
+    /// How many were sent and not taken so far.
+    sent: u64,
     failed: &'e Losses,
 }
 
-impl Drop for Unsent<'_> {
+impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        self.failed.add(self.spans);
+        self.failed.add(self.sent + self.here.len() as u64);
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::job::{JobId, KindName, Lease, QueueName};
 use opentelemetry::trace::Status;
 use rstest::rstest;
+use tokio_util::sync::CancellationToken;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -157,6 +158,26 @@ fn a_full_queue_costs_spans_and_no_time() {
     }
     let page = metrics.render();
     assert!(page.contains("legwork_spans_total{result=\"queue_full\"} 2\n"), "{page}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_that_are_gathered_while_who_sends_them_is_ended_are_counted_as_lost() {
+    let url = url::Url::parse("http://127.0.0.1:1/v1/traces").expect("a URL");
+    let collector = Otlp { traces: url, headers: Vec::new(), authorities: Vec::new() };
+    let metrics = Metrics::default();
+    let settings = Tracing { sample_ratio: 1.0, ..Tracing::default() };
+    let start = Arc::new(|_work| unreachable!("nothing is sent"));
+    let (making, exporter) = to(&collector, &settings, ("here", None), &metrics, start);
+    for lost in [1, 2] {
+        making.attempt(&job(), None).ended("completed", None);
+        let stop = CancellationToken::new();
+        let gathering = exporter.gathered(&stop);
+        // Less than they wait for company.
+        let ended = tokio::time::timeout(Duration::from_millis(500), gathering).await;
+        assert!(ended.is_err(), "it waits for more");
+        assert_eq!(exporter.lost(), lost);
+    }
+    assert!(metrics.render().contains("legwork_spans_total{result=\"failed\"} 2\n"));
 }
 
 #[test]

@@ -293,6 +293,25 @@ async fn asks_for_a_reload(daemon: &Daemon) -> TcpStream {
     stream
 }
 
+async fn answered(mut stream: TcpStream) -> Answer {
+    let mut answer = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("in time").expect("all");
+    Answer::of(&answer)
+}
+
+#[test]
+fn a_reload_that_waits_with_its_daemon_for_the_database_is_told_of_the_end() {
+    support::run(async |_db| {
+        let mut daemon = Daemon::start(&many("postgres://nobody@127.0.0.1:1/nowhere", 1)).await;
+        let stream = asks_for_a_reload(&daemon).await;
+        daemon.signal(Signal::SIGTERM);
+        let answer = answered(stream).await;
+        assert_eq!((answer.status, answer.problem()), (503, "daemon-ends".into()));
+        assert_eq!(daemon.exit(SLACK).await.code(), Some(0), "{}", daemon.printed());
+        assert_eq!(daemon.logged("audit.missed").await["action"], "reload");
+    });
+}
+
 #[test]
 fn a_reload_whose_client_goes_away_is_noted_all_the_same() {
     support::run(async |db| {
@@ -318,11 +337,9 @@ fn a_reload_amid_which_the_daemon_is_told_to_end_says_so_and_the_end_is_in_order
         let mut daemon = Daemon::start(&many(&db.url(), 1)).await;
         daemon.logged("daemon.started").await;
         write(&daemon, &many(&db.url(), 2));
-        let mut stream = asks_for_a_reload(&daemon).await;
+        let stream = asks_for_a_reload(&daemon).await;
         daemon.signal(Signal::SIGTERM);
-        let mut answer = String::new();
-        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("in time").expect("all");
-        let answer = Answer::of(&answer);
+        let answer = answered(stream).await;
         assert_eq!(daemon.exit(SLACK * 3).await.code(), Some(0), "{}", daemon.printed());
         assert_eq!(daemon.logged("daemon.stopped").await["clean"], true);
         let noted = "SELECT detail::text FROM legwork.audit WHERE action = 'reload'";

@@ -46,12 +46,9 @@ const LEFT_OUT: &[(&str, &str)] = &[
 ///
 /// - `positive_data_acceptance`, that whatever fits a schema is taken: rules such as "`for` or `until`" and "at most ten
 ///   years" aren't in schemas.
-/// - `negative_data_rejection`, that what doesn't fit is refused: a member that is null is taken as one that is absent, in
-///   every body, and `POST /debug/pprof/symbol` without a body asks nothing. Version 4.32.5 finds these, and no other;
-///   neither can be told apart there from what would be wrong.
 /// - `ignored_auth`, that nothing is answered without a token: it sends wrong ones, after which all requests are told to
 ///   wait. src/admin/tests/asked.rs asks each route so.
-const NOT_HELD: &str = "positive_data_acceptance,negative_data_rejection,ignored_auth";
+const NOT_HELD: &str = "positive_data_acceptance,ignored_auth";
 
 /// Lines of jobs, which the program can't write by itself.
 const LINES: &str = r#"

@@ -219,6 +219,7 @@ fn what_cannot_be_meant_is_refused_and_named() {
                 "\"limt\" (did you mean \"limit\"?)",
             ),
             ("jobs?zzz=1", "unknown-parameter", "zzz", "", "there are queue, kind, state"),
+            ("jobs?id=4711", "unknown-parameter", "id", "", "no such parameter: \"id\"; "),
             ("daemons?limit=1", "unknown-parameter", "limit", "", "this path takes none"),
             ("jobs?state=done", "invalid-parameter", "state", "", "the states are scheduled,"),
             ("jobs?limit=0", "invalid-parameter", "limit", "", "from 1 to 1000"),
