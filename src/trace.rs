@@ -11,6 +11,7 @@ mod recorder;
 mod tasks;
 mod waker;
 
+pub(crate) use chrome::PROCESSES;
 pub use event::{Phase, Subject};
 pub use recorder::{EVENTS_MAX, Recorder, Recording, UnderWay};
 pub use tasks::Known;

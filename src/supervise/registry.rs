@@ -3,7 +3,7 @@
 use super::{
     ExitPolicy, Steps, WaitPoint, info::TaskInfo, recorded::Track, whereabouts::Whereabouts,
 };
-use crate::trace::Recorder;
+use crate::trace::{PROCESSES, Recorder};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -93,7 +93,7 @@ impl Registry {
         let since = Instant::now();
         let mut tasks = self.lock();
         tasks.next += 1;
-        let id = tasks.next;
+        let id = PROCESSES + tasks.next;
         let track = Track::of(recorder, id, &name);
         let at = Arc::new(Whereabouts::on(track, Arc::downgrade(self)));
         let task = Task { id, name, policy, since, restarts, steps, at, abort };

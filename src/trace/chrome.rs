@@ -1,4 +1,4 @@
-//! Chrome's trace events, in JSON: what Perfetto and Chrome's own viewer open.
+//! Chrome's trace events, in JSON: what Perfetto and Catapult's viewer open.
 //!
 //! Three processes are shown, whose numbers are nobody's: the threads with what they polled and woke, the tasks
 //! with where they waited, and the jobs with their phases. A wake-up is an arrow from the wake to the poll that
@@ -13,6 +13,8 @@ use std::{
     io::{self, Write},
 };
 
+/// How many processes there are. Their numbers are no task's: Perfetto takes a row with its process' number for the main thread.
+pub(crate) const PROCESSES: u64 = 3;
 /// What polled.
 const THREADS: u64 = 1;
 /// What waited.
@@ -35,6 +37,8 @@ struct Line<'a> {
     cat: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id2: Option<Local>,
     /// The scope of an instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     s: Option<&'static str>,
@@ -43,6 +47,12 @@ struct Line<'a> {
     bp: Option<&'static str>,
     #[serde(skip_serializing_if = "Value::is_null")]
     args: Value,
+}
+
+/// An id that is one of its process: what has a plain one stands apart from all processes.
+#[derive(Debug, Clone, Serialize)]
+struct Local {
+    local: String,
 }
 
 /// Something that took time on a thread.
@@ -215,13 +225,17 @@ impl<Out: Write> Page<'_, Out> {
         } else {
             self.trace.seen_until().max(last.at)
         };
-        let id = format!("{}.{}", job.job, job.token);
+        let id = Local { local: format!("{}.{}", job.job, job.token) };
         let line = |name, ph, at, args| {
-            let (ts, cat, id) = (Some(at), Some("job"), Some(id.clone()));
-            Line { name, ph, pid: JOBS, tid: 1, ts, cat, id, args, ..Line::default() }
+            let (ts, cat, id2) = (Some(at), Some("job"), Some(id.clone()));
+            Line { name, ph, pid: JOBS, tid: 1, ts, cat, id2, args, ..Line::default() }
         };
         let at = |at| self.trace.micros(at);
-        let mut lines = vec![line(job.name(), "b", at(first.at), about(job))];
+        let mut whole = about(job);
+        if last.phase != Phase::Flushed {
+            whole["goes_on"] = true.into();
+        }
+        let mut lines = vec![line(job.name(), "b", at(first.at), whole)];
         let ends = steps.iter().skip(1).map(|next| next.at).chain([ended]);
         for (step, until) in steps.iter().zip(ends) {
             let (name, mut args) = (step.phase.as_str(), about(job));

@@ -101,6 +101,9 @@ fn shows_jobs(tracks: &Tracks<'_>, called: i64) {
     let handler = tracks.begins("handler", |args| args["job"] == called);
     assert_eq!(handler["args"]["kind"], "call");
     assert_eq!(handler["args"]["began_before"], true);
+    assert_eq!(tracks.begins("call", |args| args["job"] == called)["args"]["goes_on"], true);
+    let ended = tracks.begins("nap", |args| args["goes_on"].is_null());
+    assert_eq!(ended["cat"], "job", "{ended}");
     let waits = tracks.slices("wait");
     let hangs = waits.iter().find(|wait| wait["name"] == "http.response").expect("its wait");
     assert!(tracks.name(hangs).starts_with("worker[default]#"), "{hangs}");

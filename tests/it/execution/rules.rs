@@ -52,11 +52,16 @@ pub(crate) fn holds(trace: &Value) {
         assert!(begins(event) >= 0.0, "{event}");
         let key = || {
             let member = |of: &str| event[of].as_str().unwrap_or_else(|| panic!("{event}"));
-            (member("cat"), member("id"))
+            // Of jobs it is one of their process: with a plain one Perfetto shows them apart from it.
+            let local = event["id2"]["local"].as_str();
+            (member("cat"), local.unwrap_or_else(|| member("id")))
         };
         match phase {
             "X" => {
                 assert!(ends(event) >= begins(event), "{event}");
+                // Perfetto would take the row for the main thread.
+                let is_task = event["cat"] == "wait";
+                assert!(!is_task || event["tid"] != event["pid"], "{event}");
                 let latest = last.insert(on, begins(event)).unwrap_or(0.0);
                 assert!(latest <= begins(event), "out of order: {event}");
                 let open = open.entry(on).or_default();
@@ -148,7 +153,7 @@ impl<'t> Tracks<'t> {
         let phases = ["b", "n"];
         let is_it = |event: &&Value| phases.iter().any(|ph| event["ph"] == *ph) && sort(event);
         for event in events(self.0).iter().filter(is_it) {
-            let id = event["id"].as_str().expect("an id");
+            let id = event["id2"]["local"].as_str().expect("an id of its process");
             steps.entry(id).or_default().push(event["name"].as_str().expect("a name"));
         }
         steps
