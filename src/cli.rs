@@ -34,7 +34,7 @@ mod table;
 
 use self::{
     args::{Arguments, Command, Global},
-    exit::{Code, Silent, WrongSchema},
+    exit::{Code, Silent, Unsure, WrongSchema},
     output::Output,
     place::{Place, Placed, Remote},
     secrets::Secrets,
@@ -231,6 +231,14 @@ impl Session {
         let Self { connection, frame, patience } = self;
         let answered = timeout(*patience, frame.within(connection, operation)).await;
         Ok(answered.map_err(|_elapsed| Silent(self.patience))??)
+    }
+
+    /// The same of what changes something.
+    async fn change<T>(
+        &mut self,
+        operation: impl AsyncFnOnce(&mut Connection) -> Result<T, OperationError>,
+    ) -> anyhow::Result<T> {
+        self.within(operation).await.map_err(Unsure::or)
     }
 
     /// The connection, for who keeps limits of their own.

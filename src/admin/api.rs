@@ -197,14 +197,10 @@ fn shown(body: &impl Serialize) -> Result<Response, Refusal> {
     Ok((headers, body).into_response())
 }
 
-/// What is said where a change was sent to the database and no answer came.
-const PERHAPS_DONE: &str = "the database didn't answer, and the change may have been made: look before you ask for it again, \
-    or ask with the same Idempotency-Key or If-Match, where the path takes one";
-
 /// What an error means to whoever asked for a change.
 fn refusal(error: &OperationError) -> Refusal {
     if error.may_be_done() {
-        return Problem::DatabaseUnavailable.because(PERHAPS_DONE);
+        return Problem::OutcomeUnknown.into();
     }
     refusal_unchanged(error)
 }

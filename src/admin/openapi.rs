@@ -154,14 +154,20 @@ fn problems(route: &Route) -> BTreeMap<u16, Value> {
     let is_change = route.method != Method::GET;
     let versions = (is_change && !route.has_versions()).then_some(Problem::NoVersion);
     let keys = (is_change && route.refuses_keys()).then_some(Problem::KeyNotTaken);
+    let is_sent_on = is_change && route.problems.contains(&Problem::DatabaseUnavailable);
+    let unknown = is_sent_on.then_some(Problem::OutcomeUnknown);
     let waits = !QUIET.contains(&&*route.path);
     let crowded = waits.then_some(Problem::Overloaded);
     let ends = waits && !route.problems.contains(&Problem::DaemonEnds);
     let ends = ends.then_some(Problem::DaemonEnds);
     let all = OF_EVERYTHING.into_iter().chain(slow).chain(of_audience(route.audience));
     let of_headers = versions.into_iter().chain(keys);
-    for problem in
-        all.chain(route.problems.iter().copied()).chain(of_headers).chain(crowded).chain(ends)
+    for problem in all
+        .chain(route.problems.iter().copied())
+        .chain(of_headers)
+        .chain(unknown)
+        .chain(crowded)
+        .chain(ends)
     {
         by_status.entry(problem.status().as_u16()).or_default().push(problem);
     }

@@ -87,6 +87,8 @@ pub(super) enum Problem {
     NoSuchSchedule,
     /// The database doesn't answer, or not in time.
     DatabaseUnavailable,
+    /// A change was sent to the database, and no answer came.
+    OutcomeUnknown,
     /// The database understood and said no.
     DatabaseRefused,
     /// Somebody else takes a profile.
@@ -288,6 +290,12 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "database-unavailable",
                 "the database doesn't answer".into(),
+            ),
+            Self::OutcomeUnknown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "outcome-unknown",
+                "the database didn't answer, and the change may have been made: look before you ask for it again, or ask with the \
+                 same Idempotency-Key or If-Match, where the path takes one".into(),
             ),
             Self::DatabaseRefused => (
                 StatusCode::INTERNAL_SERVER_ERROR,

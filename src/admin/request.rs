@@ -58,7 +58,7 @@ pub(super) async fn observe(
     let body_max = body_max(&seen.route);
     let caller = caller(request.headers(), &id);
     let of = Arc::new(seen.span(&request, &caller, tracer.as_deref()));
-    let span = seen.scope(of.origin());
+    let span = scope(of.origin());
     let in_flight = metrics.http_in_flight(&seen.method, &seen.route);
     // Receivers call by whatever name leads here; no page knows the token that the path has.
     let by_any_name = seen.route == ANY_NAME;
@@ -82,7 +82,7 @@ pub(super) async fn observe(
     } else {
         of.refused();
         // Its own span is nowhere to be found: the line names its caller's.
-        seen.scope(&caller)
+        scope(&caller)
     };
     told.in_scope(|| match refusal {
         Some(refusal) => seen.log_refused(status, refusal),
@@ -115,9 +115,11 @@ impl Seen {
         QUIET.contains(&self.route.as_str())
     }
 
-    /// Its place in its caller's trace, if it has one, and its span, where spans are made.
+    /// Its place in its caller's trace, if it has one, and its span, where spans are made: of probes and scrapes where their
+    /// caller samples.
     fn span(&self, request: &Request, caller: &Origin, tracer: Option<&Tracer>) -> RequestSpan {
-        let Some(tracer) = tracer.filter(|_| !self.is_quiet()) else {
+        let is_sampled = caller.trace.is_some_and(|trace| trace.flags & 1 == 1);
+        let Some(tracer) = tracer.filter(|_| is_sampled || !self.is_quiet()) else {
             return RequestSpan::none(caller.clone());
         };
         let in_header = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
@@ -134,18 +136,6 @@ impl Seen {
         tracer.request(&asked, caller)
     }
 
-    /// What every line that is logged meanwhile says.
-    fn scope(&self, origin: &Origin) -> tracing::Span {
-        let trace = origin.trace.filter(|_| !self.is_quiet());
-        tracing::info_span!(
-            "request",
-            request_id = origin.request_id,
-            trace_id = trace.map(|trace| tracing::field::display(trace.trace_id)),
-            span_id = trace.map(|trace| tracing::field::display(trace.span_id)),
-            trace_flags = trace.map(|trace| format!("{:02x}", trace.flags)),
-        )
-    }
-
     /// As a warning, of which no crowd can have more written than a few.
     fn log_refused(&self, status: u16, refusal: metrics::Refusal) {
         tracing::warn!(
@@ -159,21 +149,41 @@ impl Seen {
         );
     }
 
+    /// Probes and scrapes at `debug`, unless something was wrong with one; 503 is what a probe is for.
     fn log(&self, status: u16, took: Duration, role: Option<Role>) {
-        if self.is_quiet() {
-            return;
+        macro_rules! say {
+            ($level:ident) => {
+                tracing::$level!(
+                    event = events::ADMIN_REQUEST,
+                    client.address =
+                        self.peer.map(|peer| tracing::field::display(peer.to_canonical())),
+                    duration_ms = took.as_secs_f64() * 1e3,
+                    http.request.method = self.method,
+                    http.route = self.route,
+                    http.response.status_code = status,
+                    role = role.map(Role::as_str),
+                    "The admin port answered a request"
+                )
+            };
         }
-        tracing::info!(
-            event = events::ADMIN_REQUEST,
-            client.address = self.peer.map(|peer| tracing::field::display(peer.to_canonical())),
-            duration_ms = took.as_secs_f64() * 1e3,
-            http.request.method = self.method,
-            http.route = self.route,
-            http.response.status_code = status,
-            role = role.map(Role::as_str),
-            "The admin port answered a request"
-        );
+        if self.is_quiet() && (status < 400 || status == 503) {
+            say!(debug);
+        } else {
+            say!(info);
+        }
     }
+}
+
+/// What every line that is logged meanwhile says.
+fn scope(origin: &Origin) -> tracing::Span {
+    let trace = origin.trace;
+    tracing::info_span!(
+        "request",
+        request_id = origin.request_id,
+        trace_id = trace.map(|trace| tracing::field::display(trace.trace_id)),
+        span_id = trace.map(|trace| tracing::field::display(trace.span_id)),
+        trace_flags = trace.map(|trace| format!("{:02x}", trace.flags)),
+    )
 }
 
 /// Whoever asks, by what its request says of its trace: for its span, its lines in the log and the jobs that it enqueues.

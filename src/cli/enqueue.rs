@@ -132,7 +132,7 @@ async fn one(arguments: EnqueueArguments, context: &Context) -> anyhow::Result<(
     };
     let insert = async {
         let mut session = context.connect(Limit::Statement).await?;
-        session.within(async |c| operations::enqueue_job(c, &job, delay).await).await
+        session.change(async |c| operations::enqueue_job(c, &job, delay).await).await
     };
     let done = insert.await;
     traced.end(&done).await;

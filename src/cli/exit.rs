@@ -5,9 +5,11 @@
 
 mod commanded;
 mod unclean;
+mod unsure;
 
 pub(super) use commanded::commanded;
 pub(super) use unclean::Unclean;
+pub(super) use unsure::Unsure;
 
 use super::{
     job::GoesOn,
@@ -163,17 +165,9 @@ impl NotReady {
         Self(format!("the daemon on {authority} didn't answer within {seconds} s"))
     }
 
-    /// The same of what may have been done, though nobody said so.
-    pub(super) fn unsure(self) -> Self {
-        let told = self.0;
-        Self(format!(
-            "{told}; the change may have been made all the same: look before you repeat it"
-        ))
-    }
-
-    /// It took the request of a change and gave no answer.
+    /// It took the request and gave no answer.
     pub(super) fn silent(authority: &str) -> Self {
-        Self(format!("no answer came from {authority}, which took the request")).unsure()
+        Self(format!("no answer came from {authority}, which took the request"))
     }
 
     /// It said so.
@@ -380,6 +374,7 @@ fn code(error: &anyhow::Error) -> Code {
     let codes = [
         // Whatever the look met: what was asked for is under way, and isn't to be asked for again.
         error.downcast_ref::<GoesOn>().map(|_| Code::Failed),
+        error.downcast_ref::<Unsure>().map(|_| Code::Failed),
         error.downcast_ref::<Mistakes>().map(|_| Code::Configuration),
         error.downcast_ref::<MissingUrl>().map(|_| Code::Configuration),
         error.downcast_ref::<NoPort>().map(|_| Code::Configuration),

@@ -12,7 +12,7 @@ pub(super) use whom::Whom;
 use self::token::Token;
 use super::{
     Context,
-    exit::{NoPort, NotReady, Usage},
+    exit::{NoPort, NotReady, Unsure, Usage},
 };
 use crate::config;
 use anyhow::{Context as _, anyhow, bail};
@@ -143,7 +143,7 @@ impl Endpoint {
             Ok(answered) => answered,
             Err(_elapsed) => {
                 let late = NotReady::late(&self.authority, question.within.as_secs());
-                Err(if question.changes() { late.unsure() } else { late }.into())
+                Err(question.lost(late.into()))
             }
         }
     }
@@ -159,14 +159,14 @@ impl Endpoint {
         };
         let mut bytes = Vec::new();
         let read = stream.take(question.most_bytes + 1).read_to_end(&mut bytes).await;
-        read.context("couldn't read the answer").with_context(unanswered)?;
+        let lost = |error| question.lost(error);
+        read.context("couldn't read the answer").with_context(unanswered).map_err(lost)?;
         if u64::try_from(bytes.len()).is_ok_and(|length| length > question.most_bytes) {
             bail!("the answer is longer than {} bytes", question.most_bytes);
         }
-        let answer = parse(bytes).with_context(unanswered)?;
+        let answer = parse(bytes).with_context(unanswered).map_err(lost)?;
         if answer.is_cut_short {
-            let told = anyhow!("the answer of {} was cut short", self.authority);
-            return Err(if question.changes() { told.context(unanswered()) } else { told });
+            return Err(lost(anyhow!("the answer of {} was cut short", self.authority)));
         }
         Ok(answer)
     }
@@ -238,6 +238,11 @@ impl Question<'_> {
     /// Whether something may be another after it, also where no answer comes.
     fn changes(&self) -> bool {
         self.method != "GET"
+    }
+
+    /// How it failed, once it was sent: a change may have been made.
+    fn lost(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.changes() { Unsure::because(error) } else { error }
     }
 }
 

@@ -17,7 +17,7 @@ pub(in crate::postgres) use encode::interval_text;
 pub use encode::row as encode_row;
 
 use super::{
-    operations::{Nature, is_forbidden},
+    operations::{Nature, is_forbidden, is_no_answer},
     producer::{BrokenRule, broken_in_database},
     roles,
 };
@@ -116,6 +116,11 @@ pub enum EnqueueError {
 const STALLED: EnqueueError = EnqueueError::Stalled { limit: STALL_TIMEOUT };
 
 impl EnqueueError {
+    /// Whether the jobs may be there all the same: the end was sent, and nobody said what became of it.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self, Self::Finish(error) if is_no_answer(error))
+    }
+
     /// The role whose rights the session lacks, where that is why nothing was enqueued.
     pub fn missing_role(&self) -> Option<&'static str> {
         is_forbidden(self).then_some(roles::ENQUEUE)

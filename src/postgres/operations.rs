@@ -45,6 +45,7 @@ pub use error::OperationError;
 pub use jobs::{ATTEMPTS_MAX, Attempt, Gate, JobDetail, explain_job, show_job, show_public_job};
 pub use lease::assert_lease;
 pub use list::{Extent, JobFilter, JobPage, JobSummary, NotSince, PAGE_MAX, Since, list_jobs};
+pub(in crate::postgres) use nature::is_no_answer;
 pub use nature::{Nature, Said, is_forbidden, nature, said};
 pub use once::{Answer, Once, Request, Turn, enqueue_once, keep_answer, take_turn};
 pub use queues::{

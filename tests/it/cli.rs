@@ -21,6 +21,7 @@ mod profiled;
 pub(crate) mod reference;
 mod slow;
 mod traced;
+mod unsure;
 mod urls;
 
 use crate::support::{PATIENCE, TestDb, pooled};

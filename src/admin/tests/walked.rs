@@ -61,7 +61,7 @@ impl Subscriber for Ear {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields::default();
+        let mut fields = Fields(format!("{} ", event.metadata().level()));
         event.record(&mut fields);
         self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).push(fields.0);
     }
@@ -117,17 +117,15 @@ async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
             assert!(page.contains(&series), "{series}");
         }
 
-        let is_quiet = routes::QUIET.contains(&path.as_str());
-        let sent = spans_sent.try_recv().ok();
-        assert_eq!(sent.is_none(), is_quiet, "{path}");
-        let own = sent.map(|sent| is_of_route(&sent, (method, path), status));
+        let sent = spans_sent.try_recv().unwrap_or_else(|_| panic!("{path} has no span"));
+        let own = is_of_route(&sent, (method, path), status);
 
         let span = format!("request_id=\"{id}\"");
         let spans = heard.spans.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(
             spans.iter().any(|one| one.starts_with("request ")
                 && one.contains(&span)
-                && own.as_ref().is_none_or(|own| one.contains(own))),
+                && one.contains(&own)),
             "{path}"
         );
         let lines = heard.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,8 +135,29 @@ async fn every_route_has_an_id_figures_a_span_a_line_and_errors_of_one_shape() {
                 && line.contains(&format!("http.request.method=\"{method}\""))
         };
         let lines = lines.iter().filter(is_of_it).count();
-        assert_eq!(lines, usize::from(!routes::QUIET.contains(&path.as_str())), "{path}");
+        assert_eq!(lines, 1, "{path}");
     }
+}
+
+/// Those that nothing is wrong with are for who looks.
+#[tokio::test]
+async fn probes_and_scrapes_are_told_at_debug_and_what_is_wrong_with_one_as_any_other() {
+    let state = state();
+    let heard = Arc::new(Heard::default());
+    let _another = tracing::Dispatch::new(Ear(Arc::default()));
+    let _hearing = tracing::subscriber::set_default(Ear(Arc::clone(&heard)));
+    let mut expected = Vec::new();
+    for path in routes::QUIET {
+        for (method, level) in [("GET", "DEBUG"), ("DELETE", "INFO")] {
+            let status = asked(&state, method, path, "id").await.status().as_u16();
+            assert_eq!(status == 405, method == "DELETE", "{path}");
+            expected.push(level.to_owned());
+        }
+    }
+    let lines = heard.lines.lock().unwrap_or_else(PoisonError::into_inner);
+    let of_requests = lines.iter().filter(|line| line.contains(events::ADMIN_REQUEST));
+    let levels: Vec<_> = of_requests.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(levels, expected);
 }
 
 /// Holds a span to what its route is to have; gives what log lines say of it.

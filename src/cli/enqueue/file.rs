@@ -3,7 +3,7 @@
 //! Standard input can't be read twice, so lines are checked as they stream into one statement: the first
 //! wrong line ends it, nothing is enqueued, and the rest is read only to name further mistakes.
 
-use super::super::{Context, interrupt::unless_interrupted, output::say};
+use super::super::{Context, exit::Unsure, interrupt::unless_interrupted, output::say};
 use crate::postgres::{
     enqueue::{
         Defaults, EnqueueError, EnqueueSink, line,
@@ -92,7 +92,9 @@ async fn stream<R: AsyncRead + Unpin>(
     let sent = send(lines, (&mut sink, &defaults), bar);
     let mistakes = unless_interrupted(sent, Interrupted).await?;
     match sink {
-        Some(sink) if mistakes.is_empty() => sink.finish().await.map_err(in_lines),
+        Some(sink) if mistakes.is_empty() => {
+            sink.finish().await.map_err(in_lines).map_err(Unsure::or)
+        }
         _ => Err(WrongLines(mistakes).into()),
     }
 }

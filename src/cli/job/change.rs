@@ -22,13 +22,14 @@ pub(super) async fn change(
             return bulk::change((action, delay), *wanted, &asker, context).await;
         }
     };
-    let changes = context.place().await?.change_jobs((action, delay), &ids, &asker).await?;
+    let (changes, ended) = context.place().await?.change_jobs((action, delay), &ids, &asker).await;
     // The others were cancelled; a name that fits nothing is still an error of whoever named it.
     let missing: Vec<i64> =
         changes.iter().filter(|change| change.result == "not_found").map(|c| c.id).collect();
     if missing.len() < changes.len() {
         say(&changes, context);
     }
+    ended?;
     if missing.is_empty() { Ok(()) } else { Err(Missing(missing).into()) }
 }
 

@@ -38,7 +38,7 @@ impl Place {
             Self::Database(session) => {
                 let beginning =
                     async |c: &mut Connection| operations::begin_bulk(c, bulk, holder, asker).await;
-                session.within(beginning).await
+                session.change(beginning).await
             }
             Self::Port(port) => {
                 let what = "couldn't begin the operation; no job was changed";
@@ -55,7 +55,7 @@ impl Place {
     ) -> anyhow::Result<BulkOperation> {
         match (self, holder) {
             (Self::Database(session), Some(holder)) => {
-                session.within(async |c| operations::step_bulk(c, id, holder).await).await
+                session.change(async |c| operations::step_bulk(c, id, holder).await).await
             }
             (place, _) => place.show_operation(id).await,
         }
@@ -113,7 +113,7 @@ impl Place {
     ) -> anyhow::Result<BulkOperation> {
         match self {
             Self::Database(session) => {
-                session.within(async |c| operations::cancel_bulk(c, id, asker).await).await
+                session.change(async |c| operations::cancel_bulk(c, id, asker).await).await
             }
             Self::Port(port) => {
                 let path = ["operations", &id.to_string()];

@@ -39,7 +39,7 @@ impl Place {
             Self::Database(session) => {
                 let telling =
                     async |c: &mut Connection| operations::tell_daemon(c, id, wanted, asker).await;
-                session.within(telling).await
+                session.change(telling).await
             }
             Self::Port(port) => {
                 let path = ["daemons", &id.to_string(), wanted.as_str()];

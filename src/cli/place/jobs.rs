@@ -65,12 +65,13 @@ impl Place {
         }
     }
 
+    /// What became of them, as far as it came; and the error that ended it there.
     pub(in crate::cli) async fn change_jobs(
         &mut self,
         (action, delay): (Action, Option<Duration>),
         ids: &[JobId],
         asker: &Asker,
-    ) -> anyhow::Result<Vec<Change>> {
+    ) -> (Vec<Change>, anyhow::Result<()>) {
         match self {
             Self::Database(session) => {
                 let changing = async |c: &mut Connection| match (action, delay) {
@@ -81,7 +82,10 @@ impl Place {
                         operations::snooze_jobs(c, ids, delay.unwrap_or_default(), asker).await
                     }
                 };
-                session.within(changing).await
+                match session.change(changing).await {
+                    Ok(changes) => (changes, Ok(())),
+                    Err(error) => (Vec::new(), Err(error)),
+                }
             }
             Self::Port(port) => port.change_jobs((action, delay), ids, asker).await,
         }
@@ -122,13 +126,13 @@ impl Port {
         self.look("couldn't list jobs", &["jobs"], &asked).await
     }
 
-    /// In the order in which the database does it.
+    /// In the order in which the database does it, one by one: an error ends it amid them.
     async fn change_jobs(
         &self,
         doing: (Action, Option<Duration>),
         ids: &[JobId],
         asker: &Asker,
-    ) -> anyhow::Result<Vec<Change>> {
+    ) -> (Vec<Change>, anyhow::Result<()>) {
         let mut ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -138,13 +142,24 @@ impl Port {
                  many over either",
                 doing.0.as_str()
             );
-            return Err(Usage(how).into());
+            return (Vec::new(), Err(Usage(how).into()));
         }
         let mut changes = Vec::new();
-        for id in ids {
-            changes.push(self.change_job(doing, JobId(id), asker).await?);
+        for (at, id) in ids.iter().enumerate() {
+            match self.change_job(doing, JobId(*id), asker).await {
+                Ok(change) => changes.push(change),
+                Err(error) if ids.len() > 1 => {
+                    let behind = ids.len() - at - 1;
+                    let where_it_ended = format!(
+                        "it ended at job {id}: {at} of {} were done before, {behind} weren't asked for",
+                        ids.len()
+                    );
+                    return (changes, Err(error.context(where_it_ended)));
+                }
+                Err(error) => return (changes, Err(error)),
+            }
         }
-        Ok(changes)
+        (changes, Ok(()))
     }
 
     async fn change_job(

@@ -91,7 +91,8 @@ impl Port {
         };
         let answer = self.endpoint.ask(&question).await?;
         if !(200..300).contains(&answer.status) {
-            return Err(Problem::of(asked.what, &answer).into());
+            let problem = Problem::of(asked.what, &answer);
+            return Err(if asked.method == "GET" { problem.into() } else { problem.of_change() });
         }
         serde_json::from_slice(&answer.body)
             .context("the answer isn't as this release knows it")

@@ -1,7 +1,10 @@
 //! A problem that the API told of, as the command line tells of errors.
 
 use super::{
-    super::{exit::Code, port::Answer},
+    super::{
+        exit::{Code, Unsure},
+        port::Answer,
+    },
     daemons::TELLING,
 };
 
@@ -40,6 +43,17 @@ impl Problem {
         );
         let hint = member("hint").map(str::to_owned);
         Self { what, kind: kind.to_owned(), status: answer.status, hint, said: Said(said) }
+    }
+
+    /// As the error of a change: unsure where it may have been made, by the daemon's word or behind a server between.
+    pub(super) fn of_change(self) -> anyhow::Error {
+        let is_strange = self.kind.is_empty() && self.status >= 500;
+        if !is_strange && !["outcome-unknown", "daemon-ends"].contains(&self.kind.as_str()) {
+            return self.into();
+        }
+        // What failed, without what is promised where it did.
+        let what = self.what.split(';').next().unwrap_or(self.what);
+        Unsure::because(Self { what, ..self })
     }
 
     /// What the daemon said.
@@ -96,6 +110,29 @@ pub(super) mod tests {
         assert_eq!(advised().hint(), Some("Wait."));
         let answer = Answer { status: 409, body: b"{}".to_vec(), is_cut_short: false };
         assert_eq!(Problem::of("couldn't", &answer).hint(), None);
+    }
+
+    #[rstest]
+    #[case::the_database_said_nothing(
+        503,
+        r#"{"type": "urn:legwork:problem:outcome-unknown"}"#,
+        true
+    )]
+    #[case::the_daemon_ended(503, r#"{"type": "urn:legwork:problem:daemon-ends"}"#, true)]
+    #[case::a_server_between(502, "<html>", true)]
+    #[case::not_begun(503, r#"{"type": "urn:legwork:problem:overloaded"}"#, false)]
+    #[case::refused(500, r#"{"type": "urn:legwork:problem:database-refused"}"#, false)]
+    #[case::another_server(404, "nothing here", false)]
+    fn a_change_may_have_been_made_where_nobody_says_that_it_was_not(
+        #[case] status: u16,
+        #[case] body: &str,
+        #[case] may_be: bool,
+    ) {
+        let answer = Answer { status, body: body.into(), is_cut_short: false };
+        let error = Problem::of("couldn't; no job was changed", &answer).of_change();
+        assert_eq!(error.is::<Unsure>(), may_be);
+        let promises = format!("{error:?}").contains("no job was changed");
+        assert_eq!(promises, !may_be, "{error:?}");
     }
 
     #[rstest]

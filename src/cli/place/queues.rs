@@ -100,7 +100,7 @@ impl Place {
             Self::Database(session) => {
                 let pausing =
                     async |c: &mut Connection| operations::pause_queue(c, queue, end, asker).await;
-                session.within(pausing).await
+                session.change(pausing).await
             }
             Self::Port(port) => port.halt(queue, "pause", end, asker).await,
         }
@@ -116,7 +116,7 @@ impl Place {
             Self::Database(session) => {
                 let draining =
                     async |c: &mut Connection| operations::drain_queue(c, queue, end, asker).await;
-                session.within(draining).await
+                session.change(draining).await
             }
             Self::Port(port) => port.halt(queue, "drain", end, asker).await,
         }
@@ -131,7 +131,7 @@ impl Place {
             Self::Database(session) => {
                 let resuming =
                     async |c: &mut Connection| operations::resume_queue(c, queue, asker).await;
-                session.within(resuming).await
+                session.change(resuming).await
             }
             Self::Port(port) => {
                 let what = "couldn't resume the queue";
@@ -156,7 +156,7 @@ impl Place {
                 let deciding = async |c: &mut Connection| {
                     operations::override_queue(c, queue, decided, end, asker).await
                 };
-                session.within(deciding).await
+                session.change(deciding).await
             }
             Self::Port(port) => {
                 let [time, until, reason] = until(end, asker.reason.as_ref());
@@ -184,7 +184,7 @@ impl Place {
                 let resetting = async |c: &mut Connection| {
                     operations::reset_queue(c, queue, setting, asker).await
                 };
-                session.within(resetting).await
+                session.change(resetting).await
             }
             Self::Port(port) => {
                 let path = ["queues", queue.as_str(), "overrides"];

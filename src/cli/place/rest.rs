@@ -52,7 +52,7 @@ impl Place {
                 let run = async |c: &mut Connection| {
                     operations::run_schedule(c, &schedule, &metadata, asker).await
                 };
-                return ran(name, session.within(run).await?);
+                return ran(name, session.change(run).await?);
             }
         };
         let what = "couldn't enqueue the schedule's job";

@@ -63,16 +63,16 @@ pub enum OperationError {
     #[error("couldn't find out why the job isn't running")]
     ExplainJob(#[source] sqlx::Error),
     /// None of the jobs was cancelled.
-    #[error("couldn't cancel; no job was changed")]
+    #[error("couldn't cancel{}", untouched(.0))]
     CancelJobs(#[source] sqlx::Error),
     /// None of the jobs was retried.
-    #[error("couldn't retry; no job was changed")]
+    #[error("couldn't retry{}", untouched(.0))]
     RetryJobs(#[source] sqlx::Error),
     /// None of the jobs was discarded.
-    #[error("couldn't discard; no job was changed")]
+    #[error("couldn't discard{}", untouched(.0))]
     DiscardJobs(#[source] sqlx::Error),
     /// None of the jobs was put off.
-    #[error("couldn't snooze; no job was changed")]
+    #[error("couldn't snooze{}", untouched(.0))]
     SnoozeJobs(#[source] sqlx::Error),
     /// More ids than one statement takes.
     #[error("{given} jobs were named and one operation takes {most}")]
@@ -127,7 +127,7 @@ pub enum OperationError {
     #[error("couldn't count the jobs")]
     TryBulk(#[source] sqlx::Error),
     /// The operation wasn't begun.
-    #[error("couldn't begin the operation; no job was changed")]
+    #[error("couldn't begin the operation{}", untouched(.0))]
     BeginBulk(#[source] sqlx::Error),
     /// A batch of an operation wasn't done.
     #[error("couldn't go on with the operation; what was done stays done")]
@@ -153,6 +153,11 @@ pub enum OperationError {
     /// The database answered in a shape that this release doesn't know.
     #[error("couldn't read the database's answer")]
     Decode(#[source] serde_json::Error),
+}
+
+/// What is promised of a statement that failed, unless nobody said what became of it.
+fn untouched(error: &sqlx::Error) -> &'static str {
+    if is_no_answer(error) { "" } else { "; no job was changed" }
 }
 
 impl OperationError {

@@ -75,7 +75,7 @@ impl Nature {
 }
 
 /// Whether a session broke, or was ended, before the server said what became of a statement on it.
-pub(super) fn is_no_answer(error: &sqlx::Error) -> bool {
+pub(in crate::postgres) fn is_no_answer(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
             // Of the connection, by a pooler too; statement_completion_unknown; the server stops, or somebody ended the session.
