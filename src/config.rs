@@ -85,7 +85,8 @@ impl Loaded {
         &self.shown
     }
 
-    /// The file with the token that may do everything, where there is one; of several, the first.
+    /// The file with the token that may do everything, where there is one; of several the last, which
+    /// a daemon knows also before it has read the file that puts a new one before it.
     pub fn admin_token_file(&self) -> Option<&Path> {
         self.admin_token_file.as_deref()
     }

@@ -84,7 +84,7 @@ pub(super) enum Command {
     Audit(Placed<audit::AuditCommand>),
     /// Ask a running daemon whether it is well (exit code 0) or not (3)
     Healthcheck(healthcheck::HealthcheckArguments),
-    /// Fetch a profile of a running daemon: CPU, heap, tasks, or a trace
+    /// Fetch a profile of a running daemon: CPU, heap, tasks, a trace, or all of it as a bundle
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     /// Look at which lines a running daemon logs, and have it log others for a while

@@ -49,7 +49,9 @@ fn table(page: &NotePage) -> String {
     if page.notes.is_empty() {
         return "no notes".into();
     }
+    // Names that are asked for by what stands here.
     let mut table = Table::new()
+        .uncut()
         .number("ID")
         .text("WHEN", 8)
         .text("ACTOR", 40)

@@ -80,6 +80,7 @@ fn table(list: &DaemonList) -> String {
         .text("STATE", 8)
         .text("TOLD", 8)
         .text("STARTED", 10)
+        .text("ENDED", 10)
         .number("RUNNING");
     for daemon in &list.daemons {
         table.row([
@@ -89,6 +90,7 @@ fn table(list: &DaemonList) -> String {
             daemon.state.as_str().to_owned(),
             daemon.wanted.clone().unwrap_or_default(),
             relative(&daemon.started_at, &list.now),
+            daemon.died_at.as_ref().map(|at| relative(at, &list.now)).unwrap_or_default(),
             daemon.running.to_string(),
         ]);
     }

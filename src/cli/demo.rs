@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
     // Somebody who watches may go on watching; a script must come to an end.
     let once = arguments.once || !std::io::stderr().is_terminal();
     let mut demo = Demo::prepare(context.source.environment().clone(), output::say)?;
-    introduce(&demo);
+    introduce(&demo, once);
     // A sample panics on purpose: one line says so, a backtrace would frighten.
     let dumb = context.source.environment().text("TERM").is_none_or(|term| term == "dumb");
     let live = std::io::stderr().is_terminal() && !dumb;
@@ -70,13 +70,13 @@ pub(super) fn run(arguments: &DemoArguments, context: &Context) -> anyhow::Resul
     }
 }
 
-fn introduce(demo: &Demo) {
+fn introduce(demo: &Demo, once: bool) {
     output::say(
         "enqueuing sample jobs: plain ones, programs, webhooks, functions of the database, one that is flaky,",
     );
     output::say(
         "one that panics, one that is too slow, one to be cancelled, one in two seconds, one that nobody\n\
-         serves, and one each second by a schedule\n",
+         serves, one each second by a schedule, and more all the while\n",
     );
     output::say("where to look meanwhile:");
     // Shown, never sent.
@@ -88,6 +88,9 @@ fn introduce(demo: &Demo) {
         output::say(&format!(
             "  curl http://{admin}/health/ready?verbose   curl http://{admin}/metrics"
         ));
+    }
+    if !once {
+        output::say("Ctrl-C ends it, and tells what became of the jobs");
     }
     output::say("");
 }

@@ -151,36 +151,52 @@ pub(super) struct Silent(pub(super) Duration);
 
 /// A daemon that isn't well.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct NotReady(String);
+#[error("{told}")]
+pub(super) struct NotReady {
+    told: String,
+    help: Option<&'static str>,
+}
 
 impl NotReady {
+    fn new(told: String, help: &'static str) -> Self {
+        Self { told, help: Some(help) }
+    }
+
     /// Nothing answered.
     pub(super) fn unanswered(authority: &str) -> Self {
-        Self(format!("no daemon answers on {authority}"))
+        let help =
+            "does `legwork run` run there, and is this the address that its admin.listen says?";
+        Self::new(format!("no daemon answers on {authority}"), help)
     }
 
     /// It took the connection and didn't answer in time.
     pub(super) fn late(authority: &str, seconds: u64) -> Self {
-        Self(format!("the daemon on {authority} didn't answer within {seconds} s"))
+        Self::new(format!("the daemon on {authority} didn't answer within {seconds} s"), FROZEN)
     }
 
     /// It took the request and gave no answer.
     pub(super) fn silent(authority: &str) -> Self {
-        Self(format!("no answer came from {authority}, which took the request"))
+        Self::new(format!("no answer came from {authority}, which took the request"), FROZEN)
     }
 
     /// It said so.
     pub(super) fn status(route: &str, status: u16) -> Self {
-        Self(format!("{route} answered {status}"))
+        Self { told: format!("{route} answered {status}"), help: None }
     }
 
     /// Another server than a daemon answered, as it seems.
     pub(super) fn strange(route: &str, status: u16, line: &str) -> Self {
-        let Self(told) = Self::status(route, status);
-        Self(if line.is_empty() { told } else { format!("{told}: {line}") })
+        let Self { told, help } = Self::status(route, status);
+        Self { told: if line.is_empty() { told } else { format!("{told}: {line}") }, help }
+    }
+
+    fn help(&self) -> Option<&'static str> {
+        self.help
     }
 }
+
+/// What to do about a daemon that takes connections and says nothing.
+const FROZEN: &str = "`legwork daemon list` says whether it is overdue; a process that is stopped (T in `ps -o stat`) needs CONT";
 
 /// A daemon answered, and not with what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -296,6 +312,7 @@ impl Described {
             })
             .or_else(|| error.downcast_ref().map(GoesOn::help))
             .or_else(|| error.downcast_ref().and_then(access).map(str::to_owned))
+            .or_else(|| error.downcast_ref().and_then(NotReady::help).map(str::to_owned))
             .or_else(|| error.downcast_ref().map(Unwritable::help))
             .or_else(|| error.downcast_ref().and_then(Problem::help).map(str::to_owned))
             .or_else(|| error.downcast_ref().and_then(Problem::hint).map(commanded))

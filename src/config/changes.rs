@@ -138,8 +138,7 @@ fn of_queue((a, b): (&QueueSettings, &QueueSettings), follows_retention: bool) -
 fn of_kind(a: &KindSettings, b: &KindSettings) -> Keys {
     let (p, q) = (&a.policy, &b.policy);
     vec![
-        // With the keys of that handler.
-        (".handler", a.handler != b.handler),
+        (".handler (or a key of it)", a.handler != b.handler),
         (".timeout", p.timeout != q.timeout),
         (".max_attempts", p.max_attempts != q.max_attempts),
         (".max_rescues", p.max_rescues != q.max_rescues),
@@ -161,13 +160,14 @@ fn listed<T>(
     let mut differ = Vec::new();
     for item in before {
         match after.iter().find(|other| name(other) == name(item)) {
-            None => differ.push(entry(item)),
+            None => differ.push(format!("{} (removed)", entry(item))),
             Some(other) => {
                 let keys = keys(item, other).into_iter().filter(|(_, differs)| *differs);
                 differ.extend(keys.map(|(key, _)| format!("{}{key}", entry(item))));
             }
         }
     }
-    differ.extend(after.iter().filter(|item| missing(before, item)).map(entry));
+    let added = after.iter().filter(|item| missing(before, item));
+    differ.extend(added.map(|item| format!("{} (added)", entry(item))));
     differ
 }

@@ -23,6 +23,8 @@ pub struct Identity {
 pub struct PostgresLease {
     session: Session,
     identity: Identity,
+    /// The row that was ours last.
+    before: Option<i64>,
     load: watch::Receiver<Load>,
     ttl_seconds: f64,
     limit: Duration,
@@ -38,14 +40,21 @@ impl PostgresLease {
         ttl: Duration,
     ) -> Self {
         let session = Session::new(connector, "heartbeat", None);
-        Self { session, identity, load, ttl_seconds: ttl.as_secs_f64(), limit: ttl / 3 }
+        Self {
+            session,
+            identity,
+            before: None,
+            load,
+            ttl_seconds: ttl.as_secs_f64(),
+            limit: ttl / 3,
+        }
     }
 }
 
 impl LeaseKeeper for PostgresLease {
     async fn register(&mut self, boot: i64) -> Result<(), KeeperError> {
         let (who, ttl) = (self.identity.clone(), self.ttl_seconds);
-        let served = self.load.borrow().told();
+        let (served, before) = (self.load.borrow().told(), self.before);
         let registered =
             self.session.run_within("daemon_register", self.limit, move |connection| {
                 async move {
@@ -59,12 +68,15 @@ impl LeaseKeeper for PostgresLease {
                         .bind(served.kinds)
                         .bind(served.limits)
                         .bind(served.load)
+                        .bind(before)
                         .execute(connection)
                         .await
                 }
                 .boxed()
             });
-        registered.await.map(drop).map_err(|error| KeeperError(error.into()))
+        registered.await.map_err(|error| KeeperError(error.into()))?;
+        self.before = Some(boot);
+        Ok(())
     }
 
     async fn renew(&mut self, boot: i64) -> Result<bool, KeeperError> {

@@ -35,6 +35,8 @@ fn line(gate: &Gate) -> String {
 
 fn text(job: &JobDetail) -> String {
     let at = |moment: &Option<String>| moment.as_ref().map(|at| exact(at, &job.now));
+    // Known where its own daemon is asked.
+    let running = job.running_attempt.as_ref();
     let some = |count: i16| (count != 0).then(|| count.to_string());
     let tags: Vec<&str> = job.tags.iter().flatten().map(String::as_str).collect();
     let attempts = match job.max_attempts {
@@ -59,6 +61,8 @@ fn text(job: &JobDetail) -> String {
         ("cancel", job.cancel_requested.then(|| "requested".into())),
         ("timeout", job.timeout_seconds.map(|seconds| format!("{seconds} s"))),
         ("daemon", job.daemon.clone()),
+        ("began", at(&running.map(|attempt| attempt.started_at.clone()))),
+        ("runs for", running.map(|attempt| format!("{:.1} s", attempt.running_seconds))),
         ("unique key", job.unique_key.clone()),
         ("tags", (!tags.is_empty()).then(|| tags.join(", "))),
         ("metadata", job.metadata.as_ref().map(|json| json.get().to_owned())),

@@ -56,7 +56,8 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.chars().all(fits)
 }
 
-/// An admin's, where a daemon of this configuration has tokens; of several, the one that is listed first.
+/// An admin's, where a daemon of this configuration has tokens; of several, the one that is listed last: the one before it is
+/// the new one, which a daemon has only once it has read its file again.
 pub(in crate::cli) fn configured(context: &Context) -> anyhow::Result<Option<String>> {
     let loaded = config::load(&context.source)?;
     if let Some(file) = loaded.admin_token_file() {

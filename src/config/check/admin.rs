@@ -116,7 +116,7 @@ pub(in crate::config) fn token_file(
     match reader.raw(section("admin"), key).map(|value| &value.kind) {
         Some(ValueKind::String(file)) => Some(file.into()),
         Some(ValueKind::Array(files)) => {
-            files.first().and_then(|file| file.clone().into_string().ok()).map(Into::into)
+            files.last().and_then(|file| file.clone().into_string().ok()).map(Into::into)
         }
         Some(_) => None,
         None => {

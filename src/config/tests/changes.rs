@@ -53,13 +53,14 @@ fn what_is_added_or_removed_is_taken_over_and_named() {
         ("", KIND, "[[kind]] \"k\""),
         (KIND, kind_and_schedule.as_str(), "[[schedule]] \"s\""),
     ] {
-        for (old, new) in [(old, new), (new, old)] {
-            assert_eq!((changed(old, new), waiting(old, new)), (vec![named.to_owned()], vec![]));
+        for (old, new, how) in [(old, new, "added"), (new, old, "removed")] {
+            let named = vec![format!("{named} ({how})")];
+            assert_eq!((changed(old, new), waiting(old, new)), (named, vec![]));
         }
     }
     let sql = "[[kind]]\nname = \"k\"\nhandler = \"sql\"\nfunction = \"app.f\"\n";
     for (old, new) in [(KIND, sql), (sql, KIND)] {
-        let named = vec!["[[kind]] \"k\".handler".to_owned()];
+        let named = vec!["[[kind]] \"k\".handler (or a key of it)".to_owned()];
         assert_eq!((changed(old, new), waiting(old, new)), (named, vec![]));
     }
 }

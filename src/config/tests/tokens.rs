@@ -38,6 +38,8 @@ fn each_role_has_its_files_and_several_while_a_token_is_replaced() {
     assert!(are(&tokens.operator, &[OPERATOR]) && are(&tokens.viewer, &[VIEWER]));
     assert!(!tokens.viewer[0].is(OPERATOR) && !tokens.viewer[0].is(&VIEWER[..VIEWER.len() - 1]));
     assert_eq!(loaded.warnings, Vec::<String>::new());
+    // A command asks a daemon that may not have read the file yet.
+    assert_eq!(loaded.admin_token_file(), Some(std::path::Path::new(&admin.0)));
     let shown = format!("{:?}{loaded:?}", loaded.show());
     assert!(shown.contains("token_file") && shown.contains("AdminToken(…)"), "{shown}");
     // The files are named as their tokens are.

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use legwork::heartbeat::LeaseKeeper;
+use legwork::postgres::{Identity, Load, PostgresLease};
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::process::reload::reload;
 use crate::process::{Configuration, Notebook, SLACK, becomes, enqueue};
-use crate::support::{self, Daemon, TestDb};
+use crate::support::{self, Daemon, TestDb, pooled};
 
 /// A heartbeat that no test waits for.
 const RARE: (Duration, Duration) = (Duration::from_mins(3), Duration::from_mins(1));
@@ -303,6 +305,32 @@ fn one_daemon_is_told_to_be_quiet_to_drain_and_to_end_at_once_and_the_other_work
             ask(&pool, "SELECT string_agg(action, ' ' ORDER BY id) FROM legwork.audit").await;
         assert_eq!(noted, "quiet drain shutdown");
         other.stop().await;
+        pool.close().await;
+    });
+}
+
+/// Whoever told it while it was frozen was answered that it is told.
+#[test]
+fn a_daemon_that_registers_anew_is_told_what_its_row_before_was_and_another_is_not() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let connector = pooled::connector_of(&pooled::database(&db.url()));
+        let load = tokio::sync::watch::Sender::new(Load::default()).subscribe();
+        let keeper = |name: &str| {
+            let who = Identity { name: name.into(), hostname: "here".into() };
+            PostgresLease::new(connector.clone(), who, load.clone(), Duration::from_secs(30))
+        };
+        let (mut frozen, mut other) = (keeper("frozen"), keeper("other"));
+        frozen.register(11).await.expect("a row");
+        assert_eq!(ask(&pool, "legwork.tell_daemon(11, 'drain')").await, "true");
+        sqlx::query("UPDATE legwork.daemon SET died_at = clock_timestamp()")
+            .execute(&pool)
+            .await
+            .expect("it can be declared dead");
+        frozen.register(12).await.expect("a row");
+        other.register(13).await.expect("a row");
+        let told = "SELECT string_agg(id || ' ' || coalesce(wanted, 'nothing'), ', ' ORDER BY id) FROM legwork.daemon";
+        assert_eq!(ask(&pool, told).await, "11 drain, 12 drain, 13 nothing");
         pool.close().await;
     });
 }

@@ -87,8 +87,8 @@ pub(super) const HOT: &[Statement] = &[
     plain("assert_lease").with("bigint, bigint", "(public.in_line(1))[1] + 43, 1").inside(50),
     plain("enqueue_job").with("text, text, text, text, text, smallint, smallint, text, text, text, text[], text",
         "'send_email', '{}', 'default', null, null, 0, null, 'key', null, null, '{a}', null"),
-    plain("daemon_register").with("bigint, float8, text, text, text, text[], text[], jsonb, jsonb",
-        "50, 30, 'a', '1', 'here', '{default}', '{send_email}', '{}', '{}'"),
+    plain("daemon_register").with("bigint, float8, text, text, text, text[], text[], jsonb, jsonb, bigint",
+        "50, 30, 'a', '1', 'here', '{default}', '{send_email}', '{}', '{}', 7"),
     plain("daemon_renew").with("bigint, float8, jsonb, jsonb, text[], text[]", "7, 30, '{}', '{}', '{default}', '{send_email}'"),
     plain("daemon_retire").with("bigint", "7"),
 ];

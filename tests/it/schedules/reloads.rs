@@ -15,7 +15,7 @@ fn a_reload_adds_changes_and_removes_schedules_and_leaves_the_others_alone() {
         let line = reload(&daemon, &file(&db, &tick()), "config.reloaded").await;
         assert_eq!(
             (&line["config.changed"], line.get("config.needs_restart")),
-            (&"[[schedule]] \"tick\"".into(), None)
+            (&"[[schedule]] \"tick\" (added)".into(), None)
         );
         // At once: within a second, where its sleep would be 15.
         fires(&mut session, "tick", 2).await;

@@ -159,11 +159,13 @@ mod loom_models {
 
     /// Two threads are interrupted while a third collects: each sample that was written down is read whole and
     /// once, and those that found no room are the only ones that are missing.
-    #[test]
-    fn loom_every_sample_is_read_whole_and_once() {
-        loom::model(|| {
-            let ring = Arc::new(Ring::new(1, || [0_u8; 2]));
-            let writers = [1, 2].map(|number| {
+    fn each_is_read_whole_and_once(places: usize, full: u8) {
+        loom::model(move || {
+            let ring = Arc::new(Ring::new(places, || [0_u8; 2]));
+            for number in 0..full {
+                assert!(ring.put(|value| *value = [number; 2]));
+            }
+            let writers = [11, 12].map(|number| {
                 let ring = Arc::clone(&ring);
                 thread::spawn(move || ring.put(|value| *value = [number; 2]))
             });
@@ -171,10 +173,22 @@ mod loom_models {
             ring.drain(|value| read.push(*value));
             let written = writers.map(|writer| writer.join().expect("no panic"));
             ring.drain(|value| read.push(*value));
-            assert!(read.iter().all(|value| *value == [1, 1] || *value == [2, 2]), "{read:?}");
-            assert_eq!(read.len(), written.iter().filter(|written| **written).count());
+            assert!(read.iter().all(|value| value[0] == value[1]), "{read:?}");
+            let taken = written.iter().filter(|written| **written).count() + usize::from(full);
+            assert_eq!(read.len(), taken, "{read:?}");
+            read.sort_unstable();
             read.dedup();
-            assert_eq!(read.len(), written.iter().filter(|written| **written).count(), "{read:?}");
+            assert_eq!(read.len(), taken, "{read:?}");
         });
+    }
+
+    #[test]
+    fn loom_every_sample_is_read_whole_and_once() {
+        each_is_read_whole_and_once(1, 0);
+    }
+
+    #[test]
+    fn loom_a_place_that_is_taken_or_full_is_passed_by() {
+        each_is_read_whole_and_once(2, 1);
     }
 }

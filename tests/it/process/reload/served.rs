@@ -38,7 +38,8 @@ async fn stop(daemon: Daemon) {
 }
 
 const NOOP: &str = "[[kind]]\nname = 'noop'\nhandler = 'noop'\n";
-const MAIL: &str = "[[queue]] \"mail\"";
+const MAIL: &str = "[[queue]] \"mail\" (added)";
+const NO_MAIL: &str = "[[queue]] \"mail\" (removed)";
 
 #[test]
 fn a_queue_is_served_while_it_is_listed_and_what_runs_ends_in_peace() {
@@ -55,7 +56,7 @@ fn a_queue_is_served_while_it_is_listed_and_what_runs_ends_in_peace() {
         takes_over(&daemon, &both, MAIL).await;
         notebook.says(&format!("started {first}")).await;
         published(&pool, "$.queues == \"mail\" && $.load.queues.mail.in_use == 1").await;
-        takes_over(&daemon, &alone, MAIL).await;
+        takes_over(&daemon, &alone, NO_MAIL).await;
         let second = enqueue_in(&pool, "mail", "patient").await;
         published(&pool, "!exists($.queues[*] ? (@ == \"mail\"))").await;
         assert_eq!(job(&pool, first).await.state, "running");
@@ -70,7 +71,7 @@ fn a_queue_is_served_while_it_is_listed_and_what_runs_ends_in_peace() {
         assert_eq!(becomes(&pool, first, "completed").await.attempt, 1);
         notebook.says(&format!("started {second}")).await;
 
-        takes_over(&daemon, &alone, MAIL).await;
+        takes_over(&daemon, &alone, NO_MAIL).await;
         notebook.allow(&format!("go{second}"));
         assert_eq!(becomes(&pool, second, "completed").await.attempt, 1);
         let third = enqueue_in(&pool, "mail", "noop").await;
@@ -112,13 +113,13 @@ fn a_kind_is_served_while_it_is_listed_and_what_is_claimed_runs_or_goes_back() {
         let runs = enqueue(&pool, "patient").await;
         let waits = enqueue(&pool, "limited").await;
 
-        let keys = "[[kind]] \"patient\", [[kind]] \"limited\"";
+        let keys = "[[kind]] \"patient\" (added), [[kind]] \"limited\" (added)";
         takes_over(&daemon, &text(&format!("{patient}{limited}")), keys).await;
         notebook.says(&format!("started {runs}")).await;
         published(&pool, "$.kinds == \"limited\" && $.load.kinds.limited.waiting == 1").await;
         assert_eq!(job(&pool, waits).await.state, "running", "it is claimed, and waits");
 
-        takes_over(&daemon, &text(""), keys).await;
+        takes_over(&daemon, &text(""), &keys.replace("added", "removed")).await;
         becomes(&pool, waits, "available").await;
         support::eventually("what doesn't run has left the metrics", async || {
             let (_, page) = daemon.get("/metrics").await;
@@ -141,7 +142,8 @@ fn a_kind_is_served_while_it_is_listed_and_what_is_claimed_runs_or_goes_back() {
         })
         .await;
 
-        takes_over(&daemon, &text(&limited.replace("1/h", "9/s")), "[[kind]] \"limited\"").await;
+        takes_over(&daemon, &text(&limited.replace("1/h", "9/s")), "[[kind]] \"limited\" (added)")
+            .await;
         assert_eq!(becomes(&pool, waits, "completed").await.attempt, 1);
         let rust = text("[[kind]]\nname = 'mine'\nhandler = 'rust'\n");
         let refused = reload(&daemon, &rust, "config.reload_failed").await;
@@ -171,18 +173,27 @@ fn a_kind_that_calls_a_function_comes_and_goes_with_a_reload() {
         let id = enqueue(&pool, "work").await;
         becomes(&pool, id, "completed").await;
 
-        takes_over(&daemon, &sql, "[[kind]] \"work\".handler").await;
+        takes_over(&daemon, &sql, "[[kind]] \"work\".handler (or a key of it)").await;
         let id = enqueue(&pool, "work").await;
         becomes(&pool, id, "completed").await;
         assert_eq!(effects().await, 1);
-        takes_over(&daemon, &kind("handler = 'noop'"), "[[kind]] \"work\".handler").await;
+        takes_over(
+            &daemon,
+            &kind("handler = 'noop'"),
+            "[[kind]] \"work\".handler (or a key of it)",
+        )
+        .await;
         let id = enqueue(&pool, "work").await;
         becomes(&pool, id, "completed").await;
         assert_eq!(effects().await, 1);
 
         // What can't be called is told of at once, before any job.
-        takes_over(&daemon, &sql.replace("app.work", "app.absent"), "[[kind]] \"work\".handler")
-            .await;
+        takes_over(
+            &daemon,
+            &sql.replace("app.work", "app.absent"),
+            "[[kind]] \"work\".handler (or a key of it)",
+        )
+        .await;
         assert_eq!(daemon.logged("function.failed").await["function"], "app.absent");
         stop(daemon).await;
         pool.close().await;
