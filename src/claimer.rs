@@ -62,6 +62,8 @@ pub struct ClaimRequest {
     pub most: u32,
     /// Whether to give way to another claim of the queue that is on its way, and bring nothing then.
     pub in_turn: bool,
+    /// Cancelled when nothing more is to be claimed: whoever waits to ask then brings nothing, since nothing was sent.
+    pub halt: CancellationToken,
 }
 
 /// Why a claim failed.
@@ -204,6 +206,7 @@ impl<S: ClaimSource> Claimer<S> {
                 in_turn: !probe.is_sweep && state.takes_turns(slots.count()),
                 probe,
                 most: slots.count(),
+                halt: self.shared.halt.clone(),
             };
             let batch = match self.claim(state, &request).await {
                 Ok(jobs) => jobs

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Jobs of one claim, one flush, one run.
 pub(crate) const JOBS: u32 = 1000;
@@ -76,7 +77,15 @@ pub(crate) fn settled(outcome: impl Fn() -> Outcome, metrics: &Arc<JobMetrics>) 
 /// A claim of as many jobs as there are.
 pub(crate) fn request(most: u32) -> ClaimRequest {
     let probe = Marks::new(Instant::now()).probe(Instant::now());
-    ClaimRequest { holder: HOLDER, queue: queue(), kinds: kinds(), probe, most, in_turn: false }
+    ClaimRequest {
+        holder: HOLDER,
+        queue: queue(),
+        kinds: kinds(),
+        probe,
+        most,
+        in_turn: false,
+        halt: CancellationToken::new(),
+    }
 }
 
 /// A full claim's rows, as Postgres sends them: of bare jobs, or of jobs with metadata and limits of

@@ -120,6 +120,7 @@ mod tests {
     };
     use rstest::rstest;
     use std::sync::Arc;
+    use tokio_util::sync::CancellationToken;
 
     const MOST: u32 = 500;
 
@@ -139,8 +140,16 @@ mod tests {
             let (queue, kind) = names();
             let probe = self.marks.probe(Instant::now());
             let kinds = Arc::from([kind.clone()]);
-            let request =
-                ClaimRequest { holder: 1, queue: queue.clone(), kinds, probe, most: MOST, in_turn };
+            let (queue_name, halt) = (queue.clone(), CancellationToken::new());
+            let request = ClaimRequest {
+                holder: 1,
+                queue: queue_name,
+                kinds,
+                probe,
+                most: MOST,
+                in_turn,
+                halt,
+            };
             let lease = |job| Lease { job: JobId(job), token: 1, holder: 1 };
             let job = |id| ClaimedJob::new(lease(id), queue.clone(), kind.clone(), "{}");
             let jobs: Vec<_> = (0..i64::from(jobs)).map(|n| job(1_000_000 + n)).collect();

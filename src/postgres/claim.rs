@@ -58,8 +58,10 @@ impl PostgresClaims {
 
 impl ClaimSource for PostgresClaims {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<ClaimedJob>, ClaimError> {
-        let claiming =
-            &mut *at(WaitPoint::SessionTurn, supervise::waiting(self.claiming.lock())).await;
+        let turn = request.halt.run_until_cancelled(self.claiming.lock());
+        let turn = at(WaitPoint::SessionTurn, supervise::waiting(turn)).await;
+        let Some(mut turn) = turn else { return Ok(Vec::new()) };
+        let claiming = &mut *turn;
         let failed = |error: DbError| ClaimError(error.into());
         claiming.release_unknown(&self.held).await.map_err(failed)?;
         claiming.in_flight = Some(request.holder);

@@ -175,8 +175,21 @@ pub(super) fn is_rust(file: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::with_path;
+    use super::{KEPT, PoisonError, names_of, with_path};
     use rstest::rstest;
+    use std::{sync::mpsc, thread, time::Duration};
+
+    /// The tables are a hundred times as large as what is found in them.
+    #[test]
+    fn of_two_that_look_names_up_one_waits_so_that_the_tables_are_in_memory_once() {
+        let turn = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let (teller, told) = mpsc::channel();
+        thread::spawn(move || teller.send(names_of(&[names_of as *const () as u64])));
+        assert!(told.recv_timeout(Duration::from_secs(2)).is_err(), "it waits for its turn");
+        drop(turn);
+        let names = told.recv_timeout(Duration::from_mins(1)).expect("it has its turn");
+        assert!(names[0].ends_with("symbols::names_of"), "{names:?}");
+    }
 
     #[rstest]
     #[case::of_a_package(

@@ -165,3 +165,26 @@ fn stanza(text: &mut String, component: &str, shown: &Shown) -> fmt::Result {
     }
     writeln!(text, "{component}({})\n\t{:.3} s\n", task.name(), task.since.elapsed().as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Component, *};
+    use crate::supervise::{ExitPolicy, Supervisor, WaitPoint, at};
+
+    #[tokio::test]
+    async fn for_how_long_a_task_waits_is_told_in_minutes_as_go_does_and_of_alike_ones_the_longest()
+    {
+        let supervisor = Supervisor::default();
+        supervisor
+            .spawn("pulse", ExitPolicy::Restart, || at(WaitPoint::Sleep, std::future::pending()));
+        tokio::task::yield_now().await;
+        for (waits, said) in [(59, "[sleep]:"), (125, "[sleep, 2 minutes]:")] {
+            let mut shown = Shown { task: supervisor.tasks().remove(0), job: None };
+            shown.task.stay.as_mut().unwrap().taken = Duration::from_secs(waits);
+            let components = vec![Component { name: "pulse".into(), tasks: vec![shown] }];
+            let (mut text, of) = (String::new(), Picture { alive: supervisor.alive(), components });
+            stanzas(&mut text, &of).and_then(|()| counts(&mut text, &groups(&of))).unwrap();
+            assert!(text.contains(said) && text.contains(&format!("up to {waits}.0 s")), "{text}");
+        }
+    }
+}

@@ -255,12 +255,14 @@ fn pauses_drains_and_their_ends_are_heard_of_once_each_however_short_they_are() 
 fn a_pause_that_nobody_was_notified_of_is_heard_of_all_the_same() {
     support::run(async |db| {
         let mut session = db.connect().await;
+        execute(&mut session, "SELECT legwork.pause('default')").await;
         let kinds = [BESIDE.to_owned(), "[claim]\nnotify = false\n".to_owned()];
         let lease = (Duration::from_mins(3), Duration::from_mins(1));
         let url = db.url();
         let configuration = Configuration { lease, ..Configuration::of(&url, &kinds) };
         let daemon = Daemon::start(&configuration.text()).await;
-        daemon.logged("daemon.started").await;
+        // Its first look is over, which would find the other pause as well.
+        daemon.logged("queue.paused").await;
         let mut listener = Listener::at(&daemon, "?type=queue.paused", "").await;
         execute(&mut session, "SELECT legwork.pause('second')").await;
         assert_eq!(listener.event().await.data, json!({ "queue": "second" }));

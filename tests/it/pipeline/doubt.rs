@@ -1,9 +1,15 @@
 //! Ends of jobs whose statement gets no answer: whoever follows the daemon hears that a job is done exactly if it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use std::time::Duration;
 
-use legwork::completer::{Completer, Links, OutcomeSink, Verdicts, verdict_channel};
+use legwork::completer::{
+    Back, Completer, Failure, Final, Links, OutcomeSink, Settled, SinkError, Verdicts,
+    verdict_channel,
+};
 use legwork::config::{Database, DatabaseUrl, Settings};
 use legwork::job::{JobId, Lease, Verdict};
 use legwork::postgres::{Connector, Held, PostgresClaims, PostgresOutcomes};
@@ -150,7 +156,7 @@ fn an_end_without_an_answer_is_told_as_late_exactly_if_somebody_else_has_the_job
 }
 
 /// Where a job can stand by then, whose lease was (id, 2, 4711): how, a row, and whether somebody else must have had it.
-const STANDS: [(&str, &str, bool); 8] = [
+const STANDS: [(&str, &str, bool); 13] = [
     (
         "ours still",
         "INSERT INTO legwork.job (id, kind, token, holder) OVERRIDING SYSTEM VALUE VALUES (1, 'k', 2, 4711)",
@@ -187,6 +193,31 @@ const STANDS: [(&str, &str, bool); 8] = [
         true,
     ),
     ("nowhere, since nothing is kept", "SELECT 8", false),
+    (
+        "given back with an attempt behind it",
+        "INSERT INTO legwork.job (id, kind, token, attempt) OVERRIDING SYSTEM VALUE VALUES (9, 'k', 2, 1)",
+        true,
+    ),
+    (
+        "ours again, after another had it",
+        "INSERT INTO legwork.job (id, kind, token, holder) OVERRIDING SYSTEM VALUE VALUES (10, 'k', 4, 4711)",
+        true,
+    ),
+    (
+        "ended by us, after another had it",
+        "INSERT INTO legwork.finished SELECT (f).* FROM public.ended(11, 4, 4711) f",
+        true,
+    ),
+    (
+        "ended by another, and retried from history",
+        "INSERT INTO legwork.job (id, kind, token) OVERRIDING SYSTEM VALUE VALUES (12, 'k', 3)",
+        true,
+    ),
+    (
+        "another's under our token",
+        "INSERT INTO legwork.job (id, kind, token, holder) OVERRIDING SYSTEM VALUE VALUES (13, 'k', 2, 1)",
+        true,
+    ),
 ];
 
 /// A row of history.
@@ -210,7 +241,7 @@ fn whose_job_somebody_else_had_is_told_by_where_it_stands() {
             pool.execute(row).await.unwrap_or_else(|error| panic!("{stands}: {error}"));
         }
         let lease = |job| Lease { job: JobId(job), token: 2, holder: HOLDER };
-        let leases: Vec<_> = (1..=8).map(lease).collect();
+        let leases: Vec<_> = (1..).zip(STANDS).map(|(job, _)| lease(job)).collect();
         let sink = PostgresOutcomes::new(connector(&db), Arc::default());
         let mut taken = sink.taken(&leases).await.expect("it is answered");
         taken.sort();
@@ -219,4 +250,66 @@ fn whose_job_somebody_else_had_is_told_by_where_it_stands() {
         assert_eq!(taken, expected, "{told:?}");
         pool.close().await;
     });
+}
+
+/// Breaks off amid the first end, and won't say whose jobs they were: by this, or not before it is given up.
+struct Mum(AtomicBool, fn() -> SinkError);
+
+impl OutcomeSink for Mum {
+    async fn finish(&self, _: &[Final]) -> Result<Vec<JobId>, SinkError> {
+        let lost = || SinkError::Unavailable { sent: true, source: "it broke off".into() };
+        if self.0.swap(true, Relaxed) { Ok(Vec::new()) } else { Err(lost()) }
+    }
+    async fn taken(&self, _: &[Lease]) -> Result<Vec<JobId>, SinkError> {
+        Err((self.1)())
+    }
+    async fn record(&self, _: &[Failure]) -> Result<(), SinkError> {
+        Ok(())
+    }
+    async fn put_back(&self, _: &[Back]) -> Result<Vec<JobId>, SinkError> {
+        Ok(Vec::new())
+    }
+    async fn release(&self, _: &[Settled]) -> Result<Vec<JobId>, SinkError> {
+        Ok(Vec::new())
+    }
+    async fn locked(&self, _: &[JobId]) -> Result<Vec<JobId>, SinkError> {
+        Ok(Vec::new())
+    }
+}
+
+#[rstest]
+#[case::it_is_refused(|| SinkError::Refused("no right".into()))]
+#[case::it_is_stuck(|| SinkError::Stuck("too slow".into()))]
+#[case::it_is_away_until_it_is_given_up(|| SinkError::Unavailable { sent: false, source: "away".into() })]
+#[tokio::test(start_paused = true)]
+async fn where_nobody_says_whose_job_it_was_its_end_counts(#[case] why: fn() -> SinkError) {
+    let (late, (verdicts, inbox)) = (Arc::new(AtomicBool::new(false)), verdict_channel());
+    let told = Arc::clone(&late);
+    let links = Links {
+        metrics: Arc::default(),
+        check: Health::new(PATIENCE).check("flush"),
+        came_back: Arc::new(|| {}),
+        is_ours: Arc::new(|_| true),
+        late: Arc::new(move |_| told.store(true, Relaxed)),
+    };
+    let metrics = Arc::clone(&links.metrics);
+    let settings =
+        (Settings::default().complete, tokio::sync::watch::Sender::default().subscribe());
+    let completer = Completer::new(Mum(AtomicBool::new(false), why), inbox, settings, links);
+    let give_up = completer.give_up();
+    let lease = Lease { job: JobId(1), token: 2, holder: HOLDER };
+    let job = legwork::job::ClaimedJob::new(
+        lease,
+        legwork::job::QueueName::new("q").expect("a name"),
+        legwork::job::KindName::new("k").expect("a name"),
+        "{}",
+    );
+    verdicts.settle(settled(&job, Verdict::Complete { result: None }), ()).await;
+    drop(verdicts);
+    let ends = async {
+        tokio::time::sleep(PATIENCE).await;
+        give_up.cancel();
+    };
+    tokio::join!(Arc::new(completer).run(), ends);
+    assert!(!late.load(Relaxed), "{}", metrics.render());
 }

@@ -1,9 +1,11 @@
 //! Token n, finishing after the same daemon has claimed the job again under n + 1.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use legwork::CancellationToken;
 use legwork::claimer::{ClaimRequest, ClaimSource, LEVELS, Probe};
 use legwork::completer::{Batch, OutcomeSink, Settled};
 use legwork::config::Retentions;
@@ -14,6 +16,7 @@ use legwork::job::{
 use legwork::postgres::{Connector, Held, PostgresClaims, PostgresOutcomes};
 use rstest::rstest;
 use sqlx::PgPool;
+use tokio::time::timeout;
 
 use super::{insert, name, value};
 use crate::support::{self, TestDb};
@@ -33,6 +36,7 @@ pub(super) fn request() -> ClaimRequest {
         probe: Probe { levels: LEVELS.to_vec(), marks: vec![0; LEVELS.len()], is_sweep: true },
         most: 10,
         in_turn: false,
+        halt: CancellationToken::new(),
     }
 }
 
@@ -246,6 +250,28 @@ fn a_claim_that_takes_turns_gives_way_to_another_of_its_queue_and_to_no_other() 
         assert_eq!(claims.claim(&request()).await.expect("it is answered").len(), 1);
         other.rollback().await.unwrap();
         drop(claims);
+        pool.close().await;
+    });
+}
+
+/// Of a thousand claimers that stand in line at the end, none may be in doubt of what it never asked.
+#[test]
+fn a_claim_that_waits_for_its_turn_when_nothing_more_is_to_be_claimed_is_not_sent() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        register(&pool).await;
+        insert(&pool, "fenced").await;
+        let claims = PostgresClaims::new(connector(&db), Arc::new(Held::default()));
+        let (first, second) = (request(), request());
+        // It has the session from its first poll on, and does nothing with it until the next.
+        let mut first = pin!(claims.claim(&first));
+        assert!(futures::poll!(first.as_mut()).is_pending());
+        let mut waits = pin!(claims.claim(&second));
+        assert!(futures::poll!(waits.as_mut()).is_pending());
+        second.halt.cancel();
+        let none = timeout(support::PATIENCE, waits).await.expect("it leaves");
+        assert!(none.expect("nothing was asked").is_empty());
+        assert_eq!(first.await.expect("it is answered").len(), 1);
         pool.close().await;
     });
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use legwork::CancellationToken;
 use legwork::claimer::{ClaimRequest, ClaimSource, LEVELS, Look, Probe};
 use legwork::completer::{Batch, OutcomeSink, Settled};
 use legwork::config::{Database, DatabaseUrl, Retentions, ScheduleSettings, Settings};
@@ -92,6 +93,7 @@ impl Rooms {
             probe: probe(),
             most: u32::try_from(most).expect("a number of jobs"),
             in_turn: false,
+            halt: CancellationToken::new(),
         };
         self.claims.claim(&request).await.expect("the database answers")
     }

@@ -120,6 +120,9 @@ async fn a_start_that_is_told_to_end_between_two_lanes_opens_no_more_and_ends_in
     let mut told_before = Starting::new(&[("a", 1)]);
     assert!(!told_before.start(Some(0)).await && told_before.claimed().is_empty());
     told_before.ends_in_order().await;
+    let mut told_last = Starting::new(&[("a", 1)]);
+    assert!(!told_last.start(Some(1)).await, "all are open, and it isn't up all the same");
+    told_last.ends_in_order().await;
     let mut whole = Starting::new(&[("a", 1), ("b", 1)]);
     assert!(whole.start(None).await && whole.claimed().len() == 2);
     whole.ends_in_order().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use legwork::CancellationToken;
 use legwork::claimer::{ClaimRequest, ClaimSource, LEVELS, Probe};
 use legwork::completer::{Batch, OutcomeSink, Settled};
 use legwork::config::{Database, Retentions};
@@ -149,6 +150,7 @@ async fn claim(rooms: &mut Rooms) -> Done {
         probe: Probe { levels: LEVELS.to_vec(), marks: vec![0; LEVELS.len()], is_sweep: true },
         most: 10,
         in_turn: false,
+        halt: CancellationToken::new(),
     };
     done(rooms.claims.claim(&request).await)
 }
