@@ -11,7 +11,8 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 
 const EVENTS: &str = "src/telemetry/events.rs";
-const LEVELS: [&str; 5] = ["trace!(", "debug!(", "info!(", "warn!(", "error!("];
+/// The last where a line has a level by what it says.
+const LEVELS: [&str; 6] = ["trace!(", "debug!(", "info!(", "warn!(", "error!(", "$level!("];
 
 /// An event of the catalogue: its line there, and its fields.
 type Known = BTreeMap<String, (usize, BTreeSet<String>)>;
