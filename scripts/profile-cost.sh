@@ -5,7 +5,7 @@
 # the look-up of names: what the first and the second profile of a daemon add to its CPU while it works off PACE jobs a second, and how
 # long after the last sample the answer is there; medians, with the least and the most of the turns.
 #
-#   scripts/profile-cost.sh 5 postgres://…/postgres target/release/legwork 99 150 200      # turns, rates; none is the second part alone
+#   scripts/profile-cost.sh 5 postgres://…/postgres target/release/legwork 50 99      # turns, rates of 1 to 100; none is the second part alone
 #
 # The server has to be one that may be measured on (docs/benchmarks.md). JOBS is how many (600000), PORT is free (9469), WHOLE
 # says how many seconds the whole profiles take ("5 30"), PACE how many jobs a second there are meanwhile (2000).
@@ -14,6 +14,9 @@ set -euo pipefail
 [ $# -ge 3 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 # shellcheck source=scripts/lib-measured.sh
 . "$(dirname "$0")/lib-measured.sh"
+for rate in "${@:4}"; do
+  [[ $rate =~ ^[0-9]+$ && $rate -ge 1 && $rate -le 100 ]] || { echo "$rate isn't a rate of 1 to 100: the daemon refuses others" >&2; exit 64; }
+done
 turns=$1
 measure profile_cost "$3" "$2"
 shift 3
