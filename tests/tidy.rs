@@ -26,6 +26,8 @@ mod layers;
 mod logged;
 #[path = "tidy/packaging.rs"]
 mod packaging;
+#[path = "tidy/port.rs"]
+mod port;
 #[path = "tidy/problems.rs"]
 mod problems;
 #[path = "tidy/reference.rs"]

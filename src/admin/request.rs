@@ -116,10 +116,12 @@ impl Seen {
     }
 
     /// Its place in its caller's trace, if it has one, and its span, where spans are made: of probes and scrapes where their
-    /// caller samples.
+    /// caller samples, and is this machine. Strangers may ask them, and would fill the queue that the spans of jobs need.
     fn span(&self, request: &Request, caller: &Origin, tracer: Option<&Tracer>) -> RequestSpan {
+        let is_here = self.peer.is_some_and(|peer| peer.to_canonical().is_loopback());
         let is_sampled = caller.trace.is_some_and(|trace| trace.flags & 1 == 1);
-        let Some(tracer) = tracer.filter(|_| is_sampled || !self.is_quiet()) else {
+        let is_wanted = !self.is_quiet() || (is_here && is_sampled);
+        let Some(tracer) = tracer.filter(|_| is_wanted) else {
             return RequestSpan::none(caller.clone());
         };
         let in_header = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();

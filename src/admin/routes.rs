@@ -7,17 +7,14 @@ use super::{
         Guard,
         Role::{self, Operator, Viewer},
     },
-    api::{
-        self, Configured, once,
-        tags::{self, Known},
-    },
+    api::{self, Configured, once},
     controls::Controls,
     cuts::Cuts,
     debug::{self, heap, pprof},
     health,
     hosts::Hosts,
-    openapi,
-    problem::{Problem, Refusal},
+    itself, not_taken,
+    problem::Problem,
     request, tasks,
     turns::{self, Turns},
 };
@@ -26,32 +23,16 @@ use crate::{
     heartbeat::Leases,
     postgres::operations::Sessions,
     supervise::Supervisor,
-    telemetry::{
-        build,
-        health::Health,
-        metrics::{Format, Metrics},
-        spans::Tracer,
-    },
+    telemetry::{health::Health, metrics::Metrics, spans::Tracer},
     worker::Running,
 };
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-    routing::MethodRouter,
-};
-use serde::Serialize;
+use axum::{Router, http::Method, middleware, routing::MethodRouter};
 use std::sync::{Arc, LazyLock, OnceLock};
 use tokio::sync::{Notify, watch};
-use utoipa::{
-    ToSchema,
-    openapi::{
-        RefOr,
-        path::{Operation, Parameter, Paths},
-        schema::Schema,
-    },
+use utoipa::openapi::{
+    RefOr,
+    path::{Operation, Parameter, Paths},
+    schema::Schema,
 };
 use utoipa_axum::{router::UtoipaMethodRouter, routes};
 
@@ -86,7 +67,7 @@ pub struct AdminState {
     pub controls: Controls,
 }
 
-/// Routes that probes and scrapes ask all day; they leave neither an access line nor a span.
+/// Routes that probes and scrapes ask all day; `request` says less of them.
 pub(super) const QUIET: [&str; 6] =
     ["/health/live", "/health/ready", "/health/startup", "/livez", "/readyz", "/metrics"];
 
@@ -128,7 +109,7 @@ impl Route {
     ) -> Self {
         let route = Self::described(audience.into(), described, problems);
         let answer = route.answer.route_layer(middleware::from_fn(debug::until_the_end));
-        let answer = answer.head(get_alone).fallback(get_alone);
+        let answer = answer.head(not_taken::get_alone).fallback(not_taken::get_alone);
         Self { answer, measures: true, ..route }
     }
 
@@ -140,10 +121,11 @@ impl Route {
     ) -> Self {
         let mut route = Self::described(audience.into(), described, problems);
         if !route.has_versions() {
-            route.answer = route.answer.route_layer(middleware::from_fn(without_versions));
+            route.answer =
+                route.answer.route_layer(middleware::from_fn(not_taken::without_versions));
         }
         if route.refuses_keys() {
-            route.answer = route.answer.route_layer(middleware::from_fn(without_keys));
+            route.answer = route.answer.route_layer(middleware::from_fn(not_taken::without_keys));
         }
         route
     }
@@ -218,9 +200,9 @@ fn table() -> Vec<Route> {
         Route::reading(Everybody, routes!(health::startup), &[]),
         Route::reading(Everybody, routes!(health::livez), &[]),
         Route::reading(Everybody, routes!(health::readyz), &[]),
-        Route::reading(Everybody, routes!(metrics), &[]),
-        Route::reading(Viewer, routes!(version), &[]),
-        Route::reading(Viewer, routes!(openapi), &[]),
+        Route::reading(Everybody, routes!(itself::metrics), &[]),
+        Route::reading(Viewer, routes!(itself::version), &[]),
+        Route::reading(Viewer, routes!(itself::openapi), &[]),
         Route::reading(Viewer, routes!(api::queues::list), api::OF_THE_DATABASE),
         Route::reading(Viewer, routes!(api::queues::show), api::OF_A_QUEUE),
         Route::reading(Viewer, routes!(api::jobs::list), api::OF_THE_DATABASE),
@@ -280,37 +262,6 @@ pub(super) fn router(state: AdminState) -> Router {
     router_of(routes(), state)
 }
 
-/// What isn't there. Of Go's profiles that a daemon hasn't it is said why.
-async fn missing(uri: Uri) -> Response {
-    let refusal: Refusal = match pprof::instead_of(uri.path()) {
-        Some(why) => Problem::NotFound.because(why),
-        None => Problem::NotFound.into(),
-    };
-    refusal.into_response()
-}
-
-/// What is asked by another method of a path that takes GET and not HEAD.
-async fn get_alone() -> impl IntoResponse {
-    let why = "this path takes GET alone: not even the head of its answer can be had without the work for the whole";
-    ([(header::ALLOW, "GET")], Problem::MethodNotAllowed.because(why))
-}
-
-/// Whoever says If-Match takes it that what is changed is what they saw: to pass over it would be to say yes.
-async fn without_versions(request: Request, next: Next) -> Response {
-    if tags::names_a_version(request.headers()) {
-        return Problem::NoVersion.into_response();
-    }
-    next.run(request).await
-}
-
-/// Whoever says Idempotency-Key sends the request again where its answer gets lost, and takes it that it is done once.
-async fn without_keys(request: Request, next: Next) -> Response {
-    if request.headers().contains_key(once::NAME) {
-        return Refusal::from(Problem::KeyNotTaken).about(once::NAME, None).into_response();
-    }
-    next.run(request).await
-}
-
 /// These routes, each behind what is done for every request.
 pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
     let guard = Guard::new(&state, routes);
@@ -320,7 +271,7 @@ pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
         .iter()
         .fold(Router::new(), add)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
-        .fallback(missing)
+        .fallback(itself::missing)
         // Inside of who may ask at all: those who may not wait for nobody's answer.
         .layer(middleware::from_fn_with_state(turns, turns::in_turn))
         .layer(middleware::from_fn(debug::until_the_last))
@@ -328,65 +279,7 @@ pub(super) fn router_of(routes: &[Route], state: AdminState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
         .with_state(state);
     // Outside, since the methods are put to the answer behind every layer.
-    Router::new().fallback_service(routes).layer(middleware::map_response(without_methods))
-}
-
-/// Which methods a path takes is said to whoever asked it with another, and not to whoever was refused.
-async fn without_methods(mut response: Response) -> Response {
-    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().remove(header::ALLOW);
-    }
-    response
-}
-
-/// Everything, for Prometheus
-#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "daemon",
-    responses((status = 200, description = "The page.", content(
-        (String = "text/plain", example = "legwork_draining 0\n"),
-        (String = "application/openmetrics-text", example = "legwork_draining 0\n# EOF\n")))))]
-async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
-    let accept: Vec<_> =
-        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let format = Format::asked_for(&accept.join(","));
-    let kind = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
-    (kind, state.metrics.scraped(format).await).into_response()
-}
-
-/// What runs.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Version)]
-struct Build {
-    /// Whose port it is.
-    #[schema(pattern = "^legwork$")]
-    name: &'static str,
-    /// Which version.
-    version: &'static str,
-    /// Of which source.
-    commit: &'static str,
-}
-
-/// Which version runs
-#[utoipa::path(get, path = "/version", operation_id = "version", tag = "daemon",
-    responses((status = 200, description = "It.", body = Build,
-        example = json!({ "name": "legwork", "version": "0.1.0", "commit": "4af7b04" }))))]
-async fn version() -> Response {
-    in_json(&Build { name: "legwork", version: build::VERSION, commit: build::COMMIT })
-}
-
-/// This document
-#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "daemon",
-    params(("If-None-Match" = Option<String>, Header, description = "An ETag that the client has.")),
-    responses((status = 304, description = "It is still that."),
-        (status = 200, description = "It.", body = Object,
-        headers(("ETag" = String, description = "It, for If-None-Match.")), example = json!({ "openapi": "3.1.0" }))))]
-async fn openapi(known: Known) -> Response {
-    // Made once: it takes longer than any answer may that all connections wait for.
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document(routes()).to_string());
-    tags::document(&known, DOCUMENT.clone())
-}
-
-fn in_json(body: &impl Serialize) -> Response {
-    // Structs of texts, and a document that was JSON before, have a form in it.
-    let body = serde_json::to_string(body).unwrap_or_default();
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::map_response(not_taken::without_methods))
 }

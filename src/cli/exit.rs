@@ -149,6 +149,11 @@ pub(super) struct Missing(pub(super) Vec<i64>);
 #[error("the database didn't answer within {} s", .0.as_secs())]
 pub(super) struct Silent(pub(super) Duration);
 
+/// A part was done before the error: the command isn't to be repeated as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Partly(pub(super) String);
+
 /// A daemon that isn't well.
 #[derive(Debug, thiserror::Error)]
 #[error("{told}")]
@@ -190,7 +195,7 @@ impl NotReady {
         Self { told: if line.is_empty() { told } else { format!("{told}: {line}") }, help }
     }
 
-    fn help(&self) -> Option<&'static str> {
+    pub(super) fn help(&self) -> Option<&'static str> {
         self.help
     }
 }
@@ -313,6 +318,7 @@ impl Described {
             .or_else(|| error.downcast_ref().map(GoesOn::help))
             .or_else(|| error.downcast_ref().and_then(access).map(str::to_owned))
             .or_else(|| error.downcast_ref().and_then(NotReady::help).map(str::to_owned))
+            .or_else(|| error.downcast_ref().and_then(Unsure::help).map(str::to_owned))
             .or_else(|| error.downcast_ref().map(Unwritable::help))
             .or_else(|| error.downcast_ref().and_then(Problem::help).map(str::to_owned))
             .or_else(|| error.downcast_ref().and_then(Problem::hint).map(commanded))
@@ -392,6 +398,7 @@ fn code(error: &anyhow::Error) -> Code {
         // Whatever the look met: what was asked for is under way, and isn't to be asked for again.
         error.downcast_ref::<GoesOn>().map(|_| Code::Failed),
         error.downcast_ref::<Unsure>().map(|_| Code::Failed),
+        error.downcast_ref::<Partly>().map(|_| Code::Failed),
         error.downcast_ref::<Mistakes>().map(|_| Code::Configuration),
         error.downcast_ref::<MissingUrl>().map(|_| Code::Configuration),
         error.downcast_ref::<NoPort>().map(|_| Code::Configuration),

@@ -15,7 +15,7 @@ use super::{
     exit::{NoPort, NotReady, Unsure, Usage},
 };
 use crate::config;
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 use std::{
     ffi::OsStr,
@@ -27,7 +27,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 /// Where the admin port is, and with which token it is asked where the URL says so.
@@ -139,17 +139,18 @@ impl Endpoint {
 
     /// Asks, and takes the whole answer.
     pub(super) async fn ask(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
-        match timeout(question.within, self.exchange(question)).await {
+        let until = Instant::now() + question.within;
+        let late = || NotReady::late(&self.authority, question.within.as_secs());
+        // Whoever isn't there hasn't been asked for anything.
+        let stream = timeout_at(until, self.connect()).await.map_err(|_elapsed| late())??;
+        match timeout_at(until, self.exchange(stream, question)).await {
             Ok(answered) => answered,
-            Err(_elapsed) => {
-                let late = NotReady::late(&self.authority, question.within.as_secs());
-                Err(question.lost(late.into()))
-            }
+            Err(_elapsed) => Err(question.lost(late().into())),
         }
     }
 
-    async fn exchange(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
-        let stream = self.send(question, "").await?;
+    async fn exchange(&self, stream: TcpStream, question: &Question<'_>) -> anyhow::Result<Answer> {
+        let stream = self.sent(stream, question, "").await?;
         let unanswered = || {
             if question.changes() {
                 NotReady::silent(&self.authority)
@@ -162,7 +163,7 @@ impl Endpoint {
         let lost = |error| question.lost(error);
         read.context("couldn't read the answer").with_context(unanswered).map_err(lost)?;
         if u64::try_from(bytes.len()).is_ok_and(|length| length > question.most_bytes) {
-            bail!("the answer is longer than {} bytes", question.most_bytes);
+            return Err(lost(anyhow!("the answer is longer than {} bytes", question.most_bytes)));
         }
         let answer = parse(bytes).with_context(unanswered).map_err(lost)?;
         if answer.is_cut_short {
@@ -171,11 +172,18 @@ impl Endpoint {
         Ok(answer)
     }
 
-    /// Connects, and sends the request with this besides in its head.
-    async fn send(&self, question: &Question<'_>, besides: &str) -> anyhow::Result<TcpStream> {
-        let unanswered = || NotReady::unanswered(&self.authority);
+    async fn connect(&self) -> anyhow::Result<TcpStream> {
         let connected = TcpStream::connect(&self.address).await.context("couldn't connect");
-        let mut stream = connected.with_context(unanswered)?;
+        connected.with_context(|| NotReady::unanswered(&self.authority))
+    }
+
+    /// Sends the request with this besides in its head.
+    async fn sent(
+        &self,
+        mut stream: TcpStream,
+        question: &Question<'_>,
+        besides: &str,
+    ) -> anyhow::Result<TcpStream> {
         let token = question.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         // What changes something has to say that it is no form of a page's.
         let body = question.changes().then(|| {
@@ -193,7 +201,7 @@ impl Endpoint {
             question.body,
         );
         let sent = stream.write_all(request.as_bytes()).await.context("couldn't send the request");
-        sent.with_context(unanswered)?;
+        sent.with_context(|| NotReady::unanswered(&self.authority))?;
         Ok(stream)
     }
 

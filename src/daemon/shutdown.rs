@@ -66,6 +66,11 @@ pub(super) fn soon() -> Instant {
     Instant::now() + budget::ADMIN
 }
 
+/// By when what was cut short is noted, at the end of a daemon that didn't start.
+pub(super) fn noted() -> Instant {
+    Instant::now() + budget::RETIRE
+}
+
 impl Running {
     /// Goes through the list.
     pub(super) async fn shut_down(mut self, budget: Budget, signals: &Signals) -> Ended {

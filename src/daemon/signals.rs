@@ -33,8 +33,8 @@ pub struct Signals {
     quiet: CancellationToken,
     list: Arc<Notify>,
     reload: Arc<Notify>,
-    /// Who wants to be told how the next reload went.
-    curious: Arc<Mutex<Vec<Teller>>>,
+    /// Who wants to be told how the next reload went; none once there is no next.
+    curious: Arc<Mutex<Option<Vec<Teller>>>>,
 }
 
 /// Tells somebody how a reload went.
@@ -44,7 +44,8 @@ impl Default for Signals {
     /// Listens to nothing; for programs that stop the daemon themselves.
     fn default() -> Self {
         let (told, quiet) = (watch::Sender::default(), CancellationToken::new());
-        Self { told, quiet, list: Arc::default(), reload: Arc::default(), curious: Arc::default() }
+        let curious = Arc::new(Mutex::new(Some(Vec::new())));
+        Self { told, quiet, list: Arc::default(), reload: Arc::default(), curious }
     }
 }
 
@@ -182,28 +183,28 @@ impl Signals {
     /// The same; what comes says how the first reload went that begins from now on.
     pub(super) fn reload_and_tell(&self) -> oneshot::Receiver<Reloaded> {
         let (teller, told) = oneshot::channel();
-        let mut curious = self.curious();
-        // Who has gone needs no word. Those who are left are counted where they ask.
-        curious.retain(|teller| !teller.is_closed());
-        curious.push(teller);
-        drop(curious);
+        if let Some(curious) = &mut *self.curious() {
+            // Who has gone needs no word. Those who are left are counted where they ask.
+            curious.retain(|teller| !teller.is_closed());
+            curious.push(teller);
+        }
         self.reload("admin port");
         told
     }
 
-    /// The configuration isn't read again: whoever waits for how that goes is told so.
+    /// The configuration isn't read again: whoever waits for how that goes, or asks from now on, is told so.
     pub(super) fn reload_for_nobody(&self) {
-        self.curious().clear();
+        *self.curious() = None;
     }
 
-    fn curious(&self) -> MutexGuard<'_, Vec<Teller>> {
+    fn curious(&self) -> MutexGuard<'_, Option<Vec<Teller>>> {
         self.curious.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until it is asked to read its configuration again; gives those who want to know how that goes.
     pub(super) async fn asked_to_reload(&self) -> Vec<Teller> {
         self.reload.notified().await;
-        std::mem::take(&mut self.curious())
+        self.curious().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Cancelled once it was asked to be quiet.

@@ -338,7 +338,7 @@ impl Running {
         let lost_before = self.lost_spans();
         self.supervisor.expect_ends();
         signals.reload_for_nobody();
-        self.supervisor.ended("reload", shutdown::soon()).await;
+        self.supervisor.ended("reload", shutdown::noted()).await;
         self.stop_admin.cancel();
         self.supervisor.ended("admin", shutdown::soon()).await;
         self.stop_exporter.cancel();
@@ -364,6 +364,7 @@ impl Running {
         let metrics = Arc::clone(&self.metrics);
         let [feed, back_feed] = [&self.metrics.feed; 2].map(Arc::clone);
         let health = Arc::clone(&self.health);
+        let controller = Arc::clone(&self.told.controller);
         let check = self.health.fresh_check("heartbeat", times.ttl);
         check.ok();
         let pulse = Arc::new(Notify::new());
@@ -374,6 +375,8 @@ impl Running {
                 running.lease_lost(boot);
             }),
             back: Arc::new(move || {
+                // What its row before was told holds of this one.
+                controller.notify_one();
                 // Who ends by then serves nothing any more, and who hasn't begun yet says so at its start.
                 if health.phase() == Phase::Ready {
                     back_feed.tell(|| Occurrence::Daemon("daemon.ready"));

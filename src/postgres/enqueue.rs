@@ -108,6 +108,12 @@ pub enum EnqueueError {
         /// How long was waited.
         limit: Duration,
     },
+    /// The end was sent, and the database didn't answer.
+    #[error("the database didn't answer within {} s of the last job", limit.as_secs())]
+    Unanswered {
+        /// How long was waited.
+        limit: Duration,
+    },
     /// Giving up failed: the connection must not be used again.
     #[error("couldn't take back the jobs that were sent")]
     Abort(#[source] sqlx::Error),
@@ -118,7 +124,11 @@ const STALLED: EnqueueError = EnqueueError::Stalled { limit: STALL_TIMEOUT };
 impl EnqueueError {
     /// Whether the jobs may be there all the same: the end was sent, and nobody said what became of it.
     pub fn may_be_done(&self) -> bool {
-        matches!(self, Self::Finish(error) if is_no_answer(error))
+        match self {
+            Self::Finish(error) => is_no_answer(error),
+            Self::Unanswered { .. } => true,
+            _ => false,
+        }
     }
 
     /// The role whose rights the session lacks, where that is why nothing was enqueued.
@@ -148,7 +158,7 @@ impl EnqueueError {
             | Self::Refused { source, .. }
             | Self::Finish(source)
             | Self::Abort(source) => Nature::of(source),
-            Self::Stalled { .. } => Nature::Unreachable,
+            Self::Stalled { .. } | Self::Unanswered { .. } => Nature::Unreachable,
         }
     }
 }
@@ -189,8 +199,9 @@ impl<'c> EnqueueSink<'c> {
     /// Commits and returns how many jobs exist now because of it.
     pub async fn finish(mut self) -> Result<u64, EnqueueError> {
         self.send().await?;
-        let finished = timeout(STALL_TIMEOUT, self.copy.finish()).await.map_err(|_| STALLED)?;
-        finished.map_err(refused)
+        let finished = timeout(STALL_TIMEOUT, self.copy.finish()).await;
+        let unanswered = |_| EnqueueError::Unanswered { limit: STALL_TIMEOUT };
+        finished.map_err(unanswered)?.map_err(refused)
     }
 
     /// Gives up: no job of this sink exists.

@@ -184,8 +184,14 @@ mod tests {
     fn of_two_that_look_names_up_one_waits_so_that_the_tables_are_in_memory_once() {
         let turn = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         let (teller, told) = mpsc::channel();
-        thread::spawn(move || teller.send(names_of(&[names_of as *const () as u64])));
-        assert!(told.recv_timeout(Duration::from_secs(2)).is_err(), "it waits for its turn");
+        thread::spawn(move || {
+            // That it is there, before it asks.
+            teller
+                .send(Vec::new())
+                .and_then(|()| teller.send(names_of(&[names_of as *const () as u64])))
+        });
+        assert!(told.recv_timeout(Duration::from_mins(1)).is_ok_and(|none| none.is_empty()));
+        assert!(told.recv_timeout(Duration::from_millis(100)).is_err(), "it waits for its turn");
         drop(turn);
         let names = told.recv_timeout(Duration::from_mins(1)).expect("it has its turn");
         assert!(names[0].ends_with("symbols::names_of"), "{names:?}");

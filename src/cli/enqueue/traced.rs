@@ -61,7 +61,8 @@ impl Traced {
             Ok(Some(job)) => self.sending.sent(*job),
             Ok(None) => self.sending.forget(),
             Err(error) => {
-                let refused = error.downcast_ref::<OperationError>();
+                let refused =
+                    error.chain().find_map(|cause| cause.downcast_ref::<OperationError>());
                 let sqlstate = refused.and_then(OperationError::sqlstate);
                 self.sending.failed(sqlstate.as_deref().unwrap_or("no_answer"));
             }

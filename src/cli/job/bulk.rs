@@ -46,7 +46,8 @@ pub(super) async fn change(
     let ended = match ended {
         Err(error) if error.is::<Interrupted>() => {
             drop(place);
-            context.place().await?.cancel_bulk(begun.id, asker).await?
+            let ending = async { context.place().await?.cancel_bulk(begun.id, asker).await };
+            ending.await.context(GoesOn(begun.id))?
         }
         ended => ended.context(GoesOn(begun.id))?,
     };

@@ -5,7 +5,7 @@ use super::{
     port::{Asked, Port, because, body, query, since, span},
 };
 use crate::{
-    cli::exit::NoSuchOperation,
+    cli::exit::{NoSuchOperation, Unsure},
     postgres::operations::{
         self, Asker, Bulk, BulkOperation, Connection, JobFilter, OperationPage, OperationState,
         Trial,
@@ -24,7 +24,11 @@ impl Place {
             Self::Database(session) => {
                 session.within(async |c| operations::try_bulk(c, bulk).await).await
             }
-            Self::Port(port) => port.bulk("couldn't count the jobs", bulk, None, true).await,
+            Self::Port(port) => {
+                let trial = port.bulk("couldn't count the jobs", bulk, None, true).await;
+                // It is sent as a change is, and makes none.
+                trial.map_err(Unsure::undone)
+            }
         }
     }
 
@@ -55,7 +59,8 @@ impl Place {
     ) -> anyhow::Result<BulkOperation> {
         match (self, holder) {
             (Self::Database(session), Some(holder)) => {
-                session.change(async |c| operations::step_bulk(c, id, holder).await).await
+                // Of a batch that gets no answer the operation knows; whoever asked is told how to look.
+                session.within(async |c| operations::step_bulk(c, id, holder).await).await
             }
             (place, _) => place.show_operation(id).await,
         }

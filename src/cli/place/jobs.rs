@@ -5,7 +5,7 @@ use super::{
     port::{Asked, Port, because, body, query, since, span},
 };
 use crate::{
-    cli::exit::{NoSuchJob, Usage},
+    cli::exit::{NoSuchJob, Partly, Usage},
     job::{JobId, State},
     postgres::operations::{
         self, Action, Asker, Change, Connection, Gate, JobDetail, JobFilter, JobPage,
@@ -148,13 +148,12 @@ impl Port {
         for (at, id) in ids.iter().enumerate() {
             match self.change_job(doing, JobId(*id), asker).await {
                 Ok(change) => changes.push(change),
-                Err(error) if ids.len() > 1 => {
-                    let behind = ids.len() - at - 1;
-                    let where_it_ended = format!(
-                        "it ended at job {id}: {at} of {} were done before, {behind} weren't asked for",
-                        ids.len()
+                Err(error) if at > 0 => {
+                    let (all, behind) = (ids.len(), ids.len() - at - 1);
+                    let told = format!(
+                        "it ended at job {id}: {at} of {all} were done before, {behind} weren't asked for"
                     );
-                    return (changes, Err(error.context(where_it_ended)));
+                    return (changes, Err(error.context(Partly(told))));
                 }
                 Err(error) => return (changes, Err(error)),
             }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        exit::Usage,
+        exit::{Unsure, Usage},
         port::{Endpoint, Question},
     },
     Problem,
@@ -94,9 +94,9 @@ impl Port {
             let problem = Problem::of(asked.what, &answer);
             return Err(if asked.method == "GET" { problem.into() } else { problem.of_change() });
         }
-        serde_json::from_slice(&answer.body)
-            .context("the answer isn't as this release knows it")
-            .context(asked.what)
+        let read = serde_json::from_slice(&answer.body);
+        let read = read.context("the answer isn't as this release knows it");
+        if asked.method == "GET" { read.context(asked.what) } else { read.map_err(Unsure::because) }
     }
 }
 

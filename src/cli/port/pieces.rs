@@ -28,7 +28,9 @@ impl Endpoint {
     pub(in crate::cli) async fn fetch(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
         let began = Instant::now();
         let until = began + question.within;
-        let opened = timeout_at(until, self.send(question, "Accept-Encoding: gzip\r\n")).await;
+        let opening =
+            async { self.sent(self.connect().await?, question, "Accept-Encoding: gzip\r\n").await };
+        let opened = timeout_at(until, opening).await;
         let late = || NotReady::late(&self.authority, question.within.as_secs());
         let stream = opened.map_err(|_elapsed| late())??;
         let (authority, most_bytes) = (self.authority.as_str(), question.most_bytes);

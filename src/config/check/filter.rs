@@ -83,6 +83,8 @@ pub(crate) fn doubts(text: &str) -> impl Iterator<Item = String> {
 
 /// A target that is like ours and lets none of our lines through. `tracing` takes a target for all that begin so.
 fn misspelt(part: &str) -> Option<String> {
+    // A word alone is doubted by itself.
+    part.contains(['=', '[', ':']).then_some(())?;
     let target = part.trim().split(['=', '[']).next()?;
     let (crate_name, within) = target.split_once("::").unwrap_or((target, ""));
     let meant = if OURS.starts_with(crate_name) {
@@ -176,6 +178,7 @@ mod tests {
     #[case::a_misspelt_part_alone("legwork::clamier=debug", 2)]
     #[case::a_part_that_begins_so("info,legwork::claim=debug,legwork::admin::request=trace", 0)]
     #[case::misspelt_ours("info,legwrok=debug", 1)]
+    #[case::misspelt_ours_without_a_level("info,legwrok", 1)]
     #[case::a_part_of_misspelt_ours("info,legwrok::claimer[job{id=1}]=debug", 1)]
     #[case::ours_with_its_level("legwork=debug,ofcourse=trace", 0)]
     #[case::a_span_alone("[request]=debug", 1)]

@@ -19,7 +19,7 @@ const BORROWED: Duration = Duration::from_secs(1);
 /// For futures that were ended where they stood, and for what is left once we gave up.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Longest for the daemon's row.
-const RETIRE: Duration = Duration::from_millis(1200);
+pub(in crate::daemon) const RETIRE: Duration = Duration::from_millis(1200);
 /// Longest for open admin requests.
 pub(super) const ADMIN: Duration = Duration::from_millis(500);
 /// Of the last second, for admin requests and all after them.

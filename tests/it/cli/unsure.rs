@@ -55,7 +55,8 @@ async fn several_changes_of_which_one_fails_tell_what_was_done_before() {
     let away = format!("HTTP/1.1 503 Service Unavailable\r\n\r\n{away}");
     let words = ["job", "cancel", "1", "2", "3"];
     let ran = answered(&words, &[&done, &away]).await;
-    assert_eq!(ran.code, 75, "{}", ran.stderr);
+    // Not 75: to repeat it as it is would be another command by now.
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
     let told = "it ended at job 2: 1 of 3 were done before, 1 weren't asked for";
     assert!(ran.stderr.contains(told), "{}", ran.stderr);
     assert!(ran.stdout.contains("cancelled"), "{}", ran.stdout);

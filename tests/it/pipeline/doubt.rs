@@ -253,15 +253,20 @@ fn whose_job_somebody_else_had_is_told_by_where_it_stands() {
 }
 
 /// Breaks off amid the first end, and won't say whose jobs they were: by this, or not before it is given up.
-struct Mum(AtomicBool, fn() -> SinkError);
+struct Mum {
+    broke: AtomicBool,
+    asked: Arc<AtomicBool>,
+    why: fn() -> SinkError,
+}
 
 impl OutcomeSink for Mum {
     async fn finish(&self, _: &[Final]) -> Result<Vec<JobId>, SinkError> {
         let lost = || SinkError::Unavailable { sent: true, source: "it broke off".into() };
-        if self.0.swap(true, Relaxed) { Ok(Vec::new()) } else { Err(lost()) }
+        if self.broke.swap(true, Relaxed) { Ok(Vec::new()) } else { Err(lost()) }
     }
     async fn taken(&self, _: &[Lease]) -> Result<Vec<JobId>, SinkError> {
-        Err((self.1)())
+        self.asked.store(true, Relaxed);
+        Err((self.why)())
     }
     async fn record(&self, _: &[Failure]) -> Result<(), SinkError> {
         Ok(())
@@ -295,7 +300,9 @@ async fn where_nobody_says_whose_job_it_was_its_end_counts(#[case] why: fn() -> 
     let metrics = Arc::clone(&links.metrics);
     let settings =
         (Settings::default().complete, tokio::sync::watch::Sender::default().subscribe());
-    let completer = Completer::new(Mum(AtomicBool::new(false), why), inbox, settings, links);
+    let asked = Arc::new(AtomicBool::new(false));
+    let sink = Mum { broke: AtomicBool::new(false), asked: Arc::clone(&asked), why };
+    let completer = Completer::new(sink, inbox, settings, links);
     let give_up = completer.give_up();
     let lease = Lease { job: JobId(1), token: 2, holder: HOLDER };
     let job = legwork::job::ClaimedJob::new(
@@ -311,5 +318,8 @@ async fn where_nobody_says_whose_job_it_was_its_end_counts(#[case] why: fn() -> 
         give_up.cancel();
     };
     tokio::join!(Arc::new(completer).run(), ends);
-    assert!(!late.load(Relaxed), "{}", metrics.render());
+    let page = metrics.render();
+    assert!(asked.load(Relaxed) && !late.load(Relaxed), "{page}");
+    let counted = page.lines().find(|line| line.starts_with("legwork_jobs_finished_total{"));
+    assert!(counted.is_some_and(|line| line.ends_with(" 1")), "{page}");
 }
