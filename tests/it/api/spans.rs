@@ -135,7 +135,11 @@ fn a_change_that_is_refused_says_so_strangers_leave_no_span_and_lines_name_the_t
             assert_eq!(traced(at, "GET", path, host).await.status, status, "{path}");
         }
         let (spans, daemon) = spans_of(daemon, &collector).await;
-        let [session, statement, request] = spans.as_slice() else { panic!("{spans:#?}") };
+        let [session, statement, request, probe, scrape] = spans.as_slice() else {
+            panic!("{spans:#?}")
+        };
+        // Their caller samples, and is this machine.
+        assert_eq!((&*probe.name, &*scrape.name), ("GET /health/live", "GET /metrics"));
         assert_eq!(request.name, "POST /api/v1/jobs/{id}/discard");
         assert_eq!(attribute(request, "url.path"), "/api/v1/jobs/424242/discard");
         assert_eq!(attribute(request, "client.address"), "127.0.0.1");
