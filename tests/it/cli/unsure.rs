@@ -8,7 +8,8 @@ use super::{command, finished, urls::answered};
 use crate::statements::{end, execute, value};
 use crate::support::{self, Proxy};
 
-/// Makes whoever changes the table wait until there is a row, which it has as soon as the test puts one.
+/// Makes whoever changes the table wait until there is a row, which it has as soon as the test puts one. Within a statement
+/// the server has nothing to wait by but looks.
 const HELD: &str = "CREATE TABLE public.go (); GRANT SELECT ON public.go TO PUBLIC;
     CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         WHILE NOT EXISTS (SELECT FROM public.go) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NULL; END $$;

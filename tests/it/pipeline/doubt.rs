@@ -314,6 +314,7 @@ async fn where_nobody_says_whose_job_it_was_its_end_counts(#[case] why: fn() -> 
     verdicts.settle(settled(&job, Verdict::Complete { result: None }), ()).await;
     drop(verdicts);
     let ends = async {
+        // In time that is paused: it passes once nobody has anything left to do.
         tokio::time::sleep(PATIENCE).await;
         give_up.cancel();
     };
