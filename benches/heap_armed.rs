@@ -25,7 +25,7 @@ use std::{
 const SIDES: [(&str, &str); 3] =
     [("off", "prof:false"), ("armed", ""), ("active", "prof_active:true")];
 /// Of each side.
-const TURNS: usize = 5;
+const TURNS: usize = 15;
 const THREADS: u32 = 2;
 /// What each thread allocates and releases, one for one.
 const PAIRS: u32 = 8_000_000;
@@ -53,7 +53,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             figures.push(figure.map_err(|_| String::from_utf8_lossy(&turn.stderr).into_owned())?);
         }
     }
-    show(figures);
+    show(&figures);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -86,18 +86,26 @@ fn allocates(seed: u32) -> Duration {
     now().saturating_sub(began)
 }
 
-/// Medians, with the least and the most of the turns, and what that is of a job's.
-fn show(figures: [Vec<f64>; SIDES.len()]) {
-    let mut off = None;
-    for ((side, _), mut figures) in SIDES.into_iter().zip(figures) {
-        figures.sort_by(f64::total_cmp);
-        let (least, median, most) = (figures[0], figures[TURNS / 2], figures[TURNS - 1]);
-        let off = *off.get_or_insert(median);
-        let of_a_job = (median - off) * OF_A_JOB.0;
+/// The least, the median and the most.
+fn spread(figures: impl IntoIterator<Item = f64>) -> [f64; 3] {
+    let mut sorted = figures.into_iter().collect::<Vec<_>>();
+    sorted.sort_by(f64::total_cmp);
+    [sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1]]
+}
+
+/// What each side took, and how much of what the first one did in the same turn: a machine whose speed changes from
+/// one turn to the next changes that little.
+fn show(figures: &[Vec<f64>; SIDES.len()]) {
+    let off = &figures[0];
+    for ((side, _), figures) in SIDES.into_iter().zip(figures) {
+        let [least, median, most] = spread(figures.iter().copied());
+        let [low, ratio, high] = spread(figures.iter().zip(off).map(|(figure, off)| figure / off));
+        let [_, more, _] = spread(figures.iter().zip(off).map(|(figure, off)| figure - off));
+        let of_a_job = more * OF_A_JOB.0;
         let share = of_a_job / OF_A_JOB.1 * 100.0;
         println!(
-            "{side:<7} {median:.2} ns an allocation ({least:.2}–{most:.2}), {:.3} of off; a no-op job {of_a_job:+.0} ns, {share:+.1} %",
-            median / off
+            "{side:<7} {median:.2} ns an allocation ({least:.2}–{most:.2}), {ratio:.3} of off ({low:.3}–{high:.3}); a \
+             no-op job {of_a_job:+.0} ns, {share:+.1} %"
         );
     }
 }

@@ -24,6 +24,8 @@ mod house;
 mod layers;
 #[path = "tidy/logged.rs"]
 mod logged;
+#[path = "tidy/neighbours.rs"]
+mod neighbours;
 #[path = "tidy/packaging.rs"]
 mod packaging;
 #[path = "tidy/port.rs"]

@@ -139,8 +139,7 @@ fn four_migrators_at_once_take_each_migration_back_once() {
 async fn held_for_a_try(db: &TestDb, mode: &str) {
     let (mut holder, mut looker) = (db.connect().await, db.connect().await);
     execute(&mut holder, &format!("BEGIN; LOCK TABLE legwork.job IN {mode} MODE")).await;
-    let waiting = "SELECT coalesce(max(pid), 0) FROM pg_locks
-        WHERE NOT granted AND relation = 'legwork.job'::regclass";
+    let waiting = &support::who_waits_for("legwork.job").0;
     let mut first = "0".to_owned();
     support::eventually("the migrator waits for the lock", async || {
         first = value(&mut looker, waiting).await;

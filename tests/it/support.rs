@@ -43,7 +43,7 @@ use tokio::time::Instant;
 
 pub(crate) use bouncer::{Bouncer, Mode};
 pub(crate) use daemon::Daemon;
-pub(crate) use database::TestDb;
+pub(crate) use database::{TestDb, who_waits_for};
 pub(crate) use http::Answer;
 pub(crate) use proxy::Proxy;
 

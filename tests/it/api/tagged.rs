@@ -178,7 +178,9 @@ fn what_was_seen_is_compared_under_the_rows_lock() {
             execute(&mut first, &format!("BEGIN; {change}")).await;
             let waits = async {
                 support::eventually("the request waits for the row", async || {
-                    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'legwork admin%' AND wait_event_type = 'Lock'";
+                    let waiting = "SELECT count(*) FROM pg_stat_activity
+                        WHERE datname = current_database() AND application_name LIKE 'legwork admin%'
+                            AND wait_event_type = 'Lock'";
                     value(&mut session, waiting).await == "1"
                 })
                 .await;

@@ -186,8 +186,6 @@ fn a_row_that_fails_every_statement_delays_no_other_by_more_than_its_flush(
 
 const DROP_TOMORROW: &str = "DO $$ BEGIN EXECUTE format('DROP TABLE legwork.finished_%s',
     to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')); END $$";
-const WAITED_FOR: &str = "SELECT EXISTS (SELECT FROM pg_locks
-    WHERE relation = 'legwork.finished'::regclass AND NOT granted)";
 
 #[test]
 fn a_dropped_partition_delays_its_flush_by_the_making_of_it() {
@@ -214,14 +212,12 @@ fn a_day_that_cannot_be_made_for_a_while_sends_no_job_back() {
         sqlx::query(lock).execute(&mut *analyzed).await.unwrap();
         let verdict = Verdict::Complete { result: None };
         let lets_go = async {
-            support::eventually("somebody waits for that lock", async || {
-                crate::pipeline::value::<bool>(&pool, WAITED_FOR).await
-            })
-            .await;
-            support::eventually("nobody waits any more", async || {
-                !crate::pipeline::value::<bool>(&pool, WAITED_FOR).await
-            })
-            .await;
+            let waits = async || {
+                let asked = sqlx::query_scalar::<_, i32>(support::who_waits_for("legwork.finished"));
+                asked.fetch_one(&pool).await.unwrap() != 0
+            };
+            support::eventually("somebody waits for that lock", &waits).await;
+            support::eventually("nobody waits any more", async || !waits().await).await;
             analyzed.rollback().await.unwrap();
         };
         let (sent, ()) = tokio::join!(complete(&db, &jobs[..1], &verdict), lets_go);

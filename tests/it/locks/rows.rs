@@ -140,7 +140,8 @@ fn rows_that_wait_for_another_tables_lock_delay_neither_their_flush_nor_what_com
         gated.open();
         support::eventually("verdicts wait for the lock", async || {
             let waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-                WHERE NOT l.granted AND a.application_name = 'legwork completer')";
+                WHERE NOT l.granted AND a.datname = current_database()
+                    AND a.application_name = 'legwork completer')";
             value::<bool>(&pool, waits).await
         })
         .await;

@@ -79,6 +79,18 @@ impl TestDb {
     }
 }
 
+/// Asks which session waits for a lock on this table, and gets 0 where none does.
+///
+/// Of this database: a server's locks are one list, and databases of one template have the same
+/// tables under the same numbers.
+pub(crate) fn who_waits_for(table: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "SELECT coalesce(max(pid), 0) FROM pg_locks
+         WHERE NOT granted AND relation = '{table}'::regclass
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    ))
+}
+
 /// The template of this run, made by whoever asks first.
 async fn template() -> &'static str {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
