@@ -164,7 +164,7 @@ BEGIN
     IF NOT FOUND THEN
         SELECT h.outcome, h.finished_at, h.reason, h.attempt INTO f FROM legwork.finished h WHERE h.id = why.id;
         IF FOUND THEN
-            RETURN QUERY SELECT 'finished', true, format('%s at %s%s, after %s charged attempts; retry(%s) runs it again',
+            RETURN QUERY SELECT 'finished', true, format('%s at %s%s, attempts charged: %s; legwork.retry(%s) runs it again',
                 f.outcome, date_trunc('second', f.finished_at), coalesce(', reason ' || f.reason, ''), f.attempt, why.id);
         ELSE
             RETURN QUERY SELECT 'exists', true, format('no job %s, unfinished or in history: it never committed, or its retention has ended', why.id);
@@ -197,20 +197,22 @@ BEGIN
 
     SELECT q.paused, q.paused_at, q.paused_until, q.reason INTO f FROM legwork.queue q WHERE q.name = j.queue;
     RETURN QUERY SELECT 'pause', coalesce(f.paused, false), CASE WHEN f.paused
-        THEN format('queue %s is paused since %s%s%s; resume(%L) lets it run', j.queue, date_trunc('second', f.paused_at),
+        THEN format('queue %s is paused since %s%s%s; legwork.resume(%L) lets it run', j.queue, date_trunc('second', f.paused_at),
             coalesce(' until ' || date_trunc('second', f.paused_until), ''), coalesce(': ' || f.reason, ''), j.queue)
         ELSE format('queue %s isn''t paused', j.queue) END;
 
     SELECT count(*) INTO n FROM legwork.daemon d
     WHERE d.died_at IS NULL AND d.expires_at > moment AND j.queue = ANY (d.queues);
     RETURN QUERY SELECT 'queue', n = 0, CASE WHEN n = 0
-        THEN format('no live daemon serves queue %s', j.queue)
+        THEN format('no live daemon serves queue %s; one does that has it under [[queue]] in its configuration', j.queue)
+        WHEN n = 1 THEN format('1 live daemon serves queue %s', j.queue)
         ELSE format('%s live daemons serve queue %s', n, j.queue) END;
 
     SELECT count(*) INTO n FROM legwork.daemon d
     WHERE d.died_at IS NULL AND d.expires_at > moment AND j.queue = ANY (d.queues) AND j.kind = ANY (d.kinds);
     RETURN QUERY SELECT 'kind', n = 0, CASE WHEN n = 0
-        THEN format('no live daemon of queue %s serves kind %s', j.queue, j.kind)
+        THEN format('no live daemon of queue %s serves kind %s; one does that has it under [[kind]] in its configuration', j.queue, j.kind)
+        WHEN n = 1 THEN format('1 live daemon of queue %s serves kind %s', j.queue, j.kind)
         ELSE format('%s live daemons of queue %s serve kind %s', n, j.queue, j.kind) END;
 
     RETURN QUERY SELECT * FROM legwork.quiet_gate(j.queue, j.kind);

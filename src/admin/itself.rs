@@ -69,9 +69,17 @@ fn in_json(body: &impl Serialize) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// What isn't there. Of Go's profiles that a daemon hasn't it is said why.
+/// What isn't there. Of Go's profiles that a daemon hasn't it is said why, and at the doors where people knock first,
+/// which rooms there are.
 pub(super) async fn missing(uri: Uri) -> Response {
-    let refusal: Refusal = match pprof::instead_of(uri.path()) {
+    let doors = match uri.path().trim_end_matches('/') {
+        "" | "/api" | "/api/v1" | "/debug" | "/health" => Some(
+            "there is nothing at this path itself: /openapi.json describes every path of this port, among them \
+             /health/ready, /metrics, /api/v1/queues, /debug/tasks and /debug/pprof/",
+        ),
+        _ => None,
+    };
+    let refusal: Refusal = match pprof::instead_of(uri.path()).or(doors) {
         Some(why) => Problem::NotFound.because(why),
         None => Problem::NotFound.into(),
     };

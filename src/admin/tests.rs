@@ -155,11 +155,16 @@ async fn a_request_that_is_smuggled_in_anothers_body_is_not_answered() {
 
 #[tokio::test]
 async fn clients_that_never_read_their_answer_leave_the_port_answering() {
+    const METRICS: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    // Of megabytes, so that no buffer of a connection holds it.
+    const LONG: &str = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
     served(state(), async |at| {
+        let long = body(&get(at, "/openapi.json", "").await).len();
+        let requests = METRICS.to_owned() + &LONG.repeat((16 << 20) / long);
         let mut deaf = Vec::new();
         for _ in 0..2 * PLACES_MAX {
             let mut stream = TcpStream::connect(at).await.unwrap();
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ok();
+            stream.write_all(requests.as_bytes()).await.ok();
             deaf.push(stream);
         }
         assert_eq!(status(&get(at, "/health/live", "").await), 200);

@@ -366,7 +366,7 @@ fn time_of(text: &str) -> Result<Duration, Refusal> {
     let time = humantime::parse_duration(text).ok();
     let time = time.filter(|time| (Duration::from_secs(1)..=ASKED_MAX).contains(time));
     time.ok_or_else(|| {
-        let why = "for: from 1 s to 24 h: write it as 90s or 10m";
+        let why = "for has to be from 1 s to 24 h, written as 90s, 10m or 2h";
         Problem::InvalidBody.because(why).about("for", None)
     })
 }

@@ -280,7 +280,7 @@ async fn whole(c: &mut operations::Connection, id: JobId) -> Result<Seen, Operat
         example = json!([
             { "gate": "exists", "blocking": false, "detail": "job 4711 of kind send_email in queue default" },
             { "gate": "pause", "blocking": true,
-                "detail": "queue default is paused since 2026-03-01 11:00:00+00; resume('default') lets it run" },
+                "detail": "queue default is paused since 2026-03-01 11:00:00+00; legwork.resume('default') lets it run" },
         ]))))]
 pub(in crate::admin) async fn why(
     State(state): State<AdminState>,

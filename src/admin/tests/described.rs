@@ -393,3 +393,25 @@ async fn what_works_for_its_answer_is_not_asked_by_head() {
     let working = [&OF_THE_HEAP[..], &LASTING].concat();
     assert_eq!(BTreeSet::from_iter(refused), BTreeSet::from_iter(working));
 }
+
+/// Where people knock first they are told which rooms there are, and each is there.
+#[rstest]
+#[case::at_the_front("/")]
+#[case::of_the_api("/api/v1")]
+#[case::with_a_slash("/api/v1/")]
+#[case::of_what_is_debugged("/debug/")]
+#[tokio::test]
+async fn at_a_door_it_is_said_which_rooms_there_are(#[case] path: &str) {
+    let answer = served(state(), async |at| get(at, path, "").await).await;
+    assert_eq!(status(&answer), 404);
+    let problem: Value = serde_json::from_str(body(&answer)).unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    let words = detail.split(|c: char| c.is_whitespace() || ",:".contains(c));
+    let rooms: Vec<_> = words.filter(|word| word.starts_with('/')).collect();
+    assert!(rooms.len() >= 5, "{detail}");
+    let document = openapi::document(routes::routes());
+    for room in rooms {
+        let there = document["paths"].get(room).or_else(|| document["paths"].get(room.to_owned() + "/"));
+        assert!(there.is_some(), "{room} isn't there");
+    }
+}

@@ -1,11 +1,13 @@
 //! What the database advises those who type SQL, said to those who type commands.
 
 /// Calls that hints of the database's name, each with the command that does the same.
-const CALLS: [(&str, &str); 9] = [
+const CALLS: [(&str, &str); 11] = [
     // Shown, never sent.
     ("SELECT legwork.retry(", "legwork job retry "),
     // Shown, never sent.
     ("SELECT legwork.cancel(", "legwork job cancel "),
+    ("legwork.retry(", "legwork job retry "),
+    ("legwork.resume(", "legwork queue resume "),
     ("retry(", "legwork job retry "),
     ("resume(", "legwork queue resume "),
     ("pause(", "legwork queue pause "),
@@ -58,7 +60,7 @@ mod tests {
     )]
     #[case::a_list("SELECT id FROM legwork.jobs lists them.", "`legwork job list` lists them.")]
     #[case::a_queue(
-        "queue mail is paused; resume('mail') lets it run",
+        "queue mail is paused; legwork.resume('mail') lets it run",
         "queue mail is paused; `legwork queue resume mail` lets it run"
     )]
     #[case::of_any_queue(

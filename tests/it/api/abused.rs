@@ -97,6 +97,55 @@ fn of_many_changes_of_one_job_at_once_one_happens() {
 }
 
 #[test]
+fn of_many_pauses_and_resumes_at_once_one_changes_something() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let daemon = daemon(&db.url(), "").await;
+        for round in 1..=3 {
+            for action in ["pause", "resume"] {
+                let path = format!("/api/v1/queues/mail/{action}");
+                let answers = join_all((0..AT_ONCE).map(|_| post(&daemon, &path, "{}"))).await;
+                let (done, later): (Vec<_>, Vec<_>) =
+                    answers.iter().partition(|answer| told(answer) == 200);
+                assert!(later.iter().all(|answer| answer.status == 503), "{later:?}");
+                let changed = counted(done.iter().map(|answer| answer.json()["changed"] == true));
+                assert_eq!(changed.get(&true), Some(&1), "{action}: {changed:?}");
+                assert!(changed.contains_key(&false), "{action}: {changed:?}");
+                let paused = "SELECT paused FROM legwork.queue WHERE name = 'mail'";
+                let holds = if action == "pause" { "t" } else { "f" };
+                assert_eq!(value(&mut session, paused).await, holds);
+                let noted =
+                    format!("SELECT count(*) FROM legwork.audit WHERE action = '{action}'");
+                assert_eq!(value(&mut session, &noted).await, round.to_string(), "{action}");
+            }
+        }
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+/// A snooze counts from when it is asked for, so each that is done puts the job off anew, and none is lost.
+#[test]
+fn of_many_snoozes_of_one_job_at_once_each_that_is_answered_is_counted_and_noted() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        execute(&mut session, "INSERT INTO legwork.job (kind) VALUES ('waits')").await;
+        let daemon = daemon(&db.url(), "").await;
+        let snooze = || post(&daemon, "/api/v1/jobs/1/snooze", r#"{"for": "1h"}"#);
+        let answers = join_all((0..AT_ONCE).map(|_| snooze())).await;
+        let statuses = counted(answers.iter().map(told));
+        assert!(statuses.keys().all(|status| [200, 503].contains(status)), "{statuses:?}");
+        let done = statuses[&200].to_string();
+        let snoozes = "SELECT string_agg(snoozes::text, ' ') FROM legwork.job";
+        assert_eq!(value(&mut session, snoozes).await, done, "{statuses:?}");
+        let noted = "SELECT count(*) FROM legwork.audit WHERE action = 'snooze'";
+        assert_eq!(value(&mut session, noted).await, done);
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
+#[test]
 fn of_many_profiles_at_once_one_is_taken_and_the_others_are_told() {
     support::run(async |db| {
         let daemon = daemon(&db.url(), "").await;

@@ -28,10 +28,6 @@ const SESSION: &str = "legwork admin";
 const NOT_COUNTED: &[(&str, &str)] = &[
     ("/api/v1/events", "a stream has no end, and is told from memory"),
     ("/api/v1/shutdown", "it ends the daemon"),
-    (
-        "/debug/bundle",
-        "its archive takes seconds; tests/it/bundle.rs holds that its lists have an end",
-    ),
     ("/debug/pprof/profile", "it measures for seconds and asks the database nothing"),
     ("/debug/pprof/heap", "it measures for seconds and asks the database nothing"),
     ("/debug/pprof/allocs", "it measures for seconds and asks the database nothing"),
@@ -160,6 +156,7 @@ fn a_request_asks_the_database_as_often_beside_a_thousand_rows_as_beside_ten() {
             }
         }
         assert!(wrong.is_empty(), "beside {FEW} and beside {MANY} rows:\n{}", wrong.join("\n"));
+        assert!(few["GET /debug/bundle?seconds=1"].0 > 0, "a bundle asks it too: {few:?}");
         for path in LISTS {
             let name = format!("GET {path}?");
             assert!(few[&name].0 > 0, "{path} asks the database, which is counted");

@@ -154,6 +154,8 @@ const OPERATION: &[(&str, &str, &str, &str)] = &[
     ("I9", "requests by the hundred at once", "api::abused::of_many_requests_at_once_each_is_answered_and_those_that_were_done_are_told_so", "AT_ONCE"),
     ("I9", "the same change by the hundred at once", "api::abused::of_many_changes_of_one_job_at_once_one_happens", "AT_ONCE"),
     ("I9", "one change of many at once, one note", "api::abused::of_many_changes_of_one_job_at_once_one_happens", "legwork.audit"),
+    ("I9", "a queue paused and resumed by the hundred at once", "api::abused::of_many_pauses_and_resumes_at_once_one_changes_something", "legwork.audit"),
+    ("I9", "a job snoozed by the hundred at once", "api::abused::of_many_snoozes_of_one_job_at_once_each_that_is_answered_is_counted_and_noted", "snoozes"),
     ("I9", "a method that a path doesn't take", "admin::tests::described::a_method_that_a_path_does_not_take_is_a_problem_and_not_described", "Method::POST"),
     ("I9", "changes by SQL, a thousand times", "operators::a_thousand_cancels_and_retries_conserve_rows", "cancel"),
     ("I9", "changes by SQL, of two at once", "operators::two_operators_who_retry_the_same_job_bring_back_one", "retry"),
