@@ -204,14 +204,14 @@ BEGIN
     SELECT count(*) INTO n FROM legwork.daemon d
     WHERE d.died_at IS NULL AND d.expires_at > moment AND j.queue = ANY (d.queues);
     RETURN QUERY SELECT 'queue', n = 0, CASE WHEN n = 0
-        THEN format('no live daemon serves queue %s; one does that has it under [[queue]] in its configuration', j.queue)
+        THEN format('no live daemon serves queue %s: its [[queue]] is missing', j.queue)
         WHEN n = 1 THEN format('1 live daemon serves queue %s', j.queue)
         ELSE format('%s live daemons serve queue %s', n, j.queue) END;
 
     SELECT count(*) INTO n FROM legwork.daemon d
     WHERE d.died_at IS NULL AND d.expires_at > moment AND j.queue = ANY (d.queues) AND j.kind = ANY (d.kinds);
     RETURN QUERY SELECT 'kind', n = 0, CASE WHEN n = 0
-        THEN format('no live daemon of queue %s serves kind %s; one does that has it under [[kind]] in its configuration', j.queue, j.kind)
+        THEN format('no live daemon of queue %s serves kind %s: its [[kind]] is missing', j.queue, j.kind)
         WHEN n = 1 THEN format('1 live daemon of queue %s serves kind %s', j.queue, j.kind)
         ELSE format('%s live daemons of queue %s serve kind %s', n, j.queue, j.kind) END;
 

@@ -2,6 +2,7 @@
 
 mod asked;
 mod cut;
+mod deaf;
 mod described;
 mod examples;
 mod golden;
@@ -42,6 +43,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Serves while `client` talks, then shuts down and waits for the end.
 async fn served<F: Future>(state: AdminState, client: impl FnOnce(SocketAddr) -> F) -> F::Output {
     let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    served_at(bound, state, client).await
+}
+
+async fn served_at<F: Future>(
+    bound: Bound,
+    state: AdminState,
+    client: impl FnOnce(SocketAddr) -> F,
+) -> F::Output {
     let address = bound.local_addr();
     let shutdown = CancellationToken::new();
     let talk = async {
@@ -151,26 +160,6 @@ async fn a_request_that_is_smuggled_in_anothers_body_is_not_answered() {
         assert!(answers.matches("HTTP/1.1 ").count() <= 1, "{answers}");
         assert!(!answers.contains("legwork"), "{answers}");
     }
-}
-
-#[tokio::test]
-async fn clients_that_never_read_their_answer_leave_the_port_answering() {
-    const METRICS: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    // Of megabytes, so that no buffer of a connection holds it.
-    const LONG: &str = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    served(state(), async |at| {
-        let long = body(&get(at, "/openapi.json", "").await).len();
-        let requests = METRICS.to_owned() + &LONG.repeat((16 << 20) / long);
-        let mut deaf = Vec::new();
-        for _ in 0..2 * PLACES_MAX {
-            let mut stream = TcpStream::connect(at).await.unwrap();
-            stream.write_all(requests.as_bytes()).await.ok();
-            deaf.push(stream);
-        }
-        assert_eq!(status(&get(at, "/health/live", "").await), 200);
-        drop(deaf);
-    })
-    .await;
 }
 
 /// A page from elsewhere in a browser on this machine: by a name of its own that it has bound to 127.0.0.1,

@@ -411,7 +411,8 @@ async fn at_a_door_it_is_said_which_rooms_there_are(#[case] path: &str) {
     assert!(rooms.len() >= 5, "{detail}");
     let document = openapi::document(routes::routes());
     for room in rooms {
-        let there = document["paths"].get(room).or_else(|| document["paths"].get(room.to_owned() + "/"));
+        let there =
+            document["paths"].get(room).or_else(|| document["paths"].get(room.to_owned() + "/"));
         assert!(there.is_some(), "{room} isn't there");
     }
 }

@@ -27,7 +27,8 @@ pub(super) async fn why(id: JobId, context: &Context) -> anyhow::Result<()> {
 fn line(gate: &Gate) -> String {
     let mark = if gate.blocking { "blocked" } else { "passes" };
     // What ends it is a call of SQL, behind a reason that is anybody's.
-    let end = ["; retry(", "; resume("].iter().find_map(|call| gate.detail.rfind(call));
+    let end =
+        ["; legwork.retry(", "; legwork.resume("].iter().find_map(|call| gate.detail.rfind(call));
     let (detail, end) = gate.detail.split_at(end.unwrap_or(gate.detail.len()));
     let end = if matches!(&*gate.gate, "finished" | "pause") { commanded(end) } else { end.into() };
     format!("{mark:<7}  {:<10}  {}{}\n", gate.gate, plain_lines(detail), plain_lines(&end))

@@ -211,7 +211,8 @@ fn a_request_under_way_at_the_end_is_told_that_the_daemon_ends() {
         let end = async {
             support::eventually("it waits for the lock", async || {
                 let waiting = support::who_waits_for("legwork.job");
-                sqlx::query_scalar::<_, i32>(waiting).fetch_one(&pool).await.expect("an answer") != 0
+                sqlx::query_scalar::<_, i32>(waiting).fetch_one(&pool).await.expect("an answer")
+                    != 0
             })
             .await;
             daemon.signal(Signal::SIGTERM);

@@ -82,7 +82,8 @@ fn what_was_decided_for_a_queue_is_said_before_the_queue_is_looked_at(
         support::eventually("the look waits, or has done so as long as it may", async || {
             let waiting = support::who_waits_for("legwork.job");
             let waits = sqlx::query_scalar::<_, i32>(waiting).fetch_one(&mut other).await;
-            waits.expect("locks can be read") != 0 || child.try_wait().expect("it is ours").is_some()
+            waits.expect("locks can be read") != 0
+                || child.try_wait().expect("it is ours").is_some()
         })
         .await;
         if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {

@@ -120,7 +120,7 @@ const OPERATION: &[(&str, &str, &str, &str)] = &[
     ("I4", "a body without end", "traps::port::trap_9_a_body_is_refused_by_what_it_announces_and_not_read_by_what_it_sends", "chunked"),
     ("I4", "a batch of jobs whose lines dribble", "api::batch::a_client_that_dawdles_is_cut_off_and_what_it_sent_is_taken_back", "408 Request Timeout"),
     ("I4", "a body that dribbles", "api::abused::a_body_that_dribbles_is_cut_and_changes_nothing", "body-too-slow"),
-    ("I4", "who reads no answer", "admin::tests::clients_that_never_read_their_answer_leave_the_port_answering", "/metrics"),
+    ("I4", "who reads no answer", "admin::tests::deaf::clients_that_never_read_their_answer_leave_the_port_answering", "a_long_one"),
     ("I4", "64 connections", "traps::port::trap_9_beyond_many_half_sent_heads_a_probe_gets_the_place_of_the_first", "CONNECTIONS"),
     ("I4", "one address with many of them", "admin::places::tests::an_address_with_many_places_gives_its_own_up", "leaving"),
     ("I5", "a thousand connections", "admin::tests::a_flood_of_a_thousand_connections_leaves_the_port_answering", "0..1000"),

@@ -213,7 +213,8 @@ fn a_day_that_cannot_be_made_for_a_while_sends_no_job_back() {
         let verdict = Verdict::Complete { result: None };
         let lets_go = async {
             let waits = async || {
-                let asked = sqlx::query_scalar::<_, i32>(support::who_waits_for("legwork.finished"));
+                let asked =
+                    sqlx::query_scalar::<_, i32>(support::who_waits_for("legwork.finished"));
                 asked.fetch_one(&pool).await.unwrap() != 0
             };
             support::eventually("somebody waits for that lock", &waits).await;
