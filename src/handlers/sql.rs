@@ -65,7 +65,12 @@ impl Sql {
         match error {
             CallError::Stopped => Outcome::Cancel,
             CallError::NoPlace | CallError::NoConnection(_) => {
-                self.tell(&causes::told(error));
+                tracing::error!(
+                    event = events::FUNCTION_FAILED,
+                    function = %self.settings.function,
+                    error.message = causes::told(error),
+                    "there is no connection for a function: its job comes back in a moment"
+                );
                 shortage::soon()
             }
             CallError::Refused(refusal) => {

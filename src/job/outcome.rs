@@ -95,6 +95,14 @@ impl JobError {
         Self { for_logs: Some(for_logs), ..Self::new(text) }
     }
 
+    /// The same behind something that log lines may tell.
+    pub(crate) fn behind(&self, told: &str) -> Self {
+        Self::told_otherwise(
+            format!("{told}\n{}", self.text),
+            format!("{told}\n{}", self.for_logs()),
+        )
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -123,7 +123,7 @@ pub fn rule(ending: Ending, job: &ClaimedJob, policy: &KindPolicy, random: f64) 
 
 fn overdue(limit: Duration, told: Option<&JobError>) -> JobError {
     let error = format!("the attempt took longer than its limit of {limit:?}");
-    JobError::new(told.map_or_else(|| error.clone(), |told| format!("{error}\n{told}")))
+    told.map_or_else(|| JobError::new(&error), |told| told.behind(&error))
 }
 
 fn failed(cause: Cause, error: JobError, verdict: Verdict) -> Ruling {

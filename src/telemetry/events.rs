@@ -86,7 +86,7 @@ events! {
     CIRCUIT_OPENED = "circuit.opened", "Requests to a `receiver` of an http kind failed `failures` times in a row: its jobs are parked, uncharged, and each `open_seconds` one is sent to see.", ["receiver", "failures", "open_seconds"];
     CIRCUIT_CLOSED = "circuit.closed", "The receiver answers well again: all jobs of its kind are sent.", ["receiver"];
     COMMAND_FAILED = "command.failed", "A program wasn't run, lacks a permission or is configured wrongly: mend it.", ["exit.code", "error.message"];
-    FUNCTION_FAILED = "function.failed", "A function of an sql kind can't be called, lacks a right or something that it names, or couldn't be ended: mend it.", ["function", "error.message"];
+    FUNCTION_FAILED = "function.failed", "A function of an sql kind can't be called, lacks a right or something that it names, or couldn't be ended: mend it. Or there was no connection for it, as the message says: its job comes back in a moment.", ["function", "error.message"];
     ADMIN_LISTENING = "admin.listening", "The admin port is open.", ["listen"];
     ADMIN_ACCEPT_FAILED = "admin.accept_failed", "A connection to the admin port was not taken.", ["error.message"];
     ADMIN_REQUEST = "admin.request", "The admin port answered a request, to somebody with this `role` where one was needed.", ["client.address", "duration_ms", "http.request.method", "http.route", "http.response.status_code", "role"];

@@ -157,7 +157,10 @@ impl Metrics {
 
     /// The handles of an http kind and its receiver: scheme, host and port.
     pub fn http_handler(&self, kind: &KindName, target: &str) -> HttpHandlerMetrics {
-        HttpHandlerMetrics::new(&self.registry, &self.kind_label(kind), target)
+        let kind = self.kind_label(kind);
+        // Those of several kinds in one would show the state of whichever was asked last.
+        let own = (kind != OTHER).then_some(&*kind);
+        HttpHandlerMetrics::new(&self.registry, own, target)
     }
 
     /// The handles of one statement, by the name of its file.

@@ -166,10 +166,10 @@ impl Tracer {
         AttemptSpan::new(context, origin, open)
     }
 
-    /// Whether this is how the producer meant the job to begin, and soon after it was enqueued.
+    /// Whether this is how the producer meant the job to begin, and soon after it was enqueued. What was claimed before,
+    /// and given back or brought back, has begun otherwise: a retry of what had ended counts attempts from 1 again.
     fn is_prompt(&self, job: &ClaimedJob) -> bool {
-        let first = job.attempt() == 1 && job.snoozes == 0 && job.rescues == 0;
-        first && job.age() < self.parent_max_delay
+        job.lease.token == 1 && job.age() < self.parent_max_delay
     }
 
     /// The ids of a span below this one, whose decision it obeys, or of one that begins a trace.

@@ -62,7 +62,7 @@ impl Parameters for Wanted {
             if names.contains(&text) {
                 Ok(text.to_owned())
             } else {
-                Err(format!("there are {}", names.join(", ")))
+                Err(format!("it is one of {}", names.join(", ")))
             }
         })?;
         Ok(Self { queue: query.parsed("queue")?, kind: query.parsed("kind")?, name })

@@ -5,7 +5,11 @@
 
 use super::{
     super::{
-        Context, exit::Usage, interrupt::unless_interrupted, output::say, place::Place,
+        Context,
+        exit::{Partly, Usage},
+        interrupt::unless_interrupted,
+        output::say,
+        place::Place,
         table::Table,
     },
     which::Wanted,
@@ -60,7 +64,20 @@ pub(super) async fn change(
             let why = ended.error.unwrap_or_default();
             Err(anyhow!("operation {} failed: {why}", ended.id))
         }
-        OperationState::Running | OperationState::Done => Ok(()),
+        OperationState::Running | OperationState::Done => held(&ended),
+    }
+}
+
+/// What was in somebody's transaction wasn't changed for that alone, and would be by the same command. Whatever else is left
+/// alone can't be changed.
+fn held(operation: &BulkOperation) -> anyhow::Result<()> {
+    match operation.refused.get("locked").copied().unwrap_or_default() {
+        0 => Ok(()),
+        held => Err(Partly(format!(
+            "{} in somebody's transaction stayed as they were: the same command again is about them",
+            jobs(held)
+        ))
+        .into()),
     }
 }
 

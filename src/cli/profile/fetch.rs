@@ -65,7 +65,9 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
         say(&lost);
     }
     if what == "cpu" && is_empty(format, &answer.body) {
-        say("warning: the profile is empty: the daemon used no CPU time while it was taken");
+        say(
+            "warning: the profile is empty: no thread used as much CPU time as a sample is taken after; take it for longer",
+        );
     }
     if let Some(file) = file.filter(|_| wanted.open) {
         open(&file);

@@ -40,7 +40,8 @@ impl Running {
             metrics: Arc::clone(&self.metrics),
         });
         let heard = Arc::clone(&ears.cancel);
-        let (connector, stop) = (connector.clone(), self.stop_claiming.clone());
+        // To the very end: who drains hears at once that he is to end now, or whose job is cancelled.
+        let (connector, stop) = (connector.clone(), self.stop_cancelling.clone());
         let limit = steps::of_statements(&connector);
         self.supervisor.spawn_watched(
             "listener",

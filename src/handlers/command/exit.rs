@@ -69,11 +69,14 @@ impl Ended {
         self.said.result.or_else(printed)
     }
 
-    /// The exit in words, then what the program wrote about it.
+    /// The exit in words, then what the program wrote about it. What it printed, where it wrote nothing, is in no log.
     fn error(&self) -> JobError {
-        let stderr = self.stderr.text();
-        let told = if stderr.trim().is_empty() { self.stdout.text() } else { stderr };
-        JobError::new(format!("{}\n{}", in_words(self.status), told.trim_end()).trim_end())
+        let (status, stderr) = (in_words(self.status), self.stderr.text());
+        let error = |told: &str| format!("{status}\n{}", told.trim_end()).trim_end().to_owned();
+        if stderr.trim().is_empty() {
+            return JobError::told_otherwise(error(&self.stdout.text()), status.clone());
+        }
+        JobError::new(error(&stderr))
     }
 
     fn report_nonsense(&self) {

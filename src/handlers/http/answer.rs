@@ -160,7 +160,7 @@ impl Answer {
         Outcome::Complete { result: text.and_then(|text| JobResult::new(text.trim().to_owned())) }
     }
 
-    /// The status in words, what the receiver said about it, and the beginning of the body.
+    /// The status in words, what the receiver said about it, and the beginning of the body, which is in no log.
     fn error(&self) -> JobError {
         let action = match &self.action {
             Some(Err(why)) => format!(", Legwork-Action: {why}"),
@@ -168,9 +168,10 @@ impl Answer {
             None => String::new(),
         };
         let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let told = format!("HTTP {}{action}{reason}", self.status);
         let body = String::from_utf8_lossy(&self.body);
-        let text = format!("HTTP {}{action}{reason}\n{}", self.status, body.trim());
-        JobError::new(text.trim_end())
+        // Of what is wrong with a request many receivers say it by quoting the request.
+        JobError::told_otherwise(format!("{told}\n{}", body.trim()).trim_end(), told)
     }
 }
 

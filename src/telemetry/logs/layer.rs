@@ -35,7 +35,7 @@ impl Voice {
         Arc::new(Self { style, instance, throttle })
     }
 
-    /// A line for each place whose lines were left out and that hasn't told of it itself.
+    /// A line for each place and kind whose lines were left out and that hasn't told of it itself.
     pub(super) fn tell_left_out(&self, due: Due) -> Vec<String> {
         self.throttle.untold(due).into_iter().map(|left_out| self.count(left_out)).collect()
     }
@@ -47,6 +47,9 @@ impl Voice {
         fields.put("log.suppressed", left_out.lines.into());
         if let Some(event) = left_out.event {
             fields.text("log.event", event);
+        }
+        if let Some(kind) = left_out.kind {
+            fields.text("job.kind", kind.as_str().into());
         }
         Line::now(left_out.place, &self.instance, fields).render(self.style)
     }
@@ -80,7 +83,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let Some(left_out) = self.voice.throttle.pass(event) else {
+        let Some(left_out) = self.voice.throttle.pass(event, scope::kind()) else {
             self.writer.losses().suppress();
             return;
         };

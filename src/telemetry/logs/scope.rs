@@ -70,6 +70,11 @@ impl JobScope {
     }
 }
 
+/// The kind of the job that is being polled, if there is one and it is known.
+pub(super) fn kind() -> Option<KindName> {
+    JOB.try_with(|scope| scope.kind.clone()).ok().flatten()
+}
+
 /// Adds what is known of the job that is being polled, if there is one.
 pub(super) fn add_to(fields: &mut Fields) {
     // Outside of any job there is nothing to add.

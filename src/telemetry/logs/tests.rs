@@ -2,10 +2,13 @@
 
 use super::{
     line::{ORDER, VALUE_MAX_BYTES},
-    throttle::{Due, LINES_PER_WINDOW, WINDOW},
+    throttle::{Due, KINDS_MAX, LINES_PER_WINDOW, WINDOW},
     *,
 };
-use crate::telemetry::events;
+use crate::{
+    job::{JobId, KindName, QueueName},
+    telemetry::events,
+};
 use serde_json::Value;
 use std::sync::Mutex;
 
@@ -221,6 +224,42 @@ fn what_no_later_line_tells_of_is_told_at_the_end() {
     assert_eq!((&last["level"], &last["target"]), (&"WARN".into(), &"elsewhere".into()));
     assert_eq!(last["service.instance.id"], "00c0ffee");
     assert_eq!((&last["log.suppressed"], losses.suppressed()), (&5.into(), 5));
+}
+
+/// A line about a job of this kind.
+fn fails(id: i64, kind: &str) {
+    let scope = JobScope {
+        id: JobId(id),
+        kind: KindName::new(kind).ok(),
+        queue: QueueName::default(),
+        attempt: 1,
+        max_attempts: None,
+        origin: None,
+    };
+    scope.say(|| tracing::warn!(event = "job.failed", "An attempt failed"));
+}
+
+#[test]
+fn a_noisy_kind_hides_the_lines_of_no_other() {
+    let (text, losses) = written(Style::Json, "info", || {
+        for job in 0..40 {
+            fails(job, "noisy");
+        }
+        fails(100, "quiet");
+        // Beyond so many, kinds share what one of them may write.
+        for job in 0..2 * KINDS_MAX {
+            fails(1000, &format!("kind-{job}"));
+        }
+    });
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |id: i64| lines.iter().filter(|line| line["job.id"] == id).count();
+    assert_eq!((of(100), of(1000)), (1, KINDS_MAX - 2 + LINES_PER_WINDOW));
+    let told = lines.iter().filter(|line| line["event"] == "log.throttled");
+    let told: Vec<_> = told.map(|line| (&line["job.kind"], &line["log.suppressed"])).collect();
+    let rest = 2 * KINDS_MAX - of(1000);
+    assert!(told.contains(&(&"noisy".into(), &30.into())), "{told:?}");
+    assert!(told.contains(&(&Value::Null, &rest.into())), "{told:?}");
+    assert_eq!(losses.suppressed(), 30 + u64::try_from(rest).unwrap());
 }
 
 #[tokio::test(start_paused = true)]

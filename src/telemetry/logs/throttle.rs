@@ -1,11 +1,12 @@
 //! Cuts storms short: a warning or error that repeats too fast is left out and counted, and so is information
 //! that strangers can cause.
 //!
-//! The key is the call site, of which there are as many as the program has log statements, so the
-//! table needs no bound of its own. The next line that passes says how many were left out; where none
-//! comes, the writer asks once the window is over, and at the end of the process. It writes nothing.
+//! The key is the call site, of which there are as many as the program has log statements, and the kind of the job
+//! that the line is about, so that a noisy kind hides no other; of kinds there are only so many at a time, and the
+//! rest share one place. The next line that passes says how many were left out; where none comes, the writer asks once
+//! the window is over, and at the end of the process. It writes nothing.
 
-use crate::telemetry::events;
+use crate::{job::KindName, telemetry::events};
 use std::{
     collections::HashMap,
     fmt,
@@ -24,16 +25,26 @@ pub(super) const LINES_PER_WINDOW: usize = 10;
 /// Length of a window.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 
-/// What each call site wrote in its current window.
+/// Kinds that have windows of their own at a call site at a time.
+pub(super) const KINDS_MAX: usize = 64;
+
+/// What each call site wrote in its current windows.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<HashMap<Identifier, Window>>);
+pub(super) struct Throttle(Mutex<HashMap<Identifier, Place>>);
+
+/// A call site.
+#[derive(Debug)]
+struct Place {
+    metadata: &'static Metadata<'static>,
+    event: Option<String>,
+    /// How many lines it may write of a kind.
+    most: usize,
+    /// By kind, and of what is about no job, or about one of further kinds.
+    windows: HashMap<Option<KindName>, Window>,
+}
 
 #[derive(Debug)]
 struct Window {
-    place: &'static Metadata<'static>,
-    event: Option<String>,
-    /// How many lines it may write.
-    most: usize,
     since: Instant,
     written: usize,
     left_out: u64,
@@ -48,37 +59,34 @@ pub(super) enum Due {
     All,
 }
 
-/// Lines of one place that were left out.
+/// Lines of one place, about jobs of one kind, that were left out.
 #[derive(Debug)]
 pub(super) struct LeftOut {
     pub(super) place: &'static Metadata<'static>,
     /// The event that they told of, if it has a name.
     pub(super) event: Option<String>,
+    pub(super) kind: Option<KindName>,
     pub(super) lines: u64,
 }
 
 impl Throttle {
-    /// Whether the line passes, and how many were left out since the last that did.
-    pub(super) fn pass(&self, line: &Event<'_>) -> Option<u64> {
-        let place = line.metadata();
-        if *place.level() > Level::INFO {
+    /// Whether a line about a job of this kind passes, and how many were left out since the last that did.
+    pub(super) fn pass(&self, line: &Event<'_>, kind: Option<KindName>) -> Option<u64> {
+        let metadata = line.metadata();
+        if *metadata.level() > Level::INFO {
             return Some(0);
         }
-        let now = Instant::now();
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || {
-            let event = name(line);
-            let most = most(*place.level(), event.as_deref());
-            Window { place, event, most, since: now, written: 0, left_out: 0 }
-        };
-        let window = places.entry(place.callsite()).or_insert_with(fresh);
-        if window.most == usize::MAX {
+        let place = places.entry(metadata.callsite()).or_insert_with(|| Place::of(line));
+        if place.most == usize::MAX {
             return Some(0);
         }
+        let (now, most) = (Instant::now(), place.most);
+        let window = place.window(kind, now);
         if window.is_over(now) {
             (window.since, window.written) = (now, 0);
         }
-        if window.written >= window.most {
+        if window.written >= most {
             window.left_out += 1;
             return None;
         }
@@ -90,11 +98,37 @@ impl Throttle {
     pub(super) fn untold(&self, due: Due) -> Vec<LeftOut> {
         let now = Instant::now();
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let windows = places.values_mut().filter(|window| window.left_out > 0);
-        let windows = windows.filter(|window| due == Due::All || window.is_over(now));
-        let take = |window: &mut Window| LeftOut {
-            place: window.place,
-            event: window.event.clone(),
+        places.values_mut().flat_map(|place| place.untold(due, now)).collect()
+    }
+}
+
+impl Place {
+    fn of(line: &Event<'_>) -> Self {
+        let (metadata, event) = (line.metadata(), name(line));
+        let most = most(*metadata.level(), event.as_deref());
+        Self { metadata, event, most, windows: HashMap::new() }
+    }
+
+    /// The window of this kind, or where there are many already, that of further kinds.
+    fn window(&mut self, kind: Option<KindName>, now: Instant) -> &mut Window {
+        let is_new = kind.is_some() && !self.windows.contains_key(&kind);
+        if is_new && self.windows.len() >= KINDS_MAX {
+            // What is over and has nothing to tell is as good as new.
+            self.windows.retain(|_, window| !window.is_over(now) || window.left_out > 0);
+        }
+        let has_room = !is_new || self.windows.len() < KINDS_MAX;
+        let fresh = || Window { since: now, written: 0, left_out: 0 };
+        self.windows.entry(kind.filter(|_| has_room)).or_insert_with(fresh)
+    }
+
+    fn untold(&mut self, due: Due, now: Instant) -> Vec<LeftOut> {
+        let (place, event) = (self.metadata, &self.event);
+        let windows = self.windows.iter_mut().filter(|(_, window)| window.left_out > 0);
+        let windows = windows.filter(|(_, window)| due == Due::All || window.is_over(now));
+        let take = |(kind, window): (&Option<KindName>, &mut Window)| LeftOut {
+            place,
+            event: event.clone(),
+            kind: kind.clone(),
             lines: std::mem::take(&mut window.left_out),
         };
         windows.map(take).collect()

@@ -90,13 +90,14 @@ pub struct HttpHandlerMetrics {
 }
 
 impl HttpHandlerMetrics {
-    pub(super) fn new(registry: &Registry, kind: &str, target: &str) -> Self {
+    /// Of a kind that has no name of its own here the circuit isn't shown.
+    pub(super) fn new(registry: &Registry, kind: Option<&str>, target: &str) -> Self {
         let request =
             |class| (class, registry.counter(&c::HTTP_HANDLER_REQUESTS, &[target, class]));
         let handles = Self {
             requests: RequestEnd::LABELS.into_iter().map(request).collect(),
             duration_seconds: Some(registry.histogram(&c::HTTP_HANDLER_DURATION, &[target])),
-            circuit: Some(registry.gauge(&c::CIRCUIT_STATE, &[kind, target])),
+            circuit: kind.map(|kind| registry.gauge(&c::CIRCUIT_STATE, &[kind, target])),
         };
         handles.circuit(CircuitState::Closed);
         handles

@@ -24,6 +24,12 @@ fn job() -> ClaimedJob {
     ClaimedJob::new(lease, queue.expect("a name"), kind.expect("a name"), "{}")
 }
 
+/// As after a retry of what had ended, or where it was given back: nothing else tells it from the first time.
+fn claimed_again() -> ClaimedJob {
+    let lease = Lease { token: 2, ..job().lease };
+    ClaimedJob { lease, ..job() }
+}
+
 fn origin(flags: &str) -> Origin {
     let traceparent = format!("00-{TRACE}-{PARENT}-{flags}");
     let json = serde_json::json!({
@@ -34,9 +40,10 @@ fn origin(flags: &str) -> Origin {
 
 #[rstest]
 #[case::a_first_attempt(job(), true)]
-#[case::a_second(ClaimedJob { charged: 1, ..job() }, false)]
-#[case::one_that_was_snoozed(ClaimedJob { snoozes: 1, ..job() }, false)]
-#[case::one_that_was_rescued(ClaimedJob { rescues: 1, ..job() }, false)]
+#[case::a_second(ClaimedJob { charged: 1, ..claimed_again() }, false)]
+#[case::one_that_was_snoozed(ClaimedJob { snoozes: 1, ..claimed_again() }, false)]
+#[case::one_that_was_rescued(ClaimedJob { rescues: 1, ..claimed_again() }, false)]
+#[case::one_that_was_claimed_before(claimed_again(), false)]
 #[case::one_of_an_old_job(ClaimedJob { enqueued_for: Duration::from_mins(1), ..job() }, false)]
 #[case::one_of_a_young_job(ClaimedJob { enqueued_for: Duration::from_secs(59), ..job() }, true)]
 fn a_prompt_first_attempt_stands_in_its_producers_trace_and_others_link_to_it(

@@ -314,6 +314,25 @@ fn a_row_that_is_locked_is_exit_code_75() {
     });
 }
 
+/// Others were changed: the command isn't one that did nothing.
+#[test]
+fn of_many_that_meet_a_filter_one_that_is_locked_is_exit_code_1() {
+    support::run(async |db| {
+        arrange(&db, "INSERT INTO legwork.job (kind) VALUES ('k'), ('k')").await;
+        let mut other = db.connect().await;
+        let lock = "BEGIN; SELECT FROM legwork.job WHERE id = 1 FOR UPDATE";
+        sqlx::raw_sql(lock).execute(&mut other).await.expect("the row can be locked");
+        let cancel = ["job", "cancel", "--kind", "k", "--yes"];
+        let ran = legwork(&db, &cancel).await;
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stdout.contains("cancel of 1 job\n"), "{}", ran.stdout);
+        assert!(ran.stderr.contains("1 job in somebody's transaction stayed"), "{}", ran.stderr);
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.expect("the lock goes");
+        assert_eq!(legwork(&db, &cancel).await.code, 0);
+        assert_eq!(legwork(&db, &cancel).await.code, 0, "nothing is left to be about");
+    });
+}
+
 #[tokio::test]
 async fn a_file_that_is_not_there_is_exit_code_1() {
     let ran = finished(command("postgres:///x", &["enqueue", "--file", "/nowhere"]), None).await;

@@ -309,6 +309,31 @@ fn one_daemon_is_told_to_be_quiet_to_drain_and_to_end_at_once_and_the_other_work
     });
 }
 
+/// Between two looks of its own it would be told too late: it listens while it drains.
+#[test]
+fn a_daemon_that_drains_hears_at_once_that_it_is_to_end_now() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let notebook = Notebook::new();
+        let text = file(&db.url(), RARE, &patient(&notebook));
+        let mut told = Daemon::start(&named(&text, "told")).await;
+        told.logged("daemon.started").await;
+        let running = enqueue(&pool, "patient").await;
+        notebook.says("started").await;
+        let id = id_of(&pool, "told").await;
+        let tell = |what: &str| format!("legwork.tell_daemon({id}, '{what}')");
+        assert_eq!(ask(&pool, &tell("drain")).await, "true");
+        told.phase("release unstarted").await;
+        assert_eq!(ask(&pool, &tell("shutdown")).await, "true");
+        told.exit(support::PATIENCE).await;
+        // What it said of it is in its log by then.
+        assert_eq!(told.count("signal.received"), 2, "{}", told.printed());
+        notebook.allow("go");
+        assert_eq!(becomes(&pool, running, "available").await.attempt, 0);
+        pool.close().await;
+    });
+}
+
 /// Whoever told it while it was frozen was answered that it is told.
 #[test]
 fn a_daemon_that_registers_anew_is_told_what_its_row_before_was_and_another_is_not() {

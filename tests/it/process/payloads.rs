@@ -65,6 +65,8 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
         notebook.kind("reads", "cat > /dev/null", once),
         notebook.kind("exits", "cat > /dev/null; exit 1", once),
         notebook.kind("bad", "exit 65", once),
+        notebook.kind("prints", "cat; exit 1", once),
+        notebook.kind("prints_on", "cat; exec sleep 60", "max_attempts = 1\ntimeout = '200ms'"),
         notebook.kind("misconfigured", "exit 78", once),
         notebook.kind("hangs", "exec sleep 60", "max_attempts = 1\ntimeout = '200ms'"),
         notebook.kind("dies", "kill -9 $$", once),

@@ -10,7 +10,8 @@ use crate::support::{
 
 /// Stands in results, and nowhere else.
 const RESULT: &str = "t3lltale-of-a-result";
-/// What a receiver says of its failure, which is logged as it says it.
+/// What a receiver says of its failure, which is logged as it says it; the body of its answer isn't, which quotes the
+/// request.
 const SAID: &str = "the receiver's own words";
 
 /// By the path: done with a result, failed with words, taken until it calls back.
@@ -18,7 +19,10 @@ fn answers(request: &Request) -> String {
     let result = json!({ RESULT: RESULT }).to_string();
     match request.head.split(' ').nth(1) {
         Some("/done") => answer("200 OK", &["Content-Type: application/json"], &result),
-        Some("/failed") => answer("500 Internal Server Error", &[], SAID),
+        Some("/failed") => {
+            let reason = format!("Legwork-Reason: {SAID}");
+            answer("500 Internal Server Error", &[&reason], &request.body)
+        }
         _ => answer("202 Accepted", &[], &result),
     }
 }
@@ -90,6 +94,12 @@ async fn ended(pool: &PgPool) -> i64 {
     sqlx::query_scalar(count).bind(RESULT).fetch_one(pool).await.expect("it is counted")
 }
 
+/// What is kept of failures.
+async fn kept(pool: &PgPool) -> String {
+    let errors = "SELECT string_agg(error, ' ') FROM legwork.failed_attempt";
+    sqlx::query_scalar(errors).fetch_one(pool).await.expect("they are kept")
+}
+
 fn has_none(what: &str, text: &str) {
     let leaks: Vec<_> =
         text.lines().filter(|line| line.contains(SECRET) || line.contains(RESULT)).collect();
@@ -123,6 +133,7 @@ fn what_receivers_are_sent_and_send_back_and_what_clients_post_is_shown_nowhere(
         }
         let failed = daemon.logged("job.failed").await;
         assert!(failed.to_string().contains(SAID), "{failed}");
+        assert!(kept(&pool).await.contains(SECRET), "the record has the answer");
         daemon.signal(Signal::SIGTERM);
         daemon.exit(PATIENCE).await;
         has_none("the log", &daemon.printed());
