@@ -309,6 +309,16 @@ fn one_daemon_is_told_to_be_quiet_to_drain_and_to_end_at_once_and_the_other_work
     });
 }
 
+/// Whether the controller waits for longer than it does between two looks that it is notified of.
+async fn rests(daemon: &Daemon) -> bool {
+    let listed = shown(daemon, "/debug/tasks").await;
+    let components = listed["components"].as_array().expect("components").iter();
+    let mut tasks = components.flat_map(|all| all["listed"].as_array().expect("tasks"));
+    let controller = tasks.find(|task| task["name"] == "controller").expect("it is there");
+    let waits = &controller["waits"];
+    waits["at"] == "round.pause" && waits["seconds"].as_f64() > Some(0.5)
+}
+
 /// Between two looks of its own it would be told too late: it listens while it drains.
 #[test]
 fn a_daemon_that_drains_hears_at_once_that_it_is_to_end_now() {
@@ -324,6 +334,8 @@ fn a_daemon_that_drains_hears_at_once_that_it_is_to_end_now() {
         let tell = |what: &str| format!("legwork.tell_daemon({id}, '{what}')");
         assert_eq!(ask(&pool, &tell("drain")).await, "true");
         told.phase("release unstarted").await;
+        // What it was notified of by then is done with.
+        support::eventually("it rests until its next look", async || rests(&told).await).await;
         assert_eq!(ask(&pool, &tell("shutdown")).await, "true");
         told.exit(support::PATIENCE).await;
         // What it said of it is in its log by then.
