@@ -68,6 +68,7 @@ loom: ## Explore the interleavings of the hand-made synchronisation, to 3 preemp
 tsan: ## Watch the profiler's ring under ThreadSanitizer
 	@scripts/tsan.sh
 
+# Three minutes each way; passed on 2026-11-29.
 profiler-soak: export LEGWORK_PROFILER_SOAK ?= 180
 profiler-soak: ## Profile for minutes while threads and handlers allocate, panic, unwind and start others
 	@scripts/need-postgres.sh

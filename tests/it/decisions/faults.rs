@@ -114,6 +114,7 @@ const OPERATION: &[(&str, &str, &str, &str)] = &[
     ("I3", "a port in use", "process::start::a_port_in_use_ends_the_start_with_code_78_and_is_named", "78"),
     ("I3", "an address that can't be had", "admin::tests::an_address_that_cannot_be_had_names_the_key_to_change", "v6_of_no_machine"),
     ("I3", "at a daemon: a descriptor of the service manager, an address of another machine, of IPv6 as well", "process::start::a_port_that_cannot_be_had_ends_the_start_with_code_78_and_names_the_key", "fd:3"),
+    ("I3", "a privileged port", "process::start::a_privileged_port_ends_the_start_with_code_78_of_whom_has_no_right_to_it", "ip_unprivileged_port_start"),
     ("I3", "a port that a service manager hands over is taken over by nobody", "sys::group::tests::a_program_has_the_descriptors_it_was_given_and_no_others", "descriptors"),
     ("I4", "silence, and a head that dribbles", "admin::tests::clients_that_dribble_their_head_or_say_nothing_are_cut", "HEAD_TIMEOUT"),
     ("I4", "a head that dribbles, at a daemon", "traps::port::trap_9_a_head_that_comes_byte_by_byte_is_cut_when_its_time_is_over", "dribble"),

@@ -1,11 +1,14 @@
 //! What a daemon does that can't start: wait for a database, or say what to do.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use legwork::postgres::migrate;
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Uid};
 use rstest::rstest;
 use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::{Configuration, MISSED_TICKS, SLACK, becomes, count, enqueue};
 use crate::support::proxy::through;
@@ -199,6 +202,36 @@ fn a_port_that_cannot_be_had_ends_the_start_with_code_78_and_names_the_key() {
             assert!(printed.contains(said), "{listen}: {printed}");
         }
     });
+}
+
+/// As `nobody` where this is root, by a copy that `nobody` may run wherever the repository lies.
+#[tokio::test]
+async fn a_privileged_port_ends_the_start_with_code_78_of_whom_has_no_right_to_it() {
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let first = first.ok().and_then(|first| first.trim().parse::<u16>().ok()).unwrap_or(1024);
+    let Some(port) = first.checked_sub(1).filter(|port| *port > 0) else {
+        // Every port is anybody's here, as in many containers.
+        return;
+    };
+    let place = tempfile::tempdir().expect("a directory");
+    let (program, file) = (place.path().join("legwork"), place.path().join("legwork.toml"));
+    std::fs::copy(env!("CARGO_BIN_EXE_legwork"), &program).expect("a copy");
+    let listen = format!("127.0.0.1:{port}");
+    let kinds = noop();
+    let text = Configuration { listen: &listen, ..Configuration::of("postgres:///x", &kinds) };
+    std::fs::write(&file, text.text()).expect("written");
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(place.path(), open).expect("ours");
+    let mut command = Command::new(&program);
+    command.arg("run").arg("--config").arg(&file).env_clear().current_dir("/");
+    if Uid::effective().is_root() {
+        command.uid(65_534).gid(65_534);
+    }
+    let ran = timeout(support::PATIENCE, command.output()).await.expect("it ends").expect("it ran");
+    let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    assert_eq!(ran.status.code(), Some(78), "{said}");
+    let refused = format!("admin.listen: can't listen on {listen}: Permission denied");
+    assert!(said.contains(&refused), "{said}");
 }
 
 #[test]
