@@ -156,6 +156,8 @@ DECLARE
     j legwork.job;
     f record;
     n bigint;
+    living bigint;
+    of_queue bigint;
     ahead bigint := 0;
     ahead_of_kind bigint := 0;
     moment constant timestamptz := clock_timestamp();
@@ -201,17 +203,17 @@ BEGIN
             coalesce(' until ' || date_trunc('second', f.paused_until), ''), coalesce(': ' || f.reason, ''), j.queue)
         ELSE format('queue %s isn''t paused', j.queue) END;
 
-    SELECT count(*) INTO n FROM legwork.daemon d
-    WHERE d.died_at IS NULL AND d.expires_at > moment AND j.queue = ANY (d.queues);
-    RETURN QUERY SELECT 'queue', n = 0, CASE WHEN n = 0
-        THEN format('no live daemon serves queue %s: its [[queue]] is missing', j.queue)
-        WHEN n = 1 THEN format('1 live daemon serves queue %s', j.queue)
-        ELSE format('%s live daemons serve queue %s', n, j.queue) END;
-
-    SELECT count(*) INTO n FROM legwork.daemon d
-    WHERE d.died_at IS NULL AND d.expires_at > moment AND j.queue = ANY (d.queues) AND j.kind = ANY (d.kinds);
-    RETURN QUERY SELECT 'kind', n = 0, CASE WHEN n = 0
-        THEN format('no live daemon of queue %s serves kind %s: its [[kind]] is missing', j.queue, j.kind)
+    SELECT count(*), count(*) FILTER (WHERE j.queue = ANY (d.queues)),
+        count(*) FILTER (WHERE j.queue = ANY (d.queues) AND j.kind = ANY (d.kinds)) INTO living, of_queue, n
+    FROM legwork.daemon d WHERE d.died_at IS NULL AND d.expires_at > moment;
+    RETURN QUERY SELECT 'queue', of_queue = 0, CASE
+        WHEN living = 0 THEN 'no daemon lives'
+        WHEN of_queue = 0 THEN format('no live daemon serves queue %s: its [[queue]] is missing', j.queue)
+        WHEN of_queue = 1 THEN format('1 live daemon serves queue %s', j.queue)
+        ELSE format('%s live daemons serve queue %s', of_queue, j.queue) END;
+    RETURN QUERY SELECT 'kind', n = 0, CASE
+        WHEN of_queue = 0 THEN format('nobody serves kind %s where nobody serves its queue', j.kind)
+        WHEN n = 0 THEN format('no live daemon of queue %s has a [[kind]] or a handler %s', j.queue, j.kind)
         WHEN n = 1 THEN format('1 live daemon of queue %s serves kind %s', j.queue, j.kind)
         ELSE format('%s live daemons of queue %s serve kind %s', n, j.queue, j.kind) END;
 

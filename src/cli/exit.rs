@@ -12,7 +12,7 @@ pub(super) use unclean::Unclean;
 pub(super) use unsure::Unsure;
 
 use super::{
-    job::GoesOn,
+    job::{GoesOn, Locked},
     output::{Closed, plain_lines, say, within},
     place::Problem,
     secrets::Secrets,
@@ -397,6 +397,7 @@ fn code(error: &anyhow::Error) -> Code {
     let codes = [
         // Whatever the look met: what was asked for is under way, and isn't to be asked for again.
         error.downcast_ref::<GoesOn>().map(|_| Code::Failed),
+        error.downcast_ref::<Locked>().map(Locked::code),
         error.downcast_ref::<Unsure>().map(|_| Code::Failed),
         error.downcast_ref::<Partly>().map(|_| Code::Failed),
         error.downcast_ref::<Mistakes>().map(|_| Code::Configuration),

@@ -9,7 +9,7 @@ mod filter;
 mod show;
 mod which;
 
-pub(super) use self::bulk::{GoesOn, left_alone};
+pub(super) use self::bulk::{GoesOn, Locked, left_alone};
 use self::{filter::Filter, which::Which};
 use super::{Context, moment::relative, reason, table::Table};
 use crate::{

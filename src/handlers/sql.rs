@@ -11,7 +11,7 @@ use crate::{
     executor::{Context, Handler, HandlerFuture},
     handlers::shortage,
     job::{DiscardReason, JobError, JobId, Outcome},
-    postgres::{Call, CallError, Functions, Refusal, STOP_GRACE},
+    postgres::{BAD_VALUE, Call, CallError, Functions, Refusal, STOP_GRACE},
     telemetry::{causes, events, spans::CallSpan},
 };
 use std::{sync::Arc, time::Duration};
@@ -21,10 +21,6 @@ use tokio::time::Instant;
 const PERMANENT: &str = "LW064";
 const BAD_DATA: &str = "LW065";
 const TRY_LATER: &str = "LW075";
-
-/// `invalid_parameter_value`.
-const BAD_VALUE: &str = "22023";
-
 /// Runs one function for every job of a kind.
 pub struct Sql {
     settings: SqlSettings,

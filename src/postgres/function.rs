@@ -12,7 +12,7 @@ mod fenced;
 
 pub use aside::Abandoned;
 
-use super::{Connector, DbError, Held, Session, settle};
+use super::{Connector, DbError, Held, Refusal, Session, settle};
 use crate::{
     config::{FunctionName, Kept},
     job::{Lease, QueueName, Written},
@@ -21,7 +21,6 @@ use crate::{
 use aside::Committed;
 use backend::Backend;
 use fenced::End;
-use sqlx::postgres::PgDatabaseError;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, watch},
@@ -44,11 +43,6 @@ const LOOK_GRACE: Duration = Duration::from_millis(1500);
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(COMMIT_GRACE.as_millis() + LOOK_GRACE.as_millis() < STOP_GRACE.as_millis());
-
-/// The server's own routine behind RAISE: no SQLSTATE tells, since RAISE takes any, and no CONTEXT, since what
-/// RAISE is given may itself be refused.
-const RAISING: &str = "exec_stmt_raise";
-
 /// One attempt's call.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -68,29 +62,6 @@ pub struct Call<'a> {
     pub began: Instant,
     /// When its time is up.
     pub deadline: Instant,
-}
-
-/// What the database said where it refused something.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Refusal {
-    /// SQLSTATE.
-    pub sqlstate: String,
-    /// The message.
-    pub message: String,
-    /// DETAIL, where there is one.
-    pub detail: Option<String>,
-    /// HINT, where there is one.
-    pub hint: Option<String>,
-    /// CONTEXT: where in the function it was.
-    pub context: Option<String>,
-    /// The constraint that it broke.
-    pub constraint: Option<String>,
-    /// The column that it is about.
-    pub column: Option<String>,
-    /// Whether a function said it by RAISE, in words of its own.
-    pub is_raised: bool,
-    /// Whether it is about a place in the text of a statement, and not about a value.
-    pub is_of_text: bool,
 }
 
 /// Why an attempt has no end of its own. Nothing of it is kept.
@@ -312,24 +283,8 @@ async fn given_up(stop: &CancellationToken, grace: Duration) {
 
 /// What the server said, or that it said nothing.
 fn failed(error: sqlx::Error) -> CallError {
-    match said(&error) {
+    match Refusal::of(&error) {
         Some(refusal) => CallError::Refused(Box::new(refusal)),
         None => CallError::Lost(DbError::Statement(error)),
     }
-}
-
-fn said(error: &sqlx::Error) -> Option<Refusal> {
-    let sqlx::Error::Database(refused) = error else { return None };
-    let said = refused.try_downcast_ref::<PgDatabaseError>()?;
-    Some(Refusal {
-        sqlstate: said.code().to_owned(),
-        message: said.message().to_owned(),
-        detail: said.detail().map(str::to_owned),
-        hint: said.hint().map(str::to_owned),
-        context: said.r#where().map(str::to_owned),
-        constraint: said.constraint().map(str::to_owned),
-        column: said.column().map(str::to_owned),
-        is_raised: said.routine() == Some(RAISING),
-        is_of_text: said.position().is_some(),
-    })
 }

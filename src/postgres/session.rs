@@ -8,7 +8,7 @@
 //! come to wait beside it. Each answer is a step of the loop that asked, so that a loop may send as many
 //! statements as it likes.
 
-use super::{ConnectError, Connector, link::Link, watch::Reporter};
+use super::{ConnectError, Connector, Refusal, link::Link, watch::Reporter};
 use crate::supervise::{self, WaitPoint, at};
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -24,9 +24,10 @@ pub enum DbError {
     /// It didn't answer in time; the connection is closed.
     #[error("the database didn't answer within {0:?}")]
     Deadline(Duration),
-    /// The database said no, or the connection broke.
-    #[error("the database refused a statement")]
-    Statement(#[source] sqlx::Error),
+    /// The database said no, or the connection broke. It stands in log lines: without the driver's words, which name a line
+    /// of the server's source, and without what may quote a value.
+    #[error("the database refused a statement: {}", Refusal::of(.0).map_or_else(|| .0.to_string(), |said| said.line()))]
+    Statement(sqlx::Error),
 }
 
 impl DbError {

@@ -95,7 +95,7 @@ events! {
     ADMIN_CUT = "admin.cut", "The admin port cut a connection, or waited no longer for its request (debug); `reason` is that of `legwork_admin_connections_cut_total`.", ["client.address", "reason"];
     SPANS_LOST = "spans.lost", "The collector doesn't take spans, or rejects some of a batch; said once until it does. They are counted and gone.", ["collector", "error.message"];
     SPANS_TAKEN = "spans.taken", "The collector takes spans again.", ["collector"];
-    LOG_THROTTLED = "log.throttled", "Lines of one place repeated too fast: `log.suppressed` of them were left out, of the event `log.event`.", ["log.suppressed", "log.event"];
+    LOG_THROTTLED = "log.throttled", "Lines of one place, and about jobs of one kind where `job.kind` names it, repeated too fast: `log.suppressed` of them were left out, of the event `log.event`.", ["log.suppressed", "log.event"];
     HEALTH_CHANGED = "health.changed", "A check of readiness (`check`) failed (WARN, with its `reason`), or is well again (INFO).", ["check", "reason"];
 }
 

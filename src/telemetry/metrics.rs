@@ -157,9 +157,9 @@ impl Metrics {
 
     /// The handles of an http kind and its receiver: scheme, host and port.
     pub fn http_handler(&self, kind: &KindName, target: &str) -> HttpHandlerMetrics {
-        let kind = self.kind_label(kind);
+        let label = self.kind_label(kind);
         // Those of several kinds in one would show the state of whichever was asked last.
-        let own = (kind != OTHER).then_some(&*kind);
+        let own = (label == kind.as_str()).then_some(&*label);
         HttpHandlerMetrics::new(&self.registry, own, target)
     }
 

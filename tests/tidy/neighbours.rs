@@ -10,7 +10,7 @@ use crate::{
 const SHARED: [&str; 2] = ["pg_locks", "pg_stat_activity"];
 
 /// What names a database, or one session.
-const OWN: [&str; 4] = ["current_database()", "datname", "pid =", "pg_backend_pid()"];
+const OWN: [&str; 4] = ["current_database()", "datname", "pid = {", "pg_backend_pid()"];
 
 /// Tests with a server of their own.
 const ALONE: [&str; 2] = ["tests/it/chaos/", "tests/it/installations"];
@@ -46,6 +46,8 @@ fn a_look_at_every_session_of_the_server_is_found() {
     let wide = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     assert_eq!(look("tests/it/x.rs", wide), 1);
     assert_eq!(look("tests/it/chaos/x.rs", wide), 0);
+    let joined = "SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid";
+    assert_eq!(look("tests/it/x.rs", joined), 1);
     let own = "SELECT FROM pg_stat_activity WHERE datname = current_database()";
     assert_eq!(look("tests/it/x.rs", own), 0);
 }

@@ -3,7 +3,7 @@
 use super::*;
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// Far less than the answer: what the kernel holds for a connection is at its end before the answer is.
+/// What the kernel holds of a connection on either side: far less than the long answer.
 const BUFFER: usize = 4096;
 
 #[rstest]
@@ -20,12 +20,12 @@ async fn clients_that_never_read_their_answer_leave_the_port_answering(#[case] p
         let mut deaf = Vec::new();
         for _ in 0..2 * PLACES_MAX {
             let mut stream = TcpStream::connect(at).await.unwrap();
+            setsockopt(&stream, sockopt::RcvBuf, &BUFFER).unwrap();
             stream.write_all(request.as_bytes()).await.ok();
             deaf.push(stream);
         }
         assert_eq!(status(&get(at, "/health/live", "").await), 200);
-        // Which waits for its turn, as whoever is being answered has one.
-        // Told to come again, it comes again: until the deaf have to leave it may be told so.
+        // It waits for a turn, and until one of the deaf has to leave it is told to come again.
         while status(&get(at, "/version", "").await) != 200 {}
         drop(deaf);
     })

@@ -6,7 +6,7 @@
 use super::{
     super::{
         Context,
-        exit::{Partly, Usage},
+        exit::{Code, Usage},
         interrupt::unless_interrupted,
         output::say,
         place::Place,
@@ -68,16 +68,28 @@ pub(super) async fn change(
     }
 }
 
-/// What was in somebody's transaction wasn't changed for that alone, and would be by the same command. Whatever else is left
-/// alone can't be changed.
+/// What was in somebody's transaction wasn't changed for that alone. Whatever else is left alone can't be changed.
 fn held(operation: &BulkOperation) -> anyhow::Result<()> {
-    match operation.refused.get("locked").copied().unwrap_or_default() {
-        0 => Ok(()),
-        held => Err(Partly(format!(
-            "{} in somebody's transaction stayed as they were: the same command again is about them",
-            jobs(held)
-        ))
-        .into()),
+    let left = operation.refused.get("locked").copied().unwrap_or_default();
+    let changed = operation.changed;
+    if left == 0 { Ok(()) } else { Err(Locked { left, changed }.into()) }
+}
+
+/// Jobs that met the filter and were locked.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what somebody's transaction holds was left alone, {}: the same command again takes it, and what has come since",
+    jobs(*left)
+)]
+pub(in crate::cli) struct Locked {
+    left: i64,
+    changed: i64,
+}
+
+impl Locked {
+    /// After 75 nothing was changed.
+    pub(in crate::cli) fn code(&self) -> Code {
+        if self.changed > 0 { Code::Failed } else { Code::TryAgain }
     }
 }
 

@@ -9,18 +9,6 @@ use crate::{
     postgres::Refusal,
 };
 
-/// Classes whose sentences quote values: data exceptions, broken constraints, views' check options.
-const QUOTING: [&str; 3] = ["22", "23", "44"];
-
-/// What is missing or no name, which is a value where no text of a statement is spoken of: `($1 ->> 'table')::regclass`.
-const NAMING: [&str; 5] = ["42602", "42704", "42883", "42P01", "3F000"];
-
-/// A syntax error. Those of a function are found when it is made, so that this one is a value's: `($1 ->> 'type')::regtype`.
-const SYNTAX: &str = "42601";
-
-/// Where statements are made while the function runs: what is said of one may quote what it was made of.
-const MADE: [&str; 3] = ["EXECUTE", "RETURN QUERY", "OPEN"];
-
 /// Both: all of it, and what lines about the job may tell.
 pub(super) fn error(refusal: &Refusal, role: Option<&str>, job: JobId) -> JobError {
     JobError::told_otherwise(in_words(refusal), for_logs(refusal, role, job))
@@ -38,7 +26,7 @@ fn in_words(refusal: &Refusal) -> String {
 /// The same without what may quote values.
 fn for_logs(refusal: &Refusal, role: Option<&str>, job: JobId) -> String {
     let elsewhere = format!("shown by `legwork job show {job}`");
-    let message = if quotes_values(refusal, role) {
+    let message = if refusal.quotes_values(role) {
         format!("the server's words may quote values and are {elsewhere}")
     } else {
         refusal.message.clone()
@@ -56,25 +44,6 @@ fn for_logs(refusal: &Refusal, role: Option<&str>, job: JobId) -> String {
     let parts = parts.into_iter().filter_map(|(name, part)| Some(format!("{name}: {}", part?)));
     let said = format!("{}: {message}", refusal.sqlstate);
     std::iter::once(said).chain(parts).collect::<Vec<_>>().join("\n")
-}
-
-fn quotes_values(refusal: &Refusal, role: Option<&str>) -> bool {
-    if refusal.is_raised {
-        return false;
-    }
-    let context = refusal.context.as_deref();
-    // The one value that the configuration gives, told of before the function is called.
-    let is_role = |role| context.is_none() && refusal.message.contains(&format!("\"{role}\""));
-    if refusal.sqlstate == super::BAD_VALUE && role.is_some_and(is_role) {
-        return false;
-    }
-    let is_made = |context: &str| MADE.iter().any(|made| context.contains(made));
-    let sqlstate = &*refusal.sqlstate;
-    if sqlstate == SYNTAX || (NAMING.contains(&sqlstate) && !refusal.is_of_text) {
-        return true;
-    }
-    refusal.sqlstate.get(..2).is_some_and(|class| QUOTING.contains(&class))
-        || context.is_some_and(is_made)
 }
 
 /// The lines that say where in which function it was. Others quote statements, lines of data, or what a

@@ -1,7 +1,7 @@
 //! What is done about an attempt on another connection than its own: ending the server's process behind
 //! one that was given up, and asking what became of a COMMIT. And whether functions can be called at all.
 
-use super::{Functions, fenced, said};
+use super::{Functions, Refusal, fenced};
 use crate::{config::SqlSettings, job::Lease, postgres::DbError};
 use futures::FutureExt;
 use sqlx::AssertSqlSafe;
@@ -72,7 +72,7 @@ impl Functions {
         match session.run("check_function", |c| asked.execute(c).boxed()).await {
             Ok(_) => Ok(None),
             Err(DbError::Statement(error)) if fenced::is_refusal(&error) => {
-                Ok(said(&error).map(|why| format!("{}: {}", why.sqlstate, why.message)))
+                Ok(Refusal::of(&error).map(|why| format!("{}: {}", why.sqlstate, why.message)))
             }
             Err(error) => Err(error),
         }

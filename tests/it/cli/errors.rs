@@ -326,7 +326,9 @@ fn of_many_that_meet_a_filter_one_that_is_locked_is_exit_code_1() {
         let ran = legwork(&db, &cancel).await;
         assert_eq!(ran.code, 1, "{}", ran.stderr);
         assert!(ran.stdout.contains("cancel of 1 job\n"), "{}", ran.stdout);
-        assert!(ran.stderr.contains("1 job in somebody's transaction stayed"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("was left alone, 1 job:"), "{}", ran.stderr);
+        let ran = legwork(&db, &cancel).await;
+        assert_eq!(ran.code, 75, "where nothing was changed: {}", ran.stderr);
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.expect("the lock goes");
         assert_eq!(legwork(&db, &cancel).await.code, 0);
         assert_eq!(legwork(&db, &cancel).await.code, 0, "nothing is left to be about");

@@ -4,6 +4,7 @@
 mod bodies;
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use sqlx::PgPool;
 
 use super::{Configuration, Notebook, SLACK, becomes};
@@ -30,6 +31,10 @@ const FUNCTIONS: &str = "CREATE SCHEMA app;
         $$ BEGIN RETURN to_jsonb((replace(payload->>'seconds', '-', '_'))::regclass); END $$;
     CREATE FUNCTION app.types(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
         $$ BEGIN RETURN to_jsonb(('int ' || (payload->>'seconds'))::regtype); END $$;
+    CREATE FUNCTION app.reads() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM (NEW.payload->>'seconds')::int; RETURN NEW; END $$;
+    CREATE TRIGGER reads BEFORE INSERT ON legwork.finished FOR EACH ROW WHEN (NEW.kind = 'unread')
+        EXECUTE FUNCTION app.reads();
     GRANT USAGE ON SCHEMA app TO PUBLIC;
     ALTER TABLE legwork.finished ADD CONSTRAINT never CHECK (kind <> 'unwritten') NOT VALID";
 
@@ -83,6 +88,7 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
         refused("types"),
         plain("absent", "'sql'\nfunction = 'app.absent'"),
         plain("unwritten", "'noop'"),
+        plain("unread", "'noop'"),
     ]
 }
 
@@ -102,17 +108,21 @@ fn no_line_of_any_level_no_label_and_no_span_has_a_payload() {
         for name in names.chain(["stranger"]) {
             sqlx::query(INSERT).bind(name).bind(SECRET).execute(&pool).await.unwrap();
         }
-        // What isn't ended by its failure waits for another try: 'unwritten', and a function that isn't there.
+        // What isn't ended by its failure waits for another try: what can't be written, and a function that isn't there.
         let mut left = Vec::new();
         let tried = support::holds_within(PATIENCE, async || {
             let untried = "SELECT kind::text FROM legwork.job
-                WHERE kind NOT IN ('stranger', 'unwritten', 'absent') ORDER BY kind";
+                WHERE kind NOT IN ('stranger', 'unwritten', 'unread', 'absent') ORDER BY kind";
             left = sqlx::query_scalar::<_, String>(untried).fetch_all(&pool).await.unwrap();
             left.is_empty()
         });
         let tried = tried.await;
         assert!(tried, "{left:?} are left in\n{}", daemon.printed());
-        daemon.logged("flush.row_refused").await;
+        for kind in ["unwritten", "unread"] {
+            let refused =
+                |line: &Value| line["event"] == "flush.row_refused" && line["job.kind"] == kind;
+            support::eventually(kind, async || daemon.events().iter().any(refused)).await;
+        }
         for event in
             ["job.started", "job.finished", "job.failed", "job.discarded", "command.failed"]
         {
