@@ -45,6 +45,8 @@ const NDJSON: &str = "application/x-ndjson";
 pub(in crate::admin) const BODY_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Most jobs of a batch.
 const JOBS_MAX: u64 = 100_000;
+/// Most empty lines at the end: each takes a look, and no file that is meant has so many.
+const EMPTY_MAX: u64 = 1000;
 /// How long a client may take for a line.
 const LINE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client that was refused may take for a line.
@@ -234,7 +236,8 @@ struct Jobs {
 impl Jobs {
     fn of(body: Body) -> Self {
         let other: fn(axum::Error) -> io::Error = io::Error::other;
-        let lines = Lines::new(StreamReader::new(body.into_data_stream().map_err(other)));
+        let body = StreamReader::new(body.into_data_stream().map_err(other));
+        let lines = Lines::within(BODY_MAX_BYTES, body);
         let until = Instant::now() + BODY_TIMEOUT;
         let (sources, print, queues) = (Sources::new(), Print::of(PATH), HashMap::new());
         Self { lines, sources, print, queues, read: 0, empty: None, until }
@@ -270,8 +273,11 @@ impl Jobs {
             }
             let Some(parsed) = parsed else {
                 // At the end they do no harm; before it rows and lines would be counted differently.
-                self.empty = self.empty.or(Some(number));
-                continue;
+                let first = *self.empty.get_or_insert(number);
+                if number - first < EMPTY_MAX {
+                    continue;
+                }
+                return Err(Problem::InvalidBody.because("is empty").in_line(first));
             };
             if let Some(empty) = self.empty {
                 return Err(Problem::InvalidBody.because("is empty").in_line(empty));
@@ -299,9 +305,9 @@ impl Jobs {
     async fn pass_over(&mut self) {
         while self.lines.bytes() <= BODY_MAX_BYTES {
             let until = self.until.min(Instant::now() + PASS_TIMEOUT);
-            match timeout_at(until, self.lines.next()).await {
-                Ok(Ok(Read::End) | Err(_)) | Err(_) => return,
-                Ok(Ok(_)) => {}
+            match timeout_at(until, self.lines.pass()).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false) | Err(_)) | Err(_) => return,
             }
         }
     }

@@ -35,6 +35,7 @@ impl<'d> Comparison<'d> {
     fn of(old: &'d Value, new: &'d Value) -> Vec<String> {
         let mut comparison = Self { old, new, broken: Vec::new() };
         comparison.paths();
+        comparison.security_schemes();
         comparison.broken
     }
 

@@ -24,6 +24,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How much longer than the profile itself the beginning of its answer may take: names are looked up.
 const ANSWER_MARGIN: Duration = Duration::from_mins(1);
+/// How a packed file begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The longest answer that is read, in bytes: an execution trace of a busy daemon.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -52,6 +54,12 @@ pub(in crate::cli) async fn run(command: &ProfileCommand, context: &Context) -> 
     };
     if answer.status != 200 {
         return Err(refused(&wanted.route, &answer).into());
+    }
+    if wanted.format == "pprof" && !answer.body.starts_with(&GZIP) {
+        bail!(
+            "what answers at {} isn't a daemon's admin port: it sent no profile",
+            endpoint.authority
+        );
     }
     // A trace comes in pieces, of which nothing announces how many there are.
     let lost = if wanted.what == "trace" { lost(&answer.body)? } else { None };

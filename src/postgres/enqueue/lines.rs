@@ -25,11 +25,17 @@ pub struct Lines<R> {
     line: Vec<u8>,
     number: u64,
     bytes: u64,
+    most: u64,
 }
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
     pub fn new(from: R) -> Self {
-        Self { from, line: Vec::new(), number: 0, bytes: 0 }
+        Self { from, line: Vec::new(), number: 0, bytes: 0, most: u64::MAX }
+    }
+
+    /// Of an input that may have so many bytes: the line in which it has more is too long, and isn't read to its end.
+    pub fn within(most: u64, from: R) -> Self {
+        Self { most, ..Self::new(from) }
     }
 
     /// The number of the line that was read last, from 1.
@@ -40,6 +46,14 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     /// Bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Passes over what has come, whatever it is; `false` at the end.
+    pub async fn pass(&mut self) -> std::io::Result<bool> {
+        let passed = self.from.fill_buf().await?.len();
+        self.bytes += passed as u64;
+        self.from.consume(passed);
+        Ok(passed > 0)
     }
 
     /// The next line.
@@ -58,7 +72,8 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             if !too_long {
                 self.line.extend_from_slice(content);
             }
-            ended = end.is_some();
+            ended = end.is_some() || self.bytes > self.most;
+            too_long |= self.bytes > self.most;
             let used = end.map_or(chunk.len(), |at| at + 1);
             self.bytes += used as u64;
             self.from.consume(used);
@@ -101,6 +116,17 @@ mod tests {
             assert_eq!(seen, ["1:a", "2:empty", "3:empty", "4:bb", "5:c"], "chunks of {chunk}");
         }
         assert!(read(b"", 8).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_an_input_that_may_not_be_so_long_a_line_without_end_is_left() {
+        let input = vec![b'x'; 1000];
+        let mut lines = Lines::within(100, tokio::io::BufReader::with_capacity(10, &*input));
+        assert!(matches!(lines.next().await, Ok(Read::TooLong)));
+        assert_eq!(lines.bytes(), 120, "a buffer beyond");
+        while lines.pass().await.expect("memory can be read") {}
+        assert_eq!(lines.bytes(), 1000);
+        assert!(matches!(lines.next().await, Ok(Read::End)));
     }
 
     #[tokio::test]

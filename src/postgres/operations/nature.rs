@@ -97,6 +97,9 @@ pub struct Said {
     pub member: Option<String>,
 }
 
+/// A stack that a value is nested too deeply for.
+const TOO_DEEP: &str = "54001";
+
 /// What to do about a server that TLS can't be had with.
 const NO_TLS: &str = "what leaves this machine goes by TLS, and the server's name and certificate are \
                       checked: sslrootcert in the URL names another authority. Where the network \
@@ -117,8 +120,11 @@ pub fn said(cause: &(dyn Error + 'static)) -> Option<Said> {
         Some(detail) => format!("{} ({})", error.message(), detail.trim_end_matches('.')),
         None => error.message().to_owned(),
     };
+    // Of a value that is nested too deeply the server speaks of a setting of its own.
+    let is_too_deep = error.code().is_some_and(|code| code == TOO_DEEP);
     let hint = postgres
         .and_then(PgDatabaseError::hint)
+        .filter(|_| !is_too_deep)
         .or_else(|| advice(error.code()?.as_ref(), error.message()));
     let member = postgres.and_then(PgDatabaseError::column).map(str::to_owned);
     Some(Said { message, hint: hint.map(str::to_owned), member })

@@ -120,8 +120,10 @@ fn one_wrong_line_keeps_all_from_being_enqueued_and_is_told_by_its_place() {
         let empty = send(&daemon, &format!("{good}\n{good}")).await;
         let told = (empty.status, empty.json()["line"].as_u64());
         assert_eq!(told, (400, Some(501)), "{}", empty.body);
-        let nothing = send(&daemon, "\n").await;
-        assert_eq!((nothing.status, nothing.problem()), (400, "invalid-body".to_owned()));
+        for lines in [1, 2000] {
+            let nothing = send(&daemon, &"\n".repeat(lines)).await;
+            assert_eq!((nothing.status, nothing.problem()), (400, "invalid-body".to_owned()));
+        }
         for kind in ["application/json", PACKED] {
             let other = post_as(&daemon, BATCH, kind, &good).await;
             assert_eq!((other.status, &*other.problem()), (415, "not-json"), "{kind}");
@@ -149,11 +151,11 @@ fn a_batch_of_too_many_jobs_is_refused_whole() {
 
 const MIB: usize = 1 << 20;
 
-/// Sends so many lines of a MiB, whose length isn't announced, a line at a time.
-async fn send_mebibytes(daemon: &Daemon, lines: usize) -> Answer {
+/// Sends so many pieces of a MiB, whose length isn't announced: a line each, or all of them one line without end.
+async fn send_mebibytes(daemon: &Daemon, lines: usize, last: u8) -> Answer {
     let mut line = Vec::from(*b"{\"kind\": \"waits\"}");
     line.resize(MIB - 1, b' ');
-    line.push(b'\n');
+    line.push(last);
     let mut stream = TcpStream::connect(daemon.admin().await).await.expect("it listens");
     let head = format!(
         "POST {BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {NDJSON}\r\nConnection: close\r\n\
@@ -176,12 +178,14 @@ fn a_batch_of_64_mib_is_taken_and_one_of_more_is_refused_whole_announced_or_not(
     support::run(async |db| {
         let mut session = db.connect().await;
         let daemon = daemon(&db.url(), "").await;
-        let most = send_mebibytes(&daemon, 64).await;
+        let most = send_mebibytes(&daemon, 64, b'\n').await;
         assert_eq!(most.status, 201, "{}", most.body);
         assert!(most.body.contains("\"enqueued\":64"), "{}", most.body);
-        let more = send_mebibytes(&daemon, 65).await;
-        assert_eq!((more.status, more.problem()), (413, "body-too-large".to_owned()));
-        assert!(more.body.contains("67108864 bytes"), "{}", more.body);
+        for last in [b'\n', b' '] {
+            let more = send_mebibytes(&daemon, 65, last).await;
+            assert_eq!((more.status, more.problem()), (413, "body-too-large".to_owned()));
+            assert!(more.body.contains("67108864 bytes"), "{}", more.body);
+        }
         // Before it is sent.
         let head = format!(
             "POST {BATCH} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {NDJSON}\r\nContent-Length: 67108865\r\n\r\n"

@@ -84,6 +84,27 @@ fn a_narrower_word_and_a_new_demand_on_who_asks_are_breaks() {
 }
 
 #[test]
+fn another_default_and_another_scheme_are_breaks() {
+    let of = |default: Value, scheme: &str| {
+        let schema = json!({ "type": "integer", "default": default });
+        let parameter = json!({ "in": "query", "name": "limit", "schema": schema });
+        json!({ "paths": { "/": { "get": { "parameters": [parameter] } } },
+            "components": { "securitySchemes": { "Bearer": { "scheme": scheme } } } })
+    };
+    let old = of(json!(500), "bearer");
+    for (new, said) in [
+        (of(json!(50), "bearer"), "?limit: default was 500, is 50"),
+        (of(Value::Null, "bearer"), "?limit: default was 500"),
+        (of(json!(500), "basic"), "the security scheme Bearer was"),
+    ] {
+        let broken = Comparison::of(&old, &new);
+        assert!(matches!(&*broken, [only] if only.contains(said)), "{broken:?}");
+    }
+    let said_now = Comparison::of(&of(Value::Null, "bearer"), &old);
+    assert_eq!(said_now, Vec::<String>::new(), "what is said of it now may have held before");
+}
+
+#[test]
 fn a_parameter_that_stands_elsewhere_or_is_written_otherwise_is_a_break() {
     let parameter = |beside: Value| {
         let mut parameter = json!({ "in": "query", "name": "a", "schema": form("array") });

@@ -20,6 +20,17 @@ impl<'d> Comparison<'d> {
         }
     }
 
+    /// How whoever asks shows who it is.
+    pub(super) fn security_schemes(&mut self) {
+        let schemes = |document: &'d Value| &document["components"]["securitySchemes"];
+        let (was, is) = (schemes(self.old), schemes(self.new));
+        for (name, was) in members(was) {
+            if is.get(name) != Some(was) {
+                self.say(format!("the security scheme {name} was {was}, is {}", is[name]));
+            }
+        }
+    }
+
     fn operation(&mut self, place: &str, (was, is): Pair<'d>) {
         for name in ["operationId", "security"] {
             if was[name] != is[name] {

@@ -98,11 +98,16 @@ impl<'d> Comparison<'d> {
         };
         let least = LEAST.into_iter().filter(|name| beyond(name, |it, wide| it < wide));
         let most = MOST.into_iter().filter(|name| beyond(name, |it, wide| it > wide));
+        // Who says nothing is answered otherwise.
+        let default = ["default"].into_iter().filter(|name| {
+            let (was, is) = (&pair.0[name], &pair.1[name]);
+            side == Side::Asked && !was.is_null() && was != is
+        });
         let other = ["pattern", "format"].into_iter().filter(|name| {
             let (narrow, wide) = (&narrow[name], &wide[name]);
             !wide.is_null() && narrow != wide && !is_longer(narrow, wide)
         });
-        for name in least.chain(most).chain(other) {
+        for name in least.chain(most).chain(other).chain(default) {
             self.became(place, name, pair);
         }
     }
