@@ -21,6 +21,7 @@ use tokio::time::Instant;
 const PERMANENT: &str = "LW064";
 const BAD_DATA: &str = "LW065";
 const TRY_LATER: &str = "LW075";
+
 /// Runs one function for every job of a kind.
 pub struct Sql {
     settings: SqlSettings,

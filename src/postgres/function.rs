@@ -43,6 +43,7 @@ const LOOK_GRACE: Duration = Duration::from_millis(1500);
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(COMMIT_GRACE.as_millis() + LOOK_GRACE.as_millis() < STOP_GRACE.as_millis());
+
 /// One attempt's call.
 #[derive(Debug)]
 pub struct Call<'a> {
