@@ -8,7 +8,7 @@ use crate::{
     heartbeat::Leases,
     postgres::{
         DbError, Upkeep,
-        operations::{BulkOperation, OperationState, said},
+        operations::{BulkOperation, OperationState},
     },
     telemetry::{
         events,
@@ -88,8 +88,8 @@ impl Bulk {
     }
 
     async fn fail(&self, operation: i64, error: &DbError) -> Result<(), DbError> {
-        let told = error.source().and_then(said).map(|said| said.message);
-        let why = told.unwrap_or_else(|| error.to_string());
+        // It stands in the database, and is shown to whoever may see operations: with all that was said.
+        let why = error.said().map_or_else(|| error.to_string(), |said| said.message);
         self.upkeep.fail_operation(operation, why).await?;
         let error: &dyn Error = error;
         tracing::warn!(

@@ -8,7 +8,12 @@
 //! come to wait beside it. Each answer is a step of the loop that asked, so that a loop may send as many
 //! statements as it likes.
 
-use super::{ConnectError, Connector, Refusal, link::Link, watch::Reporter};
+use super::{
+    ConnectError, Connector, Refusal,
+    link::Link,
+    operations::{Said, said},
+    watch::Reporter,
+};
 use crate::supervise::{self, WaitPoint, at};
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -31,6 +36,12 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// What the database said, all of it, for its own rows and not for lines.
+    pub fn said(&self) -> Option<Said> {
+        let Self::Statement(error) = self else { return None };
+        said(error)
+    }
+
     /// SQLSTATE, where the server gave one.
     pub fn sqlstate(&self) -> Option<String> {
         match self {
