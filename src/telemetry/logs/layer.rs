@@ -83,7 +83,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let Some(left_out) = self.voice.throttle.pass(event, scope::kind()) else {
+        let Some(left_out) = self.voice.throttle.pass(event, scope::kind) else {
             self.writer.losses().suppress();
             return;
         };

@@ -71,7 +71,11 @@ pub(super) struct LeftOut {
 
 impl Throttle {
     /// Whether a line about a job of this kind passes, and how many were left out since the last that did.
-    pub(super) fn pass(&self, line: &Event<'_>, kind: Option<KindName>) -> Option<u64> {
+    pub(super) fn pass(
+        &self,
+        line: &Event<'_>,
+        kind: impl FnOnce() -> Option<KindName>,
+    ) -> Option<u64> {
         let metadata = line.metadata();
         if *metadata.level() > Level::INFO {
             return Some(0);
@@ -82,7 +86,7 @@ impl Throttle {
             return Some(0);
         }
         let (now, most) = (Instant::now(), place.most);
-        let window = place.window(kind, now);
+        let window = place.window(kind(), now);
         if window.is_over(now) {
             (window.since, window.written) = (now, 0);
         }

@@ -293,6 +293,23 @@ fn every_end_of_a_request_is_counted_under_a_label_that_exists() {
     assert_eq!(counts.sum::<u32>(), 13);
 }
 
+/// Of several in one it would be that of whichever was asked last. A kind may be called so itself.
+#[test]
+fn a_circuit_is_shown_of_kinds_with_a_name_of_their_own() {
+    let metrics = metrics(1);
+    for (name, state) in [("k", CircuitState::Open), ("l", CircuitState::Closed)] {
+        metrics.http_handler(&kind(name), "https://x").circuit(state);
+    }
+    let shown: Vec<_> =
+        lines(&metrics.render(), "legwork_circuit_state{").map(str::to_owned).collect();
+    assert_eq!(shown, ["legwork_circuit_state{kind=\"k\",target=\"https://x\"} 2"]);
+    let metrics = self::metrics(1);
+    metrics.http_handler(&kind("other"), "https://x").circuit(CircuitState::Open);
+    assert!(
+        metrics.render().contains("legwork_circuit_state{kind=\"other\",target=\"https://x\"} 2")
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_age_grows_while_nobody_refreshes_it() {
     let metrics = metrics(200);

@@ -280,6 +280,21 @@ fn what_a_profile_lacks_is_told_in_each_format_and_wherever_it_goes() {
 }
 
 /// Nobody answers there: where that isn't told, nobody was asked.
+/// A login page before the port, say.
+#[tokio::test]
+async fn what_is_no_profile_is_not_written() {
+    let other = answering("<html>Who are you?</html>").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let ran = profile(directory.path(), &["cpu", "--seconds", "1", "--url", &other.url("")]).await;
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("isn't a daemon's admin port: it sent no profile"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 0);
+}
+
 #[test]
 fn a_file_that_cannot_be_written_is_found_out_before_the_daemon_is_asked() {
     support::run(async |_db| {

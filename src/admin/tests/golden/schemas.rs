@@ -50,6 +50,7 @@ impl<'d> Comparison<'d> {
         self.forms(place, pair, side);
         self.words(place, pair, side);
         self.bounds(place, pair, side);
+        self.default(place, pair, side);
         self.required(place, pair, side);
         self.properties(place, pair, side);
         self.other_properties(place, pair, side);
@@ -98,17 +99,21 @@ impl<'d> Comparison<'d> {
         };
         let least = LEAST.into_iter().filter(|name| beyond(name, |it, wide| it < wide));
         let most = MOST.into_iter().filter(|name| beyond(name, |it, wide| it > wide));
-        // Who says nothing is answered otherwise.
-        let default = ["default"].into_iter().filter(|name| {
-            let (was, is) = (&pair.0[name], &pair.1[name]);
-            side == Side::Asked && !was.is_null() && was != is
-        });
         let other = ["pattern", "format"].into_iter().filter(|name| {
             let (narrow, wide) = (&narrow[name], &wide[name]);
             !wide.is_null() && narrow != wide && !is_longer(narrow, wide)
         });
-        for name in least.chain(most).chain(other).chain(default) {
+        for name in least.chain(most).chain(other) {
             self.became(place, name, pair);
+        }
+    }
+
+    /// Who says nothing is answered otherwise.
+    fn default(&mut self, place: &str, pair: Pair<'d>, side: Side) {
+        const NAME: &str = "default";
+        let (was, is) = (&pair.0[NAME], &pair.1[NAME]);
+        if side == Side::Asked && !was.is_null() && was != is {
+            self.became(place, NAME, pair);
         }
     }
 
