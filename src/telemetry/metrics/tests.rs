@@ -302,7 +302,7 @@ fn a_circuit_is_shown_of_kinds_with_a_name_of_their_own() {
     }
     let shown: Vec<_> =
         lines(&metrics.render(), "legwork_circuit_state{").map(str::to_owned).collect();
-    assert_eq!(shown, ["legwork_circuit_state{kind=\"k\",target=\"https://x\"} 2"]);
+    assert_eq!(shown, ["kind=\"k\",target=\"https://x\"} 2"]);
     let metrics = self::metrics(1);
     metrics.http_handler(&kind("other"), "https://x").circuit(CircuitState::Open);
     assert!(
