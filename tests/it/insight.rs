@@ -93,6 +93,41 @@ fn why_names_the_gates_of_a_job_in_their_order() {
     });
 }
 
+/// What has been done so far, and what the gates of queue and kind say then.
+const LACKS: &[(&str, [&str; 2])] = &[
+    ("", ["no daemon lives", "nobody serves kind mail where nobody serves its queue"]),
+    (
+        "'{elsewhere}'",
+        [
+            "no live daemon serves queue default: its [[queue]] is missing",
+            "nobody serves kind mail where nobody serves its queue",
+        ],
+    ),
+    (
+        "'{default}'",
+        [
+            "1 live daemon serves queue default",
+            "no live daemon of queue default has a [[kind]] or a handler mail",
+        ],
+    ),
+];
+
+#[test]
+fn why_says_what_lacks_where_nobody_serves_a_job() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let id = job(&mut session, "mail").await;
+        let told = format!("SELECT detail FROM legwork.why({id}) WHERE gate IN ('queue', 'kind')");
+        for ((queues, says), id) in LACKS.iter().zip(7..) {
+            if !queues.is_empty() {
+                daemon(&mut session, id, queues, "'{other}'").await;
+            }
+            assert_eq!(rows(&mut session, &told).await, *says, "{queues}");
+        }
+        end(session).await;
+    });
+}
+
 /// A job's condition, and the gate that must block it, with what the detail must say.
 #[rustfmt::skip]
 const GATES: &[(&str, &str, &str)] = &[

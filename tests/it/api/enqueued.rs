@@ -211,6 +211,7 @@ fn what_no_job_can_be_is_refused_by_the_member_and_the_rule_of_its_column() {
             let told = (answer.status, answer.problem());
             assert_eq!(told, (422, "invalid-job".to_owned()), "{member} {}", answer.body);
             assert!(answer.body.contains(said), "{member} {said}: {}", answer.body);
+            assert!(!answer.body.contains("max_stack_depth"), "{}", answer.body);
             let named = answer.json()["parameter"].as_str().unwrap_or_default().to_owned();
             assert_eq!(named, member, "{}", answer.body);
         }

@@ -102,6 +102,12 @@ fn payloads_come_from_standard_input_unchanged_however_deep() {
         assert!(shown.stdout.contains(&deep), "{}", shown.stdout);
         let wrong = legwork_fed(&db, &["enqueue", "k", "-"], b"{nope").await;
         assert_eq!((wrong.code, live_jobs(&db).await), (1, 1), "{}", wrong.stderr);
+        let too_deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let refused = legwork_fed(&db, &["enqueue", "k", "-"], too_deep.as_bytes()).await;
+        assert_eq!((refused.code, live_jobs(&db).await), (1, 1), "{}", refused.stderr);
+        assert!(refused.stderr.contains("stack depth limit exceeded"), "{}", refused.stderr);
+        // The server's own advice is to raise a limit of its stack, for everybody and every statement.
+        assert!(!refused.stderr.contains("max_stack_depth"), "{}", refused.stderr);
     });
 }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 use legwork::config::DatabaseUrl;
 use nix::sys::signal::Signal;
 use rstest::rstest;
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::{Gate, calls, database, effects, enqueue, nothing_works, with};
 use crate::pipeline::{Runner, daemon, drained, history, value};
 use crate::process::{Configuration, SLACK, becomes};
+use crate::statements::{end, execute};
+use crate::support::database::administrator_url;
 use crate::support::{self, Daemon, Proxy};
 
 /// The kind in the real binary's file.
@@ -97,6 +99,37 @@ fn a_daemon_that_is_killed_leaves_no_work_behind_and_the_effect_is_there_once(
         assert_eq!((job.attempt, job.rescues), (2, 1));
         next.signal(Signal::SIGTERM);
         assert_eq!(next.exit(SLACK).await.code(), Some(0), "{}", next.printed());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_function_that_no_connection_is_had_for_is_put_off_uncharged_and_told_of() {
+    support::run(async |db| {
+        let pool = database(&db, "").await;
+        let configuration = Configuration::of(&db.url(), &kinds()).text();
+        let daemon = Daemon::start(&configuration).await;
+        daemon.logged("daemon.started").await;
+        let id = enqueue(&pool, "works", "{}").await;
+        assert_eq!(history(&pool, id).await.outcome, "completed");
+        // Whoever has a connection goes on; no attempt gets a new one.
+        let mut elsewhere = PgConnection::connect(&administrator_url().await).await.unwrap();
+        let allow = |yes: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {yes}", db.name());
+        execute(&mut elsewhere, &allow(false)).await;
+        let id = enqueue(&pool, "works", "{}").await;
+        let told = daemon.logged("function.failed").await;
+        assert_eq!(told["level"], "ERROR");
+        let message = told["message"].as_str().expect("a sentence");
+        assert!(message.contains("no connection for a function"), "{told}");
+        let error = told["error.message"].as_str().expect("why");
+        assert!(error.contains("not currently accepting connections"), "{told}");
+        execute(&mut elsewhere, &allow(true)).await;
+        let ended = history(&pool, id).await;
+        assert_eq!((ended.outcome.as_str(), ended.attempt), ("completed", 1), "{ended:?}");
+        assert_eq!((ended.failures.len(), effects(&pool, id).await), (0, 1), "{ended:?}");
+        assert!(ended.snoozes >= 1, "{ended:?}");
+        daemon.stop().await;
+        end(elsewhere).await;
         pool.close().await;
     });
 }
