@@ -231,6 +231,12 @@ BEGIN
             ELSE format('expires at %s if not started by then', date_trunc('second', j.expires_at::timestamptz)) END;
     END IF;
 
+    -- A claim passes over a row that is locked. Who locked it is in the row, and holds the lock of its own transaction.
+    RETURN QUERY SELECT 'lock', true, format('an open transaction of process %s of the server holds its row; '
+            'SELECT * FROM pg_stat_activity WHERE pid = %s says whose it is', k.pid, k.pid)
+        FROM legwork.job l JOIN pg_locks k ON k.locktype = 'transactionid' AND k.transactionid = l.xmax AND k.granted
+        WHERE l.id = why.id AND k.pid <> pg_backend_pid() LIMIT 1;
+
     IF j.run_at <= j.ready_at THEN
         SELECT count(*), count(*) FILTER (WHERE o.kind = j.kind) INTO ahead, ahead_of_kind FROM (
             SELECT l.kind FROM legwork.job l WHERE l.queue = j.queue AND l.holder IS NULL AND l.run_at <= l.ready_at

@@ -42,7 +42,7 @@ pub use lease::{Identity, Load, PostgresLease, QueueLoad, WaitingRoom};
 pub use listen::{LISTEN_STEP_MAX, Listener, Notice};
 pub use moment::{NoMoment, moment};
 pub use observe::{ObservedCount, ObservedJob, Observer};
-pub use refusal::{BAD_VALUE, Refusal};
+pub use refusal::{BAD_VALUE, Refusal, Words};
 pub use session::{DbError, Session};
 pub use settle::{PostgresOutcomes, failures_as_text};
 pub use upkeep::{

@@ -269,7 +269,7 @@ impl Problem {
             Self::NoSuchQueue => (
                 StatusCode::NOT_FOUND,
                 "no-such-queue",
-                "no job, no daemon and no operator has named that queue".into(),
+                "no unfinished job, no daemon and no operator has named that queue".into(),
             ),
             Self::NoSuchDaemon => (
                 StatusCode::NOT_FOUND,

@@ -113,7 +113,7 @@ pub(super) struct NoSuchOperation(pub(super) i64);
 
 /// A queue that was asked for and that nobody knows.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no queue {0}: no job, no daemon and no operator has named it")]
+#[error("there is no queue {0}: no unfinished job, no daemon and no operator has named it")]
 pub(super) struct NoSuchQueue(pub(super) QueueName);
 
 /// A schedule that was asked for and that a configuration hasn't.

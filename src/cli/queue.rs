@@ -109,7 +109,7 @@ async fn look(place: &mut Place, queue: &QueueName) -> Option<QueueDetail> {
     };
     if stands.as_ref().is_none_or(is_idle) {
         say(&format!(
-            "warning: no daemon serves queue {queue}, and no job of it was found; is the name right?"
+            "warning: no daemon serves queue {queue}, and no unfinished job of it was found; is the name right?"
         ));
     }
     stands

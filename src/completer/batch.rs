@@ -123,11 +123,19 @@ pub struct Failure {
 pub(super) trait Row {
     /// The verdict that it came from.
     fn settled(&self) -> &Settled;
+    /// How long the texts are that it carries.
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 impl Row for Final {
     fn settled(&self) -> &Settled {
         &self.settled
+    }
+
+    fn bytes(&self) -> usize {
+        self.result().map_or(0, str::len)
     }
 }
 
@@ -140,6 +148,10 @@ impl Row for Back {
 impl Row for Failure {
     fn settled(&self) -> &Settled {
         &self.settled
+    }
+
+    fn bytes(&self) -> usize {
+        self.settled.failure.as_ref().map_or(0, |failed| failed.error.as_str().len())
     }
 }
 

@@ -24,6 +24,9 @@ use tokio::time::{Instant, sleep};
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two tries of a flush: what a database that comes back costs at most.
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(1);
+/// Most bytes of results, or of errors, that one statement carries: a server that stores a few megabytes a second
+/// answers for it in time. A row that has more goes alone.
+const STATEMENT_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// How long it is looked for rows that can't be written before the others have their turn: two waits for
 /// a lock. What is left by then waits aside.
 const SEARCH_MAX: Duration = Duration::from_secs(1);
@@ -45,8 +48,7 @@ impl<S: OutcomeSink> Completer<S> {
         Written: Future<Output = Result<Vec<JobId>, SinkError>>,
     {
         let mut written = Receipt::new(before);
-        let most = if before.one_by_one { 1 } else { rows.len().max(1) };
-        let mut parts: VecDeque<_> = rows.chunks(most).collect();
+        let mut parts = cut(rows, if before.one_by_one { 1 } else { rows.len() });
         let mut searching = before.one_by_one.then(Instant::now);
         let mut pause = RETRY_MIN;
         while let Some(part) = parts.pop_front() {
@@ -86,7 +88,15 @@ impl<S: OutcomeSink> Completer<S> {
                 }
                 Err(SinkError::Unavailable { sent, source }) => {
                     written.uncertain |= sent;
-                    parts.push_front(part);
+                    match halves(part).filter(|_| sent) {
+                        // It may have been more than the database, or the way there, can do in the time that it
+                        // has. Where it wasn't, each failure costs one statement more.
+                        Some([left, right]) => {
+                            parts.push_front(right);
+                            parts.push_front(left);
+                        }
+                        None => parts.push_front(part),
+                    }
                     source
                 }
             };
@@ -157,6 +167,25 @@ enum Blamed {
 
 /// What the database said.
 type Cause = dyn std::error::Error + Send + Sync;
+
+/// All rows in their order, in parts of at most so many and of what one statement carries.
+fn cut<R: Row>(rows: &[R], most: usize) -> VecDeque<&[R]> {
+    let mut parts = VecDeque::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, row) in rows.iter().enumerate() {
+        let with_it = bytes + row.bytes();
+        if at > from && (at - from >= most || with_it > STATEMENT_MAX_BYTES) {
+            parts.push_back(&rows[from..at]);
+            (from, bytes) = (at, row.bytes());
+        } else {
+            bytes = with_it;
+        }
+    }
+    if from < rows.len() {
+        parts.push_back(&rows[from..]);
+    }
+    parts
+}
 
 /// Nothing where there is one row.
 fn halves<R>(part: &[R]) -> Option<[&[R]; 2]> {

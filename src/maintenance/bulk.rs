@@ -88,8 +88,8 @@ impl Bulk {
     }
 
     async fn fail(&self, operation: i64, error: &DbError) -> Result<(), DbError> {
-        // It stands in the database, and is shown to whoever may see operations: with all that was said.
-        let why = error.said().map_or_else(|| error.to_string(), |said| said.message);
+        // It is shown to whoever may see operations, who may not all see payloads: as in a line.
+        let why = error.refusal().unwrap_or_else(|| error.to_string());
         self.upkeep.fail_operation(operation, why).await?;
         let error: &dyn Error = error;
         tracing::warn!(

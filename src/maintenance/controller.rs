@@ -152,7 +152,7 @@ fn log(name: &str, queue: &QueueName) {
             tracing::info!(event = events::QUEUE_PAUSED, job.queue = %queue, "a queue is paused");
         }
         events::QUEUE_DRAINING => {
-            tracing::info!(event = events::QUEUE_DRAINING, job.queue = %queue, "a queue is drained");
+            tracing::info!(event = events::QUEUE_DRAINING, job.queue = %queue, "a queue is being drained");
         }
         _ => {
             tracing::info!(event = events::QUEUE_RESUMED, job.queue = %queue, "a queue is resumed");

@@ -1,9 +1,10 @@
 //! What the database said where it refused something, and whether log lines may tell it.
 //!
-//! Postgres quotes values in its own sentences: `invalid input syntax for type integer: "…"`. Lines go elsewhere than
-//! the database, so what may quote one isn't told there. What a function or a trigger raises itself is its own words.
+//! Postgres quotes values in its own sentences, and in those of any SQLSTATE: `invalid input syntax for type integer: "…"`,
+//! `column "…" does not exist`, `word is too long in tsquery: "…"`. Lines go elsewhere than the database, so a sentence is
+//! told there only where it is known to hold none. What a function or a trigger raises itself is its own words.
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 
 /// What the database said where it refused something.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,27 +23,58 @@ pub struct Refusal {
     pub constraint: Option<String>,
     /// The column that it is about.
     pub column: Option<String>,
-    /// Whether a function said it by RAISE, in words of its own.
-    pub is_raised: bool,
-    /// Whether it is about a place in the text of a statement, and not about a value.
-    pub is_of_text: bool,
+    /// Whose words the message is.
+    pub words: Words,
 }
 
-/// Classes whose sentences quote no value: of sessions and transactions, of rights and names, of limits and the server
-/// itself, and of what PL/pgSQL says by itself.
-const PLAIN: [&str; 17] = [
-    "08", "0A", "21", "25", "28", "2D", "3D", "3F", "40", "42", "53", "54", "55", "57", "72", "P0",
-    "XX",
+/// Whose words a message is, and so what may stand in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Words {
+    /// A function's own, said by RAISE.
+    Own,
+    /// The server's, and known to quote no value.
+    Plain,
+    /// The server's, which may quote whatever it was given.
+    #[default]
+    Quoting,
+}
+
+/// Sentences that are always the same.
+const SENTENCES: [&str; 14] = [
+    "canceling statement due to lock timeout",
+    "canceling statement due to statement timeout",
+    "canceling statement due to user request",
+    "control reached end of function without RETURN",
+    "could not serialize access due to concurrent delete",
+    "could not serialize access due to concurrent update",
+    "could not serialize access due to read/write dependencies among transactions",
+    "current transaction is aborted, commands ignored until end of transaction block",
+    "deadlock detected",
+    "division by zero",
+    "out of memory",
+    "out of shared memory",
+    "stack depth limit exceeded",
+    "tuple concurrently updated",
 ];
 
-/// What is missing or no name, which is a value where no text of a statement is spoken of: `($1 ->> 'table')::regclass`.
-const NAMING: [&str; 5] = ["42602", "42704", "42883", "42P01", "3F000"];
-
-/// A syntax error. Those of a function are found when it is made, so that this one is a value's: `($1 ->> 'type')::regtype`.
-const SYNTAX: &str = "42601";
-
-/// Where statements are made while the function runs: what is said of one may quote what it was made of.
-const MADE: [&str; 3] = ["EXECUTE", "RETURN QUERY", "OPEN"];
+/// The server's own routines whose sentences name only what is there: tables, functions, schemas, files of its own. They
+/// are asked for in place of words, which the server may say in another language.
+const ROUTINES: [&str; 14] = [
+    "DeadLockReport",
+    "ExecFindPartition",
+    "GetNewTransactionId",
+    "PreventCommandIfReadOnly",
+    "ProcessInterrupts",
+    "aclcheck_error",
+    "aclcheck_error_col",
+    "buffer_readv_report",
+    "mdextend",
+    "mdread",
+    "mdreadv",
+    "mdwrite",
+    "mdwritev",
+    "mdzeroextend",
+];
 
 /// `invalid_parameter_value`, of a role say.
 pub const BAD_VALUE: &str = "22023";
@@ -50,6 +82,28 @@ pub const BAD_VALUE: &str = "22023";
 /// The server's own routine behind RAISE: no SQLSTATE tells, since RAISE takes any, and no CONTEXT, since what
 /// RAISE is given may itself be refused.
 const RAISING: &str = "exec_stmt_raise";
+
+impl Words {
+    fn of(said: &PgDatabaseError) -> Self {
+        let routine = said.routine().unwrap_or_default();
+        // Before it ends a session the server speaks of that alone.
+        let is_last = matches!(said.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+        // The text of a statement of ours holds no value, and whoever speaks of a place in it from within a function says so.
+        let is_of_our_text = matches!(said.position(), Some(PgErrorPosition::Original(_)))
+            && said.r#where().is_none();
+        if routine == RAISING {
+            Self::Own
+        } else if is_last
+            || is_of_our_text
+            || ROUTINES.contains(&routine)
+            || SENTENCES.contains(&said.message())
+        {
+            Self::Plain
+        } else {
+            Self::Quoting
+        }
+    }
+}
 
 impl Refusal {
     /// What the server said, where it said something.
@@ -64,29 +118,18 @@ impl Refusal {
             context: said.r#where().map(str::to_owned),
             constraint: said.constraint().map(str::to_owned),
             column: said.column().map(str::to_owned),
-            is_raised: said.routine() == Some(RAISING),
-            is_of_text: said.position().is_some(),
+            words: Words::of(said),
         })
     }
 
-    /// Whether the message may quote a value. The role is the one that the configuration names, if any.
+    /// Whether the message may quote a value. The role is the one that the configuration names, if any: the one value
+    /// that it gives, told of before the function is called.
     pub fn quotes_values(&self, role: Option<&str>) -> bool {
-        if self.is_raised {
-            return false;
-        }
-        let context = self.context.as_deref();
-        // The one value that the configuration gives, told of before the function is called.
-        let is_role = |role| context.is_none() && self.message.contains(&format!("\"{role}\""));
-        if self.sqlstate == BAD_VALUE && role.is_some_and(is_role) {
-            return false;
-        }
-        let sqlstate = &*self.sqlstate;
-        if sqlstate == SYNTAX || (NAMING.contains(&sqlstate) && !self.is_of_text) {
-            return true;
-        }
-        let is_made = |context: &str| MADE.iter().any(|made| context.contains(made));
-        let is_plain = sqlstate.get(..2).is_some_and(|class| PLAIN.contains(&class));
-        !is_plain || context.is_some_and(is_made)
+        let is_of_role = |role| {
+            self.message == format!("role \"{role}\" does not exist")
+                || self.message == format!("permission denied to set role \"{role}\"")
+        };
+        self.words == Words::Quoting && !role.is_some_and(is_of_role)
     }
 
     /// In a line: SQLSTATE and message, or what stands for it.
@@ -110,6 +153,9 @@ mod tests {
 
     #[rstest]
     #[case::a_cast("22P02", "")]
+    #[case::a_name("42703", "")]
+    #[case::a_limit("54000", "")]
+    #[case::the_server_itself("XX000", "")]
     #[case::a_constraint("23514", " (constraint c)")]
     #[case::a_file("58P01", "")]
     #[case::a_cursor("34000", "")]
@@ -120,21 +166,15 @@ mod tests {
         let refusal = Refusal { sqlstate, message, constraint, ..Refusal::default() };
         let line = refusal.line();
         assert!(line.starts_with(&format!("{}{named}: the server's", refusal.sqlstate)), "{line}");
-        let raised = Refusal { is_raised: true, ..refusal };
+        let raised = Refusal { words: Words::Own, ..refusal };
         assert!(raised.line().ends_with(": of S3CRET"), "its own words");
     }
 
-    #[rstest]
-    #[case::ended("57P01", "terminating connection due to administrator command")]
-    #[case::locked("55P03", "canceling statement due to lock timeout")]
-    #[case::without_a_right("42501", "permission denied for table job")]
-    #[case::broken("XX001", "invalid page in block 7")]
-    fn what_is_wrong_with_the_server_or_a_right_is_told(
-        #[case] sqlstate: &str,
-        #[case] message: &str,
-    ) {
-        let refusal =
-            Refusal { sqlstate: sqlstate.into(), message: message.into(), ..Refusal::default() };
-        assert_eq!(refusal.line(), format!("{sqlstate}: {message}"));
+    #[test]
+    fn what_is_known_to_quote_none_is_told() {
+        let (sqlstate, message) =
+            ("42501".to_owned(), "permission denied for table job".to_owned());
+        let refusal = Refusal { sqlstate, message, words: Words::Plain, ..Refusal::default() };
+        assert_eq!(refusal.line(), "42501: permission denied for table job");
     }
 }

@@ -8,12 +8,7 @@
 //! come to wait beside it. Each answer is a step of the loop that asked, so that a loop may send as many
 //! statements as it likes.
 
-use super::{
-    ConnectError, Connector, Refusal,
-    link::Link,
-    operations::{Said, said},
-    watch::Reporter,
-};
+use super::{ConnectError, Connector, Refusal, link::Link, watch::Reporter};
 use crate::supervise::{self, WaitPoint, at};
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -36,10 +31,10 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// What the database said, all of it, for its own rows and not for lines.
-    pub fn said(&self) -> Option<Said> {
+    /// What the database refused the statement by, as a line may tell it.
+    pub fn refusal(&self) -> Option<String> {
         let Self::Statement(error) = self else { return None };
-        said(error)
+        Some(Refusal::of(error)?.line())
     }
 
     /// SQLSTATE, where the server gave one.
@@ -172,9 +167,12 @@ pub(super) const ENDED: &str = "57014";
 /// going away or has become read-only under us.
 fn keeps_connection(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
-    error.code().is_some_and(|code| {
-        code == ENDED || !matches!(&code[..2.min(code.len())], "08" | "25" | "57" | "XX")
-    })
+    error.code().is_some_and(|code| leaves_the_session_usable(&code))
+}
+
+/// Whether a session can be used again after this SQLSTATE.
+pub(super) fn leaves_the_session_usable(code: &str) -> bool {
+    code == ENDED || !matches!(code.get(..2), Some("08" | "25" | "57" | "XX"))
 }
 
 /// How much earlier than we give up the server ends a statement: a tenth, for its answer to come in

@@ -93,6 +93,29 @@ fn why_names_the_gates_of_a_job_in_their_order() {
     });
 }
 
+#[test]
+fn why_names_the_transaction_that_holds_a_jobs_row() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let id = job(&mut session, "mail").await;
+        let lock = format!("SELECT detail FROM legwork.why({id}) WHERE gate = 'lock' AND blocking");
+        assert!(rows(&mut session, &lock).await.is_empty());
+        let mut other = db.connect().await;
+        let pid = rows(&mut other, "SELECT pg_backend_pid()").await.remove(0);
+        execute(&mut other, "BEGIN; SAVEPOINT deeper").await;
+        execute(&mut other, &format!("SELECT FROM legwork.job WHERE id = {id} FOR UPDATE")).await;
+        let told = rows(&mut session, &lock).await;
+        assert!(
+            matches!(told.as_slice(), [it] if it.contains(&format!("process {pid} "))),
+            "{told:?}"
+        );
+        execute(&mut other, "ROLLBACK").await;
+        assert!(rows(&mut session, &lock).await.is_empty());
+        end(other).await;
+        end(session).await;
+    });
+}
+
 /// What has been done so far, and what the gates of queue and kind say then.
 const LACKS: &[(&str, [&str; 2])] = &[
     ("", ["no daemon lives", "nobody serves kind mail where nobody serves its queue"]),

@@ -2,6 +2,7 @@
 //! at hand.
 
 mod connections;
+mod handlers;
 // Of the kernel's own list, and with the allocator of the daemon.
 #[cfg(target_os = "linux")]
 mod quiet;

@@ -129,12 +129,19 @@ fn broken_off() -> Refusal {
 
 /// Refuses a body that says of itself to be packed: nothing here unpacks one, which may be of any length.
 pub(super) fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
-    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
-    if codings.into_iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let all_are = |name, plain: &[u8]| {
+        let mut codings = headers.get_all(name).iter();
+        codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(plain))
+    };
+    if all_are(header::CONTENT_ENCODING, b"identity")
+        && all_are(header::TRANSFER_ENCODING, b"chunked")
+    {
         return Ok(());
     }
-    Err(Problem::NotJson
-        .because("a body is read as it is sent: send it without Content-Encoding, and not packed"))
+    Err(Problem::NotJson.because(
+        "a body is read as it is sent: send it not packed, without Content-Encoding, and with no \
+         Transfer-Encoding but chunked",
+    ))
 }
 
 /// The type of a body that is one JSON value.

@@ -22,6 +22,9 @@ use std::{
 };
 use tokio::time::sleep;
 
+/// Jobs that are counted beforehand, at most.
+const COUNTED_MAX: i64 = 10_000;
+
 /// The rest between two batches: claims and completions go before people's clearing up.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// The rest between two looks, where a daemon does the batches.
@@ -154,7 +157,12 @@ async fn is_meant(place: &mut Place, bulk: &Bulk) -> anyhow::Result<bool> {
 
 fn tried(action: Action, trial: &Trial) -> String {
     let Trial { matched, more, sample } = trial;
-    let or_more = if *more { " or more" } else { "" };
+    // Counting ends at many, or long before where few of those that were looked at are meant.
+    let or_more = match (*more, *matched < COUNTED_MAX) {
+        (false, _) => "",
+        (true, false) => " or more",
+        (true, true) => " of the newest 100,000, and of older ones that weren't counted",
+    };
     let newest: Vec<_> = sample.iter().map(ToString::to_string).collect();
     let which = match newest.as_slice() {
         [] => String::new(),

@@ -6,7 +6,7 @@
 
 use crate::{
     job::{JobError, JobId},
-    postgres::Refusal,
+    postgres::{Refusal, Words},
 };
 
 /// Both: all of it, and what lines about the job may tell.
@@ -32,7 +32,7 @@ fn for_logs(refusal: &Refusal, role: Option<&str>, job: JobId) -> String {
         refusal.message.clone()
     };
     let detail = refusal.detail.as_ref().map(|_| elsewhere);
-    let hint = refusal.hint.clone().filter(|_| refusal.is_raised);
+    let hint = refusal.hint.clone().filter(|_| refusal.words == Words::Own);
     let context = refusal.context.as_deref().map(places).filter(|places| !places.is_empty());
     let parts = [
         ("CONSTRAINT", refusal.constraint.clone()),
@@ -46,18 +46,22 @@ fn for_logs(refusal: &Refusal, role: Option<&str>, job: JobId) -> String {
     std::iter::once(said).chain(parts).collect::<Vec<_>>().join("\n")
 }
 
-/// The lines that say where in which function it was. Others quote statements, lines of data, or what a
-/// statement's parameters were.
+/// The lines that say where in which function it was. Others quote statements, lines of data, or what a statement's
+/// parameters were, over as many lines as those have, and these may look like any: where there are some, only the last
+/// line is surely the server's, which says where our call was.
 fn places(context: &str) -> String {
-    let lines = context.lines().map(str::trim).filter(|line| {
-        let language = line.split_once(" function ").map(|(language, _)| language);
-        language.is_some_and(|name| name == "SQL" || (name.starts_with("PL/") && is_word(name)))
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    let lines: Vec<_> = context.lines().map(str::trim).collect();
+    let from = if lines.iter().all(|line| is_place(line)) { 0 } else { lines.len() - 1 };
+    let places: Vec<_> = lines[from..].iter().copied().filter(|line| is_place(line)).collect();
+    places.join("\n")
 }
 
-fn is_word(name: &str) -> bool {
-    !name.contains(char::is_whitespace)
+/// `PL/pgSQL function app.f(jsonb) line 3 at RAISE`, `SQL function "f" statement 1`.
+fn is_place(line: &str) -> bool {
+    let Some((language, place)) = line.split_once(" function ") else { return false };
+    let is_language = language == "SQL"
+        || (language.starts_with("PL/") && !language.contains(char::is_whitespace));
+    is_language && !place.ends_with(['"', '\''])
 }
 
 #[cfg(test)]
@@ -104,7 +108,7 @@ mod tests {
     #[test]
     fn what_a_function_raises_is_told_as_it_says_it_without_the_detail() {
         let refusal = Refusal {
-            is_raised: true,
+            words: Words::Own,
             detail: Some("S3CRET".into()),
             hint: Some("ask the buyer".into()),
             ..refusal("22023", "no such customer", "PL/pgSQL function app.f(jsonb) line 3 at RAISE")
@@ -117,43 +121,64 @@ mod tests {
     }
 
     #[rstest]
-    #[case::bad_cast("22P02", "of S3CRET", AT, true)]
-    #[case::value_without_a_place("22023", "of S3CRET", "", true)]
-    #[case::constraint("23514", "of S3CRET", AT, true)]
-    #[case::check_option("44000", "of S3CRET", AT, true)]
-    #[case::made_statement("42703", "of S3CRET", "PL/pgSQL function f() line 2 at EXECUTE", true)]
-    #[case::missing("42P01", "of S3CRET", AT, true)]
-    #[case::role("22023", "role \"jobs\" does not exist", "", false)]
-    #[case::role_of_the_functions_own("22023", "role \"jobs\" does not exist", AT, true)]
-    #[case::deadlock("40P01", "deadlock detected", AT, false)]
+    #[case::bad_cast("22P02", "of S3CRET", Words::Quoting, true)]
+    #[case::missing("42P01", "of S3CRET", Words::Quoting, true)]
+    #[case::no_role("22023", "role \"jobs\" does not exist", Words::Quoting, false)]
+    #[case::forbidden_role(
+        "42501",
+        "permission denied to set role \"jobs\"",
+        Words::Quoting,
+        false
+    )]
+    #[case::role_and_more("22023", "role \"jobs\" is S3CRET", Words::Quoting, true)]
+    #[case::deadlock("40P01", "deadlock detected", Words::Plain, false)]
     fn the_servers_words_are_told_where_they_quote_no_value(
         #[case] sqlstate: &str,
         #[case] message: &str,
-        #[case] context: &str,
+        #[case] words: Words,
         #[case] left_out: bool,
     ) {
-        let line = for_logs(&refusal(sqlstate, message, context), Some("jobs"), JobId(7));
+        let refusal = Refusal { words, ..refusal(sqlstate, message, AT) };
+        let line = for_logs(&refusal, Some("jobs"), JobId(7));
         assert_eq!(!line.contains(message), left_out, "{line}");
         assert!(line.starts_with(&format!("{sqlstate}: ")), "{line}");
     }
 
-    #[test]
-    fn what_a_statements_text_names_and_is_missing_is_told() {
-        let missing = refusal("42P01", "relation \"x\" does not exist", AT);
-        let missing = Refusal { is_of_text: true, ..missing };
-        let line = for_logs(&missing, None, JobId(7));
-        assert!(line.starts_with("42P01: relation \"x\" does not exist"), "{line}");
+    #[rstest]
+    #[case::one(AT, AT)]
+    #[case::two(
+        "SQL function \"g\" statement 1\nPL/pgSQL function app.f(jsonb) line 3 at RAISE",
+        "SQL function \"g\" statement 1\nPL/pgSQL function app.f(jsonb) line 3 at RAISE"
+    )]
+    #[case::below_a_statement(
+        "SQL statement \"SELECT 1\"\nPL/pgSQL function app.f(jsonb) line 3 at SQL statement",
+        AT
+    )]
+    #[case::a_statement_that_looks_like_places(
+        "SQL statement \"SELECT 'x\nPL/pgSQL function S3CRET() line 1 at RAISE\nSQL function S3CRET'\"\n\
+         PL/pgSQL function app.f(jsonb) line 3 at SQL statement",
+        AT
+    )]
+    #[case::data("JSON data, line 1: S3CRET", "")]
+    #[case::parameters(
+        "PL/pgSQL function app.g() line 1 at RAISE\nunnamed portal with parameters: $1 = 'S3CRET'",
+        ""
+    )]
+    #[case::parameters_that_look_like_a_place(
+        "portal with parameters: $1 = 'a\nSQL function S3CRET'",
+        ""
+    )]
+    fn of_a_context_the_lines_that_are_surely_places_are_told(
+        #[case] context: &str,
+        #[case] told: &str,
+    ) {
+        assert_eq!(places(context), told);
     }
 
     #[test]
-    fn of_a_context_the_lines_that_name_a_place_are_told() {
-        let context = format!(
-            "JSON data, line 1: S3CRET\nSQL statement \"SELECT 'S3CRET\nPL/x y function S3CRET'\"\n{AT}\n\
-             SQL function \"g\" statement 1\nunnamed portal with parameters: $1 = 'S3CRET'\n\
-             COPY t, line 1, column a: \"S3CRET\""
-        );
-        assert_eq!(places(&context), format!("{AT}\nSQL function \"g\" statement 1"));
-        let nowhere = for_logs(&refusal("40P01", "deadlock", "COPY t: S3CRET"), None, JobId(7));
-        assert_eq!(nowhere, "40P01: deadlock");
+    fn where_no_place_is_known_none_is_told() {
+        let deadlock = refusal("40P01", "deadlock detected", "COPY t: S3CRET");
+        let deadlock = Refusal { words: Words::Plain, ..deadlock };
+        assert_eq!(for_logs(&deadlock, None, JobId(7)), "40P01: deadlock detected");
     }
 }

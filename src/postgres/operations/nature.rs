@@ -144,7 +144,8 @@ fn advice(code: &str, message: &str) -> Option<&'static str> {
         }
         "25006" => Some(
             "the server is read-only: a standby, or one that is just taking over. Name the primary, \
-             or run it again in a moment",
+             or run it again in a moment. Or default_transaction_read_only is set for the database \
+             or the role: SELECT * FROM pg_db_role_setting",
         ),
         _ => None,
     }

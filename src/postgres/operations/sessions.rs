@@ -10,7 +10,7 @@ use super::{
     BATCHES_MAX, Batch, BatchPlace, Connection, Frame, Limit, OperationError, once, open,
     session::REQUEST_LIMIT, traced::Getting,
 };
-use crate::config::Database;
+use crate::{config::Database, postgres::session::leaves_the_session_usable};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use sqlx::Connection as _;
 use std::{
@@ -134,8 +134,9 @@ impl Sessions {
                 Ok(value)
             }
             Ok(Err(error)) => {
-                // What the database refused leaves its session as it was; of anything else nothing is known.
-                if error.sqlstate().is_some_and(|code| !code.starts_with("57P")) {
+                // What the database refused leaves its session as it was, unless it goes, or takes no writes in this one;
+                // of anything else nothing is known.
+                if error.sqlstate().is_some_and(|code| leaves_the_session_usable(&code)) {
                     lent.put_back();
                 } else {
                     drop(lent.connection.take());

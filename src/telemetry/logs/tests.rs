@@ -263,6 +263,29 @@ fn a_noisy_kind_hides_the_lines_of_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_kinds_without_a_window_of_their_own_left_out_is_none_of_theirs() {
+    let (output, voice) = (Captured::default(), Voice::new(Style::Json, "i"));
+    let writer = Writer::start(output.clone(), |_| Vec::new()).unwrap();
+    let (subscriber, _) = subscriber("info", Arc::clone(&voice), writer.clone()).unwrap();
+    let _heard = tracing::subscriber::set_default(subscriber);
+    let all_others = || (0..KINDS_MAX).for_each(|kind| fails(1, &format!("kind-{kind}")));
+    all_others();
+    (0..LINES_PER_WINDOW + 5).for_each(|kind| fails(2, &format!("further-{kind}")));
+    tokio::time::advance(WINDOW).await;
+    all_others();
+    fails(3, "late");
+    // A storm that goes on is told of window by window.
+    let told = voice.tell_left_out(Due::Ended);
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    let told: Value = serde_json::from_str(told).unwrap();
+    assert_eq!((&told["log.suppressed"], told.get("job.kind")), (&5.into(), None));
+    assert!(writer.flush(Duration::from_secs(10)));
+    let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+    let late = text.lines().find(|line| line.contains("\"late\"")).expect("it is written");
+    assert!(!late.contains("log.suppressed"), "{late}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_left_out_is_told_once_when_the_window_is_over() {
     let voice = Voice::new(Style::Json, "i");
     let writer = Writer::start(io::sink(), |_| Vec::new()).unwrap();

@@ -48,6 +48,17 @@ struct Window {
     since: Instant,
     written: usize,
     left_out: u64,
+    /// Of the windows before, whose lines nobody has told of yet.
+    left_out_before: u64,
+}
+
+/// To whom a window belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// To the kind that was asked for, or to what is about no job.
+    Own,
+    /// To all kinds for which there was no room.
+    Shared,
 }
 
 /// Whose lines that were left out are told of.
@@ -86,16 +97,18 @@ impl Throttle {
             return Some(0);
         }
         let (now, most) = (Instant::now(), place.most);
-        let window = place.window(kind(), now);
+        let (whose, window) = place.window(kind(), now);
         if window.is_over(now) {
             (window.since, window.written) = (now, 0);
+            window.left_out_before += std::mem::take(&mut window.left_out);
         }
         if window.written >= most {
             window.left_out += 1;
             return None;
         }
         window.written += 1;
-        Some(std::mem::take(&mut window.left_out))
+        // What was left out of the shared window isn't of this line's kind alone: the writer tells of it.
+        Some(if whose == Whose::Shared { 0 } else { window.take_left_out(Due::All, now) })
     }
 
     /// What was left out and no line has told of. It counts as told.
@@ -114,34 +127,44 @@ impl Place {
     }
 
     /// The window of this kind, or where there are many already, that of further kinds.
-    fn window(&mut self, kind: Option<KindName>, now: Instant) -> &mut Window {
+    fn window(&mut self, kind: Option<KindName>, now: Instant) -> (Whose, &mut Window) {
         let is_new = kind.is_some() && !self.windows.contains_key(&kind);
         if is_new && self.windows.len() >= KINDS_MAX {
             // What is over and has nothing to tell is as good as new.
-            self.windows.retain(|_, window| !window.is_over(now) || window.left_out > 0);
+            self.windows.retain(|_, window| !window.is_over(now) || window.has_left_out());
         }
         let has_room = !is_new || self.windows.len() < KINDS_MAX;
-        let fresh = || Window { since: now, written: 0, left_out: 0 };
-        self.windows.entry(kind.filter(|_| has_room)).or_insert_with(fresh)
+        let fresh = || Window { since: now, written: 0, left_out: 0, left_out_before: 0 };
+        let whose = if has_room { Whose::Own } else { Whose::Shared };
+        (whose, self.windows.entry(kind.filter(|_| has_room)).or_insert_with(fresh))
     }
 
     fn untold(&mut self, due: Due, now: Instant) -> Vec<LeftOut> {
         let (place, event) = (self.metadata, &self.event);
-        let windows = self.windows.iter_mut().filter(|(_, window)| window.left_out > 0);
-        let windows = windows.filter(|(_, window)| due == Due::All || window.is_over(now));
         let take = |(kind, window): (&Option<KindName>, &mut Window)| LeftOut {
             place,
             event: event.clone(),
             kind: kind.clone(),
-            lines: std::mem::take(&mut window.left_out),
+            lines: window.take_left_out(due, now),
         };
-        windows.map(take).collect()
+        self.windows.iter_mut().map(take).filter(|left_out| left_out.lines > 0).collect()
     }
 }
 
 impl Window {
     fn is_over(&self, now: Instant) -> bool {
         now.duration_since(self.since) >= WINDOW
+    }
+
+    fn has_left_out(&self) -> bool {
+        self.left_out + self.left_out_before > 0
+    }
+
+    /// How many lines were left out that are due to be told of. They count as told.
+    fn take_left_out(&mut self, due: Due, now: Instant) -> u64 {
+        let is_due = due == Due::All || self.is_over(now);
+        let now_over = if is_due { std::mem::take(&mut self.left_out) } else { 0 };
+        now_over + std::mem::take(&mut self.left_out_before)
     }
 }
 

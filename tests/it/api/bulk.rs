@@ -221,27 +221,32 @@ fn operations_of_one_daemon_take_turns() {
 }
 
 #[rstest]
-#[case::what_a_trigger_raises("P0001")]
+#[case::what_a_trigger_raises("RAISE 'not this one'", "P0001: not this one")]
 // It would keep every operation behind it from being gone on with.
-#[case::a_right_that_is_missing("42501")]
-fn a_batch_that_the_database_refuses_ends_its_operation_and_says_why(#[case] code: &str) {
+#[case::a_right_that_is_missing("RAISE 'not you' USING ERRCODE = '42501'", "42501: not you")]
+// Whoever may not see payloads may see operations.
+#[case::what_quotes_a_payload(
+    "PERFORM (OLD.payload ->> 0)::int",
+    "22P02: the server's words may quote values, and stand in its own log"
+)]
+fn a_batch_that_the_database_refuses_ends_its_operation_and_says_why(
+    #[case] body: &str,
+    #[case] why: &str,
+) {
     support::run(async |db| {
         let mut session = db.connect().await;
         let refuses = format!(
-            "INSERT INTO legwork.job (kind) VALUES ('waits');
+            "INSERT INTO legwork.job (kind, payload) VALUES ('waits', '[\"s3cr3t\"]');
              CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 RAISE 'not this one' USING ERRCODE = '{code}'; END $$;
+                 {body}; RETURN OLD; END $$;
              CREATE TRIGGER no BEFORE DELETE ON legwork.job FOR EACH ROW EXECUTE FUNCTION public.no()"
         );
         execute(&mut session, &refuses).await;
         let daemon = daemon(&db.url(), "").await;
         let begun_at = begun(&post(&daemon, BULK, r#"{"action": "cancel", "all": true}"#).await);
         let told = ended(&daemon, &begun_at).await;
-        assert_eq!(
-            (&told["state"], &told["error"]),
-            (&json!("failed"), &json!("not this one")),
-            "{told}"
-        );
+        let stands = (&told["state"], &told["error"]);
+        assert_eq!(stands, (&json!("failed"), &json!(why)), "{told}");
         execute(&mut session, "DROP TRIGGER no ON legwork.job; DROP FUNCTION public.no()").await;
         daemon.stop().await;
         end(session).await;

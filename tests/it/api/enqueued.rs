@@ -251,6 +251,12 @@ fn what_is_no_job_at_all_is_refused_before_the_database_is_asked() {
         let packed = "application/json\r\nContent-Encoding: gzip";
         let answer = post_as(&daemon, JOBS, packed, r#"{"kind": "waits"}"#).await;
         assert_eq!((answer.status, answer.problem()), (415, "not-json".to_owned()));
+        let packed = format!(
+            "POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: gzip, chunked\r\n\r\n11\r\n{{\"kind\": \"waits\"}}\r\n0\r\n\r\n"
+        );
+        let answer = send(daemon.admin().await, &packed).await;
+        assert_eq!((answer.status, answer.problem()), (415, "not-json".to_owned()));
         let plain = "application/json\r\nContent-Encoding: identity";
         let answer = post_as(&daemon, JOBS, plain, "{").await;
         assert_eq!((answer.status, answer.problem()), (400, "invalid-body".to_owned()));

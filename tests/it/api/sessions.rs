@@ -161,6 +161,28 @@ fn a_session_that_the_server_has_ended_is_replaced() {
     });
 }
 
+/// What a database says to who would write is a session's for as long as it lasts, and no later request's.
+#[test]
+fn a_session_that_is_read_only_serves_no_request_once_the_database_takes_writes() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let daemon = daemon(&db.url(), "").await;
+        let set = |to: &str| {
+            format!("ALTER DATABASE {} SET default_transaction_read_only = {to}", db.name())
+        };
+        execute(&mut session, &set("on")).await;
+        let pause = async || post(&daemon, "/api/v1/queues/default/pause", "{}").await;
+        let refused = pause().await;
+        assert_eq!((refused.status, refused.problem()), (503, "database-unavailable".into()));
+        execute(&mut session, "SET default_transaction_read_only = off").await;
+        execute(&mut session, &set("off")).await;
+        let done = pause().await;
+        assert_eq!(done.status, 200, "{}", done.body);
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
 /// The sessions by themselves, with somebody who tends to them.
 async fn tended<T>(
     db: &TestDb,

@@ -317,7 +317,7 @@ fn a_queue_that_nobody_has_to_do_with_is_warned_of_over_either() {
         let asked = Asked::start(&db).await;
         let operator = asked.named(["--url", "--token-file"], "operator");
         arrange(&db, JOBS).await;
-        let warning = "warning: no daemon serves queue nowhere, and no job of it was found; is the name right?\n";
+        let warning = "warning: no daemon serves queue nowhere, and no unfinished job of it was found; is the name right?\n";
         for (words, besides) in [
             ("resume", &[][..]),
             ("unset", &[]),

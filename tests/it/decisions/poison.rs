@@ -11,13 +11,15 @@ use legwork::completer::{
     Back, Completer, Failure, Final, Links, OutcomeSink, Settled, SinkError, verdict_channel,
 };
 use legwork::config::{Complete, Retentions, Settings};
-use legwork::job::{Cause, FailedAttempt, JobError, JobId, Lease, QueueName, Retention, Verdict};
+use legwork::job::{
+    Cause, FailedAttempt, JobError, JobId, JobResult, Lease, QueueName, Retention, Verdict,
+};
 use legwork::postgres::{Held, PostgresOutcomes};
 use legwork::telemetry::{health::Health, metrics::Metrics};
 use rstest::rstest;
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::pipeline::faults::trigger;
+use crate::pipeline::{faults::trigger, value};
 use crate::support::{self, TestDb};
 
 const HOLDER: i64 = 7;
@@ -37,6 +39,8 @@ struct Sent {
 /// The real sink, and what was sent through it.
 struct Ear {
     sink: PostgresOutcomes,
+    /// Of more rows the answer to their ends doesn't arrive in time.
+    answers_to: usize,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 
@@ -56,7 +60,11 @@ impl OutcomeSink for Ear {
 
     async fn finish(&self, rows: &[Final]) -> Result<Vec<JobId>, SinkError> {
         let jobs = rows.iter().map(|row| row.settled.lease.job).collect();
-        let done = self.sink.finish(rows).await;
+        let done = if rows.len() > self.answers_to {
+            Err(SinkError::Unavailable { sent: true, source: "no answer in time".into() })
+        } else {
+            self.sink.finish(rows).await
+        };
         self.hear("finish", jobs, done.is_ok());
         done
     }
@@ -118,11 +126,22 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
 
 /// Lets a completer of its own write all of these, a hundred a flush; gives what it sent.
 async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
+    complete_where(db, jobs, verdict, FLUSH).await
+}
+
+/// The same where no more rows than that are answered for in time.
+async fn complete_where(
+    db: &TestDb,
+    jobs: &[JobId],
+    verdict: &Verdict,
+    answers_to: usize,
+) -> Vec<Sent> {
     let settings = Settings::default();
     let connector = support::pooled::connector(&db.url());
     let sent = Arc::new(Mutex::new(Vec::new()));
     let held = Arc::new(Held::default());
-    let ear = Ear { sink: PostgresOutcomes::new(connector, held), sent: Arc::clone(&sent) };
+    let sink = PostgresOutcomes::new(connector, held);
+    let ear = Ear { sink, answers_to, sent: Arc::clone(&sent) };
     let (verdicts, inbox) = verdict_channel();
     for job in jobs {
         verdicts.settle(settled(*job, verdict), ()).await;
@@ -184,6 +203,39 @@ fn a_row_that_fails_every_statement_delays_no_other_by_more_than_its_flush(
     });
 }
 
+/// How many rows each statement had, and whether it was answered.
+fn sizes(sent: &[Sent]) -> Vec<(usize, bool)> {
+    sent.iter().map(|sent| (sent.jobs.len(), sent.written)).collect()
+}
+
+#[test]
+fn a_flush_that_is_too_much_for_its_time_is_written_in_smaller_parts() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let jobs = held(&pool).await;
+        let verdict = Verdict::Complete { result: None };
+        let sent = complete_where(&db, &jobs[..FLUSH], &verdict, 30).await;
+        let halves = [(100, false), (50, false), (25, true), (25, true), (50, false)];
+        assert_eq!(sizes(&sent), [&halves[..], &[(25, true), (25, true)]].concat());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn results_go_by_eight_megabytes_a_statement() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let jobs = held(&pool).await;
+        let result = JobResult::new(format!("\"{}\"", "x".repeat(256 * 1024 - 2)));
+        let verdict = Verdict::Complete { result };
+        let sent = complete(&db, &jobs[..FLUSH], &verdict).await;
+        assert_eq!(sizes(&sent), [(32, true), (32, true), (32, true), (4, true)]);
+        let kept = "SELECT count(*) FROM legwork.finished WHERE length(result::text) = 262144";
+        assert_eq!(value::<i64>(&pool, kept).await, 100);
+        pool.close().await;
+    });
+}
+
 const DROP_TOMORROW: &str = "DO $$ BEGIN EXECUTE format('DROP TABLE legwork.finished_%s',
     to_char((now() AT TIME ZONE 'UTC')::date + 1, 'YYYYMMDD')); END $$";
 
@@ -194,8 +246,7 @@ fn a_dropped_partition_delays_its_flush_by_the_making_of_it() {
         let jobs = held(&pool).await;
         sqlx::raw_sql(DROP_TOMORROW).execute(&pool).await.unwrap();
         let sent = complete(&db, &jobs, &Verdict::Complete { result: None }).await;
-        let written: Vec<_> = sent.iter().map(|sent| (sent.jobs.len(), sent.written)).collect();
-        assert_eq!(written, [(FLUSH, false), (FLUSH, true), (FLUSH, true)]);
+        assert_eq!(sizes(&sent), [(FLUSH, false), (FLUSH, true), (FLUSH, true)]);
         pool.close().await;
     });
 }

@@ -31,6 +31,20 @@ const FUNCTIONS: &str = "CREATE SCHEMA app;
         $$ BEGIN RETURN to_jsonb((replace(payload->>'seconds', '-', '_'))::regclass); END $$;
     CREATE FUNCTION app.types(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
         $$ BEGIN RETURN to_jsonb(('int ' || (payload->>'seconds'))::regtype); END $$;
+    CREATE FUNCTION app.searches(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN RETURN to_jsonb((payload->>'seconds' || repeat('x', 3000))::tsquery::text); END $$;
+    CREATE FUNCTION app.columns(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN RETURN to_jsonb(has_column_privilege('app.seen', payload->>'seconds', 'select')); END $$;
+    CREATE FUNCTION app.sizes(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN RETURN to_jsonb(pg_database_size((payload->>'seconds')::name)); END $$;
+    CREATE FUNCTION app.crosses(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN RETURN to_jsonb((replace(payload->>'seconds', '-', '_') || '.a.b')::regclass); END $$;
+    CREATE FUNCTION app.counts(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM FROM ts_stat('SELECT ' || replace(payload->>'seconds', '-', '_')); RETURN NULL; END $$;
+    CREATE FUNCTION app.opens(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN RETURN to_jsonb(pg_read_file('/root/' || (payload->>'seconds'))); END $$;
+    CREATE FUNCTION app.forges(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+        $$ BEGIN EXECUTE format('SELECT 1 / (0 * length(%L))', E'x\\nSQL function ' || (payload->>'seconds')); RETURN NULL; END $$;
     CREATE FUNCTION app.reads() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN PERFORM (NEW.payload->>'seconds')::int; RETURN NEW; END $$;
     CREATE TRIGGER reads BEFORE INSERT ON legwork.finished FOR EACH ROW WHEN (NEW.kind = 'unread')
@@ -86,6 +100,13 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
         refused("makes"),
         refused("names"),
         refused("types"),
+        refused("searches"),
+        refused("columns"),
+        refused("sizes"),
+        refused("crosses"),
+        refused("counts"),
+        refused("opens"),
+        refused("forges"),
         plain("absent", "'sql'\nfunction = 'app.absent'"),
         plain("unwritten", "'noop'"),
         plain("unread", "'noop'"),
@@ -164,22 +185,31 @@ fn no_line_of_any_level_no_label_and_no_span_has_a_payload() {
     });
 }
 
-/// Fewer than one place may log within ten seconds.
+/// A function, what a line says of its failure, and what stands in the record before the secret or behind it.
+const SAID: &[(&str, &str, &str)] = &[
+    ("breaks", "CONSTRAINT: seen_once", "DETAIL: Key (word)=("),
+    ("casts", "22P02: the server's", "invalid input syntax for type integer: \""),
+    ("makes", "42703: the server's", "column \""),
+    ("names", "42P01: the server's", "relation \""),
+    ("types", "42601: the server's", "invalid type name \""),
+    ("searches", "54000: the server's", "word is too long in tsquery: \""),
+    ("columns", "42703: the server's", "column \""),
+    ("sizes", "3D000: the server's", "database \""),
+    ("crosses", "0A000: the server's", "cross-database references are not implemented"),
+    ("counts", "42703: the server's", "column \""),
+    ("forges", "22012: division by zero", "SQL function"),
+    ("fails", "P0001: no\n", "DETAIL: {"),
+    ("owns", "22023: own words\n", "HINT: own hint"),
+];
+
 #[test]
 fn what_postgres_says_of_a_function_is_logged_without_values_and_stands_in_the_record() {
     support::run(async |db| {
         let pool = made(&db).await;
-        let kinds = ["breaks", "casts", "makes", "fails", "owns", "names", "types"].map(refused);
+        let kinds: Vec<_> = SAID.iter().map(|(kind, ..)| refused(kind)).collect();
         let mut daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
-        for (kind, told, kept) in [
-            ("breaks", "CONSTRAINT: seen_once", "DETAIL: Key (word)=("),
-            ("casts", "22P02: ", "invalid input syntax for type integer: \""),
-            ("makes", "42703: ", "column \""),
-            ("names", "42P01: the server's", "relation \""),
-            ("types", "42601: the server's", "invalid type name \""),
-            ("fails", "P0001: no\n", "DETAIL: {"),
-            ("owns", "22023: own words\n", "HINT: own hint"),
-        ] {
+        for (kind, told, kept) in SAID {
+            let (kind, told, kept) = (*kind, *told, *kept);
             let insert = sqlx::query_scalar(INSERT).bind(kind).bind(SECRET);
             let id: i64 = insert.fetch_one(&pool).await.expect("a job");
             becomes(&pool, id, "discarded").await;
@@ -193,16 +223,16 @@ fn what_postgres_says_of_a_function_is_logged_without_values_and_stands_in_the_r
             let line = lines.next().expect("its failure is logged");
             let line = line["error.message"].as_str().expect("words");
             let shown = format!("`legwork job show {id}`");
-            for part in [told, &shown, "CONTEXT: PL/pgSQL function app."] {
-                assert!(line.contains(part), "{kind}: {line}");
-            }
+            assert!(line.contains(told), "{kind}: {line}");
+            assert!(line.contains("CONTEXT: PL/pgSQL function app."), "{kind}: {line}");
+            assert_eq!(line.contains(&shown), kind != "forges", "{kind}: {line}");
             assert_eq!(line.contains("HINT: "), kind == "owns", "{line}");
         }
         daemon.signal(Signal::SIGTERM);
         daemon.exit(SLACK).await;
         let printed = daemon.printed();
         assert!(!printed.replace('_', "-").contains(SECRET), "{printed}");
-        assert_eq!(daemon.count("function.failed"), 3, "{printed}");
+        assert_eq!(daemon.count("function.failed"), 5, "{printed}");
         pool.close().await;
     });
 }
