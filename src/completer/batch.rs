@@ -56,17 +56,7 @@ impl Final {
 
     /// What the job leaves behind.
     pub fn result(&self) -> Option<&str> {
-        match &self.settled.verdict {
-            Verdict::Complete { result } => result.as_ref().map(crate::job::JobResult::as_str),
-            Verdict::Cancel
-            | Verdict::Discard { .. }
-            | Verdict::Retry { .. }
-            | Verdict::Snooze { .. }
-            | Verdict::Park { .. }
-            | Verdict::Release
-            | Verdict::Written
-            | Verdict::Late => None,
-        }
+        self.settled.result()
     }
 }
 

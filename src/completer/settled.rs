@@ -2,7 +2,10 @@
 
 use super::Part;
 use crate::{
-    job::{Cause, ClaimedJob, FailedAttempt, KindName, Lease, Place, QueueName, Ruling, Verdict},
+    job::{
+        Cause, ClaimedJob, FailedAttempt, JobResult, KindName, Lease, Place, QueueName, Ruling,
+        Verdict,
+    },
     supervise::{self, WaitPoint, at},
     telemetry::{
         Origin,
@@ -13,11 +16,17 @@ use crate::{
     trace::Subject,
 };
 use std::{any::Any, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Verdicts that may wait: eight full flushes, enough to ride out one slow commit. A full channel
 /// makes workers wait with their slots, and so stops claiming.
 pub(crate) const VERDICT_CAPACITY: usize = 4096;
+
+/// Kibibytes of results that may wait to be written. Beyond it workers wait with their slots, as where the channel is full:
+/// what runs fast and leaves much would else fill the memory.
+const RESULTS_MAX_KIB: u32 = 64 * 1024;
+/// Results up to this many bytes aren't counted: of those the channel's capacity is bound enough.
+const SMALL_RESULT_BYTES: usize = 4 * 1024;
 
 /// What becomes of one job, with all that writing it down takes.
 #[derive(Debug, Clone)]
@@ -106,6 +115,21 @@ impl Settled {
         }
     }
 
+    /// What the job leaves behind.
+    pub fn result(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::Complete { result } => result.as_ref().map(JobResult::as_str),
+            Verdict::Cancel
+            | Verdict::Discard { .. }
+            | Verdict::Retry { .. }
+            | Verdict::Snooze { .. }
+            | Verdict::Park { .. }
+            | Verdict::Release
+            | Verdict::Written
+            | Verdict::Late => None,
+        }
+    }
+
     /// Whom a trace shows.
     pub(super) fn subject(&self) -> Subject {
         Subject {
@@ -153,19 +177,36 @@ pub fn milliseconds(took: Duration) -> i32 {
 
 /// The workers' end of the channel.
 #[derive(Debug, Clone)]
-pub struct Verdicts(mpsc::Sender<Settled>);
+pub struct Verdicts {
+    sender: mpsc::Sender<Settled>,
+    results: Arc<Semaphore>,
+}
 
 impl Verdicts {
     /// Waits until the completer has accepted the verdict, then frees the job's slot.
     pub async fn settle<Slot>(&self, settled: Settled, slot: Slot) {
-        // Refused only when the completer is gone, at the very end: the lease then runs out, and
-        // the job is among the orphans that shutdown names.
-        drop(at(WaitPoint::ChannelSend, supervise::waiting(self.0.send(settled))).await);
+        let accepted = async {
+            let settled = self.with_room(settled).await;
+            // Refused only when the completer is gone, at the very end: the lease then runs out, and
+            // the job is among the orphans that shutdown names.
+            drop(self.sender.send(settled).await);
+        };
+        at(WaitPoint::ChannelSend, supervise::waiting(accepted)).await;
         drop(slot);
     }
-}
 
-impl Verdicts {
+    /// With a place for a large result, which is there until that is written.
+    async fn with_room(&self, mut settled: Settled) -> Settled {
+        let bytes = settled.result().map_or(0, str::len);
+        if bytes > SMALL_RESULT_BYTES {
+            let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(RESULTS_MAX_KIB);
+            let room = Arc::clone(&self.results).acquire_many_owned(kib.min(RESULTS_MAX_KIB));
+            // Nobody closes it.
+            settled.keeps = Some(Arc::new((room.await.ok(), settled.keeps.take())));
+        }
+        settled
+    }
+
     /// Gives back a job whose handler was ended before it could decide.
     pub async fn release(&self, lease: Lease, about: JobScope) {
         let settled = Settled {
@@ -190,5 +231,40 @@ impl Verdicts {
 /// Makes the channel.
 pub fn verdict_channel() -> (Verdicts, mpsc::Receiver<Settled>) {
     let (sender, receiver) = mpsc::channel(VERDICT_CAPACITY);
-    (Verdicts(sender), receiver)
+    let results = Arc::new(Semaphore::new(RESULTS_MAX_KIB as usize));
+    (Verdicts { sender, results }, receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::JobId;
+    use futures::FutureExt;
+
+    fn leaving(bytes: usize) -> Settled {
+        let job = ClaimedJob::new(
+            Lease { job: JobId(1), token: 1, holder: 1 },
+            QueueName::default(),
+            KindName::new("k").expect("a name"),
+            "{}",
+        );
+        let result = JobResult::new(format!("\"{}\"", "x".repeat(bytes - 2)));
+        let verdict = Verdict::Complete { result };
+        Settled::unstarted(&job, verdict, None)
+    }
+
+    #[tokio::test]
+    async fn large_results_that_wait_are_bounded_and_small_ones_pass() {
+        let (verdicts, mut inbox) = verdict_channel();
+        for _ in 0..64 {
+            verdicts.settle(leaving(1024 * 1024), ()).await;
+        }
+        let mut next = Box::pin(verdicts.settle(leaving(5000), ()));
+        assert!(next.as_mut().now_or_never().is_none(), "there is no room");
+        verdicts.settle(leaving(4096), ()).await;
+        let written = inbox.recv().await;
+        assert!(next.as_mut().now_or_never().is_none(), "it isn't written yet");
+        drop(written);
+        next.await;
+    }
 }

@@ -1,20 +1,20 @@
 //! What a handler decided, and how an attempt ended where it didn't get to decide.
 
 use serde_json::value::RawValue;
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Longest error text kept of an attempt, in bytes.
 pub(crate) const ERROR_MAX_BYTES: usize = 8 * 1024;
 
-/// JSON text that a handler left as its result.
+/// JSON text that a handler left as its result. Up to a megabyte, and so the same for all who hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobResult(String);
+pub struct JobResult(Arc<str>);
 
 impl JobResult {
     /// Accepts JSON, however deep and with numbers of any size: a result is handed through and not read.
     /// `\u0000` and lone surrogates, which JSON allows and jsonb refuses, are none.
     pub fn new(json: String) -> Option<Self> {
-        is_storable_json(&json).then_some(Self(json))
+        is_storable_json(&json).then(|| Self(json.into()))
     }
 
     /// The JSON text.

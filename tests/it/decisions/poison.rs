@@ -165,7 +165,8 @@ async fn complete_where(
         (limits, tokio::sync::watch::Sender::new([(queue, kept)].into()).subscribe()),
         links,
     );
-    Arc::new(completer).run().await;
+    let run = tokio::time::timeout(support::PATIENCE, Arc::new(completer).run());
+    run.await.expect("all that can be written is written in the end");
     std::mem::take(&mut *sent.lock().expect("nobody panics with it"))
 }
 
