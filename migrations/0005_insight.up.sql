@@ -158,6 +158,9 @@ DECLARE
     n bigint;
     living bigint;
     of_queue bigint;
+    last_xid bigint;
+    locker xid;
+    is_locked boolean := false;
     ahead bigint := 0;
     ahead_of_kind bigint := 0;
     moment constant timestamptz := clock_timestamp();
@@ -231,11 +234,29 @@ BEGIN
             ELSE format('expires at %s if not started by then', date_trunc('second', j.expires_at::timestamptz)) END;
     END IF;
 
-    -- A claim passes over a row that is locked. Who locked it is in the row, and holds the lock of its own transaction.
-    RETURN QUERY SELECT 'lock', true, format('an open transaction of process %s of the server holds its row; '
-            'SELECT * FROM pg_stat_activity WHERE pid = %s says whose it is', k.pid, k.pid)
-        FROM legwork.job l JOIN pg_locks k ON k.locktype = 'transactionid' AND k.transactionid = l.xmax AND k.granted
-        WHERE l.id = why.id AND k.pid <> pg_backend_pid() LIMIT 1;
+    -- A claim passes over a row that is locked. Who locked it is in the row: a transaction, or a part of one, which shows no
+    -- process once it is released. Several that share a lock have another number there, and aren't seen.
+    SELECT pg_snapshot_xmax(s.now)::text::bigint, l.xmax, l.xmax::text::bigint INTO last_xid, locker, n
+    FROM legwork.job l, pg_current_snapshot() AS s (now) WHERE l.id = why.id;
+    IF n > 0 THEN
+        -- The row has 32 bits of it: those nearest to the last one.
+        n := n + (last_xid >> 32 << 32);
+        n := n + CASE WHEN n > last_xid + (1::bigint << 31) THEN -1 WHEN n < last_xid - (1::bigint << 31) THEN 1 ELSE 0 END * (1::bigint << 32);
+        BEGIN
+            is_locked := pg_xact_status(greatest(n, 0)::text::xid8) = 'in progress';
+        EXCEPTION WHEN invalid_parameter_value THEN
+            -- No transaction has that number yet.
+            is_locked := false;
+        END;
+    END IF;
+    IF is_locked THEN
+        SELECT k.pid INTO f FROM pg_locks k WHERE k.locktype = 'transactionid' AND k.transactionid = locker AND k.granted LIMIT 1;
+        RETURN QUERY SELECT 'lock', true, CASE
+            WHEN FOUND AND f.pid IS NULL THEN 'a prepared transaction holds its row: pg_prepared_xacts has it'
+            WHEN FOUND THEN format('an open transaction of process %s of the server holds its row; '
+                'SELECT * FROM pg_stat_activity WHERE pid = %s says whose it is', f.pid, f.pid)
+            ELSE 'an open transaction holds its row: one of those in pg_stat_activity whose xact_start is set' END;
+    END IF;
 
     IF j.run_at <= j.ready_at THEN
         SELECT count(*), count(*) FILTER (WHERE o.kind = j.kind) INTO ahead, ahead_of_kind FROM (

@@ -4,7 +4,7 @@
 //! `column "…" does not exist`, `word is too long in tsquery: "…"`. Lines go elsewhere than the database, so a sentence is
 //! told there only where it is known to hold none. What a function or a trigger raises itself is its own words.
 
-use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 /// What the database said where it refused something.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,15 +59,24 @@ const SENTENCES: [&str; 14] = [
 
 /// The server's own routines whose sentences name only what is there: tables, functions, schemas, files of its own. They
 /// are asked for in place of words, which the server may say in another language.
-const ROUTINES: [&str; 14] = [
+const ROUTINES: [&str; 23] = [
+    "BufFileDumpBuffer",
     "DeadLockReport",
     "ExecFindPartition",
+    "FileWrite",
+    "GetNewMultiXactId",
     "GetNewTransactionId",
+    "PreventCommandDuringRecovery",
     "PreventCommandIfReadOnly",
     "ProcessInterrupts",
+    "ReadBuffer_common",
+    "SlruReportIOError",
+    "WaitReadBuffers",
+    "_bt_checkpage",
     "aclcheck_error",
     "aclcheck_error_col",
     "buffer_readv_report",
+    "dsm_impl_posix",
     "mdextend",
     "mdread",
     "mdreadv",
@@ -75,6 +84,9 @@ const ROUTINES: [&str; 14] = [
     "mdwritev",
     "mdzeroextend",
 ];
+
+/// The one thing that a right can be asked for and that needn't be there: a parameter, by any name.
+const MADE_UP: &str = " parameter ";
 
 /// `invalid_parameter_value`, of a role say.
 pub const BAD_VALUE: &str = "22023";
@@ -86,16 +98,13 @@ const RAISING: &str = "exec_stmt_raise";
 impl Words {
     fn of(said: &PgDatabaseError) -> Self {
         let routine = said.routine().unwrap_or_default();
-        // Before it ends a session the server speaks of that alone.
-        let is_last = matches!(said.severity(), PgSeverity::Fatal | PgSeverity::Panic);
         // The text of a statement of ours holds no value, and whoever speaks of a place in it from within a function says so.
         let is_of_our_text = matches!(said.position(), Some(PgErrorPosition::Original(_)))
             && said.r#where().is_none();
         if routine == RAISING {
             Self::Own
-        } else if is_last
-            || is_of_our_text
-            || ROUTINES.contains(&routine)
+        } else if is_of_our_text
+            || (ROUTINES.contains(&routine) && !said.message().contains(MADE_UP))
             || SENTENCES.contains(&said.message())
         {
             Self::Plain

@@ -167,7 +167,10 @@ pub(super) const ENDED: &str = "57014";
 /// going away or has become read-only under us.
 fn keeps_connection(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
-    error.code().is_some_and(|code| leaves_the_session_usable(&code))
+    // With `exit_on_error`, which a role or a function may have set, any error is the session's last.
+    let said = error.try_downcast_ref::<PgDatabaseError>();
+    let is_last = said.is_some_and(|it| !matches!(it.severity(), PgSeverity::Error));
+    !is_last && error.code().is_some_and(|code| leaves_the_session_usable(&code))
 }
 
 /// Whether a session can be used again after this SQLSTATE.

@@ -109,6 +109,10 @@ fn why_names_the_transaction_that_holds_a_jobs_row() {
             matches!(told.as_slice(), [it] if it.contains(&format!("process {pid} "))),
             "{told:?}"
         );
+        // Whose it is can't be told any more, and the row is locked all the same.
+        execute(&mut other, "RELEASE deeper").await;
+        let told = rows(&mut session, &lock).await;
+        assert!(matches!(told.as_slice(), [it] if it.contains("holds its row")), "{told:?}");
         execute(&mut other, "ROLLBACK").await;
         assert!(rows(&mut session, &lock).await.is_empty());
         end(other).await;

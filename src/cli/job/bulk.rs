@@ -161,7 +161,9 @@ fn tried(action: Action, trial: &Trial) -> String {
     let or_more = match (*more, *matched < COUNTED_MAX) {
         (false, _) => "",
         (true, false) => " or more",
-        (true, true) => " of the newest 100,000, and of older ones that weren't counted",
+        (true, true) => {
+            " of the newest 100,000, and perhaps of older ones, which weren't looked at"
+        }
     };
     let newest: Vec<_> = sample.iter().map(ToString::to_string).collect();
     let which = match newest.as_slice() {

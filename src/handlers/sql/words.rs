@@ -56,12 +56,19 @@ fn places(context: &str) -> String {
     places.join("\n")
 }
 
-/// `PL/pgSQL function app.f(jsonb) line 3 at RAISE`, `SQL function "f" statement 1`.
+/// `PL/pgSQL function app.f(jsonb) line 3 at RAISE`, `SQL function "f" statement 1`, `PL/Perl function "f"`.
 fn is_place(line: &str) -> bool {
     let Some((language, place)) = line.split_once(" function ") else { return false };
-    let is_language = language == "SQL"
-        || (language.starts_with("PL/") && !language.contains(char::is_whitespace));
-    is_language && !place.ends_with(['"', '\''])
+    let quoted = place.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+    let behind = quoted.map(|(_, behind)| behind);
+    if language == "SQL" {
+        return behind
+            .is_some_and(|it| [" statement ", " during "].iter().any(|w| it.starts_with(w)));
+    }
+    let is_language = language.starts_with("PL/") && !language.contains(char::is_whitespace);
+    let ends_in_words = place.ends_with(|last: char| last.is_ascii_alphanumeric());
+    let is_said = [" line ", " during ", " while "].iter().any(|word| place.contains(word));
+    is_language && (behind == Some("") || (ends_in_words && is_said))
 }
 
 #[cfg(test)]
@@ -159,6 +166,8 @@ mod tests {
          PL/pgSQL function app.f(jsonb) line 3 at SQL statement",
         AT
     )]
+    #[case::of_another_language("PL/Perl function \"f\"", "PL/Perl function \"f\"")]
+    #[case::marks_of_another_tongue("SQL-Anweisung »SELECT 'a\nSQL function S3CRET'«", "")]
     #[case::data("JSON data, line 1: S3CRET", "")]
     #[case::parameters(
         "PL/pgSQL function app.g() line 1 at RAISE\nunnamed portal with parameters: $1 = 'S3CRET'",

@@ -42,6 +42,9 @@ fn as_role(name: &str) -> String {
     format!("SET LOCAL ROLE \"{}\";\n", name.replace('"', "\"\""))
 }
 
+/// Names are looked up as an attempt does, where database and role say, and not as a session of ours.
+const THEIR_PATH: &str = "SET LOCAL search_path = DEFAULT;\n";
+
 impl Functions {
     /// Waits for the next process that was left behind.
     pub async fn abandoned(&self) -> Option<Abandoned> {
@@ -65,9 +68,9 @@ impl Functions {
     pub async fn obstacle(&self, settings: &SqlSettings) -> Result<Option<String>, DbError> {
         let statement = include_str!("../sql/check_function.sql");
         let statement = statement.replace("{function}", &settings.function.quoted());
-        // Sent as one text, both are one transaction, and the role ends with it.
+        // Sent as one text, all are one transaction, and the path and the role end with it.
         let role = settings.role.as_deref().map(as_role).unwrap_or_default();
-        let asked = sqlx::raw_sql(AssertSqlSafe(role + &statement));
+        let asked = sqlx::raw_sql(AssertSqlSafe(THEIR_PATH.to_owned() + &role + &statement));
         let mut session = self.aside.lock().await;
         match session.run("check_function", |c| asked.execute(c).boxed()).await {
             Ok(_) => Ok(None),

@@ -36,6 +36,9 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 /// How long a session may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// SQLSTATE of a change on a session that takes none.
+const READ_ONLY: &str = "25006";
+
 /// What requests ask the database by.
 pub struct Sessions {
     database: Database,
@@ -136,10 +139,15 @@ impl Sessions {
             Ok(Err(error)) => {
                 // What the database refused leaves its session as it was, unless it goes, or takes no writes in this one;
                 // of anything else nothing is known.
-                if error.sqlstate().is_some_and(|code| leaves_the_session_usable(&code)) {
+                let sqlstate = error.sqlstate();
+                if sqlstate.as_deref().is_some_and(leaves_the_session_usable) {
                     lent.put_back();
                 } else {
                     drop(lent.connection.take());
+                }
+                if sqlstate.as_deref() == Some(READ_ONLY) {
+                    // The others were opened when this one was.
+                    self.kept().idle.clear();
                 }
                 Err(error)
             }

@@ -39,8 +39,7 @@ struct Place {
     event: Option<String>,
     /// How many lines it may write of a kind.
     most: usize,
-    /// By kind, and of what is about no job, or about one of further kinds.
-    windows: HashMap<Option<KindName>, Window>,
+    windows: HashMap<Whose, Window>,
 }
 
 #[derive(Debug)]
@@ -52,13 +51,15 @@ struct Window {
     left_out_before: u64,
 }
 
-/// To whom a window belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the lines of a window are about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Whose {
-    /// To the kind that was asked for, or to what is about no job.
-    Own,
-    /// To all kinds for which there was no room.
-    Shared,
+    /// No job.
+    NoJob,
+    /// Jobs of this kind.
+    Kind(KindName),
+    /// Jobs of any of the kinds for which there was no room.
+    FurtherKinds,
 }
 
 /// Whose lines that were left out are told of.
@@ -108,7 +109,8 @@ impl Throttle {
         }
         window.written += 1;
         // What was left out of the shared window isn't of this line's kind alone: the writer tells of it.
-        Some(if whose == Whose::Shared { 0 } else { window.take_left_out(Due::All, now) })
+        let is_shared = whose == Whose::FurtherKinds;
+        Some(if is_shared { 0 } else { window.take_left_out(Due::All, now) })
     }
 
     /// What was left out and no line has told of. It counts as told.
@@ -128,23 +130,25 @@ impl Place {
 
     /// The window of this kind, or where there are many already, that of further kinds.
     fn window(&mut self, kind: Option<KindName>, now: Instant) -> (Whose, &mut Window) {
-        let is_new = kind.is_some() && !self.windows.contains_key(&kind);
+        let mut whose = kind.map_or(Whose::NoJob, Whose::Kind);
+        let is_new = whose != Whose::NoJob && !self.windows.contains_key(&whose);
         if is_new && self.windows.len() >= KINDS_MAX {
             // What is over and has nothing to tell is as good as new.
             self.windows.retain(|_, window| !window.is_over(now) || window.has_left_out());
         }
-        let has_room = !is_new || self.windows.len() < KINDS_MAX;
+        if is_new && self.windows.len() >= KINDS_MAX {
+            whose = Whose::FurtherKinds;
+        }
         let fresh = || Window { since: now, written: 0, left_out: 0, left_out_before: 0 };
-        let whose = if has_room { Whose::Own } else { Whose::Shared };
-        (whose, self.windows.entry(kind.filter(|_| has_room)).or_insert_with(fresh))
+        (whose.clone(), self.windows.entry(whose).or_insert_with(fresh))
     }
 
     fn untold(&mut self, due: Due, now: Instant) -> Vec<LeftOut> {
         let (place, event) = (self.metadata, &self.event);
-        let take = |(kind, window): (&Option<KindName>, &mut Window)| LeftOut {
+        let take = |(whose, window): (&Whose, &mut Window)| LeftOut {
             place,
             event: event.clone(),
-            kind: kind.clone(),
+            kind: if let Whose::Kind(kind) = whose { Some(kind.clone()) } else { None },
             lines: window.take_left_out(due, now),
         };
         self.windows.iter_mut().map(take).filter(|left_out| left_out.lines > 0).collect()

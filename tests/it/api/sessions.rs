@@ -172,6 +172,9 @@ fn a_session_that_is_read_only_serves_no_request_once_the_database_takes_writes(
         };
         execute(&mut session, &set("on")).await;
         let pause = async || post(&daemon, "/api/v1/queues/default/pause", "{}").await;
+        // As many as there may be, of which one is told.
+        let reads = (0..12).map(|_| found(&daemon, "/api/v1/jobs"));
+        futures::future::join_all(reads).await;
         let refused = pause().await;
         assert_eq!((refused.status, refused.problem()), (503, "database-unavailable".into()));
         execute(&mut session, "SET default_transaction_read_only = off").await;

@@ -4,6 +4,7 @@
 //! statements and their order, so a slow machine changes nothing.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,11 +37,14 @@ struct Sent {
     written: bool,
 }
 
+/// Whether the answer to a statement that ends jobs is lost.
+type Lost = Box<dyn Fn(&[Final]) -> bool + Send + Sync>;
+
 /// The real sink, and what was sent through it.
 struct Ear {
     sink: PostgresOutcomes,
-    /// Of more rows the answer to their ends doesn't arrive in time.
-    answers_to: usize,
+    /// Of which ends the answer doesn't arrive in time.
+    is_lost: Lost,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 
@@ -60,7 +64,7 @@ impl OutcomeSink for Ear {
 
     async fn finish(&self, rows: &[Final]) -> Result<Vec<JobId>, SinkError> {
         let jobs = rows.iter().map(|row| row.settled.lease.job).collect();
-        let done = if rows.len() > self.answers_to {
+        let done = if (self.is_lost)(rows) {
             Err(SinkError::Unavailable { sent: true, source: "no answer in time".into() })
         } else {
             self.sink.finish(rows).await
@@ -126,22 +130,22 @@ fn settled(job: JobId, verdict: &Verdict) -> Settled {
 
 /// Lets a completer of its own write all of these, a hundred a flush; gives what it sent.
 async fn complete(db: &TestDb, jobs: &[JobId], verdict: &Verdict) -> Vec<Sent> {
-    complete_where(db, jobs, verdict, FLUSH).await
+    complete_where(db, jobs, verdict, Box::new(|_| false)).await
 }
 
-/// The same where no more rows than that are answered for in time.
+/// The same where some answers don't arrive in time.
 async fn complete_where(
     db: &TestDb,
     jobs: &[JobId],
     verdict: &Verdict,
-    answers_to: usize,
+    is_lost: Lost,
 ) -> Vec<Sent> {
     let settings = Settings::default();
     let connector = support::pooled::connector(&db.url());
     let sent = Arc::new(Mutex::new(Vec::new()));
     let held = Arc::new(Held::default());
     let sink = PostgresOutcomes::new(connector, held);
-    let ear = Ear { sink, answers_to, sent: Arc::clone(&sent) };
+    let ear = Ear { sink, is_lost, sent: Arc::clone(&sent) };
     let (verdicts, inbox) = verdict_channel();
     for job in jobs {
         verdicts.settle(settled(*job, verdict), ()).await;
@@ -215,9 +219,35 @@ fn a_flush_that_is_too_much_for_its_time_is_written_in_smaller_parts() {
         let pool = db.pool().await;
         let jobs = held(&pool).await;
         let verdict = Verdict::Complete { result: None };
-        let sent = complete_where(&db, &jobs[..FLUSH], &verdict, 30).await;
+        let lost = Box::new(|rows: &[Final]| rows.len() > 30);
+        let sent = complete_where(&db, &jobs[..FLUSH], &verdict, lost).await;
         let halves = [(100, false), (50, false), (25, true), (25, true), (50, false)];
         assert_eq!(sizes(&sent), [&halves[..], &[(25, true), (25, true)]].concat());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn a_row_that_is_never_answered_for_delays_no_other_by_more_than_its_flush() {
+    support::run(async |db| {
+        let pool = db.pool().await;
+        let jobs = held(&pool).await;
+        let (poisoned, times) = (JobId(37), AtomicUsize::new(0));
+        let lost = move |rows: &[Final]| {
+            // Eight times down to the row itself, once more, since it may have been the moment, and when it is tried alone.
+            let has_it = rows.iter().any(|row| row.settled.lease.job == poisoned);
+            has_it && times.fetch_add(1, Relaxed) < 8 + 1 + 1
+        };
+        let verdict = Verdict::Complete { result: None };
+        let sent = complete_where(&db, &jobs, &verdict, Box::new(lost)).await;
+        let next: BTreeSet<_> = jobs[FLUSH..].iter().copied().collect();
+        let of_next = sent.iter().position(|sent| sent.jobs == next).expect("it is one statement");
+        assert!(of_next <= STATEMENTS_MAX + 1, "{of_next} statements before it");
+        let written = sent[..of_next].iter().filter(|sent| sent.written);
+        let written: usize = written.map(|sent| sent.jobs.len()).sum();
+        assert_eq!(written, FLUSH - 1, "all others are written before the next flush begins");
+        let end = sent.last().expect("there were some");
+        assert!(end.written && end.jobs == [poisoned].into(), "and the row itself in the end");
         pool.close().await;
     });
 }

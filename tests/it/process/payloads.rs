@@ -45,6 +45,8 @@ const FUNCTIONS: &str = "CREATE SCHEMA app;
         $$ BEGIN RETURN to_jsonb(pg_read_file('/root/' || (payload->>'seconds'))); END $$;
     CREATE FUNCTION app.forges(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS
         $$ BEGIN EXECUTE format('SELECT 1 / (0 * length(%L))', E'x\\nSQL function ' || (payload->>'seconds')); RETURN NULL; END $$;
+    CREATE FUNCTION app.ends_all(payload jsonb) RETURNS jsonb LANGUAGE plpgsql SET exit_on_error = on AS
+        $$ BEGIN RETURN to_jsonb((payload->>'seconds')::int); END $$;
     CREATE FUNCTION app.reads() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN PERFORM (NEW.payload->>'seconds')::int; RETURN NEW; END $$;
     CREATE TRIGGER reads BEFORE INSERT ON legwork.finished FOR EACH ROW WHEN (NEW.kind = 'unread')
@@ -107,6 +109,7 @@ fn kinds(notebook: &Notebook) -> Vec<String> {
         refused("counts"),
         refused("opens"),
         refused("forges"),
+        refused("ends_all"),
         plain("absent", "'sql'\nfunction = 'app.absent'"),
         plain("unwritten", "'noop'"),
         plain("unread", "'noop'"),

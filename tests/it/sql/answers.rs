@@ -225,6 +225,26 @@ fn a_function_is_told_of_before_its_first_job_exactly_if_its_jobs_would_fail() {
     });
 }
 
+/// An inlined function is resolved where its names are: by the path that an attempt has, as by the one that the look at the start has.
+#[test]
+fn a_function_that_names_what_is_in_the_path_of_its_database_is_no_obstacle() {
+    support::run(async |db| {
+        let more = "CREATE FUNCTION public.helps(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT payload';
+            CREATE FUNCTION app.asks(payload jsonb) RETURNS jsonb LANGUAGE sql STABLE AS 'SELECT helps(payload)';";
+        let pool = database(&db, more).await;
+        let kinds = [sql("asks", ""), sql("absent", "")];
+        let daemon = Daemon::start(&Configuration::of(&db.url(), &kinds).text()).await;
+        let id = enqueue(&pool, "asks", "{}").await;
+        assert_eq!(history(&pool, id).await.outcome, "completed");
+        daemon.logged("function.failed").await;
+        let told: Vec<_> =
+            daemon.events().into_iter().filter(|it| it["event"] == "function.failed").collect();
+        assert!(told.iter().all(|line| line["function"] == "app.absent"), "{told:?}");
+        daemon.stop().await;
+        pool.close().await;
+    });
+}
+
 #[test]
 fn a_commit_that_is_answered_after_the_deadline_leaves_no_failure_beside_its_job() {
     support::run(async |db| {
