@@ -255,6 +255,7 @@ BEGIN
             WHEN FOUND AND f.pid IS NULL THEN 'a prepared transaction holds its row: pg_prepared_xacts has it'
             WHEN FOUND THEN format('an open transaction of process %s of the server holds its row; '
                 'SELECT * FROM pg_stat_activity WHERE pid = %s says whose it is', f.pid, f.pid)
+            WHEN pg_is_in_recovery() THEN 'an open transaction of the primary holds its row'
             ELSE 'an open transaction holds its row: one of those in pg_stat_activity whose xact_start is set' END;
     END IF;
 

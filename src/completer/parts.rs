@@ -56,10 +56,10 @@ impl<S: OutcomeSink> Completer<S> {
             let started = Instant::now();
             let result = statement(part).await;
             metrics.flushed(part.len(), started.elapsed(), result.is_ok());
-            let error = match result {
+            let (error, may_be_a_row) = match result {
                 Ok(jobs) => {
                     self.links.check.ok();
-                    (pause, written.unanswered) = (RETRY_MIN, 0);
+                    pause = RETRY_MIN;
                     written.jobs.extend(jobs);
                     written.leave(&mut parts, searching);
                     continue;
@@ -74,27 +74,28 @@ impl<S: OutcomeSink> Completer<S> {
                     }
                     continue;
                 }
-                Err(SinkError::Stuck(error)) => {
-                    match self.set_aside((op, &*error), part, &mut parts, &mut written).await {
-                        Blamed::Locked => continue,
-                        Blamed::Unclear => {
-                            pause = RETRY_MIN;
-                            let since = *searching.get_or_insert(started);
-                            written.leave(&mut parts, Some(since));
-                        }
-                        Blamed::All => {}
-                    }
-                    error
-                }
+                Err(SinkError::Stuck(error)) => (error, true),
                 Err(SinkError::Unavailable { sent, source }) => {
+                    // Once may be the moment. Twice it may be one of the rows, or more than the database, or the way
+                    // there, can do in the time that it has.
+                    let is_again = sent && written.uncertain;
                     written.uncertain |= sent;
-                    written.unanswered = if sent { written.unanswered + 1 } else { 0 };
-                    if self.without_answer((op, &*source), part, &mut parts, &mut written).await {
-                        continue;
-                    }
-                    source
+                    (source, is_again)
                 }
             };
+            if may_be_a_row {
+                match self.set_aside((op, &*error), part, &mut parts, &mut written).await {
+                    Blamed::Locked => continue,
+                    Blamed::Unclear => {
+                        pause = RETRY_MIN;
+                        let since = *searching.get_or_insert(started);
+                        written.leave(&mut parts, Some(since));
+                    }
+                    Blamed::All => {}
+                }
+            } else {
+                parts.push_front(part);
+            }
             supervise::failed(&*error);
             say_waiting(&*error, part.len());
             self.links.check.failing("verdicts can't be written");
@@ -112,33 +113,6 @@ impl<S: OutcomeSink> Completer<S> {
             pause = (pause * 2).min(RETRY_MAX);
         }
         written
-    }
-
-    /// Puts back what wasn't written, in halves where it was sent and not answered for: it may have been more than the
-    /// database, or the way there, can do in the time that it has. Where it wasn't, each failure costs one statement more. A row
-    /// that is alone and isn't answered for though another statement is, is set aside, which it tells.
-    async fn without_answer<'r, R: Row>(
-        &self,
-        (op, error): (&'static str, &Cause),
-        part: &'r [R],
-        parts: &mut VecDeque<&'r [R]>,
-        written: &mut Receipt<'r, R>,
-    ) -> bool {
-        if let Some(halves) = halves(part).filter(|_| written.unanswered > 0) {
-            halves.into_iter().rev().for_each(|half| parts.push_front(half));
-            return false;
-        }
-        let alone = &part[0];
-        let is_to_blame = written.unanswered > 1
-            && part.len() == 1
-            && self.sink.locked(&[alone.settled().lease.job]).await.is_ok();
-        if is_to_blame {
-            say_aside(op, alone.settled(), error, Why::Unknown);
-            written.aside.push((alone, Why::Unknown));
-        } else {
-            parts.push_front(part);
-        }
-        is_to_blame
     }
 
     /// Sets aside what of `part` is locked, and puts the rest back first: the others needn't wait.
@@ -253,8 +227,6 @@ pub(super) struct Receipt<'r, R> {
     pub(super) aside: Vec<(&'r R, Why)>,
     /// Some may be written without our learning of it.
     pub(super) uncertain: bool,
-    /// How many statements in a row were sent and not answered.
-    unanswered: usize,
     /// What somebody else had by then, of those.
     pub(super) lost: FxHashSet<JobId>,
     /// What the other fields don't tell of was given up.
@@ -272,9 +244,7 @@ impl<'r, R: Row> Receipt<'r, R> {
 
     fn new(before: Before) -> Self {
         let (jobs, refused, aside, lost) = Default::default();
-        let uncertain = before.uncertain;
-        let unanswered = usize::from(uncertain);
-        Self { jobs, refused, aside, uncertain, unanswered, lost, gave_up: false }
+        Self { jobs, refused, aside, uncertain: before.uncertain, lost, gave_up: false }
     }
 
     /// Whether the verdict on a job is committed.

@@ -9,7 +9,7 @@ use super::{
     keys::{Form, KEYS, Key},
     reader::{At, DEFAULT, Reader},
     settings::{CircuitSettings, HttpSettings, Settings},
-    tree::literal,
+    tree::written,
 };
 use ::url::Url;
 use config::{Value, ValueKind};
@@ -62,7 +62,7 @@ fn command(words: &[Value]) -> String {
         ValueKind::String(word) => Some(word.as_str()),
         _ => None,
     });
-    literal(&ValueKind::Array(arguments::shown(words).into_iter().map(Value::from).collect()))
+    written(&ValueKind::Array(arguments::shown(words).into_iter().map(Value::from).collect()))
 }
 
 impl Showing<'_> {
@@ -137,7 +137,7 @@ impl Showing<'_> {
     }
 
     fn value(&self, value: &Value, key: &Key) -> String {
-        let (text, form) = (literal(&value.kind), key.form);
+        let (text, form) = (written(&value.kind), key.form);
         if let ("kind.command", ValueKind::Array(words)) = (key.path, &value.kind) {
             return command(words);
         }

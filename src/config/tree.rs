@@ -94,7 +94,8 @@ pub(super) fn literal(value: &ValueKind) -> String {
     shortened(written(value))
 }
 
-fn written(value: &ValueKind) -> String {
+/// A value as the file would have it, all of it.
+pub(super) fn written(value: &ValueKind) -> String {
     match value {
         ValueKind::Nil => "nothing".into(),
         ValueKind::Boolean(value) => value.to_string(),

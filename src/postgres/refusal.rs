@@ -59,7 +59,7 @@ const SENTENCES: [&str; 14] = [
 
 /// The server's own routines whose sentences name only what is there: tables, functions, schemas, files of its own. They
 /// are asked for in place of words, which the server may say in another language.
-const ROUTINES: [&str; 23] = [
+const ROUTINES: [&str; 21] = [
     "BufFileDumpBuffer",
     "DeadLockReport",
     "ExecFindPartition",
@@ -73,8 +73,6 @@ const ROUTINES: [&str; 23] = [
     "SlruReportIOError",
     "WaitReadBuffers",
     "_bt_checkpage",
-    "aclcheck_error",
-    "aclcheck_error_col",
     "buffer_readv_report",
     "dsm_impl_posix",
     "mdextend",
@@ -85,8 +83,17 @@ const ROUTINES: [&str; 23] = [
     "mdzeroextend",
 ];
 
-/// The one thing that a right can be asked for and that needn't be there: a parameter, by any name.
-const MADE_UP: &str = " parameter ";
+/// What rights are asked of that is there, in the sentences of `aclcheck_error`; a parameter needn't be.
+const RIGHTS: [&str; 8] = [
+    "permission denied for column ",
+    "permission denied for database ",
+    "permission denied for function ",
+    "permission denied for schema ",
+    "permission denied for sequence ",
+    "permission denied for table ",
+    "permission denied for type ",
+    "permission denied for view ",
+];
 
 /// `invalid_parameter_value`, of a role say.
 pub const BAD_VALUE: &str = "22023";
@@ -94,6 +101,10 @@ pub const BAD_VALUE: &str = "22023";
 /// The server's own routine behind RAISE: no SQLSTATE tells, since RAISE takes any, and no CONTEXT, since what
 /// RAISE is given may itself be refused.
 const RAISING: &str = "exec_stmt_raise";
+
+fn begins_with_any(text: &str, beginnings: &[&str]) -> bool {
+    beginnings.iter().any(|beginning| text.starts_with(beginning))
+}
 
 impl Words {
     fn of(said: &PgDatabaseError) -> Self {
@@ -104,8 +115,9 @@ impl Words {
         if routine == RAISING {
             Self::Own
         } else if is_of_our_text
-            || (ROUTINES.contains(&routine) && !said.message().contains(MADE_UP))
+            || ROUTINES.contains(&routine)
             || SENTENCES.contains(&said.message())
+            || (routine.starts_with("aclcheck_error") && begins_with_any(said.message(), &RIGHTS))
         {
             Self::Plain
         } else {

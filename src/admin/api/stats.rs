@@ -39,14 +39,15 @@ pub(super) struct Scale {
     available: i64,
     /// How long ago the job was due that has been in line for longest; 0 where none is.
     oldest_age_seconds: f64,
-    /// Slots that would be in use if there were enough: what is in line, unless the queue is paused, and what
-    /// runs. Divided by the `concurrency` of one daemon it is how many daemons there should be.
+    /// Slots that would be in use if there were enough: what is in line and what waits in daemons, unless the queue is
+    /// paused, and what runs. Divided by the `concurrency` of one daemon it is how many daemons there should be.
     desired_workers: i64,
 }
 
 impl Scale {
     fn of(queue: &QueueDetail) -> Self {
-        let waiting = if queue.paused { 0 } else { queue.depth.available };
+        let in_daemons: i64 = queue.daemons.iter().filter_map(|daemon| daemon.waiting).sum();
+        let waiting = if queue.paused { 0 } else { queue.depth.available + in_daemons };
         Self {
             queue: queue.name.clone(),
             available: queue.depth.available,

@@ -62,8 +62,9 @@ fn is_place(line: &str) -> bool {
     let quoted = place.strip_prefix('"').and_then(|rest| rest.split_once('"'));
     let behind = quoted.map(|(_, behind)| behind);
     if language == "SQL" {
-        return behind
-            .is_some_and(|it| [" statement ", " during "].iter().any(|w| it.starts_with(w)));
+        let statement = behind.and_then(|it| it.strip_prefix(" statement "));
+        return statement.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+            || matches!(behind, Some(" during startup" | " during inlining"));
     }
     let is_language = language.starts_with("PL/") && !language.contains(char::is_whitespace);
     let ends_in_words = place.ends_with(|last: char| last.is_ascii_alphanumeric());
@@ -174,7 +175,7 @@ mod tests {
         ""
     )]
     #[case::parameters_that_look_like_a_place(
-        "portal with parameters: $1 = 'a\nSQL function S3CRET'",
+        "portal with parameters: $1 = 'a\nSQL function \"f\" statement S3CRET'",
         ""
     )]
     fn of_a_context_the_lines_that_are_surely_places_are_told(

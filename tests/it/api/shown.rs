@@ -7,6 +7,33 @@ use super::{daemon, found};
 use crate::statements::{end, execute, value};
 use crate::support;
 
+/// Jobs of limited kinds are claimed before they have a slot.
+#[test]
+fn what_waits_inside_a_daemon_counts_for_an_autoscaler() {
+    support::run(async |db| {
+        let mut session = db.connect().await;
+        let jobs = "INSERT INTO legwork.job (kind, queue, payload) SELECT 'naps', 'slow', '600' FROM generate_series(1, 7)";
+        execute(&mut session, jobs).await;
+        let slow = "[[queue]]\nname = 'slow'\nconcurrency = 2\n\
+            [[kind]]\nname = 'naps'\nhandler = 'sleep'\nrate_limit = '100/s'\n";
+        let daemon = daemon(&db.url(), slow).await;
+        support::eventually("the daemon has said what waits there", async || {
+            let queue = found(&daemon, "/api/v1/queues/slow").await;
+            (&queue["daemons"][0]["in_use"], &queue["daemons"][0]["waiting"])
+                == (&json!(2), &json!(2))
+        })
+        .await;
+        // A job may be on its way between the line and the daemon.
+        support::eventually("each of seven could use a slot", async || {
+            found(&daemon, "/api/v1/stats/scale?queue=slow").await["desired_workers"] == 7
+        })
+        .await;
+        execute(&mut session, "SELECT legwork.cancel(id) FROM legwork.job").await;
+        daemon.stop().await;
+        end(session).await;
+    });
+}
+
 #[test]
 fn a_job_is_shown_with_its_attempts_and_why_it_waits() {
     support::run(async |db| {
