@@ -400,14 +400,20 @@ fn poll_interval_is_how_long_an_idle_daemon_without_notify_waits() {
             AND application_name = 'legwork claim' AND state = 'idle' AND query LIKE '%SET holder%'";
         holds(&pool, claimed).await;
         let often = Daemon::start(&file(&db, &rest("often", "10ms"))).await;
-        insert(&pool, "queue, kind", "'seldom', 'noop'").await;
-        for _ in 0..3 {
-            let id = insert(&pool, "queue, kind", "'often', 'noop'").await;
-            holds(&pool, &format!("SELECT EXISTS (SELECT FROM legwork.finished WHERE id = {id})"))
-                .await;
+        let (mut rests, mut tries) = (false, 0);
+        while !rests && tries < 3 {
+            // What a daemon does at its start may wake it once more.
+            let seldom = insert(&pool, "queue, kind", "'seldom', 'noop'").await;
+            for _ in 0..3 {
+                let id = insert(&pool, "queue, kind", "'often', 'noop'").await;
+                let done = format!("SELECT count(*) = 1 FROM legwork.finished WHERE id = {id}");
+                holds(&pool, &done).await;
+            }
+            let of_it = format!("legwork.job WHERE id = {seldom} AND token = 0");
+            let waits = format!("SELECT count(*) = 1 FROM {of_it}");
+            (rests, tries) = (value(&pool, &waits).await, tries + 1);
         }
-        let waits = "SELECT count(*) FROM legwork.job WHERE queue = 'seldom' AND token = 0";
-        assert_eq!(value::<i64>(&pool, waits).await, 1);
+        assert!(rests, "it claims as often as the other");
         let listeners = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
             AND application_name = 'legwork listener'";
         assert_eq!(value::<i64>(&pool, listeners).await, 0, "nobody listens without notify");
