@@ -166,7 +166,8 @@ type Cause = dyn std::error::Error + Send + Sync;
 
 /// All rows in their order, in parts of at most so many and of what one statement carries.
 fn cut<R: Row>(rows: &[R], most: usize) -> VecDeque<&[R]> {
-    let mut parts = VecDeque::new();
+    // Most flushes are one part, or one for each row.
+    let mut parts = VecDeque::with_capacity(rows.len().div_ceil(most.max(1)));
     let (mut from, mut bytes) = (0, 0);
     for (at, row) in rows.iter().enumerate() {
         let with_it = bytes + row.bytes();

@@ -184,27 +184,17 @@ pub struct Verdicts {
 
 impl Verdicts {
     /// Waits until the completer has accepted the verdict, then frees the job's slot.
-    pub async fn settle<Slot>(&self, settled: Settled, slot: Slot) {
-        let accepted = async {
-            let settled = self.with_room(settled).await;
-            // Refused only when the completer is gone, at the very end: the lease then runs out, and
-            // the job is among the orphans that shutdown names.
-            drop(self.sender.send(settled).await);
-        };
-        at(WaitPoint::ChannelSend, supervise::waiting(accepted)).await;
-        drop(slot);
-    }
-
-    /// With a place for a large result, which is there until that is written.
-    async fn with_room(&self, mut settled: Settled) -> Settled {
-        let bytes = settled.result().map_or(0, str::len);
-        if bytes > SMALL_RESULT_BYTES {
-            let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(RESULTS_MAX_KIB);
-            let room = Arc::clone(&self.results).acquire_many_owned(kib.min(RESULTS_MAX_KIB));
-            // Nobody closes it.
-            settled.keeps = Some(Arc::new((room.await.ok(), settled.keeps.take())));
+    pub async fn settle<Slot>(&self, mut settled: Settled, slot: Slot) {
+        if let Some(kib) = large(&settled) {
+            // Nobody closes it. The place is there until the result is written.
+            let room = Arc::clone(&self.results).acquire_many_owned(kib);
+            let room = at(WaitPoint::ChannelSend, supervise::waiting(room)).await.ok();
+            settled.keeps = Some(Arc::new((room, settled.keeps.take())));
         }
-        settled
+        // Refused only when the completer is gone, at the very end: the lease then runs out, and
+        // the job is among the orphans that shutdown names.
+        drop(at(WaitPoint::ChannelSend, supervise::waiting(self.sender.send(settled))).await);
+        drop(slot);
     }
 
     /// Gives back a job whose handler was ended before it could decide.
@@ -226,6 +216,13 @@ impl Verdicts {
         };
         self.settle(settled, ()).await;
     }
+}
+
+/// How many kibibytes a result has, where they count.
+fn large(settled: &Settled) -> Option<u32> {
+    let bytes = settled.result().map_or(0, str::len);
+    let kib = || u32::try_from(bytes.div_ceil(1024)).unwrap_or(RESULTS_MAX_KIB);
+    (bytes > SMALL_RESULT_BYTES).then(|| kib().min(RESULTS_MAX_KIB))
 }
 
 /// Makes the channel.
