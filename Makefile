@@ -52,7 +52,7 @@ chaos: ## Kill, stop and cut off real daemons over a few seeds, and catch each b
 	@scripts/need-postgres.sh
 	@CARGO="$(CARGO)" scripts/chaos.sh
 
-# Six minutes and 5 GB, and rewritten on 2026-11-29; `make test` does the same with 100,000 rows. A statement that is new is in
+# Six minutes and 5 GB, and passed on 2026-11-29; `make test` does the same with 100,000 rows. A statement that is new is in
 # its golden files after INSTA_UPDATE=always make plans: look at the plans.
 plans: export LEGWORK_PLANS_ROWS ?= 1000000
 plans: export LEGWORK_PLANS_FINISHED ?= 10000000

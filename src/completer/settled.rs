@@ -117,17 +117,8 @@ impl Settled {
 
     /// What the job leaves behind.
     pub fn result(&self) -> Option<&str> {
-        match &self.verdict {
-            Verdict::Complete { result } => result.as_ref().map(JobResult::as_str),
-            Verdict::Cancel
-            | Verdict::Discard { .. }
-            | Verdict::Retry { .. }
-            | Verdict::Snooze { .. }
-            | Verdict::Park { .. }
-            | Verdict::Release
-            | Verdict::Written
-            | Verdict::Late => None,
-        }
+        let Verdict::Complete { result } = &self.verdict else { return None };
+        result.as_ref().map(JobResult::as_str)
     }
 
     /// Whom a trace shows.
@@ -253,12 +244,12 @@ mod tests {
     #[tokio::test]
     async fn large_results_that_wait_are_bounded_and_small_ones_pass() {
         let (verdicts, mut inbox) = verdict_channel();
-        for _ in 0..64 {
+        for _ in 0..RESULTS_MAX_KIB / 1024 {
             verdicts.settle(leaving(1024 * 1024), ()).await;
         }
-        let mut next = Box::pin(verdicts.settle(leaving(5000), ()));
+        let mut next = Box::pin(verdicts.settle(leaving(SMALL_RESULT_BYTES + 1), ()));
         assert!(next.as_mut().now_or_never().is_none(), "there is no room");
-        verdicts.settle(leaving(4096), ()).await;
+        verdicts.settle(leaving(SMALL_RESULT_BYTES), ()).await;
         let written = inbox.recv().await;
         assert!(next.as_mut().now_or_never().is_none(), "it isn't written yet");
         drop(written);

@@ -4,7 +4,8 @@ use sqlx::Executor as _;
 
 use super::{calls, database, effects, enqueue, function, with};
 use crate::pipeline::{Runner, daemon, history, value};
-use crate::support;
+use crate::process::Configuration;
+use crate::support::{self, Daemon};
 
 /// A role of the cluster that owns nothing; other tests may be making it.
 const ROLE: &str = "DO $$ BEGIN CREATE ROLE legwork_test_jobs;
@@ -66,6 +67,24 @@ fn a_role_that_lacks_a_right_fails_its_attempts_and_says_which() {
             assert_eq!(effects(&pool, id).await, 0);
         }
         runner.stop().await;
+        pool.execute("DROP OWNED BY legwork_test_jobs").await.unwrap();
+        pool.close().await;
+    });
+}
+
+/// What names only what is there stands in the line too: whoever is on call has to grant it.
+#[test]
+fn a_right_that_is_missing_is_named_in_the_line() {
+    support::run(async |db| {
+        let forbidden = function("reads", "PERFORM FROM app.late; RETURN app.work(payload);");
+        let pool = database(&db, &format!("{ROLE}{forbidden}")).await;
+        let kind = "[[kind]]\nname = 'reads'\nhandler = 'sql'\nfunction = 'app.reads'\nrole = 'legwork_test_jobs'\n";
+        let daemon = Daemon::start(&Configuration::of(&db.url(), &[kind.to_owned()]).text()).await;
+        enqueue(&pool, "reads", "{}").await;
+        let told = daemon.logged("function.failed").await;
+        let said = told["error.message"].as_str().expect("words");
+        assert!(said.starts_with("42501: permission denied for table late"), "{told}");
+        daemon.stop().await;
         pool.execute("DROP OWNED BY legwork_test_jobs").await.unwrap();
         pool.close().await;
     });
